@@ -1,0 +1,1 @@
+"""What exists: variables, options and records, each declared once."""

@@ -1,0 +1,185 @@
+"""The records a kernel receives: what the rows of the zoo say, as plain numbers in base units.
+
+A kernel never sees a name or a row.  ``model="llama3_1_70b"`` arrives as a `Workload`,
+``hardware="h100"`` at ``precision="fp8"`` as an `Accelerator` and a `Format`, and so on; every field
+may vary along labelled axes, and every field has its unit and meaning in `mlsysim.schema.variables`.
+A datum that nobody published is NaN here; the engine refuses outputs that would need it.
+"""
+
+from typing import NamedTuple
+
+
+class Workload(NamedTuple):
+    """A model.  Features it lacks (experts, latent attention, a window ...) are 0; for a model that is
+    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost."""
+
+    total_params: float
+    active_params: float
+    n_layers: float
+    hidden: float
+    ffn_hidden: float
+    n_heads: float
+    n_kv_heads: float
+    head_dim: float
+    vocab: float
+    gated_ffn: float
+    tied_embeddings: float
+    n_experts: float
+    experts_per_token: float
+    n_shared_experts: float
+    first_dense_layers: float
+    dense_ffn_hidden: float
+    moe_layer_interval: float
+    q_lora_rank: float
+    kv_lora_rank: float
+    nope_head_dim: float
+    rope_head_dim: float
+    v_head_dim: float
+    sliding_window: float
+    local_layers: float
+    max_context: float
+    extra_params: float
+    flops_per_sample: float
+
+
+class Accelerator(NamedTuple):
+    """A device at one precision: datasheet figures, and what share of them kernels really reach."""
+
+    peak_flops: float
+    attention_peak_flops: float
+    vector_flops: float
+    mem_bandwidth: float
+    mem_capacity: float
+    sram_capacity: float
+    link_bandwidth: float
+    link_latency: float
+    host_bandwidth: float
+    tdp: float
+    idle_power: float
+    price: float
+    hourly_price: float
+    embodied_carbon: float
+    # GEMM: t = gemm_latency + smooth max of compute and traffic (equations/compute.py)
+    gemm_latency: float
+    gemm_efficiency: float
+    gemm_half_rows: float
+    gemm_bandwidth_efficiency: float
+    gemm_exponent: float
+    training_gemm_efficiency: float
+    # attention
+    attention_efficiency: float
+    attention_half_length: float
+    flash1_efficiency: float
+    flash2_efficiency: float
+    flash3_efficiency: float
+    decode_attention_latency: float
+    decode_attention_bandwidth_efficiency: float
+    # all-reduce inside the fast domain, measured at 2, 4 and 8 devices
+    allreduce_latency_2: float
+    allreduce_latency_4: float
+    allreduce_latency_8: float
+    nccl_latency_2: float
+    nccl_latency_4: float
+    nccl_latency_8: float
+    bus_bandwidth_2: float
+    bus_bandwidth_4: float
+    bus_bandwidth_8: float
+    allreduce_256k_2: float
+    allreduce_1m_2: float
+    allreduce_4m_2: float
+    allreduce_16m_2: float
+    allreduce_64m_2: float
+    allreduce_256k_4: float
+    allreduce_1m_4: float
+    allreduce_4m_4: float
+    allreduce_16m_4: float
+    allreduce_64m_4: float
+    allreduce_256k_8: float
+    allreduce_1m_8: float
+    allreduce_4m_8: float
+    allreduce_16m_8: float
+    allreduce_64m_8: float
+
+
+class Format(NamedTuple):
+    """What ``precision`` (and ``kv_precision``) means in bytes per value, scales included."""
+
+    weight_bytes: float
+    activation_bytes: float
+    kv_bytes: float
+    gemm_input_bytes: float
+    parameter_bytes: float
+    weight_only: float
+    quantised: float
+
+
+class Fleet(NamedTuple):
+    """How accelerators are put together: node, fast domain, network."""
+
+    fleet_size: float
+    accelerators_per_node: float
+    domain_size: float
+    intra_bandwidth: float
+    intra_latency: float
+    intra_efficiency: float
+    inter_bandwidth: float
+    inter_latency: float
+    inter_efficiency: float
+    oversubscription: float
+    nics_per_node: float
+    psus_per_node: float
+    node_power: float
+    node_price: float
+    host_memory: float
+
+
+class Site(NamedTuple):
+    """Where it runs: grid and building."""
+
+    carbon_intensity: float
+    electricity_price: float
+    offsite_water: float
+    pue: float
+    wue: float
+
+
+class Assumed(float):
+    """A default that is neither workload nor datasheet, with what one must know to trust it.
+
+    Attributes
+    ----------
+    unit, meaning, source : str
+    spread : float
+        One standard deviation, relative to the value (in log space); 0.1 is 10 %.
+    """
+
+    unit: str
+    meaning: str
+    source: str
+    spread: float
+
+    def __new__(cls, value: float, unit: str, meaning: str, source: str, spread: float):
+        self = super().__new__(cls, value)
+        self.unit, self.meaning, self.source, self.spread = unit, meaning, source, spread
+        return self
+
+
+def _assumed(value: float, unit: str, meaning: str, source: str, spread: float = 0.0) -> float:
+    return Assumed(value, unit, meaning, source, spread)
+
+
+class Assumptions(NamedTuple):
+    """Overheads, efficiencies, reserves and latencies: what calibration fits, sampling draws and a user overrides.
+
+    ``ms.Assumptions(straggler_loss=0.0)`` changes one; every other keeps its sourced default.
+    """
+
+    # --- training -------------------------------------------------------------------------------------
+    # --- serving --------------------------------------------------------------------------------------
+    # --- data -----------------------------------------------------------------------------------------
+    # --- algorithm ------------------------------------------------------------------------------------
+    # --- fleet ----------------------------------------------------------------------------------------
+    # --- operations -----------------------------------------------------------------------------------
+    idle_power_fraction: float = _assumed(
+        0.1, "1", "idle power with a context loaded, as a share of TDP", "constants: idle_power_fraction_gpu_datacenter", 0.3
+    )

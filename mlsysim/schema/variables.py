@@ -1,0 +1,230 @@
+"""Every variable once: unit, meaning, bounds, and whether more of it is better.
+
+Inputs, outputs and record fields share this one table, so a name means one thing in the whole project.
+Base units only: s, byte, FLOP, USD, J, kg, L, W, and their quotients; fractions are 0..1, unit "1".
+"""
+
+import math
+from enum import IntEnum
+from typing import NamedTuple
+
+from mlsysim.schema import codes
+
+
+class Variable(NamedTuple):
+    """One row of the table.
+
+    Attributes
+    ----------
+    name, unit, meaning : str
+    low, high : float
+        Bounds an input must keep, both included unless `above` is set.
+    above : bool
+        `low` itself is excluded.
+    kind : str
+        ``"real"``, ``"count"`` (a whole number), ``"flag"`` (true or false) or ``"option"``.
+    better : str
+        ``"less"``, ``"more"`` or ``""`` (no direction: `best` wants to be told).
+    options : type of IntEnum or None
+    takes : tuple of str
+        Outputs that may feed this input in a composition.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    kind: str = "real"
+    better: str = ""
+    options: type[IntEnum] | None = None
+    takes: tuple[str, ...] = ()
+
+
+VARIABLES: dict[str, Variable] = {}
+
+#: The guide's spellings, accepted at the border: alias -> (canonical name, factor to the base unit).
+ALIASES: dict[str, tuple[str, float]] = {
+    "duration_days": ("duration", 86400.0),
+    "duration_hours": ("duration", 3600.0),
+    "kwh_price": ("electricity_price", 1.0 / 3.6e6),
+    "perturbation_pct": ("perturbation", 0.01),
+    "num_nodes": ("n_nodes", 1.0),
+}
+
+
+def _add(name: str, unit: str, meaning: str, **rest) -> None:
+    if name in VARIABLES:
+        raise ValueError(f"{name} is declared twice")
+    VARIABLES[name] = Variable(name, unit, meaning, **rest)
+
+
+def real(name: str, unit: str, meaning: str, low: float = 0.0, high: float = math.inf, *, above: bool = False,
+         better: str = "", takes: tuple[str, ...] = ()) -> None:
+    """Declare a quantity; not negative unless said."""
+    _add(name, unit, meaning, low=low, high=high, above=above, better=better, takes=takes)
+
+
+def positive(name: str, unit: str, meaning: str, **rest) -> None:
+    """Declare a quantity that is above zero."""
+    real(name, unit, meaning, above=True, **rest)
+
+
+def fraction(name: str, meaning: str, high: float = 1.0, **rest) -> None:
+    """Declare a share, 0..1 unless `high` says otherwise."""
+    real(name, "1", meaning, high=high, **rest)
+
+
+def count(name: str, meaning: str, low: float = 1.0, unit: str = "1", **rest) -> None:
+    """Declare a whole number, at least `low`."""
+    _add(name, unit, meaning, low=low, kind="count", **rest)
+
+
+def flag(name: str, meaning: str) -> None:
+    """Declare something that is true or false."""
+    _add(name, "1", meaning, low=0.0, high=1.0, kind="flag")
+
+
+def option(name: str, meaning: str, options: type[IntEnum]) -> None:
+    """Declare a choice among labels."""
+    _add(name, "1", meaning, low=0.0, kind="option", options=options)
+
+
+# --- every resolver ------------------------------------------------------------------------------------
+flag("feasible", "does the configuration work at all")
+option("limit", "why it does not: the first limit that fails", codes.Limit)
+option("bottleneck", "which wall binds", codes.Bottleneck)
+
+# --- options -------------------------------------------------------------------------------------------
+option("precision", "number format of weights and GEMMs", codes.Precision)
+option("kv_precision", "number format of the KV cache", codes.Precision)
+option("schedule", "pipeline schedule", codes.Schedule)
+option("recompute", "activations computed again in the backward pass", codes.Recompute)
+option("attention", "generation of the attention kernel", codes.Attention)
+option("flops_convention", "attention FLOPs that a utilization counts", codes.FlopsConvention)
+option("reserve", "how a server books KV cache", codes.Reserve)
+
+# --- Workload ------------------------------------------------------------------------------------------
+real("total_params", "1", "parameters")
+real("active_params", "1", "parameters used per token")
+count("n_layers", "layers", low=0)
+count("hidden", "width of the residual stream", low=0)
+count("ffn_hidden", "width of the feed-forward network (of one expert)", low=0)
+count("n_heads", "query heads", low=0)
+count("n_kv_heads", "key/value heads", low=0)
+count("head_dim", "width of a head", low=0)
+count("vocab", "vocabulary", low=0)
+flag("gated_ffn", "three feed-forward matrices instead of two")
+flag("tied_embeddings", "input and output embedding are one table")
+count("n_experts", "routed experts", low=0)
+count("experts_per_token", "experts a token visits", low=0)
+count("n_shared_experts", "experts every token visits", low=0)
+count("first_dense_layers", "leading layers without experts", low=0)
+count("dense_ffn_hidden", "width of the feed-forward network in layers without experts", low=0)
+count("moe_layer_interval", "every how many layers there are experts", low=0)
+count("q_lora_rank", "rank of the latent query", low=0)
+count("kv_lora_rank", "rank of the latent key/value", low=0)
+count("nope_head_dim", "head width without rotary part", low=0)
+count("rope_head_dim", "rotary head width", low=0)
+count("v_head_dim", "value head width", low=0)
+count("sliding_window", "window of local attention, tokens", low=0)
+count("local_layers", "layers with local attention", low=0)
+count("max_context", "longest context, tokens", low=0)
+real("extra_params", "1", "parameters outside the formula")
+real("flops_per_sample", "FLOP", "forward cost of one sample of a model that is no transformer")
+
+# --- Accelerator ---------------------------------------------------------------------------------------
+real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)")
+real("attention_peak_flops", "FLOP/s", "dense peak of the format attention computes in")
+real("vector_flops", "FLOP/s", "fp32 rate of the vector units")
+positive("mem_bandwidth", "byte/s", "main memory bandwidth")
+positive("mem_capacity", "byte", "main memory the device reports")
+real("sram_capacity", "byte", "last-level cache or scratchpad")
+positive("link_bandwidth", "byte/s", "accelerator link, one direction, all links")
+real("link_latency", "s", "latency of the accelerator link")
+positive("host_bandwidth", "byte/s", "link to the host, one direction")
+positive("tdp", "W", "power limit of the device")
+real("idle_power", "W", "power of the device when idle")
+real("price", "USD", "price of one device")
+real("hourly_price", "USD/s", "cloud price of one device")
+real("embodied_carbon", "kg", "embodied carbon of one device, cradle to gate")
+real("gemm_latency", "s", "start time of a GEMM")
+positive("gemm_efficiency", "1", "share of peak that a large GEMM reaches")
+real("gemm_half_rows", "1", "rows at which a GEMM reaches half its rate")
+positive("gemm_bandwidth_efficiency", "1", "share of memory bandwidth that a GEMM reaches")
+real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the plain maximum")
+positive("training_gemm_efficiency", "1", "share of peak that the GEMMs of training reach")
+positive("attention_efficiency", "1", "share of peak that prefill attention tends to")
+real("attention_half_length", "1", "tokens at which prefill attention reaches half of that")
+positive("flash1_efficiency", "1", "share of peak of first-generation fused attention")
+positive("flash2_efficiency", "1", "share of peak of FlashAttention 2 alike")
+positive("flash3_efficiency", "1", "share of peak of FlashAttention 3 or cuDNN alike")
+real("decode_attention_latency", "s", "start time of decode attention")
+positive("decode_attention_bandwidth_efficiency", "1", "share of memory bandwidth of decode attention")
+for _n in (2, 4, 8):
+    real(f"allreduce_latency_{_n}", "s", f"one-shot all-reduce of a small message among {_n} devices")
+    real(f"nccl_latency_{_n}", "s", f"library all-reduce of a small message among {_n} devices")
+    positive(f"bus_bandwidth_{_n}", "byte/s", f"bus bandwidth of a large all-reduce among {_n} devices")
+    for _size in ("256k", "1m", "4m", "16m", "64m"):
+        positive(f"allreduce_{_size}_{_n}", "s", f"measured all-reduce of {_size.upper()}iB among {_n} devices")
+
+# --- Format --------------------------------------------------------------------------------------------
+positive("weight_bytes", "byte", "bytes per stored weight, scales included")
+positive("activation_bytes", "byte", "bytes per activation between operators")
+positive("kv_bytes", "byte", "bytes per cached key or value")
+positive("gemm_input_bytes", "byte", "bytes per activation a GEMM reads and training keeps")
+positive("parameter_bytes", "byte", "bytes per working weight in training")
+flag("weight_only", "weights are narrow, the arithmetic is 16 bits wide")
+flag("quantised", "activations are quantised on the fly")
+
+# --- Fleet ---------------------------------------------------------------------------------------------
+count("fleet_size", "accelerators the fleet has (0: as many as asked for)", low=0)
+count("accelerators_per_node", "accelerators in a node")
+count("domain_size", "accelerators in the fast domain")
+positive("intra_bandwidth", "byte/s", "bandwidth inside the fast domain, per accelerator and direction")
+real("intra_latency", "s", "latency of one step inside the fast domain")
+fraction("intra_efficiency", "share of that bandwidth a collective reaches", above=True)
+positive("inter_bandwidth", "byte/s", "bandwidth between nodes, per accelerator and direction")
+real("inter_latency", "s", "latency of one step between nodes")
+fraction("inter_efficiency", "share of that bandwidth a collective reaches", above=True)
+real("oversubscription", "1", "leaf to spine oversubscription", low=1.0)
+real("nics_per_node", "1", "network adapters in a node")
+real("psus_per_node", "1", "power supplies in a node")
+positive("node_power", "W", "power limit of a whole node")
+real("node_price", "USD", "price of a node")
+positive("host_memory", "byte", "host memory of a node")
+
+# --- Site ----------------------------------------------------------------------------------------------
+real("carbon_intensity", "kg/J", "carbon per electric energy")
+real("electricity_price", "USD/J", "price of electric energy")
+real("offsite_water", "L/J", "water consumed in generation")
+real("pue", "1", "facility energy over IT energy", low=1.0)
+real("wue", "L/J", "water used on site per IT energy")
+
+# --- node ----------------------------------------------------------------------------------------------
+# --- data ----------------------------------------------------------------------------------------------
+# --- algorithm -----------------------------------------------------------------------------------------
+# --- fleet ---------------------------------------------------------------------------------------------
+count("n_accelerators", "accelerators used", takes=())
+count("tp", "degree of tensor parallelism")
+count("pp", "degree of pipeline parallelism")
+count("dp", "degree of data parallelism")
+count("cp", "degree of context parallelism")
+count("ep", "degree of expert parallelism")
+count("global_batch", "sequences per step")
+count("micro_batch", "sequences per micro-batch")
+count("batch_size", "sequences or samples in flight")
+count("seq_len", "sequence length, tokens")
+count("output_len", "generated tokens per request")
+count("virtual_stages", "pipeline chunks per device")
+count("zero_stage", "ZeRO stage 0..3; 3 is FSDP", low=0, high=3)
+flag("sequence_parallel", "norms and dropout are split over the tensor-parallel group")
+positive("tokens", "1", "tokens to train on")
+positive("duration", "s", "length of the run", takes=("completion_time", "training_time"))
+# --- operations ----------------------------------------------------------------------------------------
+positive("tco", "USD", "total cost of ownership over the run", better="less")
+positive("energy", "J", "energy of the facility", better="less")
+positive("carbon", "kg", "carbon, operational and embodied", better="less")
+positive("water", "L", "water, on site and off site", better="less")
+# --- analysis ------------------------------------------------------------------------------------------
