@@ -1,0 +1,195 @@
+"""Time of one operator on one device: matrix products, attention, element-wise work.
+
+An operator takes as long as its arithmetic or its traffic, whichever is longer, plus the time to start it.  Between
+the two regimes real kernels follow a smooth maximum ``(a^q + b^q)^(1/q)``; q is 2, 4 or infinity (code 0), because
+fits with these are as good as with a free exponent and need square roots only, which vectorise.
+
+The small products of decoding never reach the rate of large ones: the curve ``rows / (rows + half_rows)`` says how
+the rate climbs with the rows of the activation matrix.  Written as ``flops * (1 + half_rows / rows)`` the compute
+time is *linear* in the rows, which the functions below keep visible, so that a sweep over batch sizes costs one
+multiplication.
+"""
+
+import numpy as np
+
+from mlsysim.equations.counting import ceil_div
+
+
+def smooth_max(first, second, exponent):
+    """Smooth maximum ``(first^q + second^q)^(1/q)`` of two non-negative times.
+
+    Parameters
+    ----------
+    first, second : times (s), any common unit works; not negative.
+    exponent : 2, 4, or 0 for the plain maximum.
+
+    Notes
+    -----
+    Never below the larger argument, and above it by at most 2^(1/q): 41 % for q = 2, 19 % for q = 4.
+
+    Examples
+    --------
+    >>> float(smooth_max(3.0, 4.0, 2)), float(smooth_max(3.0, 4.0, 0))
+    (5.0, 4.0)
+    """
+    first_squared = first * first
+    second_squared = second * second
+    square = first_squared + second_squared
+    fourth = first_squared * first_squared + second_squared * second_squared
+    return np.where(
+        exponent == 2, np.sqrt(square), np.where(exponent == 4, np.sqrt(np.sqrt(fourth)), np.maximum(first, second))
+    )
+
+
+def gemm_flops(rows, columns, inner):
+    """Operations of one matrix product (rows x inner) @ (inner x columns); a multiply-add is 2 (FLOP)."""
+    return 2.0 * rows * columns * inner
+
+
+def gemm_traffic(rows, columns, inner, weight_bytes, input_bytes, output_bytes):
+    """Bytes one matrix product moves when each operand moves once (byte).
+
+    Parameters
+    ----------
+    rows, columns, inner : shape.
+    weight_bytes, input_bytes, output_bytes : bytes per element of the (inner x columns) weights, the (rows x inner)
+        input and the (rows x columns) output.
+    """
+    return weight_bytes * (columns * inner) + rows * (input_bytes * inner + output_bytes * columns)
+
+
+def gemm_compute_time(rows, columns, inner, peak_flops, efficiency, half_rows):
+    """Arithmetic alone: ``flops (1 + half_rows / rows) / (efficiency peak)`` (s).
+
+    Parameters
+    ----------
+    rows, columns, inner : shape; any positive size.
+    peak_flops : dense peak of the format (FLOP/s).
+    efficiency : share of peak that a large product reaches.
+    half_rows : rows at which a product reaches half of that rate.
+    """
+    return (rows + half_rows) * (2.0 * columns * inner / (efficiency * peak_flops))
+
+
+def traffic_time(nbytes, mem_bandwidth, bandwidth_efficiency):
+    """Traffic alone: ``bytes / (bandwidth_efficiency bandwidth)`` (s); bytes (byte), bandwidth (byte/s)."""
+    return nbytes / (bandwidth_efficiency * mem_bandwidth)
+
+
+def operator_time(compute_time, memory_time, latency, exponent):
+    """One operator: ``latency + smooth maximum of arithmetic and traffic`` (s); all times in s.
+
+    References
+    ----------
+    Williams, Waterman, Patterson 2009, "Roofline", CACM 52(4) for the plain maximum.
+    """
+    return latency + smooth_max(compute_time, memory_time, exponent)
+
+
+def gemm_time(rows, columns, inner, weight_bytes, input_bytes, output_bytes, hardware):
+    """Time of one matrix product on one device at its fitted curve (s).
+
+    Parameters
+    ----------
+    rows, columns, inner : shape.
+    weight_bytes, input_bytes, output_bytes : bytes per element of weights, input and output.
+    hardware : Accelerator, whose ``gemm_*`` fields are the curve.
+
+    Notes
+    -----
+    Fitted to measured GEMM latencies for rows 1..16384 and sides of 1024 and more: median error 4 to 8 % on products
+    not seen (16-bit), 6 to 12 % (8- and 4-bit formats).
+    """
+    return operator_time(
+        gemm_compute_time(
+            rows, columns, inner, hardware.peak_flops, hardware.gemm_efficiency, hardware.gemm_half_rows
+        ),
+        traffic_time(
+            gemm_traffic(rows, columns, inner, weight_bytes, input_bytes, output_bytes),
+            hardware.mem_bandwidth,
+            hardware.gemm_bandwidth_efficiency,
+        ),
+        hardware.gemm_latency,
+        hardware.gemm_exponent,
+    )
+
+
+def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
+    """Share of the machine that useful outputs fill when a product is cut into tiles and tiles into waves.
+
+    ``[M N / (tiles Tm Tn)] [tiles / (waves units)]`` with ``tiles = ceil(M/Tm) ceil(N/Tn)``, ``waves = ceil(tiles/units)``.
+
+    Parameters
+    ----------
+    rows, columns : output shape.
+    tile_rows, tile_columns : tile of one thread block.
+    compute_units : tiles in flight at once (streaming multiprocessors).
+
+    Examples
+    --------
+    >>> float(round(tile_efficiency(4096.0, 4096.0, 128.0, 256.0, 132.0), 6))
+    0.969697
+    """
+    tiles = ceil_div(rows, tile_rows) * ceil_div(columns, tile_columns)
+    waves = ceil_div(tiles, compute_units)
+    return rows * columns / (tile_rows * tile_columns * waves * compute_units)
+
+
+def attention_efficiency(length, plateau, half_length):
+    """Share of peak that prefill attention reaches: ``plateau length / (length + half_length)``.
+
+    Parameters
+    ----------
+    length : tokens attended to; fitted for 512..16384.
+    plateau : share of peak that long sequences tend to.
+    half_length : tokens at which half of it is reached.
+
+    Examples
+    --------
+    >>> float(round(attention_efficiency(512.0, 0.57, 1300.0), 2))
+    0.16
+    """
+    return plateau * length / (length + half_length)
+
+
+def attention_time(flops, length, peak_flops, plateau, half_length):
+    """Fused attention over many queries: ``flops (1 + half_length / length) / (plateau peak)`` (s).
+
+    Parameters
+    ----------
+    flops : of the scores and of their product with the values (FLOP).
+    length : tokens attended to.
+    peak_flops : dense peak of the format attention computes in (FLOP/s).
+    plateau, half_length : see `attention_efficiency`.
+    """
+    return flops * (1.0 + half_length / length) / (plateau * peak_flops)
+
+
+def elementwise_time(nbytes, mem_bandwidth, bandwidth_efficiency, slowdown=1.0):
+    """Norms, residuals, activations: traffic only (s).
+
+    Parameters
+    ----------
+    nbytes : bytes read and written (byte).
+    mem_bandwidth : (byte/s).
+    bandwidth_efficiency : share of it that streaming reaches.
+    slowdown : measured time over ideal time.
+    """
+    return slowdown * traffic_time(nbytes, mem_bandwidth, bandwidth_efficiency)
+
+
+def elementwise_bytes_per_token(hidden, ffn_hidden, gated_ffn, element_bytes):
+    """Element-wise traffic of one token in one layer, forward: ``bytes (10 h + (3 or 2) f)`` (byte).
+
+    Parameters
+    ----------
+    hidden, ffn_hidden : widths; `ffn_hidden` is the width a token really passes (experts: all it visits).
+    gated_ffn : 1 when the feed-forward network has a gate.
+    element_bytes : bytes per activation.
+
+    Notes
+    -----
+    Two norms (read, write), two residual additions (two reads, one write) make 10 h; the activation function reads
+    one or two and writes one value per unit of the feed-forward network.
+    """
+    return element_bytes * (10.0 * hidden + (2.0 + gated_ffn) * ffn_hidden)
