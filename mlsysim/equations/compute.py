@@ -1,13 +1,14 @@
 """Time of one operator on one device: matrix products, attention, element-wise work.
 
-An operator takes as long as its arithmetic or its traffic, whichever is longer, plus the time to start it.  Between
-the two regimes real kernels follow a smooth maximum ``(a^q + b^q)^(1/q)``; q is 2, 4 or infinity (code 0), because
-fits with these are as good as with a free exponent and need square roots only, which vectorise.
+An operator takes as long as its arithmetic or its traffic, whichever is longer, plus the time to start it.
+Between the two regimes real kernels follow a smooth maximum ``(a^q + b^q)^(1/q)``; q is 2, 4 or infinity
+(code 0), because fits with these are as good as with a free exponent and need square roots only, which
+vectorise.
 
-The small products of decoding never reach the rate of large ones: the curve ``rows / (rows + half_rows)`` says how
-the rate climbs with the rows of the activation matrix.  Written as ``flops * (1 + half_rows / rows)`` the compute
-time is *linear* in the rows, which the functions below keep visible, so that a sweep over batch sizes costs one
-multiplication.
+The small products of decoding never reach the rate of large ones: ``rows / (rows + half_rows)`` says how the
+rate climbs with the rows of the activation matrix.  Written as ``flops * (1 + half_rows / rows)`` the compute
+time is *linear* in the rows, which the functions below keep visible, so that a sweep over batch sizes costs
+one multiplication.
 """
 
 import numpy as np
@@ -36,9 +37,8 @@ def smooth_max(first, second, exponent):
     second_squared = second * second
     square = first_squared + second_squared
     fourth = first_squared * first_squared + second_squared * second_squared
-    return np.where(
-        exponent == 2, np.sqrt(square), np.where(exponent == 4, np.sqrt(np.sqrt(fourth)), np.maximum(first, second))
-    )
+    largest = np.maximum(first, second)
+    return np.where(exponent == 2, np.sqrt(square), np.where(exponent == 4, np.sqrt(np.sqrt(fourth)), largest))
 
 
 def gemm_flops(rows, columns, inner):
@@ -52,8 +52,8 @@ def gemm_traffic(rows, columns, inner, weight_bytes, input_bytes, output_bytes):
     Parameters
     ----------
     rows, columns, inner : shape.
-    weight_bytes, input_bytes, output_bytes : bytes per element of the (inner x columns) weights, the (rows x inner)
-        input and the (rows x columns) output.
+    weight_bytes, input_bytes, output_bytes : bytes per element of the (inner x columns) weights, of the
+        (rows x inner) input and of the (rows x columns) output.
     """
     return weight_bytes * (columns * inner) + rows * (input_bytes * inner + output_bytes * columns)
 
@@ -97,8 +97,8 @@ def gemm_time(rows, columns, inner, weight_bytes, input_bytes, output_bytes, har
 
     Notes
     -----
-    Fitted to measured GEMM latencies for rows 1..16384 and sides of 1024 and more: median error 4 to 8 % on products
-    not seen (16-bit), 6 to 12 % (8- and 4-bit formats).
+    Fitted to measured GEMM latencies for rows 1..16384 and sides of 1024 and more: median error 4 to 8 % on
+    products not seen (16-bit), 6 to 12 % (8- and 4-bit formats).
     """
     return operator_time(
         gemm_compute_time(
@@ -117,7 +117,8 @@ def gemm_time(rows, columns, inner, weight_bytes, input_bytes, output_bytes, har
 def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
     """Share of the machine that useful outputs fill when a product is cut into tiles and tiles into waves.
 
-    ``[M N / (tiles Tm Tn)] [tiles / (waves units)]`` with ``tiles = ceil(M/Tm) ceil(N/Tn)``, ``waves = ceil(tiles/units)``.
+    ``[M N / (tiles Tm Tn)] [tiles / (waves units)]`` with ``tiles = ceil(M/Tm) ceil(N/Tn)`` and
+    ``waves = ceil(tiles/units)``.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ def elementwise_bytes_per_token(hidden, ffn_hidden, gated_ffn, element_bytes):
 
     Notes
     -----
-    Two norms (read, write), two residual additions (two reads, one write) make 10 h; the activation function reads
-    one or two and writes one value per unit of the feed-forward network.
+    Two norms (read, write), two residual additions (two reads, one write) make 10 h; the activation function
+    reads one or two and writes one value per unit of the feed-forward network.
     """
     return element_bytes * (10.0 * hidden + (2.0 + gated_ffn) * ffn_hidden)
