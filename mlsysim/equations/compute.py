@@ -38,7 +38,8 @@ def smooth_max(first, second, exponent):
     square = first_squared + second_squared
     fourth = first_squared * first_squared + second_squared * second_squared
     largest = np.maximum(first, second)
-    return np.where(exponent == 2, np.sqrt(square), np.where(exponent == 4, np.sqrt(np.sqrt(fourth)), largest))
+    smooth = np.where(exponent == 2, np.sqrt(square), np.sqrt(np.sqrt(fourth)))
+    return np.where(exponent == 0, largest, smooth)
 
 
 def gemm_flops(rows, columns, inner):
