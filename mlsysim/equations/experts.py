@@ -36,7 +36,8 @@ def distinct_experts(n_experts, experts_per_token, tokens):
 def slowest_rank_load(n_experts, experts_per_token, tokens, ranks):
     """Token-expert pairs on the fullest of e ranks: ``mu + z sqrt(mu (1 - 1/e) (E - k)/(E - 1))``.
 
-    mu = k T / e is the mean, z the expected maximum of e normal deviates, ``Phi^-1((e - 3/8)/(e + 1/4))`` (Blom 1958).
+    mu = k T / e is the mean, z the expected maximum of e normal deviates (Blom 1958),
+    ``Phi^-1((e - 3/8)/(e + 1/4))``.
 
     Parameters
     ----------
