@@ -79,7 +79,9 @@ def attention_params(model: Workload):
 
 def attention_biases(model: Workload):
     """Biases of the attention matrices of one layer: ``a d + 2 k d + h`` without a gate, else 0."""
-    return (1.0 - model.gated_ffn) * (model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) + model.hidden)
+    return (1.0 - model.gated_ffn) * (
+        model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) + model.hidden
+    )
 
 
 def ffn_matrices(model: Workload):
@@ -151,10 +153,8 @@ def moe_layer_params(model: Workload):
 
 
 def active_moe_layer_params(model: Workload):
-    """Parameters of one layer with experts that a token uses: its r experts, the shared ones, all the rest."""
-    return (
-        moe_layer_params(model) - (model.n_experts - model.experts_per_token) * expert_params(model)
-    )
+    """Parameters of one layer with experts that a token uses: r experts, the shared ones, all the rest."""
+    return moe_layer_params(model) - (model.n_experts - model.experts_per_token) * expert_params(model)
 
 
 def total_params(model: Workload):
@@ -173,7 +173,9 @@ def total_params(model: Workload):
 
 def active_params(model: Workload, input_embedding=1.0):
     """Parameters a token uses; `input_embedding` = 0 leaves out the input table, which costs no FLOP."""
-    layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * active_moe_layer_params(model)
+    layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * active_moe_layer_params(
+        model
+    )
     tables = input_embedding * embedding_params(model) + head_params(model)
     return layers + tables + final_norm_params(model) + model.extra_params
 
@@ -204,7 +206,9 @@ def moe_layer_linear_flops(model: Workload):
 
 def linear_flops(model: Workload):
     """Matrix products of one token in all layers, forward, without the head (FLOP)."""
-    return dense_layers(model) * dense_layer_linear_flops(model) + moe_layers(model) * moe_layer_linear_flops(model)
+    return dense_layers(model) * dense_layer_linear_flops(model) + moe_layers(model) * moe_layer_linear_flops(
+        model
+    )
 
 
 def causal_positions(seq_len):
@@ -225,7 +229,7 @@ def window_positions(seq_len, window):
 
 
 def attended_positions(model: Workload, seq_len, convention=FlopsConvention.CAUSAL):
-    """Positions a token attends to, mean over positions and over the layers (local ones keep to their window).
+    """Positions a token attends to, mean over positions and layers (local ones keep to their window).
 
     Parameters
     ----------
@@ -251,7 +255,7 @@ def attention_flops(model: Workload, positions):
 
 
 def absorbed_attention_flops(model: Workload, positions):
-    """Latent attention on the compressed cache (decode), one token in one layer: ``2 s a (2 c + rope)`` (FLOP)."""
+    """Latent attention on the compressed cache, per token and layer: ``2 s a (2 c + rope)`` (FLOP)."""
     return 2.0 * positions * model.n_heads * (2.0 * model.kv_lora_rank + model.rope_head_dim)
 
 
@@ -269,7 +273,7 @@ def forward_flops(model: Workload, seq_len, convention=FlopsConvention.CAUSAL):
 def gpt_step_flops(global_batch, seq_len, n_layers, hidden, vocab, recomputed=1.0):
     """Training step of a GPT with full attention (FLOP).
 
-    ``72 B s L h^2 (1 + s/(6 h) + V/(12 L h))``, and ``96 B s L h^2 (1 + s/(6 h) + V/(16 L h))`` when every layer
+    ``72 B s L h^2 (1 + s/(6 h) + V/(12 L h))``; ``96 B s L h^2 (1 + s/(6 h) + V/(16 L h))`` when every layer
     is computed forward twice (`recomputed` = 1).
 
     References
