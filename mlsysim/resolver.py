@@ -1,12 +1,29 @@
-"""What a resolver is: a kernel with a name, a domain and its walls."""
+"""What a resolver is: a kernel with a name, a domain and its walls, and what one can ask of it.
+
+`Model` evaluates (Y = f(X)), `compose` chains resolvers into one fused kernel; the solvers and optimizers
+of tiers 2 and 3 ask the same questions of any of them.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from mlsysim.schema import records
+from mlsysim.schema.variables import ALIASES, VARIABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from mlsysim.engine.bind import Parameter
+    from mlsysim.engine.program import Program
+
+RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, records.Assumptions)
 
 
 def _number(value):
@@ -22,7 +39,7 @@ class Kernel:
     """The physics of one resolver: records and numbers in, a NamedTuple of outputs out.
 
     Called with numbers it is plain Python (real tracebacks); called with arrays it broadcasts; called
-    by the engine with symbols it is recorded once and compiled for a sweep.
+    by the engine with symbols it is recorded once and compiled by numba for a sweep.
     """
 
     def __init__(self, function: Callable):
@@ -34,14 +51,404 @@ class Kernel:
         with np.errstate(all="ignore"):
             return self.function(*map(_number, args), **{k: _number(v) for k, v in kwargs.items()})
 
+    @functools.cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """Parameters by name, records told from plain inputs."""
+        from mlsysim.engine.bind import REQUIRED, Parameter
+
+        found = {}
+        for name, p in self.signature.parameters.items():
+            record = p.annotation if p.annotation in RECORDS else _optional(p.annotation)
+            found[name] = Parameter(name, record, REQUIRED if p.default is p.empty else p.default)
+        return found
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.signature.return_annotation._fields
+
+
+def _optional(annotation) -> type | None:
+    """The record of an annotation ``Workload | None``."""
+    for record in RECORDS:
+        if record in getattr(annotation, "__args__", ()):
+            return record
+    return None
+
 
 def kernel(function: Callable) -> Kernel:
-    """Mark the physics of a resolver (see `Kernel`)."""
+    """Mark the physics of a resolver (see `Kernel`).
+
+    A kernel of one's own gets everything that the built-in ones have:
+
+    >>> from typing import NamedTuple
+    >>> class Roof(NamedTuple):
+    ...     step_time: float
+    >>> @kernel
+    ... def roof(tokens, duration) -> Roof:
+    ...     return Roof(duration / tokens)
+    >>> float(Model("Roof", roof, domain="node").solve(tokens=[1, 2, 4], duration="1 s").step_time.sum())
+    1.75
+    """
     return Kernel(function)
 
 
-class Model:
-    """Tier 1: Y = f(X)."""
+class Resolver:
+    """Something that answers questions about a configuration, or about millions of them.
 
-    def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...]):
+    Inputs are scalars, lists or arrays (an axis of their own), DataArrays (their named dims), names or rows of
+    the zoo, quantities such as ``"80 GB"``; any field of a record may be overridden by name; ``points=`` takes
+    paired configurations (a DataFrame, axis ``config``).
+    """
+
+    name: str
+    domain: str
+    walls: tuple[int, ...]
+    bound: dict[str, Any]
+
+    # --- what subclasses say ---------------------------------------------------------------------------------
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        """Inputs by name; `given` are those that the user bound."""
+        raise NotImplementedError
+
+    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+        """Outputs by name, for arguments that are numbers or symbols."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        raise NotImplementedError
+
+    # --- binding ---------------------------------------------------------------------------------------------
+
+    def __call__(self, **inputs: Any) -> Resolver:
+        """The same resolver with some inputs bound."""
+        import copy
+
+        self._check_names(inputs)
+        twin = copy.copy(self)
+        twin.bound = {**self.bound, **inputs}
+        return twin
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        from mlsysim.engine.bind import Binder
+
+        if inputs:
+            binder = Binder(self.parameters(set(inputs) | set(self.bound)), self.name)
+            for name in inputs:
+                if name != "points":
+                    binder.canonical(name)
+
+    def program(self, **inputs: Any) -> Program:
+        """The call, bound and recorded (see `mlsysim.engine.program`)."""
+        from mlsysim.engine.program import Program
+
+        return Program(self, {**self.bound, **inputs})
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def solve(self, *, keep: Sequence[str] | None = None, threads: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """Every output at every point of the grid.
+
+        Parameters
+        ----------
+        keep : sequence of str, optional
+            Outputs to store (default: all that the data allow; ``attrs["omitted"]`` names the others).
+        threads : int, optional
+            Default ``MLSYSIM_THREADS`` or the number of cores.
+        progress : callable, optional
+            Called with points done and points in all.
+        plan : {"auto", "plain", "nest"}
+            How to evaluate; the results are the same.
+        **inputs
+            See `schema`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims in the order in which the inputs were mentioned; scalars and single values are 0-d coordinates;
+            ``units`` and ``long_name`` on everything; `feasible` and `limit` say what works and why not.
+
+        Raises
+        ------
+        TypeError
+            An unknown or missing input.
+        ValueError
+            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
+        """
+        from mlsysim.engine.solve import solve
+
+        return solve(self.program(**inputs), keep, threads, progress, plan)
+
+    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
+        """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing."""
+        from mlsysim.search.reduce import reduce
+
+        return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan)
+
+    def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
+             block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
+             **inputs: Any) -> xr.Dataset:
+        """The best feasible configuration, one for each cell of `by`.
+
+        Parameters
+        ----------
+        objective : str
+            An output.
+        maximize : bool, optional
+            Default: the direction in the schema.
+        by : str or sequence of str
+            Axes to keep.
+        where : str or sequence of str, optional
+            Conditions on outputs, inputs or labels, in base units: ``"itl < 0.05 and hardware != 'mi300x'"``.
+        ties : sequence of str
+            Outputs that decide among equals, before the lowest position along the axes does.
+
+        Returns
+        -------
+        xarray.Dataset
+            All outputs of the winner; its place along the reduced axes as coordinates; `found`.
+        """
+        from mlsysim.search import Best
+
+        return self.sweep([Best(objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+            where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
+            block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
+            **inputs: Any) -> xr.Dataset:
+        """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
+        from mlsysim.search import Top
+
+        return self.sweep([Top(k, objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
+               where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
+               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """The exact Pareto front of the feasible configurations.
+
+        Parameters
+        ----------
+        minimize, maximize : str or sequence of str
+            Objectives.
+        epsilon : float, optional
+            Thin the front: a point goes when a kept one is no worse than by this relative amount in every objective.
+        where : str or sequence of str, optional
+            See `best`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dim `point`, in lexicographic order of the objectives; of equal vectors one (the lowest position along the
+            axes in the order of the signature), with their number in `count`.
+        """
+        from mlsysim.search import Pareto
+
+        return self.sweep([Pareto(minimize, maximize, epsilon, where=where)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
+        """The value of one input that meets a target on one output, at every point of the grid.
+
+        Parameters
+        ----------
+        unknown : str
+            A numeric input or record field; a count gives the boundary value.
+        target : mapping
+            ``{output: value}``, in base units or as text.
+        bounds : (low, high), optional
+            Where to look; default the bounds of the schema.
+
+        Returns
+        -------
+        xarray.Dataset
+            The unknown, `found`, `reached` (the output there) and, where there is no root, the best reachable value.
+        """
+        from mlsysim.search.root import root
+
+        return root(self, unknown, target, bounds, {**self.bound, **inputs})
+
+    def explain(self, **inputs: Any) -> str:
+        """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
+        from mlsysim.engine.explain import explain
+
+        return explain(self, self.program(**inputs))
+
+    # --- schema ----------------------------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        """Inputs and outputs with unit, default, bounds and meaning."""
+        from mlsysim.engine.explain import schema
+
+        return schema(self)
+
+    def __repr__(self) -> str:
+        bound = f" with {', '.join(self.bound)} bound" if self.bound else ""
+        return f"<{self.name}{bound}: {', '.join(self.parameters())} -> {', '.join(self.outputs)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.name}</b>{self.schema.to_html()}"
+
+
+class Model(Resolver):
+    """Tier 1, the physics: Y = f(X).
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    kernel : Kernel
+        The physics.
+    domain : str
+        node, data, algorithm, fleet, operations or analysis.
+    walls : tuple of int
+        The constraints it evaluates (see `walls`).
+    """
+
+    def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...] = ()):
         self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
+        self.bound = {}
+        self.__doc__ = kernel.__doc__
+        for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
+            if variable not in VARIABLES:
+                raise ValueError(f"{name}: declare {variable} first, with unit and meaning: "
+                                 f"mlsysim.schema.variables.real({variable!r}, \"s\", \"...\")")
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        return self.kernel.parameters
+
+    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+        return self.kernel.function(**arguments)._asdict()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.kernel.outputs
+
+
+class Wire(NamedTuple):
+    """One connection of a composition."""
+
+    stage: str
+    input: str
+    source: str
+    output: str
+
+
+class Composition(Resolver):
+    """Several resolvers as one fused kernel: outputs feed later inputs of their name or of a synonym."""
+
+    def __init__(self, stages: Sequence[Resolver], wire: Mapping[str, str] | None = None, name: str = ""):
+        self.stages = tuple(stages)
+        if not self.stages:
+            raise ValueError("compose needs at least one resolver")
+        self.wire = dict(wire or {})
+        self.name = name or " + ".join(s.name for s in self.stages)
+        self.domain = self.stages[-1].domain
+        self.walls = tuple(w for s in self.stages for w in s.walls)
+        self.bound = {}
+        for stage in self.stages:
+            self.bound.update(stage.bound)
+
+    def wiring(self, given: Iterable[str] = ()) -> list[Wire]:
+        """Which output feeds which input; what the user gave is never wired."""
+        given = {ALIASES.get(n, (n, 1.0))[0] for n in {*given, *self.bound}}
+        wires: list[Wire] = []
+        known: dict[str, str] = {}
+        for position, stage in enumerate(self.stages):
+            for name, p in stage.parameters(given).items():
+                if p.record is not None or name in given or position == 0:
+                    continue
+                wish = self.wire.get(f"{stage.name}.{name}") or self.wire.get(name)
+                accepted = (wish,) if wish else (name, *VARIABLES[name].takes)
+                for output in accepted:
+                    if output in known:
+                        wires.append(Wire(stage.name, name, known[output], output))
+                        break
+                else:
+                    if wish:
+                        raise ValueError(f"wire: no stage before {stage.name} gives {wish!r}; known: {', '.join(sorted(known))}")
+            known.update(dict.fromkeys(stage.outputs, stage.name))
+        return wires
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.bind import REQUIRED
+
+        given = set(given) | set(self.bound)
+        wired = {(w.stage, w.input) for w in self.wiring(given)}
+        found: dict[str, Parameter] = {}
+        for stage in self.stages:
+            for name, p in stage.parameters(given).items():
+                if (stage.name, name) in wired:
+                    continue
+                if name not in found or (found[name].default is None and p.default is REQUIRED):
+                    found[name] = p
+        return found
+
+    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+        given = set(given) | set(self.bound)
+        wires = {(w.stage, w.input): w for w in self.wiring(given)}
+        results: dict[str, dict[str, Any]] = {}
+        merged: dict[str, Any] = {}
+        feasible: Any = True
+        limits: list[Any] = []
+        for stage in self.stages:
+            own: dict[str, Any] = {}
+            for name, p in stage.parameters(given).items():
+                w = wires.get((stage.name, name))
+                own[name] = arguments[name] if w is None else results[w.source][w.output]
+                if own[name] is None and w is not None and p.default is not None:
+                    raise TypeError(f"{stage.name} needs {name}: {w.source} gives {w.output} only when an optional input is "
+                                    f"given; give {name}=... or that input (tokens=... for training)")
+            outputs = stage.record(own, given)
+            for name, value in outputs.items():
+                if name in ("feasible", "limit"):
+                    continue
+                if name in merged and merged[name] is not value:
+                    merged[f"{stage.name}.{name}"] = value
+                else:
+                    merged[name] = value
+            if outputs.get("feasible") is not None:
+                feasible = feasible & outputs["feasible"]
+            if outputs.get("limit") is not None:
+                limits.append(outputs["limit"])
+            results[stage.name] = outputs
+        limit: Any = 0.0
+        for value in reversed(limits):
+            limit = np.where(value == 0, limit, value)
+        return {**merged, "feasible": feasible, "limit": limit}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for stage in self.stages:
+            for name in stage.outputs:
+                if name in found and name not in ("feasible", "limit"):
+                    found[f"{stage.name}.{name}"] = None
+                found[name] = None
+        return tuple(found)
+
+
+def compose(*stages: Resolver, wire: Mapping[str, str] | None = None, name: str = "") -> Composition:
+    """Chain resolvers into one kernel: an input takes the latest earlier output of its name or of a synonym.
+
+    Parameters
+    ----------
+    *stages : Resolver
+    wire : mapping, optional
+        ``{"duration": "step_time"}`` or ``{"EconomicsModel.duration": "training_time"}`` overrides.
+    name : str, optional
+
+    Notes
+    -----
+    An input that the user binds is never wired.  `feasible` is the conjunction, `limit` the first failing
+    stage's; any other output of a name already taken is prefixed by its stage.  ``explain()`` prints the wiring.
+    """
+    return Composition(stages, wire, name)

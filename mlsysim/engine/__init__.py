@@ -1,0 +1,1 @@
+"""One call, from inputs to labelled results: bind, record, plan, run, label."""

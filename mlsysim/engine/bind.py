@@ -1,0 +1,524 @@
+"""Inputs to axes: what the user wrote, checked once on the short axes, becomes leaves of the graph.
+
+Every name is looked up, every quantity brought to base units and every bound checked here, on columns
+that are as long as one axis; the grid itself is never looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlsysim import units, zoo
+from mlsysim.schema import codes
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
+from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
+
+#: What a kernel parameter without default carries.
+REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: a plain input or a record."""
+
+    name: str
+    record: type | None
+    default: Any = REQUIRED
+
+
+@dataclass
+class Axis:
+    """One labelled dimension of the grid."""
+
+    name: str
+    size: int
+    values: np.ndarray
+    paired: dict[str, np.ndarray] = field(default_factory=dict)  #: columns that run along it together
+
+
+@dataclass
+class Leaf:
+    """Values of one input over the axes on which they vary."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: np.ndarray
+    missing: str = ""  #: the first label for which nobody published the datum
+
+
+@dataclass
+class Column:
+    """One input as the user gave it, in base units, codes or rows."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: np.ndarray
+    labels: np.ndarray  #: what the user will see
+
+
+@dataclass
+class Selector:
+    """An input that picks rows of the zoo or an option, and so decides a record."""
+
+    name: str
+    pick: Callable[[Any], Any]
+    default: Any = REQUIRED
+
+
+def _precision(value) -> int | None:
+    return None if value is None else int(_option(VARIABLES["precision"], value))
+
+
+def _options_default(name: str, default) -> Selector:
+    return Selector(name, lambda v: v, default)
+
+
+def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]:
+    """The inputs that decide a record parameter, and with which function of the zoo."""
+    record, name = parameter.record, parameter.name
+    default = None if parameter.default is None else REQUIRED
+    if record is Workload:
+        return [Selector(name, zoo.model, default)]
+    if record is Accelerator:
+        return [Selector(name, zoo.hardware, default), _options_default("precision", codes.Precision.BF16)]
+    if record is Format:
+        return [_options_default("precision", codes.Precision.BF16), _options_default("kv_precision", None)]
+    if record is Fleet:
+        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None)]
+    if record is Site:
+        return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
+    if record is Assumptions:
+        return [Selector("assume", lambda v: v, None)]
+    raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
+
+
+def build(record: type, rows: Sequence) -> tuple:
+    """One record from what its selectors picked."""
+    if record is Workload:
+        return zoo.workload_record(rows[0])
+    if record is Accelerator:
+        return zoo.accelerator_record(rows[0], _code(rows[1]))
+    if record is Format:
+        return zoo.format_record(_code(rows[0]), None if rows[1] is None else _code(rows[1]))
+    if record is Fleet:
+        if rows[0] is None and rows[1] is None:
+            return Fleet(*[math.nan] * len(Fleet._fields))
+        return zoo.fleet_record(*rows)
+    if record is Site:
+        return zoo.site_record(*rows)
+    return rows[0] if rows[0] is not None else Assumptions()
+
+
+def _code(value) -> int:
+    return int(value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; nearest: a, b"`` or the whole list when it is short."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"; nearest: {', '.join(close)}"
+    return f"; known: {', '.join(known)}" if len(known) <= 40 else ""
+
+
+def _option(variable: Variable, value) -> int:
+    """Code of an option's label (or of a member or code of it)."""
+    assert variable.options is not None
+    known = codes.labels(variable.options)
+    if isinstance(value, str):
+        text = value.strip().lower().replace("-", "_").replace(" ", "_")
+        if text in known:
+            return known[text]
+    elif not isinstance(value, (bool, np.bool_)) and isinstance(value, numbers.Real) and value in set(known.values()):
+        return int(value)
+    raise ValueError(f"{variable.name}={value!r}: allowed are {', '.join(known)}")
+
+
+def check(name: str, value, *, unit: str | None = None) -> float:
+    """One number in base units, inside its bounds; a clear error otherwise."""
+    variable = VARIABLES[name]
+    if variable.kind == "option":
+        return float(_option(variable, value))
+    if variable.kind == "flag" and isinstance(value, str):
+        if value.lower() in ("true", "yes", "on"):
+            return 1.0
+        if value.lower() in ("false", "no", "off"):
+            return 0.0
+    if value is None:
+        raise ValueError(f"{name}=None: give a number ({variable.meaning})")
+    try:
+        number = units.parse(value, variable.unit) if unit is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}={value!r}: {error}") from None
+    described = f"{name}={value!r}: {variable.meaning}"
+    if math.isnan(number):
+        raise ValueError(f"{described} must be a number, not NaN")
+    if number < variable.low or (variable.above and number == variable.low):
+        raise ValueError(f"{described} must be {'above' if variable.above else 'at least'} {variable.low:g}")
+    if number > variable.high:
+        raise ValueError(f"{described} must be at most {variable.high:g}")
+    if variable.kind in ("count", "flag") and number != math.floor(number):
+        raise ValueError(f"{described} must be a whole number")
+    return number
+
+
+def _is_sequence(value) -> bool:
+    if isinstance(value, (str, bytes, Mapping)) or hasattr(value, "table"):
+        return False
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return False
+    if hasattr(value, "magnitude"):
+        return np.ndim(value.magnitude) > 0
+    return isinstance(value, (Sequence, np.ndarray, range)) and np.ndim(value) > 0 or (
+        hasattr(value, "__len__") and hasattr(value, "__iter__") and np.ndim(value) > 0
+    )
+
+
+class Binder:
+    """Collects axes and leaves for one call of a resolver."""
+
+    def __init__(self, parameters: Mapping[str, Parameter], title: str):
+        self.title = title
+        self.parameters = dict(parameters)
+        self.axes: dict[str, Axis] = {}
+        self.columns: dict[str, Column] = {}
+        self.leaves: dict[str, Leaf] = {}
+        self.derived: dict[str, str] = {}
+        self.picks: dict[str, Selector] = {}
+        self.fields: dict[str, list[str]] = {}
+        for p in self.parameters.values():
+            if p.record is None:
+                continue
+            for selector in selectors(p):
+                kept = self.picks.get(selector.name)
+                if kept is None or (kept.default is None and selector.default is REQUIRED):
+                    self.picks[selector.name] = selector
+            for name in p.record._fields:  # type: ignore[attr-defined]
+                self.fields.setdefault(name, []).append(p.name)
+
+    # --- names ---------------------------------------------------------------------------------------------
+
+    def known(self) -> set[str]:
+        """Every name that this call accepts."""
+        plain = {name for name, p in self.parameters.items() if p.record is None}
+        dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}  # type: ignore[attr-defined]
+        aliases = {a for a, (name, _) in ALIASES.items() if name in plain or name in self.fields}
+        return plain | set(self.picks) | set(self.fields) | dotted | aliases
+
+    def canonical(self, name: str) -> tuple[str, float]:
+        """The canonical name of an input and the factor to its base unit."""
+        if name in self.known():
+            return ALIASES.get(name, (name, 1.0))
+        listed = {n for n in self.known() if "." not in n and n not in Assumptions._fields}
+        close = difflib.get_close_matches(name, sorted(self.known()), n=3, cutoff=0.6)
+        hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
+        raise TypeError(f"{self.title} has no input {name!r}{hint}")
+
+    def variable(self, name: str) -> Variable:
+        return VARIABLES[name.rsplit(".", 1)[-1]]
+
+    # --- values --------------------------------------------------------------------------------------------
+
+    def _one(self, name: str, value, factor: float):
+        """One element of an input: a row, a code, or a number in base units."""
+        short = name.rsplit(".", 1)[-1]
+        if name in self.picks:
+            selector = self.picks[name]
+            if short in VARIABLES and VARIABLES[short].kind == "option":
+                return _option(VARIABLES[short], value)
+            return selector.pick(value)
+        if short not in VARIABLES and short in Assumptions._fields:
+            try:
+                number = units.parse(value, Assumptions._field_defaults[short].unit)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}={value!r}: {error}") from None
+            if not math.isfinite(number):
+                raise ValueError(f"{name}={value!r}: must be a finite number")
+            return number
+        if factor != 1.0:
+            if isinstance(value, str) or hasattr(value, "magnitude"):
+                raise ValueError(f"{name}: give {value!r} under its canonical name")
+            value = float(value) * factor
+        return check(short, value)
+
+    @staticmethod
+    def _label(value, picked):
+        if isinstance(value, (str, np.str_)):
+            return str(value)
+        if hasattr(picked, "key"):
+            return str(picked.key)
+        return value
+
+    def _label_of(self, name: str, value, picked):
+        short = name.rsplit(".", 1)[-1]
+        variable = VARIABLES.get(short)
+        if variable is not None and variable.kind == "option":
+            assert variable.options is not None
+            return codes.label(variable.options(int(picked)))
+        if name in self.picks:
+            return self._label(value, picked)
+        if variable is not None and variable.kind in ("count", "flag") and math.isfinite(picked):
+            return int(picked)
+        return picked
+
+    def add(self, name: str, value, along: str | None = None) -> None:
+        """Take one input of the call; `along` names the axis of paired inputs."""
+        original = name
+        name, factor = self.canonical(name)
+        if name in self.columns:
+            raise TypeError(f"{name} is given twice ({original!r} means the same)" if original != name
+                            else f"{name} is given twice")
+        if value is None:
+            parameter = self.parameters.get(name)
+            if (parameter is not None and parameter.default is None) or (
+                name in self.picks and self.picks[name].default is None
+            ):
+                return
+        dims: tuple[str, ...]
+        coords: dict[str, np.ndarray] = {}
+        if hasattr(value, "dims") and hasattr(value, "coords"):  # an xarray DataArray
+            dims = tuple(str(d) for d in value.dims)
+            unit = value.attrs.get("units")
+            items = np.asarray(value.values)
+            if unit and items.dtype.kind in "fiu":
+                items = np.vectorize(lambda v: units.parse(f"{v!r} {unit}", self.variable(name).unit), otypes=[float])(
+                    items.astype(float)) if unit != self.variable(name).unit else items
+            for d in dims:
+                coords[d] = np.asarray(value.coords[d].values) if d in value.coords else np.arange(value.sizes[d])
+        elif _is_sequence(value):
+            if hasattr(value, "magnitude"):
+                value = [type(value)(m, value.units) for m in np.ravel(value.magnitude)]
+            items = np.empty(len(value), dtype=object)
+            items[:] = list(value) if not isinstance(value, np.ndarray) else value.tolist() if value.ndim == 1 else None
+            if isinstance(value, np.ndarray) and value.ndim != 1:
+                raise ValueError(f"{name}: an array of {value.ndim} dims needs names: pass an xarray.DataArray")
+            if not len(items):
+                raise ValueError(f"{name} is empty: give at least one value")
+            dims = (along or name,)
+        else:
+            items = np.asarray(value, dtype=object) if not isinstance(value, np.ndarray) else value
+            if items.ndim:  # a record or row that looks like a sequence
+                items = np.empty((), dtype=object)
+                items[()] = value
+            dims = ()
+        distinct: dict[Any, Any] = {}
+        values = np.empty(items.shape, dtype=object)
+        labels = np.empty(items.shape, dtype=object)
+        flat_values, flat_labels = values.reshape(-1), labels.reshape(-1)
+        for i, item in enumerate(items.reshape(-1).tolist()):
+            try:
+                seen = distinct.get(item)
+            except TypeError:
+                seen = None
+            if seen is None:
+                picked = self._one(name, item, factor)
+                seen = (picked, self._label_of(name, item, picked))
+                try:
+                    distinct[item] = seen
+                except TypeError:
+                    pass
+            flat_values[i], flat_labels[i] = seen
+        if dims == (name,) and along is None and name not in coords:
+            keys = [getattr(v, "key", v) for v in flat_values]
+            if len(set(map(repr, keys))) < len(keys):
+                twice = next(lab for i, lab in enumerate(flat_labels) if repr(keys[i]) in map(repr, keys[:i]))
+                raise ValueError(f"{name}: {twice!r} is given twice")
+            coords[name] = _plain(labels)
+        for d in dims:
+            size = items.shape[dims.index(d)]
+            given = coords.get(d)
+            axis = self.axes.get(d)
+            if axis is None:
+                self.axes[d] = Axis(d, size, given if given is not None else np.arange(size))
+            elif axis.size != size or (given is not None and not np.array_equal(axis.values, given)):
+                raise ValueError(f"axis {d!r}: {name} has labels {_few(given, size)}, an earlier input has "
+                                 f"{_few(axis.values, axis.size)}; make them equal or rename one dim")
+        if len(dims) == 1 and dims[0] != name:
+            self.axes[dims[0]].paired[name] = _plain(labels)
+        self.columns[name] = Column(name, dims, values, labels)
+
+    def points(self, table, along: str = "config") -> None:
+        """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
+        sizes = {len(table[name]) for name in table}
+        if len(sizes) != 1:
+            raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
+        for name in table:
+            column = table[name]
+            self.add(str(name), list(column.tolist() if hasattr(column, "tolist") else column), along)
+
+    # --- leaves --------------------------------------------------------------------------------------------
+
+    def _reduce(self, values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Drop axes along which nothing varies."""
+        for d in list(dims):
+            i = dims.index(d)
+            first = np.take(values, [0], axis=i)
+            if np.all((values == first) | (np.isnan(values) & np.isnan(first))):
+                values, dims = np.take(values, 0, axis=i), dims[:i] + dims[i + 1 :]
+        return values, dims
+
+    def _leaf(self, name: str, values: np.ndarray, dims: tuple[str, ...], labels: np.ndarray | None = None) -> Leaf:
+        values = np.asarray(values, dtype=np.float64)
+        missing = ""
+        holes = np.isnan(values)
+        if holes.any():
+            where = np.argwhere(holes)[0]
+            missing = ", ".join(f"{d}={self._coordinate(d, int(i))}" for d, i in zip(dims, where)) or "this input"
+            if labels is not None:
+                missing = str(np.asarray(labels, dtype=object)[tuple(where)])
+        values, dims = self._reduce(values, dims)
+        leaf = Leaf(name, dims, values, missing)
+        self.leaves[name] = leaf
+        return leaf
+
+    def _coordinate(self, dim: str, index: int):
+        axis = self.axes[dim]
+        return axis.paired.get("hardware", axis.values)[index] if axis.paired else axis.values[index]
+
+    def plain(self, name: str) -> Leaf | None:
+        """The leaf of a plain input, its default, or None when it is absent."""
+        column = self.columns.get(name)
+        if column is None:
+            default = self.parameters[name].default
+            if default is REQUIRED:
+                meaning = VARIABLES[name].meaning if name in VARIABLES else ""
+                raise TypeError(f"{self.title} needs {name} ({meaning})")
+            if default is None:
+                return None
+            return self._leaf(name, np.float64(check(name, default)), ())
+        return self._leaf(name, column.values.astype(np.float64), column.dims)
+
+    def record(self, parameter: Parameter) -> dict[str, Leaf] | None:
+        """The leaves of a record parameter's fields, or None for an optional record nobody gave."""
+        record = parameter.record
+        assert record is not None
+        fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
+        own = {f: self._override(parameter.name, f) for f in fields}
+        picked: list[Column | None] = []
+        for selector in selectors(parameter):
+            column = self.columns.get(selector.name)
+            if column is None and selector.name == "hardware" and record is not Fleet and "fleet" in self.columns:
+                column = self._from_fleet()
+            if column is None:
+                if selector.default is REQUIRED and not any(own.values()):
+                    raise TypeError(f"{self.title} needs {selector.name} ({_says(selector.name)})")
+                if parameter.default is None:
+                    return None
+                if selector.default is REQUIRED:
+                    picked = []
+                    break
+                one = np.empty((), dtype=object)
+                one[()] = None if selector.default is None else self._one(selector.name, selector.default, 1.0)
+                column = Column(selector.name, (), one, one)
+            picked.append(column)
+        tables = self._tabulate(record, picked) if picked else (np.full((len(fields),), math.nan), ())
+        leaves = {}
+        for i, name in enumerate(fields):
+            full = f"{parameter.name}.{name}"
+            column = own[name]
+            if column is not None:
+                leaves[name] = self._leaf(full, column.values.astype(np.float64), column.dims)
+            else:
+                labels = self._labels(picked)
+                leaves[name] = self._leaf(full, tables[0][i], tables[1], labels)
+        return leaves
+
+    def _labels(self, picked: list) -> np.ndarray | None:
+        """What to call each cell of a record: the labels of its first selector."""
+        for column in picked:
+            if column is not None and column.labels is not None:
+                dims = self._union(picked)
+                return np.broadcast_to(_expand(column.labels, column.dims, dims), self._shape(dims))
+        return None
+
+    def _override(self, parameter: str, name: str) -> Column | None:
+        dotted = self.columns.get(f"{parameter}.{name}")
+        return dotted if dotted is not None else self.columns.get(name) if self.fields[name][0] == parameter else None
+
+    def _from_fleet(self) -> Column:
+        """The accelerator of a fleet, when the call names a fleet and no hardware."""
+        column = self.columns["fleet"]
+        rows = np.empty(column.values.shape, dtype=object)
+        for i in np.ndindex(column.values.shape):
+            rows[i] = zoo.hardware(column.values[i]["accelerator"])
+        return Column("hardware", column.dims, rows, column.labels)
+
+    def _union(self, columns) -> tuple[str, ...]:
+        dims = {d for c in columns if c is not None for d in c.dims}
+        return tuple(d for d in self.axes if d in dims)
+
+    def _shape(self, dims: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(self.axes[d].size for d in dims)
+
+    def _tabulate(self, record: type, columns: list) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Every field of a record over the axes that its selectors have: (fields, *dims)."""
+        dims = self._union(columns)
+        shape = self._shape(dims)
+        combined = np.zeros(shape, dtype=np.int64)
+        choices: list[list] = []
+        for column in columns:
+            distinct: dict[int, int] = {}
+            rows: list = []
+            number = np.empty(column.values.shape, dtype=np.int64)
+            for i in np.ndindex(column.values.shape):
+                row = column.values[i]
+                key = row if isinstance(row, (int, type(None))) else id(row)
+                if key not in distinct:
+                    distinct[key] = len(rows)
+                    rows.append(row)
+                number[i] = distinct[key]
+            combined = combined * len(rows) + _expand(number, column.dims, dims)
+            choices.append(rows)
+        used, inverse = np.unique(combined, return_inverse=True)
+        table = np.empty((len(record._fields), len(used)))  # type: ignore[attr-defined]
+        for j, code in enumerate(used):
+            rows = []
+            for options in reversed(choices):
+                code, i = divmod(int(code), len(options))
+                rows.append(options[i])
+            rows.reverse()
+            table[:, j] = [float(v) for v in build(record, rows)]
+            for row in rows:
+                for name, sentence in (getattr(row, "derived", None) or {}).items():
+                    self.derived[f"{row.key}.{name}"] = str(sentence)
+        return table[:, inverse.reshape(-1)].reshape(-1, *shape), dims
+
+
+def _expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:
+    """`values` over `dims`, shaped to broadcast over the dims `onto`."""
+    order = [dims.index(d) for d in onto if d in dims]
+    moved = np.transpose(values, order) if values.ndim else values
+    sizes = iter(moved.shape)
+    return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Labels as an array of text or numbers."""
+    items = labels.reshape(-1).tolist()
+    if all(isinstance(v, str) for v in items):
+        return np.array(items).reshape(labels.shape)
+    numeric = np.array(items, dtype=np.float64).reshape(labels.shape)
+    whole = numeric.astype(np.int64) if np.all(np.abs(numeric) < 2**53) else None
+    return whole if whole is not None and np.array_equal(whole, numeric) else numeric
+
+
+def _few(values, size: int) -> str:
+    if values is None:
+        return f"({size} values)"
+    shown = ", ".join(map(str, np.asarray(values)[:4]))
+    return f"[{shown}{', ...' if size > 4 else ''}] ({size})"
+
+
+def _says(name: str) -> str:
+    return {
+        "model": "a model of the zoo, see zoo.names('models')", "hardware": "a device of the zoo, see zoo.names('hardware')",
+        "region": "a grid of the zoo, see zoo.names('grids')", "draft": "a model of the zoo",
+    }.get(name, VARIABLES[name].meaning if name in VARIABLES else "a row of the zoo")  # fmt: skip

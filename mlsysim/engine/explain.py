@@ -1,0 +1,89 @@
+"""What a call would do, and what a resolver takes and gives: text and tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mlsysim.engine import cache
+from mlsysim.engine.bind import REQUIRED
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
+from mlsysim.engine.solve import free_memory, result_bytes
+from mlsysim.schema import codes
+from mlsysim.schema.variables import VARIABLES
+
+if TYPE_CHECKING:
+    from mlsysim.resolver import Resolver
+
+NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest, about
+
+
+def explain(resolver: Resolver, program: Program) -> str:
+    """Points, bytes, seconds and layout of a call, and the wiring of a composition."""
+    nodes, omitted = program.available()
+    lines = [f"{resolver.name}: {program.n_points:,} points"]
+    for name, axis in program.axes.items():
+        lines.append(f"  {name}: {axis.size:,} values")
+    store, free = result_bytes(program, nodes), free_memory()
+    full = 8 * program.n_points * len(nodes)
+    lines.append(f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); free: {_size(free)}")
+    sweep = Sweep(program, [n for n in nodes.values()], plan="plain")
+    loads = sweep._loads()
+    operations = sum(ops * _product(program, axes) for axes, ops in loads.items())
+    per_point = operations / max(program.n_points, 1)
+    lines.append(f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
+                 f"about {per_point:.0f} operations a point")
+    plain = operations * PLAIN_OPERATION
+    nest = operations * NEST_OPERATION
+    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
+    lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
+    wiring = getattr(resolver, "wiring", None)
+    if wiring is not None:
+        lines.append("wiring:")
+        given = {*resolver.bound, *program.binder.columns}
+        lines += [f"  {w.stage}.{w.input} <- {w.source}.{w.output}" for w in wiring(given)]
+    if omitted:
+        lines.append("omitted:")
+        lines += [f"  {name}: {why}" for name, why in omitted.items()]
+    return "\n".join(lines)
+
+
+def _product(program: Program, axes: Any) -> int:
+    points = 1
+    for a in axes:
+        points *= program.sizes[a]
+    return points
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if n < 1000 or unit == "TB":
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return ""
+
+
+def schema(resolver: Resolver) -> pd.DataFrame:
+    """One row per input and output."""
+    rows: list[dict[str, Any]] = []
+    for name, p in resolver.parameters(()).items():
+        if p.record is not None:
+            rows.append({"name": name, "role": "record", "unit": "", "default": "required" if p.default is REQUIRED else "optional",
+                         "allowed": p.record.__name__, "meaning": (p.record.__doc__ or "").split(".")[0]})
+            continue
+        v = VARIABLES[name]
+        default = "required" if p.default is REQUIRED else "optional" if p.default is None else str(p.default)
+        if v.options is not None:
+            allowed = ", ".join(codes.labels(v.options))
+            if p.default is not REQUIRED and p.default is not None:
+                default = codes.label(v.options(int(p.default)))
+        else:
+            allowed = f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
+        rows.append({"name": name, "role": "input", "unit": v.unit, "default": default, "allowed": allowed, "meaning": v.meaning})
+    for name in resolver.outputs:
+        v = VARIABLES[name.rsplit(".", 1)[-1]]
+        allowed = ", ".join(codes.labels(v.options)) if v.options is not None else {"less": "less is better", "more": "more is better"}.get(v.better, "")
+        rows.append({"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning})
+    return pd.DataFrame(rows).set_index("name")

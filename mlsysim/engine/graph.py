@@ -1,0 +1,260 @@
+"""Recording a kernel: what it computes, as a graph of IEEE double operations.
+
+The engine calls a kernel once with `Node` objects in place of numbers.  Every operation is entered in a
+`Graph`, where equal expressions are one node, constants are folded and neutral elements vanish, so that
+what an option switches off (no experts, no pipeline, one schedule) is gone before anything is planned.
+Folding uses only identities that are exact for IEEE doubles: all plans give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+#: NumPy's name of an operation -> (ours, does it give a truth value)
+UFUNCS: dict[str, tuple[str, bool]] = {
+    "add": ("add", False), "subtract": ("sub", False), "multiply": ("mul", False), "divide": ("div", False),
+    "negative": ("neg", False), "minimum": ("min", False), "maximum": ("max", False), "fmin": ("min", False),
+    "fmax": ("max", False), "sqrt": ("sqrt", False), "absolute": ("abs", False), "fabs": ("abs", False),
+    "exp": ("exp", False), "log": ("log", False), "expm1": ("expm1", False), "log1p": ("log1p", False),
+    "power": ("pow", False), "float_power": ("pow", False), "floor": ("floor", False), "ceil": ("ceil", False),
+    "rint": ("rint", False), "less": ("lt", True), "less_equal": ("le", True), "greater": ("gt", True),
+    "greater_equal": ("ge", True), "equal": ("eq", True), "not_equal": ("ne", True),
+    "logical_and": ("and", True), "logical_or": ("or", True), "logical_not": ("not", True),
+    "bitwise_and": ("and", True), "bitwise_or": ("or", True), "invert": ("not", True),
+}  # fmt: skip
+
+#: How each operation is done with NumPy, and (in the nest) with a line of Python that numba compiles.
+NUMPY: dict[str, Callable] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
+    "min": np.minimum, "max": np.maximum, "sqrt": np.sqrt, "abs": np.abs, "exp": np.exp, "log": np.log,
+    "expm1": np.expm1, "log1p": np.log1p, "pow": np.power, "floor": np.floor, "ceil": np.ceil, "rint": np.rint,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
+    "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where,
+    "float": np.float64,
+}  # fmt: skip
+
+_LOGICAL = {"and", "or", "not"}
+_COMMUTES = {"add", "mul", "min", "max", "eq", "ne", "and", "or"}
+
+
+class Node:
+    """One value of a recorded kernel; behaves as a number under NumPy's vocabulary."""
+
+    __slots__ = ("args", "graph", "index", "op", "payload", "truth")
+    __array_priority__ = 1000
+
+    def __init__(self, graph: Graph, index: int, op: str, args: tuple[Node, ...], truth: bool, payload):
+        self.graph, self.index, self.op, self.args, self.truth, self.payload = graph, index, op, args, truth, payload
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        inside = self.payload if self.op in ("const", "leaf") else ", ".join(f"#{a.index}" for a in self.args)
+        return f"#{self.index}={self.op}({inside})"
+
+    def __bool__(self):
+        raise TypeError("a kernel branches on a value that varies over the grid: write np.where(condition, a, b), "
+                        "and & | ~ for and, or, not; a loop of varying length belongs in a @stage")
+
+    def __float__(self):
+        raise TypeError("a kernel turns a value that varies over the grid into a plain number: use NumPy functions")
+
+    __int__ = __index__ = __iter__ = __float__  # type: ignore[assignment]
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method != "__call__" or kwargs or ufunc.__name__ not in UFUNCS:
+            return NotImplemented
+        op, truth = UFUNCS[ufunc.__name__]
+        return self.graph.apply(op, inputs, truth)
+
+    def __array_function__(self, func, types, args, kwargs):
+        if func is np.where and len(args) == 3 and not kwargs:
+            return self.graph.apply("where", args, False)
+        return NotImplemented
+
+    def __stage__(self, stage, args):
+        return self.graph.stage(stage, args)
+
+    def __add__(self, other):
+        return self.graph.apply("add", (self, other))
+
+    def __radd__(self, other):
+        return self.graph.apply("add", (other, self))
+
+    def __sub__(self, other):
+        return self.graph.apply("sub", (self, other))
+
+    def __rsub__(self, other):
+        return self.graph.apply("sub", (other, self))
+
+    def __mul__(self, other):
+        return self.graph.apply("mul", (self, other))
+
+    def __rmul__(self, other):
+        return self.graph.apply("mul", (other, self))
+
+    def __truediv__(self, other):
+        return self.graph.apply("div", (self, other))
+
+    def __rtruediv__(self, other):
+        return self.graph.apply("div", (other, self))
+
+    def __pow__(self, other):
+        return self.graph.apply("pow", (self, other))
+
+    def __rpow__(self, other):
+        return self.graph.apply("pow", (other, self))
+
+    def __neg__(self):
+        return self.graph.apply("neg", (self,))
+
+    def __abs__(self):
+        return self.graph.apply("abs", (self,))
+
+    def __lt__(self, other):
+        return self.graph.apply("lt", (self, other), True)
+
+    def __le__(self, other):
+        return self.graph.apply("le", (self, other), True)
+
+    def __gt__(self, other):
+        return self.graph.apply("gt", (self, other), True)
+
+    def __ge__(self, other):
+        return self.graph.apply("ge", (self, other), True)
+
+    def __eq__(self, other):
+        return self.graph.apply("eq", (self, other), True)
+
+    def __ne__(self, other):
+        return self.graph.apply("ne", (self, other), True)
+
+    def __and__(self, other):
+        return self.graph.apply("and", (self, other), True)
+
+    __rand__ = __and__
+
+    def __or__(self, other):
+        return self.graph.apply("or", (self, other), True)
+
+    __ror__ = __or__
+
+    def __invert__(self):
+        return self.graph.apply("not", (self,), True)
+
+
+class Graph:
+    """Nodes in the order in which they can be computed."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[tuple, Node] = {}
+
+    def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload=None, key=None) -> Node:
+        identity = (op, tuple(a.index for a in args), key if key is not None else payload)
+        node = self._known.get(identity)
+        if node is None:
+            node = Node(self, len(self.nodes), op, args, truth, payload)
+            self.nodes.append(node)
+            self._known[identity] = node
+        return node
+
+    def constant(self, value) -> Node:
+        """A number or truth value that is the same everywhere."""
+        truth = isinstance(value, (bool, np.bool_))
+        value = bool(value) if truth else float(value)
+        return self._enter("const", (), truth, value, key=(truth, repr(value)))
+
+    def leaf(self, name: str) -> Node:
+        """An input, by name."""
+        return self._enter("leaf", (), False, name)
+
+    def lift(self, value) -> Node:
+        """`value` as a node of this graph."""
+        if isinstance(value, Node):
+            return value
+        if isinstance(value, np.ndarray) and value.ndim:
+            raise TypeError("a kernel may hold numbers, not arrays: arrays are inputs")
+        return self.constant(value)
+
+    def as_truth(self, node: Node) -> Node:
+        return node if node.truth else self.apply("ne", (node, 0.0), True)
+
+    def as_number(self, node: Node) -> Node:
+        if not node.truth:
+            return node
+        return self.constant(float(node.payload)) if node.op == "const" else self._enter("float", (node,), False)
+
+    def apply(self, op: str, args: Iterable, truth: bool = False) -> Node:
+        """Enter an operation, folded where its outcome is known."""
+        nodes = [self.lift(a) for a in args]
+        if op in _LOGICAL:
+            nodes = [self.as_truth(n) for n in nodes]
+        elif op == "where":
+            nodes[0] = self.as_truth(nodes[0])
+            truth = nodes[1].truth and nodes[2].truth
+            if not truth:
+                nodes[1:] = [self.as_number(n) for n in nodes[1:]]
+        else:
+            nodes = [self.as_number(n) for n in nodes]
+        known = self._fold(op, nodes)
+        if known is not None:
+            return known
+        if op in _COMMUTES and nodes[0].index > nodes[1].index:
+            nodes.reverse()
+        return self._enter(op, tuple(nodes), truth)
+
+    def stage(self, stage, args) -> Node | tuple[Node, ...]:
+        """Enter a function with loops (see `mlsysim.equations.stage`)."""
+        nodes = tuple(self.as_number(self.lift(a)) for a in args)
+        found = tuple(self._enter("stage", nodes, False, (stage, k), key=(id(stage), k)) for k in range(stage.outputs))
+        return found[0] if stage.outputs == 1 else found
+
+    def _fold(self, op: str, n: list[Node]) -> Node | None:
+        """The node that this operation equals, bit for bit, if there is one already."""
+        const = [a.op == "const" for a in n]
+        if all(const):
+            with np.errstate(all="ignore"):
+                return self.constant(NUMPY[op](*(a.payload if a.truth else np.float64(a.payload) for a in n))[()])
+        if op == "where":
+            if const[0]:
+                return n[1] if n[0].payload else n[2]
+            if n[1] is n[2]:
+                return n[1]
+            return None
+        if op in ("and", "or"):
+            for this, other in ((0, 1), (1, 0)):
+                if const[this]:
+                    return n[other] if n[this].payload == (op == "and") else self.constant(op == "or")
+            return n[0] if n[0] is n[1] else None
+        if op == "not":
+            return n[0].args[0] if n[0].op == "not" else None
+        if op in ("min", "max"):
+            return n[0] if n[0] is n[1] else None
+        if op == "pow" and const[1]:
+            exponent = n[1].payload
+            simple = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}.get(exponent)
+            return simple(n[0]) if simple else None
+        neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(op)
+        if neutral is not None:
+            if const[1] and n[1].payload == neutral:
+                return n[0]
+            if op in ("add", "mul") and const[0] and n[0].payload == neutral:
+                return n[1]
+        return None
+
+
+def reached(outputs: Iterable[Node]) -> list[Node]:
+    """Every node that `outputs` need, in the order in which they can be computed."""
+    seen: set[int] = set()
+    found: list[Node] = []
+    pending = list(outputs)
+    while pending:
+        node = pending.pop()
+        if node.index not in seen:
+            seen.add(node.index)
+            found.append(node)
+            pending.extend(node.args)
+    return sorted(found, key=lambda node: node.index)

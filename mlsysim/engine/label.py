@@ -1,0 +1,93 @@
+"""Results with names: an xarray Dataset with units, meanings and the story of the call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim import zoo
+from mlsysim.engine.program import Program
+from mlsysim.schema import codes
+from mlsysim.schema.variables import VARIABLES
+
+
+def attributes(name: str) -> dict[str, Any]:
+    """CF-style attributes of a variable."""
+    variable = VARIABLES.get(name)
+    if variable is None:
+        return {}
+    found: dict[str, Any] = {"units": variable.unit, "long_name": variable.meaning}
+    if variable.options is not None:
+        found["flag_values"] = np.array(sorted(codes.labels(variable.options).values()), dtype=np.int8)
+        found["flag_meanings"] = " ".join(codes.labels(variable.options))
+    return found
+
+
+def dtype(name: str) -> type:
+    """Type in which an output is stored."""
+    variable = VARIABLES.get(name)
+    if variable is not None and variable.kind == "flag":
+        return np.bool_
+    if variable is not None and variable.kind == "option":
+        return np.int8
+    return np.float64
+
+
+def coordinates(program: Program) -> dict[str, Any]:
+    """Coordinates of a call: one per axis, what runs along it, and the scalars."""
+    found: dict[str, Any] = {}
+    for name, axis in program.axes.items():
+        found[name] = (name, axis.values, _about(name))
+        for other, values in axis.paired.items():
+            found[other] = (name, values, _about(other))
+    for name, column in program.binder.columns.items():
+        if name not in found and column.values.size == 1:
+            found[name] = ((), _scalar(column.labels.reshape(-1)[0]), _about(name))
+    return found
+
+
+def _about(name: str) -> dict[str, Any]:
+    about = attributes(name.rsplit(".", 1)[-1])
+    about.pop("flag_values", None)
+    about.pop("flag_meanings", None)
+    return about
+
+
+def _scalar(label: Any) -> Any:
+    if isinstance(label, (str, int, float, np.generic)):
+        return label
+    return str(getattr(label, "key", label))
+
+
+def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    """Attributes of a result: who computed what from which data."""
+    from mlsysim import __version__
+
+    found: dict[str, Any] = {
+        "resolver": program.resolver.name,
+        "version": __version__,
+        "data": zoo.digest(),
+        "call": ", ".join(f"{n}={_short(c.labels)}" for n, c in program.binder.columns.items()),
+    }
+    if omitted:
+        found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
+    if program.binder.derived:
+        found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
+    return found | more
+
+
+def _short(labels: np.ndarray) -> str:
+    flat = [str(_scalar(v)) for v in labels.reshape(-1)[:3]]
+    if labels.size == 1:
+        return flat[0]
+    return f"[{', '.join(flat)}{f', ... ({labels.size})' if labels.size > 3 else ''}]"
+
+
+def dataset(program: Program, arrays: Mapping[str, np.ndarray], dims: tuple[str, ...], coords: Mapping[str, Any],
+            attrs: Mapping[str, Any]) -> xr.Dataset:
+    """A Dataset of outputs over `dims`."""
+    data = {name: (dims, array, attributes(name)) for name, array in arrays.items()}
+    return xr.Dataset(data, coords=dict(coords), attrs=dict(attrs))

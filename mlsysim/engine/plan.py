@@ -1,0 +1,164 @@
+"""Which axes run innermost: the layout of a sweep.
+
+A node is evaluated once per distinct combination of the axes that it depends on, as far as the order of
+the loops allows.  The grid is walked tile by tile: a *tile* is the product of a few axes, small enough
+for the cache; the other axes are *outer* loops.  Inside a tile every group of nodes with the same axes is
+one vector loop over just those axes; what does not depend on the tile is a scalar of its outer loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CHUNK = 1024  #: longest run of one axis inside a tile
+TILE = 4096  #: most points of a tile (its buffers fit the second-level cache)
+ENOUGH = 512  #: points below which the overhead of a tile shows
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the grid is cut into tiles.
+
+    Attributes
+    ----------
+    outer, tile : tuple of str
+        Axes from the outermost loop inwards; the last of `tile` runs fastest, in chunks of `chunk`.
+    sizes : mapping
+        Length of every axis.
+    """
+
+    outer: tuple[str, ...]
+    tile: tuple[str, ...]
+    sizes: Mapping[str, int]
+    chunk: int
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.sizes[self.tile[-1]] // self.chunk) if self.tile else 1
+
+    @property
+    def rows(self) -> int:
+        """Points of a tile per element of its last axis."""
+        return math.prod(self.sizes[a] for a in self.tile[:-1])
+
+    @property
+    def n_tiles(self) -> int:
+        return math.prod(self.sizes[a] for a in self.outer) * self.chunks
+
+    @property
+    def tile_points(self) -> int:
+        """Points of a full tile."""
+        return self.rows * min(self.chunk, self.sizes[self.tile[-1]]) if self.tile else 1
+
+    def starts(self, lo: int, hi: int) -> np.ndarray:
+        """Where each of the tiles `lo` to `hi` begins in a block, and the end of the last."""
+        if not self.tile:
+            return np.arange(hi - lo + 1)
+        length = self.sizes[self.tile[-1]]
+        chunk = np.arange(lo, hi) % self.chunks
+        points = self.rows * np.minimum(self.chunk, length - chunk * self.chunk)
+        return np.concatenate([[0], np.cumsum(points)])
+
+    def outer_index(self, tiles: np.ndarray | np.int64) -> dict[str, np.ndarray]:
+        """Position along each outer axis of some tiles."""
+        rest = tiles // self.chunks
+        found: dict[str, np.ndarray] = {}
+        for axis in reversed(self.outer):
+            rest, found[axis] = np.divmod(rest, self.sizes[axis])
+        return found
+
+    def index(self, lo: int, starts: np.ndarray, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Position along every axis of points of the block that begins with tile `lo`."""
+        which = np.searchsorted(starts, positions, side="right") - 1
+        tiles = lo + which
+        found = self.outer_index(tiles)
+        rest = positions - starts[which]
+        for i, axis in enumerate(reversed(self.tile)):
+            if i == 0:
+                chunk = tiles % self.chunks
+                length = np.minimum(self.chunk, self.sizes[axis] - chunk * self.chunk)
+                rest, inside = np.divmod(rest, length)
+                found[axis] = inside + chunk * self.chunk
+            else:
+                rest, found[axis] = np.divmod(rest, self.sizes[axis])
+        return found
+
+
+def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> float:
+    """Estimated time of a sweep, in scalar operations.
+
+    A vector operation costs a quarter of a scalar one; starting an inner loop costs about fifteen.
+    """
+    sizes, tile, total = layout.sizes, layout.tile, 0.0
+    for axes, operations in loads.items():
+        deepest = max((i + 1 for i, a in enumerate(layout.outer) if a in axes), default=0)
+        repeats = math.prod(sizes[a] for a in layout.outer[:deepest])
+        inside = [a for a in tile if a in axes]
+        if not inside:
+            total += repeats * operations
+            continue
+        points = math.prod(sizes[a] for a in inside)
+        last = min(sizes[inside[-1]], layout.chunk)
+        total += repeats * (points / last) * (15.0 + operations * 0.25 * 4 * math.ceil(last / 4))
+    return total
+
+
+def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str] = ()) -> Layout:
+    """The cheapest layout among the sensible ones.
+
+    Parameters
+    ----------
+    sizes : mapping
+        Axes longer than one.
+    loads : mapping
+        Operations by the set of axes on which they depend.
+    outermost : sequence of str
+        Axes that must not lie inside a tile.
+    """
+    weight = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in sizes}
+    free = sorted((a for a in sizes if a not in outermost), key=lambda a: (weight[a], -sizes[a]))
+    best: tuple[float, Layout] | None = None
+    longest = sorted(free, key=lambda a: -sizes[a])[:4]
+    for vector in longest:
+        others = [a for a in free if a != vector]
+        for n in range(min(4, len(others)) + 1):
+            for companions in _companions(others, n):
+                points = min(sizes[vector], CHUNK) * math.prod(sizes[a] for a in companions)
+                if points > TILE and companions:
+                    continue
+                tile = (*sorted(companions, key=lambda a: -weight[a]), vector)
+                outer = tuple(sorted((a for a in sizes if a not in tile), key=lambda a: (-weight[a], sizes[a])))
+                layout = Layout(outer, tile, sizes, min(CHUNK, sizes[vector]))
+                price = cost(layout, loads)
+                if points < ENOUGH:
+                    price *= 1.0 + 40.0 / points
+                if best is None or price < best[0]:
+                    best = (price, layout)
+    if best is None:
+        return Layout(tuple(sizes), (), sizes, 1)
+    return best[1]
+
+
+def _companions(others: list[str], n: int):
+    """Sets of axes to join the vector axis in a tile: any of the lightest six."""
+    return itertools.combinations(others[:6], n)
+
+
+def in_order(sizes: Mapping[str, int], points: int = ENOUGH) -> Layout:
+    """The layout that writes results in the order of the axes: a tile is the last few of them."""
+    axes = list(sizes)
+    tile: list[str] = []
+    while axes and math.prod(min(sizes[a], CHUNK) for a in tile) < points:
+        if tile and math.prod(sizes[a] for a in tile) * sizes[axes[-1]] > TILE:
+            break
+        tile.insert(0, axes.pop())
+    if not tile:
+        return Layout((), (), sizes, 1)
+    vector = max(tile, key=lambda a: sizes[a])
+    tile.remove(vector)
+    return Layout(tuple(axes), (*tile, vector), sizes, min(CHUNK, sizes[vector]))

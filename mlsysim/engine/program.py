@@ -1,0 +1,289 @@
+"""One call, recorded: axes, leaves, and the graph of everything that was asked for."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlsysim.engine.bind import Axis, Binder, Leaf, Parameter, nearest
+from mlsysim.engine.evaluate import evaluate
+from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.schema import codes
+from mlsysim.schema.variables import VARIABLES
+
+
+class MissingDatum(ValueError):
+    """A wanted figure needs a datum that nobody published."""
+
+
+class Program:
+    """A resolver bound to the inputs of one call and recorded.
+
+    Parameters
+    ----------
+    resolver : Resolver
+        Anything with ``name``, ``parameters(given)`` and ``record(arguments, given)``.
+    inputs : mapping
+        Inputs by name, in the order in which the user mentioned them; ``points`` takes paired inputs.
+    """
+
+    def __init__(self, resolver: Any, inputs: Mapping[str, Any]):
+        self.resolver = resolver
+        given = {name for name, value in inputs.items() if value is not None and name != "points"}
+        parameters = resolver.parameters(given)
+        self.binder = binder = Binder(parameters, resolver.name)
+        for name, value in inputs.items():
+            if name == "points":
+                groups = value if isinstance(value, (list, tuple)) else [value]
+                for i, group in enumerate(groups):
+                    binder.points(group, "config" if i == 0 else f"config_{i + 1}")
+            else:
+                binder.add(name, value)
+        self.graph = Graph()
+        self.parameters: dict[str, Parameter] = parameters
+        self._nodes: dict[str, Node] = {}
+        arguments: dict[str, Any] = {}
+        for name, p in parameters.items():
+            if p.record is None:
+                leaf = binder.plain(name)
+                arguments[name] = None if leaf is None else self._enter(leaf)
+            else:
+                leaves = binder.record(p)
+                arguments[name] = None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
+        self.axes: dict[str, Axis] = {n: a for n, a in binder.axes.items() if a.size > 1}
+        self.single: dict[str, Axis] = {n: a for n, a in binder.axes.items() if a.size == 1}
+        self.shape = tuple(a.size for a in self.axes.values())
+        outputs = resolver.record(arguments, given)
+        self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
+        self.absent = [k for k, v in outputs.items() if v is None]
+        self.arguments = arguments
+        self._dims: dict[int, frozenset[str]] = {}
+
+    @property
+    def n_points(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {n: a.size for n, a in self.axes.items()}
+
+    def _enter(self, leaf: Leaf) -> Node:
+        """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
+        variable = VARIABLES.get(leaf.name.rsplit(".", 1)[-1])
+        if leaf.values.ndim == 0:
+            value = float(leaf.values)
+            if value in (0.0, 1.0) or (variable is not None and variable.kind == "option"):
+                node = self.graph.constant(value)
+                self._nodes[leaf.name] = node
+                return node
+        node = self.graph.leaf(leaf.name)
+        self._nodes[leaf.name] = node
+        return node
+
+    # --- dims and data -------------------------------------------------------------------------------------
+
+    def dims(self, node: Node) -> frozenset[str]:
+        """Axes on which a node depends."""
+        pending = [node]
+        while pending:
+            top = pending[-1]
+            if top.index in self._dims:
+                pending.pop()
+                continue
+            waiting = [a for a in top.args if a.index not in self._dims]
+            if waiting:
+                pending.extend(waiting)
+                continue
+            if top.op == "leaf":
+                self._dims[top.index] = frozenset(d for d in self.binder.leaves[top.payload].dims if d in self.axes)
+            else:
+                self._dims[top.index] = frozenset().union(*(self._dims[a.index] for a in top.args))
+            pending.pop()
+        return self._dims[node.index]
+
+    def leaf_array(self, node: Node) -> np.ndarray:
+        """Values of a leaf, shaped to broadcast over all axes."""
+        leaf = self.binder.leaves[node.payload]
+        names = list(self.axes)
+        order = sorted(range(len(leaf.dims)), key=lambda i: names.index(leaf.dims[i]) if leaf.dims[i] in names else -1)
+        array = np.transpose(leaf.values, order)
+        own = [leaf.dims[i] for i in order]
+        array = array.reshape([n for n, d in zip(array.shape, own) if d in self.axes])
+        sizes = iter(array.shape)
+        return array.reshape([next(sizes) if d in leaf.dims else 1 for d in names]) if names else array.reshape(())
+
+    def leaf_at(self, node: Node, index: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Values of a leaf at paired positions along the axes."""
+        leaf = self.binder.leaves[node.payload]
+        where = tuple(index[d] if d in self.axes else 0 for d in leaf.dims)
+        return np.asarray(leaf.values[where])
+
+    def at(self, nodes: Mapping[str, Node], index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Values of some nodes at paired positions along the axes (by the plain plan)."""
+        needed = reached(nodes.values())
+        values = {n.index: self.leaf_at(n, index) for n in needed if n.op == "leaf"}
+        size = len(next(iter(index.values()))) if index else 1
+        found = evaluate(needed, values, list(nodes.values()))
+        return {k: np.broadcast_to(found[n.index], (size,)) for k, n in nodes.items()}
+
+    # --- what was asked for --------------------------------------------------------------------------------
+
+    def missing(self, node: Node) -> Leaf | None:
+        """The first unpublished datum that a node would need."""
+        for n in reached([node]):
+            if n.op == "leaf" and self.binder.leaves[n.payload].missing:
+                return self.binder.leaves[n.payload]
+        return None
+
+    def available(self, wanted: Sequence[str] | None = None) -> tuple[dict[str, Node], dict[str, str]]:
+        """Outputs that can be given, and why each other one is omitted.
+
+        Parameters
+        ----------
+        wanted : sequence of str, optional
+            Outputs that must be there.  Nobody named any: whatever the data allow.
+        """
+        found: dict[str, Node] = {}
+        omitted: dict[str, str] = {}
+        for name in wanted if wanted is not None else self.outputs:
+            node = self.output(name)
+            hole = self.missing(node)
+            if hole is None:
+                found[name] = node
+            elif wanted is not None:
+                raise MissingDatum(f"{name} needs {self._give(hole)}")
+            else:
+                omitted[name] = f"needs {self._give(hole)}"
+        for name in self.absent:
+            omitted[name] = "an optional input was not given"
+        return found, omitted
+
+    def _give(self, leaf: Leaf) -> str:
+        name = leaf.name.rsplit(".", 1)[-1]
+        variable = VARIABLES.get(name)
+        about = f" ({variable.meaning}, {variable.unit})" if variable else ""
+        return f"{name}{about}, which is not known for {leaf.missing}: give {name}=..."
+
+    def output(self, name: str) -> Node:
+        """The node of an output, by name."""
+        if name in self.outputs:
+            return self.outputs[name]
+        if name in self.absent:
+            raise ValueError(f"{self.resolver.name} gives {name} only when an optional input is given "
+                             f"(see {self.resolver.name}.schema)")
+        raise ValueError(f"{self.resolver.name} has no output {name!r}{nearest(name, [*self.outputs, *self.absent])}")
+
+    def named(self, name: str) -> Node:
+        """The node of an output, of an input or of a record field."""
+        if name in self.outputs or name in self.absent:
+            return self.output(name)
+        if name in self._nodes:
+            return self._nodes[name]
+        for full, node in self._nodes.items():
+            if full.rsplit(".", 1)[-1] == name:
+                return node
+        raise ValueError(f"{self.resolver.name} has no output or input {name!r}"
+                         f"{nearest(name, [*self.outputs, *(n.rsplit('.', 1)[-1] for n in self._nodes), *self.axes])}")
+
+    def labels(self, name: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
+        """Labels of a selector or option and the dims along which they run."""
+        column = self.binder.columns.get(name)
+        return None if column is None else (column.labels, column.dims)
+
+    def extra_leaf(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> Node:
+        """Enter data that is no input (a truth table over labels, a threshold)."""
+        self.binder.leaves[name] = Leaf(name, dims, np.asarray(values, dtype=np.float64))
+        return self.graph.leaf(name)
+
+    def clauses(self, where: str | Iterable[str] | None) -> list[tuple[str, Node]]:
+        """The conditions of a `where`, one node each.
+
+        Names are outputs, inputs, record fields or axes; labels compare with text:
+        ``"itl < 0.05 and hardware != 'mi300x'"``.  Units are base units.
+        """
+        if where is None:
+            return []
+        texts = [where] if isinstance(where, str) else list(where)
+        found = []
+        for text in texts:
+            try:
+                tree = ast.parse(text, mode="eval").body
+            except SyntaxError:
+                raise ValueError(f"where={text!r} is no condition; write for example \"itl < 0.05 and tp <= 8\"") from None
+            parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+            found += [(ast.unparse(part), self.graph.as_truth(self.graph.lift(self._expression(part)))) for part in parts]
+        return found
+
+    def _expression(self, tree: ast.AST) -> Any:
+        match tree:
+            case ast.Constant(value=bool() | int() | float() as value):
+                if isinstance(value, bool):
+                    return value
+                return self.extra_leaf(f"literal {len(self.binder.leaves)}", np.asarray(float(value)), ())
+            case ast.Name(id=name):
+                return self.named(name)
+            case ast.BoolOp(op=op, values=values):
+                nodes = [self.graph.as_truth(self.graph.lift(self._expression(v))) for v in values]
+                result = nodes[0]
+                for node in nodes[1:]:
+                    result = result & node if isinstance(op, ast.And) else result | node
+                return result
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return ~self.graph.as_truth(self.graph.lift(self._expression(operand)))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self._expression(operand)
+            case ast.BinOp(left=left, op=op, right=right) if type(op).__name__ in _ARITHMETIC:
+                return self.graph.apply(_ARITHMETIC[type(op).__name__], (self._expression(left), self._expression(right)))
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                result = None
+                for op, a, b in zip(ops, [left, *comparators], comparators):
+                    one = self._compare(op, a, b)
+                    result = one if result is None else result & one
+                return result
+        raise ValueError(f"where: {ast.unparse(tree)!r} is not understood; use names, numbers, labels in quotes, "
+                         "comparisons, arithmetic, and, or, not, in")
+
+    def _compare(self, op: ast.cmpop, left: ast.AST, right: ast.AST) -> Node:
+        kind = type(op).__name__
+        texts = [n.value for n in ([right] if isinstance(right, ast.Constant) else getattr(right, "elts", []))
+                 if isinstance(n, ast.Constant) and isinstance(n.value, str)]  # fmt: skip
+        if isinstance(left, ast.Name) and texts and kind in ("Eq", "NotEq", "In", "NotIn"):
+            return self._matches(left.id, texts, kind in ("NotEq", "NotIn"))
+        if kind in ("In", "NotIn") and isinstance(right, (ast.List, ast.Tuple, ast.Set)):
+            node: Any = False
+            for element in right.elts:
+                node = self.graph.apply("or", (node, self._compare(ast.Eq(), left, element)), True)
+            return ~node if kind == "NotIn" else node
+        if kind not in _COMPARISONS:
+            raise ValueError(f"where: comparison {ast.unparse(left)} {kind} ... is not understood")
+        return self.graph.apply(_COMPARISONS[kind], (self._expression(left), self._expression(right)), True)
+
+    def _matches(self, name: str, texts: list[str], negate: bool) -> Node:
+        labelled = self.labels(name)
+        if labelled is None:
+            variable = VARIABLES.get(name)
+            if variable is not None and variable.options is not None:  # an output such as limit
+                known = codes.labels(variable.options)
+                node: Any = False
+                for text in texts:
+                    if text not in known:
+                        raise ValueError(f"where: {name} has no label {text!r}{nearest(text, known)}")
+                    same = self.graph.apply("eq", (self.named(name), float(known[text])), True)
+                    node = self.graph.apply("or", (node, same), True)
+                return ~node if negate else node
+            raise ValueError(f"where: {name} has no labels in this call")
+        labels, dims = labelled
+        for text in texts:
+            if text not in {str(v) for v in labels.reshape(-1)}:
+                raise ValueError(f"where: {name} has no label {text!r}{nearest(text, {str(v) for v in labels.reshape(-1)})}")
+        hit = np.isin(labels.astype(str), texts) != negate
+        node = self.extra_leaf(f"{name} in {sorted(texts)} {negate}", hit.astype(np.float64), dims)
+        return self.graph.as_truth(node)
+
+
+_ARITHMETIC = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "pow"}
+_COMPARISONS = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}

@@ -1,0 +1,346 @@
+"""Running a recorded call: plain for small sweeps, compiled for large ones, in blocks on threads.
+
+Three plans give the same bits:
+
+* ``plain``: every node over its own axes with NumPy; no compiler, so a first answer never waits.
+* ``nest``: what depends on few axes is tabulated by the plain plan once, the rest is a compiled loop nest.
+* ``generic``: the nest of a single paired axis, one per kernel and set of inputs; any grid is fed to it
+  expanded, block by block, so that it serves sweeps of every shape once it is on disk.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlsysim.engine import cache
+from mlsysim.engine.evaluate import evaluate
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.nest import Writer, pack
+from mlsysim.engine.plan import Layout, choose, in_order
+from mlsysim.engine.program import Program
+
+SMALL = 1 << 18  #: points up to which everything is one plain evaluation
+TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
+BLOCK = 1 << 16  #: points of a block of the compiled nest
+PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
+PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
+COMPILE = (0.8, 4e-3)  #: seconds to compile a nest: fixed, and per operation
+PLANS = ("auto", "plain", "generic", "nest")
+
+
+@dataclass
+class Block:
+    """Consecutive tiles with the values of their columns.
+
+    Attributes
+    ----------
+    lo, hi : int
+        Tiles.
+    starts : ndarray
+        Where each tile begins among the points, and the end.
+    columns : ndarray, shape (columns, points)
+    """
+
+    layout: Layout
+    lo: int
+    hi: int
+    starts: np.ndarray
+    columns: np.ndarray
+
+    def index(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Positions along every axis of some points of the block."""
+        return self.layout.index(self.lo, self.starts, positions)
+
+
+def threads_wanted(threads: int | None) -> int:
+    """Threads to use: as told, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
+    if threads is None:
+        text = os.environ.get("MLSYSIM_THREADS", "")
+        if text and not text.isdigit():
+            raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number")
+        threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise ValueError(f"threads={threads}: must be at least 1")
+    return threads
+
+
+class Sweep:
+    """Evaluates columns over the grid of a program, block by block.
+
+    Parameters
+    ----------
+    program : Program
+    columns : sequence of Node
+    outermost : sequence of str
+        Axes that stay outside the tiles (each tile then lies in one cell of them).
+    plan : {"auto", "plain", "generic", "nest"}
+    stored : sequence of ndarray, optional
+        Flat arrays, one a column, over the column's own axes: results are written there instead.
+    block : int, optional
+        Points of a block.
+    """
+
+    def __init__(self, program: Program, columns: Sequence[Node], outermost: Sequence[str] = (), plan: str = "auto",
+                 stored: Sequence[np.ndarray] | None = None, block: int | None = None):
+        if plan not in PLANS:
+            raise ValueError(f"plan={plan!r}: allowed are {', '.join(PLANS)}")
+        self.program, self.columns, self.stored = program, list(columns), stored
+        self.nodes = reached(self.columns)
+        self.sizes = program.sizes
+        self.names = list(self.sizes)
+        self.dims = {n.index: program.dims(n) for n in self.nodes}
+        self.block_points = block or BLOCK
+        whole = program.n_points <= SMALL and plan == "auto"
+        self._split(math.inf if whole else min(TABLE, max(program.n_points // 8, 1)))
+        self.layout = self._layout(outermost, plain=True)
+        self.nest: Callable | None = None
+        self.plan = "plain"
+        if plan == "generic":
+            self._generic(outermost)
+        elif plan == "nest" or (plan == "auto" and not whole and self._worth(outermost)):
+            self._compile(outermost)
+        self.tables = self._tabulate()
+        if self.nest is not None:
+            self.data, self.at = pack(self.source, self.tables, self.names)
+
+    # --- what is a table, what is the body -----------------------------------------------------------------
+
+    def _points(self, node: Node) -> int:
+        return math.prod(self.sizes[d] for d in self.dims[node.index])
+
+    def _split(self, limit: float) -> None:
+        """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
+        table: set[int] = set()
+        for node in self.nodes:
+            if node.op in ("leaf", "stage") or self._points(node) <= limit:
+                table.add(node.index)
+        for node in reversed(self.nodes):  # what a table needs is a table
+            if node.index in table:
+                table.update(a.index for a in node.args)
+        self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
+        read = {a.index: a for n in self.body for a in n.args if a.index in table and a.op != "const"}
+        read |= {c.index: c for c in self.columns if c.index in table and c.op != "const"}
+        self.inputs = [read[i] for i in sorted(read)]
+        self.tabled = [n for n in self.nodes if n.index in table or n.op == "const"]
+        largest = max((self._points(n) for n in self.tabled if n.op == "stage"), default=0)
+        if largest > 1 << 26:
+            raise ValueError(f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please")
+
+    def _tabulate(self) -> dict[int, np.ndarray]:
+        values = {n.index: self.program.leaf_array(n) for n in self.tabled if n.op == "leaf"}
+        needed = reached(self.inputs)
+        return evaluate(needed, {n.index: values[n.index] for n in needed if n.op == "leaf"}, self.inputs)
+
+    def _loads(self) -> dict[frozenset[str], float]:
+        loads: dict[frozenset[str], float] = {}
+        for node in self.body:
+            weight = 4.0 if node.op in ("div", "sqrt") else 20.0 if node.op in ("exp", "log", "pow", "expm1", "log1p") else 1.0
+            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + weight
+        for node in [*self.inputs, *self.columns]:
+            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + 0.5
+        return loads
+
+    def _layout(self, outermost: Sequence[str], plain: bool = False) -> Layout:
+        if plain:
+            light = sorted((a for a in self.names if a not in outermost), key=lambda a: self.sizes[a])
+            tile: list[str] = []
+            while light and (not self.body or math.prod(self.sizes[a] for a in tile) * self.sizes[light[0]] <= PLAIN_TILE):
+                tile.append(light.pop(0))
+            if not tile and light:
+                tile.append(light.pop(0))
+            outer = tuple(a for a in self.names if a not in tile)
+            tile = [a for a in self.names if a in tile]
+            chunk = self.sizes[tile[-1]] if tile else 1
+            if tile and self.body and math.prod(self.sizes[a] for a in tile) > PLAIN_TILE:
+                chunk = min(chunk, PLAIN_TILE)
+            return Layout(outer, tuple(tile), self.sizes, chunk)
+        if self.stored is not None:
+            return in_order(self.sizes)
+        return choose(self.sizes, self._loads(), outermost)
+
+    # --- compiled ------------------------------------------------------------------------------------------
+
+    def _worth(self, outermost: Sequence[str]) -> bool:
+        """Does compiling pay: is it done already, or faster than doing without?"""
+        operations = sum(ops * math.prod(self.sizes[a] for a in axes) for axes, ops in self._loads().items())
+        plain = operations * PLAIN_OPERATION
+        if plain < 0.3:
+            return False
+        return plain > COMPILE[0] + COMPILE[1] * len(self.body) or cache.kept(*self._write(outermost))
+
+    def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
+        self.layout_nest = self._layout(outermost)
+        writer = Writer(self.layout_nest, self.body, self.inputs, self.dims, self.columns, self.stored is not None, self.names)
+        self.source = writer.write()
+        return self.source.text, self._signature()
+
+    def _signature(self) -> str:
+        outs = "float64[:, ::1]"
+        if self.stored is not None:
+            outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
+        return f"uint64(int64, int64, int64[::1], int64[::1], float64[::1], float64[::1], {outs})"
+
+    def _compile(self, outermost: Sequence[str]) -> None:
+        text, signature = self._write(outermost)
+        self.nest = cache.compiled(text, signature)
+        self.layout = self.layout_nest
+        self.plan = "nest"
+
+    def _generic(self, outermost: Sequence[str]) -> None:
+        """The nest of one paired axis, over inputs that vary everywhere."""
+        if self.stored is not None:
+            raise ValueError("plan='generic' serves reductions; large results are stored by the nest")
+        for node in self.nodes:
+            if node.op == "stage":
+                raise ValueError("plan='generic' cannot hold a stage")
+        leaves = [n for n in self.nodes if n.op == "leaf"]
+        body = [n for n in self.nodes if n.op not in ("leaf", "const")]
+        lane = frozenset({"point"})
+        dims = {n.index: lane if n.op != "const" else frozenset() for n in self.nodes}
+        layout = Layout((), ("point",), {"point": 1 << 30}, 512)
+        self.source = Writer(layout, body, leaves, dims, self.columns).write()
+        self.generic = cache.compiled(self.source.text, self._signature())
+        self.leaves, self.plan = leaves, "generic"
+
+    # --- running -------------------------------------------------------------------------------------------
+
+    def _scratch(self) -> Any:
+        """What one thread needs: workspace and block."""
+        if self.nest is not None:
+            tiles = max(1, self.block_points // self.layout.tile_points)
+            out = np.empty((max(1, len(self.columns)), tiles * self.layout.tile_points)) if self.stored is None else None
+            return np.zeros(self.source.workspace), out
+        return None
+
+    def tiles_per_block(self) -> int:
+        if self.nest is not None and self.stored is not None:
+            wanted = max(self.block_points, BLOCK * 4)
+            return max(1, wanted // self.layout.tile_points)
+        return max(1, self.block_points // self.layout.tile_points) if self.plan != "plain" or self.body else 1
+
+    def evaluate(self, lo: int, hi: int, scratch: Any) -> Block:
+        """The block of tiles `lo` to `hi`."""
+        starts = self.layout.starts(lo, hi)
+        if self.nest is not None:
+            workspace, out = scratch
+            sizes = np.array(list(self.sizes.values()), dtype=np.int64)
+            if self.stored is not None:
+                self.nest(lo, hi, sizes, self.at, self.data, workspace, *self.stored)
+                return Block(self.layout, lo, hi, starts, np.empty((0, 0)))
+            self.nest(lo, hi, sizes, self.at, self.data, workspace, out)
+            return Block(self.layout, lo, hi, starts, out[:, : starts[-1]])
+        if self.plan == "generic":
+            return Block(self.layout, lo, hi, starts, self._expanded(lo, starts))
+        parts = [self._plain_tile(t) for t in range(lo, hi)]
+        if self.stored is not None:
+            return Block(self.layout, lo, hi, starts, np.empty((0, 0)))
+        return Block(self.layout, lo, hi, starts, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+
+    def _expanded(self, lo: int, starts: np.ndarray) -> np.ndarray:
+        n = int(starts[-1])
+        index = self.layout.index(lo, starts, np.arange(n))
+        data = np.concatenate([np.broadcast_to(self.program.leaf_at(leaf, index), (n,)) for leaf in self.leaves] or [np.zeros(1)])
+        out = np.empty((max(1, len(self.columns)), n))
+        tiles = -(-n // 512)
+        self.generic(0, tiles, np.array([n], dtype=np.int64), np.arange(max(1, len(self.leaves)), dtype=np.int64) * n, data,
+                     np.zeros(self.source.workspace), out)
+        return out
+
+    def _plain_tile(self, tile: int) -> np.ndarray:
+        outer = {a: int(i) for a, i in self.layout.outer_index(np.int64(tile)).items()}
+        cut = []
+        for axis in self.names:
+            if axis in outer:
+                cut.append(slice(outer[axis], outer[axis] + 1))
+            elif self.layout.chunks > 1 and axis == self.layout.tile[-1]:
+                first = (tile % self.layout.chunks) * self.layout.chunk
+                cut.append(slice(first, first + self.layout.chunk))
+            else:
+                cut.append(slice(None))
+        values = {i: _cut(v, cut) for i, v in self.tables.items()}
+        found = evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
+        if self.stored is not None:
+            for column, array in zip(self.columns, self.stored):
+                self._place(column, array, found[column.index] if column.op != "const" else np.asarray(column.payload), cut)
+            return np.empty((0, 0))
+        shape = [len(range(*c.indices(self.sizes[a]))) for a, c in zip(self.names, cut)]
+        order = [self.names.index(a) for a in self.layout.tile]
+        rest = [i for i in range(len(shape)) if i not in order]
+        rows = np.empty((max(1, len(self.columns)), math.prod(shape)))
+        for row, column in zip(rows, self.columns):
+            value = np.asarray(column.payload) if column.op == "const" else found[column.index]
+            full = np.broadcast_to(value, shape)
+            row[:] = np.transpose(full, rest + order).reshape(-1)
+        return rows
+
+    def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
+        own = [a for a in self.names if a in self.dims[column.index]]
+        target = array.reshape([self.sizes[a] for a in own])
+        where = tuple(c for a, c in zip(self.names, cut) if a in own)
+        drop = tuple(i for i, a in enumerate(self.names) if a not in own)
+        target[where] = np.asarray(value).squeeze(axis=drop) if value.ndim else value
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Tile ranges of the blocks."""
+        step = self.tiles_per_block()
+        for lo in range(0, self.layout.n_tiles, step):
+            yield lo, min(lo + step, self.layout.n_tiles)
+
+    def run(self, take: Callable[[Any, Block], None] | None = None, state: Callable[[], Any] | None = None,
+            threads: int | None = None, progress: Callable[[int, int], None] | None = None) -> list[Any]:
+        """Evaluate every block; `take(state, block)` reduces it.
+
+        Returns
+        -------
+        list
+            One state per thread that ran.
+        """
+        workers = min(threads_wanted(threads), max(1, -(-self.layout.n_tiles // self.tiles_per_block())))
+        states: list[Any] = []
+        lock = threading.Lock()
+        queue = self.blocks()
+        total, done = self.program.n_points, 0
+
+        def work() -> None:
+            nonlocal done
+            own, scratch = (state() if state is not None else None), self._scratch()
+            with lock:
+                states.append(own)
+            while True:
+                with lock:
+                    span = next(queue, None)
+                if span is None:
+                    return
+                block = self.evaluate(*span, scratch)
+                if take is not None:
+                    take(own, block)
+                if progress is not None:
+                    with lock:
+                        done += int(block.starts[-1])
+                        progress(done, total)
+
+        if workers == 1:
+            work()
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                for future in [pool.submit(work) for _ in range(workers)]:
+                    future.result()
+        return states
+
+
+def _consts(nodes: Sequence[Node]) -> list[Node]:
+    return [n for n in nodes if n.op == "const"]
+
+
+def _cut(value: np.ndarray, cut: list[slice]) -> np.ndarray:
+    if value.ndim == 0:
+        return value
+    return value[tuple(c if n > 1 else slice(None) for c, n in zip(cut, value.shape))]

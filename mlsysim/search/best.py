@@ -1,0 +1,136 @@
+"""The best, and the k best, of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim.engine.graph import Node
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import Block
+from mlsysim.search import counts
+from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
+
+
+def names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@dataclass
+class Leaders:
+    """The leaders of every cell so far: keys (smaller is better), then place along the axes."""
+
+    keys: list[np.ndarray]  #: a cell each: rows of (key, ties ..., place), sorted, place as its own array
+    places: list[np.ndarray]
+    accepted: int = 0
+    points: int = 0
+    verdicts: np.ndarray | None = None
+
+
+class Top:
+    """The `k` best points of each cell (see `mlsysim.resolver.Resolver.top`)."""
+
+    def __init__(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+                 where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
+        if isinstance(k, bool) or int(k) != k or k < 1:
+            raise ValueError(f"k={k!r}: must be a whole number, at least 1")
+        self.k, self.objective, self.maximize = int(k), objective, maximize
+        self.by, self.where, self.ties = names(by), where, names(ties)
+        self.ranked = True
+
+    def columns(self, program: Program) -> list[Node]:
+        condition, self.clauses = accepted(program, self.where)
+        key = guarded(condition, signed(program, self.objective, self.maximize))
+        ties = [signed(program, t, None) for t in self.ties]
+        extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
+        return [key, *ties, *extra]
+
+    def start(self, cells: Cells) -> Leaders:
+        width = 1 + len(self.ties)
+        return Leaders([np.empty((0, width)) for _ in range(cells.count)],
+                       [np.empty(0, dtype=np.int64) for _ in range(cells.count)])
+
+    def take(self, state: Leaders, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        key = columns[0]
+        state.points += key.size
+        state.accepted += int(np.count_nonzero(key != np.inf))
+        if self.clauses:
+            tally = counts.tally(columns[-1])
+            state.verdicts = tally if state.verdicts is None else state.verdicts + tally
+        if not cells.by:
+            bar = self._bar(state, 0)
+            if key.min(initial=np.inf) <= bar:
+                self._enter(state, 0, block, columns, self._candidates(key, bar), cells)
+            return
+        n = block.hi - block.lo
+        if n * block.layout.tile_points == key.size:
+            lowest = key.reshape(n, -1).min(axis=1)
+        else:
+            lowest = np.minimum.reduceat(key, block.starts[:-1])
+        which = cells.of_tiles(block)
+        for tile in np.flatnonzero(lowest != np.inf):
+            cell = int(which[tile])
+            bar = self._bar(state, cell)
+            if lowest[tile] <= bar:
+                a, b = block.starts[tile], block.starts[tile + 1]
+                self._enter(state, cell, block, columns, a + self._candidates(key[a:b], bar), cells)
+
+    def _bar(self, state: Leaders, cell: int) -> float:
+        """The key that a newcomer must not exceed."""
+        kept = state.keys[cell]
+        return kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
+
+    def _candidates(self, key: np.ndarray, bar: float) -> np.ndarray:
+        near = np.flatnonzero(key <= bar)
+        if near.size > 4 * self.k:
+            level = np.partition(key[near], self.k - 1)[self.k - 1]
+            near = near[key[near] <= level]
+        return near
+
+    def _enter(self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells) -> None:
+        places = cells.rank(block.index(positions))
+        keys = columns[: 1 + len(self.ties), positions].T
+        state.keys[cell], state.places[cell] = self._sorted(np.concatenate([state.keys[cell], keys]),
+                                                            np.concatenate([state.places[cell], places]))
+
+    def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        order = np.lexsort((places, *keys.T[::-1]))[: self.k]
+        return keys[order], places[order]
+
+    def finish(self, states: list[Leaders], program: Program, cells: Cells) -> xr.Dataset:
+        places = np.zeros((cells.count, self.k), dtype=np.int64)
+        found = np.zeros((cells.count, self.k), dtype=bool)
+        for cell in range(cells.count):
+            _, at = self._sorted(np.concatenate([s.keys[cell] for s in states]), np.concatenate([s.places[cell] for s in states]))
+            places[cell, : len(at)] = at
+            found[cell, : len(at)] = True
+        index = cells.unrank(places.reshape(-1))
+        if cells.by:  # a cell without a winner still lies where it lies
+            own = np.unravel_index(np.repeat(np.arange(cells.count), self.k), cells.shape)
+            index |= {b: np.where(found.reshape(-1), index[b], i) for b, i in zip(cells.by, own)}
+        dims, shape = cells.by, cells.shape
+        if self.ranked:
+            dims, shape = (*dims, "rank"), (*shape, self.k)
+        free = [a for a in program.axes if a not in cells.by]
+        frees = {program.axes[a].name for a in free}
+        attrs: dict[str, Any] = {"objective": self.objective, "points": sum(s.points for s in states),
+                                 "accepted": sum(s.accepted for s in states)}
+        verdicts = [s.verdicts for s in states if s.verdicts is not None]
+        if verdicts:
+            attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
+        result = winners(program, index, found.reshape(-1), dims, shape, sorted(frees), attrs)
+        return result.assign_coords(rank=np.arange(self.k)) if self.ranked else result
+
+
+class Best(Top):
+    """The best point of each cell (see `mlsysim.resolver.Resolver.best`)."""
+
+    def __init__(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+                 where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
+        super().__init__(1, objective, maximize, by, where, ties)
+        self.ranked = False

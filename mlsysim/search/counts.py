@@ -1,0 +1,76 @@
+"""How many configurations work, and what stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim.engine import label
+from mlsysim.engine.graph import Node
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import Block
+from mlsysim.schema import codes
+from mlsysim.search.reduce import Cells, verdict
+
+FIRST_CLAUSE = 100
+LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
+
+
+def verdict_column(program: Program, clauses: list[tuple[str, Node]]) -> Node:
+    """The column from which `tally` counts."""
+    return verdict(program, clauses)
+
+
+def tally(column: np.ndarray) -> np.ndarray:
+    """How often each verdict occurs."""
+    return np.bincount(column.astype(np.uint8), minlength=256)
+
+
+def told(verdicts: np.ndarray, clauses: list[tuple[str, Node]]) -> str:
+    """The rejections in words: ``"memory: 12, itl < 0.05: 7"``."""
+    parts = [f"{LIMITS[i]}: {n}" for i, n in enumerate(verdicts[: len(LIMITS)]) if i and n]
+    parts += [f"{text}: {verdicts[FIRST_CLAUSE + i]}" for i, (text, _) in enumerate(clauses)]
+    return ", ".join(parts)
+
+
+class Counts:
+    """Configurations by the limit that stops them, in each cell of `by`.
+
+    Parameters
+    ----------
+    by : str or sequence of str
+        Axes to keep.
+    where : str or sequence of str, optional
+        Clauses, counted in turn after the limits.
+    """
+
+    def __init__(self, by: str | Sequence[str] = (), where: str | Sequence[str] | None = None):
+        self.by = (by,) if isinstance(by, str) else tuple(by)
+        self.where = where
+
+    def columns(self, program: Program) -> list[Node]:
+        self.clauses = program.clauses(self.where)
+        return [verdict_column(program, self.clauses)]
+
+    def start(self, cells: Cells) -> np.ndarray:
+        return np.zeros((cells.count, 256), dtype=np.int64)
+
+    def take(self, state: np.ndarray, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        if not cells.by:
+            state[0] += tally(columns[0])
+            return
+        which = cells.of_tiles(block)
+        code = columns[0].astype(np.int64) + 256 * np.repeat(which, np.diff(block.starts))
+        state += np.bincount(code, minlength=state.size).reshape(state.shape)
+
+    def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
+        total = np.sum(states, axis=0)
+        names = [*LIMITS.values(), *(text for text, _ in self.clauses)]
+        table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(*cells.shape, len(names))
+        coords: dict[str, Any] = {b: program.axes[b].values for b in cells.by}
+        coords["limit"] = np.array(names)
+        data = {"configurations": ((*cells.by, "limit"), table, {"units": "1", "long_name": "configurations by what stops them"})}
+        return xr.Dataset(data, coords=coords, attrs=label.story(program, {}, points=program.n_points))

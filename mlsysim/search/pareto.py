@@ -1,0 +1,194 @@
+"""The exact Pareto front of a stream."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim.engine import cache
+from mlsysim.engine.graph import Node
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import Block
+from mlsysim.search import counts
+from mlsysim.search.best import names
+from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
+
+PIVOTS = 12  #: front members that prefilter a block
+BATCH = 8192  #: newcomers that wait before they are merged
+
+
+def nest(points, keep):
+    """Mark what nothing before it dominates, among rows in lexicographic order without equals.
+
+    A row can only be dominated by an earlier one.  Kept rows are tried from the one that dominated last.
+    """
+    n, d = points.shape
+    front = np.empty(n, np.int64)
+    size = 0
+    for i in range(n):
+        dominated = False
+        for k in range(size):
+            row = front[k]
+            below = True
+            for j in range(d):
+                if points[row, j] > points[i, j]:
+                    below = False
+                    break
+            if below:
+                dominated = True
+                if k > 0:
+                    front[k] = front[k // 2]
+                    front[k // 2] = row
+                break
+        keep[i] = not dominated
+        if not dominated:
+            front[size] = i
+            size += 1
+
+
+def _filter() -> Callable[[np.ndarray, np.ndarray], None]:
+    return cache.compiled("import numpy as np\n\n\n" + inspect.getsource(nest), "void(float64[:, ::1], boolean[::1])")
+
+
+def front_of(points: np.ndarray, places: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The non-dominated rows (all columns minimized), lexicographically sorted; equals become one with their number."""
+    if not len(points):
+        return points, places, count
+    order = np.lexsort((places, *points.T[::-1]))
+    points, places, count = points[order], places[order], count[order]
+    new = np.concatenate([[True], np.any(points[1:] != points[:-1], axis=1)])
+    number = np.cumsum(new) - 1
+    total = np.zeros(number[-1] + 1, dtype=np.int64)
+    np.add.at(total, number, count)
+    points, places = np.ascontiguousarray(points[new]), places[new]
+    keep = np.empty(len(points), dtype=np.bool_)
+    (_filter() if len(points) > 64 else nest)(points, keep)
+    return points[keep], places[keep], total[keep]
+
+
+@dataclass
+class Front:
+    """A front in the making."""
+
+    points: np.ndarray
+    places: np.ndarray
+    count: np.ndarray
+    waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    n_waiting: int = 0
+    seen: int = 0
+    accepted: int = 0
+    pivots: np.ndarray | None = None
+    verdicts: np.ndarray | None = None
+
+    def merge(self) -> None:
+        if not self.waiting:
+            return
+        points = np.concatenate([self.points, *(p for p, _ in self.waiting)])
+        places = np.concatenate([self.places, *(p for _, p in self.waiting)])
+        count = np.concatenate([self.count, np.ones(self.n_waiting, dtype=np.int64)])
+        self.points, self.places, self.count = front_of(points, places, count)
+        self.waiting, self.n_waiting = [], 0
+        self.pivots = _spread(self.points)
+
+
+def _spread(points: np.ndarray) -> np.ndarray:
+    """A few members of a front that dominate much: small in the sum of their ranks, and the ends."""
+    if len(points) <= PIVOTS:
+        return points
+    ranks = np.argsort(np.argsort(points, axis=0), axis=0).astype(np.float64)
+    central = np.argsort(np.sum(ranks * ranks, axis=1), kind="stable")[: PIVOTS // 2]
+    along = np.linspace(0, len(points) - 1, PIVOTS - PIVOTS // 2).astype(np.int64)
+    return points[np.unique(np.concatenate([central, along]))]
+
+
+class Pareto:
+    """The front of several objectives (see `mlsysim.resolver.Resolver.pareto`)."""
+
+    by: tuple[str, ...] = ()
+
+    def __init__(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
+                 where: str | Sequence[str] | None = None):
+        self.objectives = [(n, False) for n in names(minimize)] + [(n, True) for n in names(maximize)]
+        if not self.objectives:
+            raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
+        if epsilon is not None and not 0 < epsilon < 1:
+            raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
+        self.epsilon, self.where = epsilon, where
+
+    def columns(self, program: Program) -> list[Node]:
+        condition, self.clauses = accepted(program, self.where)
+        nodes = [signed(program, name, up) for name, up in self.objectives]
+        finite: Any = condition
+        for node in nodes:
+            finite = finite & (node < np.inf)
+        extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
+        return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
+
+    def start(self, cells: Cells) -> Front:
+        d = len(self.objectives)
+        return Front(np.empty((0, d)), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
+    def take(self, state: Front, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        d = len(self.objectives)
+        first = columns[0]
+        state.seen += first.size
+        if self.clauses:
+            verdicts = counts.tally(columns[-1])
+            state.verdicts = verdicts if state.verdicts is None else state.verdicts + verdicts
+        alive = np.flatnonzero(first < np.inf)
+        state.accepted += alive.size
+        if not alive.size:
+            return
+        points = columns[:d, alive]
+        for pivot in state.pivots if state.pivots is not None else ():
+            worse = points[0] >= pivot[0]
+            better = points[0] != pivot[0]
+            for j in range(1, d):
+                worse &= points[j] >= pivot[j]
+                better |= points[j] != pivot[j]
+            dominated = worse & better
+            if dominated.any():
+                alive, points = alive[~dominated], points[:, ~dominated]
+                if not alive.size:
+                    return
+        places = cells.rank(block.index(alive))
+        state.waiting.append((np.ascontiguousarray(points.T), places))
+        state.n_waiting += alive.size
+        if state.pivots is None or state.n_waiting >= max(BATCH, len(state.points)):
+            state.merge()
+
+    def finish(self, states: list[Front], program: Program, cells: Cells) -> xr.Dataset:
+        for state in states:
+            state.merge()
+        points, places, count = front_of(np.concatenate([s.points for s in states]), np.concatenate([s.places for s in states]),
+                                         np.concatenate([s.count for s in states]))
+        full = len(points)
+        if self.epsilon is not None:
+            keep = thin(points, self.epsilon)
+            points, places, count = points[keep], places[keep], count[keep]
+        attrs: dict[str, Any] = {
+            "objectives": ", ".join(f"{'max' if up else 'min'} {n}" for n, up in self.objectives),
+            "points": sum(s.seen for s in states), "accepted": sum(s.accepted for s in states), "front": full,
+        }  # fmt: skip
+        verdicts = [s.verdicts for s in states if s.verdicts is not None]
+        if verdicts:
+            attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
+        found = np.ones(len(places), dtype=bool)
+        result = winners(program, cells.unrank(places), found, ("point",), (len(places),), list(program.axes), attrs)
+        about = {"units": "1", "long_name": "configurations with these objectives"}
+        return result.drop_vars("found").assign(count=("point", count, about))
+
+
+def thin(points: np.ndarray, epsilon: float) -> np.ndarray:
+    """Rows to keep of a sorted front, so that each other is within `epsilon` of a kept one in every objective."""
+    kept: list[int] = []
+    for i, row in enumerate(points):
+        chosen = points[kept]
+        if not len(kept) or not np.any(np.all(chosen <= row + epsilon * np.abs(row), axis=1)):
+            kept.append(i)
+    return np.array(kept, dtype=np.int64)

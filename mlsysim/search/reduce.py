@@ -1,0 +1,212 @@
+"""Several reductions in one pass over the grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from mlsysim.engine import label
+from mlsysim.engine.graph import Node
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import Block, Sweep
+from mlsysim.schema.variables import VARIABLES
+
+
+class Reduction(Protocol):
+    """What `reduce` asks of a reduction."""
+
+    by: tuple[str, ...]
+
+    def columns(self, program: Program) -> list[Node]:
+        """Nodes that it wants evaluated, in the order in which `take` gets them."""
+        ...
+
+    def start(self, cells: Cells) -> Any:
+        """An empty state."""
+        ...
+
+    def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        """Fold a block into a state."""
+        ...
+
+    def finish(self, states: list[Any], program: Program, cells: Cells) -> xr.Dataset:
+        """The answer from the states of all threads."""
+        ...
+
+
+class Cells:
+    """The cells of `by`, and the order of the grid that breaks ties."""
+
+    def __init__(self, program: Program, by: Sequence[str]):
+        unknown = [b for b in by if b not in program.axes]
+        for b in unknown:
+            if b not in program.single:
+                from mlsysim.engine.bind import nearest
+
+                raise ValueError(f"by={b!r} is no axis of this call{nearest(b, program.axes)}")
+        self.by = tuple(b for b in by if b in program.axes)
+        self.sizes = program.sizes
+        self.shape = tuple(self.sizes[b] for b in self.by)
+        self.count = math.prod(self.shape)
+        self.ranked = signature_order(program)
+        strides, step = {}, 1
+        for axis in reversed(self.ranked):
+            strides[axis] = step
+            step *= self.sizes[axis]
+        self.strides = strides
+
+    def of_tiles(self, block: Block) -> np.ndarray:
+        """The cell in which each tile of a block lies."""
+        if not self.by:
+            return np.zeros(block.hi - block.lo, dtype=np.int64)
+        outer = block.layout.outer_index(np.arange(block.lo, block.hi))
+        return self.number(outer)
+
+    def number(self, index: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The cell of some points."""
+        cell: Any = np.int64(0)
+        for b in self.by:
+            cell = cell * self.sizes[b] + index[b]
+        return np.asarray(cell)
+
+    def rank(self, index: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Place of some points along the axes in the order of the signature."""
+        rank: Any = np.int64(0)
+        for axis, stride in self.strides.items():
+            rank = rank + index[axis].astype(np.int64) * stride
+        return np.asarray(rank)
+
+    def unrank(self, ranks: np.ndarray) -> dict[str, np.ndarray]:
+        """Positions along the axes from places."""
+        found = {}
+        rest = np.asarray(ranks, dtype=np.int64)
+        for axis in self.ranked:
+            found[axis], rest = np.divmod(rest, self.strides[axis])
+        return found
+
+
+def signature_order(program: Program) -> list[str]:
+    """Axes in the order of the signature, whatever the order in which the user named them."""
+    from mlsysim.engine.bind import selectors
+
+    order: dict[str, int] = {}
+    for p in program.parameters.values():
+        if p.record is None:
+            order.setdefault(p.name, len(order))
+        else:
+            for s in selectors(p):
+                order.setdefault(s.name, len(order))
+    for p in program.parameters.values():
+        for f in getattr(p.record, "_fields", ()):
+            order.setdefault(f, len(order))
+            order.setdefault(f"{p.name}.{f}", len(order))
+    return sorted(program.axes, key=lambda a: (order.get(a, len(order)), a))
+
+
+def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]]:
+    """The condition of a search (feasible, and every clause), and its clauses."""
+    clauses = program.clauses(where)
+    condition: Any = program.outputs.get("feasible", True)
+    for _, clause in clauses:
+        condition = condition & clause
+    return program.graph.as_truth(program.graph.lift(condition)), clauses
+
+
+def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
+    """Why a point is rejected: 0, the code of its limit, or 100 and more for the clauses in turn."""
+    code: Any = 0.0
+    for i, (_, clause) in reversed(list(enumerate(clauses))):
+        code = np.where(clause, code, 100.0 + i)
+    if "limit" in program.outputs:
+        limit = program.outputs["limit"]
+        code = np.where(limit == 0, code, limit)
+    return program.graph.lift(code)
+
+
+def signed(program: Program, objective: str, maximize: bool | None) -> Node:
+    """An objective to be minimized."""
+    node = program.named(objective) if objective not in program.outputs else program.output(objective)
+    hole = program.missing(node)
+    if hole is not None:
+        program.available([objective])
+    if maximize is None:
+        better = VARIABLES[objective.rsplit(".", 1)[-1]].better if objective.rsplit(".", 1)[-1] in VARIABLES else ""
+        if not better:
+            raise ValueError(f"{objective} has no direction in the schema: say maximize=True or maximize=False")
+        maximize = better == "more"
+    node = program.graph.as_number(node)
+    return -node if maximize else node
+
+
+def guarded(condition: Node, node: Node) -> Node:
+    """`node` where the condition holds and it is a number, inf elsewhere."""
+    return node.graph.lift(np.where(condition & (node == node), node, np.inf))  # noqa: PLR0124
+
+
+def reduce(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
+           progress: Callable[[int, int], None] | None = None, plan: str = "auto") -> list[xr.Dataset]:
+    """Run several reductions over one pass of the grid."""
+    all_cells = [Cells(program, r.by) for r in reductions]
+    columns: list[Node] = []
+    place: dict[int, int] = {}
+    wanted: list[list[int]] = []
+    for reduction in reductions:
+        rows = []
+        for node in reduction.columns(program):
+            if node.index not in place:
+                place[node.index] = len(columns)
+                columns.append(node)
+            rows.append(place[node.index])
+        wanted.append(rows)
+    outermost = sorted({b for c in all_cells for b in c.by})
+    sweep = Sweep(program, columns, outermost, plan=plan, block=block)
+
+    def take(states: list[Any], part: Block) -> None:
+        for reduction, state, rows, cells in zip(reductions, states, wanted, all_cells):
+            reduction.take(state, part, part.columns if rows == list(range(len(columns))) else part.columns[rows], cells)
+
+    def start() -> list[Any]:
+        return [r.start(c) for r, c in zip(reductions, all_cells)]
+
+    states = sweep.run(take, start, threads, progress)
+    return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
+
+
+def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray, dims: tuple[str, ...], shape: tuple[int, ...],
+            free: Sequence[str], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """All outputs at some points, with their places along the `free` axes as coordinates.
+
+    Parameters
+    ----------
+    index : mapping
+        Position along every axis, flat.
+    found : ndarray of bool
+        Where there is a winner; elsewhere numbers are NaN.
+    """
+    nodes, omitted = program.available()
+    values = program.at(nodes, index)
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in values.items():
+        kind = label.dtype(name)
+        if kind is np.float64:
+            arrays[name] = np.where(found, value, np.nan).reshape(shape)
+        else:
+            arrays[name] = np.where(found, value, 0).astype(kind).reshape(shape)
+    arrays["found"] = found.reshape(shape)
+    everything = label.coordinates(program)
+    coords: dict[str, Any] = {}
+    for name, (own, values_, about) in everything.items():
+        if not own:
+            coords[name] = (own, values_, about)
+        elif own in dims or name in dims:
+            coords[name] = (own, values_, about)
+        elif own in free:
+            at = np.asarray(values_)[index[own]]
+            if not found.all():
+                at = np.where(found, at, "") if at.dtype.kind == "U" else np.where(found, at, np.nan)
+            coords[name] = (dims, at.reshape(shape), about)
+    return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))
