@@ -62,3 +62,26 @@ def measured_allreduce_time(nbytes, hardware, ranks):
         intercept = np.where(nbytes < high, low_time - piece * low, intercept)
     inside = np.maximum(nodes[0][1], intercept + slope * nbytes)
     return np.where(ranks > 1, inside, 0.0)
+
+
+def allreduce_time(nbytes, hardware, fleet, ranks):
+    """All-reduce of one message: measured inside the fast domain, a ring between domains (s).
+
+    Parameters
+    ----------
+    nbytes : message, the full tensor (byte).
+    hardware : Accelerator with ``allreduce_*`` points.
+    fleet : Fleet; `domain_size` bounds the measured part.
+    ranks : devices in the group.
+
+    Notes
+    -----
+    Across R domains of G devices: reduce-scatter and all-gather inside (the measured all-reduce of G), and
+    between them a ring of R over each device's own share, ``2 (R - 1) (latency + bytes / (R G W))``.
+    """
+    inside = np.minimum(ranks, fleet.domain_size)
+    domains = np.maximum(ranks / fleet.domain_size, 1.0)
+    share = nbytes / (inside * domains)
+    step = fleet.inter_latency + share / (fleet.inter_bandwidth * fleet.inter_efficiency)
+    across = np.where(domains > 1, 2.0 * (domains - 1.0) * step, 0.0)
+    return measured_allreduce_time(nbytes, hardware, inside) + across

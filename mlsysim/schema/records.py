@@ -176,8 +176,104 @@ class Assumptions(NamedTuple):
 
     # --- training -------------------------------------------------------------------------------------
     # --- serving --------------------------------------------------------------------------------------
+    host_step_time: float = _assumed(
+        0.001, "s", "scheduling, sampling and launch that a step waits for",
+        "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,
+    )
+    host_sequence_time: float = _assumed(
+        5e-06, "s", "the same per sequence in the step",
+        "published serving runs: 1 to 15 us", 0.8,
+    )
+    eager_kernel_time: float = _assumed(
+        0.0, "s",
+        "time per kernel of a prefill step whose kernels are launched one by one (20 to 35 us in "
+        "eager engines; 0: graphs or a compiled engine)",
+        "published serving runs", 0.2,
+    )
+    frontend_time: float = _assumed(
+        0.013, "s", "request handling before the first step: connection, template, tokenizer, queue hop",
+        "published closed-loop runs over HTTP", 0.4,
+    )
+    frontend_token_time: float = _assumed(
+        5e-06, "s", "the same per token of the prompt",
+        "published closed-loop runs over HTTP", 0.5,
+    )
+    frontend_client_time: float = _assumed(
+        0.001, "s", "the same per client that starts at the same moment",
+        "published closed-loop runs over HTTP: 0.3 to 3 ms", 0.7,
+    )
+    moe_layer_latency: float = _assumed(
+        1.3e-05, "s",
+        "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
+        "measured expert layers on H100", 0.3,
+    )
+    expert_bandwidth_efficiency: float = _assumed(
+        0.87, "1", "share of memory bandwidth at which experts are read",
+        "measured expert layers on H100: 0.8 to 0.95", 0.08,
+    )
+    expert_gemm_efficiency: float = _assumed(
+        0.8, "1", "rate of grouped expert products over one dense product of as many rows",
+        "measured expert layers on H100: 0.6 to 1.0", 0.2,
+    )
+    dispatch_bytes: float = _assumed(
+        1.03, "byte", "bytes per value sent to an expert: 8 bits and a scale per 128 values",
+        "arXiv:2412.19437, section 3.3", 0.0,
+    )
+    exchange_latency_intra: float = _assumed(
+        2e-05, "s", "start of an expert exchange inside the fast domain",
+        "measured library all-to-all, 8 devices", 0.4,
+    )
+    exchange_latency_inter: float = _assumed(
+        6e-05, "s", "start of an expert exchange between nodes",
+        "order of magnitude of published wide expert-parallel kernels", 0.5,
+    )
+    exchange_share: float = _assumed(
+        1.0, "1", "share of expert exchanges that no other micro-batch hides",
+        "definition: 1 hides nothing", 0.0,
+    )
+    allreduce_share: float = _assumed(
+        1.0, "1", "share of all-reduces that nothing hides",
+        "definition: 1 hides nothing", 0.0,
+    )
+    stage_send_latency: float = _assumed(
+        1e-05, "s", "start of a hand-over between pipeline stages",
+        "NCCL point-to-point kernels", 0.4,
+    )
+    serving_elementwise_slowdown: float = _assumed(
+        1.0, "1", "element-wise work of serving over its ideal traffic",
+        "fused kernels of serving engines", 0.3,
+    )
+    activation_traffic: float = _assumed(
+        1.0, "1", "share of the activations that matrix products move through memory",
+        "definition: 1 counts all", 0.0,
+    )
+    workspace_values: float = _assumed(
+        15.0, "1",
+        "activations held per token and unit of width during a step",
+        "published memory of serving engines: 5 to 10 tensors of the width, and the feed-forward buffers", 0.4,
+    )
+    logit_bytes: float = _assumed(
+        4.0, "byte", "bytes per logit of a sampled token",
+        "fp32 sampling", 0.0,
+    )
+    runtime_reserve: float = _assumed(
+        1500000000.0, "byte", "memory of context, libraries and graphs",
+        "serving engines: 0.5 to 3.5 GB", 0.5,
+    )
+    communication_reserve: float = _assumed(
+        350000000.0, "byte", "communication buffers of one device",
+        "NCCL default channels", 0.5,
+    )
+    memory_activity_power: float = _assumed(
+        0.6, "1", "power of full memory activity over that of full arithmetic",
+        "published power of decode against prefill", 0.15,
+    )
     # --- data -----------------------------------------------------------------------------------------
     # --- algorithm ------------------------------------------------------------------------------------
+    training_mfu: float = _assumed(
+        0.4, "1", "share of peak that a well-tuned dense training reaches",
+        "constants: mfu_range_training (0.3 to 0.56 on A100, H100 and TPU)", 0.2,
+    )
     # --- fleet ----------------------------------------------------------------------------------------
     # --- operations -----------------------------------------------------------------------------------
     idle_power_fraction: float = _assumed(

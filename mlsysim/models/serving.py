@@ -1,0 +1,270 @@
+"""ServingModel: can this model be served on this device, and how fast."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import serving as serve
+from mlsysim.equations.counting import divides, floor_div
+from mlsysim.equations.selection import first_failing
+from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
+from mlsysim.resolver import Model, kernel
+from mlsysim.schema.codes import Limit, Reserve
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+
+
+class Serving(NamedTuple):
+    """What `serving` returns."""
+
+    ttft: float
+    itl: float
+    tokens_per_s: float
+    tokens_per_s_per_device: float
+    tokens_per_s_per_user: float
+    e2e_latency: float | None
+    throughput: float | None
+    prefill_gemm_time: float
+    prefill_attention_time: float
+    prefill_communication_time: float
+    prefill_host_time: float
+    decode_gemm_time: float
+    decode_attention_time: float
+    decode_communication_time: float
+    decode_host_time: float
+    tokens_per_round: float
+    kv_bytes_per_token: float
+    kv_cache: float
+    kv_transfer_time: float | None
+    weights: float
+    memory_per_device: float
+    memory_utilization: float
+    max_batch: float
+    n_accelerators: float
+    prefill_replicas: float | None
+    usd_per_mtok: float
+    joule_per_mtok: float
+    prefill_bottleneck: int
+    decode_bottleneck: int
+    feasible: bool
+    limit: int
+    bottleneck: int
+
+
+@kernel
+def serving(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    seq_len,
+    output_len=None,
+    batch_size=1,
+    tp=1,
+    pp=1,
+    ep=1,
+    cached_prefix=0,
+    prefill_chunk=8192,
+    prefill_batch=None,
+    reserve=Reserve.RESERVE,
+    memory_fraction=0.9,
+    draft: Workload | None = None,
+    acceptance=0.7,
+    draft_len=0,
+    decode_hardware: Accelerator | None = None,
+    efficiency=None,
+    bandwidth_efficiency=None,
+    textbook=0,
+) -> Serving:
+    """Prefill and decode of a batch of requests on one replica of ``pp max(tp, ep)`` devices.
+
+    Parameters
+    ----------
+    seq_len : prompt (tokens).
+    output_len : generated tokens per request; without it one decode step at context `seq_len` is priced, and
+        nothing that needs the length of an answer.
+    batch_size : sequences in flight.
+    tp, pp, ep : tensor, pipeline, expert parallelism.
+    cached_prefix : tokens of the prompt that are in the cache already.
+    prefill_chunk : most tokens per prefill step.
+    prefill_batch : prompts prefilled together; all of the batch unless said.
+    reserve : cache booked for prompt + output up front, or for the mean length of requests of mixed age.
+    memory_fraction : share of the device that the server may use.
+    draft : model that drafts; without it drafting is free (look-up, or heads of the target).
+    acceptance, draft_len : probability that a drafted token is accepted, and drafted tokens per round.
+    decode_hardware : device of the decode replicas, when prefill and decode run apart.
+    efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves.
+    textbook : 1 for the hand calculation: weights and cache over the full bandwidth, operations over the full
+        peak (or the given shares), no overhead, no communication.
+
+    Returns
+    -------
+    Serving
+        `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill where
+        `output_len` is given.  `max_batch` is what fits.  `prefill_replicas` is how many prefill replicas
+        keep one decode replica busy.
+
+    Notes
+    -----
+    Matrix products follow the measured curve of the device, decode attention and experts their measured
+    share of bandwidth, all-reduces the measured points (`mlsysim.equations.serving`).  Speculation: a round
+    of g drafted tokens costs g draft steps and one step over g + 1 tokens per sequence.  A transferred
+    cache streams layer by layer behind the prefill.
+
+    References
+    ----------
+    Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
+    "DistServe" (arXiv:2401.09670).
+    """
+    assume = serve.textbook_assumptions(assume, textbook)
+    prefill_device = serve.textbook_device(hardware, textbook)
+    prefill_device = serve.with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
+    decode_device = prefill_device
+    if decode_hardware is not None:
+        decode_device = serve.textbook_device(decode_hardware, textbook)
+        decode_device = serve.with_efficiency(decode_device, efficiency, bandwidth_efficiency)
+    layout = (tp, pp, ep)
+    replica = serve.devices(tp, pp, ep)
+    generated = 0.0 if output_len is None else output_len
+    context = seq_len + 0.5 * generated
+
+    # prefill
+    prompts = batch_size if prefill_batch is None else prefill_batch
+    new = seq_len - cached_prefix
+    prefill = serve.prefill_step(
+        model, prefill_device, fleet, format, assume, *layout, prompts, new, cached_prefix, prefill_chunk
+    )
+    prefill_time = serve.total(prefill)
+
+    # decode
+    target = serve.decode_step(
+        model, decode_device, fleet, format, assume, *layout, batch_size, context, 1.0 + draft_len
+    )
+    if draft is not None:
+        drafting = serve.decode_step(
+            draft, decode_device, fleet, format, assume, *layout, batch_size, context
+        )
+        drafting = drafting._replace(host=0.0)
+        target = serve.Step(*(step + draft_len * drafted for step, drafted in zip(target, drafting)))
+    per_round = accepted_tokens(acceptance, draft_len)
+    per_token = 1.0 / per_round
+    decode = serve.Step(*(part * per_token for part in target))
+    itl = serve.total(decode)
+    tokens_per_s = batch_size / itl
+
+    # memory
+    booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, context)
+    held = serve.weights_per_device(model, format, *layout)
+    per_sequence = serve.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
+    cache = format.kv_bytes * serve.cached_values(model, booked)
+    if draft is not None:
+        held = held + serve.weights_per_device(draft, format, *layout)
+        per_sequence = per_sequence + serve.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
+    groups = serve.attention_groups(tp, ep)
+    rows = np.minimum(np.maximum(prompts / groups, 1.0) * new, prefill_chunk)
+    sampled = np.maximum(batch_size / groups, 1.0) * (1.0 + draft_len)
+    fixed = (
+        held
+        + serve.workspace_bytes(model, format, assume, tp, rows, sampled)
+        + serve.reserved_bytes(assume, *layout)
+    )
+    memory = fixed + batch_size * per_sequence
+    capacity = decode_device.mem_capacity
+    pool = memory_fraction * capacity - fixed
+    fits = memory <= memory_fraction * capacity
+    if decode_hardware is not None:
+        prefilling = fixed + prompts * per_sequence
+        fits = fits & (prefilling <= memory_fraction * hardware.mem_capacity)
+
+    # whole requests
+    transfer = None
+    replicas = None
+    ttft = prefill_time
+    if decode_hardware is not None:
+        link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
+        moved = serve.cached_values(model, seq_len) * format.kv_bytes / link
+        layers = np.maximum(model.n_layers, 1.0)
+        transfer = fleet.inter_latency + np.maximum(
+            moved / layers, moved - prefill_time * (layers - 1.0) / layers
+        )
+        ttft = ttft + transfer
+    joule_prefill = serve.step_power(hardware, assume, prefill, prefill_time) * prefill_time / prompts
+    decode_power = serve.step_power(decode_device, assume, decode, itl)
+    decode_price = decode_device.hourly_price
+    used = replica
+    e2e = None
+    throughput = None
+    if output_len is None:
+        usd = replica * decode_price / tokens_per_s
+        joule = replica * decode_power / tokens_per_s
+    else:
+        decoding = np.maximum(generated - 1.0, 0.0) * itl
+        e2e = ttft + decoding
+        tokens = batch_size * generated
+        joule = replica * (decode_power * decoding / tokens + joule_prefill / generated)
+        if decode_hardware is None:
+            duration = prefill_time * (batch_size / prompts) + decoding
+            usd = replica * decode_price * duration / tokens
+        else:
+            duration = decoding
+            replicas = (batch_size / prompts) * prefill_time / decoding
+            used = replica * (1.0 + replicas)
+            usd = replica * (decode_price + replicas * hardware.hourly_price) * duration / tokens
+        throughput = batch_size / duration
+
+    shape = (
+        divides(tp, model.n_heads)
+        & (pp <= model.n_layers)
+        & (new >= 1.0)
+        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
+        & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
+    )
+    supported = (
+        (model.n_layers > 0)
+        & (prefill_device.peak_flops > 0)
+        & (decode_device.peak_flops > 0)
+        & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
+    )
+    limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
+    prefill_bottleneck = serve.bottleneck(prefill)
+    decode_bottleneck = serve.bottleneck(decode)
+    longer = decode_bottleneck
+    if output_len is not None:
+        longer = np.where(prefill_time > decoding, prefill_bottleneck, decode_bottleneck)
+    return Serving(
+        ttft=ttft,
+        itl=itl,
+        tokens_per_s=tokens_per_s,
+        tokens_per_s_per_device=tokens_per_s / used,
+        tokens_per_s_per_user=1.0 / itl,
+        e2e_latency=e2e,
+        throughput=throughput,
+        prefill_gemm_time=prefill.gemm,
+        prefill_attention_time=prefill.attention,
+        prefill_communication_time=prefill.communication,
+        prefill_host_time=prefill.host,
+        decode_gemm_time=decode.gemm,
+        decode_attention_time=decode.attention,
+        decode_communication_time=decode.communication,
+        decode_host_time=decode.host,
+        tokens_per_round=per_round,
+        kv_bytes_per_token=serve.kv_bytes_per_token(model, format),
+        kv_cache=batch_size * cache,
+        kv_transfer_time=transfer,
+        weights=held,
+        memory_per_device=memory,
+        memory_utilization=memory / capacity,
+        max_batch=floor_div(np.maximum(pool, 0.0), per_sequence),
+        n_accelerators=used,
+        prefill_replicas=replicas,
+        usd_per_mtok=serve.TOKENS_PER_MTOK * usd,
+        joule_per_mtok=serve.TOKENS_PER_MTOK * joule,
+        prefill_bottleneck=prefill_bottleneck,
+        decode_bottleneck=decode_bottleneck,
+        feasible=limit == 0,
+        limit=limit,
+        bottleneck=longer,
+    )
+
+
+ServingModel = Model("ServingModel", serving, domain="node", walls=(4,))
