@@ -1,0 +1,117 @@
+"""Hardware, models, fabrics, systems, grids, data centers, reliability and constants, each row with its source.
+
+>>> from mlsysim import zoo
+>>> zoo.hardware("H100")["peak_bf16"]
+989400000000000.0
+>>> zoo.model("Llama-3.1-70B")["n_layers"]
+80.0
+>>> zoo.constant("besiroglu_a"), zoo.constant("besiroglu_a").unit
+(482.01, '-')
+>>> zoo.hardware("h1000")
+Traceback (most recent call last):
+mlsysim.zoo.tables.UnknownName: hardware: no hardware is named 'h1000'; nearest: ...
+
+A row is a mapping (`Row`): canonical names give base units, columns of the table what is stored.  What no source
+gives and a rule supplies is in ``row.derived``; what nobody knows is None, and NaN in a record.
+"""
+
+from mlsysim.zoo import tables as _tables
+from mlsysim.zoo.own import Datacenter, Grid, Hardware, System, Workload
+from mlsysim.zoo.records import (
+    accelerator_record,
+    fleet_record,
+    format_record,
+    parameters,
+    site_record,
+    workload_record,
+)
+from mlsysim.zoo.tables import (
+    TABLES,
+    Constant,
+    Derived,
+    Row,
+    UnknownName,
+    digest,
+    find,
+    lookup,
+    names,
+    register,
+)
+from mlsysim.zoo.tables import frame as table
+
+#: The building that is meant when none is named.
+DEFAULT_DATACENTER = "us_average_2023"
+
+__all__ = [
+    "DEFAULT_DATACENTER",
+    "TABLES",
+    "Constant",
+    "Datacenter",
+    "Derived",
+    "Grid",
+    "Hardware",
+    "Row",
+    "System",
+    "UnknownName",
+    "Workload",
+    "accelerator_record",
+    "constant",
+    "datacenter",
+    "digest",
+    "fabric",
+    "find",
+    "fleet_record",
+    "format_record",
+    "grid",
+    "hardware",
+    "lookup",
+    "model",
+    "names",
+    "parameters",
+    "register",
+    "reliability",
+    "site_record",
+    "system",
+    "table",
+    "workload_record",
+]
+
+
+def model(name: str | Row) -> Row:
+    """A row of the models table."""
+    return _tables.lookup("models", name, "model")
+
+
+def hardware(name: str | Row) -> Row:
+    """A row of the hardware table."""
+    return _tables.lookup("hardware", name, "hardware")
+
+
+def fabric(name: str | Row) -> Row:
+    """A row of the fabrics table."""
+    return _tables.lookup("fabrics", name, "fabric")
+
+
+def system(name: str | Row) -> Row:
+    """A row of the systems table: a node, a rack, a pod or a fleet."""
+    return _tables.lookup("systems", name, "fleet")
+
+
+def grid(name: str | Row) -> Row:
+    """A row of the grids table: a country, state or cloud region."""
+    return _tables.lookup("grids", name, "region")
+
+
+def datacenter(name: str | Row = DEFAULT_DATACENTER) -> Row:
+    """A row of the data center table."""
+    return _tables.lookup("datacenters", name, "datacenter")
+
+
+def reliability(name: str | Row) -> Row:
+    """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device."""
+    return _tables.lookup("reliability", name, "reliability")
+
+
+def constant(name: str) -> Constant:
+    """A published constant: a float with its unit, source and range."""
+    return Constant(_tables.lookup("constants", name, "constant"))

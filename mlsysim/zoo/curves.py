@@ -1,0 +1,239 @@
+"""Kernel curves: what share of a device's peak its kernels reach.
+
+``curves.csv`` holds one row per measured device and format (columns are named as the fields of
+`mlsysim.schema.records.Accelerator`); an empty cell of a format's row is that of the device's ``bf16`` row.
+
+A device that nobody measured takes the curve of its relative (``kernel_relative`` of the hardware table),
+else H100's, with a spread of 20 %: its large-GEMM share of peak is moved by the ratio of the two devices'
+best measured matrix products (``max_achievable_*`` of the constants) where there is one, and all-reduce is
+scaled by the ratio of link bandwidths.  A format that was not measured on a device takes the device's bf16
+curve, moved as the format moved it on the device where both were measured.  Which of this was done is
+listed in ``row.derived``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from mlsysim.schema.codes import Precision
+from mlsysim.zoo import tables
+from mlsysim.zoo.tables import Derived, Row
+
+SPREAD = 0.2  #: relative spread of a curve taken from another device
+SIZES = ("256k", "1m", "4m", "16m", "64m")
+COUNTS = (2, 4, 8)
+FALLBACK = "h100_sxm"
+PCIE = "rtx_pro_6000_server"  #: measured device without accelerator links, peer to peer over PCIe
+GEMM = ("gemm_latency", "gemm_efficiency", "gemm_half_rows", "gemm_bandwidth_efficiency", "gemm_exponent")
+DECODE = ("decode_attention_latency", "decode_attention_bandwidth_efficiency")
+FLASH = ("flash1_efficiency", "flash2_efficiency", "flash3_efficiency")
+PREFILL = ("attention_efficiency", "attention_half_length")
+ALLREDUCE = tuple(
+    f"{what}_{n}" for what in ("allreduce_latency", "nccl_latency", "bus_bandwidth") for n in COUNTS
+) + tuple(f"allreduce_{size}_{n}" for n in COUNTS for size in SIZES)
+#: format -> device on which it and bf16 were both measured
+_REFERENCE = {"fp8": "h100_sxm", "int4": "a100_sxm", "nvfp4": "b200_sxm"}
+#: training reaches this share of the best fp8 product measured (published fp8 training runs, micro-benchmark aside)
+FP8_TRAINING_SHARE = 0.95
+
+
+def kernel_format(precision: int) -> str:
+    """The measured format whose kernels a precision runs."""
+    if precision in (Precision.FP8, Precision.INT8):
+        return "fp8"
+    if precision == Precision.INT4:
+        return "int4"
+    return "nvfp4" if precision in (Precision.NVFP4, Precision.MXFP4) else "bf16"
+
+
+@functools.cache
+def curve(device: str, dtype: str) -> dict[str, float] | None:
+    """The curve of a measured device in one format, None if that was not measured."""
+    every = tables.rows("curves")
+    row, plain = every.get(f"{device}_{dtype}"), every[f"{device}_bf16"]
+    if row is None:
+        return None
+    return {
+        name: plain[name] if row[name] is None else row[name]
+        for name in row
+        if isinstance(plain[name] or row[name], float)
+    }
+
+
+def own(row: Row) -> tuple[str, bool]:
+    """The measured device whose curve a row takes, and whether it is the row's own."""
+    if row["kernel_curve"]:
+        return row["kernel_curve"], True
+    return row["kernel_relative"] or FALLBACK, False
+
+
+def achievable(device: str, dtype: str) -> float | None:
+    """Best measured matrix product as a share of peak (`max_achievable_*` of the constants), by prefix of the key."""
+    start = f"max_achievable_{dtype}_matmul_"
+    for key, constant in tables.rows("constants").items():
+        if key.startswith(start) and device.startswith(key[len(start) :]):
+            return constant["value"]
+    return None
+
+
+def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived]]:
+    device, measured = own(row)
+    dtype = kernel_format(precision)
+    found = curve(device, dtype)
+    notes: list[str] = []
+    spread = SPREAD
+    if found is None:
+        base, reference = curve(device, "bf16"), _REFERENCE[dtype]
+        moved, plain = curve(reference, dtype), curve(reference, "bf16")
+        assert base and moved and plain
+        found = dict(base)
+        found["gemm_latency"] = base["gemm_latency"] + max(0.0, moved["gemm_latency"] - plain["gemm_latency"])
+        for name in ("gemm_efficiency", "gemm_bandwidth_efficiency"):
+            found[name] = min(1.0, base[name] * moved[name] / plain[name])
+        found["gemm_half_rows"], found["gemm_exponent"] = moved["gemm_half_rows"], moved["gemm_exponent"]
+        notes.append(
+            f"{dtype} was not measured: the bf16 curve, moved as {reference}'s {dtype} curve differs from its bf16 curve"
+        )
+    elif precision in (Precision.FP32, Precision.TF32, Precision.FP16):
+        notes.append("bf16 kernels stand for fp32, tf32 and fp16")
+        spread = 0.1 if precision == Precision.FP16 else SPREAD
+    elif precision in (Precision.INT8, Precision.MXFP4):
+        notes.append(f"{dtype} kernels stand for this format")
+    values = {name: found[name] for name in GEMM}
+    best = "fp8" if dtype == "fp8" and achievable(row.origin, "fp8") else "bf16"
+    if not measured:
+        notes.append(f"kernels of this device were not measured: the curve of {device}")
+        there, here = achievable(device, best) or achievable(FALLBACK, best), achievable(row.origin, best)
+        if here and there:
+            values["gemm_efficiency"] *= here / there
+            notes.append(
+                f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two (constants: max_achievable_{best}_matmul)"
+            )
+    derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
+    values["training_gemm_efficiency"] = values["gemm_efficiency"]
+    if "gemm_efficiency" in derived:
+        derived["training_gemm_efficiency"] = derived["gemm_efficiency"]
+    if dtype == "fp8":
+        product = achievable(row.origin, "fp8")
+        if product:
+            values["training_gemm_efficiency"] = FP8_TRAINING_SHARE * product
+            sentence = f"{FP8_TRAINING_SHARE:g} of the best measured fp8 product (constants: max_achievable_fp8_matmul); quantisation is counted apart"
+        else:
+            plain_here, _ = _gemm(row, Precision.BF16)
+            share = (
+                FP8_TRAINING_SHARE
+                * (achievable(FALLBACK, "fp8") or 1.0)
+                / curve(FALLBACK, "bf16")["gemm_efficiency"]
+            )  # type: ignore[index]
+            values["training_gemm_efficiency"] = plain_here["gemm_efficiency"] * share
+            sentence = "bf16 share of peak, times the ratio of fp8 training to bf16 on H100"
+        derived["training_gemm_efficiency"] = Derived(sentence, 0.1 if product else SPREAD)
+    return values, derived
+
+
+def _attention(row: Row, cache_in_8_bits: bool) -> tuple[dict[str, float], dict[str, Derived]]:
+    device, measured = own(row)
+    plain = curve(device, "bf16")
+    assert plain
+    values = {name: plain[name] for name in (*FLASH, *PREFILL, *DECODE)}
+    notes = [] if measured else [f"kernels of this device were not measured: the curve of {device}"]
+    derived = {name: Derived(notes[0], SPREAD) for name in values} if notes else {}
+    if cache_in_8_bits:
+        narrow = curve(device, "fp8")
+        if narrow:
+            values.update({name: narrow[name] for name in PREFILL})
+        else:
+            wide, narrow = curve(FALLBACK, "bf16"), curve(FALLBACK, "fp8")
+            assert wide and narrow
+            values.update({name: plain[name] * narrow[name] / wide[name] for name in PREFILL})
+            sentence = "; ".join([*notes, "prefill with an 8-bit cache was not measured: moved as on H100"])
+            derived.update({name: Derived(sentence, SPREAD) for name in PREFILL})
+    return values, derived
+
+
+def _largest_bridge(row: Row) -> int:
+    """How many devices the accelerator link joins: bridges join two (or four), switches and meshes all."""
+    name = row["intra_link_name"] or ""
+    return 8 if "bridge" not in name else 4 if "2 or 4" in name else 2
+
+
+@functools.cache
+def _link(device: str, which: str) -> float:
+    column = {"link": "intra_link_Bps", "host": "host_link_Bps"}[which]
+    return next(
+        row.values_by_column[column] or 0.0
+        for row in tables.rows("hardware").values()
+        if row.values_by_column["kernel_curve"] == device
+    )
+
+
+def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
+    device, measured = own(row)
+    link = row.given.get("link_bandwidth", row.values_by_column["intra_link_Bps"])
+    host = row.given.get("host_bandwidth", row.values_by_column["host_link_Bps"])
+    values: dict[str, float] = {}
+    derived: dict[str, Derived] = {}
+    for n in COUNTS:
+        fields = [
+            f"allreduce_latency_{n}",
+            f"nccl_latency_{n}",
+            f"bus_bandwidth_{n}",
+            *(f"allreduce_{size}_{n}" for size in SIZES),
+        ]
+        if link and n <= _largest_bridge(row):
+            source, ours = (device if _link(device, "link") else FALLBACK), link
+            theirs = _link(source, "link")
+        else:
+            source, ours = (PCIE if _link(device, "link") else device), host
+            theirs = _link(source, "host")
+        base = curve(source, "bf16")
+        assert base
+        if not ours:
+            values.update(dict.fromkeys(fields, float("nan")))
+            continue
+        ratio = ours / theirs
+        start = base[f"allreduce_latency_{n}"]
+        for name in fields:
+            if name.startswith("bus_bandwidth"):
+                values[name] = base[name] * ratio
+            elif "latency" in name:
+                values[name] = base[name]
+            else:
+                values[name] = start + (base[name] - start) / ratio
+        if source != device or not measured or abs(ratio - 1.0) > 1e-9:
+            way = "link" if link and n <= _largest_bridge(row) else "host link"
+            sentence = f"all-reduce among {n} was not measured: {source}'s, scaled by the {way} bandwidths ({ours / 1e9:.4g} against {theirs / 1e9:.4g} GB/s)"
+            derived.update({name: Derived(sentence, SPREAD) for name in fields})
+    return values, derived
+
+
+def kernels(
+    row: Row, precision: int, cache_in_8_bits: bool = False
+) -> tuple[dict[str, float], dict[str, Derived]]:
+    """All curve fields of a device at one precision, and which of them were not measured on it."""
+    values, derived = _gemm(row, precision)
+    for part in (_attention(row, cache_in_8_bits), _allreduce(row)):
+        values.update(part[0])
+        derived.update(part[1])
+    return values, derived
+
+
+def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
+    """Relative spread and source of a curve field that was measured on the device itself; 0 and "" for other fields."""
+    device, _ = own(row)
+    dtype = kernel_format(precision)
+    if curve(device, dtype) is None:
+        dtype = "bf16"
+    found = curve(device, dtype)
+    assert found
+    for fields, name in (
+        ((*GEMM, "training_gemm_efficiency"), "gemm_spread"),
+        ((*FLASH, *PREFILL), "attention_spread"),
+        (DECODE, "decode_spread"),
+        (ALLREDUCE, "allreduce_spread"),
+    ):
+        if field in fields:
+            return (found[name] if field != "gemm_exponent" else 0.0), tables.rows("curves")[
+                f"{device}_{dtype}"
+            ].sources
+    return 0.0, ""

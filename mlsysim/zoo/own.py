@@ -1,0 +1,174 @@
+"""Rows of one's own: a known row with some fields changed, or a new one.
+
+>>> Hardware("h100", mem_bandwidth="4 TB/s", name="mine")["mem_bandwidth"]
+4000000000000.0
+>>> Workload("llama3_1_70b", n_layers=90).derived["total_params"]
+'published count of llama3_1_70b, moved by what n_layers changes in the configuration'
+>>> Hardware("h100", mem_bandwith="4 TB/s")
+Traceback (most recent call last):
+mlsysim.zoo.tables.UnknownName: Hardware: no field is named 'mem_bandwith'; nearest: mem_bandwidth, ...
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mlsysim import units
+from mlsysim.schema.variables import VARIABLES
+from mlsysim.zoo import tables
+from mlsysim.zoo.tables import CANONICAL, FIELDS, Row
+
+#: units of columns that `units.parse` reads in another base unit: unit of the column -> (base unit, factor)
+_STORED = {
+    "g/kWh": ("kg/J", 1e3 * tables.KWH),
+    "L/kWh": ("L/J", tables.KWH),
+    "USD/kWh": ("USD/J", tables.KWH),
+    "USD/hour": ("USD/s", 3600.0),
+    "hour": ("s", 1.0 / 3600.0),
+}
+
+
+def _checked(name: str, value: Any, maker: str) -> float:
+    """A canonical field in base units, inside its bounds."""
+    variable = VARIABLES[name]
+    where = f"{maker}: {name}"
+    number = units.parse(value, variable.unit, where)
+    low, high = variable.low, variable.high
+    if math.isnan(number):
+        raise ValueError(f"{where} is not a number; None says that it is unknown")
+    if number < low or number > high or (variable.above and number == low):
+        bound = f"above {low:g}" if variable.above else f"at least {low:g}"
+        raise ValueError(
+            f"{where}={value!r} is out of bounds: {bound}{'' if math.isinf(high) else f', at most {high:g}'} {variable.unit}"
+        )
+    if variable.kind in ("count", "flag") and number != int(number):
+        raise ValueError(f"{where}={value!r} is no whole number")
+    return number
+
+
+def _column(template: Row, column: str, value: Any, maker: str) -> Any:
+    """A column as it is stored: text, or a number in the column's own unit."""
+    texts = {
+        cell
+        for row in tables.rows(template.table).values()
+        if isinstance(cell := row.values_by_column[column], str)
+    }
+    if value is None or (texts and isinstance(value, str)):
+        return value
+    unit = tables.column_unit(template, column)
+    if isinstance(value, (int, float)):
+        number = float(value)
+    else:
+        base, factor = _STORED.get(unit, (unit, 1.0))
+        number = units.parse(value, base, f"{maker}: {column}") * factor
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(f"{maker}: {column}={value!r} must be finite and not negative")
+    return number
+
+
+def _make(table: str, maker: str, base: str | Row | None, name: str | None, fields: dict[str, Any]) -> Row:
+    template = next(iter(tables.rows(table).values()))
+    if base is None:
+        if not name:
+            raise ValueError(f"{maker}: give name=, or a row to start from")
+        values: dict[str, Any] = dict.fromkeys(template.values_by_column)
+        values.update(source="given by the user", verified=0.0)
+        given: dict[str, float] = {}
+        origin = ""
+    else:
+        row = tables.lookup(table, base, maker)
+        values, given, origin = dict(row.values_by_column), dict(row.given), row.origin
+    by_column = {column: canonical for canonical, (column, _) in CANONICAL.get(table, {}).items()}
+    for field, value in fields.items():
+        if field not in FIELDS[table] and field not in values:
+            raise tables.unknown("field", field, [*FIELDS[table], *values], maker)
+        canonical = field if field in FIELDS[table] else by_column.get(field, "")
+        if (
+            canonical
+            and canonical in VARIABLES
+            and not (field == "oversubscription" and isinstance(value, str) and ":" in value)
+        ):
+            column, factor = CANONICAL[table].get(canonical, (canonical, 1.0))
+            if value is None:
+                given.pop(canonical, None)
+                number = None
+            elif field == canonical:
+                number = given[canonical] = _checked(canonical, value, maker)
+            else:  # a column: a bare number is in the column's unit
+                stored = _column(template, field, value, maker)
+                number = given[canonical] = _checked(canonical, stored * factor, maker)
+            if column in values:
+                values[column] = None if number is None else number / factor
+            if canonical == "mem_capacity":
+                values["mem_device_reported_bytes"] = None
+        elif field in values and field not in ("key",):
+            values[field] = _column(template, field, value, maker)
+            if field == "mem_device_reported_bytes":
+                given.pop("mem_capacity", None)
+    if base is not None and fields:
+        changes = ", ".join(f"{field}={value}" for field, value in fields.items())
+        values["notes" if "notes" in values else "source"] = "; ".join(
+            text
+            for text in (
+                values.get("notes" if "notes" in values else "source"),
+                f"changed by the user: {changes}",
+            )
+            if text
+        )
+        key = name or f"{tables.lookup(table, base).key}({changes})"
+    else:
+        key = name or origin
+    values["aliases"] = None
+    values["name" if table == "hardware" else "key"] = key
+    return Row(table, key, values, given, origin or key)
+
+
+def Hardware(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
+    """A device of one's own.
+
+    Parameters
+    ----------
+    base : str or Row, optional
+        The row to start from.  Without it everything not given is unknown (kernels take H100's curves).
+    name : str, optional
+        What the row is called; by default the base and the changes.
+    **fields
+        Fields of `mlsysim.schema.records.Accelerator` in base units or as text ("4 TB/s"), or columns of the
+        hardware table.  `peak_bf16`, `peak_fp8` ... are rates by format; `peak_flops` holds at every precision.
+        None says that a datum is unknown.
+
+    Examples
+    --------
+    >>> mine = Hardware(name="mine", peak_bf16="1 PFLOP/s", mem_bandwidth="4 TB/s", mem_capacity="96 GB", tdp="600 W")
+    >>> mine["mem_capacity"], mine["idle_power"], mine["price"]
+    (96000000000.0, 60.0, None)
+    """
+    return _make("hardware", "Hardware", base, name, fields)
+
+
+def Workload(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
+    """A model of one's own; parameter counts follow the configuration unless they are given.
+
+    Examples
+    --------
+    >>> tiny = Workload(name="tiny", n_layers=2, hidden=64, ffn_hidden=256, n_heads=4, n_kv_heads=4, head_dim=16, vocab=1000)
+    >>> tiny["total_params"]
+    226560.0
+    """
+    return _make("models", "Workload", base, name, fields)
+
+
+def System(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
+    """A system of one's own: ``System("dgx_h100", fleet_size=1024, inter_bandwidth="100 GB/s")``."""
+    return _make("systems", "System", base, name, fields)
+
+
+def Grid(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
+    """A grid of one's own: ``Grid("deu", electricity_price="0.12 USD/kWh")``."""
+    return _make("grids", "Grid", base, name, fields)
+
+
+def Datacenter(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
+    """A building of one's own: ``Datacenter(name="mine", pue=1.2, wue="0.1 L/kWh")``."""
+    return _make("datacenters", "Datacenter", base, name, fields)

@@ -1,0 +1,494 @@
+"""The tables: rows read from the CSV files beside this module, looked up by key, alias or attribute.
+
+A cell is a float, a text or None (not found; never zero).  Files are read when first asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import functools
+import hashlib
+import html
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlsysim import units
+from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
+
+TABLES = (
+    "hardware",
+    "models",
+    "fabrics",
+    "systems",
+    "grids",
+    "datacenters",
+    "reliability",
+    "constants",
+    "curves",
+)
+
+#: Column -> unit, for columns whose name does not say it; see `_column_unit` for the suffixes that do.
+_UNITS = {
+    "carbon_gCO2e_per_kWh": "g/kWh",
+    "offsite_water_L_per_kWh": "L/kWh",
+    "industrial_price_usd_per_kWh": "USD/kWh",
+    "wue_L_per_kWh": "L/kWh",
+    "cloud_usd_per_hour": "USD/hour",
+    "derived_per_device_mtbf_h": "hour",
+    "embodied_kgCO2e": "kg",
+    "unit_price_usd": "USD",
+    "price_usd": "USD",
+    "inference_flops_per_sample": "FLOP",
+    "intra_bw_Bps_per_accelerator": "byte/s",
+    "node_power_max_W": "W",
+    "node_power_typical_W": "W",
+    "die_area_mm2": "mm^2",
+    "process_nm": "nm",
+    "config_delta_pct": "%",
+}
+_SUFFIXES = (
+    ("_Bps", "byte/s"),
+    ("_bytes", "byte"),
+    ("_W", "W"),
+    ("_latency_s", "s"),
+    ("latency_s", "s"),
+    ("_small_s", "s"),
+)
+
+#: table -> canonical name -> (column, factor from the column's unit to the base unit)
+KWH = 3.6e6
+CANONICAL: dict[str, dict[str, tuple[str, float]]] = {
+    "hardware": {
+        "vector_flops": ("peak_fp32", 1.0),
+        "mem_bandwidth": ("mem_bandwidth_Bps", 1.0),
+        "mem_capacity": ("mem_capacity_bytes", 1.0),
+        "sram_capacity": ("on_chip_sram_bytes", 1.0),
+        "link_bandwidth": ("intra_link_Bps", 1.0),
+        "link_latency": ("intra_link_latency_s", 1.0),
+        "host_bandwidth": ("host_link_Bps", 1.0),
+        "tdp": ("tdp_W", 1.0),
+        "idle_power": ("idle_W", 1.0),
+        "price": ("unit_price_usd", 1.0),
+        "hourly_price": ("cloud_usd_per_hour", 1.0 / 3600.0),
+        "embodied_carbon": ("embodied_kgCO2e", 1.0),
+    },
+    "models": {"flops_per_sample": ("inference_flops_per_sample", 1.0)},
+    "systems": {
+        "fleet_size": ("total_accelerators", 1.0),
+        "domain_size": ("intra_domain_size", 1.0),
+        "intra_bandwidth": ("intra_bw_Bps_per_accelerator", 1.0),
+        "psus_per_node": ("psu_count", 1.0),
+        "node_price": ("price_usd", 1.0),
+        "host_memory": ("host_memory_bytes", 1.0),
+        "node_power": ("node_power_max_W", 1.0),
+    },
+    "fabrics": {"bandwidth": ("bandwidth_Bps", 1.0), "latency": ("latency_s", 1.0)},
+    "grids": {
+        "carbon_intensity": ("carbon_gCO2e_per_kWh", 1e-3 / KWH),
+        "electricity_price": ("industrial_price_usd_per_kWh", 1.0 / KWH),
+        "offsite_water": ("offsite_water_L_per_kWh", 1.0 / KWH),
+    },
+    "datacenters": {"wue": ("wue_L_per_kWh", 1.0 / KWH)},
+    "reliability": {"mtbf": ("derived_per_device_mtbf_h", 3600.0)},
+}
+#: table -> fields of the record that its rows become
+FIELDS: dict[str, tuple[str, ...]] = {
+    "hardware": Accelerator._fields,
+    "models": Workload._fields,
+    "systems": Fleet._fields,
+    "grids": Site._fields[:3],
+    "datacenters": Site._fields[3:],
+}
+_FOLDER = Path(__file__).parent
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+_TEXT_COLUMNS = frozenset(
+    {"generation", "name", "key", "aliases", "notes", "source", "period", "population", "oversubscription"}
+)
+
+
+class UnknownName(KeyError, ValueError):
+    """A name that is not there; says where it was looked for and which names are near."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class Derived(str):
+    """Why a field that no source gives has a value: a sentence, with the relative `spread` of the value."""
+
+    spread: float
+
+    def __new__(cls, sentence: str, spread: float):
+        self = super().__new__(cls, sentence)
+        self.spread = spread
+        return self
+
+    def __reduce__(self):
+        return Derived, (str(self), self.spread)
+
+
+def fold(name: str) -> str:
+    """A name as names are compared: case, and runs of space, ``_`` and ``-``, make no difference.
+
+    >>> fold("Llama-3.1 70B") == fold("llama_3.1__70b")
+    True
+    """
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+
+
+def nearest(name: str, known: Collection[str], count: int = 4) -> list[str]:
+    """The names most like `name`, spelled as they are known.
+
+    >>> nearest("mem_bandwith", ["mem_bandwidth", "tdp"])
+    ['mem_bandwidth']
+    """
+    spelled = {fold(k): k for k in known}
+    wanted = fold(name)
+    inside = sorted((k for k in spelled if wanted and wanted in k), key=len)[: count // 2]
+    close = difflib.get_close_matches(wanted, spelled, n=count, cutoff=0.5)
+    return [spelled[k] for k in dict.fromkeys([*inside, *close])][:count]
+
+
+def unknown(kind: str, name: object, known: Collection[str], argument: str = "") -> UnknownName:
+    """The error for a name that is not there."""
+    near = nearest(str(name), known) or sorted(known, key=str)[:4]
+    return UnknownName(
+        f"{argument + ': ' if argument else ''}no {kind} is named {str(name)!r}; nearest: {', '.join(near)}"
+    )
+
+
+class Row(Mapping[str, Any]):
+    """One row: a mapping from fields to values in base units, None where nobody says.
+
+    Fields are the names of `mlsysim.schema.variables` (``row["mem_bandwidth"]``: base units, derived where
+    the row is silent, see `derived`) and the columns of the table (``row["mem_capacity_bytes"]``: as
+    stored, `unit` says in what).  Rows are compared and hashed by identity.
+
+    Attributes
+    ----------
+    table, key : str
+    """
+
+    def __init__(
+        self,
+        table: str,
+        key: str,
+        values: dict[str, Any],
+        given: dict[str, float] | None = None,
+        origin: str = "",
+    ):
+        self.table, self.key, self.origin = table, key, origin or key
+        self.values_by_column = values
+        self.given = given or {}
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @functools.cached_property
+    def _record(self) -> tuple[dict[str, float], dict[str, Derived]]:
+        from mlsysim.zoo import records
+
+        return records.describe(self)
+
+    def __getitem__(self, field: str) -> Any:
+        if field in self.given:
+            return self.given[field]
+        stored = self.values_by_column.get(field)
+        if field in self.values_by_column and (
+            field not in FIELDS.get(self.table, ()) or (stored is not None and field not in self._record[1])
+        ):
+            return stored
+        if field in CANONICAL.get(self.table, {}) and self.table in ("fabrics", "reliability"):
+            column, factor = CANONICAL[self.table][field]
+            value = self.values_by_column[column]
+            return None if value is None else value * factor
+        fields, _ = self._record
+        if field not in fields:
+            raise unknown(f"field of {self.table}", field, [*self.values_by_column, *fields])
+        return None if fields[field] != fields[field] else fields[field]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_column)
+
+    def __len__(self) -> int:
+        return len(self.values_by_column)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names of the row."""
+        return tuple(a for a in (self.values_by_column.get("aliases") or "").split(";") if a)
+
+    @property
+    def notes(self) -> str:
+        """Remarks of the table."""
+        return self.values_by_column.get("notes") or ""
+
+    @property
+    def sources(self) -> str:
+        """The documents the row rests on."""
+        return self.values_by_column.get("source") or ""
+
+    @property
+    def verified(self) -> bool:
+        """Were the headline figures read in the named source?"""
+        return bool(self.values_by_column.get("verified"))
+
+    @property
+    def derived(self) -> dict[str, Derived]:
+        """Field -> how it follows from something else, for every field that no source gives."""
+        return dict(self._record[1])
+
+    def source(self, field: str | None = None) -> str:
+        """Where a field's value comes from."""
+        if field is None:
+            return self.sources
+        self[field]
+        if field in self.given:
+            return "given by the user"
+        from mlsysim.zoo import records
+
+        return self.derived.get(field) or records.fitted_source(self, field) or self.sources
+
+    def spread(self, field: str) -> float:
+        """Relative standard deviation of a derived or fitted field; 0 for one that was read."""
+        from mlsysim.zoo import records
+
+        found = self.derived.get(field)
+        return found.spread if found is not None else records.fitted_spread(self, field)
+
+    def unit(self, field: str) -> str:
+        """Unit of a field: a base unit, or the column's own."""
+        from mlsysim.schema.variables import VARIABLES
+
+        if field in self.values_by_column:
+            return column_unit(self, field)
+        self[field]
+        return (
+            VARIABLES[field].unit
+            if field in VARIABLES
+            else {"bandwidth": "byte/s", "latency": "s", "mtbf": "s"}[field]
+        )
+
+    def _lines(self) -> list[tuple[str, str]]:
+        hidden = {"key", "name", "aliases", "source", "notes", "verified"}
+        lines = []
+        for column, value in self.values_by_column.items():
+            if value is None or (column in hidden and not (column == "name" and self.table == "grids")):
+                continue
+            unit = column_unit(self, column)
+            known = unit in ("byte", "byte/s", "FLOP/s", "s", "W", "USD", "kg")
+            shown = (
+                units.text(value, unit)
+                if known and isinstance(value, float)
+                else f"{value:.10g} {unit}".rstrip("1").rstrip()
+                if isinstance(value, float) and unit != "1"
+                else f"{value:.10g}"
+                if isinstance(value, float)
+                else str(value)
+            )
+            lines.append((column, shown))
+        lines += [(f"{name} (given)", f"{value:.6g}") for name, value in self.given.items()]
+        if self.aliases:
+            lines.append(("aliases", ", ".join(self.aliases)))
+        lines += [(name, text) for name, text in (("notes", self.notes), ("source", self.sources)) if text]
+        lines.append(("verified", "yes" if self.verified else "no"))
+        return lines
+
+    def __repr__(self) -> str:
+        lines = self._lines()
+        width = max((len(name) for name, _ in lines), default=0)
+        return "\n".join(
+            [f"<{self.table}: {self.key}>", *(f"  {name:<{width}}  {text}" for name, text in lines)]
+        )
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(n)}</th><td style='text-align:left'>{html.escape(t)}</td></tr>"
+            for n, t in self._lines()
+        )
+        return f"<table><caption><b>{html.escape(self.key)}</b> ({self.table})</caption>{cells}</table>"
+
+
+class Constant(float):
+    """A published number with what one must know to use it.
+
+    Attributes
+    ----------
+    unit, source, conditions, topic : str
+    low, high : float or None
+    verified : bool
+    """
+
+    unit: str
+    source: str
+    conditions: str
+    topic: str
+    low: float | None
+    high: float | None
+    verified: bool
+
+    def __new__(cls, row: Row):
+        self = super().__new__(cls, row["value"])
+        self.unit, self.source, self.topic = row["unit"] or "1", row.sources, row["topic"]
+        self.conditions, self.low, self.high, self.verified = (
+            row["conditions"] or "",
+            row["low"],
+            row["high"],
+            row.verified,
+        )
+        return self
+
+    def __reduce__(self):
+        return float, (float(self),)
+
+
+def column_unit(row: Row, column: str) -> str:
+    """Unit of a column as stored."""
+    from mlsysim.schema.variables import VARIABLES
+
+    if column in _UNITS:
+        return _UNITS[column]
+    if column in ("value", "low", "high"):
+        return row.values_by_column.get("unit") or "1"
+    if column.startswith("peak_"):
+        return "FLOP/s"
+    for suffix, unit in _SUFFIXES:
+        if column.endswith(suffix):
+            return unit
+    return VARIABLES[column].unit if column in VARIABLES else "1"
+
+
+def _cell(column: str, text: str) -> Any:
+    if not text:
+        return None
+    return float(text) if column not in _TEXT_COLUMNS and _NUMBER.fullmatch(text) else text
+
+
+@functools.cache
+def rows(table: str) -> dict[str, Row]:
+    """All rows of a table by key."""
+    if table not in TABLES:
+        raise unknown("table", table, TABLES)
+    with open(_FOLDER / f"{table}.csv", encoding="utf-8", newline="") as handle:
+        found = {}
+        for record in csv.DictReader(handle):
+            values = {column: _cell(column, text) for column, text in record.items()}
+            key = values["name"] if table == "hardware" else values["key"]
+            found[key] = Row(table, key, values)
+    return found
+
+
+_REGISTERED: dict[str, dict[str, Row]] = {}
+
+
+@functools.cache
+def _index(table: str) -> dict[str, str]:
+    return {fold(label): key for key, row in rows(table).items() for label in (*row.aliases, key)}
+
+
+def labels(table: str) -> list[str]:
+    """Keys and aliases of a table."""
+    return [label for row in rows(table).values() for label in (row.key, *row.aliases)] + [
+        r.key for r in _REGISTERED.get(table, {}).values()
+    ]
+
+
+def lookup(table: str, name: str | Row, argument: str = "") -> Row:
+    """The row that a name means.
+
+    Parameters
+    ----------
+    table : str
+    name : str or Row
+        Key or alias; a row of the table is returned as it is.
+    argument : str
+        Named at the head of the error.
+
+    Raises
+    ------
+    UnknownName
+    """
+    if isinstance(name, Row):
+        if name.table != table:
+            raise UnknownName(
+                f"{argument + ': ' if argument else ''}{name.key!r} is a row of {name.table}, not of {table}"
+            )
+        return name
+    folded = fold(name) if isinstance(name, str) else ""
+    own = _REGISTERED.get(table, {}).get(folded)
+    if own is not None:
+        return own
+    key = _index(table).get(folded)
+    if key is None:
+        raise unknown("model" if table == "models" else table.rstrip("s"), name, labels(table), argument)
+    return rows(table)[key]
+
+
+def register(row: Row) -> Row:
+    """Make a row of one's own known by its name, in this process, wherever a name is accepted."""
+    if fold(row.key) in _index(row.table):
+        raise ValueError(f"{row.key!r} already names a row of {row.table}: give it another name")
+    _REGISTERED.setdefault(row.table, {})[fold(row.key)] = row
+    return row
+
+
+def names(table: str) -> list[str]:
+    """The keys of a table, in its order; registered rows last."""
+    return [*rows(table), *(r.key for r in _REGISTERED.get(table, {}).values())]
+
+
+def find(table: str, **attributes: Any) -> list[Row]:
+    """Rows whose fields are as asked.
+
+    Parameters
+    ----------
+    table : str
+    **attributes
+        Field -> value (text regardless of case), a collection of values, or a function of the value
+        (which is not called where the field is empty).
+
+    Examples
+    --------
+    >>> [row.key for row in find("hardware", vendor="amd", mem_type="HBM3")]
+    ['mi300x']
+    >>> [row.key for row in find("hardware", tdp_W=lambda w: w > 1300)]
+    ['gb300_per_gpu', 'mi355x', 'cerebras_wse2', 'cerebras_wse3']
+    """
+
+    def same(value: Any, wanted: Any) -> bool:
+        if callable(wanted):
+            return value is not None and bool(wanted(value))
+        if isinstance(value, str) and isinstance(wanted, str):
+            return fold(value) == fold(wanted)
+        if isinstance(wanted, (set, frozenset, list, tuple)):
+            return any(same(value, each) for each in wanted)
+        return bool(value == wanted)
+
+    everything = [*rows(table).values(), *_REGISTERED.get(table, {}).values()]
+    return [
+        row for row in everything if all(same(row[field], wanted) for field, wanted in attributes.items())
+    ]
+
+
+def frame(table: str):
+    """A table as a pandas DataFrame, indexed by key."""
+    import pandas as pd
+
+    everything = [*rows(table).values(), *_REGISTERED.get(table, {}).values()]
+    return pd.DataFrame(
+        [row.values_by_column for row in everything],
+        index=pd.Index([row.key for row in everything], name="key"),
+    ).drop(columns=["key"], errors="ignore")
+
+
+@functools.cache
+def digest() -> str:
+    """Twelve hexadecimal digits of a hash over all tables: which data a result rests on."""
+    total = hashlib.sha256()
+    for table in sorted(TABLES):
+        total.update(table.encode())
+        total.update((_FOLDER / f"{table}.csv").read_bytes().replace(b"\r\n", b"\n"))
+    return total.hexdigest()[:12]
