@@ -1,3 +1,40 @@
-"""mlsysim: what an ML system will do, cost, emit and break on, over labelled arrays."""
+"""mlsysim: what an ML system will do, cost, emit and break on, over labelled arrays.
+
+    import mlsysim as ms
+    ms.ServingModel.solve(model="llama3_1_70b", hardware=["h100", "a100"], tp=[2, 4, 8], seq_len=2048)
+
+Every resolver answers ``solve``, ``best``, ``top``, ``pareto``, ``root`` and ``explain`` over any grid of its
+inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
+"""
 
 __version__ = "0.1.0"
+
+from mlsysim import zoo
+from mlsysim.models.data import DataModel
+from mlsysim.models.economics import EconomicsModel
+from mlsysim.models.scaling import ScalingModel
+from mlsysim.models.serving import ServingModel
+from mlsysim.models.sustainability import SustainabilityModel
+from mlsysim.models.transformation import TransformationModel
+from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
+from mlsysim.schema.records import Assumptions
+from mlsysim.walls import walls
+from mlsysim.zoo import Hardware, Workload
+
+#: Every public resolver by name.
+RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if isinstance(r, Resolver)}
+
+__all__ = [
+    "RESOLVERS",
+    "Assumptions",
+    "Composition",
+    "Hardware",
+    "Model",
+    "Resolver",
+    "Workload",
+    "compose",
+    "kernel",
+    "walls",
+    "zoo",
+    *RESOLVERS,
+]

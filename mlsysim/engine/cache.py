@@ -64,6 +64,7 @@ def _load(path: Path, key: str, signature: str, cached: bool) -> Callable:
     spec = importlib.util.spec_from_file_location(f"mlsysim_nest_{key}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # numba finds the globals of a cached function by its module
     spec.loader.exec_module(module)
     return numba.njit(signature, cache=cached, **OPTIONS)(module.nest)
 
@@ -83,15 +84,24 @@ def compiled(text: str, signature: str) -> Callable:
             exec(compile(text, f"<nest {key}>", "exec"), scope)
             function = numba.njit(signature, **OPTIONS)(scope["nest"])
         else:
-            home = place / key
-            if not (home / "nest.py").exists():
-                private = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=place))
-                (private / "nest.py").write_text(text, encoding="utf-8")
-                _load(private / "nest.py", key, signature, cached=True)
-                try:
-                    os.rename(private, home)
-                except OSError:  # another process was first
-                    shutil.rmtree(private, ignore_errors=True)
-            function = _load(home / "nest.py", key, signature, cached=True)
+            function = _from_disk(text, signature, key, place)
         _loaded[key] = function
         return function
+
+
+def _from_disk(text: str, signature: str, key: str, place: Path) -> Callable:
+    """A kept nest; compiled and published when there is none, or none that can be read."""
+    home = place / key
+    if (home / "nest.py").exists():
+        try:
+            return _load(home / "nest.py", key, signature, cached=True)
+        except Exception:  # a torn or foreign file: whatever is wrong with it, the source makes a new one
+            shutil.rmtree(home, ignore_errors=True)
+    private = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=place))
+    (private / "nest.py").write_text(text, encoding="utf-8")
+    function = _load(private / "nest.py", key, signature, cached=True)
+    try:
+        os.rename(private, home)
+    except OSError:  # another process was first
+        shutil.rmtree(private, ignore_errors=True)
+    return function

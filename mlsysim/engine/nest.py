@@ -160,7 +160,7 @@ class Writer:
         here = {n.index for n in nodes}
         outside: dict[int, Node] = {}
         for node in nodes:
-            for arg in node.args:
+            for arg in node.args if node.index not in self.number else ():
                 if arg.op != "const" and arg.index not in here:
                     outside.setdefault(arg.index, arg)
         waiting = sorted(outside.values(), key=lambda n: n.index)
