@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Schedule(IntEnum):
-    """Order of forward and backward passes in a pipeline (training.md of the field: Narayanan 2021; Qi 2023)."""
+    """Order of forward and backward passes in a pipeline (Narayanan 2021; Qi 2023)."""
 
     ONE_F_ONE_B = 0  #: interleaved when virtual_stages > 1
     GPIPE = 1
@@ -62,6 +62,75 @@ class Reserve(IntEnum):
     RESERVE = 1  #: prompt and output up front (TensorRT-LLM, no evict)
 
 
+class Topology(IntEnum):
+    """Shape of a network."""
+
+    FAT_TREE = 0  #: folded Clos, as many tiers as the size needs
+    LEAF_SPINE = 1  #: two tiers
+    RAIL_OPTIMIZED = 2  #: folded Clos; port i of every node meets at the same leaves
+    DRAGONFLY = 3
+    DRAGONFLY_PLUS = 4
+    TORUS = 5  #: two or three dimensions
+    RING = 6
+    FULL_MESH = 7
+    SWITCHED = 8  #: one hop through switches that see every device (scale-up domain)
+
+
+class Law(IntEnum):
+    """Scaling law."""
+
+    CHINCHILLA_1 = 0  #: Hoffmann 2022, approach 1: 20 tokens per parameter
+    CHINCHILLA_3 = 1  #: approach 3, rounded constants as printed
+    CHINCHILLA_3_UNROUNDED = 2
+    EPOCH = 3  #: Besiroglu 2024, refit of approach 3
+    KAPLAN = 4
+    MUENNIGHOFF = 5  #: with repeated data in mind
+
+
+class CompressionMethod(IntEnum):
+    """What is made smaller, and how."""
+
+    QUANTIZE_WEIGHTS = 0  #: arithmetic stays as it was
+    QUANTIZE_WEIGHTS_ACTIVATIONS = 1  #: arithmetic in the narrow format
+    QUANTIZE_KV = 2
+    PRUNE_UNSTRUCTURED = 3
+    PRUNE_2_4 = 4
+    PRUNE_STRUCTURED = 5  #: whole layers, heads or channels
+    DISTILL = 6
+    LOW_RANK = 7
+
+
+class Quantizer(IntEnum):
+    """How rounded weights are chosen."""
+
+    ROUND_TO_NEAREST = 0
+    GPTQ = 1  #: error-compensating, calibrated (AWQ alike)
+
+
+class Pruner(IntEnum):
+    """How pruned weights are chosen."""
+
+    MAGNITUDE = 0
+    SPARSEGPT = 1
+    WANDA = 2
+
+
+class Procurement(IntEnum):
+    """How the accelerators of a run are paid for."""
+
+    OWN = 0
+    ON_DEMAND = 1
+    RESERVED = 2
+    SPOT = 3
+
+
+class PriceBasis(IntEnum):
+    """Which price the capital of a fleet starts from."""
+
+    DEVICE = 0  #: the accelerator, and a multiplier for its server
+    NODE = 1  #: the whole server
+
+
 class Limit(IntEnum):
     """Why a configuration is infeasible: the first that fails, in this order; 0 is nothing."""
 
@@ -91,7 +160,7 @@ class Bottleneck(IntEnum):
     LINK = 11
 
 
-_SPELLINGS = {Schedule.ONE_F_ONE_B: "1f1b"}
+_SPELLINGS = {"ONE_F_ONE_B": "1f1b"}
 
 
 def label(option: IntEnum) -> str:
@@ -100,7 +169,7 @@ def label(option: IntEnum) -> str:
     >>> label(Schedule.ZB_H1), label(Schedule.ONE_F_ONE_B)
     ('zb_h1', '1f1b')
     """
-    return _SPELLINGS.get(option, option.name.lower())  # type: ignore[call-overload]
+    return _SPELLINGS.get(option.name, option.name.lower())
 
 
 def labels(options: type[IntEnum]) -> dict[str, int]:

@@ -279,3 +279,59 @@ class Assumptions(NamedTuple):
     idle_power_fraction: float = _assumed(
         0.1, "1", "idle power with a context loaded, as a share of TDP", "constants: idle_power_fraction_gpu_datacenter", 0.3
     )
+    host_power_fraction: float = _assumed(
+        0.45, "1", "power of a node outside its accelerators at full load, as a share of their TDP",
+        "DGX H100 in training: 7.75 to 8.4 kW with eight 700 W devices (arXiv:2412.08602, arXiv:2506.14551)", 0.3,
+    )
+    host_idle_fraction: float = _assumed(
+        0.3, "1", "power of an idle host over the same host at full load", "constants: idle_power_fraction_server", 0.4
+    )
+    network_power_fraction: float = _assumed(
+        0.08, "1", "power of switches and optics outside the nodes, as a share of TDP",
+        "fat tree of 64-port 400 Gb/s switches of about 1 kW: 3 to 5 switches per 64 devices of 700 W", 0.4,
+    )
+    year: float = _assumed(31536000.0, "s", "year of accounts: 8,760 hours", "definition", 0.0)
+    hardware_life: float = _assumed(
+        126144000.0, "s", "life over which price and embodied carbon of hardware are spread: 4 years",
+        "planning value; operators depreciate servers over 4 to 6 years", 0.25,
+    )
+    cost_of_capital: float = _assumed(
+        0.08, "1", "interest on capital a year", "planning value for corporate capital", 0.3
+    )
+    residual_share: float = _assumed(
+        0.1, "1", "resale value at the end of the life over the price", "planning value", 0.7
+    )
+    server_multiplier: float = _assumed(
+        1.2, "1", "price of a server over the accelerators in it",
+        "systems: hgx_h100_generic 250,000 USD; constants: h100_price_2024", 0.15,
+    )
+    infrastructure_multiplier: float = _assumed(
+        1.25, "1", "price of servers with network and storage over the servers",
+        "network 13 %, storage 1.5 % of 66 % compute (Bernstein 2025); 375 over 310 kUSD a node with 400 Gb/s fabric (2024)", 0.1,
+    )
+    facility_price: float = _assumed(
+        12.0, "USD/W", "building with power and cooling, per watt of IT",
+        "35 GUSD per GW of which a third is mechanical and electrical (Bernstein 2025)", 0.3,
+    )
+    facility_life: float = _assumed(
+        473040000.0, "s", "life over which the building is written off: 15 years",
+        "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)", 0.2,
+    )
+    maintenance_share: float = _assumed(
+        0.05, "1", "repair and support a year over the price of the hardware",
+        "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)", 0.4,
+    )
+    staff_price: float = _assumed(
+        200.0 / 31536000.0, "USD/s", "operating staff per accelerator: 200 USD a year",
+        "planning value: one engineer at 200,000 USD a year per 1,000 accelerators", 0.7,
+    )
+    reserved_discount: float = _assumed(
+        0.5, "1", "price of a reservation of 1 to 3 years below on demand", "constants: reserved_discount (0.4 to 0.6)", 0.1
+    )
+    spot_discount: float = _assumed(
+        0.65, "1", "price of interruptible capacity below on demand", "constants: spot_discount (0.6 to 0.9)", 0.15
+    )
+    embodied_multiplier: float = _assumed(
+        2.5, "1", "embodied carbon of a device with its share of server and network over the device alone",
+        "A100: 318 kg with the server share (Chien et al. 2023), 127.6 kg the module (arXiv:2509.00093)", 0.4,
+    )
