@@ -25,6 +25,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from typing import Any
 
 #: symbol -> (factor to base units, exponents of the base units)
 _Dimensions = tuple[tuple[str, int], ...]
@@ -235,8 +236,8 @@ def _parse_text(text: str, unit: str, name: str) -> float:
             continue
         up, down, dims = found
         if (
-            dims != wanted and re.search(r"FLOPs|OPs", spelled) and "/" not in spelled
-        ):  # "989 TFLOPs", said of a rate
+            dims != wanted and re.search(r"OPs", spelled) and "/" not in spelled
+        ):  # "989 TFLOPs" said of a rate
             dims = tuple(sorted((*dims, ("s", -1))))
         if dims == wanted:
             return number * factor * up / down
@@ -302,14 +303,17 @@ def text(value: float, unit: str) -> str:
     if value is None or math.isnan(value):
         return "unknown"
     if unit in ("USD/J", "kg/J", "L/J"):
-        return f"{value * 3.6e6 * (1000 if unit == 'kg/J' else 1):.4g} {'g' if unit == 'kg/J' else unit[:-2]}/kWh"
+        scale, shown = (3.6e9, "g") if unit == "kg/J" else (3.6e6, unit[:-2])
+        return f"{value * scale:.4g} {shown}/kWh"
     if unit == "USD/s":
         return f"{value * 3600:.4g} USD/h"
     head, slash, tail = unit.partition("/")
     if head == "byte" or (head == "FLOP" and slash) or (head in ("s", "W", "J") and not slash):
-        ladder = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
-        ladder = ladder + (("m", 1e-3), ("u", 1e-6), ("n", 1e-9)) if head in ("s", "W", "J") else ladder
-        ladder = ladder[6:] if head == "s" else ladder
+        ladder = [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)]
+        if head in ("s", "W", "J"):
+            ladder += [("m", 1e-3), ("u", 1e-6), ("n", 1e-9)]
+        if head == "s":
+            ladder = ladder[6:]
         prefix, scale = next(((p, s) for p, s in ladder if abs(value) >= s), ("", 1.0))
         return f"{value / scale:.4g} {prefix}{'B' if head == 'byte' else head}{slash}{tail}"
     return f"{value:.8g}" if unit == "1" else f"{value:.8g} {unit}"
@@ -329,7 +333,7 @@ def registry():
         import pint
     except ImportError as error:
         raise ImportError("pint is not installed: pip install 'mlsysim-sweep[units]'") from error
-    units = pint.UnitRegistry()
+    units: Any = pint.UnitRegistry()
     for definition in (
         "USD = [currency] = USD = dollar",
         "FLOP = [operation] = FLOP = flop",

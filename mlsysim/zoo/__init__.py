@@ -1,4 +1,4 @@
-"""Hardware, models, fabrics, systems, grids, data centers, reliability and constants, each row with its source.
+"""Hardware, models, fabrics, systems, grids, data centers and constants, each row with its source.
 
 >>> from mlsysim import zoo
 >>> zoo.hardware("H100")["peak_bf16"]
@@ -11,8 +11,8 @@
 Traceback (most recent call last):
 mlsysim.zoo.tables.UnknownName: hardware: no hardware is named 'h1000'; nearest: ...
 
-A row is a mapping (`Row`): canonical names give base units, columns of the table what is stored.  What no source
-gives and a rule supplies is in ``row.derived``; what nobody knows is None, and NaN in a record.
+A row is a mapping (`Row`): canonical names give base units, columns of the table what is stored.  What
+no source gives and a rule supplies is in ``row.derived``; what nobody knows is None, and NaN in a record.
 """
 
 from mlsysim.zoo import tables as _tables

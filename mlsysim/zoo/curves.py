@@ -33,7 +33,7 @@ ALLREDUCE = tuple(
 ) + tuple(f"allreduce_{size}_{n}" for n in COUNTS for size in SIZES)
 #: format -> device on which it and bf16 were both measured
 _REFERENCE = {"fp8": "h100_sxm", "int4": "a100_sxm", "nvfp4": "b200_sxm"}
-#: training reaches this share of the best fp8 product measured (published fp8 training runs, micro-benchmark aside)
+#: share of the best fp8 product measured that the products of training reach (published fp8 training runs)
 FP8_TRAINING_SHARE = 0.95
 
 
@@ -68,7 +68,7 @@ def own(row: Row) -> tuple[str, bool]:
 
 
 def achievable(device: str, dtype: str) -> float | None:
-    """Best measured matrix product as a share of peak (`max_achievable_*` of the constants), by prefix of the key."""
+    """Best measured product as a share of peak (constants: ``max_achievable_*``), by prefix of the key."""
     start = f"max_achievable_{dtype}_matmul_"
     for key, constant in tables.rows("constants").items():
         if key.startswith(start) and device.startswith(key[len(start) :]):
@@ -92,11 +92,12 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
             found[name] = min(1.0, base[name] * moved[name] / plain[name])
         found["gemm_half_rows"], found["gemm_exponent"] = moved["gemm_half_rows"], moved["gemm_exponent"]
         notes.append(
-            f"{dtype} was not measured: the bf16 curve, moved as {reference}'s {dtype} curve differs from its bf16 curve"
+            f"{dtype} was not measured: the bf16 curve, moved as {reference}'s {dtype} curve differs from "
+            "its bf16 curve"
         )
     elif precision in (Precision.FP32, Precision.TF32, Precision.FP16):
         notes.append("bf16 kernels stand for fp32, tf32 and fp16")
-        spread = 0.1 if precision == Precision.FP16 else SPREAD
+        spread = 0.1 if precision == Precision.FP16 and measured else SPREAD
     elif precision in (Precision.INT8, Precision.MXFP4):
         notes.append(f"{dtype} kernels stand for this format")
     values = {name: found[name] for name in GEMM}
@@ -107,7 +108,8 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
         if here and there:
             values["gemm_efficiency"] *= here / there
             notes.append(
-                f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two (constants: max_achievable_{best}_matmul)"
+                f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two "
+                f"(constants: max_achievable_{best}_matmul)"
             )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     values["training_gemm_efficiency"] = values["gemm_efficiency"]
@@ -117,14 +119,15 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
         product = achievable(row.origin, "fp8")
         if product:
             values["training_gemm_efficiency"] = FP8_TRAINING_SHARE * product
-            sentence = f"{FP8_TRAINING_SHARE:g} of the best measured fp8 product (constants: max_achievable_fp8_matmul); quantisation is counted apart"
+            sentence = (
+                f"{FP8_TRAINING_SHARE:g} of the best measured fp8 product "
+                "(constants: max_achievable_fp8_matmul); quantisation is counted apart"
+            )
         else:
             plain_here, _ = _gemm(row, Precision.BF16)
-            share = (
-                FP8_TRAINING_SHARE
-                * (achievable(FALLBACK, "fp8") or 1.0)
-                / curve(FALLBACK, "bf16")["gemm_efficiency"]
-            )  # type: ignore[index]
+            wide = curve(FALLBACK, "bf16")
+            assert wide
+            share = FP8_TRAINING_SHARE * (achievable(FALLBACK, "fp8") or 1.0) / wide["gemm_efficiency"]
             values["training_gemm_efficiency"] = plain_here["gemm_efficiency"] * share
             sentence = "bf16 share of peak, times the ratio of fp8 training to bf16 on H100"
         derived["training_gemm_efficiency"] = Derived(sentence, 0.1 if product else SPREAD)
@@ -202,7 +205,10 @@ def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
                 values[name] = start + (base[name] - start) / ratio
         if source != device or not measured or abs(ratio - 1.0) > 1e-9:
             way = "link" if link and n <= _largest_bridge(row) else "host link"
-            sentence = f"all-reduce among {n} was not measured: {source}'s, scaled by the {way} bandwidths ({ours / 1e9:.4g} against {theirs / 1e9:.4g} GB/s)"
+            sentence = (
+                f"all-reduce among {n} was not measured: {source}'s, scaled by the {way} bandwidths "
+                f"({ours / 1e9:.4g} against {theirs / 1e9:.4g} GB/s)"
+            )
             derived.update({name: Derived(sentence, SPREAD) for name in fields})
     return values, derived
 
@@ -219,7 +225,7 @@ def kernels(
 
 
 def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
-    """Relative spread and source of a curve field that was measured on the device itself; 0 and "" for other fields."""
+    """Relative spread and source of a curve field measured on the device; 0 and "" for other fields."""
     device, _ = own(row)
     dtype = kernel_format(precision)
     if curve(device, dtype) is None:

@@ -35,12 +35,13 @@ def _checked(name: str, value: Any, maker: str) -> float:
     where = f"{maker}: {name}"
     number = units.parse(value, variable.unit, where)
     low, high = variable.low, variable.high
-    if math.isnan(number):
-        raise ValueError(f"{where} is not a number; None says that it is unknown")
+    if not math.isfinite(number):
+        raise ValueError(f"{where}={value!r} must be finite; None says that it is unknown")
     if number < low or number > high or (variable.above and number == low):
         bound = f"above {low:g}" if variable.above else f"at least {low:g}"
         raise ValueError(
-            f"{where}={value!r} is out of bounds: {bound}{'' if math.isinf(high) else f', at most {high:g}'} {variable.unit}"
+            f"{where}={value!r} is out of bounds: {bound}"
+            f"{'' if math.isinf(high) else f', at most {high:g}'} {variable.unit}".removesuffix(" 1")
         )
     if variable.kind in ("count", "flag") and number != int(number):
         raise ValueError(f"{where}={value!r} is no whole number")
@@ -84,11 +85,7 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
         if field not in FIELDS[table] and field not in values:
             raise tables.unknown("field", field, [*FIELDS[table], *values], maker)
         canonical = field if field in FIELDS[table] else by_column.get(field, "")
-        if (
-            canonical
-            and canonical in VARIABLES
-            and not (field == "oversubscription" and isinstance(value, str) and ":" in value)
-        ):
+        if canonical and canonical in VARIABLES:
             column, factor = CANONICAL[table].get(canonical, (canonical, 1.0))
             if value is None:
                 given.pop(canonical, None)
@@ -135,12 +132,13 @@ def Hardware(base: str | Row | None = None, /, *, name: str | None = None, **fie
         What the row is called; by default the base and the changes.
     **fields
         Fields of `mlsysim.schema.records.Accelerator` in base units or as text ("4 TB/s"), or columns of the
-        hardware table.  `peak_bf16`, `peak_fp8` ... are rates by format; `peak_flops` holds at every precision.
+        hardware table.  `peak_bf16`, `peak_fp8` ... are rates by format; `peak_flops` holds at every one.
         None says that a datum is unknown.
 
     Examples
     --------
-    >>> mine = Hardware(name="mine", peak_bf16="1 PFLOP/s", mem_bandwidth="4 TB/s", mem_capacity="96 GB", tdp="600 W")
+    >>> mine = Hardware(name="mine", peak_bf16="1 PFLOP/s", mem_bandwidth="4 TB/s", mem_capacity="96 GB",
+    ...                 tdp="600 W")
     >>> mine["mem_capacity"], mine["idle_power"], mine["price"]
     (96000000000.0, 60.0, None)
     """
@@ -152,7 +150,8 @@ def Workload(base: str | Row | None = None, /, *, name: str | None = None, **fie
 
     Examples
     --------
-    >>> tiny = Workload(name="tiny", n_layers=2, hidden=64, ffn_hidden=256, n_heads=4, n_kv_heads=4, head_dim=16, vocab=1000)
+    >>> tiny = Workload(name="tiny", n_layers=2, hidden=64, ffn_hidden=256, n_heads=4, n_kv_heads=4,
+    ...                 head_dim=16, vocab=1000)
     >>> tiny["total_params"]
     226560.0
     """

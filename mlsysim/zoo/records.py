@@ -21,7 +21,7 @@ NAN = float("nan")
 EMBODIED_PER_WATT = 0.28
 #: fp32 vector rate over the 16-bit matrix rate: median of the cloud devices that list both
 VECTOR_SHARE = 0.1
-#: share of a fast link's peak that a transfer reaches: middle of the measured NVLink (0.83 to 0.91) and TPU (0.90) figures
+#: share of a fast link's peak that a transfer reaches: middle of measured NVLink (0.83-0.91) and TPU (0.90)
 LINK_SHARE = 0.87
 #: the same through a PCIe root complex: 37.9 GB/s bus rate of 63 GB/s (RTX PRO 6000, two devices)
 PCIE_SHARE = 0.6
@@ -170,7 +170,8 @@ def _workload(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
                     published = base.values_by_column["total_params"]
                 fields[name] = count + published - parameters(base.values_by_column, active)
                 derived[name] = Derived(
-                    f"published count of {base.key}, moved by what {', '.join(changed)} changes in the configuration",
+                    f"published count of {base.key}, moved by what {', '.join(changed)} changes in the "
+                    "configuration",
                     0.02,
                 )
             elif not _known(fields[name]):
@@ -251,7 +252,8 @@ def _accelerator(
     if not _known(fields["vector_flops"]) and wide:
         fields["vector_flops"] = VECTOR_SHARE * wide
         derived["vector_flops"] = Derived(
-            f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices that list both",
+            f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
+            "that list both",
             0.6,
         )
 
@@ -271,13 +273,15 @@ def _accelerator(
             constant = tables.rows("constants")["idle_power_fraction_gpu_datacenter"]
             fields["idle_power"] = constant["value"] * fields["tdp"]
             derived["idle_power"] = Derived(
-                f"{constant['value']:g} of TDP (constants: idle_power_fraction_gpu_datacenter; {constant.sources})",
+                f"{constant['value']:g} of TDP (constants: idle_power_fraction_gpu_datacenter; "
+                f"{constant.sources})",
                 0.3,
             )
         if not _known(fields["embodied_carbon"]):
             fields["embodied_carbon"] = EMBODIED_PER_WATT * fields["tdp"]
             derived["embodied_carbon"] = Derived(
-                f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the product footprints of A100 (0.32), H100 (0.23) and B200 (0.28)",
+                f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) "
+                "and B200 (0.28)",
                 0.2,
             )
 
@@ -389,6 +393,15 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
             fields["domain_size"] = fields["accelerators_per_node"]
             derived["domain_size"] = Derived("no larger fast domain is given: the node", 0.0)
     size = fields["accelerators_per_node"]
+    if (
+        system is not None and system.values_by_column["accelerator"] != hardware.origin
+    ):  # another device in that chassis
+        for name in ("intra_bandwidth", "intra_efficiency", "node_power", "node_price"):
+            if name not in system.given:
+                fields[name] = NAN
+        siblings = False
+    else:
+        siblings = system is not None
 
     # inside the fast domain
     if not _known(fields["intra_bandwidth"]):
@@ -403,12 +416,10 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
     if not _known(fields["intra_latency"]):
         step = inner["step_latency_s"] if inner else None
         fields["intra_latency"] = device["link_latency"] if step is None else step
-        derived["intra_latency"] = Derived(
-            "latency of the link, a planning value: no step of a collective is published for it"
-            if step is None
-            else f"one step of a ring collective over {inner.key} (NCCL tuning tables, fabrics table)",
-            0.3,
-        )  # type: ignore[union-attr]
+        why = "latency of the link, a planning value: no step of a collective is published for it"
+        if inner is not None and step is not None:
+            why = f"one step of a ring collective over {inner.key} (NCCL tuning tables, fabrics table)"
+        derived["intra_latency"] = Derived(why, 0.3)
     if not _known(fields["intra_efficiency"]):
         measured = hardware.values_by_column["intra_link_measured_fraction"] or (
             inner["measured_fraction"] if inner else None
@@ -442,7 +453,7 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
             step = outer["step_latency_s"]
             fields["inter_latency"] = outer["latency_s"] if step is None else step
             derived["inter_latency"] = Derived(
-                f"latency of {outer.key} ({outer['latency_class']}): no step of a collective is published for it"
+                f"latency of {outer.key} ({outer['latency_class']}): no step of a collective is published"
                 if step is None
                 else f"one step of a ring collective over {outer.key} (NCCL tuning tables, fabrics table)",
                 0.3,
@@ -480,7 +491,7 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
         ),
     ):
         if not _known(fields[name]):
-            value, key = _sibling(system, name) if system is not None else (NAN, "")
+            value, key = _sibling(system, name) if siblings and system is not None else (NAN, "")
             fields[name] = value if _known(value) else otherwise
             derived[name] = Derived(
                 f"that of {key}, same accelerators" if _known(value) else why,
@@ -488,7 +499,7 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
             )
     if system is not None:
         for name in ("nics_per_node", "psus_per_node", "node_price"):
-            if not _known(fields[name]):
+            if not _known(fields[name]) and siblings:
                 value, key = _sibling(system, name)
                 if _known(value):
                     fields[name] = value
@@ -499,14 +510,19 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
     return fields, derived
 
 
-def fleet_record(system: Row | str | None, hardware: Row | str) -> Fleet:
+def fleet_record(system: Row | str | None, hardware: Row | str | None) -> Fleet:
     """How accelerators are put together.
 
+    Without hardware the system's own accelerator is meant; another one takes its place with its own link.
     Without a system the device's `default_system` is meant; a device that has none gets a node of eight (one,
     if it works alone), and no network: what reaches `inter_bandwidth` then needs a system.
     """
     row = None if system is None else tables.lookup("systems", system, "fleet")
-    return Fleet(**_fleet(row, tables.lookup("hardware", hardware, "hardware"))[0])
+    if hardware is None:
+        if row is None:
+            raise ValueError("a fleet needs a system, a device or both")
+        hardware = row.values_by_column["accelerator"]
+    return Fleet(**_fleet(row, tables.lookup("hardware", hardware or "", "hardware"))[0])
 
 
 # --- Site ------------------------------------------------------------------------------------------------
@@ -526,7 +542,8 @@ def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, float], dic
                 if not _known(fields[name]) and _known(value):
                     fields[name] = value
                     derived[name] = Derived(
-                        f"not published for {grid.key}: that of {above.key} ({above['name']}; {above.sources})",
+                        f"not published for {grid.key}: that of {above.key} ({above['name']}; "
+                        f"{above.sources})",
                         spread,
                     )
     if building is not None:
@@ -567,7 +584,9 @@ def describe(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
         fields, derived = _accelerator(row, usual_precision(row), None)
         return fields, {name: text for name, text in derived.items() if _known(fields[name])}
     if row.table == "systems":
-        return _fleet(row, tables.rows("hardware")[row.values_by_column["accelerator"]])
+        return _fleet(
+            row, tables.lookup("hardware", row.values_by_column["accelerator"] or "", "accelerator")
+        )
     if row.table in ("grids", "datacenters"):
         names = (
             ("carbon_intensity", "electricity_price", "offsite_water")

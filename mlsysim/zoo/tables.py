@@ -154,10 +154,15 @@ def nearest(name: str, known: Collection[str], count: int = 4) -> list[str]:
 
 def unknown(kind: str, name: object, known: Collection[str], argument: str = "") -> UnknownName:
     """The error for a name that is not there."""
-    near = nearest(str(name), known) or sorted(known, key=str)[:4]
-    return UnknownName(
-        f"{argument + ': ' if argument else ''}no {kind} is named {str(name)!r}; nearest: {', '.join(near)}"
+    near = nearest(str(name), known)
+    hint = (
+        f"nearest: {', '.join(near)}"
+        if near
+        else f"{len(known)} names are known"
+        if len(known) > 12
+        else f"known: {', '.join(known)}"
     )
+    return UnknownName(f"{argument + ': ' if argument else ''}no {kind} is named {str(name)!r}; {hint}")
 
 
 class Row(Mapping[str, Any]):
@@ -279,17 +284,12 @@ class Row(Mapping[str, Any]):
             if value is None or (column in hidden and not (column == "name" and self.table == "grids")):
                 continue
             unit = column_unit(self, column)
-            known = unit in ("byte", "byte/s", "FLOP/s", "s", "W", "USD", "kg")
-            shown = (
-                units.text(value, unit)
-                if known and isinstance(value, float)
-                else f"{value:.10g} {unit}".rstrip("1").rstrip()
-                if isinstance(value, float) and unit != "1"
-                else f"{value:.10g}"
-                if isinstance(value, float)
-                else str(value)
-            )
-            lines.append((column, shown))
+            if isinstance(value, str):
+                lines.append((column, value))
+            elif unit in ("byte", "byte/s", "FLOP/s", "s", "W"):
+                lines.append((column, units.text(value, unit)))
+            else:
+                lines.append((column, f"{value:.10g}{'' if unit == '1' else ' ' + unit}"))
         lines += [(f"{name} (given)", f"{value:.6g}") for name, value in self.given.items()]
         if self.aliases:
             lines.append(("aliases", ", ".join(self.aliases)))
@@ -306,7 +306,8 @@ class Row(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(n)}</th><td style='text-align:left'>{html.escape(t)}</td></tr>"
+            f"<tr><th style='text-align:left'>{html.escape(n)}</th>"
+            f"<td style='text-align:left'>{html.escape(t)}</td></tr>"
             for n, t in self._lines()
         )
         return f"<table><caption><b>{html.escape(self.key)}</b> ({self.table})</caption>{cells}</table>"
@@ -423,7 +424,12 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
         return own
     key = _index(table).get(folded)
     if key is None:
-        raise unknown("model" if table == "models" else table.rstrip("s"), name, labels(table), argument)
+        one = "model" if table == "models" else table.rstrip("s")
+        near: dict[str, str] = {}  # one label a row
+        for label in nearest(str(name), labels(table), 12):
+            near.setdefault(_index(table).get(fold(label), label), label)
+        hint = f"nearest: {', '.join([*near.values()][:4])}" if near else f"see mlsysim.zoo.names({table!r})"
+        raise UnknownName(f"{argument + ': ' if argument else ''}no {one} is named {str(name)!r}; {hint}")
     return rows(table)[key]
 
 

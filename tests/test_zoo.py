@@ -1,0 +1,588 @@
+"""The zoo: sound tables, every name found, every row a record."""
+
+import hashlib
+import math
+import pickle
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlsysim import zoo
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Accelerator
+from mlsysim.schema.variables import VARIABLES
+from mlsysim.zoo import curves, records, tables
+
+HARDWARE = zoo.names("hardware")
+KWH = 3.6e6
+
+
+def rows(table):
+    return tables.rows(table).values()
+
+
+def cell(row, column, default=0.0):
+    value = row.values_by_column[column]
+    return default if value is None else value
+
+
+# --- the tables ----------------------------------------------------------------------------------------
+
+REQUIRED = {
+    "hardware": ["release_year", "mem_capacity_bytes"],
+    "models": ["total_params"],
+    "fabrics": ["bandwidth_Bps", "latency_s"],
+    "systems": ["accelerators_per_node"],
+    "datacenters": ["pue", "year"],
+    "reliability": ["value"],
+    "constants": ["value"],
+    "grids": ["kind"],
+    "curves": ["gemm_efficiency"],
+}
+NUMERIC_ENDINGS = (
+    "_Bps",
+    "_bytes",
+    "_W",
+    "_usd",
+    "_s",
+    "_kWh",
+    "_params",
+    "_year",
+    "_count",
+    "_fraction",
+    "_per_hour",
+)
+
+
+@pytest.mark.parametrize("table", zoo.TABLES)
+def test_table_is_well_formed(table):
+    seen = {}
+    for row in rows(table):
+        assert re.fullmatch("[a-z][a-z0-9_]*", row.key), row.key
+        assert None not in row.values_by_column, (row.key, "more cells than columns")
+        for label in (row.key, *row.aliases):
+            assert seen.setdefault(zoo.tables.fold(label), row.key) == row.key, (label, "names two rows")
+        for column in [*REQUIRED[table], "source", "verified"]:
+            if row.key != "hailo8":  # no external memory: nothing to state
+                assert row.values_by_column[column] is not None, (row.key, column)
+        for column, value in row.values_by_column.items():
+            if column.endswith(NUMERIC_ENDINGS) or column.startswith("peak_"):
+                assert value is None or isinstance(value, float), (row.key, column, value)
+        low, high = row.get("low") if table in ("constants", "reliability") else None, None
+        if low is not None:
+            high = row["high"]
+            assert high is None or low <= row["value"] <= high, row.key
+
+
+def test_every_alias_resolves():
+    count = 0
+    for table in zoo.TABLES:
+        for row in rows(table):
+            for label in (row.key, *row.aliases):
+                for spelled in (label, label.upper(), label.replace("_", " - "), label.replace("-", "_")):
+                    assert zoo.lookup(table, spelled) is row
+                    count += 1
+    assert count > 3000
+
+
+def test_rates_are_dense():
+    """No format beats the next wider one by more than its width allows; more would be a sparse rate."""
+    limits = [("bf16", "tf32", 2.1), ("fp16", "tf32", 2.1), ("fp8", "bf16", 2.1), ("fp4", "fp8", 3.1)]
+    limits += [("int8", "bf16", 4.2), ("fp64", "fp32", 1.05), ("tf32", "fp32", 16.0)]
+    confirmed = {
+        ("gaudi3", "bf16"),
+        ("trainium3", "fp8"),
+        ("rtx_5090", "fp4"),
+    }  # by the sources named in the rows
+    for row in rows("hardware"):
+        if row["status"] == "announced" or row["vendor"] == "Apple" or row["class"] == "tiny":
+            continue
+        for narrow, wide, limit in limits:
+            a, b = row[f"peak_{narrow}"], row[f"peak_{wide}"]
+            if a and b and (row.key, narrow) not in confirmed:
+                assert a <= limit * b, (row.key, narrow, wide, a / b)
+
+
+def test_hardware_orders():
+    for row in rows("hardware"):
+        memory, link, host = (
+            row.values_by_column[c] for c in ("mem_bandwidth_Bps", "intra_link_Bps", "host_link_Bps")
+        )
+        assert not (memory and link) or link <= 2 * memory, row.key
+        assert not (link and host) or host <= link, row.key
+        label, reported = row["mem_capacity_bytes"], row["mem_device_reported_bytes"]
+        assert reported is None or 0.9 <= reported / label <= 1.1, row.key
+        assert cell(row, "idle_W") < cell(row, "tdp_W", math.inf), row.key
+        for column, table in (
+            ("default_system", "systems"),
+            ("kernel_relative", "curves"),
+            ("kernel_curve", "curves"),
+        ):
+            name = row[column]
+            if name:
+                zoo.lookup(table, name if table == "systems" else f"{name}_bf16")
+
+
+@pytest.mark.parametrize("row", [r for r in rows("models") if r["n_heads"]], ids=lambda r: r.key)
+def test_parameter_count_follows_from_configuration(row):
+    count, used = (records.parameters(row.values_by_column, active) for active in (False, True))
+    assert count == pytest.approx(row["total_params"], rel=0.02)
+    assert count == pytest.approx(row["config_params"], rel=1e-5)
+    assert row["n_heads"] % row["n_kv_heads"] == 0
+    if row["n_experts"]:
+        assert 0.8 <= row["active_params"] / used <= 1.03
+
+
+def test_models_orders():
+    for row in rows("models"):
+        assert cell(row, "active_params") <= row["total_params"], row.key
+        assert cell(row, "local_layers") <= cell(row, "n_layers"), row.key
+
+
+def test_systems_refer_to_what_exists():
+    for row in rows("systems"):
+        assert row["accelerator"] in HARDWARE, row.key
+        for column in ("intra_fabric", "inter_fabric"):
+            if row[column]:
+                assert row[column] in zoo.names("fabrics"), row.key
+        if row["intra_fabric"]:
+            assert (
+                cell(row, "intra_bw_Bps_per_accelerator")
+                <= 1.001 * zoo.fabric(row["intra_fabric"])["bandwidth_Bps"]
+            )
+        if row["nodes"]:
+            assert row["nodes"] * row["accelerators_per_node"] == row["total_accelerators"], row.key
+
+
+@pytest.mark.parametrize(
+    "pattern, steps",
+    [
+        ("nvlink{}", "1 2 3 4 5 6"),
+        ("pcie_gen{}_x16", "3 4 5 6 7"),
+        ("infiniband_{}", "edr hdr ndr xdr gdr"),
+        ("ethernet_{}g", "10 25 100 200 400 800 1600"),
+    ],
+)
+def test_generations_get_faster(pattern, steps):
+    ladder = [zoo.fabric(pattern.format(step))["bandwidth_Bps"] for step in steps.split()]
+    assert ladder == sorted(set(ladder))
+
+
+def test_grids_and_buildings():
+    for row in rows("grids"):
+        carbon = row.values_by_column["carbon_gCO2e_per_kWh"]
+        assert (
+            0 <= cell(row, "carbon_gCO2e_per_kWh") < 1200 and 0 <= cell(row, "carbon_free_fraction") <= 1
+        ), row.key
+        assert (carbon is None) == (row["carbon_class"] is None), row.key
+        parent = row["parent"]
+        assert parent is None or parent in zoo.names("grids"), row.key
+        assert parent or row["kind"] not in ("cloud_region", "us_state", "province"), row.key
+    assert all(1 <= row["pue"] < 3 for row in rows("datacenters"))
+
+
+def test_reliability_counts_add_up():
+    """Interruptions of the Llama 3 run: 419 by cause, over 16,384 devices and 54 days."""
+    causes = [
+        r
+        for r in rows("reliability")
+        if r.key.startswith("llama3_") and r["metric"] == "count" and r["component"] != "job"
+    ]
+    assert sum(r["value"] for r in causes) == 419
+    hours = 16384 * 54 * 24
+    for row in causes:
+        assert hours / row["value"] == pytest.approx(row["derived_per_device_mtbf_h"], abs=1.0)
+        assert row["mtbf"] == 3600 * row["derived_per_device_mtbf_h"] and row.unit("mtbf") == "s"
+
+
+def test_all_facts_are_there():
+    counts = {table: len(rows(table)) for table in zoo.TABLES}
+    assert counts["hardware"] >= 113 and counts["models"] >= 135 and counts["fabrics"] >= 60
+    assert counts["systems"] >= 47 and counts["grids"] >= 198 and counts["constants"] >= 240
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "find, name, says",
+    [
+        (zoo.hardware, "h1000", ["hardware: ", "'h1000'", "H100"]),
+        (zoo.model, "llama 3.1 71B", ["model: ", "Llama-3.1-70B"]),
+        (zoo.grid, "germny", ["region: ", "Germany"]),
+        (zoo.constant, "chinchila_a", ["constant: ", "chinchilla_a"]),
+        (zoo.system, "zzzz", ["fleet: ", "zoo.names('systems')"]),
+    ],
+)
+def test_unknown_name_names_what_is_near(find, name, says):
+    with pytest.raises(zoo.UnknownName) as caught:
+        find(name)
+    assert isinstance(caught.value, KeyError) and isinstance(caught.value, ValueError)
+    text = str(caught.value)
+    assert "\n" not in text and all(part in text for part in says), text
+
+
+def test_row_of_another_table_is_refused():
+    with pytest.raises(zoo.UnknownName, match="row of grids, not of hardware"):
+        zoo.hardware(zoo.grid("deu"))
+    assert zoo.hardware(zoo.hardware("h100")) is zoo.hardware("H100-SXM")
+
+
+def test_find_by_attribute():
+    found = zoo.find("hardware", vendor="AMD", status="shipping")
+    assert {"mi300x", "mi355x"} <= {row.key for row in found} and "mi455x_announced" not in {
+        row.key for row in found
+    }
+    assert [r.key for r in zoo.find("grids", kind="country", offsite_water=lambda litres: litres > 0)][
+        :1
+    ] == ["usa"]
+    assert len(zoo.find("models", kind=["SSM", "tiny"])) == 6
+    with pytest.raises(zoo.UnknownName, match="vendor"):
+        zoo.find("hardware", vender="AMD")
+
+
+def test_table_is_a_dataframe():
+    frame = zoo.table("hardware")
+    assert frame.loc["h100_sxm5_80gb", "vendor"] == "NVIDIA" and len(frame) == len(HARDWARE)
+
+
+def test_import_is_light():
+    """Of a row looked up: no pandas loaded that `import mlsysim` did not load."""
+    code = "import sys, mlsysim; before = 'pandas' in sys.modules; mlsysim.zoo.hardware('h100')['tdp']; "
+    code += "sys.exit('pandas' in sys.modules and not before)"
+    assert subprocess.run([sys.executable, "-c", "import mlsysim.zoo\n" + code]).returncode == 0
+
+
+# --- rows ----------------------------------------------------------------------------------------------
+
+
+def test_row_is_a_mapping():
+    row = zoo.hardware("h100")
+    assert dict(row)["vendor"] == "NVIDIA" and len(row) == len(list(row))
+    assert row["mem_capacity"] == row["mem_device_reported_bytes"] and row["mem_capacity_bytes"] == 80e9
+    assert row["hourly_price"] == pytest.approx(2.99 / 3600) and row.unit("hourly_price") == "USD/s"
+    assert row.unit("cloud_usd_per_hour") == "USD/hour" and row.unit("mem_bandwidth") == "byte/s"
+    assert row.source("gemm_efficiency").startswith("aiconfigurator 0.12.0") and "Open Book" in row.source()
+    assert row.verified and "H100" in row.aliases and "8" in row.notes
+    assert hash(row) == hash(zoo.hardware("H100")) and row != zoo.Hardware("h100", name="other")
+    assert zoo.hardware("b200")["hourly_price"] is None
+    assert zoo.grid("deu")["carbon_intensity"] == pytest.approx(0.38095 / KWH)
+    assert zoo.fabric("NDR")["bandwidth"] == 5e10
+    with pytest.raises(zoo.UnknownName, match="mem_bandwidth"):
+        row["mem_bandwith"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [zoo.hardware("h100"), zoo.model("llama3_1_70b"), zoo.grid("usa"), zoo.reliability("llama3_hbm3")],
+    ids=lambda row: row.key,
+)
+def test_row_displays(row):
+    assert row.key in repr(row) and "source" in repr(row)
+    assert row._repr_html_().startswith("<table>")
+    assert pickle.loads(pickle.dumps(row)).values_by_column == row.values_by_column
+
+
+def test_constant():
+    rate = zoo.constant("idle_power_fraction_gpu_datacenter")
+    assert rate == 0.1 and (rate.low, rate.high, rate.unit) == (0.08, 0.2, "fraction") and not rate.verified
+    assert rate.source and rate.topic == "power" and pickle.loads(pickle.dumps(rate)) == 0.1
+
+
+def test_digest_follows_the_tables():
+    folder = Path(tables.__file__).parent
+    total = hashlib.sha256()
+    for table in sorted(zoo.TABLES):
+        total.update(table.encode() + (folder / f"{table}.csv").read_bytes())
+    assert zoo.digest() == total.hexdigest()[:12]
+
+
+# --- records -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_every_device_gives_an_accelerator(precision):
+    for key in HARDWARE:
+        record = zoo.accelerator_record(key, precision)
+        for name, value in record._asdict().items():
+            assert type(value) is float, (key, name)
+            variable = VARIABLES[name]
+            assert math.isnan(value) or variable.low <= value <= variable.high, (key, name, value)
+            assert not (variable.above and value == variable.low), (key, name)
+        assert 0 < record.gemm_efficiency <= 1 and 0 < record.gemm_bandwidth_efficiency <= 1, key
+        assert record.gemm_exponent in (0.0, 2.0, 4.0) and 0 < record.training_gemm_efficiency <= 1, key
+
+
+def test_every_model_gives_a_workload():
+    for key in zoo.names("models"):
+        record = zoo.workload_record(key)
+        assert all(type(value) is float and math.isfinite(value) for value in record), key
+        assert record.total_params >= record.active_params > 0, key
+        if record.n_heads == 0:
+            assert record.hidden == record.n_layers == 0 and record.flops_per_sample > 0, key
+        for name, value in record._asdict().items():
+            if VARIABLES[name].kind in ("count", "flag"):
+                assert value == int(value), (key, name)
+
+
+def test_every_system_gives_a_fleet():
+    for key in zoo.names("systems"):
+        record = zoo.fleet_record(key, None)
+        assert record.accelerators_per_node >= 1 and record.domain_size >= 1, key
+        assert math.isnan(record.inter_bandwidth) == (key in ("cs3", "inf2_48xlarge", "opt_175b_cluster")), (
+            key
+        )
+    for key in HARDWARE:
+        record = zoo.fleet_record(None, key)
+        assert record.accelerators_per_node >= 1 and 0 < record.intra_efficiency <= 1, key
+
+
+def test_every_grid_gives_a_site():
+    for key in zoo.names("grids"):
+        site = zoo.site_record(key, "us_average_2023")
+        assert site.pue == 1.4
+        if zoo.grid(key)["kind"] != "price_region":
+            assert 0 <= site.carbon_intensity < 1.2 / KWH, key
+
+
+def test_derived_assumptions_are_named():
+    """Every number of a record that no cell of the table gives is in row.derived, with reason and spread."""
+    for key in HARDWARE:
+        row = zoo.hardware(key)
+        record = zoo.accelerator_record(row, records.usual_precision(row))
+        for name, (column, _) in tables.CANONICAL["hardware"].items():
+            given = row.values_by_column[column] is not None
+            assert given or math.isnan(getattr(record, name)) or name in row.derived, (key, name)
+            assert not (given and name in row.derived), (key, name)
+        if not row["kernel_curve"]:
+            assert "gemm_efficiency" in row.derived and row.spread("gemm_efficiency") == curves.SPREAD
+        else:
+            assert 0 < row.spread("gemm_efficiency") < curves.SPREAD
+        for name, sentence in row.derived.items():
+            assert name in Accelerator._fields and len(sentence) > 20 and sentence.spread >= 0, (key, name)
+    assert "0.1 of TDP" in zoo.hardware("mi300x").source("idle_power")
+    assert zoo.hardware("mi300x")["embodied_carbon"] == pytest.approx(0.28 * 750)
+    assert zoo.hardware("a100")["embodied_carbon"] == 127.6 and zoo.hardware("h100").spread("price") == 0.0
+    assert "of us_ia" in zoo.grid("us-central1").derived["electricity_price"]
+    assert zoo.grid("nor").derived == {} and zoo.grid("nor")["electricity_price"] is None
+    assert zoo.grid("deu")["offsite_water"] is None and zoo.grid("us_tx")["offsite_water"] == pytest.approx(
+        4.52 / KWH
+    )
+
+
+def test_prices_and_power_of_the_headline_sweep():
+    for key in ("a100", "h100", "h200", "b200", "mi300x"):
+        record = zoo.accelerator_record(key, Precision.BF16)
+        fleet = zoo.fleet_record(None, key)
+        assert record.price > 0 and record.idle_power > 0 and record.embodied_carbon > 0
+        assert all(
+            math.isfinite(getattr(fleet, name))
+            for name in ("inter_bandwidth", "node_power", "host_memory", "intra_latency")
+        )
+    for key in ("usa", "deu", "fra", "swe"):
+        assert zoo.site_record(key, "us_average_2023").electricity_price > 0
+
+
+def test_peaks_by_precision():
+    def peak(key, precision):
+        return zoo.accelerator_record(key, precision).peak_flops
+
+    assert peak("h100", Precision.FP8) == 1978.9e12 and peak("h100", Precision.BF16) == 989.4e12
+    assert peak("h100", Precision.INT4) == peak("h100", Precision.BF16)  # weights only
+    assert peak("b200", Precision.NVFP4) == 9e15 and peak("h100", Precision.NVFP4) == 0
+    assert peak("v100", Precision.BF16) == 0 and peak("v100", Precision.FP16) == 125e12
+    assert zoo.accelerator_record("b200", Precision.NVFP4).attention_peak_flops == 2.25e15
+    assert zoo.accelerator_record("h100", Precision.FP32).attention_peak_flops == 66.9e12
+
+
+def test_formats():
+    expected = {  # weight, activation, cache, GEMM input, parameter, weight only, quantised
+        Precision.FP32: (4, 4, 4, 4, 4, 0, 0),
+        Precision.TF32: (4, 4, 4, 4, 4, 0, 0),
+        Precision.BF16: (2, 2, 2, 2, 2, 0, 0),
+        Precision.FP8: (1, 2, 2, 1, 2, 0, 1),
+        Precision.INT8: (1, 2, 2, 1, 2, 0, 1),
+        Precision.INT4: (4.125 / 8, 2, 2, 2, 2, 1, 0),
+        Precision.NVFP4: (4.5 / 8, 2, 2, 4.5 / 8, 2, 0, 1),
+        Precision.MXFP4: (4.25 / 8, 2, 2, 4.25 / 8, 2, 0, 1),
+    }
+    for precision, values in expected.items():
+        assert tuple(zoo.format_record(precision)) == values, precision
+    assert zoo.format_record(Precision.BF16, Precision.FP8).kv_bytes == 1.0
+
+
+# --- curves --------------------------------------------------------------------------------------------
+
+ALLREDUCE_US = [  # medians of the custom kernel, microseconds at 0.25, 1, 4, 16, 64 MiB
+    ("h100", 8, [10, 26, 52, 122, 322]),
+    ("h100", 2, [4, 6, 17, 79, 254]),
+    ("a100", 8, [16, 83, 76, 217, 603]),
+]
+
+
+@pytest.mark.parametrize("key, n, expected", ALLREDUCE_US)
+def test_reference_allreduce_points(key, n, expected):
+    record = zoo.accelerator_record(key, Precision.BF16)
+    assert [round(1e6 * getattr(record, f"allreduce_{size}_{n}")) for size in curves.SIZES] == expected
+
+
+def test_reference_gemm_shares():
+    """Median share of peak of large products: A100 bf16 .84, H100 .78, B200 .65, fp8 .62 and .53."""
+    for key, precision, share in [
+        ("a100", 3, 0.84),
+        ("h100", 3, 0.78),
+        ("b200", 3, 0.65),
+        ("h100", 4, 0.62),
+        ("b200", 4, 0.53),
+    ]:
+        assert zoo.accelerator_record(key, precision).gemm_efficiency == pytest.approx(share, abs=0.04)
+    assert zoo.accelerator_record("h100", Precision.FP8).training_gemm_efficiency == pytest.approx(
+        0.95 * 0.709
+    )
+
+
+def test_reference_prefill_attention():
+    """H100: share of the bf16 peak at 512 ... 16k tokens."""
+    record = zoo.accelerator_record("h100", Precision.BF16)
+    for length, share in zip((512, 1024, 2048, 4096, 8192, 16384), (0.16, 0.25, 0.35, 0.43, 0.49, 0.53)):
+        assert record.attention_efficiency * length / (
+            length + record.attention_half_length
+        ) == pytest.approx(share, abs=0.01)
+    narrow = zoo.accelerator_record("h100", Precision.BF16, Precision.FP8)
+    assert (
+        narrow.attention_efficiency > record.attention_efficiency
+        and narrow.gemm_efficiency == record.gemm_efficiency
+    )
+
+
+def test_unmeasured_devices_follow_the_rule():
+    h100, mi300x = (zoo.accelerator_record(key, Precision.BF16) for key in ("h100", "mi300x"))
+    assert mi300x.gemm_efficiency == pytest.approx(h100.gemm_efficiency * 0.511 / 0.803)
+    assert mi300x.bus_bandwidth_8 == pytest.approx(h100.bus_bandwidth_8 * 448 / 450)
+    h800 = zoo.accelerator_record("h800", Precision.BF16)
+    assert h800.gemm_efficiency == h100.gemm_efficiency and h800.bus_bandwidth_8 == pytest.approx(
+        h100.bus_bandwidth_8 * 200 / 450
+    )
+    a100_int8 = zoo.accelerator_record("a100", Precision.INT8)
+    assert a100_int8.gemm_efficiency < zoo.accelerator_record("a100", Precision.BF16).gemm_efficiency
+    bridge = zoo.accelerator_record("h100_pcie", Precision.BF16)
+    assert (
+        bridge.bus_bandwidth_2 > 4 * bridge.bus_bandwidth_8
+    )  # a bridge joins two, four and eight meet on PCIe
+
+
+def test_vector_share_is_the_median():
+    shares = [
+        row["peak_fp32"] / max(cell(row, "peak_fp16"), cell(row, "peak_bf16"))
+        for row in zoo.find("hardware", **{"class": "cloud"})
+        if row.values_by_column["peak_fp32"] and (row["peak_fp16"] or row["peak_bf16"])
+    ]
+    assert statistics.median(shares) == pytest.approx(records.VECTOR_SHARE, rel=0.05)
+
+
+# --- rows of one's own ---------------------------------------------------------------------------------
+
+
+def test_own_hardware():
+    mine = zoo.Hardware("h100", mem_bandwidth="4 TB/s", tdp_W=600, name="mine")
+    record, base = (zoo.accelerator_record(r, Precision.BF16) for r in (mine, "h100"))
+    assert (
+        record.mem_bandwidth == 4e12 and record.tdp == 600 and record.gemm_efficiency == base.gemm_efficiency
+    )
+    assert (
+        mine.key == "mine"
+        and mine.source("mem_bandwidth") == "given by the user"
+        and mine["mem_bandwidth_Bps"] == 4e12
+    )
+    assert zoo.Hardware(mine, mem_capacity="120 GB")["mem_capacity"] == 120e9
+    assert zoo.Hardware("h100", tdp=500).key == "h100_sxm5_80gb(tdp=500)"
+    assert zoo.Hardware("h100", hourly_price="$1.8/hour")["cloud_usd_per_hour"] == pytest.approx(1.8)
+    assert zoo.Hardware("h100", cloud_usd_per_hour=1.8)["hourly_price"] == pytest.approx(0.0005)
+    assert zoo.Hardware("h100", price=None)["price"] is None
+    assert (
+        zoo.accelerator_record(zoo.Hardware("h100", gemm_efficiency=0.7), Precision.FP8).gemm_efficiency
+        == 0.7
+    )
+    faster = zoo.accelerator_record(zoo.Hardware("h100", link_bandwidth="900 GB/s"), Precision.BF16)
+    assert faster.bus_bandwidth_8 == pytest.approx(2 * base.bus_bandwidth_8)
+    assert zoo.fleet_record(None, zoo.Hardware("h100", link_bandwidth="900 GB/s")).intra_bandwidth == 9e11
+
+
+def test_own_hardware_from_nothing():
+    mine = zoo.Hardware(
+        name="mine",
+        peak_bf16="1 PFLOP/s",
+        mem_bandwidth="4 TB/s",
+        mem_capacity="96 GB",
+        link_bandwidth="300 GB/s",
+    )
+    record = zoo.accelerator_record(mine, Precision.BF16)
+    assert record.peak_flops == 1e15 and math.isnan(record.price) and record.bus_bandwidth_8 > 0
+    assert zoo.accelerator_record(mine, Precision.FP8).peak_flops == 0
+    assert zoo.fleet_record(None, mine).domain_size == 8
+
+
+@pytest.mark.parametrize(
+    "make, error, says",
+    [
+        (lambda: zoo.Hardware("h100", mem_bandwith="4 TB/s"), zoo.UnknownName, "mem_bandwidth"),
+        (
+            lambda: zoo.Hardware("h100", mem_bandwidth="4 TB"),
+            ValueError,
+            r"Hardware: mem_bandwidth: '4 TB'.*TB/s",
+        ),
+        (lambda: zoo.Hardware("h100", mem_bandwidth=-1.0), ValueError, "above 0"),
+        (lambda: zoo.Hardware("h100", mem_bandwidth=math.nan), ValueError, "finite"),
+        (lambda: zoo.Hardware(tdp=1.0), ValueError, "name="),
+        (lambda: zoo.Hardware("h1000"), zoo.UnknownName, "H100"),
+        (lambda: zoo.Workload("llama3_1_70b", n_layers=2.5), ValueError, "whole number"),
+        (lambda: zoo.Datacenter("us_average_2023", pue=0.9), ValueError, "at least 1"),
+    ],
+)
+def test_own_row_is_checked(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_own_workload_counts_its_parameters():
+    base = zoo.model("llama3_1_70b")
+    more = zoo.Workload(base, n_layers=90)
+    layer = (records.parameters(base.values_by_column) - base["vocab"] * base["hidden"] * 2) / 80
+    assert more["total_params"] - base["total_params"] == pytest.approx(10 * layer)
+    assert more["active_params"] == more["total_params"] and "n_layers" in more.derived["total_params"]
+    assert zoo.Workload(base, n_layers=90, total_params="80B")["total_params"] == 80e9
+    assert zoo.workload_record(zoo.Workload(base, name="same")) == zoo.workload_record(base)
+    sparse = zoo.Workload("mixtral_8x7b", n_experts=16)
+    assert sparse["total_params"] > 1.8 * zoo.model("mixtral_8x7b")["total_params"]
+    assert sparse["active_params"] == pytest.approx(zoo.model("mixtral_8x7b")["active_params"], rel=1e-3)
+
+
+def test_own_site_and_system():
+    grid = zoo.Grid("deu", electricity_price="0.12 USD/kWh", carbon_intensity="50 g/kWh")
+    site = zoo.site_record(grid, zoo.Datacenter(name="mine", pue=1.1, wue="0.2 L/kWh"))
+    assert (site.electricity_price * KWH, site.carbon_intensity * KWH, site.wue * KWH) == pytest.approx(
+        (0.12, 0.05, 0.2)
+    )
+    fleet = zoo.fleet_record(zoo.System("dgx_h100", fleet_size=1024, inter_bandwidth="100 GB/s"), "h100")
+    assert fleet.fleet_size == 1024 and fleet.inter_bandwidth == 1e11 and fleet.node_power == 10200
+
+
+def test_registered_row_is_found_by_name():
+    zoo.register(zoo.Hardware("h100", gemm_efficiency=0.6, name="test fitted h100"))
+    try:
+        assert zoo.hardware("Test-Fitted_H100")["gemm_efficiency"] == 0.6
+        assert "test fitted h100" in zoo.names("hardware")
+        with pytest.raises(ValueError, match="another name"):
+            zoo.register(zoo.Hardware("h100", name="A100"))
+    finally:
+        tables._REGISTERED.clear()
+
+
+def test_foreign_device_in_a_chassis_keeps_its_own_link():
+    assert zoo.fleet_record(None, "h800").intra_bandwidth == 2e11
+    assert zoo.fleet_record("dgx_h100", "h20").node_power == pytest.approx(1.65 * 8 * 400)
+    assert zoo.fleet_record("gb200_nvl72", None).domain_size == 72
