@@ -342,22 +342,18 @@ def _positions_up_to(length, window):
     return width * length - 0.5 * width * (width - 1.0)
 
 
-def prefill_attention_time(
-    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks
-):
-    """Attention of whole prompts, all layers (s).
+def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new, cached):
+    """Arithmetic of prefill attention, all layers (s): ``4 a d [n c + n (n + 1)/2] / t`` a prompt and layer.
 
     Parameters
     ----------
     sequences : prompts on this device's group.
     new : tokens to compute per prompt.
     cached : tokens of the prompt that are in the cache already.
-    chunks : steps the prompt is cut into; each reads the cache before it again.
 
     Notes
     -----
-    ``4 a d [n c + n (n + 1)/2] / t`` operations per prompt and layer; the rate follows the length attended
-    to.
+    The rate follows the length attended to; local layers keep to their window.
     """
     length = cached + new
     everywhere = new * (cached + 0.5 * (new + 1.0))
@@ -366,19 +362,36 @@ def prefill_attention_time(
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     positions = (model.n_layers - local) * everywhere + local * within
     per_position = architecture.attention_flops(model, 1.0) / tp
-    arithmetic = attention_time(
+    return sequences * attention_time(
         per_position * positions,
         length,
         hardware.attention_peak_flops,
         hardware.attention_efficiency,
         hardware.attention_half_length,
     )
+
+
+def prefill_attention_traffic(
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks=1.0
+):
+    """Reading the cache in prefill, all layers (s); each of `chunks` steps reads what lies before it."""
     read = model.n_layers * kv_tokens_read(new, cached, chunks)
-    traffic = read * (
-        kv_bytes_per_layer_and_device(model, format, tp)
-        / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
+    return sequences * (
+        read
+        * (
+            kv_bytes_per_layer_and_device(model, format, tp)
+            / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
+        )
     )
-    return sequences * np.maximum(arithmetic, traffic)
+
+
+def prefill_attention_time(
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks
+):
+    """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic."""
+    arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached)
+    traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)
+    return np.maximum(arithmetic, traffic)
 
 
 def kv_tokens_read(new, cached, chunks):

@@ -35,7 +35,7 @@ class Serving(NamedTuple):
     kv_bytes_per_token: float
     kv_cache: float
     kv_transfer_time: float | None
-    weights: float
+    memory_weights: float
     memory_per_device: float
     memory_utilization: float
     max_batch: float
@@ -251,7 +251,7 @@ def serving(
         kv_bytes_per_token=serve.kv_bytes_per_token(model, format),
         kv_cache=batch_size * cache,
         kv_transfer_time=transfer,
-        weights=held,
+        memory_weights=held,
         memory_per_device=memory,
         memory_utilization=memory / capacity,
         max_batch=floor_div(np.maximum(pool, 0.0), per_sequence),

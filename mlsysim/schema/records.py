@@ -175,6 +175,128 @@ class Assumptions(NamedTuple):
     """
 
     # --- training -------------------------------------------------------------------------------------
+    training_gemm_factor: float = _assumed(
+        0.94, "1", "matrix products of training over the micro-benchmark curve (16 bits and wider; the fp8 "
+        "figure of a device is one of training already)",
+        "fitted to 205 published training runs", 0.064,
+    )
+    training_attention_factor: float = _assumed(
+        1.11, "1", "fused attention of training over the prefill curve",
+        "fitted to 205 published training runs", 0.135,
+    )
+    elementwise_slowdown: float = _assumed(
+        1.55, "1", "element-wise work of training over its ideal traffic (eager PyTorch: twice that)",
+        "fitted to 205 published training runs", 0.21,
+    )
+    streaming_efficiency: float = _assumed(
+        0.85, "1", "share of memory bandwidth that streaming kernels reach",
+        "measured matrix-vector products: 0.83 to 0.88", 0.05,
+    )
+    data_overlap: float = _assumed(
+        0.53, "1", "share of data-parallel communication that computation beside it hides",
+        "fitted to 205 published training runs", 0.4,
+    )
+    tensor_overlap: float = _assumed(
+        0.35, "1", "the same for tensor-parallel communication (frameworks before 2023: 0)",
+        "fitted to 205 published training runs", 0.74,
+    )
+    expert_overlap: float = _assumed(
+        0.0, "1", "the same for expert-parallel communication",
+        "definition: 0 hides nothing", 0.0,
+    )
+    dualpipe_overlap: float = _assumed(
+        0.9, "1", "the same under the DualPipe schedule, which runs a forward beside a backward pass",
+        "arXiv:2412.19437, section 3.2.1: fully hidden", 0.1,
+    )
+    grouped_gemm_factor: float = _assumed(
+        0.63, "1", "grouped products of experts in training over one dense product of the same shape",
+        "fitted to 205 published training runs", 0.29,
+    )
+    straggler_loss: float = _assumed(
+        0.011, "1", "step time lost per doubling of devices above 8",
+        "fitted to 205 published training runs", 0.55,
+    )
+    overlap_contention: float = _assumed(
+        0.0, "1", "share of the device that hidden communication takes from computation; the overlaps above "
+        "were fitted with none",
+        "Isaev et al. 2023 assume 0.15 for NVLink, 0.02 for InfiniBand", 0.0,
+    )
+    training_host_time: float = _assumed(
+        0.01, "s", "host time of a training step that nothing hides",
+        "order of magnitude: loss read back, scheduler, logging", 1.0,
+    )
+    expert_imbalance: float = _assumed(
+        1.0, "1", "load of the fullest expert rank over the mean; a capacity factor",
+        "definition: 1 is balanced routing, which benchmarks force", 0.0,
+    )
+    context_imbalance: float = _assumed(
+        1.0, "1", "attention of the slowest context-parallel rank over the mean: 1 zig-zag, 2 - 1/c contiguous",
+        "definition", 0.0,
+    )
+    single_copy_per_node: float = _assumed(
+        1.0, "1", "1: a token crosses the network once per node and is spread inside; 0: once per expert",
+        "arXiv:2412.19437, section 3.2.2", 0.0,
+    )
+    expert_node_limit: float = _assumed(
+        1e6, "1", "most nodes a token may be routed to",
+        "no limit; DeepSeek-V3: 4", 0.0,
+    )
+    narrow_dispatch: float = _assumed(
+        0.0, "1", "1: tokens are sent to experts in the format of the matrix products",
+        "definition", 0.0,
+    )
+    multicast_reduction: float = _assumed(
+        0.0, "1", "1: the switch of the fast domain reduces (NVLS)", "definition", 0.0,
+    )
+    switched_reduction: float = _assumed(
+        0.0, "1", "1: the switches of the network reduce (SHARP)", "definition", 0.0,
+    )
+    post_validation: float = _assumed(
+        0.0, "1", "1: zero-bubble schedules check the optimizer step afterwards, stages start staggered",
+        "Qi et al. 2023", 0.0,
+    )
+    gradient_bytes: float = _assumed(
+        4.0, "byte", "bytes per accumulated gradient",
+        "Megatron-LM accumulates in fp32 (18 bytes per parameter); DeepSpeed fp16: 2", 0.0,
+    )
+    gradient_reduce_bytes: float = _assumed(
+        4.0, "byte", "bytes per gradient on the wire",
+        "Megatron-LM, PyTorch FSDP default reduction in fp32; 16-bit reduction: 2", 0.0,
+    )
+    optimizer_bytes: float = _assumed(
+        12.0, "byte", "bytes of optimizer state per parameter: fp32 master weight and two moments",
+        "Rajbhandari et al. 2020; 8 with moments in 16 bits", 0.0,
+    )
+    stored_ffn_values: float = _assumed(
+        3.0, "1", "values kept per unit of a gated feed-forward network: 4 eager, 3 fused, 2 with the product "
+        "computed again",
+        "Megatron-LM with its fused SwiGLU", 0.0,
+    )
+    training_logit_bytes: float = _assumed(
+        8.0, "byte", "bytes per logit kept: 8 fused cross-entropy, 12 eager, 4 fused in place",
+        "Megatron-LM with fused cross-entropy", 0.0,
+    )
+    gather_prefetch: float = _assumed(
+        1.0, "1", "layers whose sharded weights are gathered ahead of use", "PyTorch FSDP", 0.0,
+    )
+    keep_gathered: float = _assumed(
+        1.0, "1", "1: in a pipeline sharded weights stay gathered over a step", "torchtitan default", 0.0,
+    )
+    training_reserve: float = _assumed(
+        2.5e9, "byte", "context, communication buffers and buckets of a training process",
+        "context 1.3 to 1.6 GiB, buffers about 1 GiB (notes of published runs)", 0.4,
+    )
+    allocator_slack: float = _assumed(
+        0.05, "1", "memory the allocator holds beyond the tensors, over the tensors",
+        "published runs: 2 to 8 %", 0.6,
+    )
+    host_memory_bandwidth: float = _assumed(
+        110e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
+        "published runs with the optimizer on the host", 0.3,
+    )
+    host_optimizer_bytes: float = _assumed(
+        34.0, "byte", "bytes an offloaded optimizer moves per parameter", "published runs with the optimizer on the host", 0.1,
+    )
     # --- serving --------------------------------------------------------------------------------------
     host_step_time: float = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
@@ -267,6 +389,30 @@ class Assumptions(NamedTuple):
     memory_activity_power: float = _assumed(
         0.6, "1", "power of full memory activity over that of full arithmetic",
         "published power of decode against prefill", 0.15,
+    )
+    convolution_efficiency: float = _assumed(
+        0.6, "1", "rate of convolutional networks over a large matrix product",
+        "published ResNet-50 inference and training rates, traffic counted apart", 0.4,
+    )
+    flops_per_activation: float = _assumed(
+        300.0, "FLOP", "operations per activation written, models that are no transformers",
+        "ResNet-50 370, MobileNet-V2 90, VGG-16 1,100: layer tables", 1.0,
+    )
+    activation_peak_share: float = _assumed(
+        0.2, "1", "largest activations alive at once over all written, inference",
+        "two largest neighbouring layers of the same networks", 0.7,
+    )
+    host_memory_share: float = _assumed(
+        0.9, "1", "share of host memory that may hold what does not fit a device",
+        "the rest is the operating system's", 0.1,
+    )
+    host_link_efficiency: float = _assumed(
+        0.87, "1", "share of the host link that large pinned copies reach",
+        "55 of 63 GB/s measured on PCIe 5", 0.08,
+    )
+    local_storage_bandwidth: float = _assumed(
+        7e9, "byte/s", "local storage that one device may read",
+        "one PCIe 4 NVMe drive", 0.3,
     )
     # --- data -----------------------------------------------------------------------------------------
     # --- algorithm ------------------------------------------------------------------------------------
