@@ -48,6 +48,16 @@ class Attention(IntEnum):
     FLASH3 = 3  #: cuDNN alike
 
 
+class Collective(IntEnum):
+    """Algorithm of reductions and gathers over two levels of network."""
+
+    BEST = 0  #: the fastest of those below that the fleet can do
+    RING = 1  #: one ring through all devices per rail
+    TREE = 2  #: rings inside the fast domain, double binary trees between domains (gathers: rings)
+    HIERARCHICAL = 3  #: rings at both levels
+    IN_NETWORK = 4  #: switches reduce at both levels (gathers: rings)
+
+
 class FlopsConvention(IntEnum):
     """Which attention FLOPs a utilization counts."""
 
