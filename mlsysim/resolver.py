@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlsysim.engine.bind import Parameter
     from mlsysim.engine.program import Program
 
+SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, records.Assumptions)
 
 
@@ -164,7 +165,8 @@ class Resolver:
         plan : {"auto", "plain", "nest"}
             How to evaluate; the results are the same.
         **inputs
-            See `schema`.
+            See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
+            ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).
 
         Returns
         -------
@@ -179,9 +181,14 @@ class Resolver:
         ValueError
             A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
         """
-        from mlsysim.engine.solve import solve
+        from mlsysim.engine.solve import quantiles, solve
 
-        return solve(self.program(**inputs), keep, threads, progress, plan)
+        quantile = inputs.pop("quantile", None)
+        if quantile is None:
+            return solve(self.program(**inputs), keep, threads, progress, plan)
+        inputs.setdefault("sample", SAMPLES)
+        levels = [quantile] if isinstance(quantile, (int, float)) else list(quantile)
+        return quantiles(solve(self.program(**inputs), keep, threads, progress, plan), levels)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
@@ -216,6 +223,10 @@ class Resolver:
         """
         from mlsysim.search import Best
 
+        if inputs.get("sample") is not None:
+            from mlsysim.search.robust import best
+
+            return best(self, Best(objective, maximize, by=by, where=where, ties=ties), {**self.bound, **inputs}, threads, plan)
         return self.sweep([Best(objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
                           progress=progress, plan=plan, **inputs)[0]
 

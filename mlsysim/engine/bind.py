@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
 
 #: What a kernel parameter without default carries.
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
+EXACT = 2.0**53  #: whole numbers up to here are exact doubles
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,23 @@ def check(name: str, value, *, unit: str | None = None) -> float:
         raise ValueError(f"{name}=None: give a number ({variable.meaning})")
     try:
         number = units.parse(value, variable.unit) if unit is None else float(value)
+    except OverflowError:
+        raise ValueError(f"{name}={str(value)[:12]}...: too large for a number") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}={value!r}: {error}") from None
     described = f"{name}={value!r}: {variable.meaning}"
+    if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
+        raise ValueError(f"{described} must be a number, not true or false")
     if math.isnan(number):
         raise ValueError(f"{described} must be a number, not NaN")
     if number < variable.low or (variable.above and number == variable.low):
         raise ValueError(f"{described} must be {'above' if variable.above else 'at least'} {variable.low:g}")
     if number > variable.high:
         raise ValueError(f"{described} must be at most {variable.high:g}")
+    if math.isinf(number):
+        raise ValueError(f"{described} must be finite")
+    if variable.kind == "count" and number > EXACT:
+        raise ValueError(f"{described} must be at most 2**53, beyond which whole numbers are not exact")
     if variable.kind in ("count", "flag") and number != math.floor(number):
         raise ValueError(f"{described} must be a whole number")
     return number
@@ -177,16 +187,61 @@ def _is_sequence(value) -> bool:
         return False
     if hasattr(value, "magnitude"):
         return np.ndim(value.magnitude) > 0
-    return isinstance(value, (Sequence, np.ndarray, range)) and np.ndim(value) > 0 or (
+    if isinstance(value, (list, tuple, range)):
+        return True
+    return isinstance(value, (Sequence, np.ndarray)) and np.ndim(value) > 0 or (
         hasattr(value, "__len__") and hasattr(value, "__iter__") and np.ndim(value) > 0
     )
+
+
+class Draws:
+    """Seeded draws of what is uncertain: log-normal factors, stratified, one stream per quantity.
+
+    Parameters
+    ----------
+    n : int
+        Samples.
+    seed : int
+    """
+
+    def __init__(self, n: int, seed: int = 0):
+        if isinstance(n, bool) or int(n) != n or n < 2:
+            raise ValueError(f"sample={n!r}: must be a whole number, at least 2")
+        self.n, self.seed = int(n), seed
+
+    def factor(self, name: str, spread: float) -> np.ndarray:
+        """Factors around 1 for one quantity, with a standard deviation of `spread` in log space."""
+        from scipy.special import ndtri
+
+        stream = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        share = (stream.permutation(self.n) + stream.random(self.n)) / self.n
+        return np.exp(spread * ndtri(share))
+
+
+def _family(field_name: str) -> str:
+    """Fields that are off together: one curve is one measurement."""
+    for family in ("allreduce", "bus_bandwidth", "nccl_latency"):
+        if field_name.startswith(family):
+            return family
+    return field_name
+
+
+def _spread(row: Any, name: str) -> float:
+    """Relative spread of a field: as the zoo says of a row, or as an assumption carries it."""
+    if name.endswith("exponent"):
+        return 0.0
+    if row is None or isinstance(row, tuple):
+        value = getattr(row if row is not None else Assumptions(), name, None)
+        return float(getattr(value, "spread", 0.0))
+    return float(row.spread(name)) if hasattr(row, "spread") else 0.0
 
 
 class Binder:
     """Collects axes and leaves for one call of a resolver."""
 
-    def __init__(self, parameters: Mapping[str, Parameter], title: str):
+    def __init__(self, parameters: Mapping[str, Parameter], title: str, draws: Draws | None = None):
         self.title = title
+        self.draws = draws
         self.parameters = dict(parameters)
         self.axes: dict[str, Axis] = {}
         self.columns: dict[str, Column] = {}
@@ -278,9 +333,7 @@ class Binder:
                             else f"{name} is given twice")
         if value is None:
             parameter = self.parameters.get(name)
-            if (parameter is not None and parameter.default is None) or (
-                name in self.picks and self.picks[name].default is None
-            ):
+            if name in self.picks or (parameter is not None and parameter.default is None):
                 return
         dims: tuple[str, ...]
         coords: dict[str, np.ndarray] = {}
@@ -288,26 +341,35 @@ class Binder:
             dims = tuple(str(d) for d in value.dims)
             unit = value.attrs.get("units")
             items = np.asarray(value.values)
-            if unit and items.dtype.kind in "fiu":
-                items = np.vectorize(lambda v: units.parse(f"{v!r} {unit}", self.variable(name).unit), otypes=[float])(
-                    items.astype(float)) if unit != self.variable(name).unit else items
+            if unit and items.dtype.kind in "fiu" and name not in self.picks and unit != self.variable(name).unit:
+                items = np.vectorize(lambda v: units.parse(f"{v!r} {unit}", self.variable(name).unit, name), otypes=[float])(
+                    items.astype(float))
             for d in dims:
-                coords[d] = np.asarray(value.coords[d].values) if d in value.coords else np.arange(value.sizes[d])
+                if d in value.coords or dims != (name,):
+                    coords[d] = np.asarray(value.coords[d].values) if d in value.coords else np.arange(value.sizes[d])
+                    seen_once, number = np.unique(coords[d], return_counts=True)
+                    if np.any(number > 1):
+                        raise ValueError(f"{name}: {seen_once[number > 1][0]!s} is twice among the labels of axis {d!r}")
+            if not items.size:
+                raise ValueError(f"{name} is empty: give at least one value")
         elif _is_sequence(value):
             if hasattr(value, "magnitude"):
                 value = [type(value)(m, value.units) for m in np.ravel(value.magnitude)]
-            items = np.empty(len(value), dtype=object)
-            items[:] = list(value) if not isinstance(value, np.ndarray) else value.tolist() if value.ndim == 1 else None
-            if isinstance(value, np.ndarray) and value.ndim != 1:
-                raise ValueError(f"{name}: an array of {value.ndim} dims needs names: pass an xarray.DataArray")
+            if getattr(value, "ndim", 1) != 1 or any(isinstance(v, list) or getattr(v, "shape", ()) for v in value):
+                raise ValueError(f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired "
+                                 "inputs is points=...)")
+            listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
+            items = np.empty(len(listed), dtype=object)
+            for i, item in enumerate(listed):
+                items[i] = item
             if not len(items):
                 raise ValueError(f"{name} is empty: give at least one value")
             dims = (along or name,)
         else:
-            items = np.asarray(value, dtype=object) if not isinstance(value, np.ndarray) else value
-            if items.ndim:  # a record or row that looks like a sequence
-                items = np.empty((), dtype=object)
-                items[()] = value
+            if isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or (isinstance(value, Mapping) and name not in self.picks):
+                raise ValueError(f"{name}: {type(value).__name__} is not understood: give one value, a list or an array")
+            items = np.empty((), dtype=object)
+            items[()] = value.item() if isinstance(value, np.ndarray) else value
             dims = ()
         distinct: dict[Any, Any] = {}
         values = np.empty(items.shape, dtype=object)
@@ -315,14 +377,14 @@ class Binder:
         flat_values, flat_labels = values.reshape(-1), labels.reshape(-1)
         for i, item in enumerate(items.reshape(-1).tolist()):
             try:
-                seen = distinct.get(item)
+                seen = distinct.get((type(item), item))
             except TypeError:
                 seen = None
             if seen is None:
                 picked = self._one(name, item, factor)
                 seen = (picked, self._label_of(name, item, picked))
                 try:
-                    distinct[item] = seen
+                    distinct[type(item), item] = seen
                 except TypeError:
                     pass
             flat_values[i], flat_labels[i] = seen
@@ -347,6 +409,8 @@ class Binder:
 
     def points(self, table, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
+        if not hasattr(table, "keys"):
+            raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names to lists")
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
@@ -373,7 +437,8 @@ class Binder:
             where = np.argwhere(holes)[0]
             missing = ", ".join(f"{d}={self._coordinate(d, int(i))}" for d, i in zip(dims, where)) or "this input"
             if labels is not None:
-                missing = str(np.asarray(labels, dtype=object)[tuple(where)])
+                named = np.asarray(labels, dtype=object)
+                missing = str(named[tuple(where)[: named.ndim]])
         values, dims = self._reduce(values, dims)
         leaf = Leaf(name, dims, values, missing)
         self.leaves[name] = leaf
@@ -420,6 +485,8 @@ class Binder:
                 column = Column(selector.name, (), one, one)
             picked.append(column)
         tables = self._tabulate(record, picked) if picked else (np.full((len(fields),), math.nan), ())
+        if self.draws is not None and picked:
+            tables = self._sampled(parameter, picked, *tables)
         leaves = {}
         for i, name in enumerate(fields):
             full = f"{parameter.name}.{name}"
@@ -430,6 +497,25 @@ class Binder:
                 labels = self._labels(picked)
                 leaves[name] = self._leaf(full, tables[0][i], tables[1], labels)
         return leaves
+
+    def _sampled(self, parameter: Parameter, columns: list, values: np.ndarray, dims: tuple[str, ...]) -> tuple:
+        """The fields of a record with their uncertainty drawn, along the axis ``sample``."""
+        assert self.draws is not None and parameter.record is not None
+        fields = parameter.record._fields  # type: ignore[attr-defined]
+        drawn = np.repeat(values[..., None], self.draws.n, axis=-1)
+        first = columns[0]
+        rows = np.broadcast_to(_expand(first.values, first.dims, dims), self._shape(dims))
+        for i, name in enumerate(fields):
+            for where in np.ndindex(rows.shape):
+                spread = _spread(rows[where], name)
+                if spread:
+                    stream = f"{getattr(rows[where], 'key', parameter.name)}.{_family(name)}"
+                    drawn[(i, *where)] *= self.draws.factor(stream, spread)
+            variable = VARIABLES.get(name)
+            if variable is not None and variable.high == 1.0:
+                drawn[i] = np.minimum(drawn[i], 1.0)
+        self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
+        return drawn, (*dims, "sample")
 
     def _labels(self, picked: list) -> np.ndarray | None:
         """What to call each cell of a record: the labels of its first selector."""

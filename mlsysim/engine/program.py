@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine.bind import Axis, Binder, Leaf, Parameter, nearest
+from mlsysim.engine.bind import Axis, Binder, Draws, Leaf, Parameter, nearest
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.schema import codes
@@ -28,14 +28,18 @@ class Program:
     resolver : Resolver
         Anything with ``name``, ``parameters(given)`` and ``record(arguments, given)``.
     inputs : mapping
-        Inputs by name, in the order in which the user mentioned them; ``points`` takes paired inputs.
+        Inputs by name, in the order in which the user mentioned them; ``points`` takes paired inputs,
+        ``sample`` draws what is uncertain that often (axis `sample`, last), from ``seed``.
     """
 
     def __init__(self, resolver: Any, inputs: Mapping[str, Any]):
         self.resolver = resolver
+        inputs = dict(inputs)
+        sample, seed = inputs.pop("sample", None), inputs.pop("seed", 0)
         given = {name for name, value in inputs.items() if value is not None and name != "points"}
         parameters = resolver.parameters(given)
-        self.binder = binder = Binder(parameters, resolver.name)
+        self.draws = Draws(sample, seed) if sample is not None else None
+        self.binder = binder = Binder(parameters, resolver.name, self.draws)
         for name, value in inputs.items():
             if name == "points":
                 groups = value if isinstance(value, (list, tuple)) else [value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,30 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
         array = array.reshape([program.sizes[a] if a in own else 1 for a in dims])
         full[name] = np.broadcast_to(array, shape)
     return label.dataset(program, full, dims, label.coordinates(program), label.story(program, omitted))
+
+
+def quantiles(result: xr.Dataset, levels: Sequence[float]) -> xr.Dataset:
+    """A sampled result by its quantiles: dim `quantile` instead of `sample`; flags become the share of samples."""
+    at = [float(q) for q in levels]
+    if not at or any(not 0 <= q <= 1 for q in at):
+        raise ValueError(f"quantile={list(levels)!r}: numbers from 0 to 1")
+    arrays: dict[str, tuple] = {}
+    for name, array in result.data_vars.items():
+        kind = label.dtype(str(name))
+        if "sample" not in array.dims:
+            arrays[str(name)] = (array.dims, array.values, array.attrs)
+            continue
+        axis = array.dims.index("sample")
+        dims = tuple(d for d in array.dims if d != "sample")
+        if array.strides[axis] == 0 if hasattr(array, "strides") else array.values.strides[axis] == 0:
+            arrays[str(name)] = (dims, np.take(array.values, 0, axis=axis), array.attrs)
+        elif kind is np.bool_:
+            about = {**array.attrs, "long_name": f"share of samples: {array.attrs.get('long_name', name)}"}
+            arrays[str(name)] = (dims, array.values.mean(axis=axis), about)
+        elif kind is np.float64:
+            arrays[str(name)] = (("quantile", *dims), np.quantile(array.values, at, axis=axis, method="linear"), array.attrs)
+    coords = {k: v for k, v in result.coords.items() if k != "sample"}
+    return xr.Dataset(arrays, coords={**coords, "quantile": at}, attrs={**result.attrs, "samples": result.sizes["sample"]})
 
 
 def _storage(name: str) -> type:

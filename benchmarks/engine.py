@@ -1,0 +1,245 @@
+"""Speed of the engine, measured: `python benchmarks/engine.py [--json] [--quick] [--write]`.
+
+Every figure is a median of several runs in one process (or of fresh processes where a start is measured),
+on one thread unless said.  Ratios compare things measured in the same run; machines are shared and noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+HARDWARE = ["a100_sxm4_80gb", "h100_sxm5_80gb", "h200_sxm_141gb", "b200_sxm_180gb", "mi300x"]
+MODEL = "llama3_1_70b"
+
+
+def grid(quick: bool = False) -> dict[str, Any]:
+    """118 million training configurations, global batch the longest axis."""
+    return {
+        "hardware": HARDWARE[: 2 if quick else 5], "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8, 16], "dp": 2 ** np.arange(8),
+        "micro_batch": [1, 2, 4, 8], "recompute": ["none", "selective", "full"], "zero_stage": [0, 1, 3],
+        "seq_len": [2048, 4096, 8192, 16384][: 1 if quick else 4],
+        "global_batch": np.arange(64, 65536 + 1, 4096 if quick else 64),
+    }  # fmt: skip
+
+
+def layouts(quick: bool = False) -> dict[str, Any]:
+    """Layouts at one global batch: tp, pp, dp and micro-batch are the longest axes, nothing else to hoist over."""
+    return {
+        "hardware": HARDWARE[: 1 if quick else 2], "tp": np.arange(1, 17 if not quick else 5), "pp": np.arange(1, 41 if not quick else 5),
+        "dp": np.arange(1, 257 if not quick else 9), "micro_batch": np.arange(1, 17 if not quick else 5),
+        "recompute": ["none", "selective", "full"][: 1 if quick else 3], "zero_stage": [0, 1, 3][: 1 if quick else 2],
+        "seq_len": 8192, "global_batch": 5040,
+    }  # fmt: skip
+
+
+def huge(quick: bool = False) -> dict[str, Any]:
+    """More than a thousand million configurations."""
+    if quick:
+        return grid(True)
+    return {**grid(), "global_batch": np.arange(8, 8 * 8704 + 1, 8)}
+
+
+def median_time(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Median wall time of `work`, and its last result."""
+    times, result = [], None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), result
+
+
+def streamed(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """`best("step_time")` through the public call, one thread."""
+    resolver = ms.DistributedModel(model=MODEL)
+    start = time.perf_counter()
+    resolver.best("step_time", threads=1, plan="nest", **axes)
+    first = time.perf_counter() - start
+    seconds, best = median_time(lambda: resolver.best("step_time", threads=1, plan="nest", **axes), repeats)
+    points = best.attrs["points"]
+    return {"points": points, "seconds": seconds, "first_call_seconds": first, "points_per_s": points / seconds,
+            "feasible_share": best.attrs["accepted"] / points}
+
+
+def stored(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """All outputs stored, against filling the same, already touched arrays with a constant."""
+    from mlsysim.engine.run import Sweep
+    from mlsysim.engine.solve import axes_of
+    from mlsysim.engine.label import dtype
+
+    program = ms.DistributedModel(model=MODEL).program(**axes)
+    nodes, _ = program.available()
+    full = {k: np.empty(int(np.prod([program.sizes[a] for a in axes_of(program, n)])), dtype=np.uint8 if dtype(k) is np.bool_ else dtype(k))
+            for k, n in nodes.items()}
+    for array in full.values():
+        array.fill(1)
+    sweep = Sweep(program, list(nodes.values()), plan="nest", stored=list(full.values()))
+    sweep.run(threads=1)
+    ratios, times, fills = [], [], []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for array in full.values():
+            array.fill(2)
+        middle = time.perf_counter()
+        sweep.run(threads=1)
+        end = time.perf_counter()
+        fills.append(middle - start)
+        times.append(end - middle)
+        ratios.append(fills[-1] / times[-1])
+    whole = program.n_points
+    return {"points": whole, "outputs": len(nodes), "bytes": sum(a.nbytes for a in full.values()),
+            "seconds": statistics.median(times), "fill_seconds": statistics.median(fills), "points_per_s": whole / statistics.median(times),
+            "share_of_constant_fill": statistics.median(ratios)}
+
+
+def broadcasting(ms, quick: bool) -> dict[str, Any]:
+    """The same physics in broadcasting NumPy (the kernel called with whole arrays) against the streamed nest."""
+    axes = {**grid(), "hardware": ["h100_sxm5_80gb"], "seq_len": [8192], "global_batch": np.arange(64, 65536 + 1, 16384 if quick else 2048)}
+    program = ms.DistributedModel(model=MODEL).program(**axes)
+    names = list(program.axes)
+
+    def whole(node):
+        if node is None or isinstance(node, tuple):
+            return node if node is None else type(node)(*map(whole, node))
+        if node.op == "const":
+            return np.float64(node.payload)
+        return program.leaf_array(node)
+
+    arguments = {k: whole(v) for k, v in program.arguments.items()}
+
+    def numpy_way():
+        with np.errstate(all="ignore"):
+            out = ms.DistributedModel.kernel.function(**arguments)
+            return np.min(np.broadcast_to(np.where(out.feasible, out.step_time, np.inf), program.shape))
+
+    seconds, least = median_time(numpy_way, 1 if quick else 3)
+    best = ms.DistributedModel(model=MODEL).best("step_time", threads=1, **axes)
+    assert float(best.step_time) == float(least) or not bool(best.found), "NumPy and the engine disagree"
+    return {"points": program.n_points, "axes": names, "seconds": seconds, "points_per_s": program.n_points / seconds}
+
+
+def fresh(code: str, repeats: int, **environment: str) -> float:
+    """Median wall time of a fresh interpreter that runs `code`."""
+    env = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, env=env, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+ONE_POINT = (
+    "import mlsysim as ms\n"
+    f"ms.DistributedModel.solve(model='{MODEL}', hardware='h100', tp=8, pp=4, dp=8, global_batch=1024, micro_batch=1, seq_len=8192)"
+)
+
+
+def starts(repeats: int) -> dict[str, Any]:
+    """Import and first answers, in fresh interpreters."""
+    base = fresh("import xarray, numba", repeats)
+    ours = fresh("import mlsysim", repeats)
+    with tempfile.TemporaryDirectory() as cold:
+        point = fresh(ONE_POINT, repeats, MLSYSIM_CACHE=cold)
+    return {"import_xarray_numba_seconds": base, "import_seconds": ours, "import_ratio": ours / base,
+            "first_point_cold_seconds": point, "first_point_minus_import": point - ours}
+
+
+def compiling(quick: bool) -> dict[str, Any]:
+    """The same large sweep in a fresh interpreter, with an empty and with a filled kernel cache."""
+    text = "quick=True" if quick else ""
+    code = ("import sys; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\n"
+            f"ms.DistributedModel(model='{MODEL}').best('step_time', plan='nest', **engine.grid({text}))")
+    with tempfile.TemporaryDirectory() as folder:
+        cold = fresh(code, 1, MLSYSIM_CACHE=folder)
+        warm = fresh(code, 1 if quick else 3, MLSYSIM_CACHE=folder)
+    return {"cold_seconds": cold, "warm_seconds": warm, "compile_seconds": cold - warm}
+
+
+def memory(quick: bool) -> dict[str, Any]:
+    """Peak memory of a streamed `best`, in a process of its own."""
+    text = "quick=True" if quick else ""
+    code = ("import sys, json, resource, time; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\nt = time.perf_counter()\n"
+            f"b = ms.DistributedModel(model='{MODEL}').best('step_time', **engine.huge({text}))\n"
+            "print(json.dumps([int(b.attrs['points']), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter() - t]))")
+    run = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True,
+                         env={**os.environ, "PYTHONPATH": str(ROOT)})
+    points, peak, seconds = json.loads(run.stdout)
+    return {"points": points, "peak_megabytes": peak / 1024, "seconds": seconds, "points_per_s_all_cores": points / seconds}
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """All figures."""
+    import mlsysim as ms
+
+    repeats = 1 if quick else 5
+    figures: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
+        "argmin": streamed(ms, grid(quick), repeats),
+        "layouts": streamed(ms, layouts(quick), repeats),
+    }
+    store = {**grid(quick), "global_batch": np.arange(64, 65536 + 1, 8192 if quick else 736), "hardware": HARDWARE[:2 if quick else 5]}
+    figures["stored"] = stored(ms, store, repeats)
+    figures["numpy"] = broadcasting(ms, quick)
+    figures["argmin_over_numpy"] = figures["argmin"]["points_per_s"] / figures["numpy"]["points_per_s"]
+    figures["start"] = starts(1 if quick else 3)
+    figures["compile"] = compiling(quick)
+    figures["memory"] = memory(quick)
+    figures["process_peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as the README shows them."""
+    a, lay, s, n, st, c, m = (figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory"))
+    rows = [
+        ("`best` of the full DistributedModel, one core", f"{a['points'] / 1e6:.0f} M points, {a['points_per_s'] / 1e6:.0f} M points/s"),
+        ("the same, layouts only (nothing to hoist)", f"{lay['points'] / 1e6:.0f} M points, {lay['points_per_s'] / 1e6:.0f} M points/s"),
+        (f"all {s['outputs']} outputs stored", f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
+        ("against broadcasting NumPy", f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)"),
+        (f"`best` over {m['points'] / 1e9:.2f} thousand million points", f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores"),
+        ("import, against xarray and numba alone", f"{st['import_seconds']:.2f} s, {st['import_ratio']:.2f} x"),
+        ("first point in a fresh process, cold cache", f"import + {st['first_point_minus_import']:.2f} s"),
+        ("first large sweep, cold / warm cache", f"{c['cold_seconds']:.1f} s / {c['warm_seconds']:.1f} s"),
+    ]
+    return "\n".join(["| what | measured |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows)])
+
+
+def write(figures: dict[str, Any]) -> None:
+    """Put the table between the README's markers."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    head, rest = text.split("<!-- speed:begin -->")
+    _, tail = rest.split("<!-- speed:end -->")
+    readme.write_text(f"{head}<!-- speed:begin -->\n{table(figures)}\n<!-- speed:end -->{tail}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--quick", action="store_true", help="tiny grids: checks that everything runs")
+    parser.add_argument("--write", action="store_true", help="write the README's table")
+    options = parser.parse_args()
+    figures = measure(options.quick)
+    print(json.dumps(figures, indent=2) if options.json else table(figures))
+    if options.write:
+        write(figures)
+
+
+if __name__ == "__main__":
+    main()
