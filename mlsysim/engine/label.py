@@ -88,6 +88,6 @@ def _short(labels: np.ndarray) -> str:
 
 def dataset(program: Program, arrays: Mapping[str, np.ndarray], dims: tuple[str, ...], coords: Mapping[str, Any],
             attrs: Mapping[str, Any]) -> xr.Dataset:
-    """A Dataset of outputs over `dims`."""
-    data = {name: (dims, array, attributes(name)) for name, array in arrays.items()}
+    """A Dataset of outputs over `dims`; a name that the user gave (`n_accelerators`) stays a coordinate."""
+    data = {name: (dims, array, attributes(name)) for name, array in arrays.items() if name not in coords}
     return xr.Dataset(data, coords=dict(coords), attrs=dict(attrs))

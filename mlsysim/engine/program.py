@@ -36,13 +36,15 @@ class Program:
         self.resolver = resolver
         inputs = dict(inputs)
         sample, seed = inputs.pop("sample", None), inputs.pop("seed", 0)
+        points = inputs.get("points")
+        groups = [] if points is None else points if isinstance(points, (list, tuple)) else [points]
         given = {name for name, value in inputs.items() if value is not None and name != "points"}
+        given |= {str(name) for group in groups for name in (group if hasattr(group, "keys") else ())}
         parameters = resolver.parameters(given)
         self.draws = Draws(sample, seed) if sample is not None else None
         self.binder = binder = Binder(parameters, resolver.name, self.draws)
         for name, value in inputs.items():
             if name == "points":
-                groups = value if isinstance(value, (list, tuple)) else [value]
                 for i, group in enumerate(groups):
                     binder.points(group, "config" if i == 0 else f"config_{i + 1}")
             else:
