@@ -411,6 +411,9 @@ class Binder:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
         if not hasattr(table, "keys"):
             raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names to lists")
+        for name in table:
+            if isinstance(table[name], str) or not hasattr(table[name], "__len__"):
+                raise ValueError(f"points: {name}={table[name]!r} is one value: every column is a list, all of one length")
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
