@@ -1,0 +1,242 @@
+"""Collective communication: latency and bandwidth of every algorithm, one group or two levels.
+
+Time of a step is ``latency + bytes / bandwidth``.  Unless said otherwise `nbytes` (V) is the *full* tensor,
+`ranks` (n) the devices in the group, `bandwidth` (W) what one device sends in one direction, `latency` (alpha)
+what one step costs.  One rank costs nothing in every function that says so.
+
+nccl-tests print ``bus bandwidth = algorithm bandwidth x 2 (n-1)/n`` for all-reduce and ``x (n-1)/n`` for the
+others: a published bus bandwidth is W here, and the factor is not applied again.
+
+References
+----------
+Patarasuk and Yuan 2009 (ring); Sanders, Speck and Traeff 2009 (double binary tree); Graham et al. 2016 (SHARP);
+Thakur, Rabenseifner and Gropp 2005.
+"""
+
+import numpy as np
+
+from mlsysim.equations.counting import log2_ceil
+from mlsysim.equations.selection import choose
+from mlsysim.schema.codes import Collective
+
+# --- one level -----------------------------------------------------------------------------------------
+
+
+def ring_all_gather(ranks, nbytes, bandwidth, latency):
+    """All-gather or reduce-scatter on a ring: ``(n - 1) (alpha + V / (n W))`` (s); 0 for one rank.
+
+    Examples
+    --------
+    >>> float(round(ring_all_gather(8.0, 1e9, 450e9, 1e-6), 11))
+    0.00195144444
+    """
+    return (ranks - 1.0) * (latency + nbytes / (ranks * bandwidth))
+
+
+def ring_all_reduce(ranks, nbytes, bandwidth, latency):
+    """All-reduce on a ring: reduce-scatter and all-gather, ``2 (n - 1) (alpha + V / (n W))`` (s)."""
+    return 2.0 * ring_all_gather(ranks, nbytes, bandwidth, latency)
+
+
+def tree_all_reduce(ranks, nbytes, bandwidth, latency):
+    """All-reduce on two binary trees: ``2 ceil(log2 n) alpha + 2 V / W`` (s); V large, pipelined, n > 1."""
+    return 2.0 * log2_ceil(ranks) * latency + 2.0 * nbytes / bandwidth
+
+
+def switch_all_reduce(nbytes, bandwidth, latency):
+    """All-reduce in a tree of switches (SHARP): ``2 alpha + V / W`` (s); n > 1."""
+    return 2.0 * latency + nbytes / bandwidth
+
+
+def multicast_all_reduce(ranks, nbytes, bandwidth, latency):
+    """All-reduce by a switch that reduces what a device pulls and multicasts what it pushes (NVLS; s).
+
+    ``2 alpha + (n + 1)/n V / W``: each port carries the tensor and one shard.  n > 1.
+    """
+    return 2.0 * latency + (ranks + 1.0) / ranks * (nbytes / bandwidth)
+
+
+def all_to_all(ranks, nbytes, bandwidth, latency):
+    """Exchange of V bytes *per rank*: ``(n - 1) alpha + (n - 1)/n V / W`` (s); 0 for one rank."""
+    return (ranks - 1.0) * (latency + nbytes / (ranks * bandwidth))
+
+
+def point_to_point(nbytes, bandwidth, latency):
+    """One message: ``alpha + V / W`` (s)."""
+    return latency + nbytes / bandwidth
+
+
+def broadcast(ranks, nbytes, bandwidth, latency):
+    """Broadcast down a tree: ``ceil(log2 n) alpha + V / W`` (s); n > 1."""
+    return log2_ceil(ranks) * latency + nbytes / bandwidth
+
+
+def all_reduce(ranks, nbytes, bandwidth, latency, in_network=0.0):
+    """The fastest all-reduce of one group: ring, double tree, and (`in_network` = 1) multicast (s)."""
+    best = np.minimum(
+        ring_all_reduce(ranks, nbytes, bandwidth, latency), tree_all_reduce(ranks, nbytes, bandwidth, latency)
+    )
+    offloaded = multicast_all_reduce(ranks, nbytes, bandwidth, latency)
+    return np.where(in_network > 0, np.minimum(best, offloaded), best)
+
+
+# --- two levels: `local` devices in a fast domain, `nodes` domains ---------------------------------------
+
+
+def local_ranks(ranks, stride, domain_size):
+    """Members of a group that share a fast domain, when members are `stride` devices apart: 1 .. ranks."""
+    return np.minimum(ranks, np.maximum(domain_size / stride, 1.0))
+
+
+def two_level_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
+    """All-gather or reduce-scatter, each device on its own rail between nodes, then inside the node (s).
+
+    ``AG_R(V / G) on W2 + AG_G(V) on W1`` with G local ranks and R nodes.
+    """
+    return ring_all_gather(nodes, nbytes / local, bandwidth, latency) + ring_all_gather(
+        local, nbytes, fast_bandwidth, fast_latency
+    )
+
+
+def rail_ring_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
+    """One ring through all devices, as many times as there are rails, pipelined (s).
+
+    Bandwidth is that of the node's adapters together or of the fast links, whichever is less; every node adds one
+    network step and G - 1 fast ones.  0 for one rank.
+    """
+    ranks = local * nodes
+    narrow = np.where(nodes > 1, np.minimum(fast_bandwidth, local * bandwidth), fast_bandwidth)
+    steps = nodes * (local - 1.0) * fast_latency + np.where(nodes > 1, nodes * latency, 0.0)
+    return steps + (ranks - 1.0) / ranks * (nbytes / narrow)
+
+
+def hierarchical_all_gather(
+    local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, algorithm=Collective.BEST
+):
+    """All-gather or reduce-scatter: the faster of `two_level_all_gather` and `rail_ring_all_gather` (s).
+
+    Parameters
+    ----------
+    algorithm : `Collective`; RING takes the latter, any other but BEST the former.
+    """
+    where = (local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency)
+    levels, around = two_level_all_gather(*where), rail_ring_all_gather(*where)
+    return choose(algorithm, np.minimum(levels, around), around, levels)
+
+
+def two_level_all_reduce(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
+    """``RS_G(V) + AR_R(V / G) on each rail + AG_G(V)``, rings at both levels (s).
+
+    Examples
+    --------
+    >>> float(round(two_level_all_reduce(8.0, 16.0, 1e9, 450e9, 1e-6, 50e9, 5e-6), 11))
+    0.00874038889
+    """
+    return 2.0 * two_level_all_gather(
+        local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency
+    )
+
+
+def hierarchical_all_reduce(
+    local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency,
+    algorithm=Collective.BEST, multicast=0.0, switched=0.0,
+):  # fmt: skip
+    """All-reduce over two levels, by default the fastest that the fleet can do (s).
+
+    Parameters
+    ----------
+    local, nodes : devices of the group in one fast domain, and domains.
+    nbytes : the full tensor (byte).
+    fast_bandwidth, fast_latency, bandwidth, latency : inside the domain, and between domains per device.
+    algorithm : `Collective`.
+    multicast, switched : 1 where the switch of the fast domain (NVLS) or of the network (SHARP) can reduce.
+
+    Notes
+    -----
+    Inside the domain: ring or multicast.  Between domains, on V / G: ring, double tree or switch tree.  Against
+    both: rings through everything.
+    """
+    fast = (fast_bandwidth, fast_latency)
+    inside = 2.0 * ring_all_gather(local, nbytes, *fast)
+    pulled = np.where(local > 1, multicast_all_reduce(local, nbytes, *fast), 0.0)
+    shard = nbytes / local
+    ring = ring_all_reduce(nodes, shard, bandwidth, latency)
+    tree = np.where(nodes > 1, tree_all_reduce(nodes, shard, bandwidth, latency), 0.0)
+    switch = np.where(nodes > 1, switch_all_reduce(shard, bandwidth, latency), 0.0)
+    around = 2.0 * rail_ring_all_gather(local, nodes, nbytes, *fast, bandwidth, latency)
+    best = np.where(multicast > 0, np.minimum(inside, pulled), inside) + np.where(
+        switched > 0, np.minimum(switch, np.minimum(ring, tree)), np.minimum(ring, tree)
+    )
+    return choose(algorithm, np.minimum(best, around), around, inside + tree, inside + ring, pulled + switch)
+
+
+def all_to_all_cross(local, nodes, nbytes, bandwidth, latency):
+    """Part of an exchange that leaves the domain: ``(n - G) alpha + (n - G)/n V / W2`` (s); V bytes per rank."""
+    ranks = local * nodes
+    return (ranks - local) * (latency + nbytes / (ranks * bandwidth))
+
+
+def all_to_all_intra(local, nodes, nbytes, bandwidth, latency):
+    """Part of an exchange that stays inside: ``(G - 1) alpha + (G - 1)/n V / W1`` (s); V bytes per rank."""
+    ranks = local * nodes
+    return (local - 1.0) * (latency + nbytes / (ranks * bandwidth))
+
+
+def hierarchical_all_to_all(
+    local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, copies=1.0
+):
+    """Exchange over two levels, both parts at once (s).
+
+    Parameters
+    ----------
+    nbytes : what one rank sends to all others and itself (byte).
+    copies : share of the bytes for other domains that really crosses, below 1 when one copy per domain is sent and
+        spread by its fast links.
+    """
+    return np.maximum(
+        all_to_all_cross(local, nodes, nbytes * copies, bandwidth, latency),
+        all_to_all_intra(local, nodes, nbytes, fast_bandwidth, fast_latency),
+    )
+
+
+def torus_all_gather(nbytes, bandwidth, longest_side, hop_latency):
+    """All-gather on a torus, rings in both directions of every axis: ``max(V / W, hops alpha)`` (s).
+
+    Parameters
+    ----------
+    nbytes : the full tensor (byte).
+    bandwidth : all links of a device that take part, one direction (byte/s).
+    longest_side : devices along the longest axis; a message travels half of it.
+    hop_latency : one link (s).
+    """
+    return np.maximum(nbytes / bandwidth, 0.5 * longest_side * hop_latency)
+
+
+# --- hiding --------------------------------------------------------------------------------------------
+
+
+def exposed_time(communication, window, overlap):
+    """Communication that is not hidden: ``(1 - rho) min(C, W) + max(0, C - W)`` (s).
+
+    Parameters
+    ----------
+    communication : C (s).
+    window : W, computation that runs at the same time (s).
+    overlap : rho, share of the smaller of both that is hidden.
+    """
+    hidden = np.minimum(communication, window)
+    return communication - overlap * hidden
+
+
+def contention_time(communication, window, overlap, slowdown):
+    """Computation lost to communication that runs beside it: ``rho min(C, W) sigma / (1 - sigma)`` (s).
+
+    Parameters
+    ----------
+    slowdown : sigma, share of the device that communication takes (Calculon: 0.15 NVLink, 0.02 InfiniBand).
+
+    References
+    ----------
+    Isaev et al. 2023 (Calculon).
+    """
+    return overlap * np.minimum(communication, window) * (slowdown / (1.0 - slowdown))

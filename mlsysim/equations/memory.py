@@ -1,0 +1,163 @@
+"""Memory of a training device: model states under ZeRO, activations, logits, gathered weights.
+
+References
+----------
+Rajbhandari et al. 2020 (arXiv:1910.02054) for ZeRO; Korthikanti et al. 2022 (arXiv:2205.05198) for activations.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import architecture
+from mlsysim.schema.codes import Attention, Recompute
+from mlsysim.schema.records import Workload
+
+# --- model states --------------------------------------------------------------------------------------
+
+
+class States(NamedTuple):
+    """Bytes of the three kinds of model state on one device."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+
+
+def model_states(params, data_ranks, zero_stage, weight_bytes, gradient_bytes, optimizer_bytes) -> States:
+    """Model states of one device (byte).
+
+    ZeRO-0 ``(w + g + K) N``, ZeRO-1 ``(w + g + K/d) N``, ZeRO-2 ``(w + (g + K)/d) N``, ZeRO-3 ``(w + g + K) N / d``.
+
+    Parameters
+    ----------
+    params : N, parameters on the device before sharding.
+    data_ranks : d, devices that share the states (for experts: those that hold the same experts).
+    zero_stage : 0..3.
+    weight_bytes, gradient_bytes, optimizer_bytes : w, g, K per parameter; Adam with fp32 master weights has K = 12.
+
+    Examples
+    --------
+    >>> [float(sum(model_states(7.5e9, 64.0, z, 2.0, 2.0, 12.0))) / 1e9 for z in range(4)]
+    [120.0, 31.40625, 16.640625, 1.875]
+    """
+    shard = params / data_ranks
+    return States(
+        weight_bytes * np.where(zero_stage >= 3, shard, params),
+        gradient_bytes * np.where(zero_stage >= 2, shard, params),
+        optimizer_bytes * np.where(zero_stage >= 1, shard, params),
+    )
+
+
+def gathered_bytes(unit_params, weight_bytes, gradient_bytes, prefetch):
+    """What ZeRO-3 keeps whole for a while: a unit, those fetched ahead, one unit's gradients (byte).
+
+    Parameters
+    ----------
+    unit_params : parameters of the largest unit that is gathered at once, per device.
+    prefetch : units gathered ahead of their use.
+    """
+    return unit_params * (weight_bytes * (1.0 + prefetch) + gradient_bytes)
+
+
+# --- activations ---------------------------------------------------------------------------------------
+
+
+class LayerActivations(NamedTuple):
+    """Bytes a layer keeps per token of a micro-batch, on one device."""
+
+    stored: float  #: from the forward to the backward pass
+    working: float  #: of the one layer that is being computed, beyond `stored`
+    moved: float  #: to the host and back
+
+
+def ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes):
+    """Bytes kept per unit of feed-forward width: the product that the last matrix reads, the rest as they are."""
+    return (stored_values - 1.0) * activation_bytes + gemm_input_bytes
+
+
+def attention_width(model: Workload):
+    """Values per token that attention keeps besides its output: queries, keys, values (MLA: latents too)."""
+    grouped = model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads)
+    latent = (
+        model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
+        + model.n_heads * (2.0 * architecture.query_key_width(model) + model.v_head_dim)
+    )  # fmt: skip
+    return np.where(model.kv_lora_rank > 0, latent, grouped)
+
+
+def scores_bytes(model: Workload, seq_len, tp, attention):
+    """Per token: scores kept by attention that is not fused, ``5 a s / t``, or ``4 a / t`` log-sum-exps (byte).
+
+    5 = softmax 2, its dropout 2, mask 1 (Korthikanti 2022); fused kernels keep one fp32 value a head.
+    """
+    unfused = attention == Attention.UNFUSED
+    return np.where(unfused, 5.0 * seq_len, 4.0) * model.n_heads / tp
+
+
+def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute, attention, ffn_width,
+                      copies, stored_values, activation_bytes, gemm_input_bytes) -> LayerActivations:  # fmt: skip
+    """Activations of one layer per token of the micro-batch (byte).
+
+    ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16 bits;
+    the h terms are divided by t only with sequence parallelism.  Attention that is not fused (the Megatron of
+    2022) adds dropout: 2 h of masks, and 5 a s / t of scores.
+
+    Parameters
+    ----------
+    model : Workload
+    seq_len : tokens of a sequence (whole, also under context parallelism).
+    tp, sequence_parallel : degree of tensor parallelism; are norms split too.
+    recompute : `Recompute`.  SELECTIVE keeps what matrix products and attention need and computes norms, activation
+        functions and un-fused attention again; FULL keeps the layer's input; OFFLOAD moves the selective set to
+        the host.
+    attention : `Attention`
+    ffn_width : feed-forward width a token passes (experts: all it visits).
+    copies : copies of the token sent to experts, 0 in a layer without.
+    stored_values : values kept per unit of `ffn_width`: gated 4 eager, 3 fused, 2 when the product is computed
+        again; without a gate 2.
+    activation_bytes, gemm_input_bytes : bytes of a value, and of one kept as input of a matrix product.
+
+    Returns
+    -------
+    LayerActivations
+    """
+    hidden = model.hidden
+    split = np.where(sequence_parallel > 0, tp, 1.0)
+    unfused = attention == Attention.UNFUSED
+    masks = np.where(unfused, 2.0, 0.0)
+    norm_inputs = 2.0 * activation_bytes * hidden
+    matrix_inputs = 2.0 * gemm_input_bytes * hidden
+    sent = copies * hidden * activation_bytes
+    core = (
+        activation_bytes * attention_width(model)
+        + gemm_input_bytes * model.n_heads * architecture.value_width(model)
+    ) / tp
+    scores = scores_bytes(model, seq_len, tp, attention)
+    ffn = ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes) * ffn_width / tp
+    everything = (norm_inputs + matrix_inputs + masks * hidden) / split + sent / tp + core + scores + ffn
+    # selective: fused attention regains norm outputs and the product of the feed-forward network; the older form
+    # (Korthikanti 2022) drops the scores only
+    lean = norm_inputs / split + sent / tp + core + scores + (stored_values - 1.0) * activation_bytes * ffn_width / tp
+    selective = np.where(unfused, everything - scores, lean)
+    whole_input = activation_bytes * hidden / split
+    stored = np.where(
+        recompute == Recompute.NONE, everything,
+        np.where(recompute == Recompute.SELECTIVE, selective, np.where(recompute == Recompute.FULL, whole_input, 0.0)),
+    )  # fmt: skip
+    working = np.where(
+        recompute == Recompute.NONE, 0.0,
+        np.where(recompute == Recompute.SELECTIVE, everything - selective,
+                 np.where(recompute == Recompute.FULL, everything, everything + selective)),
+    )  # fmt: skip
+    return LayerActivations(stored, working, np.where(recompute == Recompute.OFFLOAD, selective, 0.0))
+
+
+def head_activations(model: Workload, tp, sequence_parallel, activation_bytes, logit_value_bytes):
+    """Per token at the head: inputs of the last norm and of the head, and the logits (byte).
+
+    ``4 h / t + l V / t`` with l = 4 for fp32 logits in place, 8 with a fused cross-entropy that keeps a 16-bit copy
+    and the gradient, 12 eager.
+    """
+    split = np.where(sequence_parallel > 0, tp, 1.0)
+    return 2.0 * activation_bytes * model.hidden / split + logit_value_bytes * model.vocab / tp

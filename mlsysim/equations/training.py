@@ -1,0 +1,313 @@
+"""A training step on one device: what a layer's forward and backward pass cost, and what surrounds them.
+
+All times are of one micro-batch on one device of a tensor-parallel group of t, `rows` tokens of that
+micro-batch on the device's context-parallel rank.
+
+References
+----------
+Shoeybi et al. 2019; Narayanan et al. 2021; Korthikanti et al. 2022; Dao 2023 (2 matrix products forward, 5
+backward in fused attention).  The factors over kernel curves were fitted to 205 published training runs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import architecture, compute
+from mlsysim.equations.selection import choose
+from mlsysim.schema.codes import Attention, Recompute
+from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+
+#: backward over forward: matrix products (input and weight gradient), attention that is not fused
+GEMM_BACKWARD = 2.0
+UNFUSED_ATTENTION_BACKWARD = 2.0
+#: bytes that attention which is not fused moves per score, each way (scores, mask, softmax, dropout)
+UNFUSED_BYTES = 11.0
+
+
+class Passes(NamedTuple):
+    """Seconds of one layer (or the head) for one micro-batch, without communication."""
+
+    forward: float
+    backward: float  #: without what is computed again
+    weight: float  #: part of `backward` that is weight gradients
+    products: float  #: part of `forward` that is matrix products
+    attention: float  #: part of `forward` that is attention proper
+    elementwise: float  #: part of `forward` that norms, activations and the like take
+
+
+def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions,
+                       factor=1.0, copies=1.0):  # fmt: skip
+    """One matrix product in training, or `copies` equal ones (s); see `compute.gemm_time`.
+
+    Parameters
+    ----------
+    factor : share of a dense product's rate that this one reaches.
+    """
+    efficiency = hardware.training_gemm_efficiency * np.where(
+        format.quantised > 0, 1.0, assume.training_gemm_factor
+    )
+    arithmetic = compute.gemm_compute_time(
+        rows, columns, inner, hardware.peak_flops, efficiency * factor, hardware.gemm_half_rows
+    )
+    width = format.gemm_input_bytes
+    traffic = compute.traffic_time(
+        compute.gemm_traffic(rows, columns, inner, width, width, format.activation_bytes),
+        hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency,
+    )  # fmt: skip
+    return compute.operator_time(
+        arithmetic * copies, traffic * copies, hardware.gemm_latency, hardware.gemm_exponent
+    )
+
+
+def attention_products_time(model: Workload, rows, tp, hardware, format, assume):
+    """Projections of attention, forward (s): query-key-value and output, or those of latent attention.
+
+    Key/value heads are replicated where t exceeds their number.
+    """
+
+    def product(columns, inner):
+        return training_gemm_time(rows, columns, inner, hardware, format, assume)
+
+    hidden, heads = model.hidden, model.n_heads / tp
+    key_value = np.maximum(model.n_kv_heads / tp, 1.0)
+    grouped = product(model.head_dim * (heads + 2.0 * key_value), hidden)
+    query = heads * architecture.query_key_width(model)
+    latent_query = np.where(
+        model.q_lora_rank > 0,
+        product(model.q_lora_rank, hidden) + product(query, model.q_lora_rank),
+        product(query, hidden),
+    )
+    latent = (
+        latent_query
+        + product(model.kv_lora_rank + model.rope_head_dim, hidden)
+        + product(heads * (model.nope_head_dim + model.v_head_dim), model.kv_lora_rank)
+    )
+    output = product(hidden, heads * architecture.value_width(model))
+    return np.where(model.kv_lora_rank > 0, latent, grouped) + output
+
+
+def ffn_products_time(model: Workload, rows, width, hardware, format, assume, factor=1.0, copies=1.0):
+    """The matrices of a feed-forward network of `width` (as it lies on the device), forward (s)."""
+    up = training_gemm_time(
+        rows, (1.0 + model.gated_ffn) * width, model.hidden, hardware, format, assume, factor, copies
+    )
+    return up + training_gemm_time(
+        rows, model.hidden, width, hardware, format, assume, factor, copies
+    )
+
+
+def attention_plateau(attention, hardware: Accelerator):
+    """Share of peak that a generation of attention kernels tends to."""
+    return choose(
+        attention,
+        hardware.gemm_efficiency,
+        hardware.flash1_efficiency,
+        hardware.flash2_efficiency,
+        hardware.flash3_efficiency,
+    )
+
+
+def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, hardware, format, assume):
+    """Scores and their product with the values, forward: arithmetic and un-fused traffic apart (s, s).
+
+    Parameters
+    ----------
+    rows : tokens on the device.
+    seq_len : tokens of a sequence.
+    block : longest run of tokens that one kernel sees (the sequence, or its context-parallel share).
+    attention : `Attention`, or None for the device's best measured kernel.
+    """
+    if attention is None:
+        unfused, plateau = False, hardware.attention_efficiency
+    else:
+        unfused, plateau = attention == Attention.UNFUSED, attention_plateau(attention, hardware)
+    causal = architecture.attended_positions(model, seq_len)
+    positions = np.where(unfused, seq_len, causal)
+    flops = rows * (architecture.attention_flops(model, positions) / tp) * assume.context_imbalance
+    half_length = np.where(unfused, 0.0, hardware.attention_half_length)
+    arithmetic = compute.attention_time(
+        flops, block, hardware.attention_peak_flops, plateau * assume.training_attention_factor, half_length
+    )
+    moved = rows * (UNFUSED_BYTES * model.n_heads * seq_len / tp)
+    traffic = compute.elementwise_time(
+        moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
+    )
+    return arithmetic, np.where(unfused, traffic, 0.0)
+
+
+def quantise_bytes(format: Format, values):
+    """Traffic of writing `values` activations in the narrow format, in two layouts: read one, write two (byte)."""
+    moved = values * (format.activation_bytes + 2.0 * format.gemm_input_bytes)
+    return np.where(format.quantised > 0, moved, 0.0)
+
+
+def layer_elementwise_bytes(model: Workload, tp, sequence_parallel, ffn_width, copies, format: Format):
+    """Element-wise traffic of a token in a layer, forward, on one device (byte).
+
+    Norms and residuals (split by t only with sequence parallelism), activation function, rotary embedding of
+    gated models (queries and keys read and written), dispatch to experts and back (each copy read and written
+    twice), conversion to a narrow format.
+    """
+    split = np.where(sequence_parallel > 0, tp, 1.0)
+    base = compute.elementwise_bytes_per_token(
+        model.hidden / split, ffn_width / tp, model.gated_ffn, format.activation_bytes
+    )
+    heads = model.n_heads + model.n_kv_heads
+    rotary = model.gated_ffn * 2.0 * heads * model.head_dim * format.activation_bytes / tp
+    moved = 4.0 * copies * model.hidden * format.activation_bytes / tp
+    inputs = 2.0 * model.hidden + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
+    return base + rotary + moved + quantise_bytes(format, inputs)
+
+
+def attention_backward_factor(attention, assume: Assumptions):
+    """Backward over forward pass of attention proper: 2 un-fused, 2.5 fused, which computes the scores again."""
+    if attention is None:
+        return assume.attention_backward
+    return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
+
+
+def layer_passes(products, core, core_traffic, elementwise, factor) -> Passes:
+    """Forward and backward pass of a layer from its operators (s).
+
+    Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 1 x.
+    """
+    return Passes(
+        products + core + core_traffic + elementwise,
+        GEMM_BACKWARD * products + factor * core + core_traffic + 2.0 * elementwise,
+        products,
+        products,
+        core + core_traffic,
+        elementwise,
+    )
+
+
+def expert_products_time(model: Workload, rows, tp, ep, expert_tp, hardware, format, assume):
+    """Router, routed and shared experts of a layer on one device, forward (s).
+
+    Each of the E / e experts of the device sees ``rows r e t_e / (t E)`` copies of tokens, times the imbalance.
+
+    Parameters
+    ----------
+    rows : tokens of the tensor-parallel group.
+    ep, expert_tp : e ranks that share the experts, t_e ranks that share one expert.
+    """
+    number = np.maximum(model.n_experts, 1.0)
+    copies = rows * (model.experts_per_token * ep * expert_tp / (tp * number)) * assume.expert_imbalance
+    routed = ffn_products_time(
+        model, copies, model.ffn_hidden / expert_tp, hardware, format, assume, assume.grouped_gemm_factor, number / ep
+    )
+    shared = ffn_products_time(
+        model, rows, model.n_shared_experts * model.ffn_hidden / tp, hardware, format, assume
+    )
+    router = training_gemm_time(rows / tp, number, model.hidden, hardware, format, assume)
+    return router + routed + np.where(model.n_shared_experts > 0, shared, 0.0)
+
+
+def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, sequence_parallel, attention,
+               hardware, format, assume) -> Passes:  # fmt: skip
+    """Forward and backward pass of a layer on one device, without communication (s).
+
+    Parameters
+    ----------
+    moe : True for a layer with experts.
+    rows : tokens of the micro-batch on the tensor-parallel group.
+    seq_len, block : see `attention_core_time`.
+    """
+    products = attention_products_time(model, rows, tp, hardware, format, assume)
+    core, traffic = attention_core_time(model, rows, seq_len, block, tp, attention, hardware, format, assume)
+    if moe:
+        products = products + expert_products_time(model, rows, tp, ep, expert_tp, hardware, format, assume)
+        width, copies = architecture.active_ffn_width(model), model.experts_per_token
+    else:
+        width, copies = architecture.dense_ffn_width(model), 0.0
+        products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
+    moved = rows * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
+    elementwise = compute.elementwise_time(
+        moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
+    )
+    return layer_passes(products, core, traffic, elementwise, attention_backward_factor(attention, assume))
+
+
+def recomputed_time(passes: Passes, recompute, attention):
+    """What the backward pass computes again in a layer (s).
+
+    FULL the whole forward pass; SELECTIVE element-wise work, and attention proper where it is not fused.
+    """
+    core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
+    unfused = False if attention is None else attention == Attention.UNFUSED
+    selective = np.where(unfused, core, passes.elementwise)
+    return np.where(
+        recompute == Recompute.FULL, passes.forward, np.where(recompute == Recompute.SELECTIVE, selective, 0.0)
+    )
+
+
+def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
+    """Product with the vocabulary and cross-entropy (s); the logits are written and read once each way."""
+    product = training_gemm_time(rows, model.vocab / tp, model.hidden, hardware, format, assume)
+    loss = compute.elementwise_time(
+        rows * (assume.training_logit_bytes * model.vocab / tp),
+        hardware.mem_bandwidth,
+        assume.streaming_efficiency,
+    )
+    return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss)
+
+
+def optimizer_time(params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency):
+    """Update of `params` parameters: gradients and states read, states and weights written (s).
+
+    ``(g + 2 K + w) N / (f BW)``.
+    """
+    moved = params * (gradient_bytes + 2.0 * optimizer_bytes + weight_bytes)
+    return compute.traffic_time(moved, mem_bandwidth, bandwidth_efficiency)
+
+
+def host_optimizer_time(params, bytes_per_param, host_memory_bandwidth):
+    """Update of `params` parameters of one node in host memory (s); about 34 bytes per parameter."""
+    return params * bytes_per_param / host_memory_bandwidth
+
+
+def accumulation_time(params, gradient_bytes, mem_bandwidth, bandwidth_efficiency):
+    """Adding a micro-batch's weight gradients to the sum: ``2 g N / (f BW)`` (s)."""
+    return compute.traffic_time(2.0 * gradient_bytes * params, mem_bandwidth, bandwidth_efficiency)
+
+
+def straggler_factor(doublings, loss):
+    """Step time over that of equal devices: ``1 + loss x doublings`` beyond 8 devices, not below 1.
+
+    Parameters
+    ----------
+    doublings : log2(n / 8).
+    loss : loss per doubling.
+    """
+    return 1.0 + loss * np.maximum(doublings, 0.0)
+
+
+def utilization(flops, n_accelerators, peak_flops, time):
+    """MFU or HFU: ``F / (n P t)``, F the model's or the hardware's operations.
+
+    References
+    ----------
+    Chowdhery et al. 2022 (PaLM), appendix B.
+    """
+    return flops / (n_accelerators * peak_flops * time)
+
+
+def training_days_flops(params, tokens, recomputed=0.0):
+    """Operations of a run, ``(6 + 2 recomputed) N D`` (FLOP).
+
+    References
+    ----------
+    Narayanan et al. 2021, Eq. 4 (recomputed = 1).
+    """
+    return (6.0 + 2.0 * recomputed) * params * tokens
+
+
+def recompute_utilization(mfu, n_layers, hidden, vocab, seq_len, attention_share):
+    """HFU of selective recomputation from MFU, for a GPT: ``MFU (1 + share s/h + head) / (1 + s/(6 h) + head)``.
+
+    head = ``V / (12 L h)``.  Korthikanti et al. 2022 print share = 1/3; one more attention forward pass gives 2/9.
+    """
+    head = vocab / (12.0 * n_layers * hidden)
+    ratio = seq_len / hidden
+    return mfu * (1.0 + attention_share * ratio + head) / (1.0 + ratio / 6.0 + head)
