@@ -72,6 +72,27 @@ class Reserve(IntEnum):
     RESERVE = 1  #: prompt and output up front (TensorRT-LLM, no evict)
 
 
+class WorkloadType(IntEnum):
+    """What part of a workload an efficiency is asked for."""
+
+    GEMM = 0  #: one matrix product of given shape
+    FFN = 1  #: feed-forward network of a layer
+    ATTENTION = 2  #: attention proper, whole prompts
+    DECODE_ATTENTION = 3  #: attention proper, one token per sequence
+    CONV = 4  #: convolutional network
+    PREFILL = 5  #: a whole forward pass
+    DECODE = 6  #: a whole decode step
+    TRAINING = 7  #: a whole training step
+
+
+class Phase(IntEnum):
+    """Phase of a language model's life."""
+
+    PREFILL = 0
+    DECODE = 1
+    TRAINING = 2
+
+
 class Topology(IntEnum):
     """Shape of a network."""
 

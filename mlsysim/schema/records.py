@@ -184,6 +184,10 @@ class Assumptions(NamedTuple):
         1.11, "1", "fused attention of training over the prefill curve",
         "fitted to 205 published training runs", 0.135,
     )
+    attention_backward: float = _assumed(
+        2.5, "1", "backward over forward pass of fused attention, which computes the scores again",
+        "Dao 2023: 5 matrix products for 2", 0.1,
+    )
     elementwise_slowdown: float = _assumed(
         1.55, "1", "element-wise work of training over its ideal traffic (eager PyTorch: twice that)",
         "fitted to 205 published training runs", 0.21,

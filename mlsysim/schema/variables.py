@@ -104,6 +104,8 @@ option("recompute", "activations computed again in the backward pass", codes.Rec
 option("attention", "generation of the attention kernel", codes.Attention)
 option("flops_convention", "attention FLOPs that a utilization counts", codes.FlopsConvention)
 option("reserve", "how a server books KV cache", codes.Reserve)
+option("workload_type", "part of a workload an efficiency is asked for", codes.WorkloadType)
+option("phase", "phase of a language model's life", codes.Phase)
 
 # --- Workload ------------------------------------------------------------------------------------------
 real("total_params", "1", "parameters")
@@ -283,6 +285,20 @@ real("offload_latency", "s", "time of a pass that fetches ahead what does not fi
 real("offload_latency_serial", "s", "the same without fetching ahead", better="less")
 real("break_even_tokens", "1", "tokens per pass from which fetched weights cost no time")
 real("energy_per_sample", "J", "energy of the device per sample", better="less")
+# efficiency
+count("rows", "rows of a matrix product")
+count("columns", "columns of a matrix product")
+count("inner", "inner dimension of a matrix product")
+count("tile_rows", "rows of an output tile")
+count("tile_columns", "columns of an output tile")
+count("compute_units", "output tiles in flight at once")
+real("achievable_flops", "FLOP/s", "operations per second really reached", better="more")
+fraction("bandwidth_utilization", "share of the memory bandwidth in use")
+fraction("quantisation_share", "share of time lost to tiles that are not full", better="less")
+fraction("kernel_share", "share of time lost inside full tiles", better="less")
+fraction("launch_share", "share of time before kernels start", better="less")
+fraction("memory_share", "share of time that memory traffic adds to arithmetic", better="less")
+fraction("tile_efficiency", "share of the machine that useful outputs fill, tiles and waves counted", better="more")
 # --- data ----------------------------------------------------------------------------------------------
 # ingestion
 positive("workload_data_rate", "byte/s", "stored bytes of samples a client consumes per second")
@@ -375,6 +391,7 @@ option("collective", "algorithm of reductions and gathers", codes.Collective)
 # assumptions of training
 positive("training_gemm_factor", "1", "matrix products of training over the micro-benchmark curve")
 positive("training_attention_factor", "1", "fused attention of training over the prefill curve")
+real("attention_backward", "1", "backward over forward pass of fused attention")
 real("elementwise_slowdown", "1", "element-wise work of training over its ideal traffic")
 positive("streaming_efficiency", "1", "share of memory bandwidth that streaming kernels reach")
 fraction("data_overlap", "share of data-parallel communication that computation hides")
