@@ -1,6 +1,7 @@
 """The zoo: sound tables, every name found, every row a record."""
 
 import hashlib
+import json
 import math
 import pickle
 import re
@@ -586,3 +587,104 @@ def test_foreign_device_in_a_chassis_keeps_its_own_link():
     assert zoo.fleet_record(None, "h800").intra_bandwidth == 2e11
     assert zoo.fleet_record("dgx_h100", "h20").node_power == pytest.approx(1.65 * 8 * 400)
     assert zoo.fleet_record("gb200_nvl72", None).domain_size == 72
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------
+
+LLAMA = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
+LLAMA |= {
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+DEEPSEEK = {
+    "model_type": "deepseek_v3",
+    "hidden_size": 7168,
+    "intermediate_size": 18432,
+    "moe_intermediate_size": 2048,
+}
+DEEPSEEK |= {
+    "num_hidden_layers": 61,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 128,
+    "vocab_size": 129280,
+}
+DEEPSEEK |= {
+    "n_routed_experts": 256,
+    "num_experts_per_tok": 8,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 3,
+}
+DEEPSEEK |= {"moe_layer_freq": 1, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128}
+DEEPSEEK |= {
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "max_position_embeddings": 163840,
+    "tie_word_embeddings": False,
+}
+MIXTRAL = {
+    **LLAMA,
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+}
+MIXTRAL |= {"max_position_embeddings": 32768, "sliding_window": None}
+QWEN = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "moe_intermediate_size": 768,
+}
+QWEN |= {"num_hidden_layers": 48, "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128}
+QWEN |= {"vocab_size": 151936, "num_experts": 128, "num_experts_per_tok": 8, "decoder_sparse_step": 1}
+QWEN |= {"sliding_window": 4096, "use_sliding_window": False, "max_position_embeddings": 40960}
+GPT2 = {
+    "model_type": "gpt2",
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "n_positions": 1024,
+    "vocab_size": 50257,
+}
+GEMMA2 = {"model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26}
+GEMMA2 |= {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 256000}
+GEMMA2 |= {"sliding_window": 4096, "max_position_embeddings": 8192}
+CHECKPOINTS = [(LLAMA, "llama3_1_8b"), (DEEPSEEK, "deepseek_v3_671b"), (MIXTRAL, "mixtral_8x7b")]
+CHECKPOINTS += [(QWEN, "qwen3_30b_a3b"), (GPT2, "gpt2_small"), (GEMMA2, "gemma2_2b")]
+
+
+@pytest.mark.parametrize("config, key", CHECKPOINTS, ids=[key for _, key in CHECKPOINTS])
+def test_checkpoint_config_equals_the_row(config, key):
+    got, row = zoo.workload_record(zoo.from_config(config)), zoo.model(key)
+    want = zoo.workload_record(row)
+    assert got.total_params == row["config_params"] and got.active_params == row["config_active_params"]
+    for name in want._fields:
+        if name not in ("total_params", "active_params"):
+            assert getattr(got, name) == getattr(want, name), name
+
+
+def test_checkpoint_config_from_a_folder(tmp_path):
+    folder = tmp_path / "my-model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": LLAMA}))
+    row = zoo.from_config(folder)
+    assert (
+        row.key == "my-model"
+        and row["n_layers"] == 32
+        and zoo.from_config(folder / "config.json").key == "my-model"
+    )
+
+
+def test_checkpoint_config_refuses_what_it_does_not_know():
+    with pytest.raises(ValueError, match=r"model_type 'lama'.*llama.*gated_ffn"):
+        zoo.from_config({**LLAMA, "model_type": "lama"})
+    assert (
+        zoo.from_config({**LLAMA, "model_type": "new"}, gated_ffn=1, tied_embeddings=0, name="new")[
+            "gated_ffn"
+        ]
+        == 1
+    )
+    with pytest.raises(ValueError, match=r"hidden_size.*add hidden="):
+        zoo.from_config({k: v for k, v in LLAMA.items() if k != "hidden_size"})

@@ -16,6 +16,7 @@ no source gives and a rule supplies is in ``row.derived``; what nobody knows is 
 """
 
 from mlsysim.zoo import tables as _tables
+from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.own import Datacenter, Grid, Hardware, System, Workload
 from mlsysim.zoo.records import (
     accelerator_record,
@@ -62,6 +63,7 @@ __all__ = [
     "find",
     "fleet_record",
     "format_record",
+    "from_config",
     "grid",
     "hardware",
     "lookup",

@@ -361,17 +361,17 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
         why = (
             "a device of this class works alone"
             if alone
-            else "no system is known for this device: the usual server of eight"
+            else "no system is known for this device: one usual server of eight, no network"
         )
         fields.update(
-            fleet_size=0.0,
+            fleet_size=size,
             accelerators_per_node=size,
             domain_size=size,
             oversubscription=1.0,
             nics_per_node=NAN,
             psus_per_node=NAN,
         )
-        for name in ("accelerators_per_node", "domain_size"):
+        for name in ("fleet_size", "accelerators_per_node", "domain_size"):
             derived[name] = Derived(why, 0.0)
     else:
         fields.update(
@@ -436,7 +436,11 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
 
     # between nodes
     one_domain = fields["fleet_size"] > 0 and fields["domain_size"] >= fields["fleet_size"]
-    if not _known(fields["inter_bandwidth"]) and system is not None:
+    if system is None:
+        for name, inside in (("inter_bandwidth", "intra_bandwidth"), ("inter_latency", "intra_latency")):
+            fields[name] = fields[inside]
+            derived[name] = Derived("one node: nothing lies between nodes; name a system for more", 0.0)
+    elif not _known(fields["inter_bandwidth"]):
         adapters, speed = _stored(system, "nics_per_node"), _stored(system, "nic_Bps")
         if _known(adapters) and _known(speed):
             fields["inter_bandwidth"] = adapters * speed / size
@@ -476,6 +480,11 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
         )
 
     # the node
+    small = hardware.values_by_column["class"] in ("edge", "mobile", "tiny")
+    if system is None and small:  # the device is the whole computer
+        fields.update(node_power=device["tdp"], host_memory=device["mem_capacity"])
+        for name in ("node_power", "host_memory"):
+            derived[name] = Derived("a device of this class is its own host", 0.1)
     for name, otherwise, why, spread in (
         (
             "node_power",
@@ -514,8 +523,8 @@ def fleet_record(system: Row | str | None, hardware: Row | str | None) -> Fleet:
     """How accelerators are put together.
 
     Without hardware the system's own accelerator is meant; another one takes its place with its own link.
-    Without a system the device's `default_system` is meant; a device that has none gets a node of eight (one,
-    if it works alone), and no network: what reaches `inter_bandwidth` then needs a system.
+    Without a system the device's `default_system` is meant; a device that has none gets one node of eight
+    (one device, if it works alone): a larger fleet needs a system.
     """
     row = None if system is None else tables.lookup("systems", system, "fleet")
     if hardware is None:
