@@ -13,7 +13,6 @@ from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import (
-    FUSED_ATTENTION_BACKWARD,
     GEMM_BACKWARD,
     optimizer_time,
     utilization,
@@ -143,7 +142,7 @@ def single_node(
     frozen = lora_rank > 0
     products = 1.0 + np.where(training, np.where(frozen, 1.0, GEMM_BACKWARD), 0.0)
     again = np.where(training & (recompute == Recompute.FULL), 1.0, 0.0)
-    core = 1.0 + np.where(training, FUSED_ATTENTION_BACKWARD, 0.0) + again
+    core = 1.0 + np.where(training, assume.attention_backward, 0.0) + again
     counted_core = 1.0 + np.where(training, 2.0, 0.0)
     streams = 1.0 + np.where(training, 2.0 + np.where(recompute > Recompute.NONE, 1.0, 0.0), 0.0)
 
