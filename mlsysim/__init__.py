@@ -16,6 +16,9 @@ from mlsysim.models.scaling import ScalingModel
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.sustainability import SustainabilityModel
 from mlsysim.models.transformation import TransformationModel
+from mlsysim.models.distributed import DistributedModel
+from mlsysim.models.efficiency import EfficiencyModel
+from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.records import Assumptions
 from mlsysim.walls import walls
