@@ -213,12 +213,12 @@ class Program:
         """
         if where is None:
             return []
-        texts = [where] if isinstance(where, str) else list(where)
+        texts = [where] if isinstance(where, str) or not isinstance(where, Iterable) else list(where)
         found = []
         for text in texts:
             try:
                 tree = ast.parse(text, mode="eval").body
-            except SyntaxError:
+            except (SyntaxError, TypeError, ValueError):
                 raise ValueError(f"where={text!r} is no condition; write for example \"itl < 0.05 and tp <= 8\"") from None
             parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
             found += [(ast.unparse(part), self.graph.as_truth(self.graph.lift(self._expression(part)))) for part in parts]
@@ -232,6 +232,8 @@ class Program:
                 return self.extra_leaf(f"literal {len(self.binder.leaves)}", np.asarray(float(value)), ())
             case ast.Name(id=name):
                 return self.named(name)
+            case ast.Attribute():  # an output prefixed by its stage, a field of one of two records
+                return self.named(ast.unparse(tree))
             case ast.BoolOp(op=op, values=values):
                 nodes = [self.graph.as_truth(self.graph.lift(self._expression(v))) for v in values]
                 result = nodes[0]

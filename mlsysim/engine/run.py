@@ -11,6 +11,7 @@ Three plans give the same bits:
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -67,8 +68,8 @@ def threads_wanted(threads: int | None) -> int:
         if text and not text.isdigit():
             raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number")
         threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise ValueError(f"threads={threads}: must be at least 1")
+    if isinstance(threads, bool) or not isinstance(threads, numbers.Integral) or threads < 1:
+        raise ValueError(f"threads={threads!r}: must be a whole number, at least 1")
     return threads
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +18,12 @@ from mlsysim.search import counts
 from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
 
 
-def names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """One name or several as a tuple."""
-    return (value,) if isinstance(value, str) else tuple(value)
+def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
+    """One name or several as a tuple, each once."""
+    found = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument}={value!r}: must be a name or a list of names")
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass
@@ -37,10 +42,13 @@ class Top:
 
     def __init__(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
                  where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
-        if isinstance(k, bool) or int(k) != k or k < 1:
+        if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
             raise ValueError(f"k={k!r}: must be a whole number, at least 1")
-        self.k, self.objective, self.maximize = int(k), objective, maximize
-        self.by, self.where, self.ties = names(by), where, names(ties)
+        if not isinstance(objective, str):
+            raise TypeError(f"objective={objective!r}: must be the name of an output")
+        self.k = self.wanted = int(k)
+        self.objective, self.maximize = objective, maximize
+        self.by, self.where, self.ties = names(by, "by"), where, names(ties, "ties")
         self.ranked = True
 
     def columns(self, program: Program) -> list[Node]:
@@ -51,6 +59,7 @@ class Top:
         return [key, *ties, *extra]
 
     def start(self, cells: Cells) -> Leaders:
+        self.k = min(self.wanted, math.prod(cells.sizes.values()) // cells.count)  # no cell has more points
         width = 1 + len(self.ties)
         return Leaders([np.empty((0, width)) for _ in range(cells.count)],
                        [np.empty(0, dtype=np.int64) for _ in range(cells.count)])

@@ -48,7 +48,9 @@ class Counts:
     """
 
     def __init__(self, by: str | Sequence[str] = (), where: str | Sequence[str] | None = None):
-        self.by = (by,) if isinstance(by, str) else tuple(by)
+        from mlsysim.search.best import names
+
+        self.by = names(by, "by")
         self.where = where
 
     def columns(self, program: Program) -> list[Node]:

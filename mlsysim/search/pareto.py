@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,10 +114,10 @@ class Pareto:
 
     def __init__(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
                  where: str | Sequence[str] | None = None):
-        self.objectives = [(n, False) for n in names(minimize)] + [(n, True) for n in names(maximize)]
+        self.objectives = [(n, False) for n in names(minimize, "minimize")] + [(n, True) for n in names(maximize, "maximize")]
         if not self.objectives:
             raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
-        if epsilon is not None and not 0 < epsilon < 1:
+        if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, where
 
