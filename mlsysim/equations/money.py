@@ -20,7 +20,7 @@ def capital_recovery_factor(interest, periods):
 
     Examples
     --------
-    >>> float(round(capital_recovery_factor(0.08, 4.0), 9)), float(capital_recovery_factor(0.0, 4.0))
+    >>> round(float(capital_recovery_factor(0.08, 4.0)), 9), float(capital_recovery_factor(0.0, 4.0))
     (0.301920804, 0.25)
     """
     repaid = -np.expm1(-periods * np.log1p(interest))
@@ -32,7 +32,7 @@ def discount(interest, periods):
 
     Examples
     --------
-    >>> float(round(discount(0.08, 4.0), 8))
+    >>> round(float(discount(0.08, 4.0)), 8)
     0.73502985
     """
     return np.exp(-periods * np.log1p(interest))
@@ -49,7 +49,7 @@ def capital_charge(price, residual, interest, periods):
 
     Examples
     --------
-    >>> [float(round(capital_charge(30.72e6, residual, 0.08, 4.0), 2)) for residual in (0.0, 3.072e6)]
+    >>> [round(float(capital_charge(30.72e6, residual, 0.08, 4.0)), 2) for residual in (0.0, 3.072e6)]
     [9275007.11, 8593266.4]
     """
     return (price - residual * discount(interest, periods)) * capital_recovery_factor(interest, periods)

@@ -162,6 +162,13 @@ class PriceBasis(IntEnum):
     NODE = 1  #: the whole server
 
 
+class Routing(IntEnum):
+    """How requests or jobs find a server."""
+
+    SHARED = 0  #: one queue for all servers
+    RANDOM = 1  #: a queue per server, chosen at random
+
+
 class Limit(IntEnum):
     """Why a configuration is infeasible: the first that fails, in this order; 0 is nothing."""
 
