@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim import units
 from mlsysim.engine.bind import Axis, Binder, Draws, Leaf, Parameter, nearest
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Graph, Node, reached
@@ -209,7 +210,7 @@ class Program:
         """The conditions of a `where`, one node each.
 
         Names are outputs, inputs, record fields or axes; labels compare with text:
-        ``"itl < 0.05 and hardware != 'mi300x'"``.  Units are base units.
+        ``"itl < 0.05 and hardware != 'mi300x'"``.  Numbers are in base units, quantities in quotes: ``"itl < '50 ms'"``.
         """
         if where is None:
             return []
@@ -257,6 +258,7 @@ class Program:
 
     def _compare(self, op: ast.cmpop, left: ast.AST, right: ast.AST) -> Node:
         kind = type(op).__name__
+        left, right = _quantity(left, right), _quantity(right, left)
         texts = [n.value for n in ([right] if isinstance(right, ast.Constant) else getattr(right, "elts", []))
                  if isinstance(n, ast.Constant) and isinstance(n.value, str)]  # fmt: skip
         if isinstance(left, ast.Name) and texts and kind in ("Eq", "NotEq", "In", "NotIn"):
@@ -291,6 +293,14 @@ class Program:
         hit = np.isin(labels.astype(str), texts) != negate
         node = self.extra_leaf(f"{name} in {sorted(texts)} {negate}", hit.astype(np.float64), dims)
         return self.graph.as_truth(node)
+
+
+def _quantity(side: ast.AST, other: ast.AST) -> ast.AST:
+    """A quantity in quotes, compared with a number: ``itl < '50 ms'``."""
+    variable = VARIABLES.get(other.id) if isinstance(other, ast.Name) else None
+    if variable is None or variable.kind not in ("real", "count") or not (isinstance(side, ast.Constant) and isinstance(side.value, str)):
+        return side
+    return ast.Constant(units.parse(side.value, variable.unit, f"where: {variable.name}"))
 
 
 _ARITHMETIC = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "pow"}
