@@ -121,6 +121,8 @@ class Writer:
         if node.op == "const":
             if node.truth:
                 return str(node.payload)
+            if math.isnan(node.payload):
+                return "NAN"
             if math.isinf(node.payload):
                 return "INF" if node.payload > 0 else "(-INF)"
             return repr(node.payload) if node.payload >= 0 else f"({node.payload!r})"
@@ -219,7 +221,7 @@ class Writer:
                     wanted.add(arg.index)
         depth_max = len(self.outer) + (1 if self.chunked else 0)
         outs = ", ".join(f"out_{i}" for i in range(len(self.columns))) if self.stored else "out"
-        self.put(0, "import math", "", "import numpy as np", "from numpy import uint64 as u", "", "INF = np.inf", "", "",
+        self.put(0, "import math", "", "import numpy as np", "from numpy import uint64 as u", "", "INF = np.inf", "NAN = np.nan", "", "",
                  f"def nest(lo, hi, sizes, at, data, w, {outs}):")
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])  # {axis}")

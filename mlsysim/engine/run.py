@@ -153,14 +153,15 @@ class Sweep:
         if plain:
             light = sorted((a for a in self.names if a not in outermost), key=lambda a: self.sizes[a])
             tile: list[str] = []
-            while light and (not self.body or math.prod(self.sizes[a] for a in tile) * self.sizes[light[0]] <= PLAIN_TILE):
+            whole = not self.body and self.stored is not None  # all tables: written as they are
+            while light and (whole or math.prod(self.sizes[a] for a in tile) * self.sizes[light[0]] <= PLAIN_TILE):
                 tile.append(light.pop(0))
             if not tile and light:
                 tile.append(light.pop(0))
             outer = tuple(a for a in self.names if a not in tile)
             tile = [a for a in self.names if a in tile]
             chunk = self.sizes[tile[-1]] if tile else 1
-            if tile and self.body and math.prod(self.sizes[a] for a in tile) > PLAIN_TILE:
+            if tile and not whole and math.prod(self.sizes[a] for a in tile) > PLAIN_TILE:
                 chunk = min(chunk, PLAIN_TILE)
             return Layout(outer, tuple(tile), self.sizes, chunk)
         if self.stored is not None:
@@ -225,7 +226,7 @@ class Sweep:
         if self.nest is not None and self.stored is not None:
             wanted = max(self.block_points, BLOCK * 4)
             return max(1, wanted // self.layout.tile_points)
-        return max(1, self.block_points // self.layout.tile_points) if self.plan != "plain" or self.body else 1
+        return max(1, self.block_points // self.layout.tile_points)
 
     def evaluate(self, lo: int, hi: int, scratch: Any) -> Block:
         """The block of tiles `lo` to `hi`."""
