@@ -158,16 +158,22 @@ class Program:
         omitted: dict[str, str] = {}
         for name in wanted if wanted is not None else self.outputs:
             node = self.output(name)
+            if wanted is not None:
+                self.require(name, node)
             hole = self.missing(node)
             if hole is None:
                 found[name] = node
-            elif wanted is not None:
-                raise MissingDatum(f"{name} needs {self._give(hole)}")
             else:
                 omitted[name] = f"needs {self._give(hole)}"
         for name in self.absent:
             omitted[name] = "an optional input was not given"
         return found, omitted
+
+    def require(self, name: str, node: Any) -> None:
+        """Raise when `node`, called `name`, needs an unpublished datum."""
+        hole = self.missing(node) if isinstance(node, Node) else None
+        if hole is not None:
+            raise MissingDatum(f"{name} needs {self._give(hole)}")
 
     def _give(self, leaf: Leaf) -> str:
         name = leaf.name.rsplit(".", 1)[-1]

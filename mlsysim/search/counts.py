@@ -55,6 +55,8 @@ class Counts:
 
     def columns(self, program: Program) -> list[Node]:
         self.clauses = program.clauses(self.where)
+        for text, clause in self.clauses:
+            program.require(f"where {text!r}", clause)
         return [verdict_column(program, self.clauses)]
 
     def start(self, cells: Cells) -> np.ndarray:

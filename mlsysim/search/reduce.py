@@ -111,7 +111,9 @@ def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]
     """The condition of a search (feasible, and every clause), and its clauses."""
     clauses = program.clauses(where)
     condition: Any = program.outputs.get("feasible", True)
-    for _, clause in clauses:
+    program.require("feasible", condition)
+    for text, clause in clauses:
+        program.require(f"where {text!r}", clause)
         condition = condition & clause
     return program.graph.as_truth(program.graph.lift(condition)), clauses
 
@@ -123,6 +125,7 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
         code = np.where(clause, code, 100.0 + i)
     if "limit" in program.outputs:
         limit = program.outputs["limit"]
+        program.require("limit", limit)
         code = np.where(limit == 0, code, limit)
     return program.graph.lift(code)
 
@@ -130,9 +133,7 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
 def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     """An objective to be minimized."""
     node = program.named(objective) if objective not in program.outputs else program.output(objective)
-    hole = program.missing(node)
-    if hole is not None:
-        program.available([objective])
+    program.require(objective, node)
     if maximize is None:
         better = VARIABLES[objective.rsplit(".", 1)[-1]].better if objective.rsplit(".", 1)[-1] in VARIABLES else ""
         if not better:
