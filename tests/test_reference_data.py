@@ -1,5 +1,7 @@
 """Data domain: ingestion, transformation, topology, against published and hand-calculated values."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,12 @@ from hypothesis import strategies as st
 
 from mlsysim import zoo
 from mlsysim.equations import ingestion
+from mlsysim.equations import topology as networks
 from mlsysim.models.data import DataModel, data
+from mlsysim.models.topology import TopologyModel, topology
 from mlsysim.models.transformation import TransformationModel, transformation
-from mlsysim.schema.codes import Bottleneck, Precision
+from mlsysim.schema.codes import Bottleneck, Limit, Precision, Topology
+from mlsysim.schema.records import Assumptions, Fleet
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +234,288 @@ def test_models_sweep_like_the_kernel(h100):
         batch_size=256, step_time=0.03, cores=[32, 64, 128], sample_cpu_time="10 ms"
     )
     assert swept.is_bottleneck.values.tolist() == [True, True, False]
+
+
+# --- wall 10 -------------------------------------------------------------------------------------------
+
+PORT = 50e9
+FLEET = Fleet(*[float("nan")] * len(Fleet._fields))._replace(
+    inter_bandwidth=PORT, inter_latency=6e-7, inter_efficiency=1.0, oversubscription=1.0
+)
+
+
+def build(oversubscription=1.0, **inputs):
+    return topology(FLEET._replace(oversubscription=oversubscription), Assumptions(), **inputs)
+
+
+TREE_48 = {"topology": Topology.FAT_TREE, "n_nodes": 27648, "radix": 48}
+TREE_64 = {"topology": Topology.FAT_TREE, "n_nodes": 65536, "radix": 64}
+DRAGONFLY_4_8_4 = {
+    "topology": Topology.DRAGONFLY, "n_nodes": 1056,
+    "hosts_per_router": 4, "routers_per_group": 8, "global_links_per_router": 4,
+}  # fmt: skip
+
+
+def torus(*sides, **rest):
+    return {
+        "topology": Topology.TORUS,
+        **dict(zip(("side_x", "side_y", "side_z"), sides, strict=False)),
+        **rest,
+    }
+
+
+TOPOLOGIES = [
+    row("fat tree k=48, hosts", "max_nodes", 27648, "k^3/4", TREE_48),
+    row("fat tree k=48, switches", "n_switches", 2880, "5 k^2/4", TREE_48),
+    row("fat tree k=48, links", "n_links", 82944, "3 k^3/4", TREE_48),
+    row("fat tree k=48, cut", "cut_links", 13824, "k^3/8", TREE_48),
+    row("fat tree k=64, hosts", "max_nodes", 65536, "k^3/4", TREE_64),
+    row("fat tree k=64, switches", "n_switches", 5120, "5 k^2/4", TREE_64),
+    row("fat tree k=64, links", "n_links", 196608, "3 k^3/4", TREE_64),
+    row("fat tree k=64, cut", "cut_links", 32768, "k^3/8", TREE_64),
+    row("fat tree k=64, a node across", "effective_bw", PORT, "full bisection", TREE_64),
+    row("fat tree 2:1, a node across", "effective_bw", PORT / 2, "1/q", TREE_64, oversubscription=2),
+    row("fat tree 2:1, all-to-all", "alltoall_bw", PORT / 2 * 65535 / (65536 - 42), "leaf uplinks; 42 local",
+        TREE_64, oversubscription=2, rel=1e-6),
+    row("fat tree 7:1, rings", "allreduce_bw", PORT, "one ring crosses a leaf", TREE_64, oversubscription=7),
+    row("leaf-spine k=64, hosts", "max_nodes", 2048, "k^2/2", topology=Topology.LEAF_SPINE, n_nodes=2048),
+    row("leaf-spine k=64, switches", "n_switches", 96, "k + k/2", topology=Topology.LEAF_SPINE, n_nodes=2048),
+    row("leaf-spine k=64, links", "n_links", 4096, "k^2", topology=Topology.LEAF_SPINE, n_nodes=2048),
+    row("one switch", "n_switches", 1, "64 ports, 64 nodes", topology=Topology.FAT_TREE, n_nodes=64),
+    row("127 nodes of 8 rails: leaves", "global_links", 8 * 4 * 32, "8 rails x ceil(127/32) leaves x 32 up",
+        topology=Topology.RAIL_OPTIMIZED, n_nodes=127, rails=8),
+    row("rails meet in one leaf", "diameter", 2, "32 nodes share the leaves of their rails",
+        topology=Topology.RAIL_OPTIMIZED, n_nodes=32, rails=8),
+    row("the same in a fat tree", "diameter", 4, "4 nodes of 8 ports fill a leaf",
+        topology=Topology.FAT_TREE, n_nodes=32, rails=8),
+    row("torus 4x4x4, cut", "cut_links", 32, "counted", torus(4, 4, 4)),
+    row("torus 4x4x4, diameter", "diameter", 6, "counted", torus(4, 4, 4)),
+    row("torus 4x4x4, mean hops", "mean_hops", 3.04761905, "counted", torus(4, 4, 4), rel=3e-9),
+    row("torus 8x8x8, cut", "cut_links", 128, "counted", torus(8, 8, 8)),
+    row("torus 8x8x8, diameter", "diameter", 12, "counted", torus(8, 8, 8)),
+    row("torus 8x8x8, mean hops", "mean_hops", 6.01174168, "counted", torus(8, 8, 8), rel=1e-9),
+    row("torus 16x16x16, cut", "cut_links", 512, "counted", torus(16, 16, 16)),
+    row("torus 16x16x16, diameter", "diameter", 24, "counted", torus(16, 16, 16)),
+    row("torus 16x16x16, mean hops", "mean_hops", 12.0029304, "counted", torus(16, 16, 16), rel=4e-9),
+    row("torus 8x8, cut", "cut_links", 16, "counted", torus(8, 8)),
+    row("torus 8x8, diameter", "diameter", 8, "counted", torus(8, 8)),
+    row("torus 8x8, mean hops", "mean_hops", 4.06349206, "counted", torus(8, 8), rel=1e-9),
+    row("torus 5x5x5, cut", "cut_links", 50, "counted", torus(5, 5, 5)),
+    row("torus 5x5x5, diameter", "diameter", 6, "counted", torus(5, 5, 5)),
+    row("torus 5x5x5, mean hops", "mean_hops", 3.62903226, "counted", torus(5, 5, 5), rel=1e-9),
+    row("torus 16x20x28, sides found", "cut_links", 2 * 16 * 20, "TPU v5p pod: 8960 chips", torus(),
+        n_nodes=8960),
+    row("torus 16x16x16, all-to-all", "alltoall_bw", PORT / 6 * 8 / 16, "4 cut w / N = 8 w / n",
+        torus(16, 16, 16)),
+    row("torus 16x16x16, rings", "allreduce_bw", PORT, "all six links", torus(16, 16, 16)),
+    row("torus 2x2x2, rings", "allreduce_bw", PORT / 2, "one link per side of 2", torus(2, 2, 2)),
+    row("dragonfly (4, 8, 4), hosts", "max_nodes", 1056, "a p (a h + 1)", DRAGONFLY_4_8_4),
+    row("dragonfly (4, 8, 4), routers", "n_switches", 264, "33 groups of 8", DRAGONFLY_4_8_4),
+    row("dragonfly (4, 8, 4), global links", "global_links", 528, "g a h / 2", DRAGONFLY_4_8_4),
+    row("dragonfly (4, 8, 4), local links", "local_links", 924, "g a (a - 1) / 2", DRAGONFLY_4_8_4),
+    row("dragonfly (4, 8, 4), cut", "cut_links", 272, "floor(g/2) ceil(g/2)", DRAGONFLY_4_8_4),
+    row("dragonfly k=15", "max_nodes", 1056, "balanced: p = 4, a = 8, h = 4",
+        topology=Topology.DRAGONFLY, n_nodes=1056, radix=15),
+    row("dragonfly+ k=8", "max_nodes", 16 * 17, "(k/2)^2 ((k/2)^2 + 1), Shpiner 2017",
+        topology=Topology.DRAGONFLY_PLUS, n_nodes=272, radix=8),
+    row("ring of 9, cut", "cut_links", 2, "two links", topology=Topology.RING, n_nodes=9),
+    row("ring of 9, diameter", "diameter", 4, "half way", topology=Topology.RING, n_nodes=9),
+    row("mesh of 8, links", "n_links", 28, "MI300X node: 7 links each",
+        topology=Topology.FULL_MESH, n_nodes=8),
+    row("mesh of 8, cut", "cut_links", 16, "4 x 4", topology=Topology.FULL_MESH, n_nodes=8),
+    row("mesh of 8, half to half", "effective_bw", PORT * 4 / 7, "4 of 7 links cross",
+        topology=Topology.FULL_MESH, n_nodes=8),
+    row("4 of 8 in the mesh", "injection_bw", PORT * 3 / 7, "3 of 7 links have a partner",
+        topology=Topology.FULL_MESH, n_nodes=4, links_per_port=7),
+    row("NVL72, switches", "n_switches", 18, "9 trays of 2 chips with 72 ports, 18 links a GPU",
+        topology=Topology.SWITCHED, n_nodes=72, radix=72, links_per_port=18),
+    row("NVL72, cut", "bisection_bw", 36 * PORT, "36 devices a half", topology=Topology.SWITCHED, n_nodes=72,
+        radix=72, links_per_port=18),
+    row("priced", "network_cost", 96 * 20e3 + 4096 * 1e3, "96 switches, 4096 links",
+        topology=Topology.LEAF_SPINE, n_nodes=2048, switch_price=20e3, link_price=1e3),
+    row("powered", "network_power", 96 * 1500 + 4096 * 8.0, "2 transceivers of 8 W a link, half copper",
+        topology=Topology.LEAF_SPINE, n_nodes=2048, switch_power=1500, transceiver_power=8,
+        copper_fraction=0.5),
+    row("latency, three tiers", "worst_path_latency", 6e-7 + 4 * 3.5e-7, "five switches on the way", TREE_64),
+    row("latency, torus", "worst_path_latency", 6 * 6e-7, "6 hops", torus(4, 4, 4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("inputs, output, expected, rel, source", TOPOLOGIES)
+def test_reference_topology(inputs, output, expected, rel, source):
+    built = build(**inputs)
+    assert built.feasible
+    close(getattr(built, output), expected, rel)
+
+
+def distances(links, hosts):
+    """Hops between all pairs of hosts in an undirected graph, by breadth-first search."""
+    near = {}
+    for one, other in links:
+        near.setdefault(one, set()).add(other)
+        near.setdefault(other, set()).add(one)
+    found = []
+    for host in hosts:
+        seen, edge, hops = {host}, {host}, 0
+        while edge:
+            hops += 1
+            edge = {n for node in edge for n in near[node]} - seen
+            seen |= edge
+            found += [hops] * len(edge & set(hosts))
+    return found
+
+
+def torus_graph(sides):
+    nodes = list(itertools.product(*map(range, sides)))
+    links = {
+        frozenset((node, tuple((c + (i == j)) % s for j, (c, s) in enumerate(zip(node, sides, strict=True)))))
+        for node in nodes
+        for i, side in enumerate(sides)
+        if side > 1
+    }
+    return [tuple(link) for link in links], nodes
+
+
+def fat_tree_graph(k):
+    half = k // 2
+    hosts = list(itertools.product(range(k), range(half), range(half)))
+    links = [(("h", *h), ("leaf", *h[:2])) for h in hosts]
+    for pod, leaf, agg in itertools.product(range(k), range(half), range(half)):
+        links.append((("leaf", pod, leaf), ("agg", pod, agg)))
+        links.append((("agg", pod, agg), ("core", agg, leaf)))
+    return links, [("h", *h) for h in hosts]
+
+
+def dragonfly_hops(p, a, h):
+    """Hops of minimal routes (one global link) between all pairs of hosts: gateways followed one by one."""
+    groups = a * h + 1
+    found = []
+    for (g, r, i), (f, s, j) in itertools.product(
+        itertools.product(range(groups), range(a), range(p)), repeat=2
+    ):
+        if (g, r, i) == (f, s, j):
+            continue
+        if g == f:
+            found.append(2 if r == s else 3)
+        else:
+            gateway, landing = ((f - g) % groups - 1) // h, ((g - f) % groups - 1) // h
+            found.append(3 + (r != gateway) + (s != landing))
+    return found
+
+
+@pytest.mark.parametrize("p, a, h", [(2, 4, 2), (1, 3, 2), (2, 2, 3), (3, 3, 1)])
+def test_reference_dragonfly_hops_counted(p, a, h):
+    hops = dragonfly_hops(p, a, h)
+    built = build(topology=Topology.DRAGONFLY, n_nodes=p * a * (a * h + 1), hosts_per_router=p, routers_per_group=a,
+                  global_links_per_router=h)  # fmt: skip
+    close(built.mean_hops, sum(hops) / len(hops), 1e-12)
+    assert float(built.diameter) == max(hops)
+
+
+def dragonfly_plus_graph(k):
+    half = k // 2
+    groups = half * half + 1
+    links, hosts = [], []
+    for g, leaf in itertools.product(range(groups), range(half)):
+        hosts += [("h", g, leaf, i) for i in range(half)]
+        links += [(("h", g, leaf, i), ("leaf", g, leaf)) for i in range(half)]
+        links += [(("leaf", g, leaf), ("spine", g, s)) for s in range(half)]
+        for j in range(half):
+            offset = leaf * half + j + 1
+            links.append(
+                (("spine", g, leaf), ("spine", (g + offset) % groups, (groups - offset - 1) // half))
+            )
+    return links, hosts
+
+
+GRAPHS = [
+    (torus_graph((3,)), {"topology": Topology.RING, "n_nodes": 3}),
+    (torus_graph((7, 2)), torus(7, 2)),
+    (torus_graph((2, 2, 2)), torus(2, 2, 2)),
+    (torus_graph((4, 3, 2)), torus(4, 3, 2)),
+    (torus_graph((5, 4, 1)), torus(5, 4, 1)),
+    (fat_tree_graph(4), {"topology": Topology.FAT_TREE, "n_nodes": 16, "radix": 4}),
+    (fat_tree_graph(6), {"topology": Topology.FAT_TREE, "n_nodes": 54, "radix": 6}),
+    (dragonfly_plus_graph(4), {"topology": Topology.DRAGONFLY_PLUS, "n_nodes": 20, "radix": 4}),
+    (dragonfly_plus_graph(6), {"topology": Topology.DRAGONFLY_PLUS, "n_nodes": 90, "radix": 6}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("graph, inputs", GRAPHS, ids=lambda v: str(v)[:60] if isinstance(v, dict) else "")
+def test_reference_hops_and_links_counted_on_the_graph(graph, inputs):
+    links, hosts = graph
+    hops = distances(links, hosts)
+    built = build(**inputs)
+    close(built.mean_hops, sum(hops) / len(hops), 1e-12)
+    assert float(built.diameter) == max(hops)
+    assert float(built.n_links) == len({frozenset(link) for link in links})
+    assert float(built.n_switches) == len({n for link in links for n in link} - set(hosts))
+
+
+@settings(max_examples=150, deadline=None)
+@given(nodes=st.integers(1, 3000), dims=st.sampled_from([2, 3]))
+def test_sides_are_whole_ordered_and_compact(nodes, dims):
+    x, y, z = (int(s) for s in networks.compact_sides(float(nodes), float(dims)))
+    assert x * y * z == nodes and x >= y >= z and (dims == 3 or z == 1)
+    divisors = [d for d in range(1, nodes + 1) if nodes % d == 0]
+    second = divisors if dims == 3 else [1]
+    longest = min(max(a, b, nodes // a // b) for a in divisors for b in second if nodes // a % b == 0)
+    assert x == longest
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    shape=st.sampled_from(list(Topology)),
+    nodes=st.integers(1, 20_000),
+    radix=st.integers(4, 128),
+    rails=st.integers(1, 16),
+    oversubscription=st.sampled_from([1.0, 1.5, 2.0, 3.0, 7.0]),
+    tiers=st.integers(1, 4),
+)
+def test_networks_keep_their_bounds(shape, nodes, radix, rails, oversubscription, tiers):
+    built = build(
+        topology=shape,
+        n_nodes=nodes,
+        radix=radix,
+        rails=rails,
+        oversubscription=oversubscription,
+        tiers=tiers,
+    )
+    values = {name: float(value) for name, value in built._asdict().items() if value is not None}
+    assert not any(np.isnan(v) for v in values.values())
+    slack = 1 + 1e-12
+    for rate in ("effective_bw", "allreduce_bw", "alltoall_bw"):
+        assert 0 <= values[rate] <= values["injection_bw"] * slack
+    assert values["injection_bw"] <= rails * PORT * slack
+    assert values["mean_hops"] <= values["diameter"] * slack
+    assert values["bisection_bw"] <= max(nodes, 2) / 2 * values["injection_bw"] * slack
+    assert values["n_links"] == values["host_links"] + values["local_links"] + values["global_links"]
+    assert bool(built.feasible) == (values["limit"] == 0) == (nodes <= values["max_nodes"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(nodes=st.integers(2, 5000), radix=st.integers(4, 64))
+def test_a_tree_has_ports_for_its_links(nodes, radix):
+    built = build(topology=Topology.FAT_TREE, n_nodes=nodes, radix=radix)
+    if built.feasible:
+        ends = 2 * float(built.n_links) - nodes
+        assert ends <= float(built.n_switches) * radix
+
+
+def test_topology_says_what_does_not_fit():
+    assert build(topology=Topology.LEAF_SPINE, n_nodes=2049).limit == Limit.SHAPE
+    assert build(topology=Topology.TORUS, n_nodes=65, side_x=8, side_y=8).limit == Limit.SHAPE
+    assert build(topology=Topology.DRAGONFLY, n_nodes=64, radix=15, hosts_per_router=8).limit == Limit.SHAPE
+    with pytest.raises(TypeError, match="n_nodes"):
+        build(topology=Topology.TORUS)
+
+
+def test_topology_model_sweeps_like_the_kernel():
+    shapes = ["fat_tree", "dragonfly", "torus", "switched"]
+    swept = TopologyModel.solve(topology=shapes, n_nodes=[8, 64, 1000], inter_bandwidth=PORT, inter_latency=6e-7,
+                                inter_efficiency=1.0, oversubscription=1.0)  # fmt: skip
+    for i, shape in enumerate([Topology.FAT_TREE, Topology.DRAGONFLY, Topology.TORUS, Topology.SWITCHED]):
+        for j, nodes in enumerate([8, 64, 1000]):
+            one = build(topology=shape, n_nodes=nodes)
+            for name in ("bisection_bw", "mean_hops", "n_links", "alltoall_bw", "path_latency"):
+                close(swept[name].values[i, j], float(getattr(one, name)), 1e-12)

@@ -284,7 +284,7 @@ class Assumptions(NamedTuple):
         1.0, "1", "layers whose sharded weights are gathered ahead of use", "PyTorch FSDP", 0.0,
     )
     keep_gathered: float = _assumed(
-        1.0, "1", "1: in a pipeline sharded weights stay gathered over a step", "torchtitan default", 0.0,
+        1.0, "1", "1: in a pipeline, sharded weights stay gathered and gradients whole over a step", "torchtitan default", 0.0,
     )
     training_reserve: float = _assumed(
         2.5e9, "byte", "context, communication buffers and buckets of a training process",
@@ -419,6 +419,10 @@ class Assumptions(NamedTuple):
         "one PCIe 4 NVMe drive", 0.3,
     )
     # --- data -----------------------------------------------------------------------------------------
+    switch_latency: float = _assumed(
+        3.5e-07, "s", "time each switch beyond the first adds to a path",
+        "De Sensi et al. 2020 (arXiv:2008.08886): 350 ns of a Slingshot switch; InfiniBand about 150 ns", 0.5,
+    )
     # --- algorithm ------------------------------------------------------------------------------------
     training_mfu: float = _assumed(
         0.4, "1", "share of peak that a well-tuned dense training reaches",

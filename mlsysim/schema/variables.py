@@ -344,6 +344,7 @@ positive("step_time", "s", "time of one step of the accelerators", better="less"
 option("topology", "shape of the network", codes.Topology)
 count("n_nodes", "nodes of the network")
 count("radix", "ports of a switch", low=2)
+_add("tiers", "1", "most tiers of switches a tree may have", low=1, high=4, kind="count")
 count("rails", "network ports of a node")
 count("links_per_port", "links a port is split into")
 count("side_x", "nodes along the first side of a torus")

@@ -1,0 +1,222 @@
+"""Wall 10, locality: what a network is built of, and what gets across it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import topology as networks
+from mlsysim.equations.counting import floor_div
+from mlsysim.equations.selection import choose, first_failing
+from mlsysim.resolver import Model, kernel
+from mlsysim.schema.codes import Limit
+from mlsysim.schema.codes import Topology as Shape
+from mlsysim.schema.records import Assumptions, Fleet
+
+
+class Topology(NamedTuple):
+    """Parts, distances and rates of a network."""
+
+    effective_bw: float
+    bisection_bw: float
+    injection_bw: float
+    allreduce_bw: float
+    alltoall_bw: float
+    diameter: float
+    mean_hops: float
+    path_latency: float
+    worst_path_latency: float
+    n_switches: float
+    n_links: float
+    host_links: float
+    local_links: float
+    global_links: float
+    cut_links: float
+    n_transceivers: float
+    max_nodes: float
+    network_cost: float | None
+    network_power: float | None
+    feasible: bool
+    limit: int
+
+
+@kernel
+def topology(
+    fleet: Fleet,
+    assume: Assumptions,
+    topology=Shape.FAT_TREE,
+    n_nodes=None,
+    radix=64.0,
+    tiers=3.0,
+    rails=1.0,
+    links_per_port=None,
+    side_x=None,
+    side_y=None,
+    side_z=None,
+    dimensions=3.0,
+    hosts_per_router=None,
+    routers_per_group=None,
+    global_links_per_router=None,
+    copper_fraction=0.0,
+    switch_price=None,
+    link_price=None,
+    switch_power=None,
+    transceiver_power=None,
+) -> Topology:
+    """Switches, links, distances and bandwidths of a network of nodes.
+
+    ``bisection_bw = cut w`` and ``effective_bw = cut w / floor(n / 2)``, w the bandwidth of a link, one way.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        `inter_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` of the
+        leaves.
+    assume : Assumptions
+        `switch_latency`.
+    topology : Topology
+        `fat_tree` (default; as many tiers as needed), `leaf_spine`, `rail_optimized`, `dragonfly`,
+        `dragonfly_plus`, `torus`, `ring`, `full_mesh`, `switched` (scale-up domain).
+    n_nodes : 1, optional
+        Default the product of the sides.
+    radix : 1
+        Ports of a switch (64: a 400 Gb/s switch of 2022).
+    tiers : 1
+        Most tiers of switches a tree may have, 1 to 4; fewer are built when they suffice.
+    rails : 1
+        Ports of a node, each with the fleet's `inter_bandwidth`.
+    links_per_port : 1, optional
+        Links a port is split into; default two per dimension of a torus, two in a ring, n - 1 in a mesh,
+        else 1.
+    side_x, side_y, side_z : 1, optional
+        Sides of a torus; default as equal as `n_nodes` allows.
+    dimensions : 1
+        Of the torus when no sides are given, 2 or 3.
+    hosts_per_router, routers_per_group, global_links_per_router : 1, optional
+        Of a dragonfly; default balanced for the radix (p = (k + 1) / 4, a = 2 p, h = p).  Of a dragonfly+:
+        endpoints a leaf, leaves a group, global links a spine; default half of the ports.
+    copper_fraction : 1
+        Share of links without transceivers.
+    switch_price, link_price : USD, optional
+        One switch; one link with its transceivers.
+    switch_power, transceiver_power : W, optional
+
+    Returns
+    -------
+    Topology
+        Bandwidths per node and direction.  `effective_bw`: when one half talks to the other; `alltoall_bw`:
+        sent by a node in uniform traffic; `allreduce_bw`: bus bandwidth of rings laid out along the network.
+        `path_latency`: mean over pairs.  `cut_links`: physical links between two halves, one way.
+
+    Notes
+    -----
+    Counts are those of the smallest network of its kind that holds the nodes, ports of the top tier filled.
+    Rates assume balanced routing; `inter_efficiency` stands for what hashing and protocol lose.
+
+    References
+    ----------
+    Leiserson 1985; Al-Fares et al. 2008 (SIGCOMM); Kim et al. 2008 (ISCA); Shpiner et al. 2017 (HiPINEB);
+    Dally and Towles 2003.
+    """
+    given = [side for side in (side_x, side_y, side_z) if side is not None]
+    product: Any = None
+    for side in given:
+        product = side if product is None else product * side
+    if n_nodes is None:
+        if product is None:
+            raise TypeError("give n_nodes, or the sides of the torus")
+        n_nodes = product
+    if given:
+        sides = given
+        wired = 2.0 * len(given)
+    else:
+        sides = list(networks.compact_sides(n_nodes, dimensions))
+        wired = 2.0 * dimensions
+    lanes = 1.0 if links_per_port is None else links_per_port
+
+    down, up = networks.leaf_ports(radix, fleet.oversubscription)
+    half = floor_div(radix, 2.0)
+    balanced = np.maximum(floor_div(radix + 1.0, 4.0), 1.0)
+    hosts = balanced if hosts_per_router is None else hosts_per_router
+    routers = 2.0 * balanced if routers_per_group is None else routers_per_group
+    outward = balanced if global_links_per_router is None else global_links_per_router
+    leaf_hosts = down if hosts_per_router is None else hosts_per_router
+    leaves = half if routers_per_group is None else routers_per_group
+    spine_outward = radix - half if global_links_per_router is None else global_links_per_router
+
+    mesh_lanes = np.maximum(n_nodes - 1.0, 1.0) if links_per_port is None else links_per_port
+    ring_lanes = 2.0 if links_per_port is None else links_per_port
+    torus_lanes = wired if links_per_port is None else links_per_port
+    clos = (radix, fleet.oversubscription, rails, lanes)
+    shapes = {
+        Shape.FAT_TREE: networks.folded_clos(n_nodes, *clos, tiers, 0.0),
+        Shape.LEAF_SPINE: networks.folded_clos(n_nodes, *clos, np.minimum(tiers, 2.0), 0.0),
+        Shape.RAIL_OPTIMIZED: networks.folded_clos(n_nodes, *clos, tiers, 1.0),
+        Shape.DRAGONFLY: networks.dragonfly(n_nodes, rails, lanes, hosts, routers, outward),
+        Shape.DRAGONFLY_PLUS: networks.dragonfly_plus(
+            n_nodes, rails, lanes, leaf_hosts, leaves, up, spine_outward
+        ),
+        Shape.TORUS: networks.torus(sides, rails),
+        Shape.RING: networks.torus([n_nodes], rails),
+        Shape.FULL_MESH: networks.full_mesh(n_nodes, rails, mesh_lanes),
+        Shape.SWITCHED: networks.switched(n_nodes, radix, rails, lanes),
+    }
+    net = networks.Network(
+        *(choose(topology, *(getattr(shapes[s], name) for s in Shape)) for name in networks.Network._fields)
+    )
+    port_lanes: Any = choose(
+        topology, lanes, lanes, lanes, lanes, lanes, torus_lanes, ring_lanes, mesh_lanes, lanes
+    )
+    link = fleet.inter_bandwidth * fleet.inter_efficiency / port_lanes
+
+    direct = (topology == Shape.TORUS) | (topology == Shape.RING) | (topology == Shape.FULL_MESH)
+
+    def latency(hops) -> Any:
+        through_switches = networks.indirect_latency(hops, fleet.inter_latency, assume.switch_latency)
+        return np.where(direct, networks.direct_latency(hops, fleet.inter_latency), through_switches)
+
+    links = net.host_links + net.local_links + net.global_links
+    transceivers = 2.0 * links * (1.0 - copper_fraction)
+    cost = power = None
+    if switch_price is not None and link_price is not None:
+        cost = net.switches * switch_price + links * link_price
+    if switch_power is not None and transceiver_power is not None:
+        power = net.switches * switch_power + transceivers * transceiver_power
+
+    fits = n_nodes <= net.max_nodes
+    if product is not None:
+        fits = fits & ((topology != Shape.TORUS) | (product == n_nodes))
+    if hosts_per_router is not None or routers_per_group is not None or global_links_per_router is not None:
+        router_ports = np.where(
+            topology == Shape.DRAGONFLY, hosts + routers - 1.0 + outward, leaves + spine_outward
+        )
+        dragonflies = (topology == Shape.DRAGONFLY) | (topology == Shape.DRAGONFLY_PLUS)
+        fits = fits & (~dragonflies | (router_ports <= radix))
+    limit = first_failing((fits, Limit.SHAPE))
+    return Topology(
+        effective_bw=networks.halves_bandwidth(net, n_nodes, link),
+        bisection_bw=networks.bisection_bandwidth(net, link),
+        injection_bw=networks.injection_bandwidth(net, link),
+        allreduce_bw=networks.allreduce_bandwidth(net, link),
+        alltoall_bw=networks.alltoall_bandwidth(net, n_nodes, link),
+        diameter=net.diameter,
+        mean_hops=net.mean_hops,
+        path_latency=latency(net.mean_hops),
+        worst_path_latency=latency(net.diameter),
+        n_switches=net.switches,
+        n_links=links,
+        host_links=net.host_links,
+        local_links=net.local_links,
+        global_links=net.global_links,
+        cut_links=net.cut,
+        n_transceivers=transceivers,
+        max_nodes=net.max_nodes,
+        network_cost=cost,
+        network_power=power,
+        feasible=limit == 0,
+        limit=limit,
+    )
+
+
+TopologyModel = Model("TopologyModel", topology, domain="data", walls=(10,))
