@@ -406,7 +406,8 @@ def dragonfly_hops(p, a, h):
 @pytest.mark.parametrize("p, a, h", [(2, 4, 2), (1, 3, 2), (2, 2, 3), (3, 3, 1)])
 def test_reference_dragonfly_hops_counted(p, a, h):
     hops = dragonfly_hops(p, a, h)
-    built = build(topology=Topology.DRAGONFLY, n_nodes=p * a * (a * h + 1), hosts_per_router=p, routers_per_group=a,
+    nodes = p * a * (a * h + 1)
+    built = build(topology=Topology.DRAGONFLY, n_nodes=nodes, hosts_per_router=p, routers_per_group=a,
                   global_links_per_router=h)  # fmt: skip
     close(built.mean_hops, sum(hops) / len(hops), 1e-12)
     assert float(built.diameter) == max(hops)
@@ -512,8 +513,8 @@ def test_topology_says_what_does_not_fit():
 
 def test_topology_model_sweeps_like_the_kernel():
     shapes = ["fat_tree", "dragonfly", "torus", "switched"]
-    swept = TopologyModel.solve(topology=shapes, n_nodes=[8, 64, 1000], inter_bandwidth=PORT, inter_latency=6e-7,
-                                inter_efficiency=1.0, oversubscription=1.0)  # fmt: skip
+    fabric = {"inter_bandwidth": PORT, "inter_latency": 6e-7, "inter_efficiency": 1.0, "oversubscription": 1.0}
+    swept = TopologyModel.solve(topology=shapes, n_nodes=[8, 64, 1000], **fabric)
     for i, shape in enumerate([Topology.FAT_TREE, Topology.DRAGONFLY, Topology.TORUS, Topology.SWITCHED]):
         for j, nodes in enumerate([8, 64, 1000]):
             one = build(topology=shape, n_nodes=nodes)

@@ -14,7 +14,8 @@ import numpy as np
 
 from mlsysim.equations.counting import ceil_div, floor_div
 
-#: Quotients of measured times closer than this to a whole number count as whole (2^-40; doubles carry 2^-52).
+#: What counts as nothing: how far a quotient of times may be from a whole number, a squared variation that makes
+#: no difference (2^-40; doubles carry 2^-52).
 WHOLE = 2.0**-40
 
 #: Places that producer and consumer add to the buffer between them: 1/2, and 5/4 per squared variation (2
@@ -80,7 +81,7 @@ def starvation(supply_ratio, variation, depth):
     (0.0909091, 0.2)
     """
     squared = variation * variation
-    regular = squared <= 0
+    regular = squared <= WHOLE
     power = 2.0 * (depth + OWN_PLACE + VARIATION_PLACES * squared) / np.where(regular, 1.0, squared)
     reach = np.minimum(power * np.log(np.maximum(supply_ratio, WHOLE)), LARGEST_EXPONENT)
     even = np.abs(reach) < WHOLE
