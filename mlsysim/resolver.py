@@ -360,6 +360,19 @@ class Composition(Resolver):
         self.stages = tuple(stages)
         if not self.stages:
             raise ValueError("compose needs at least one resolver")
+        for stage in self.stages:
+            if not isinstance(stage, Resolver):
+                raise TypeError(f"compose: {stage!r} is no resolver")
+        names = [s.name for s in self.stages]
+        for stage_name in names:
+            if names.count(stage_name) > 1:
+                raise ValueError(f"compose: {stage_name} occurs twice")
+        inputs = {n for s in self.stages[1:] for p in s.parameters(s.bound) for n in (p, f"{s.name}.{p}")}
+        for key in wire or {}:
+            if key not in inputs:
+                from mlsysim.engine.bind import nearest
+
+                raise ValueError(f"wire: no stage after the first has an input {key!r}{nearest(key, inputs)}")
         self.wire = dict(wire or {})
         self.name = name or " + ".join(s.name for s in self.stages)
         self.domain = self.stages[-1].domain

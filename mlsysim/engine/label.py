@@ -16,7 +16,7 @@ from mlsysim.schema.variables import VARIABLES
 
 def attributes(name: str) -> dict[str, Any]:
     """CF-style attributes of a variable."""
-    variable = VARIABLES.get(name)
+    variable = VARIABLES.get(name.rsplit(".", 1)[-1])
     if variable is None:
         return {}
     found: dict[str, Any] = {"units": variable.unit, "long_name": variable.meaning}
@@ -28,7 +28,7 @@ def attributes(name: str) -> dict[str, Any]:
 
 def dtype(name: str) -> type:
     """Type in which an output is stored."""
-    variable = VARIABLES.get(name)
+    variable = VARIABLES.get(name.rsplit(".", 1)[-1])
     if variable is not None and variable.kind == "flag":
         return np.bool_
     if variable is not None and variable.kind == "option":

@@ -267,8 +267,8 @@ class Program:
         left, right = _quantity(left, right), _quantity(right, left)
         texts = [n.value for n in ([right] if isinstance(right, ast.Constant) else getattr(right, "elts", []))
                  if isinstance(n, ast.Constant) and isinstance(n.value, str)]  # fmt: skip
-        if isinstance(left, ast.Name) and texts and kind in ("Eq", "NotEq", "In", "NotIn"):
-            return self._matches(left.id, texts, kind in ("NotEq", "NotIn"))
+        if isinstance(left, (ast.Name, ast.Attribute)) and texts and kind in ("Eq", "NotEq", "In", "NotIn"):
+            return self._matches(ast.unparse(left), texts, kind in ("NotEq", "NotIn"))
         if kind in ("In", "NotIn") and isinstance(right, (ast.List, ast.Tuple, ast.Set)):
             node: Any = False
             for element in right.elts:
@@ -281,7 +281,7 @@ class Program:
     def _matches(self, name: str, texts: list[str], negate: bool) -> Node:
         labelled = self.labels(name)
         if labelled is None:
-            variable = VARIABLES.get(name)
+            variable = VARIABLES.get(name.rsplit(".", 1)[-1])
             if variable is not None and variable.options is not None:  # an output such as limit
                 known = codes.labels(variable.options)
                 node: Any = False
