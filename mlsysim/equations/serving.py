@@ -522,6 +522,8 @@ def decode_step(
     batch,
     context,
     rows_per_sequence=1.0,
+    prompt_tokens=0.0,
+    prompt_attention=0.0,
 ) -> Step:
     """Time between two tokens of one sequence while `batch` sequences decode (s, by class).
 
@@ -530,6 +532,8 @@ def decode_step(
     batch : sequences in the replica, spread over the attention groups and over the pipeline's micro-batches.
     context : mean tokens a sequence attends to (the time is linear in it, so the mean is exact).
     rows_per_sequence : tokens checked per sequence (1 + drafted).
+    prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches.
+    prompt_attention : seconds of attention that those need, all layers.
 
     Notes
     -----
@@ -540,10 +544,12 @@ def decode_step(
     per_group = np.maximum(batch / attention_groups(tp, ep), 1.0)
     circulating = np.minimum(pp, per_group)
     sequences = per_group / circulating
-    rows = sequences * rows_per_sequence
+    sampled = sequences * rows_per_sequence
+    rows = sampled + prompt_tokens / (attention_groups(tp, ep) * circulating)
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence)
-    head = head_work(model, hardware, format, tp, rows)
+    attention = attention + prompt_attention / circulating
+    head = head_work(model, hardware, format, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     host = assume.host_step_time + assume.host_sequence_time * sequences
     slowest = circulating * stage_share(model, pp)

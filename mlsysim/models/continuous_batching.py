@@ -1,0 +1,358 @@
+"""ContinuousBatchingModel: throughput and latency of a server whose requests come and go step by step."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import batching
+from mlsysim.equations import serving as serve
+from mlsysim.equations.counting import ceil_div, divides, floor_div, round_up
+from mlsysim.equations.queueing import erlang_c
+from mlsysim.equations.selection import first_failing
+from mlsysim.resolver import Model, kernel
+from mlsysim.schema.codes import Bottleneck, Limit, Reserve
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+
+
+class ContinuousBatching(NamedTuple):
+    """What `continuous_batching` returns."""
+
+    throughput: float
+    tokens_per_s: float
+    tokens_per_s_per_device: float
+    ttft: float
+    itl: float
+    itl_p99: float
+    e2e_latency: float
+    step_time: float
+    active_requests: float
+    max_active_requests: float
+    saturation_rate: float
+    queue_utilization: float
+    preemption_probability: float
+    fragmentation: float
+    contiguous_fragmentation: float
+    paged_kv_size: float
+    speedup_over_static: float
+    memory_weights: float
+    memory_per_device: float
+    n_accelerators: float
+    usd_per_mtok: float
+    joule_per_mtok: float
+    feasible: bool
+    limit: int
+    bottleneck: int
+
+
+@kernel
+def continuous_batching(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    seq_len,
+    max_batch=256,
+    output_len=256,
+    tp=1,
+    pp=1,
+    ep=1,
+    arrival_rate=None,
+    users=None,
+    think_time=0,
+    prompt_cv=0,
+    output_cv=0,
+    page_size=16,
+    prefill_chunk=8192,
+    cached_prefix=0,
+    reserve=Reserve.GROW,
+    memory_fraction=0.9,
+    pool_fraction=1.0,
+    overflow=0.01,
+    requests_per_user=None,
+    n_requests=None,
+    efficiency=None,
+    bandwidth_efficiency=None,
+    textbook=0,
+) -> ContinuousBatching:
+    """A server with iteration-level scheduling and a paged cache, one replica (wall 5).
+
+    Parameters
+    ----------
+    seq_len, output_len : mean prompt and mean answer (tokens).
+    max_batch : most requests that run at once.
+    arrival_rate : requests per second of an open loop (Poisson).
+    users, think_time : clients of a closed loop, each waiting `think_time` between answer and next request.
+        Without `arrival_rate` and `users` all requests are queued at once: the maximum load.
+    prompt_cv, output_cv : coefficients of variation of the lengths (lognormal).
+    page_size : tokens per page of the cache.
+    prefill_chunk : most tokens of prompts and answers per step.
+    cached_prefix : tokens that all prompts share, stored and computed once.
+    reserve : pages taken as a request grows, or for prompt and answer up front.
+    memory_fraction, pool_fraction : share of the device the server may use, and share of what weights and
+        activations leave of it that the cache takes.
+    overflow : probability of running out of pages that admission accepts.
+    requests_per_user : requests of each client in a closed-loop run that starts all clients together;
+        without it the
+        loop is in its steady state.
+    n_requests : requests in a run at maximum load, whose last batch runs down.
+    efficiency, bandwidth_efficiency, textbook : as in ServingModel.
+
+    Returns
+    -------
+    ContinuousBatching
+        At maximum load `ttft` leaves out the wait in the queue.  `speedup_over_static` compares maximum
+        loads: against batches that are booked contiguously for the longest answer and wait for it.
+
+    Notes
+    -----
+    With b other requests decoding, prompts add ``dT`` per request to the steps they share, so
+    ``ITL = T(b + 1) / (1 - lambda dT)`` in an open loop, ``T(b + 1) + b dT / (S_out - 1)`` in a closed one,
+    and b follows from Little's law; solved by bisection over the true, non-linear step.  Memory: pages of a
+    request at a random instant (length-biased), admitted so that the pool overflows with probability
+    `overflow`.  Validity: means within 6 % of a simulation up to half of the saturation rate, up to 25 %
+    low at 0.85 of it.
+
+    References
+    ----------
+    Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
+    """
+    assume = serve.textbook_assumptions(assume, textbook)
+    device = serve.with_efficiency(
+        serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
+    )
+    layout = (tp, pp, ep)
+    replica = serve.devices(tp, pp, ep)
+    groups = serve.attention_groups(tp, ep)
+
+    # lengths
+    carried, variance = batching.carried_length(seq_len, prompt_cv, output_len, output_cv)
+    second, _ = batching.lognormal_moments(output_len, output_cv)
+    context = seq_len + 0.5 * second / output_len
+    steps = np.maximum(output_len - 1.0, 0.0)
+    new = np.maximum(seq_len - cached_prefix, 1.0)
+
+    # memory
+    held = serve.weights_per_device(model, format, *layout)
+    fixed = (
+        held
+        + serve.workspace_bytes(model, format, assume, tp, prefill_chunk, max_batch / groups)
+        + serve.reserved_bytes(assume, *layout)
+    )
+    shared = serve.kv_bytes_per_sequence_and_device(model, format, *layout, cached_prefix) * groups
+    pool = np.maximum(pool_fraction * (memory_fraction * device.mem_capacity - fixed) - shared, 0.0)
+    per_token = serve.kv_bytes_per_sequence_and_device(model, format, *layout, 1.0)
+    booking = reserve == Reserve.RESERVE
+    own = np.where(booking, round_up(seq_len + output_len, page_size), carried + 0.5 * (page_size - 1.0))
+    prefix_pages = floor_div(np.maximum(cached_prefix, 0.0), page_size) * page_size
+    whole = serve.kv_bytes_per_sequence_and_device(model, format, *layout, own)
+    mean = np.maximum(
+        whole - serve.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages), per_token
+    )
+    lengths = np.sqrt(
+        (seq_len * prompt_cv) * (seq_len * prompt_cv) + (output_len * output_cv) * (output_len * output_cv)
+    )
+    deviation = per_token * np.where(booking, lengths, np.sqrt(variance))
+    in_memory = floor_div(batching.admitted_requests(pool, mean, deviation, overflow), 1.0)
+    slots = np.maximum(np.minimum(in_memory, max_batch), 1.0)
+    most = np.where(in_memory >= 1.0, slots, 0.0)
+
+    # steps
+    prompt_attention = serve.prefill_attention_time(
+        model, device, format, tp, 1.0, new, cached_prefix, ceil_div(new, prefill_chunk)
+    )
+    starting = model.n_layers * device.decode_attention_latency
+    floor = serve.eager_floor(model, assume)
+
+    def parts(batch, prompt_tokens=None):
+        """The step with `batch` sequences beside tokens of prompts, by class."""
+        beside = 0.0 if prompt_tokens is None else prompt_tokens * (prompt_attention / new) + starting
+        prompt_tokens = 0.0 if prompt_tokens is None else prompt_tokens
+        return serve.decode_step(
+            model, device, fleet, format, assume, *layout, batch, context, 1.0, prompt_tokens, beside
+        )
+
+    def decoding(batch):
+        return serve.total(parts(batch))
+
+    def mixed(batch, prompt_tokens):
+        return np.maximum(serve.total(parts(batch, prompt_tokens)), floor)
+
+    chunks = ceil_div(new, prefill_chunk)
+    one_chunk = new / chunks
+
+    def added(batch):
+        """Time that one prompt adds to the steps it shares, prompts one at a time."""
+        return chunks * (mixed(batch, one_chunk) - decoding(batch))
+
+    # maximum load: prompts fill what decoding leaves of the budget
+    room = groups * np.maximum(prefill_chunk - slots / groups, 1.0)
+    full_step = parts(slots)
+    full_time = serve.total(full_step)
+    filled = mixed(slots, room)
+    added_full = (new / room) * (filled - full_time)
+    token_at_most = full_time + slots * added_full / np.maximum(steps, 1.0)
+    saturation = slots / (steps * full_time + slots * added_full)
+
+    latency_front = assume.frontend_time + seq_len * assume.frontend_token_time
+    if arrival_rate is not None:
+        # open loop: b = lambda (S_out - 1) T(b + 1) / (1 - lambda dT)
+        load = arrival_rate / saturation
+        stable = load < 1.0
+
+        def surplus(others):
+            free = 1.0 - arrival_rate * added(others)
+            needed = arrival_rate * steps * decoding(others + 1.0)
+            return others * free - needed
+
+        others = batching.solve_increasing(surplus, 0.0 * slots, slots)
+        free = np.maximum(1.0 - arrival_rate * added(others), 1.0 - load)
+        own_step = decoding(others + 1.0)
+        itl = np.where(stable, own_step / np.where(stable, free, 1.0), token_at_most)
+        active = np.where(stable, others, slots)
+        service = chunks * mixed(others, one_chunk)
+        busy = arrival_rate * (new / room) * mixed(others, room)
+        wait = batching.prefill_wait(busy, service, prompt_cv)
+        admission = np.where(
+            stable,
+            erlang_c(slots, slots * np.minimum(load, 1.0)) / (saturation * np.where(stable, 1.0 - load, 1.0)),
+            np.inf,
+        )
+        ttft = np.where(stable, latency_front + wait + admission + service + 0.5 * own_step, np.inf)
+        throughput = np.where(stable, arrival_rate, saturation)
+        prompts_rate = throughput
+    elif users is not None:
+        # closed loop: b is the share of the others' cycle that is spent decoding
+        load = None
+        others_all = users - 1.0
+        per_step = np.maximum(groups * prefill_chunk / new, 1.0)
+        sharing = np.minimum(per_step, users)
+        first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
+        later = 1.0 - first_wave
+
+        def cycle(others):
+            burdened = others * added(others) / np.maximum(steps, 1.0) * (1.0 - 0.5 * first_wave)
+            token = decoding(others + 1.0) + burdened
+            alone = chunks * mixed(others, one_chunk)
+            queue = batching.collision_factor(
+                users, added(others), output_len, token, prompt_cv + output_cv, sharing
+            )
+            crowd = np.where(others_all > 0, queue, 0.0)
+            return token, alone * (1.0 + crowd)
+
+        def shortage(others):
+            token, first = cycle(others)
+            return others * (think_time + first + steps * token) - others_all * steps * token
+
+        limited = np.minimum(others_all, slots - 1.0)
+        others = batching.solve_increasing(shortage, 0.0 * limited, limited)
+        token, first = cycle(others)
+        burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
+        burst_tokens = np.minimum(users, slots) * new / burst_steps
+        burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
+        together = batching.burst_ttft(burst, burst_steps)
+        simultaneous = assume.frontend_client_time * users
+        ttft_free = latency_front + later * first + first_wave * (together + simultaneous)
+        itl = np.minimum(token, np.maximum(token_at_most, decoding(others + 1.0)))
+        rate = users / (think_time + ttft_free + steps * itl)
+        throughput = np.minimum(rate, saturation)
+        crowded = users > slots
+        ttft = np.where(
+            crowded, np.maximum(users / throughput - think_time - steps * itl, ttft_free), ttft_free
+        )
+        active = np.minimum(others + 1.0, slots)
+        load = throughput / saturation
+        own_step = decoding(others + 1.0)
+        stable = load <= 1.0
+        prompts_rate = throughput
+    else:
+        load = 1.0
+        stable = True
+        active = slots
+        own_step = full_time
+        itl = token_at_most
+        throughput = saturation
+        if n_requests is not None:
+            throughput = finite_rate(n_requests, slots, steps, new, room, added_full, decoding)
+        ttft = latency_front + chunks * mixed(slots, np.minimum(one_chunk, room))
+        prompts_rate = throughput
+
+    # a token that shares its step with prompts
+    with_prompt = batching.mixed_fraction(prompts_rate, own_step, new, groups * prefill_chunk)
+    together = np.maximum(batching.poisson_quantile(prompts_rate * own_step, 0.99), 1.0)
+    crowd = np.minimum(groups * prefill_chunk, together * one_chunk)
+    slow = mixed(active, crowd)
+    itl_p99 = np.where(with_prompt > 0.01, np.maximum(slow, itl), itl)
+
+    # static batching: booked contiguously for the longest answer, and waiting for it
+    longest_booked = seq_len * (1.0 + 3.0 * prompt_cv) + output_len * (1.0 + 3.0 * output_cv)
+    per_booked = serve.kv_bytes_per_sequence_and_device(model, format, *layout, longest_booked)
+    static_slots = np.maximum(np.minimum(floor_div(pool, per_booked), max_batch), 1.0)
+    longest = batching.longest_of(output_len, output_cv, static_slots)
+    static_prefill = (static_slots * new / room) * mixed(0.0 * slots + 1.0, room)
+    static_rate = static_slots / (static_prefill + longest * decoding(static_slots))
+
+    paged = active * np.where(booking, whole, mean) * replica / groups
+    tokens_per_s = throughput * output_len
+    power = serve.step_power(device, assume, full_step, full_time)
+    shape = (
+        divides(tp, model.n_heads)
+        & (pp <= model.n_layers)
+        & (cached_prefix < seq_len)
+        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
+        & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
+    )
+    supported = (
+        (model.n_layers > 0)
+        & (device.peak_flops > 0)
+        & ((model.max_context <= 0) | (seq_len + output_len <= model.max_context))
+    )
+    limit = first_failing(
+        (shape, Limit.SHAPE),
+        (supported, Limit.CAPABILITY),
+        (in_memory >= 1.0, Limit.MEMORY),
+        (stable, Limit.SATURATION),
+    )
+    binding = np.where(
+        (active >= slots) & (in_memory < max_batch), float(Bottleneck.CAPACITY), serve.bottleneck(full_step)
+    )
+    return ContinuousBatching(
+        throughput=throughput,
+        tokens_per_s=tokens_per_s,
+        tokens_per_s_per_device=tokens_per_s / replica,
+        ttft=ttft,
+        itl=itl,
+        itl_p99=itl_p99,
+        e2e_latency=ttft + steps * itl,
+        step_time=own_step,
+        active_requests=active,
+        max_active_requests=most,
+        saturation_rate=saturation,
+        queue_utilization=load,
+        preemption_probability=batching.overflow_probability(active, pool, mean, deviation),
+        fragmentation=1.0 - batching.usable_share(carried, page_size),
+        contiguous_fragmentation=1.0 - carried / longest_booked,
+        paged_kv_size=paged,
+        speedup_over_static=saturation / static_rate,
+        memory_weights=held,
+        memory_per_device=fixed + active * mean + shared,
+        n_accelerators=replica,
+        usd_per_mtok=serve.TOKENS_PER_MTOK * replica * device.hourly_price / tokens_per_s,
+        joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
+        feasible=limit == 0,
+        limit=limit,
+        bottleneck=binding,
+    )
+
+
+def finite_rate(n_requests, slots, steps, new, room, added, decoding):
+    """Requests per second of a run of `n_requests` that are queued at once: full rounds, then what is left."""
+    batch = np.minimum(slots, n_requests)
+    rounds = floor_div(n_requests, batch)
+    left = n_requests - rounds * batch
+    last = np.where(left > 0, decoding(np.maximum(left, 1.0)), 0.0)
+    duration = n_requests * added + steps * (rounds * decoding(batch) + last)
+    return n_requests / duration
+
+
+ContinuousBatchingModel = Model("ContinuousBatchingModel", continuous_batching, domain="node", walls=(5,))
