@@ -89,7 +89,8 @@ def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]
     if record is Workload:
         return [Selector(name, zoo.model, default)]
     if record is Accelerator:
-        return [Selector(name, zoo.hardware, default), _options_default("precision", codes.Precision.BF16)]
+        return [Selector(name, zoo.hardware, default), _options_default("precision", codes.Precision.BF16),
+                _options_default("kv_precision", None)]
     if record is Format:
         return [_options_default("precision", codes.Precision.BF16), _options_default("kv_precision", None)]
     if record is Fleet:
@@ -106,7 +107,7 @@ def build(record: type, rows: Sequence) -> tuple:
     if record is Workload:
         return zoo.workload_record(rows[0])
     if record is Accelerator:
-        return zoo.accelerator_record(rows[0], _code(rows[1]))
+        return zoo.accelerator_record(rows[0], _code(rows[1]), None if rows[2] is None else _code(rows[2]))
     if record is Format:
         return zoo.format_record(_code(rows[0]), None if rows[1] is None else _code(rows[1]))
     if record is Fleet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,12 @@ class Program:
     inputs : mapping
         Inputs by name, in the order in which the user mentioned them; ``points`` takes paired inputs,
         ``sample`` draws what is uncertain that often (axis `sample`, last), from ``seed``.
+    moving : collection of str
+        Inputs that a solver will move: they stay leaves where their value would be folded into the physics.
     """
 
-    def __init__(self, resolver: Any, inputs: Mapping[str, Any]):
-        self.resolver = resolver
+    def __init__(self, resolver: Any, inputs: Mapping[str, Any], moving: Collection[str] = ()):
+        self.resolver, self.moving = resolver, frozenset(moving)
         inputs = dict(inputs)
         sample, seed = inputs.pop("sample", None), inputs.pop("seed", 0)
         points = inputs.get("points")
@@ -83,13 +85,37 @@ class Program:
         variable = VARIABLES.get(leaf.name.rsplit(".", 1)[-1])
         if leaf.values.ndim == 0:
             value = float(leaf.values)
-            if value in (0.0, 1.0) or (variable is not None and variable.kind == "option"):
+            moves = not self.moving.isdisjoint((leaf.name, leaf.name.rsplit(".", 1)[-1]))
+            if (value in (0.0, 1.0) and not moves) or (variable is not None and variable.kind == "option"):
                 node = self.graph.constant(value)
                 self._nodes[leaf.name] = node
                 return node
         node = self.graph.leaf(leaf.name)
         self._nodes[leaf.name] = node
         return node
+
+    def leaf_name(self, name: str) -> str:
+        """The leaf of a plain input or record field (or of its alias), by its short or dotted name."""
+        name, _ = self.binder.canonical(name)
+        if name in self._nodes:
+            return name
+        full = f"{self.binder.fields[name][0]}.{name}" if name in self.binder.fields else name
+        if full not in self._nodes:
+            raise ValueError(f"{name} has no value in this call: give {name}=...")
+        return full
+
+    def widen(self, axis: str, values: np.ndarray) -> None:
+        """Add an axis of a solver's own to a recorded call: which parameter, which draw."""
+        if axis in self.binder.axes:
+            raise ValueError(f"the axis {axis!r} is the solver's own: rename yours")
+        made = self.binder.axes[axis] = Axis(axis, len(values), values)
+        (self.axes if made.size > 1 else self.single)[axis] = made
+        self.shape = tuple(a.size for a in self.axes.values())
+
+    def assign(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
+        """Give a leaf of a recorded call other values, along other axes perhaps."""
+        self.binder.leaves[name] = Leaf(name, dims, np.asarray(values, dtype=np.float64))
+        self._dims.clear()
 
     # --- dims and data -------------------------------------------------------------------------------------
 
