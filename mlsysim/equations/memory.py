@@ -86,17 +86,24 @@ def attention_width(model: Workload):
     return np.where(model.kv_lora_rank > 0, latent, grouped)
 
 
-def scores_bytes(model: Workload, seq_len, tp, attention):
-    """Per token: scores kept by attention that is not fused, ``5 a s / t``, or ``4 a / t`` log-sum-exps (byte).
+#: values per score that attention keeps when it is not fused: softmax, its dropout, half a value of mask
+KEPT_SCORES = 2.5
+#: dropout masks per unit of width and layer, in values (one byte each of two in 16 bits): two masks
+MASKS = 1.0
 
-    5 = softmax 2, its dropout 2, mask 1 (Korthikanti 2022); fused kernels keep one fp32 value a head.
+
+def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide_bytes):
+    """Per token: scores kept by attention that is not fused, or one log-sum-exp a head (byte).
+
+    In 16 bits ``5 a s / t`` (Korthikanti 2022) and ``4 a / t``.
     """
     unfused = attention == Attention.UNFUSED
-    return np.where(unfused, 5.0 * seq_len, 4.0) * model.n_heads / tp
+    kept = np.where(unfused, KEPT_SCORES * activation_bytes * seq_len, wide_bytes)
+    return kept * model.n_heads / tp
 
 
 def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute, attention, ffn_width,
-                      copies, stored_values, activation_bytes, gemm_input_bytes) -> LayerActivations:  # fmt: skip
+                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes) -> LayerActivations:  # fmt: skip
     """Activations of one layer per token of the micro-batch (byte).
 
     ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16 bits;
@@ -108,15 +115,16 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     model : Workload
     seq_len : tokens of a sequence (whole, also under context parallelism).
     tp, sequence_parallel : degree of tensor parallelism; are norms split too.
-    recompute : `Recompute`.  SELECTIVE keeps what matrix products and attention need and computes norms, activation
-        functions and un-fused attention again; FULL keeps the layer's input; OFFLOAD moves the selective set to
+    recompute : `Recompute`.  SELECTIVE computes norms, activation functions, expanded latents and un-fused
+        attention again; FULL keeps the layer's input; OFFLOAD moves the selective set to
         the host.
     attention : `Attention`
     ffn_width : feed-forward width a token passes (experts: all it visits).
     copies : copies of the token sent to experts, 0 in a layer without.
     stored_values : values kept per unit of `ffn_width`: gated 4 eager, 3 fused, 2 when the product is computed
         again; without a gate 2.
-    activation_bytes, gemm_input_bytes : bytes of a value, and of one kept as input of a matrix product.
+    activation_bytes, gemm_input_bytes, wide_bytes : bytes of a value, of one kept as input of a matrix product, and of
+        one in fp32.
 
     Returns
     -------
@@ -125,7 +133,7 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     hidden = model.hidden
     split = np.where(sequence_parallel > 0, tp, 1.0)
     unfused = attention == Attention.UNFUSED
-    masks = np.where(unfused, 2.0, 0.0)
+    masks = np.where(unfused, MASKS * activation_bytes, 0.0)
     norm_inputs = 2.0 * activation_bytes * hidden
     matrix_inputs = 2.0 * gemm_input_bytes * hidden
     sent = copies * hidden * activation_bytes
@@ -133,12 +141,15 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
         activation_bytes * attention_width(model)
         + gemm_input_bytes * model.n_heads * architecture.value_width(model)
     ) / tp
-    scores = scores_bytes(model, seq_len, tp, attention)
+    scores = scores_bytes(model, seq_len, tp, attention, activation_bytes, wide_bytes)
     ffn = ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes) * ffn_width / tp
     everything = (norm_inputs + matrix_inputs + masks * hidden) / split + sent / tp + core + scores + ffn
-    # selective: fused attention regains norm outputs and the product of the feed-forward network; the older form
-    # (Korthikanti 2022) drops the scores only
-    lean = norm_inputs / split + sent / tp + core + scores + (stored_values - 1.0) * activation_bytes * ffn_width / tp
+    # selective: norm outputs, the product of the feed-forward network and expanded latents are computed again; the
+    # older form (Korthikanti 2022) drops the scores only
+    latents = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
+    expanded = np.where(model.kv_lora_rank > 0, attention_width(model) - latents, 0.0) * activation_bytes / tp
+    ffn_kept = (stored_values - 1.0) * activation_bytes * ffn_width / tp
+    lean = norm_inputs / split + sent / tp + (core - expanded) + scores + ffn_kept
     selective = np.where(unfused, everything - scores, lean)
     whole_input = activation_bytes * hidden / split
     stored = np.where(

@@ -21,8 +21,8 @@ from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 #: backward over forward: matrix products (input and weight gradient), attention that is not fused
 GEMM_BACKWARD = 2.0
 UNFUSED_ATTENTION_BACKWARD = 2.0
-#: bytes that attention which is not fused moves per score, each way (scores, mask, softmax, dropout)
-UNFUSED_BYTES = 11.0
+#: values that attention which is not fused moves per score, each way (scores, mask, softmax, dropout): 11 bytes in 16 bits
+UNFUSED_VALUES = 5.5
 
 
 class Passes(NamedTuple):
@@ -34,6 +34,7 @@ class Passes(NamedTuple):
     products: float  #: part of `forward` that is matrix products
     attention: float  #: part of `forward` that is attention proper
     elementwise: float  #: part of `forward` that norms, activations and the like take
+    expansion: float  #: part of `products` that expands latents to heads
 
 
 def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions,
@@ -60,6 +61,19 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
     )
 
 
+def expansion_time(model: Workload, rows, tp, hardware, format, assume):
+    """Products that expand latent queries, keys and values to heads, forward; 0 without latent attention (s)."""
+    heads = model.n_heads / tp
+    query = training_gemm_time(
+        rows, heads * architecture.query_key_width(model), model.q_lora_rank, hardware, format, assume
+    )
+    key_value = training_gemm_time(
+        rows, heads * (model.nope_head_dim + model.v_head_dim), model.kv_lora_rank, hardware, format, assume
+    )
+    both = np.where(model.q_lora_rank > 0, query, 0.0) + key_value
+    return np.where(model.kv_lora_rank > 0, both, 0.0)
+
+
 def attention_products_time(model: Workload, rows, tp, hardware, format, assume):
     """Projections of attention, forward (s): query-key-value and output, or those of latent attention.
 
@@ -72,17 +86,9 @@ def attention_products_time(model: Workload, rows, tp, hardware, format, assume)
     hidden, heads = model.hidden, model.n_heads / tp
     key_value = np.maximum(model.n_kv_heads / tp, 1.0)
     grouped = product(model.head_dim * (heads + 2.0 * key_value), hidden)
-    query = heads * architecture.query_key_width(model)
-    latent_query = np.where(
-        model.q_lora_rank > 0,
-        product(model.q_lora_rank, hidden) + product(query, model.q_lora_rank),
-        product(query, hidden),
-    )
-    latent = (
-        latent_query
-        + product(model.kv_lora_rank + model.rope_head_dim, hidden)
-        + product(heads * (model.nope_head_dim + model.v_head_dim), model.kv_lora_rank)
-    )
+    query = np.where(model.q_lora_rank > 0, model.q_lora_rank, heads * architecture.query_key_width(model))
+    compressed = product(query, hidden) + product(model.kv_lora_rank + model.rope_head_dim, hidden)
+    latent = compressed + expansion_time(model, rows, tp, hardware, format, assume)
     output = product(hidden, heads * architecture.value_width(model))
     return np.where(model.kv_lora_rank > 0, latent, grouped) + output
 
@@ -129,7 +135,7 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
     arithmetic = compute.attention_time(
         flops, block, hardware.attention_peak_flops, plateau * assume.training_attention_factor, half_length
     )
-    moved = rows * (UNFUSED_BYTES * model.n_heads * seq_len / tp)
+    moved = rows * (UNFUSED_VALUES * format.activation_bytes * model.n_heads * seq_len / tp)
     traffic = compute.elementwise_time(
         moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
     )
@@ -167,7 +173,7 @@ def attention_backward_factor(attention, assume: Assumptions):
     return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
 
 
-def layer_passes(products, core, core_traffic, elementwise, factor) -> Passes:
+def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0) -> Passes:
     """Forward and backward pass of a layer from its operators (s).
 
     Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 1 x.
@@ -179,6 +185,7 @@ def layer_passes(products, core, core_traffic, elementwise, factor) -> Passes:
         products,
         core + core_traffic,
         elementwise,
+        expansion,
     )
 
 
@@ -226,17 +233,21 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     elementwise = compute.elementwise_time(
         moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
     )
-    return layer_passes(products, core, traffic, elementwise, attention_backward_factor(attention, assume))
+    expansion = expansion_time(model, rows, tp, hardware, format, assume)
+    return layer_passes(
+        products, core, traffic, elementwise, attention_backward_factor(attention, assume), expansion
+    )
 
 
 def recomputed_time(passes: Passes, recompute, attention):
     """What the backward pass computes again in a layer (s).
 
-    FULL the whole forward pass; SELECTIVE element-wise work, and attention proper where it is not fused.
+    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work and the
+    expansion of latents.
     """
     core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
     unfused = False if attention is None else attention == Attention.UNFUSED
-    selective = np.where(unfused, core, passes.elementwise)
+    selective = np.where(unfused, core, passes.elementwise + passes.expansion)
     return np.where(
         recompute == Recompute.FULL, passes.forward, np.where(recompute == Recompute.SELECTIVE, selective, 0.0)
     )
@@ -250,7 +261,7 @@ def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
         hardware.mem_bandwidth,
         assume.streaming_efficiency,
     )
-    return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss)
+    return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss, 0.0)
 
 
 def optimizer_time(params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency):
@@ -293,7 +304,7 @@ def utilization(flops, n_accelerators, peak_flops, time):
     return flops / (n_accelerators * peak_flops * time)
 
 
-def training_days_flops(params, tokens, recomputed=0.0):
+def run_flops(params, tokens, recomputed=0.0):
     """Operations of a run, ``(6 + 2 recomputed) N D`` (FLOP).
 
     References

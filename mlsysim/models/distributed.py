@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, collectives, memory, pipeline, training
-from mlsysim.equations.counting import divides, floor_div
+from mlsysim.equations.counting import ceil_div, divides, floor_div
 from mlsysim.equations.experts import nodes_touched
 from mlsysim.equations.pipeline import Stages
 from mlsysim.equations.selection import choose, first_failing
@@ -24,8 +24,8 @@ from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Work
 LN2 = 0.6931471805599453
 #: devices up to which no straggler is counted
 SMALL_FLEET = 8.0
-#: bytes of the scalars that a loss over a split vocabulary reduces, and how often
-SCALAR_BYTES, LOSS_REDUCTIONS = 4.0, 3.0
+#: reductions of a number per token that a loss over a split vocabulary needs: maximum, sum, target
+LOSS_REDUCTIONS = 3.0
 
 
 class Distributed(NamedTuple):
@@ -166,6 +166,8 @@ def distributed(
     Shoeybi et al. 2019; Rajbhandari et al. 2020; Narayanan et al. 2021; Korthikanti et al. 2022; Qi et al. 2023;
     Zhao et al. 2023 (FSDP); Liu et al. 2023 (ring attention); DeepSeek-AI 2024.
     """
+    capable = (hardware.peak_flops > 0) & (model.n_layers > 0) & (format.weight_only == 0)
+    hardware = hardware._replace(peak_flops=np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0))
     if efficiency is not None:
         hardware = hardware._replace(
             training_gemm_efficiency=efficiency, attention_efficiency=efficiency, attention_peak_flops=hardware.peak_flops,
@@ -299,7 +301,7 @@ def distributed(
             ffn_width, copies = architecture.dense_ffn_width(model), 0.0
         activations = memory.layer_activations(
             model, seq_len, tp, split, recompute, kernel_code, ffn_width, copies, values, width,
-            format.gemm_input_bytes,
+            format.gemm_input_bytes, assume.wide_bytes,
         )  # fmt: skip
         # activations that go to the host and come back beside the passes
         moved = np.where(offloaded, rows * activations.moved / hardware.host_bandwidth, 0.0)
@@ -361,7 +363,7 @@ def distributed(
 
     head = training.head_passes(model, rows, tp, hardware, format, assume)
     head_compute = head.forward + head.backward
-    head_exchange = half + LOSS_REDUCTIONS * reduce(tp, 1.0, rows * SCALAR_BYTES)
+    head_exchange = half + LOSS_REDUCTIONS * reduce(tp, 1.0, rows * assume.wide_bytes)
     head_backward = head.backward + head_exchange
     compute = stages("compute", head_first * head_compute, head_last * head_compute).plus(accumulation)
     forward = stages("forward", half + head_first * head.forward, head_last * head.forward)
@@ -377,7 +379,7 @@ def distributed(
         return np.where(slowest_is_last, parts.last, np.where(slowest_is_first, parts.first, parts.middle))
 
     # --- data parallelism ------------------------------------------------------------------------------
-    most = np.maximum(layers.first, layers.middle)
+    most = np.maximum(np.maximum(layers.first, layers.middle), 1.0)
     largest, largest_experts = params.largest(), expert_params.largest()
 
     def by_layer(collect, bytes_per_param):
@@ -403,9 +405,10 @@ def distributed(
     slowest_forward, slowest_backward = forward.largest(), backward.largest()
     earlier = (1.0 + (virtual_stages - 1.0) * pp) / virtual_stages
     last_backward, first_forward = slowest_backward * earlier, slowest_forward * earlier
-    kept = (zero_stage >= 3) & (pp > 1) & (assume.keep_gathered > 0)
+    kept = (pp > 1) & (assume.keep_gathered > 0)
     streamed = (zero_stage >= 3) & ~kept
-    once_scattered = np.where(zero_stage == 2, 0.0, seen(scattered, last_backward))
+    reduced_each = (zero_stage == 2) & ~kept
+    once_scattered = np.where(reduced_each, 0.0, seen(scattered, last_backward))
     data_once = np.where(
         zero_stage == 0,
         seen(summed, last_backward),
@@ -414,14 +417,14 @@ def distributed(
     data_each = np.where(
         streamed,
         seen(collected, slowest_forward) + seen(collected + scattered, slowest_backward),
-        np.where(zero_stage == 2, seen(scattered, slowest_backward), 0.0),
+        np.where(reduced_each, seen(scattered, slowest_backward), 0.0),
     )
     ends = reduce(2.0, replicas * tp * np.maximum(pp - 1.0, 1.0), table * assume.gradient_reduce_bytes)
     data_once = data_once + np.where((model.tied_embeddings > 0) & (pp > 1) & ~folded, ends, 0.0)
 
     # --- optimizer, host, stragglers -------------------------------------------------------------------
     sharded = zero_stage >= 1
-    state_bytes = assume.optimizer_bytes - np.where(format.parameter_bytes >= 4, 4.0, 0.0)
+    state_bytes = assume.optimizer_bytes - np.where(format.parameter_bytes >= assume.wide_bytes, assume.wide_bytes, 0.0)
     updated = np.where(
         sharded, largest / shards + largest_experts / expert_replicas, largest + largest_experts
     )
@@ -444,6 +447,7 @@ def distributed(
 
     # --- memory by stage, before micro-batches in flight ------------------------------------------------
     copies = np.where(dual, 2.0, 1.0)
+    chunk_share = ceil_div(most, virtual_stages) / most
     kept_working = np.maximum(dense.working, np.where(experts, moe.working, 0.0))
     head_stored = rows * memory.head_activations(model, tp, split, width, assume.training_logit_bytes)
     unit = np.maximum(np.maximum(dense.params, np.where(experts, moe.params + moe.expert_params, 0.0)), table)
@@ -457,8 +461,8 @@ def distributed(
         own = memory.States(*(a + np.where(experts, b, 0.0) for a, b in zip(own, routed)))
         own = own._replace(optimizer=np.where(optimizer_offload > 0, 0.0, own.optimizer))
         live = np.where(
-            kept,
-            (n + x) * (format.parameter_bytes + assume.gradient_bytes),
+            kept & (zero_stage >= 2),
+            (n + x) * (np.where(zero_stage >= 3, format.parameter_bytes, 0.0) + assume.gradient_bytes),
             np.where(
                 streamed & (replicas > 1),
                 memory.gathered_bytes(unit, format.parameter_bytes, assume.gradient_bytes, assume.gather_prefetch),
@@ -470,7 +474,7 @@ def distributed(
         gathered_weights.append(live)
         held.append(constant)
         fixed.append(own.weights + own.gradients + own.optimizer + live + constant)
-        per_chunk.append(stored / virtual_stages)
+        per_chunk.append(stored * chunk_share)
         limits.append(pipeline.in_flight_limit(schedule, pp, virtual_stages, stage))
 
     # --- what depends on the global batch ---------------------------------------------------------------
@@ -482,7 +486,8 @@ def distributed(
     each = send_each + data_each + host_each
     once = send_once + data_once + (optimizer + assume.training_host_time)
     level = span + (m * each + once)
-    step_time = level * straggling
+    finite = level * straggling
+    step_time = np.where(capable, finite, np.inf)
 
     chunks = m * virtual_stages
     used = [a + b * np.minimum(chunks, most_chunks) for a, b, most_chunks in zip(fixed, per_chunk, limits)]
@@ -520,7 +525,7 @@ def distributed(
     pp_time = m * send_each + send_once
     dp_time = m * data_each + data_once
     exposed = tp_time + pp_time + dp_time + cp_time + ep_time
-    overhead_time = step_time - level + (m * host_each + assume.training_host_time)
+    overhead_time = finite - level + (m * host_each + assume.training_host_time)
 
     alone = training.layer_time(
         model, False, micro_batch * seq_len, seq_len, seq_len, 1.0, 1.0, 1.0, 0.0, attention, hardware, format, assume
@@ -553,13 +558,12 @@ def distributed(
         & (divides(tp * cp, seq_len) | (split == 0))
         & ((ep == 1) | (divides(ep, model.n_experts) & experts))
         & divides(expert_group, replicas * tp)
-        & ((virtual_stages == 1) | (schedule == Schedule.ONE_F_ONE_B) & (pp > 1) & divides(virtual_stages, most))
+        & ((virtual_stages == 1) | (schedule == Schedule.ONE_F_ONE_B) & (pp > 1) & (virtual_stages <= most))
         & ((schedule != Schedule.DUALPIPE) | (pp == 1) | divides(2.0, pp))
         & divides(shards, replicas)
         & ((n_accelerators <= fleet.fleet_size) | (fleet.fleet_size == 0))
     )
     fits_batch = divides(round_size, global_batch) & (m >= np.where(zero_bubble, 2.0 * pp, 1.0))
-    capable = (hardware.peak_flops > 0) & (model.n_layers > 0) & (format.weight_only == 0)
     limit = first_failing(
         (possible & fits_batch, Limit.SHAPE),
         (capable, Limit.CAPABILITY),

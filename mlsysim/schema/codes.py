@@ -146,6 +146,15 @@ class Pruner(IntEnum):
     WANDA = 2
 
 
+class Optimizer(IntEnum):
+    """What training keeps per parameter besides the weight."""
+
+    ADAM = 0  #: two fp32 moments
+    ADAM_8BIT = 1
+    SGD_MOMENTUM = 2
+    SGD = 3
+
+
 class Procurement(IntEnum):
     """How the accelerators of a run are paid for."""
 

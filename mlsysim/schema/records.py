@@ -267,6 +267,9 @@ class Assumptions(NamedTuple):
         4.0, "byte", "bytes per gradient on the wire",
         "Megatron-LM, PyTorch FSDP default reduction in fp32; 16-bit reduction: 2", 0.0,
     )
+    wide_bytes: float = _assumed(
+        4.0, "byte", "bytes of a value in fp32: master weights, statistics of softmax and loss", "definition", 0.0,
+    )
     optimizer_bytes: float = _assumed(
         12.0, "byte", "bytes of optimizer state per parameter: fp32 master weight and two moments",
         "Rajbhandari et al. 2020; 8 with moments in 16 bits", 0.0,
@@ -430,6 +433,58 @@ class Assumptions(NamedTuple):
     )
     # --- fleet ----------------------------------------------------------------------------------------
     # --- operations -----------------------------------------------------------------------------------
+    gpu_failure_rate: float = _assumed(
+        196.0 / (21233664.0 * 3600.0), "1/s", "failures of one accelerator outside its memory: 196 in 21.2 million device-hours",
+        "reliability: llama3_faulty_gpu 148, gpu_sram 19, gpu_system_processor 17, gpu_thermal 6, silent_data_corruption 6", 0.3,
+    )
+    hbm_failure_rate: float = _assumed(
+        72.0 / (21233664.0 * 3600.0), "1/s", "failures of the memory of one accelerator: 72 in 21.2 million device-hours",
+        "reliability: llama3_hbm3 72", 0.5,
+    )
+    nic_failure_rate: float = _assumed(
+        7.0 / (21233664.0 * 3600.0), "1/s", "failures of the network adapter of one accelerator: 7 in 21.2 million device-hours",
+        "reliability: llama3_nic 7", 0.5,
+    )
+    network_failure_rate: float = _assumed(
+        35.0 / (21233664.0 * 3600.0), "1/s", "failures of switches and cables per accelerator: 35 in 21.2 million device-hours",
+        "reliability: llama3_switch_cable 35", 0.5,
+    )
+    software_failure_rate: float = _assumed(
+        63.0 / (21233664.0 * 3600.0), "1/s", "failures of software per accelerator: 63 in 21.2 million device-hours",
+        "reliability: llama3_software_bug 54, dependency 2, nccl_watchdog 7", 0.7,
+    )
+    host_failure_rate: float = _assumed(
+        43.0 / (21233664.0 * 3600.0 / 8.0), "1/s", "failures of one host: 43 in 2.65 million node-hours",
+        "reliability: llama3_host_maintenance 32, ssd 3, cpu 2, system_memory 2, io_board 2, server_chassis 2", 0.5,
+    )
+    psu_failure_rate: float = _assumed(
+        3.0 / (21233664.0 * 3600.0 / 8.0), "1/s", "failures of the power supplies of one node: 3 in 2.65 million node-hours",
+        "reliability: llama3_power_supply 3", 0.6,
+    )
+    failure_level: float = _assumed(
+        1.0, "1", "failures over those of the fitted run",
+        "device-hours per failure: 12,900 (OPT-175B), 29,500 (RSC-1), 50,700 (Llama 3), 82,000 (RSC-2)", 0.7,
+    )
+    planned_interruption_rate: float = _assumed(
+        0.0, "1/s", "planned interruptions per accelerator (47 in 21.2 million device-hours in the fitted run)",
+        "definition: not counted", 0.0,
+    )
+    detection_time: float = _assumed(60.0, "s", "time until a failure is noticed", "reliability: failure_detection", 0.7)
+    reschedule_time: float = _assumed(60.0, "s", "time until the job has nodes again", "reliability: reschedule", 0.7)
+    relaunch_time: float = _assumed(180.0, "s", "time until the processes run again", "reliability: restart", 0.7)
+    warmup_time: float = _assumed(120.0, "s", "time until full speed: compilation, caches, data order", "reliability: warmup", 0.7)
+    checkpoint_time: float = _assumed(
+        40.0, "s", "time that a checkpoint stops the job, where no other is given",
+        "reliability: bloom_checkpoint_write (2.3 TB)", 1.0,
+    )
+    repair_time: float = _assumed(86400.0, "s", "time until a failed node is back", "planning value: a day", 1.0)
+    checkpoint_bandwidth: float = _assumed(
+        100e9, "byte/s", "what the checkpoint storage takes in total",
+        "reliability: checkpoint_write_bw; BLOOM wrote at 57.5 GB/s", 0.6,
+    )
+    writer_bandwidth: float = _assumed(
+        25e9, "byte/s", "what one node sends to storage", "one 200 Gb/s port for storage", 0.6
+    )
     idle_power_fraction: float = _assumed(
         0.1, "1", "idle power with a context loaded, as a share of TDP", "constants: idle_power_fraction_gpu_datacenter", 0.3
     )
