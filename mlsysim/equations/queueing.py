@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 
+from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.stage import stage
 
 _NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
@@ -35,7 +36,7 @@ def erlang_c(servers, load):
 
     Notes
     -----
-    ``1/B = 1 + c/a + c (c - 1)/a^2 + ...`` summed from its largest terms, about 8 sqrt(c) of them near
+    ``1/B = 1 + c/a + c (c - 1)/a^2 + ...``, summed from its largest terms, about 8 sqrt(c) of them near
     saturation, then ``C = B / (1 - (a/c) (1 - B))``: no overflow, no recursion over all c.
 
     Examples
@@ -76,7 +77,7 @@ def variability(arrival_scv, service_scv):
 
 
 def wait_decay(servers, load, factor):
-    """Rate at which the wait of those who wait decays, per service time: ``(c - a) / factor`` (0 when unstable).
+    """Rate at which the wait of those who wait decays, per service time: ``(c - a) / factor``; 0 unstable.
 
     The mean wait is ``C / decay``, the wait of those who wait is taken as exponential (exact for M/M/c; for
     M/D/1 the 99th percentile is 6 to 19 % high).
@@ -103,7 +104,7 @@ def wait_quantile(waiting, decay, tail):
 
 
 def kingman_bound(load, arrival_scv, service_scv):
-    """Upper bound on the mean wait of G/G/1 in service times: ``(ca^2/rho + rho cs^2) / (2 (1 - rho))``, rho < 1."""
+    """Upper bound on the mean wait of G/G/1 in service times: ``(ca^2/rho + rho cs^2) / (2 (1 - rho))``."""
     return (arrival_scv / load + load * service_scv) / (2.0 * (1.0 - load))
 
 
@@ -228,7 +229,7 @@ def response_tail(x, waiting, decay, service_scv):
 
 @stage
 def hedged_tail(x, waiting, decay, service_scv, hedge):
-    """Share of responses longer than `x` when a second request leaves after `hedge`: ``P(X > x) P(X > x - hedge)``."""
+    """Share of responses above `x` when a second request leaves after `hedge`: ``P(X > x) P(X > x - h)``."""
     tail = response_tail(x, waiting, decay, service_scv)
     if x > hedge:
         tail *= response_tail(x - hedge, waiting, decay, service_scv)
@@ -402,3 +403,28 @@ def mean_slowest(waiting, decay, service_scv, hedge, leaves):
         low = high
         tail = tail - 0.3 if tail > 0.7 else tail * 0.25
     return total
+
+
+# --- gangs: jobs that need several devices at once -----------------------------------------------------
+
+
+def gang_slots(devices, size, node):
+    """Jobs of equal size that run at the same time; a job within a node, or on whole nodes.
+
+    Parameters
+    ----------
+    devices, size, node : accelerators of the cluster, of a job, of a node (1).
+    """
+    n_nodes = ceil_div(devices, node)
+    inside = n_nodes * floor_div(np.minimum(node, devices), size)
+    across = floor_div(n_nodes, ceil_div(size, node))
+    return np.minimum(np.where(size < node, inside, across), floor_div(devices, size))
+
+
+def blocked_devices(size, size_cv):
+    """Devices that stand idle while the first job of the queue does not fit: ``g (1 + cv^2)/2 - 1/2``.
+
+    The undershoot of a renewal process whose steps are job sizes; first come, first served, jobs smaller than
+    the cluster.  Simulated at saturation it is within 3 % of the cluster when jobs are below a quarter of it.
+    """
+    return np.maximum(0.5 * size * (1.0 + size_cv * size_cv) - 0.5, 0.0)

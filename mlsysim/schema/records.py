@@ -477,6 +477,15 @@ class Assumptions(NamedTuple):
         40.0, "s", "time that a checkpoint stops the job, where no other is given",
         "reliability: bloom_checkpoint_write (2.3 TB)", 1.0,
     )
+    master_weight_bytes: float = _assumed(
+        4.0, "byte", "fp32 copy of a weight that training at less keeps", "constants: adam_master", 0.0
+    )
+    adam_8bit_bytes: float = _assumed(
+        2.0, "byte", "8-bit moments of Adam per parameter", "constants: adam_8bit_states", 0.0
+    )
+    momentum_bytes: float = _assumed(
+        4.0, "byte", "fp32 momentum of SGD per parameter", "constants: sgd_momentum_mixed_total", 0.0
+    )
     repair_time: float = _assumed(86400.0, "s", "time until a failed node is back", "planning value: a day", 1.0)
     checkpoint_bandwidth: float = _assumed(
         100e9, "byte/s", "what the checkpoint storage takes in total",
