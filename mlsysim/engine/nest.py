@@ -21,7 +21,7 @@ from mlsysim.engine.plan import Layout
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
           "ne": "!=", "and": "and", "or": "or"}  # fmt: skip
 _CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log", "expm1": "math.expm1",
-         "log1p": "math.log1p", "floor": "np.floor", "ceil": "np.ceil", "rint": "np.rint", "float": "float"}  # fmt: skip
+         "log1p": "math.log1p", "floor": "np.floor", "ceil": "np.ceil", "rint": "np.rint"}  # fmt: skip
 
 #: Buffers of different shapes lie at distances that vary from row to row, and LLVM compares every pair of them
 #: before it vectorises; with more stores than this in one loop it gives up (16 outputs: 0.57 s in place of 0.16 s).
@@ -142,6 +142,8 @@ class Writer:
             return f"-{names[0]}"
         if node.op == "not":
             return f"not {names[0]}"
+        if node.op == "float":  # numba has no float(bool)
+            return f"1.0 if {names[0]} else 0.0"
         if node.op == "where":
             return f"{names[1]} if {names[0]} else {names[2]}"
         if node.op in ("min", "max"):
