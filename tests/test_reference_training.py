@@ -1,6 +1,7 @@
 """Reference values of training: parameters and operations, collectives, pipelines, memory, volumes.
 
-"Derived" values follow from the equations of the cited works, to the digits shown; "published" ones are printed there.
+"Derived" values follow from the equations of the cited works, to the digits shown; "published" ones are
+printed there.
 """
 
 import pytest
@@ -94,8 +95,10 @@ def test_reference_cached_bytes_per_token(name, values, expected):
 @pytest.mark.parametrize(
     ("layers", "hidden", "expected"),
     [
-        (24, 2304, 1.65223), (30, 3072, 3.56216), (36, 4096, 7.46778), (40, 6144, 18.4497), (48, 8192, 39.0960),
-        (60, 10240, 76.0507), (80, 12288, 145.622), (96, 16384, 310.131), (105, 20480, 529.601), (128, 25600, 1008.04),
+        (24, 2304, 1.65223), (30, 3072, 3.56216), (36, 4096, 7.46778), (40, 6144, 18.4497), (48, 8192,
+        39.0960),
+        (60, 10240, 76.0507), (80, 12288, 145.622), (96, 16384, 310.131), (105, 20480, 529.601), (128, 25600,
+        1008.04),
     ],
 )  # fmt: skip
 def test_reference_gpt_table_parameters(layers, hidden, expected):
@@ -175,7 +178,9 @@ def span(m, pp, virtual_stages=1.0, schedule=F_1, forward=1.0, backward=2.0, wei
 
 
 def uneven(slow):
-    return pipeline.makespan(F_1, 8.0, 4.0, 1.0, one_slow(4.0, slow, 1.5, 1.0), one_slow(4.0, slow, 1.5, 2.0), 1.0)
+    return pipeline.makespan(
+        F_1, 8.0, 4.0, 1.0, one_slow(4.0, slow, 1.5, 1.0), one_slow(4.0, slow, 1.5, 2.0), 1.0
+    )
 
 
 def sends(m, pp, virtual_stages=1.0):
@@ -208,9 +213,7 @@ def test_reference_pipeline(computed, expected):
     close(computed, expected, 9)
 
 
-@pytest.mark.parametrize(
-    ("zero_stage", "expected"), [(0, 120.0), (1, 31.40625), (2, 16.640625), (3, 1.875)]
-)
+@pytest.mark.parametrize(("zero_stage", "expected"), [(0, 120.0), (1, 31.40625), (2, 16.640625), (3, 1.875)])
 def test_reference_zero_states(zero_stage, expected):
     exact(sum(memory.model_states(7.5e9, 64.0, zero_stage, 2.0, 2.0, 12.0)) / 1e9, expected)
 
@@ -247,12 +250,13 @@ NONE, SELECTIVE, WHOLE = Recompute.NONE, Recompute.SELECTIVE, Recompute.FULL
         (gpt3_layer(8.0, 0.0, WHOLE), 50_331_648, KORTHIKANTI),
         (12 * 8 * gpt3_layer(8.0, 1.0, SELECTIVE), 10_267_656_192, "1F1B, p = 8: eight in flight"),
         (pipeline.in_flight_limit(F_1, 8.0, 1.0, 0.0), 8, "the same"),
-        (4 * pipeline.in_flight_limit(F_1, 8.0, 3.0, 0.0) * gpt3_layer(8.0, 1.0, SELECTIVE), 13_262_389_248, KORTHIKANTI),
+        (4 * pipeline.in_flight_limit(F_1, 8.0, 3.0, 0.0) * gpt3_layer(8.0, 1.0, SELECTIVE), 13_262_389_248,
+        KORTHIKANTI),
         (llama_layer(2.0), 222_560_256, "derived"),
         (llama_layer(3.0), 281_280_512, "derived"),
         (llama_layer(4.0), 340_000_768, "derived"),
         (8192 * 4 * LLAMA70.vocab / 8, 525_336_576, "derived: logits in fp32"),
-        (8192 * (memory.head_activations(LLAMA70, 8.0, 1.0, 2.0, 4.0) - 4 * 8192 / 8), 525_336_576, "the same"),
+        (8192 * (memory.head_activations(LLAMA70, 8.0, 1.0, 2.0, 4.0) - 4 * 8192 / 8), 525_336_576, "same"),
     ],
 )  # fmt: skip
 def test_reference_activations(computed, expected, source):
@@ -302,15 +306,26 @@ def test_reference_textbook_step():
 @pytest.mark.parametrize(
     ("layout", "published", "tolerance", "source"),
     [
-        ({"name": "gpt3_175b", "recompute": WHOLE, "sequence_parallel": 0}, 18.13, 0.15, KORTHIKANTI + ", Table 5"),
-        ({"name": "gpt3_175b", "recompute": SELECTIVE, "sequence_parallel": 1}, 13.75, 0.15, KORTHIKANTI + ", Table 5"),
+        (
+            {"name": "gpt3_175b", "recompute": WHOLE, "sequence_parallel": 0},
+            18.13,
+            0.15,
+            KORTHIKANTI + ", Table 5",
+        ),
+        (
+            {"name": "gpt3_175b", "recompute": SELECTIVE, "sequence_parallel": 1},
+            13.75,
+            0.15,
+            KORTHIKANTI + ", Table 5",
+        ),
     ],
 )
 def test_reference_published_step_times(layout, published, tolerance, source):
     layout = dict(layout)
     out = distributed(
         **records(layout.pop("name"), "a100", tensor_overlap=0.0),
-        global_batch=64, seq_len=2048, tp=8, pp=8, virtual_stages=3, zero_stage=0, attention=Attention.UNFUSED, **layout,
+        global_batch=64, seq_len=2048, tp=8, pp=8, virtual_stages=3, zero_stage=0,
+        attention=Attention.UNFUSED, **layout,
     )  # fmt: skip
     assert out.feasible
     assert abs(out.step_time / published - 1) < tolerance

@@ -13,7 +13,15 @@ from mlsysim.schema.codes import Attention, Limit, Precision, Recompute, Schedul
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
-MODELS = ("llama3_1_8b", "llama3_1_70b", "gpt3_175b", "mixtral_8x7b", "deepseek_v3_671b", "gpt_oss_120b", "resnet50")
+MODELS = (
+    "llama3_1_8b",
+    "llama3_1_70b",
+    "gpt3_175b",
+    "mixtral_8x7b",
+    "deepseek_v3_671b",
+    "gpt_oss_120b",
+    "resnet50",
+)
 DEVICES = ("a100", "h100", "b200", "gb200")
 TIMES = ("compute", "bubble", "tp", "pp", "dp", "cp", "ep", "optimizer", "overhead")
 
@@ -66,7 +74,13 @@ def test_any_layout_gives_numbers_and_parts_that_add_up(model, hardware, precisi
     parts = sum(getattr(out, f"{part}_time") for part in TIMES)
     assert parts == pytest.approx(out.step_time, rel=1e-9) or np.isinf(out.step_time)
     assert out.step_time > 0
-    kept = (out.memory_weights + out.memory_gradients + out.memory_optimizer + out.memory_activations + out.memory_other)
+    kept = (
+        out.memory_weights
+        + out.memory_gradients
+        + out.memory_optimizer
+        + out.memory_activations
+        + out.memory_other
+    )
     assert kept == pytest.approx(out.memory_per_device, rel=1e-9)
     assert out.memory_allocated < out.memory_per_device
     assert out.hfu >= out.mfu
@@ -104,7 +118,9 @@ def test_more_bandwidth_is_never_slower(field, zero_stage):
         last = step
 
 
-@pytest.mark.parametrize("field", ["mem_bandwidth", "peak_flops", "attention_peak_flops", "training_gemm_efficiency"])
+@pytest.mark.parametrize(
+    "field", ["mem_bandwidth", "peak_flops", "attention_peak_flops", "training_gemm_efficiency"]
+)
 def test_a_better_device_is_never_slower(field):
     given_records = records("llama3_1_70b")
     hardware = given_records["hardware"]
@@ -178,15 +194,27 @@ def test_what_the_device_or_its_memory_cannot_do():
 def test_outputs_scale_with_their_units(scaled, attention):
     """A clock or a byte of another size changes every figure by its unit: no hidden constants."""
     factor = 7.0
-    exponents = {"s": {"s": 1, "FLOP/s": -1, "byte/s": -1, "1/s": -1}, "byte": {"byte": 1, "byte/s": 1}}[scaled]
+    exponents = {"s": {"s": 1, "FLOP/s": -1, "byte/s": -1, "1/s": -1}, "byte": {"byte": 1, "byte/s": 1}}[
+        scaled
+    ]
 
     def change(record):
         return record._replace(**{
-            name: getattr(record, name) * factor ** exponents.get(VARIABLES[name].unit, 0) for name in record._fields
+            name: getattr(record, name) * factor ** exponents.get(VARIABLES[name].unit, 0) for name in
+            record._fields
         })  # fmt: skip
 
     given_records = records("mixtral_8x7b")
-    layout = {"global_batch": 64, "seq_len": 4096, "tp": 2, "pp": 2, "dp": 8, "ep": 4, "cp": 2, "recompute": Recompute.OFFLOAD}
+    layout = {
+        "global_batch": 64,
+        "seq_len": 4096,
+        "tp": 2,
+        "pp": 2,
+        "dp": 8,
+        "ep": 4,
+        "cp": 2,
+        "recompute": Recompute.OFFLOAD,
+    }
     layout["attention"] = attention
     before = distributed(**given_records, **layout)
     parts = {name: change(value) for name, value in given_records.items() if name != "model"}
@@ -194,7 +222,9 @@ def test_outputs_scale_with_their_units(scaled, attention):
     for name in Distributed._fields:
         old, new = getattr(before, name), getattr(after, name)
         if old is not None:
-            assert new == pytest.approx(old * factor ** exponents.get(VARIABLES[name].unit, 0), rel=1e-9), name
+            assert new == pytest.approx(old * factor ** exponents.get(VARIABLES[name].unit, 0), rel=1e-9), (
+                name
+            )
 
 
 def test_arrays_broadcast():

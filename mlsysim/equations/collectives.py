@@ -1,16 +1,16 @@
 """Collective communication: latency and bandwidth of every algorithm, one group or two levels.
 
 Time of a step is ``latency + bytes / bandwidth``.  Unless said otherwise `nbytes` (V) is the *full* tensor,
-`ranks` (n) the devices in the group, `bandwidth` (W) what one device sends in one direction, `latency` (alpha)
-what one step costs.  One rank costs nothing in every function that says so.
+`ranks` (n) the devices in the group, `bandwidth` (W) what one device sends in one direction, `latency`
+(alpha) what one step costs.  One rank costs nothing in every function that says so.
 
 nccl-tests print ``bus bandwidth = algorithm bandwidth x 2 (n-1)/n`` for all-reduce and ``x (n-1)/n`` for the
 others: a published bus bandwidth is W here, and the factor is not applied again.
 
 References
 ----------
-Patarasuk and Yuan 2009 (ring); Sanders, Speck and Traeff 2009 (double binary tree); Graham et al. 2016 (SHARP);
-Thakur, Rabenseifner and Gropp 2005.
+Patarasuk and Yuan 2009 (ring); Sanders, Speck and Traeff 2009 (double binary tree); Graham et al. 2016
+(SHARP); Thakur, Rabenseifner and Gropp 2005.
 """
 
 import numpy as np
@@ -101,8 +101,8 @@ def two_level_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, ban
 def rail_ring_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
     """One ring through all devices, as many times as there are rails, pipelined (s).
 
-    Bandwidth is that of the node's adapters together or of the fast links, whichever is less; every node adds one
-    network step and G - 1 fast ones.  0 for one rank.
+    Bandwidth is that of the node's adapters together or of the fast links, whichever is less; every node adds
+    one network step and G - 1 fast ones.  0 for one rank.
     """
     ranks = local * nodes
     narrow = np.where(nodes > 1, np.minimum(fast_bandwidth, local * bandwidth), fast_bandwidth)
@@ -132,9 +132,7 @@ def two_level_all_reduce(local, nodes, nbytes, fast_bandwidth, fast_latency, ban
     >>> float(round(two_level_all_reduce(8.0, 16.0, 1e9, 450e9, 1e-6, 50e9, 5e-6), 11))
     0.00874038889
     """
-    return 2.0 * two_level_all_gather(
-        local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency
-    )
+    return 2.0 * two_level_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency)
 
 
 def hierarchical_all_reduce(
@@ -153,8 +151,8 @@ def hierarchical_all_reduce(
 
     Notes
     -----
-    Inside the domain: ring or multicast.  Between domains, on V / G: ring, double tree or switch tree.  Against
-    both: rings through everything.
+    Inside the domain: ring or multicast.  Between domains, on V / G: ring, double tree or switch tree.
+    Against both: rings through everything.
     """
     fast = (fast_bandwidth, fast_latency)
     inside = 2.0 * ring_all_gather(local, nbytes, *fast)
@@ -171,13 +169,13 @@ def hierarchical_all_reduce(
 
 
 def all_to_all_cross(local, nodes, nbytes, bandwidth, latency):
-    """Part of an exchange that leaves the domain: ``(n - G) alpha + (n - G)/n V / W2`` (s); V bytes per rank."""
+    """Part of an exchange that leaves the domain, V bytes per rank: ``(n - G) (alpha + V / (n W2))`` (s)."""
     ranks = local * nodes
     return (ranks - local) * (latency + nbytes / (ranks * bandwidth))
 
 
 def all_to_all_intra(local, nodes, nbytes, bandwidth, latency):
-    """Part of an exchange that stays inside: ``(G - 1) alpha + (G - 1)/n V / W1`` (s); V bytes per rank."""
+    """Part of an exchange that stays inside, V bytes per rank: ``(G - 1) (alpha + V / (n W1))`` (s)."""
     ranks = local * nodes
     return (local - 1.0) * (latency + nbytes / (ranks * bandwidth))
 
@@ -190,8 +188,8 @@ def hierarchical_all_to_all(
     Parameters
     ----------
     nbytes : what one rank sends to all others and itself (byte).
-    copies : share of the bytes for other domains that really crosses, below 1 when one copy per domain is sent and
-        spread by its fast links.
+    copies : share of the bytes for other domains that really crosses, below 1 when one copy per domain is
+        sent and spread by its fast links.
     """
     return np.maximum(
         all_to_all_cross(local, nodes, nbytes * copies, bandwidth, latency),

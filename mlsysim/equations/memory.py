@@ -2,10 +2,11 @@
 
 References
 ----------
-Rajbhandari et al. 2020 (arXiv:1910.02054) for ZeRO; Korthikanti et al. 2022 (arXiv:2205.05198) for activations.
+Rajbhandari et al. 2020 (arXiv:1910.02054) for ZeRO; Korthikanti et al. 2022 (arXiv:2205.05198) for
+activations.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,22 +20,24 @@ from mlsysim.schema.records import Workload
 class States(NamedTuple):
     """Bytes of the three kinds of model state on one device."""
 
-    weights: float
-    gradients: float
-    optimizer: float
+    weights: Any
+    gradients: Any
+    optimizer: Any
 
 
 def model_states(params, data_ranks, zero_stage, weight_bytes, gradient_bytes, optimizer_bytes) -> States:
     """Model states of one device (byte).
 
-    ZeRO-0 ``(w + g + K) N``, ZeRO-1 ``(w + g + K/d) N``, ZeRO-2 ``(w + (g + K)/d) N``, ZeRO-3 ``(w + g + K) N / d``.
+    ZeRO-0 ``(w + g + K) N``, ZeRO-1 ``(w + g + K/d) N``, ZeRO-2 ``(w + (g + K)/d) N``, ZeRO-3
+    ``(w + g + K) N / d``.
 
     Parameters
     ----------
     params : N, parameters on the device before sharding.
     data_ranks : d, devices that share the states (for experts: those that hold the same experts).
     zero_stage : 0..3.
-    weight_bytes, gradient_bytes, optimizer_bytes : w, g, K per parameter; Adam with fp32 master weights has K = 12.
+    weight_bytes, gradient_bytes, optimizer_bytes : w, g, K per parameter; Adam with fp32 master weights:
+        K = 12.
 
     Examples
     --------
@@ -66,13 +69,13 @@ def gathered_bytes(unit_params, weight_bytes, gradient_bytes, prefetch):
 class LayerActivations(NamedTuple):
     """Bytes a layer keeps per token of a micro-batch, on one device."""
 
-    stored: float  #: from the forward to the backward pass
-    working: float  #: of the one layer that is being computed, beyond `stored`
-    moved: float  #: to the host and back
+    stored: Any  #: from the forward to the backward pass
+    working: Any  #: of the one layer that is being computed, beyond `stored`
+    moved: Any  #: to the host and back
 
 
 def ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes):
-    """Bytes kept per unit of feed-forward width: the product that the last matrix reads, the rest as they are."""
+    """Bytes kept per unit of feed-forward width: what the last matrix reads, and the rest as it is."""
     return (stored_values - 1.0) * activation_bytes + gemm_input_bytes
 
 
@@ -103,12 +106,12 @@ def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide
 
 
 def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute, attention, ffn_width,
-                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes) -> LayerActivations:  # fmt: skip
+                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes):  # fmt: skip
     """Activations of one layer per token of the micro-batch (byte).
 
-    ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16 bits;
-    the h terms are divided by t only with sequence parallelism.  Attention that is not fused (the Megatron of
-    2022) adds dropout: 2 h of masks, and 5 a s / t of scores.
+    ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16
+    bits; the h terms are divided by t only with sequence parallelism.  Attention that is not fused (the
+    Megatron of 2022) adds dropout: 2 h of masks, and 5 a s / t of scores.
 
     Parameters
     ----------
@@ -121,10 +124,10 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     attention : `Attention`
     ffn_width : feed-forward width a token passes (experts: all it visits).
     copies : copies of the token sent to experts, 0 in a layer without.
-    stored_values : values kept per unit of `ffn_width`: gated 4 eager, 3 fused, 2 when the product is computed
-        again; without a gate 2.
-    activation_bytes, gemm_input_bytes, wide_bytes : bytes of a value, of one kept as input of a matrix product, and of
-        one in fp32.
+    stored_values : values kept per unit of `ffn_width`: gated 4 eager, 3 fused, 2 when the product is
+        computed again; without a gate 2.
+    activation_bytes, gemm_input_bytes, wide_bytes : bytes of a value, of one kept as input of a matrix
+        product, and of one in fp32.
 
     Returns
     -------
@@ -144,8 +147,8 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     scores = scores_bytes(model, seq_len, tp, attention, activation_bytes, wide_bytes)
     ffn = ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes) * ffn_width / tp
     everything = (norm_inputs + matrix_inputs + masks * hidden) / split + sent / tp + core + scores + ffn
-    # selective: norm outputs, the product of the feed-forward network and expanded latents are computed again; the
-    # older form (Korthikanti 2022) drops the scores only
+    # selective: norm outputs, the product of the feed-forward network and expanded latents are computed
+    # again; the older form (Korthikanti 2022) drops the scores only
     latents = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
     expanded = np.where(model.kv_lora_rank > 0, attention_width(model) - latents, 0.0) * activation_bytes / tp
     ffn_kept = (stored_values - 1.0) * activation_bytes * ffn_width / tp
@@ -154,7 +157,8 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     whole_input = activation_bytes * hidden / split
     stored = np.where(
         recompute == Recompute.NONE, everything,
-        np.where(recompute == Recompute.SELECTIVE, selective, np.where(recompute == Recompute.FULL, whole_input, 0.0)),
+        np.where(recompute == Recompute.SELECTIVE, selective,
+                 np.where(recompute == Recompute.FULL, whole_input, 0.0)),
     )  # fmt: skip
     working = np.where(
         recompute == Recompute.NONE, 0.0,
@@ -167,8 +171,8 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
 def head_activations(model: Workload, tp, sequence_parallel, activation_bytes, logit_value_bytes):
     """Per token at the head: inputs of the last norm and of the head, and the logits (byte).
 
-    ``4 h / t + l V / t`` with l = 4 for fp32 logits in place, 8 with a fused cross-entropy that keeps a 16-bit copy
-    and the gradient, 12 eager.
+    ``4 h / t + l V / t`` with l = 4 for fp32 logits in place, 8 with a fused cross-entropy that keeps a
+    16-bit copy and the gradient, 12 eager.
     """
     split = np.where(sequence_parallel > 0, tp, 1.0)
     return 2.0 * activation_bytes * model.hidden / split + logit_value_bytes * model.vocab / tp

@@ -11,7 +11,7 @@ Huang et al. 2019 (GPipe); Narayanan et al. 2021 (1F1B, interleaved); Qi et al. 
 V-shaped); DeepSeek-AI 2024 (DualPipe).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,10 @@ class Stages(NamedTuple):
     With one stage `first` is all there is; with two, `middle` and `between` are 0.
     """
 
-    first: float
-    middle: float
-    last: float
-    between: float
+    first: Any
+    middle: Any
+    last: Any
+    between: Any
 
     def total(self):
         """Sum over all stages."""
@@ -47,8 +47,8 @@ class Stages(NamedTuple):
 def stage_layers(n_layers, pp) -> Stages:
     """Layers on each stage: L / p where that is whole, else the fullest holds ceil(L / p).
 
-    Where p divides L + 2, embedding and head take the place of a layer on the first and last stage (126 layers on
-    16 stages: 7, 8 ... 8, 7).  Otherwise the last stage has floor(L / p).
+    Where p divides L + 2, embedding and head take the place of a layer on the first and last stage (126
+    layers on 16 stages: 7, 8 ... 8, 7).  Otherwise the last stage has floor(L / p).
     """
     even = divides(pp, n_layers)
     slotted = ~even & divides(pp, n_layers + 2.0)
@@ -79,8 +79,9 @@ def interleaved_bubble(total, largest, virtual_stages):
 def one_f_one_b_time(n_microbatches, pp, forward: Stages, backward: Stages):
     """1F1B with unequal stages, m >= p: the stage that closes last, over first, second and last (s).
 
-    ``max_k [sum_{i<k} t_i + m t_k + max(0, S_k - w_k f_k) + max(0, S_k - w_k b_k)]``, ``S_k = sum_{i>k} t_i``,
-    ``w_k = p - 1 - k``.  Exact where b/f is the same on all stages, within 2.2 % otherwise.
+    ``max_k [sum_{i<k} t_i + m t_k + max(0, S_k - w_k f_k) + max(0, S_k - w_k b_k)]`` with
+    ``S_k = sum_{i>k} t_i`` and ``w_k = p - 1 - k``.  Exact where b/f is the same on all
+    stages, within 2.2 % otherwise.
     """
     first, middle, last = (f + b for f, b in zip(forward[:3], backward[:3]))
     between = forward.between + backward.between
@@ -105,7 +106,7 @@ def zero_bubble_h1(pp, forward, backward, weight):
 
 
 def zero_bubble_h2(pp, forward, backward, weight, post_validation):
-    """Bubble of ZB-H2: ``(p - 1)(F + B - 2 W)``; not below ``(p - 1) F`` when the optimizer waits for all (s).
+    """Bubble of ZB-H2: ``(p - 1)(F + B - 2 W)``, at least ``(p - 1) F`` if the optimizer waits for all (s).
 
     Parameters
     ----------
@@ -137,7 +138,9 @@ def dualpipe_bubble(pp, together, backward, weight):
     return np.maximum((0.5 * pp - 1.0) * (together + backward - 3.0 * weight), 0.0)
 
 
-def schedule_bubble(schedule, pp, virtual_stages, forward: Stages, backward: Stages, weight, post_validation=0.0):
+def schedule_bubble(
+    schedule, pp, virtual_stages, forward: Stages, backward: Stages, weight, post_validation=0.0
+):
     """Time beyond m x the slowest stage, for every schedule but plain 1F1B with m >= p (s).
 
     Parameters
@@ -150,8 +153,8 @@ def schedule_bubble(schedule, pp, virtual_stages, forward: Stages, backward: Sta
 
     Notes
     -----
-    Zero-bubble forms hold for equal stages and m >= 2 p; means over the stages are taken here.  V-half and V-min
-    idle p/2 and 2p/3 micro-batches (Qi 2024).
+    Zero-bubble forms hold for equal stages and m >= 2 p; means over the stages are taken here.  V-half and
+    V-min idle p/2 and 2p/3 micro-batches (Qi 2024).
     """
     total = forward.total() + backward.total()
     largest = forward.plus(backward).largest()
@@ -200,8 +203,9 @@ def makespan(schedule, n_microbatches, pp, virtual_stages, forward: Stages, back
 def hand_over(schedule, pp, virtual_stages, transfer):
     """What sending activations adds to the makespan, sends asynchronous: per micro-batch, and once (s, s).
 
-    Plain 1F1B has no slack: ``2 x [(p - 1) m / p + p - 2]``.  Interleaved ``2 (p v - 1) x``; GPipe, and zero-bubble
-    schedules with their longer warm-up, ``2 (p - 1) x``; V-shaped ones pass every device twice, ``2 (2 p - 1) x``.
+    Plain 1F1B has no slack: ``2 x [(p - 1) m / p + p - 2]``.  Interleaved ``2 (p v - 1) x``; GPipe, and
+    zero-bubble schedules with their longer warm-up, ``2 (p - 1) x``; V-shaped ones pass every device twice,
+    ``2 (2 p - 1) x``.
 
     Parameters
     ----------
@@ -231,8 +235,8 @@ def hand_over(schedule, pp, virtual_stages, transfer):
 def in_flight_limit(schedule, pp, virtual_stages, stage):
     """Chunks whose activations stage i (from 0) keeps at most; min(this, m v) are kept.
 
-    1F1B ``p - i``; interleaved ``2 (p - 1 - i) + (v - 1) p + 1`` chunks; GPipe all; ZB-H2 ``2 p - 1`` on the first
-    stage; V-half and V-min ``(p + 2)/2`` and ``(p + 4)/3``; DualPipe ``p + 1``.
+    1F1B ``p - i``; interleaved ``2 (p - 1 - i) + (v - 1) p + 1`` chunks; GPipe all; ZB-H2 ``2 p - 1`` on the
+    first stage; V-half and V-min ``(p + 2)/2`` and ``(p + 4)/3``; DualPipe ``p + 1``.
     """
     behind = pp - stage
     interleaved = 2.0 * (behind - 1.0) + (virtual_stages - 1.0) * pp + 1.0

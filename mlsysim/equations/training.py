@@ -9,7 +9,7 @@ Shoeybi et al. 2019; Narayanan et al. 2021; Korthikanti et al. 2022; Dao 2023 (2
 backward in fused attention).  The factors over kernel curves were fitted to 205 published training runs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,20 +21,21 @@ from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 #: backward over forward: matrix products (input and weight gradient), attention that is not fused
 GEMM_BACKWARD = 2.0
 UNFUSED_ATTENTION_BACKWARD = 2.0
-#: values that attention which is not fused moves per score, each way (scores, mask, softmax, dropout): 11 bytes in 16 bits
+#: values that attention which is not fused moves per score, each way (scores, mask, softmax, dropout): 11
+#: bytes in 16 bits
 UNFUSED_VALUES = 5.5
 
 
 class Passes(NamedTuple):
     """Seconds of one layer (or the head) for one micro-batch, without communication."""
 
-    forward: float
-    backward: float  #: without what is computed again
-    weight: float  #: part of `backward` that is weight gradients
-    products: float  #: part of `forward` that is matrix products
-    attention: float  #: part of `forward` that is attention proper
-    elementwise: float  #: part of `forward` that norms, activations and the like take
-    expansion: float  #: part of `products` that expands latents to heads
+    forward: Any
+    backward: Any  #: without what is computed again
+    weight: Any  #: part of `backward` that is weight gradients
+    products: Any  #: part of `forward` that is matrix products
+    attention: Any  #: part of `forward` that is attention proper
+    elementwise: Any  #: part of `forward` that norms, activations and the like take
+    expansion: Any  #: part of `products` that expands latents to heads
 
 
 def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions,
@@ -62,7 +63,7 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
 
 
 def expansion_time(model: Workload, rows, tp, hardware, format, assume):
-    """Products that expand latent queries, keys and values to heads, forward; 0 without latent attention (s)."""
+    """Products that expand latent queries, keys and values to heads, forward; 0 where there are none (s)."""
     heads = model.n_heads / tp
     query = training_gemm_time(
         rows, heads * architecture.query_key_width(model), model.q_lora_rank, hardware, format, assume
@@ -98,9 +99,7 @@ def ffn_products_time(model: Workload, rows, width, hardware, format, assume, fa
     up = training_gemm_time(
         rows, (1.0 + model.gated_ffn) * width, model.hidden, hardware, format, assume, factor, copies
     )
-    return up + training_gemm_time(
-        rows, model.hidden, width, hardware, format, assume, factor, copies
-    )
+    return up + training_gemm_time(rows, model.hidden, width, hardware, format, assume, factor, copies)
 
 
 def attention_plateau(attention, hardware: Accelerator):
@@ -143,7 +142,7 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
 
 
 def quantise_bytes(format: Format, values):
-    """Traffic of writing `values` activations in the narrow format, in two layouts: read one, write two (byte)."""
+    """Traffic of converting `values` activations to the narrow format, written in two layouts (byte)."""
     moved = values * (format.activation_bytes + 2.0 * format.gemm_input_bytes)
     return np.where(format.quantised > 0, moved, 0.0)
 
@@ -167,7 +166,7 @@ def layer_elementwise_bytes(model: Workload, tp, sequence_parallel, ffn_width, c
 
 
 def attention_backward_factor(attention, assume: Assumptions):
-    """Backward over forward pass of attention proper: 2 un-fused, 2.5 fused, which computes the scores again."""
+    """Backward over forward pass of attention proper: 2 un-fused; fused computes the scores again."""
     if attention is None:
         return assume.attention_backward
     return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
@@ -192,7 +191,8 @@ def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.
 def expert_products_time(model: Workload, rows, tp, ep, expert_tp, hardware, format, assume):
     """Router, routed and shared experts of a layer on one device, forward (s).
 
-    Each of the E / e experts of the device sees ``rows r e t_e / (t E)`` copies of tokens, times the imbalance.
+    Each of the E / e experts of the device sees ``rows r e t_e / (t E)`` copies of tokens, times the
+    imbalance.
 
     Parameters
     ----------
@@ -202,7 +202,14 @@ def expert_products_time(model: Workload, rows, tp, ep, expert_tp, hardware, for
     number = np.maximum(model.n_experts, 1.0)
     copies = rows * (model.experts_per_token * ep * expert_tp / (tp * number)) * assume.expert_imbalance
     routed = ffn_products_time(
-        model, copies, model.ffn_hidden / expert_tp, hardware, format, assume, assume.grouped_gemm_factor, number / ep
+        model,
+        copies,
+        model.ffn_hidden / expert_tp,
+        hardware,
+        format,
+        assume,
+        assume.grouped_gemm_factor,
+        number / ep,
     )
     shared = ffn_products_time(
         model, rows, model.n_shared_experts * model.ffn_hidden / tp, hardware, format, assume
@@ -242,14 +249,16 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
 def recomputed_time(passes: Passes, recompute, attention):
     """What the backward pass computes again in a layer (s).
 
-    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work and the
-    expansion of latents.
+    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work and
+    the expansion of latents.
     """
     core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
     unfused = False if attention is None else attention == Attention.UNFUSED
     selective = np.where(unfused, core, passes.elementwise + passes.expansion)
     return np.where(
-        recompute == Recompute.FULL, passes.forward, np.where(recompute == Recompute.SELECTIVE, selective, 0.0)
+        recompute == Recompute.FULL,
+        passes.forward,
+        np.where(recompute == Recompute.SELECTIVE, selective, 0.0),
     )
 
 
@@ -264,7 +273,9 @@ def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
     return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss, 0.0)
 
 
-def optimizer_time(params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency):
+def optimizer_time(
+    params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency
+):
     """Update of `params` parameters: gradients and states read, states and weights written (s).
 
     ``(g + 2 K + w) N / (f BW)``.
@@ -315,9 +326,10 @@ def run_flops(params, tokens, recomputed=0.0):
 
 
 def recompute_utilization(mfu, n_layers, hidden, vocab, seq_len, attention_share):
-    """HFU of selective recomputation from MFU, for a GPT: ``MFU (1 + share s/h + head) / (1 + s/(6 h) + head)``.
+    """HFU of selective recomputation from MFU, for a GPT.
 
-    head = ``V / (12 L h)``.  Korthikanti et al. 2022 print share = 1/3; one more attention forward pass gives 2/9.
+    ``MFU (1 + share s/h + head) / (1 + s/(6 h) + head)`` with ``head = V / (12 L h)``.  Korthikanti et al. 2022
+    print share = 1/3; one more attention forward pass gives 2/9.
     """
     head = vocab / (12.0 * n_layers * hidden)
     ratio = seq_len / hidden

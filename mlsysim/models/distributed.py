@@ -1,6 +1,6 @@
-"""DistributedModel: how long a training step takes on many devices, what it keeps in memory, what limits it."""
+"""DistributedModel: how long a training step takes on many devices, what it holds, what limits it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mlsysim.equations import architecture, collectives, memory, pipeline, train
 from mlsysim.equations.counting import ceil_div, divides, floor_div
 from mlsysim.equations.experts import nodes_touched
 from mlsysim.equations.pipeline import Stages
-from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import (
     Attention,
@@ -71,18 +71,18 @@ class Distributed(NamedTuple):
 class _Layer(NamedTuple):
     """One kind of layer on one device: seconds per micro-batch, parameters, bytes per micro-batch."""
 
-    compute: float
-    weight: float  #: part of `compute` that is weight gradients
-    tp: float
-    cp: float
-    ep: float
-    host: float
-    forward: float
-    backward: float
-    params: float  #: shared by all data- and context-parallel ranks
-    expert_params: float  #: shared by the ranks that hold the same experts
-    stored: float
-    working: float
+    compute: Any
+    weight: Any  #: part of `compute` that is weight gradients
+    tp: Any
+    cp: Any
+    ep: Any
+    host: Any
+    forward: Any
+    backward: Any
+    params: Any  #: shared by all data- and context-parallel ranks
+    expert_params: Any  #: shared by the ranks that hold the same experts
+    stored: Any
+    working: Any
 
 
 @kernel
@@ -127,23 +127,25 @@ def distributed(
     global_batch : sequences per step.
     seq_len : tokens per sequence.
     micro_batch : sequences per micro-batch.
-    tp, pp, dp, cp, ep : degrees of tensor, pipeline, data, context and expert parallelism.  The first four multiply to
-        the devices used; experts are spread over the same devices.  Ranks are laid out tensor innermost, then
-        context, data, pipeline.
-    expert_tp : degree of tensor parallelism inside an expert; default `tp` without expert parallelism, else 1.
-    n_accelerators : devices; default ``tp pp dp cp``.  Given without `dp`, `dp` follows; given with it, they must agree.
+    tp, pp, dp, cp, ep : degrees of tensor, pipeline, data, context and expert parallelism.  The first four
+        multiply to the devices used; experts are spread over the same devices.  Ranks are laid out tensor
+        innermost, then context, data, pipeline.
+    expert_tp : degree of tensor parallelism inside an expert; default 1, `tp` without expert parallelism.
+    n_accelerators : devices; default ``tp pp dp cp``.  Given without `dp`, `dp` follows; given with it, they
+        must agree.
     virtual_stages : chunks per device (interleaved 1F1B).
     schedule : order of passes in the pipeline.
     zero_stage : 0..3; 3 is FSDP.
-    shard_size : devices that share one copy of sharded states (hybrid sharding); default all data-parallel ones.
+    shard_size : devices that share one copy of sharded states (hybrid sharding); default all of them.
     recompute : activations computed again (or, `offload`, moved to the host).
     sequence_parallel : norms are split over the tensor-parallel group.
-    attention : generation of the attention kernel; default the device's best measured kernel.  `unfused` computes
-        and stores full scores with dropout, as frameworks did before 2022.
+    attention : generation of the attention kernel; default the device's best measured kernel.  `unfused`
+        computes and stores full scores with dropout, as frameworks did before 2022.
     collective : algorithm of reductions and gathers; default the fastest.
     optimizer_offload : states and update of the optimizer on the host.
     flops_convention : attention FLOPs that mfu and hfu count.
-    efficiency : constant share of peak in place of the kernel curves; element-wise work and start times are then 0,
+    efficiency : constant share of peak in place of the kernel curves; element-wise work and start times are
+        then 0,
         so that computation takes ``model_flops / (n P efficiency)``.
     tokens : tokens of the whole run, for `training_time`.
     duration : length of the run (s), for `training_tokens`.
@@ -151,31 +153,34 @@ def distributed(
     Returns
     -------
     Distributed
-        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead.  ``memory_allocated`` is what
-        tensors hold, ``memory_per_device`` what is reserved (it decides ``feasible``).  ``mfu`` and ``hfu`` are
-        against `peak_flops` of the format.
+        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead.
+        ``memory_allocated`` is what tensors hold, ``memory_per_device`` what is reserved (it decides
+        ``feasible``).  ``mfu`` and ``hfu`` are against `peak_flops` of the format.
 
     Notes
     -----
-    Dense layouts: median error of published step times 10 to 20 % with nothing fitted to the source.  Stage imbalance
-    counts embedding, head and ``ceil(L / p)`` layers on the fullest stage.  Latent attention under tensor
-    parallelism divides its latents too.
+    Dense layouts: median error of published step times 10 to 20 % with nothing fitted to the source.  Stage
+    imbalance counts embedding, head and ``ceil(L / p)`` layers on the fullest stage.  Latent attention under
+    tensor parallelism divides its latents too.
 
     References
     ----------
-    Shoeybi et al. 2019; Rajbhandari et al. 2020; Narayanan et al. 2021; Korthikanti et al. 2022; Qi et al. 2023;
-    Zhao et al. 2023 (FSDP); Liu et al. 2023 (ring attention); DeepSeek-AI 2024.
+    Shoeybi et al. 2019; Rajbhandari et al. 2020; Narayanan et al. 2021; Korthikanti et al. 2022; Qi et al.
+    2023; Zhao et al. 2023 (FSDP); Liu et al. 2023 (ring attention); DeepSeek-AI 2024.
     """
     capable = (hardware.peak_flops > 0) & (model.n_layers > 0) & (format.weight_only == 0)
-    hardware = hardware._replace(peak_flops=np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0))
+    peak: Any = np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0)
+    hardware = hardware._replace(peak_flops=peak)
     if efficiency is not None:
         hardware = hardware._replace(
-            training_gemm_efficiency=efficiency, attention_efficiency=efficiency, attention_peak_flops=hardware.peak_flops,
+            training_gemm_efficiency=efficiency, attention_efficiency=efficiency,
+            attention_peak_flops=hardware.peak_flops,
             gemm_latency=0.0, gemm_half_rows=0.0, gemm_bandwidth_efficiency=np.inf, gemm_exponent=0.0,
             attention_half_length=0.0,
         )  # fmt: skip
         assume = assume._replace(
-            training_gemm_factor=1.0, training_attention_factor=1.0, grouped_gemm_factor=1.0, elementwise_slowdown=0.0,
+            training_gemm_factor=1.0, training_attention_factor=1.0, grouped_gemm_factor=1.0,
+            elementwise_slowdown=0.0,
             streaming_efficiency=np.inf, attention_backward=2.0,
         )  # fmt: skip
         attention = None
@@ -203,18 +208,21 @@ def distributed(
     # --- links -----------------------------------------------------------------------------------------
     fast = (fleet.intra_bandwidth * fleet.intra_efficiency, fleet.intra_latency)
     slow = (fleet.inter_bandwidth * fleet.inter_efficiency / fleet.oversubscription, fleet.inter_latency)
+    links = (*fast, *slow)
     reductions = (collective, assume.multicast_reduction, assume.switched_reduction)
     domain = fleet.domain_size
 
-    def group(ranks, stride):
+    def group(ranks, stride) -> tuple[Any, Any]:
         local = collectives.local_ranks(ranks, stride, domain)
         return local, ranks / local
 
     def gather(ranks, stride, nbytes):
-        return collectives.hierarchical_all_gather(*group(ranks, stride), nbytes, *fast, *slow, collective)
+        local, nodes = group(ranks, stride)
+        return collectives.hierarchical_all_gather(local, nodes, nbytes, *links, collective)
 
     def reduce(ranks, stride, nbytes):
-        return collectives.hierarchical_all_reduce(*group(ranks, stride), nbytes, *fast, *slow, *reductions)
+        local, nodes = group(ranks, stride)
+        return collectives.hierarchical_all_reduce(local, nodes, nbytes, *links, *reductions)
 
     def neighbour(span, nbytes):
         inside = span <= domain
@@ -265,11 +273,23 @@ def distributed(
 
     def layer(moe):
         passes = training.layer_time(
-            model, moe, rows, seq_len, seq_len / cp, tp, ep, expert_tp, split, attention, hardware, format, assume
+            model,
+            moe,
+            rows,
+            seq_len,
+            seq_len / cp,
+            tp,
+            ep,
+            expert_tp,
+            split,
+            attention,
+            hardware,
+            format,
+            assume,
         )
         repeated = training.recomputed_time(passes, again, attention)
         # tensor parallelism: attention and feed-forward network, one pair of collectives each
-        pairs = 2.0
+        pairs: Any = 2.0
         if moe:
             pairs = 1.0 + np.where((expert_tp > 1) | (model.n_shared_experts > 0), 1.0, 0.0)
         tp_forward = collectives.exposed_time(pairs * pair, passes.products, assume.tensor_overlap)
@@ -277,9 +297,7 @@ def distributed(
         # context parallelism: keys and values go round while attention works on a block
         attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
         cp_forward = np.maximum((cp - 1.0) * (block - passes.attention / cp), 0.0)
-        cp_backward = np.where(
-            cp > 1, np.maximum((2.0 * cp - 1.0) * block - attention_backward, 0.0), 0.0
-        )
+        cp_backward = np.where(cp > 1, np.maximum((2.0 * cp - 1.0) * block - attention_backward, 0.0), 0.0)
         # expert parallelism: dispatch and combine, both ways
         ep_forward = ep_backward = 0.0
         if moe:
@@ -290,7 +308,9 @@ def distributed(
         replicated = architecture.norm_params(model)
         if moe:
             expert_params = architecture.expert_params(model) * model.n_experts / expert_group
-            params = architecture.moe_layer_params(model) - model.n_experts * architecture.expert_params(model)
+            params = architecture.moe_layer_params(model) - model.n_experts * architecture.expert_params(
+                model
+            )
             replicated = replicated + architecture.router_params(model)
             ffn_width = (
                 model.experts_per_token * assume.expert_imbalance + model.n_shared_experts
@@ -354,10 +374,13 @@ def distributed(
     table = architecture.embedding_params(model) / tp
     norm = architecture.final_norm_params(model)
     own_head = np.where(model.tied_embeddings > 0, 0.0, table)
-    params = stages("params", table + model.extra_params + on_first * (own_head + norm), on_last * (table + norm))
+    params = stages(
+        "params", table + model.extra_params + on_first * (own_head + norm), on_last * (table + norm)
+    )
     expert_params = stages("expert_params")
     accumulation = Stages(*(
-        training.accumulation_time(n + x, assume.gradient_bytes, hardware.mem_bandwidth, assume.streaming_efficiency)
+        training.accumulation_time(n + x, assume.gradient_bytes, hardware.mem_bandwidth,
+        assume.streaming_efficiency)
         for n, x in zip(params, expert_params)
     ))  # fmt: skip
 
@@ -424,7 +447,9 @@ def distributed(
 
     # --- optimizer, host, stragglers -------------------------------------------------------------------
     sharded = zero_stage >= 1
-    state_bytes = assume.optimizer_bytes - np.where(format.parameter_bytes >= assume.wide_bytes, assume.wide_bytes, 0.0)
+    state_bytes = assume.optimizer_bytes - np.where(
+        format.parameter_bytes >= assume.wide_bytes, assume.wide_bytes, 0.0
+    )
     updated = np.where(
         sharded, largest / shards + largest_experts / expert_replicas, largest + largest_experts
     )
@@ -451,7 +476,7 @@ def distributed(
     kept_working = np.maximum(dense.working, np.where(experts, moe.working, 0.0))
     head_stored = rows * memory.head_activations(model, tp, split, width, assume.training_logit_bytes)
     unit = np.maximum(np.maximum(dense.params, np.where(experts, moe.params + moe.expert_params, 0.0)), table)
-    fixed, per_chunk, limits, states, gathered_weights, held = [], [], [], [], [], []
+    fixed, per_chunk, limits, states, held = [], [], [], [], []
     for n, x, stored, has_head, stage in zip(
         params, expert_params, stages("stored"), (on_first, 0.0, on_last), (0.0, 1.0, pp - 1.0)
     ):
@@ -465,49 +490,56 @@ def distributed(
             (n + x) * (np.where(zero_stage >= 3, format.parameter_bytes, 0.0) + assume.gradient_bytes),
             np.where(
                 streamed & (replicas > 1),
-                memory.gathered_bytes(unit, format.parameter_bytes, assume.gradient_bytes, assume.gather_prefetch),
+                memory.gathered_bytes(
+                    unit, format.parameter_bytes, assume.gradient_bytes, assume.gather_prefetch
+                ),
                 0.0,
             ),
         )
         constant = kept_working + has_head * head_stored
         states.append(own)
-        gathered_weights.append(live)
         held.append(constant)
         fixed.append(own.weights + own.gradients + own.optimizer + live + constant)
         per_chunk.append(stored * chunk_share)
         limits.append(pipeline.in_flight_limit(schedule, pp, virtual_stages, stage))
+
+    growth = 1.0 + assume.allocator_slack
+    there = (True, pp > 2, pp > 1)
+    level_memory = [np.where(t, a * growth + assume.training_reserve, 0.0) for t, a in zip(there, fixed)]
+    chunk_memory = [np.where(t, b * growth, 0.0) for t, b in zip(there, per_chunk)]
 
     # --- what depends on the global batch ---------------------------------------------------------------
     in_round = np.where(virtual_stages > 1, pp, 1.0)
     round_size = micro_batch * dp * in_round
     m = global_batch / round_size * in_round
 
-    span = pipeline.makespan(schedule, m, pp, virtual_stages, forward, backward, weight, assume.post_validation)
+    span = pipeline.makespan(
+        schedule, m, pp, virtual_stages, forward, backward, weight, assume.post_validation
+    )
     each = send_each + data_each + host_each
     once = send_once + data_once + (optimizer + assume.training_host_time)
     level = span + (m * each + once)
     finite = level * straggling
-    step_time = np.where(capable, finite, np.inf)
+    step_time: Any = np.where(capable, finite, np.inf)
 
     chunks = m * virtual_stages
-    used = [a + b * np.minimum(chunks, most_chunks) for a, b, most_chunks in zip(fixed, per_chunk, limits)]
-    used[1] = np.where(pp > 2, used[1], 0.0)
-    used[2] = np.where(pp > 1, used[2], 0.0)
-    allocated = np.maximum(used[0], np.maximum(used[1], used[2]))
-    reserved = allocated * (1.0 + assume.allocator_slack) + assume.training_reserve
+    in_flight = [np.minimum(chunks, most_chunks) for most_chunks in limits]
+    used = [a + b * n for a, b, n in zip(level_memory, chunk_memory, in_flight)]
+    reserved = np.maximum(used[0], np.maximum(used[1], used[2]))
+    allocated = (reserved - assume.training_reserve) * (1.0 / growth)
 
     def of_fullest(values):
-        return np.where(used[0] >= np.maximum(used[1], used[2]), values[0], np.where(used[1] >= used[2], values[1], values[2]))
+        last = np.where(used[1] >= used[2], values[1], values[2])
+        return np.where(used[0] >= np.maximum(used[1], used[2]), values[0], last)
 
     memory_weights = of_fullest([s.weights for s in states])
     memory_gradients = of_fullest([s.gradients for s in states])
     memory_optimizer = of_fullest([s.optimizer for s in states])
-    activations = [h + b * np.minimum(chunks, c) for h, b, c in zip(held, per_chunk, limits)]
-    memory_activations = of_fullest(activations)
+    memory_activations = of_fullest([h + b * n for h, b, n in zip(held, per_chunk, in_flight)])
 
     # --- outputs ---------------------------------------------------------------------------------------
-    batch_tokens = global_batch * seq_len
-    rate = batch_tokens / step_time
+    steps = global_batch / step_time
+    rate = steps * seq_len
     per_token = 3.0 * architecture.forward_flops(model, seq_len, flops_convention)
     attention_once = model.n_layers * architecture.attention_flops(
         model, architecture.attended_positions(model, seq_len, flops_convention)
@@ -521,17 +553,45 @@ def distributed(
     of_peak = training.utilization(1.0, n_accelerators, hardware.peak_flops, 1.0)
     compute_time = m * of_slowest(compute)
     bubble_time = span - m * of_slowest(both)
-    tp_time, cp_time, ep_time = m * of_slowest(tp_exchange), m * of_slowest(cp_exchange), m * of_slowest(ep_exchange)
+    tp_time, cp_time, ep_time = (
+        m * of_slowest(tp_exchange),
+        m * of_slowest(cp_exchange),
+        m * of_slowest(ep_exchange),
+    )
     pp_time = m * send_each + send_once
     dp_time = m * data_each + data_once
     exposed = tp_time + pp_time + dp_time + cp_time + ep_time
     overhead_time = finite - level + (m * host_each + assume.training_host_time)
 
     alone = training.layer_time(
-        model, False, micro_batch * seq_len, seq_len, seq_len, 1.0, 1.0, 1.0, 0.0, attention, hardware, format, assume
+        model,
+        False,
+        micro_batch * seq_len,
+        seq_len,
+        seq_len,
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        attention,
+        hardware,
+        format,
+        assume,
     )
     alone_moe = training.layer_time(
-        model, True, micro_batch * seq_len, seq_len, seq_len, 1.0, 1.0, 1.0, 0.0, attention, hardware, format, assume
+        model,
+        True,
+        micro_batch * seq_len,
+        seq_len,
+        seq_len,
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        attention,
+        hardware,
+        format,
+        assume,
     )
     alone_head = training.head_passes(model, micro_batch * seq_len, 1.0, hardware, format, assume)
 
@@ -544,7 +604,7 @@ def distributed(
         + alone_head.forward
         + alone_head.backward
     )
-    ideal = alone_time / (micro_batch * seq_len * n_accelerators)  # seconds per token on one device, over n
+    ideal = alone_time / (micro_batch * n_accelerators)  # seconds per sequence on one device, over n
 
     # --- can it be done --------------------------------------------------------------------------------
     zero_bubble = (schedule != Schedule.ONE_F_ONE_B) & (schedule != Schedule.GPIPE) & (pp > 1)
@@ -569,8 +629,10 @@ def distributed(
         (capable, Limit.CAPABILITY),
         (reserved <= hardware.mem_capacity, Limit.MEMORY),
     )
-    largest_part = np.maximum(np.maximum(compute_time, exposed), np.maximum(bubble_time, overhead_time + optimizer))
-    bottleneck = np.where(
+    largest_part = np.maximum(
+        np.maximum(compute_time, exposed), np.maximum(bubble_time, overhead_time + optimizer)
+    )
+    bottleneck: Any = np.where(
         compute_time >= largest_part,
         float(Bottleneck.COMPUTE),
         np.where(
@@ -594,12 +656,12 @@ def distributed(
         exposed_communication=exposed,
         communication_fraction=exposed / step_time,
         bubble_fraction=bubble_time / step_time,
-        mfu=rate * (per_token * of_peak),
-        hfu=rate * ((per_token + repeated_flops) * of_peak),
-        compute_utilization=m * (compute.total() / pp) / step_time,
-        scaling_efficiency=rate * ideal,
+        mfu=steps * (seq_len * per_token * of_peak),
+        hfu=steps * (seq_len * (per_token + repeated_flops) * of_peak),
+        compute_utilization=steps * (compute.total() / (pp * dp * micro_batch)),
+        scaling_efficiency=steps * ideal,
         tokens_per_s=rate,
-        tokens_per_s_per_device=rate * (1.0 / n_accelerators),
+        tokens_per_s_per_device=steps * (seq_len / n_accelerators),
         memory_per_device=reserved,
         memory_allocated=allocated,
         memory_weights=memory_weights,
@@ -610,7 +672,7 @@ def distributed(
         memory_utilization=reserved * (1.0 / hardware.mem_capacity),
         n_accelerators=n_accelerators,
         n_microbatches=m,
-        model_flops=batch_tokens * per_token,
+        model_flops=global_batch * (seq_len * per_token),
         training_time=None if tokens is None else tokens / rate,
         training_tokens=None if duration is None else duration * rate,
         feasible=limit == 0,
