@@ -1,0 +1,428 @@
+"""The commands.  Exit 0: fine; 1: bad input or usage, told in one line; 2: nothing feasible."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mlsysim import __version__
+from mlsysim.cli import asjson, grammar, show
+from mlsysim.cli.options import (
+    By,
+    Epsilon,
+    Json,
+    Keep,
+    Maximize,
+    Minimize,
+    Objective,
+    Out,
+    Threads,
+    Ties,
+    Where,
+    Words,
+)  # fmt: skip
+from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, progress, say
+
+if TYPE_CHECKING:
+    from mlsysim.resolver import Resolver
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are one line, whatever raised them."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        code: Any = BAD
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest, **more: say(f"warning: {_line(str(message))}")
+            try:
+                code = super().main(
+                    args, prog_name or "mlsysim", complete_var, False, windows_expand_args, **extra
+                )
+                sys.stdout.flush()
+            except BrokenPipeError:  # the reader (head, less) has gone
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except Exception as error:
+                if os.environ.get("MLSYSIM_DEBUG", "") not in ("", "0"):
+                    raise
+                say(f"error: {_sentence(error)}")
+        sys.exit(code if isinstance(code, int) else FINE)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _sentence(error: BaseException) -> str:
+    if hasattr(error, "format_message"):  # usage
+        text = _line(error.format_message())
+        hint = "; inputs are written key=value, as in tp=4" if type(error).__name__ == "NoSuchOption" else ""
+        return text.rstrip(".") + hint
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError, MemoryError)):
+        return _line(str(error)) or type(error).__name__
+    if type(error).__name__ == "Abort":
+        return "interrupted"
+    return f"{type(error).__name__}: {_line(str(error))} (MLSYSIM_DEBUG=1 shows where)"
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> int:
+    """What an ML system will do, cost, emit and break on."""
+    if version:
+        print(f"mlsysim {__version__}")
+        raise typer.Exit(FINE)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+    return FINE
+
+
+# --- what commands share -------------------------------------------------------------------------------
+
+
+def asked(
+    words: Sequence[str] | None, options: Mapping[str, Any], extra: str = ""
+) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
+    """The resolver, inputs and options of a command; `extra` is the option that a second bare word gives."""
+    inputs, found, rest = grammar.split(words or (), options)
+    if not rest:
+        raise ValueError(
+            "name a resolver first, as in: "
+            "mlsysim solve ServingModel model=llama3_1_70b hardware=h100 seq_len=2048"
+        )
+    resolver = grammar.resolver(rest.pop(0))
+    if rest and extra and found[extra] is None:
+        found[extra] = rest.pop(0)
+    if rest:
+        raise ValueError(f"{rest[0]!r}: inputs are written key=value")
+    return resolver, grammar.values(inputs, resolver), found
+
+
+# --- the questions ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def solve(
+    words: Words = None, keep: Keep = None, out: Out = None, threads: Threads = None, json: Json = False
+) -> int:
+    """Every output at every point of the grid."""
+    resolver, inputs, found = asked(words, {"keep": keep, "out": out})
+    outputs = grammar.listed(found["keep"])
+    always = [n for n in ("feasible", "limit") if n in resolver.outputs]
+    wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
+    with progress() as tell:
+        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **inputs)
+    give(ds, found, json, resolver.name)
+    if "feasible" in ds and not bool(ds["feasible"].any()):
+        import numpy as np
+
+        names, numbers = np.unique(asjson.labelled(ds["limit"]), return_counts=True)
+        return nothing(
+            None, "limits " + ", ".join(f"{name} {n:,}" for name, n in zip(names.tolist(), numbers.tolist()))
+        )
+    return FINE
+
+
+def ranked(given: dict[str, Any], many: bool) -> int:
+    """`best` and `top`, with the options that were given."""
+    from mlsysim.search import Best, Counts, Top
+
+    words, threads, json = (given.pop(name) for name in ("words", "threads", "json"))
+    resolver, inputs, found = asked(words, given, "objective")
+    name, up = grammar.objective(found)
+    where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
+    ties = grammar.listed(found["ties"])
+    k = grammar.whole("k", found.get("k"))
+    search = Top(10 if k is None else k, name, up, by, where, ties)
+    if not many:
+        search = Best(name, up, by, where, ties)
+    with progress() as tell:
+        ds, counts = resolver.sweep([search, Counts(where=where)], threads=threads, progress=tell, **inputs)
+    anything = bool(ds["found"].any())
+    if anything or json:
+        give(
+            ds,
+            found,
+            json,
+            f"{resolver.name}: {'top' if many else 'best'} {name} of {ds.attrs['points']:,} configurations, "
+            f"{ds.attrs['accepted']:,} feasible",
+            [name],
+            places=True,
+        )
+    return FINE if anything else nothing(counts, name)
+
+
+@app.command()
+def best(
+    words: Words = None,
+    objective: Objective = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    by: By = None,
+    where: Where = None,
+    ties: Ties = None,
+    keep: Keep = None,
+    out: Out = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """The best feasible configuration, for each --by: best serving usd_per_mtok hardware=h100,a100 ..."""
+    return ranked(locals(), many=False)
+
+
+@app.command()
+def top(
+    words: Words = None,
+    objective: Objective = None,
+    k: Annotated[str | None, typer.Option("-k", "--k", help="How many (default 10).")] = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    by: By = None,
+    where: Where = None,
+    ties: Ties = None,
+    keep: Keep = None,
+    out: Out = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """The k best feasible configurations."""
+    return ranked(locals(), many=True)
+
+
+@app.command()
+def pareto(
+    words: Words = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    where: Where = None,
+    epsilon: Epsilon = None,
+    keep: Keep = None,
+    out: Out = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """The exact Pareto front of several objectives."""
+    from mlsysim.search import Counts, Pareto
+
+    given = {
+        "minimize": minimize, "maximize": maximize, "where": where, "epsilon": epsilon, "keep": keep,
+        "out": out,
+    }  # fmt: skip
+    resolver, inputs, found = asked(words, given)
+    down, up = grammar.listed(found["minimize"]), grammar.listed(found["maximize"])
+    clauses = grammar.conditions(found["where"])
+    search = Pareto(down, up, grammar.thinning(found["epsilon"]), clauses)
+    with progress() as tell:
+        ds, counts = resolver.sweep([search, Counts(where=clauses)], threads=threads, progress=tell, **inputs)
+    if ds.sizes["point"] or json:
+        give(
+            ds,
+            found,
+            json,
+            f"{resolver.name}: front of {ds.sizes['point']:,} among {ds.attrs['accepted']:,} feasible of "
+            f"{ds.attrs['points']:,} configurations",
+            [*down, *up],
+        )
+    return FINE if ds.sizes["point"] else nothing(counts, "the front is empty")
+
+
+@app.command()
+def root(
+    words: Words = None,
+    unknown: Annotated[str | None, typer.Option(help="The input to find.")] = None,
+    target: Annotated[str | None, typer.Option(help="Output and value: itl=20ms.")] = None,
+    bounds: Annotated[str | None, typer.Option(help="Where to look: low:high.")] = None,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """The value of an input that meets a target: root serving mem_bandwidth target=itl=20ms ..."""
+    from mlsysim.schema.records import Assumptions
+    from mlsysim.schema.variables import VARIABLES
+
+    resolver, inputs, found = asked(
+        words, {"unknown": unknown, "target": target, "bounds": bounds, "out": out}, "unknown"
+    )
+    if not found["unknown"] or not found["target"]:
+        raise ValueError(
+            "give the unknown and the target: mlsysim root serving mem_bandwidth target=itl=20ms ..."
+        )
+    name, equals, value = found["target"].partition("=")
+    if not equals:
+        raise ValueError(f"target={found['target']}: write output=value, as in target=itl=20ms")
+    limits = None
+    if found["bounds"]:
+        limits = tuple(p.strip() for p in found["bounds"].split(":"))
+        short = found["unknown"].rsplit(".", 1)[-1]
+        if short not in VARIABLES and short in Assumptions._fields:
+            limits = tuple(grammar.numbers("bounds", p, None) for p in limits)
+    ds = resolver.root(
+        found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs
+    )
+    give(
+        ds,
+        found,
+        json,
+        f"{resolver.name}: {found['unknown']} for {found['target']}",
+        [found["unknown"], "reached", "found"],
+    )
+    if not bool(ds["found"].any()):
+        say(
+            f"nothing feasible: no {found['unknown']} between the bounds ({ds.attrs['bounds']}) "
+            f"reaches {found['target']}; "
+            "`nearest` and `reached` say how near one comes"
+        )
+        return NOTHING
+    return FINE
+
+
+@app.command()
+def sweep(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RESOLVER] key=value ...",
+            show_default=False,
+            help=(
+                "Without a resolver: training Llama 3.1 70B on every accelerator whose facts are complete; "
+                "key=value changes any of it."
+            ),
+        ),
+    ] = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Of what each --by gets its best (default: the first objective).")
+    ] = None,
+    by: By = None,
+    where: Where = None,
+    epsilon: Epsilon = None,
+    out: Annotated[
+        str | None, typer.Option(help="Where the front goes (default front.csv; none: nowhere).")
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Millions of configurations in one pass: what stops them, the best of each, the front, drawn."""
+    from mlsysim.cli.sweep import run
+
+    return run(
+        words,
+        {
+            "minimize": minimize,
+            "maximize": maximize,
+            "objective": objective,
+            "by": by,
+            "where": where,
+            "epsilon": epsilon,
+            "out": out,
+        },
+        threads,
+        json,
+    )
+
+
+# --- what there is -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def explain(words: Words = None, json: Json = False) -> int:
+    """What a call would do before it is run: points, bytes, seconds, layout, wiring."""
+    resolver, inputs, _ = asked(words, {})
+    text = resolver.explain(**inputs)
+    if not json:
+        print(text)
+        return FINE
+    program = resolver.program(**inputs)
+    _, omitted = program.available()
+    wiring = getattr(resolver, "wiring", None)
+    wires = (
+        [w._asdict() for w in wiring({*resolver.bound, *program.binder.columns})]
+        if wiring is not None
+        else []
+    )
+    print(
+        asjson.text(
+            {
+                "resolver": resolver.name,
+                "points": program.n_points,
+                "axes": program.sizes,
+                "wiring": wires,
+                "omitted": omitted,
+                "text": text,
+            }
+        )
+    )
+    return FINE
+
+
+@app.command()
+def schema(name: Annotated[str, typer.Argument(metavar="RESOLVER")], json: Json = False) -> int:
+    """Inputs and outputs of a resolver: unit, default, what is allowed, meaning."""
+    table = grammar.resolver(name).schema
+    _table(table, json)
+    return FINE
+
+
+@app.command()
+def walls(json: Json = False) -> int:
+    """The 22 walls and the resolver of each."""
+    import mlsysim
+
+    _table(mlsysim.walls(), json)
+    return FINE
+
+
+def _table(frame: Any, json: bool) -> None:
+    if json:
+        print(asjson.text(frame))
+        return
+    frame = frame.reset_index()
+    show.grid([show.Column(str(c), [str(v) for v in frame[c]]) for c in frame.columns])
+
+
+@app.command()
+def zoo(
+    table: Annotated[
+        str | None, typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A row, by key or alias.")] = None,
+    json: Json = False,
+) -> int:
+    """Hardware, models, grids ...: tables, a table, or one row with its sources."""
+    from mlsysim.cli.about import zoo as answer
+
+    answer(table, name, json)
+    return FINE
+
+
+@app.command()
+def doctor(json: Json = False) -> int:
+    """Versions, the kernel cache and whether it works, threads, memory, extras."""
+    from mlsysim.cli.about import doctor as answer
+
+    return FINE if answer(json) else BAD

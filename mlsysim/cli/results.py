@@ -1,0 +1,173 @@
+"""What a command gives back: a table, JSON, a file, or why there is nothing; and a bar while one waits."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlsysim.cli import asjson, grammar, show
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FINE, BAD, NOTHING = 0, 1, 2
+#: outputs that a table of points shows when nobody says which
+FEW = 6
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress(wanted: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    import time
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    last = 0.0
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[points]}"),
+        TimeRemainingColumn(),
+        console=show.console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("compiling", total=None, points="")
+
+        def tell(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last > 0.1 or done == total:
+                last = now
+                bar.update(
+                    task,
+                    description="sweeping",
+                    completed=done,
+                    total=total,
+                    points=f"{done / 1e6:,.1f} of {total / 1e6:,.1f} M",
+                )
+
+        yield tell
+
+
+def write(ds: xr.Dataset, path: str) -> str:
+    """Save a result by the ending of its name; base units, options as labels."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in (".csv", ".json", ".nc"):
+        raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
+    if ending == ".json":
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(asjson.text(ds))
+    elif ending == ".csv":
+        if math.prod(ds.sizes.values()) > 5_000_000:
+            raise ValueError(
+                f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: "
+                "write a .nc file, or reduce"
+            )
+        table = ds.assign({k: (v.dims, asjson.labelled(v)) for k, v in ds.data_vars.items()})
+        index = not all(d in ("point", "rank") for d in ds.sizes)
+        if not ds.sizes:
+            table = table.expand_dims("point")
+        table.to_dataframe().to_csv(path, index=index)
+    else:
+        try:
+            import h5netcdf  # noqa: F401
+        except ImportError:
+            raise ImportError("h5netcdf is not installed: pip install 'mlsysim-sweep[store]'") from None
+        ds.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def chosen(ds: xr.Dataset, first: Sequence[str], keep: Sequence[str]) -> list[str]:
+    """Outputs that a table of points shows: those named, or a few that say most."""
+    data = [str(n) for n in ds.data_vars]
+    if keep:
+        return [*dict.fromkeys([*first, *(k for k in keep if k in data)])]
+    from mlsysim.schema.variables import VARIABLES
+
+    searched = "found" in data or "count" in data
+    last: list[str] = [n for n in ("limit", "bottleneck") if n in data and not (searched and n == "limit")]
+    if "found" in data and not bool(ds["found"].all()):
+        last.append("found")
+    telling = [n for n in data if n not in last and n in VARIABLES and VARIABLES[n].better]
+    return [*dict.fromkeys([*first, *telling])][: max(FEW, len(first))] + [n for n in last if n not in first]
+
+
+def give(
+    ds: xr.Dataset,
+    found: Mapping[str, Any],
+    json: bool,
+    title: str,
+    first: Sequence[str] = (),
+    places: bool = False,
+) -> None:
+    """Show, print or save a result.
+
+    Parameters
+    ----------
+    first : sequence of str
+        Outputs that are shown before others.
+    places : bool
+        The coordinates of a single point are its answer (`best`), not what the user said.
+    """
+    keep = grammar.listed(found.get("keep"))
+    unknown = [k for k in keep if k not in ds.variables]
+    if unknown:
+        from mlsysim.engine.bind import nearest
+
+        raise ValueError(
+            f"keep={unknown[0]!r} is no output of this call{nearest(unknown[0], map(str, ds.data_vars))}"
+        )
+    if found.get("out"):
+        write(ds, found["out"])
+    if json:
+        print(asjson.text(ds))
+        return
+    if not ds.sizes:
+        show.one(ds, [*(map(str, ds.coords) if places else ()), *(keep or map(str, ds.data_vars))], title)
+        return
+    axes = [str(c) for c, v in ds.coords.items() if v.dims and not (c == "rank" and len(ds.sizes) == 1)]
+    names = [*axes, *chosen(ds, first, keep)]
+    count = math.prod(ds.sizes.values())
+    positions = show.spread(count) if "point" in ds.sizes else np.arange(min(count, show.ROWS))
+    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
+    notes = []
+    if len(positions) < count:
+        notes.append(
+            f"{len(positions)} of {count:,} rows{' (evenly thinned)' if 'point' in ds.sizes else ''}: "
+            "--out FILE.csv for all."
+        )
+    hidden = len([n for n in ds.data_vars if n not in names]) + len(gone)
+    if hidden:
+        notes.append(f"{hidden} more output{'s' if hidden > 1 else ''}: --keep NAME,... or --json.")
+    if found.get("out"):
+        notes.append(f"Saved in {found['out']}.")
+    if notes:
+        print(" ".join(notes))
+
+
+def nothing(counts: xr.Dataset | None, what: str) -> int:
+    """Say why nothing is feasible."""
+    if counts is not None:
+        table = counts["configurations"]
+        reasons = [
+            f"{name} {int(n):,}"
+            for name, n in zip(table["limit"].values.tolist(), table.values.tolist())
+            if n and name != "none"
+        ]
+        what = f"{what}; what rejects the {int(table.sum()):,} configurations: {', '.join(reasons)}"
+    say(f"nothing feasible: {what}")
+    return NOTHING

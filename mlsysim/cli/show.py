@@ -1,0 +1,239 @@
+"""Tables for people: sizes in the units in which one speaks of them, and only as many rows as one reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.cli.asjson import labelled
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: rows that a table shows
+ROWS = 20
+_DAY = 86400.0
+#: base unit -> (from which size on, size of one, how it is called), largest first
+_SIZES: dict[str, tuple[tuple[float, float, str], ...]] = {
+    "s": (
+        (2 * _DAY, _DAY, "days"),
+        (7200.0, 3600.0, "h"),
+        (1.0, 1.0, "s"),
+        (1e-3, 1e-3, "ms"),
+        (0.0, 1e-6, "µs"),
+    ),
+    "USD": ((1e6, 1e6, "M$"), (1e4, 1e3, "k$"), (0.0, 1.0, "$")),
+    "kg": ((1e3, 1e3, "t CO2e"), (0.1, 1.0, "kg CO2e"), (0.0, 1e-3, "g CO2e")),
+    "J": ((3.6e12, 3.6e12, "GWh"), (3.6e9, 3.6e9, "MWh"), (3.6e6, 3.6e6, "kWh"), (0.0, 1.0, "J")),
+    "L": ((1e3, 1e3, "m³"), (0.0, 1.0, "L")),
+    "W": ((1e6, 1e6, "MW"), (1e3, 1e3, "kW"), (0.0, 1.0, "W")),
+    "USD/s": ((0.0, 1 / 3600.0, "$/h"),),
+    "USD/J": ((0.0, 1 / 3.6e6, "$/kWh"),),
+    "kg/J": ((0.0, 1 / 3.6e9, "g/kWh"),),
+    "L/J": ((0.0, 1 / 3.6e6, "L/kWh"),),
+    "1/s": ((0.0, 1.0, "/s"),),
+}
+for _unit, _name in (("byte", "B"), ("byte/s", "B/s"), ("FLOP", "FLOP"), ("FLOP/s", "FLOP/s")):
+    _SIZES[_unit] = (
+        *(
+            (s, s, p + _name)
+            for s, p in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+        ),
+        (0.0, 1.0, _name),
+    )
+
+
+def scale(values: Any, unit: str) -> tuple[float, str]:
+    """What to divide by, and the unit to name, for values that share one.
+
+    >>> scale([2e6, 9e6], "USD"), scale(30 * 86400, "s"), scale(5e6, "byte/s")
+    ((1000000.0, 'M$'), (86400.0, 'days'), (1000000.0, 'MB/s'))
+    """
+    sizes = _SIZES.get(unit)
+    if sizes is None:
+        return 1.0, "" if unit == "1" else unit
+    numbers = np.abs(np.asarray(values, dtype=np.float64).reshape(-1))
+    numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
+    middle = float(np.median(numbers)) if numbers.size else 1.0
+    return next((one, name) for start, one, name in sizes if middle >= start)
+
+
+def number(value: Any) -> str:
+    """Four digits of a number, without exponents where one need not read them.
+
+    >>> number(0.123456), number(1234567.8), number(16384), number(float("inf")), number(3.2e-9)
+    ('0.1235', '1,234,568', '16,384', 'inf', '3.2e-09')
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (str, np.str_)) or value is None:
+        return str(value or "-")
+    x = float(value)
+    if math.isnan(x):
+        return "-"
+    if math.isinf(x) or abs(x) >= 1e15 or (x and abs(x) < 1e-4):
+        return f"{x:.4g}"
+    return f"{x:,.0f}" if x.is_integer() or abs(x) >= 1e4 else f"{x:.4g}"
+
+
+def quantity(value: Any, unit: str) -> str:
+    """A value in the unit in which one speaks of it.
+
+    >>> quantity(12.3e6, "USD"), quantity(0.0213, "s"), quantity(0.41, "1")
+    ('12.3 M$', '21.3 ms', '0.41')
+    """
+    if isinstance(value, (str, np.str_, bool, np.bool_)) or value is None:
+        return number(value)
+    one, name = scale(value, unit)
+    return f"{number(float(value) / one)} {name}".rstrip() if math.isfinite(float(value)) else number(value)
+
+
+def console(stderr: bool = False) -> Any:
+    """A rich console; wide where nothing sets a width."""
+    import os
+
+    from rich.console import Console
+
+    found = Console(stderr=stderr, highlight=False)
+    return (
+        found
+        if found.is_terminal or os.environ.get("COLUMNS")
+        else Console(stderr=stderr, highlight=False, width=160)
+    )
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    head: str
+    cells: list[str]
+    numeric: bool = False
+    droppable: bool = False  #: may go when the terminal is narrow
+
+
+def head(name: str, unit: str = "") -> str:
+    """A head on several short lines.
+
+    >>> head("training_time", "days")
+    'training_\\ntime\\n[days]'
+    """
+    lines = [""]
+    for part in name.split("_"):
+        word = part if lines == [""] else f"_{part}"
+        if lines[-1] and len(lines[-1]) + len(word) > 12:
+            lines[-1] += "_"
+            lines.append(part)
+        else:
+            lines[-1] += word
+    return "\n".join([*lines, *([f"[{unit}]"] if unit else [])])
+
+
+def grid(columns: Sequence[Column], title: str = "") -> list[str]:
+    """Print a table.
+
+    Returns
+    -------
+    list of str
+        Heads of the columns for which there was no room.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    kept, gone = list(columns), []
+    while sum(_width(c) + 3 for c in kept) > out.width:
+        drop = next((c for c in reversed(kept) if c.droppable), None)
+        if drop is None:
+            break
+        kept.remove(drop)
+        gone.append(drop.head.replace("\n", ""))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(c.head for c in kept))
+    for column in kept:
+        table.add_column(
+            Text(column.head), justify="right" if column.numeric else "left", overflow="fold", vertical="top"
+        )
+    for row in zip(*(c.cells for c in kept)):
+        table.add_row(*map(Text, row))
+    if title:
+        out.print(Text(title, style="bold"))
+    out.print(table)
+    return gone
+
+
+def _width(column: Column) -> int:
+    return max(len(line) for cell in (column.head, *column.cells) for line in cell.split("\n"))
+
+
+def column(ds: xr.Dataset, name: str, positions: np.ndarray, droppable: bool = False) -> Column:
+    """A variable at flat positions of a Dataset, as a column."""
+    array = ds[name]
+    index = dict(zip(ds.sizes, np.unravel_index(positions, tuple(ds.sizes.values())))) if ds.sizes else {}
+    values = labelled(
+        array, array.values[tuple(index[d] for d in array.dims)] if array.dims else array.values
+    )
+    values = np.broadcast_to(values, positions.shape)
+    numeric = values.dtype.kind in "iuf"
+    one, unit = scale(values, array.attrs.get("units", "1")) if numeric else (1.0, "")
+    return Column(head(name, unit), [number(v / one if numeric else v) for v in values], numeric, droppable)
+
+
+def points(
+    ds: xr.Dataset,
+    names: Sequence[str],
+    positions: np.ndarray,
+    title: str = "",
+    must: int = 0,
+    extra: Sequence[Column] = (),
+) -> list[str]:
+    """Print some variables of a Dataset, one row a point; the first `must` columns stay in a narrow terminal.
+
+    Returns
+    -------
+    list of str
+        What there was no room for.
+    """
+    columns = [column(ds, name, positions, i >= must) for i, name in enumerate(names)]
+    return grid([*columns[:must], *extra, *columns[must:]], title)
+
+
+def one(ds: xr.Dataset, names: Sequence[str], title: str = "") -> None:
+    """Print a single point: one row a variable."""
+    rows = []
+    for name in names:
+        array = ds[name]
+        rows.append(
+            [
+                name,
+                quantity(labelled(array).reshape(-1)[0].item(), array.attrs.get("units", "1")),
+                str(array.attrs.get("long_name", "")),
+            ]
+        )
+    names_, values, meanings = map(list, zip(*rows))
+    grid([Column("output", names_), Column("value", values, True), Column("meaning", meanings)], title)
+
+
+def spread(size: int, rows: int = ROWS) -> np.ndarray:
+    """Positions that thin a list evenly, both ends kept.
+
+    >>> spread(5).tolist(), len(spread(1000)), int(spread(1000)[-1])
+    ([0, 1, 2, 3, 4], 20, 999)
+    """
+    return (
+        np.arange(size)
+        if size <= rows
+        else np.unique(np.linspace(0, size - 1, rows).round().astype(np.int64))
+    )
+
+
+def told(names: Sequence[Any], most: int = 8) -> str:
+    """A list in a sentence, shortened."""
+    shown = [str(n) for n in names]
+    return (
+        ", ".join(shown)
+        if len(shown) <= most
+        else f"{', '.join(shown[: most - 2])}, ... {shown[-1]} ({len(shown)})"
+    )

@@ -1,0 +1,261 @@
+"""``mlsysim sweep``: one pass over millions of configurations, and what it found."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlsysim import headline
+from mlsysim.cli import asjson, grammar, results, show
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from mlsysim.resolver import Resolver
+
+#: degrees that are shown as one column
+LAYOUT = ("tp", "pp", "dp", "cp", "ep")
+#: axes and outputs that a reader looks for first
+EARLY = ("hardware", "region", "precision")
+EXTRAS = ("n_accelerators", "mfu", "energy", "water")
+
+
+class Meter:
+    """Times the sweeping apart from what comes before it (recording, compiling)."""
+
+    def __init__(self, tell: Callable[[int, int], None] | None):
+        self.tell = tell
+        self.begin = time.perf_counter()
+        self.before = 0.0  #: seconds until the first block was done
+        self.first: tuple[float, int] | None = None
+        self.last: tuple[float, int] = (self.begin, 0)
+
+    def __call__(self, done: int, total: int) -> None:
+        self.last = (time.perf_counter(), done)
+        if self.first is None:
+            self.first = self.last
+            self.before = self.first[0] - self.begin
+        if self.tell is not None:
+            self.tell(done, total)
+
+    def rate(self, points: int) -> float:
+        """Points per second while sweeping."""
+        if self.first is not None and self.last[1] > self.first[1]:
+            return (self.last[1] - self.first[1]) / max(self.last[0] - self.first[0], 1e-9)
+        return points / max(time.perf_counter() - self.begin, 1e-9)
+
+
+def carbon_classes(regions: Any) -> None:
+    """Warn when carbon figures of several kinds would be compared."""
+    from mlsysim import zoo
+
+    names = regions if isinstance(regions, (list, tuple)) else [regions]
+    classes: dict[str, list[str]] = {}
+    for name in names:
+        row = zoo.grid(name)
+        classes.setdefault(str(row["carbon_class"]), []).append(row.key)
+    if len(classes) > 1:
+        told = "; ".join(f"{kind}: {show.told(keys, 4)}" for kind, keys in classes.items())
+        warnings.warn(f"carbon intensities of different classes are compared ({told})", stacklevel=2)
+
+
+def plan(
+    words: Sequence[str] | None, options: Mapping[str, Any]
+) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
+    """Resolver, inputs and options: the headline's where nothing else is said."""
+    texts, found, rest = grammar.split(words or (), options)
+    if len(rest) > 1:
+        raise ValueError(f"{rest[1]!r}: inputs are written key=value")
+    if rest:
+        resolver = grammar.resolver(rest[0])
+        return resolver, grammar.values(texts, resolver), found
+    resolver, inputs = headline.resolver(), headline.inputs()
+    given = grammar.values(texts, resolver)
+    inputs |= given
+    if found["minimize"] is None and found["maximize"] is None:
+        found["minimize"] = ",".join(headline.OBJECTIVES)
+    if found["where"] is None:
+        found["where"] = headline.WHERE
+    if found["by"] is None and isinstance(inputs.get(headline.BY), list):
+        found["by"] = headline.BY
+    return resolver, inputs, found
+
+
+def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | None, json: bool) -> int:
+    """Sweep, show, save."""
+    from mlsysim.search import Best, Counts, Pareto
+
+    resolver, inputs, found = plan(words, options)
+    down, up = grammar.listed(found["minimize"]), grammar.listed(found["maximize"])
+    if not down and not up:
+        raise ValueError(f"say what {resolver.name} is swept for: minimize=tco,carbon and/or maximize=mfu")
+    target = grammar.listed(found["objective"])[:1] or (down or up)[:1]
+    direction = False if target[0] in down else True if target[0] in up else None
+    where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
+    path = found["out"] or "front.csv"
+    if path != "none" and os.path.splitext(path)[1].lower() not in (".csv", ".json", ".nc"):
+        raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
+    if "region" in inputs:
+        carbon_classes(inputs["region"])
+    with results.progress(not json) as tell:
+        meter = Meter(tell)
+        best, front, counts = resolver.sweep(
+            [
+                Best(target[0], direction, by, where),
+                Pareto(down, up, grammar.thinning(found["epsilon"]), where),
+                Counts(where=where),
+            ],
+            threads=threads,
+            progress=meter,
+            **inputs,
+        )
+    seconds = time.perf_counter() - meter.begin
+    points = int(counts.attrs["points"])
+    numbers = dict(zip(counts["limit"].values.tolist(), counts["configurations"].values.tolist()))
+    feasible = int(sum(n for name, n in numbers.items() if name == "none"))
+    saved = results.write(front, path) if path != "none" and front.sizes["point"] else ""
+    picture, note = draw(front, best, [*down, *up], saved, by[0] if by else headline.BY)
+    if json:
+        print(
+            asjson.text(
+                {
+                    "resolver": resolver.name,
+                    "points": points,
+                    "seconds": seconds,
+                    "points_per_second": meter.rate(points),
+                    "feasible": feasible,
+                    "counts": counts,
+                    "best": best,
+                    "front": front,
+                    "saved": saved,
+                    "picture": picture,
+                }
+            )
+        )
+    else:
+        report(resolver, inputs, seconds, meter, numbers, best, front, target[0], [*down, *up])
+        if saved:
+            print(
+                f"The front is in {saved} ({front.sizes['point']:,} rows, every output, base units)"
+                f"{f', drawn in {picture}' if picture else ''}."
+            )
+        if note:
+            print(note)
+    return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")
+
+
+def draw(
+    front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: str, by: str
+) -> tuple[str, str]:
+    """The picture beside the saved front, or why there is none."""
+    if not saved or len(objectives) < 2:
+        return "", ""
+    from mlsysim import plot
+
+    try:
+        title = f"{front.sizes['point']:,} of {front.attrs['points']:,} configurations"
+        return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best, title), ""
+    except ImportError as error:
+        return "", f"No picture: {error}"
+
+
+def report(
+    resolver: Resolver,
+    inputs: Mapping[str, Any],
+    seconds: float,
+    meter: Meter,
+    numbers: Mapping[str, int],
+    best: xr.Dataset,
+    front: xr.Dataset,
+    target: str,
+    objectives: Sequence[str],
+) -> None:
+    """Tell what was swept and what was found."""
+    points = sum(numbers.values())
+    fixed = [f"{k} {_said(v)}" for k, v in inputs.items() if not _several(v)]
+    print(f"{resolver.name}\n  {', '.join(fixed)}")
+    for name, values in inputs.items():
+        if _several(values):
+            print(f"  {name}: {show.told([_said(v) for v in values], 16)}")
+    first = f" ({meter.before:.1f} s of them to record and compile, once)" if meter.before > 2 else ""
+    print(
+        f"\n{points:,} configurations in {seconds:.1f} s{first}"
+        + (f", {meter.rate(points) / 1e6:,.1f} million a second while sweeping" if points > 100_000 else "")
+        + "\n"
+    )
+    rows = [("feasible" if name == "none" else name, n) for name, n in numbers.items() if n]
+    show.grid(
+        [
+            show.Column("", [name for name, _ in rows]),
+            show.Column("configurations", [f"{n:,}" for _, n in rows], True),
+            show.Column("share", [f"{n / points:.1%}" for _, n in rows], True),
+        ],
+        "What stops them",
+    )
+    if not front.sizes["point"]:
+        return
+    axes = [str(n) for n, v in front.coords.items() if v.dims and n not in ("point", *LAYOUT, *objectives)]
+    early = [n for n in EARLY if n in axes]
+    extras = [n for n in EXTRAS if n in front.data_vars]
+    rest = [*extras, *(n for n in axes if n not in early)]
+    if best.sizes:
+        dims = [str(d) for d in best.sizes]
+        places = np.flatnonzero(best["found"].values.reshape(-1))
+        order = places[
+            np.argsort(
+                best[target].values.reshape(-1)[places] * (1 if target in _less(front) else -1), kind="stable"
+            )
+        ]
+        names = [*dict.fromkeys([*dims, target, *objectives, *early, *rest])]
+        show.points(
+            best,
+            names,
+            order,
+            f"The best {target} of each {' x '.join(dims)}",
+            len({*dims, target, *objectives, *early}),
+            layout(best, order),
+        )
+        nowhere = np.flatnonzero(~best["found"].values.reshape(-1))
+        if nowhere.size and len(dims) == 1:
+            print(f"Nothing feasible: {show.told(best[dims[0]].values[nowhere].tolist(), 12)}\n")
+    size = front.sizes["point"]
+    thinned = show.spread(size)
+    title = f"The front of {', '.join(objectives)}: {size:,} configurations" + (
+        f", {len(thinned)} of them here (evenly thinned)" if len(thinned) < size else ""
+    )
+    show.points(
+        front,
+        [*objectives, *early, *rest],
+        thinned,
+        title,
+        len(objectives) + len(early),
+        layout(front, thinned),
+    )
+
+
+def _less(front: xr.Dataset) -> list[str]:
+    return [
+        part.split()[-1] for part in str(front.attrs["objectives"]).split(", ") if part.startswith("min ")
+    ]
+
+
+def layout(ds: xr.Dataset, positions: np.ndarray) -> list[show.Column]:
+    """The degrees of parallelism of some configurations in one column."""
+    names = [n for n in LAYOUT if n in ds.coords and ds[n].dims]
+    if not names:
+        return []
+    columns = [show.column(ds, n, positions).cells for n in names]
+    return [show.Column(" x ".join(names), [" x ".join(row) for row in zip(*columns)])]
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray)) and len(value) > 1
+
+
+def _said(value: Any) -> str:
+    return show.number(value) if isinstance(value, (int, float)) else str(value)
