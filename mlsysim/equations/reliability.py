@@ -31,7 +31,7 @@ def nodes(fleet: Fleet, n_accelerators):
 
 
 def device_rate(assume: Assumptions):
-    """Failures per accelerator and second: accelerator, its memory, its adapter, its share of the network, software."""
+    """Failures per accelerator and second: device, memory, adapter, share of the network, software."""
     return assume.failure_level * (
         assume.gpu_failure_rate
         + assume.hbm_failure_rate
@@ -42,7 +42,7 @@ def device_rate(assume: Assumptions):
 
 
 def node_rate(assume: Assumptions):
-    """Failures per node and second: host (processor, memory, disks, boards, unplanned maintenance) and power supplies."""
+    """Failures per node and second: host (processor, memory, disks, boards, maintenance), power supplies."""
     return assume.failure_level * (assume.host_failure_rate + assume.psu_failure_rate)
 
 
@@ -97,7 +97,7 @@ def poisson_tail(mean, limit):
 
 
 def wait_for_spare(broken_rate, repair_time, spares):
-    """Mean wait for a working node at a failure (s), with so many spare nodes: ``P(N >= s) repair / (s + 1)``.
+    """Mean wait for a working node at a failure (s): ``P(N >= s) repair / (s + 1)``.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def wait_for_spare(broken_rate, repair_time, spares):
     repair_time : time until a node is back (s).
     spares : s, spare nodes; N, nodes in repair, is a Poisson number of mean rate x repair (Palm's theorem).
     """
-    return poisson_tail(broken_rate * repair_time, spares) * repair_time / (spares + 1.0)
+    return poisson_tail(broken_rate * repair_time, spares - 1.0) * repair_time / (spares + 1.0)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------
@@ -181,7 +181,10 @@ def goodput(interval, cost, restart, mtbf):
 
 
 def goodput_first_order(interval, cost, restart, mtbf):
-    """The same for rare failures: ``1 - delta/tau - (tau + delta)/(2 M) - R/M``; .694 where the full form has .740."""
+    """The same for rare failures: ``1 - delta/tau - (tau + delta)/(2 M) - R/M``.
+
+    0.694 at delta = 300 s, R = 600 s, M = 3 h, where the full form has 0.740.
+    """
     return 1.0 - cost / interval - (interval + cost) / (2.0 * mtbf) - restart / mtbf
 
 

@@ -155,6 +155,21 @@ class Optimizer(IntEnum):
     SGD = 3
 
 
+class Clipping(IntEnum):
+    """How DP-SGD gets the norm of each sample's gradient."""
+
+    PER_SAMPLE = 0  #: all per-sample gradients at once (Opacus)
+    GHOST = 1  #: norms without the gradients
+    LOOP = 2  #: one sample after another, or a framework that does not vectorise
+
+
+class Conversion(IntEnum):
+    """From Renyi divergence to epsilon."""
+
+    CLASSIC = 0  #: Mironov 2017
+    IMPROVED = 1  #: Balle et al. 2020, Canonne et al. 2020
+
+
 class Procurement(IntEnum):
     """How the accelerators of a run are paid for."""
 
@@ -205,6 +220,15 @@ class Bottleneck(IntEnum):
     HOST = 9
     NETWORK = 10
     LINK = 11
+
+
+class Region(IntEnum):
+    """Where targets hold, seen from the value that a solver returns."""
+
+    NEVER = 0  #: nowhere: there is no such value
+    AT_LEAST = 1  #: from it upwards
+    AT_MOST = 2  #: up to it
+    ALWAYS = 3  #: everywhere: nothing is asked of the input
 
 
 _SPELLINGS = {"ONE_F_ONE_B": "1f1b"}

@@ -494,6 +494,21 @@ class Assumptions(NamedTuple):
     writer_bandwidth: float = _assumed(
         25e9, "byte/s", "what one node sends to storage", "one 200 Gb/s port for storage", 0.6
     )
+    per_sample_slowdown: float = _assumed(
+        4.5, "1", "training time with per-sample gradients over plain training",
+        "constants: dp_sgd_slowdown_opacus (2.6 to 8)", 0.3,
+    )
+    ghost_slowdown: float = _assumed(
+        2.2, "1", "training time with ghost clipping over plain training",
+        "constants: dp_sgd_slowdown_ghost (1.3 to 4)", 0.3,
+    )
+    loop_slowdown: float = _assumed(
+        100.0, "1", "training time sample by sample over plain training", "constants: dp_sgd_slowdown_worst", 0.7
+    )
+    tolerated_noise: float = _assumed(
+        1.0, "1", "length of the noise over the clipped gradient at which training still learns as well",
+        "planning value: equal lengths", 1.0,
+    )
     idle_power_fraction: float = _assumed(
         0.1, "1", "idle power with a context loaded, as a share of TDP", "constants: idle_power_fraction_gpu_datacenter", 0.3
     )
