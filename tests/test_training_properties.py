@@ -328,3 +328,25 @@ def test_in_flight_never_exceeds_what_is_sent():
 def test_sharded_states_sum_to_the_whole():
     whole = sum(memory.model_states(1e9, 1.0, 3, 2.0, 4.0, 12.0))
     assert 64 * sum(memory.model_states(1e9, 64.0, 3, 2.0, 4.0, 12.0)) == pytest.approx(whole)
+
+
+def test_textbook_collectives_agree_where_they_must():
+    """With two ranks a ring moves what a broadcast and a multicast move; a torus is bound by links or hops."""
+    assert collectives.broadcast(8.0, 0.0, 1.0, 1e-6) == pytest.approx(3e-6)
+    assert collectives.broadcast(2.0, 1e9, 1e9, 0.0) == collectives.ring_all_reduce(2.0, 1e9, 1e9, 0.0)
+    assert collectives.torus_all_gather(1e9, 1e11, 16.0, 1e-6) == pytest.approx(0.01)
+    assert collectives.torus_all_gather(1.0, 1e11, 16.0, 1e-6) == pytest.approx(8e-6)
+
+
+def test_contiguous_context_parallelism_costs_up_to_twice():
+    given_records = records("llama3_1_8b")
+    layout = {"global_batch": 8, "seq_len": 262144, "dp": 1, "recompute": Recompute.FULL}
+    slow = {**given_records, "assume": Assumptions(context_imbalance=1.875)}
+    assert (
+        distributed(**slow, **layout, cp=1).step_time
+        == distributed(**given_records, **layout, cp=1).step_time
+    )
+    ratio = (
+        distributed(**slow, **layout, cp=8).step_time / distributed(**given_records, **layout, cp=8).step_time
+    )
+    assert 1.5 < ratio < 1.875

@@ -52,15 +52,17 @@ def model_states(params, data_ranks, zero_stage, weight_bytes, gradient_bytes, o
     )
 
 
-def gathered_bytes(unit_params, weight_bytes, gradient_bytes, prefetch):
+def gathered_bytes(unit_params, weight_bytes, gradient_bytes, prefetch, limit=np.inf):
     """What ZeRO-3 keeps whole for a while: a unit, those fetched ahead, one unit's gradients (byte).
 
     Parameters
     ----------
     unit_params : parameters of the largest unit that is gathered at once, per device.
     prefetch : units gathered ahead of their use.
+    limit : most parameters that are whole at once, where larger units are gathered piece by piece.
     """
-    return unit_params * (weight_bytes * (1.0 + prefetch) + gradient_bytes)
+    whole = np.minimum(unit_params * (1.0 + prefetch), limit)
+    return weight_bytes * whole + gradient_bytes * np.minimum(unit_params, limit)
 
 
 # --- activations ---------------------------------------------------------------------------------------

@@ -129,7 +129,8 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
         unfused, plateau = attention == Attention.UNFUSED, attention_plateau(attention, hardware)
     causal = architecture.attended_positions(model, seq_len)
     positions = np.where(unfused, seq_len, causal)
-    flops = rows * (architecture.attention_flops(model, positions) / tp) * assume.context_imbalance
+    flops = rows * (architecture.attention_flops(model, positions) / tp)
+    flops = flops * np.where(block < seq_len, assume.context_imbalance, 1.0)
     half_length = np.where(unfused, 0.0, hardware.attention_half_length)
     arithmetic = compute.attention_time(
         flops, block, hardware.attention_peak_flops, plateau * assume.training_attention_factor, half_length
@@ -328,8 +329,8 @@ def run_flops(params, tokens, recomputed=0.0):
 def recompute_utilization(mfu, n_layers, hidden, vocab, seq_len, attention_share):
     """HFU of selective recomputation from MFU, for a GPT.
 
-    ``MFU (1 + share s/h + head) / (1 + s/(6 h) + head)`` with ``head = V / (12 L h)``.  Korthikanti et al. 2022
-    print share = 1/3; one more attention forward pass gives 2/9.
+    ``MFU (1 + share s/h + head) / (1 + s/(6 h) + head)`` with ``head = V / (12 L h)``.  Korthikanti et al.
+    2022 print share = 1/3; one more attention forward pass gives 2/9.
     """
     head = vocab / (12.0 * n_layers * hidden)
     ratio = seq_len / hidden

@@ -286,6 +286,10 @@ class Assumptions(NamedTuple):
     gather_prefetch: float = _assumed(
         1.0, "1", "layers whose sharded weights are gathered ahead of use", "PyTorch FSDP", 0.0,
     )
+    gather_limit: float = _assumed(
+        1e9, "1", "most parameters that are whole at once on a device; larger layers are gathered piece by piece",
+        "DeepSpeed stage3_max_live_parameters", 0.5,
+    )
     keep_gathered: float = _assumed(
         1.0, "1", "1: in a pipeline, sharded weights stay gathered and gradients whole over a step", "torchtitan default", 0.0,
     )
@@ -430,6 +434,24 @@ class Assumptions(NamedTuple):
     training_mfu: float = _assumed(
         0.4, "1", "share of peak that a well-tuned dense training reaches",
         "constants: mfu_range_training (0.3 to 0.56 on A100, H100 and TPU)", 0.2,
+    )
+    accuracy_per_nat: float = _assumed(
+        0.2, "1", "accuracy lost on multiple-choice tasks per nat of loss, when little is lost",
+        "Llama-2-7B pruned to 30 and 50 %: 22 and 20 points per nat (github.com/tweizy/wanda-prunning-experiment); "
+        "4-bit weights: 10 to 20 points (llm-awq README; arXiv:2411.02355)", 0.5,
+    )
+    accuracy_at_stake: float = _assumed(
+        0.3, "1", "accuracy of a dense model above guessing, mean of such tasks",
+        "Llama-2-7B: 70.8 %, 42.3 % when destroyed (github.com/tweizy/wanda-prunning-experiment)", 0.2,
+    )
+    distillation_drop: float = _assumed(
+        0.046, "1", "accuracy lost per e-fold of parameters, pruned and distilled",
+        "arXiv:2408.11796, table 1, mean of Winogrande, ARC, MMLU, HellaSwag: 12.2B to 8.4B 75.1 to 74.3, "
+        "8.03B to 4.5B 70.6 to 66.4", 0.55,
+    )
+    sparse_gemm_speedup: float = _assumed(
+        1.6, "1", "rate of 2:4 matrix products over dense ones",
+        "constants: sparse_2_4_peak_speedup (2 at peak, 1.1 to 1.6 end to end)", 0.2,
     )
     # --- fleet ----------------------------------------------------------------------------------------
     # --- operations -----------------------------------------------------------------------------------
