@@ -331,7 +331,7 @@ def test_sharded_states_sum_to_the_whole():
 
 
 def test_textbook_collectives_agree_where_they_must():
-    """With two ranks a ring moves what a broadcast and a multicast move; a torus is bound by links or hops."""
+    """With two ranks a ring moves what a broadcast and a multicast move; a torus by links or hops."""
     assert collectives.broadcast(8.0, 0.0, 1.0, 1e-6) == pytest.approx(3e-6)
     assert collectives.broadcast(2.0, 1e9, 1e9, 0.0) == collectives.ring_all_reduce(2.0, 1e9, 1e9, 0.0)
     assert collectives.torus_all_gather(1e9, 1e11, 16.0, 1e-6) == pytest.approx(0.01)
