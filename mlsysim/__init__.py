@@ -19,6 +19,12 @@ from mlsysim.models.transformation import TransformationModel
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.models.efficiency import EfficiencyModel
 from mlsysim.models.single_node import SingleNodeModel
+from mlsysim.models.checkpoint import CheckpointModel
+from mlsysim.models.continuous_batching import ContinuousBatchingModel
+from mlsysim.models.orchestration import OrchestrationModel
+from mlsysim.models.reliability import ReliabilityModel
+from mlsysim.models.tail_latency import TailLatencyModel
+from mlsysim.models.topology import TopologyModel
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.records import Assumptions
 from mlsysim.walls import walls
