@@ -719,7 +719,7 @@ _add("total_order", "1", "share of the variance that the input has part in (Sobo
 _add("binding_constraint", "1", "input with the largest gain; none where no input helps alone")
 _add("best_buy", "1", "input with the largest value per dollar")
 _add("binding_target", "1", "target that fails first beyond the answer")
-option("region", "where the targets hold, seen from the answer", codes.Region)
+option("side", "on which side of the answer the targets hold", codes.Region)
 positive("required_bw", "byte/s", "memory bandwidth that the targets need", better="less")
 positive("required_flops", "FLOP/s", "peak rate that the targets need", better="less")
 positive("required_capacity", "byte", "memory capacity that the targets need", better="less")
