@@ -1,0 +1,55 @@
+"""One cache of compiled code for all processes of a test run, and tests that are the same every time."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from unittest import mock
+
+import hypothesis
+import numpy as np
+import pytest
+
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None, max_examples=25,
+                                     suppress_health_check=list(hypothesis.HealthCheck))
+hypothesis.settings.load_profile("same")
+
+_own: list[str] = []
+
+
+def pytest_configure(config):
+    """Workers of pytest-xdist inherit the directory from the process that started them."""
+    if "MLSYSIM_CACHE" not in os.environ:
+        _own.append(tempfile.mkdtemp(prefix="mlsysim-tests-"))
+        os.environ["MLSYSIM_CACHE"] = _own[0]
+
+
+def pytest_unconfigure(config):
+    for directory in _own:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _interpret(text, signature):
+    """The nest as plain Python: generated code is Python, so any layout can be tried without a compiler."""
+    scope = {}
+    exec(compile(text, "<nest>", "exec"), scope)
+
+    def nest(*args):
+        with np.errstate(all="ignore"):
+            return scope["nest"](*args)
+
+    return nest
+
+
+@pytest.fixture
+def interpreted():
+    """``with interpreted(chunk=8, tile=64, table=16): ...``: nests interpreted, cut into small pieces."""
+
+    @contextlib.contextmanager
+    def patched(chunk=1024, tile=4096, enough=512, table=1 << 17, pointers=10):
+        with (mock.patch("mlsysim.engine.cache.compiled", _interpret), mock.patch("mlsysim.engine.plan.CHUNK", chunk),
+              mock.patch("mlsysim.engine.plan.TILE", tile), mock.patch("mlsysim.engine.plan.ENOUGH", enough),
+              mock.patch("mlsysim.engine.run.TABLE", table), mock.patch("mlsysim.engine.nest.POINTERS", pointers, create=True)):
+            yield
+
+    return patched
