@@ -60,13 +60,11 @@ report(predict)
     "llm-analysis": ("llm-analysis==0.2.2", """
 import logging; logging.disable(logging.CRITICAL)
 from llm_analysis.analysis import LLMAnalysis
-from llm_analysis.config import ModelConfig, ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name
-shapes = {"llama2_7b": (32, 4096, 32, 32, 11008), "llama2_13b": (40, 5120, 40, 40, 13824), "llama2_70b": (80, 8192, 64, 8, 28672)}
+from llm_analysis.config import ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name, get_model_config_by_name
+names = {"llama2_7b": "NousResearch_Llama-2-7b-hf", "llama2_13b": "decapoda-research_llama-13b-hf", "llama2_70b": "upstage_Llama-2-70b-instruct-v2"}
 gpu, dtype = get_gpu_config_by_name("a100-sxm-80gb"), get_dtype_config_by_name("w16a16e16")
 def predict(row, batch):
-    layers, hidden, heads, kv, ffn = shapes[row["model"]]
-    model = ModelConfig(name=row["model"], num_layers=layers, n_head=heads, hidden_dim=hidden, vocab_size=32000, max_seq_len=4096,
-                        num_key_value_heads=kv, ffn_embed_dim=ffn, model_type="llama")
+    model = get_model_config_by_name(names[row["model"]])
     tool = LLMAnalysis(model, gpu, dtype, ParallelismConfig(tp_size=row["tp"]), flops_efficiency=0.5, hbm_memory_efficiency=0.8)
     r = tool.inference(batch_size_per_gpu=batch, seq_len=row["input_len"], num_tokens_to_generate=row["output_len"])
     return r["decode_latency"] if r["decode_latency"] < 1e3 else None

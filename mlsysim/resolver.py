@@ -476,3 +476,71 @@ def compose(*stages: Resolver, wire: Mapping[str, str] | None = None, name: str 
     stage's; any other output of a name already taken is prefixed by its stage.  ``explain()`` prints the wiring.
     """
     return Composition(stages, wire, name)
+
+
+class Solver(Resolver):
+    """Tier 2, X = f^-1(Y): a question about any resolver, answered at every point of its grid.
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    answer : callable
+        ``answer(resolver, **inputs)``; its keyword-only parameters are the solver's own.
+    model : Resolver
+        What is asked when no resolver is named.
+    outputs : tuple of str
+        Variables of the answer.
+    """
+
+    def __init__(self, name: str, answer: Callable[..., xr.Dataset], model: Resolver, outputs: tuple[str, ...],
+                 domain: str = "analysis", walls: tuple[int, ...] = ()):
+        self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
+        self._outputs = outputs
+        self.bound = {}
+        self.__doc__ = answer.__doc__
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The solver's own parameters and their defaults."""
+        kinds = inspect.signature(self.answer).parameters.values()
+        return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
+
+    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+        """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
+        inputs = {**self.bound, **inputs}
+        bound = inputs.pop("resolver", None)
+        return self.answer(resolver or bound or self.model, **inputs)
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.bind import Parameter
+
+        asked = self.bound.get("resolver", self.model)
+        own = {n: Parameter(n, None, default) for n, default in self.options.items()}
+        targets = {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
+        return {**asked.parameters(given), **own, **targets}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        import copy
+
+        twin = copy.copy(self)
+        twin.bound = {**self.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
+        Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})
+
+    def program(self, **inputs: Any) -> Program:
+        raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        import pandas as pd
+
+        from mlsysim.engine.explain import schema
+        own = [{"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""} for n, default in self.options.items()]
+        asked = schema(self.bound.get("resolver", self.model))
+        outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
+                                 "meaning": VARIABLES[n].meaning} for n in self.outputs])
+        return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])

@@ -172,6 +172,17 @@ class Program:
                 return self.binder.leaves[n.payload]
         return None
 
+    def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
+        """Where along an axis every datum that some outputs need is published."""
+        known = np.ones(self.binder.axes[axis].size, dtype=bool)
+        for node in reached([self.output(name) for name in wanted]):
+            if node.op == "leaf" and self.binder.leaves[node.payload].missing:
+                leaf = self.binder.leaves[node.payload]
+                holes = np.isnan(leaf.values)
+                others = tuple(i for i, d in enumerate(leaf.dims) if d != axis)
+                known &= ~holes.any(axis=others)
+        return known
+
     def available(self, wanted: Sequence[str] | None = None) -> tuple[dict[str, Node], dict[str, str]]:
         """Outputs that can be given, and why each other one is omitted.
 

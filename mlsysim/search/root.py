@@ -1,13 +1,14 @@
 """The value of one input at which an output meets its target, at every point of a grid.
 
 Bisection on the doubles themselves: a double's bits are an ordered integer, so 64 halvings end at two
-neighbouring numbers whatever the scale, and nothing but a change of sign is asked of the function.
+neighbouring numbers whatever the scale, and nothing but a change of sign is asked of the function.  A first look
+over the range finds the change where the function turns inside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,29 +25,35 @@ from mlsysim.schema.variables import VARIABLES
 WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds of its own
 POINTS = 1 << 16  #: points that are bisected together
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
+SCAN = 64  #: steps of the first look over the range
 
 
 class Function:
-    """An output as a function of one input, at paired points of the grid."""
+    """Some outputs as a function of one input (or of several that move together), at paired points of the grid."""
 
-    def __init__(self, program: Program, unknown: Node, output: Node, index: Mapping[str, np.ndarray]):
-        self.unknown, self.output = unknown, output
-        nodes = reached([output])
-        moved: set[int] = {unknown.index}
+    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node], index: Mapping[str, np.ndarray]):
+        self.unknown = [unknown] if isinstance(unknown, Node) else list(unknown)
+        self.single = isinstance(outputs, Node)
+        self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
+        nodes = reached(self.outputs)
+        moved: set[int] = {n.index for n in self.unknown}
         for node in nodes:
             if any(a.index in moved for a in node.args):
                 moved.add(node.index)
         self.moving = [n for n in nodes if n.index in moved]
-        edge = {a.index: a for n in self.moving for a in n.args if a.index not in moved}
-        fixed = reached(edge.values())
+        read = [*self.outputs, *(a for n in self.moving for a in n.args)]
+        still = list({n.index: n for n in read if n.index not in moved}.values())
+        fixed = reached(still)
         known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
-        self.known = evaluate(fixed, known, list(edge.values()))
+        self.known = evaluate(fixed, known, still)
         self.size = len(next(iter(index.values()))) if index else 1
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        values = {**self.known, self.unknown.index: x}
-        result = evaluate(self.moving, values, [self.output])[self.output.index]
-        return np.broadcast_to(np.asarray(result, dtype=np.float64), (self.size,))
+        """Values of shape (points,), or (outputs, points) where several were asked for."""
+        values = {**self.known, **{n.index: x for n in self.unknown}}
+        found = evaluate(self.moving, values, self.outputs)
+        rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
+        return rows[0] if self.single else np.stack(rows)
 
 
 def _ordinal(x: np.ndarray) -> np.ndarray:
@@ -60,14 +67,21 @@ def _double(i: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(bits).view(np.float64)
 
 
-def bisect(function, low: np.ndarray, high: np.ndarray, target: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ends of the last bracket and whether there was one: the change of sign lies between `low` and `high`."""
-    below = function(low) - target
-    above = function(high) - target
-    found = ((below <= 0) & (above >= 0)) | ((below >= 0) & (above <= 0))
-    falling = (below > 0) | ((below == 0) & (above < 0))
-    a = low.copy() if whole else _ordinal(low)
-    b = high.copy() if whole else _ordinal(high)
+Verdict = Callable[[np.ndarray], np.ndarray]
+
+
+def spread(low: float, high: float, whole: bool, n: int = SCAN) -> np.ndarray:
+    """Values from `low` to `high`, evenly spaced in size, both ends included."""
+    if whole:
+        return np.unique(np.rint(np.concatenate([[low, high], np.geomspace(max(low, 1.0), high, n)[1:-1]])))
+    ends = _ordinal(np.array([low, high]))
+    steps = [int(ends[0]) + (int(ends[1]) - int(ends[0])) * k // n for k in range(n + 1)]
+    return _double(np.array(steps, dtype=np.int64))
+
+
+def bisect(verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbouring values between which a verdict leaves `start`, its value at `low`."""
+    a, b = (low.copy(), high.copy()) if whole else (_ordinal(low), _ordinal(high))
     for _ in range(64):
         if whole:
             middle = np.floor(a + (b - a) / 2)
@@ -75,12 +89,44 @@ def bisect(function, low: np.ndarray, high: np.ndarray, target: np.ndarray, whol
         else:
             middle = (a >> 1) + (b >> 1) + (a & b & 1)
             x = _double(middle)
-        value = function(x) - target
-        # keep the far side: a never meets the target from beyond, b does
-        beyond = np.where(falling, value <= 0, value >= 0)
-        b = np.where(beyond, middle, b)
-        a = np.where(beyond, a, middle)
-    return (a, b, found) if whole else (_double(a), _double(b), found)
+        same = verdict(x) == start
+        a = np.where(same, middle, a)
+        b = np.where(same, b, middle)
+    return (a, b) if whole else (_double(a), _double(b))
+
+
+def crossing(verdict: Verdict, low: float, high: float, size: int, whole: bool,
+             seen: Callable[[np.ndarray], None] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The first change of a verdict between `low` and `high`, sought among values spread over the range.
+
+    Parameters
+    ----------
+    verdict : callable
+        Values, one a point, to truth values.
+    seen : callable, optional
+        Told every value that was looked at, just after its verdict.
+
+    Returns
+    -------
+    before, after, found, start : ndarray
+        Neighbouring values around the change, whether there is one, and the verdict at `low`.
+    """
+    a, b = np.full(size, low), np.full(size, high)
+    start = found = np.zeros(size, dtype=bool)
+    for k, at in enumerate(spread(low, high, whole)):
+        x = np.full(size, at)
+        now = np.array(verdict(x))
+        if seen is not None:
+            seen(x)
+        if k == 0:
+            start = now
+        changed = ~found & (now != start)
+        b = np.where(changed, x, b)
+        a = np.where(found | changed, a, x)
+        found = found | changed
+    a = np.where(found, a, low)
+    before, after = bisect(verdict, a, b, start, whole)
+    return before, after, found, start
 
 
 def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any]) -> xr.Dataset:
@@ -110,22 +156,32 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         index = dict(zip(names, np.unravel_index(np.arange(part.start, part.stop), program.shape))) if names else {}
         function = Function(program, node, output, index)
         size = part.stop - part.start
-        lo, hi, goals = np.full(size, low), np.full(size, high), np.full(size, goal)
-        a, b, crossed = bisect(function, lo, hi, goals, whole)
-        at_a, at_b = function(a), function(b)
-        if whole:  # the boundary: the last count that still keeps to the target's side it started on
-            meets_a = np.where(_better(output_name) == "more", at_a >= goals, at_a <= goals)
-            x, reached_ = np.where(meets_a & (a != b) & (at_b != goals), a, b), np.where(meets_a & (a != b) & (at_b != goals), at_a, at_b)
-            met = crossed
-        else:
-            nearer = np.abs(at_a - goals) < np.abs(at_b - goals)
-            x, reached_ = np.where(nearer, a, b), np.where(nearer, at_a, at_b)
-            met = crossed & (np.abs(reached_ - goals) <= CLOSE * np.maximum(np.abs(goals), 1e-300))
-        end_low, end_high = function(lo), function(hi)
         with np.errstate(invalid="ignore"):
-            use_low = ~(np.abs(end_high - goals) < np.abs(end_low - goals))
-        columns["nearest"][part] = np.where(crossed, x, np.where(use_low, lo, hi))
-        columns["reached"][part] = np.where(crossed, reached_, np.where(use_low, end_low, end_high))
+            falling = function(np.full(size, low)) > goal
+            closest, miss = np.full(size, low), np.full(size, np.inf)
+
+            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling) -> np.ndarray:
+                value = function(x)
+                return np.where(falling, value <= goal, value >= goal)
+
+            def look(x: np.ndarray, function: Function = function, closest: np.ndarray = closest, miss: np.ndarray = miss) -> None:
+                off = np.abs(function(x) - goal)
+                nearer = off < miss
+                closest[nearer], miss[nearer] = x[nearer], off[nearer]
+
+            a, b, crossed, _ = crossing(beyond, low, high, size, whole, look)
+            at_a, at_b = function(a), function(b)
+            if whole:  # the boundary: the last count that still keeps to the side of the target that is wanted
+                keeps = at_a >= goal if _better(output_name) == "more" else at_a <= goal
+                first = keeps & (at_b != goal)
+            else:
+                first = np.abs(at_a - goal) < np.abs(at_b - goal)
+            x = np.where(crossed, np.where(first, a, b), closest)
+            reached_ = function(x)
+            close = np.abs(reached_ - goal) <= CLOSE * max(abs(goal), 1e-300)
+            met = close | (crossed & whole)
+        columns["nearest"][part] = x
+        columns["reached"][part] = reached_
         columns[unknown][part] = np.where(met, x, np.nan)
         found[part] = met
     dims, shape = tuple(program.axes), program.shape
