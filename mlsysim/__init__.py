@@ -25,8 +25,10 @@ from mlsysim.models.orchestration import OrchestrationModel
 from mlsysim.models.reliability import ReliabilityModel
 from mlsysim.models.tail_latency import TailLatencyModel
 from mlsysim.models.topology import TopologyModel
-from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
+from mlsysim.resolver import Composition, Model, Resolver, Solver, compose, kernel
 from mlsysim.schema.records import Assumptions
+from mlsysim.solvers.sensitivity import SensitivitySolver
+from mlsysim.solvers.synthesis import SynthesisSolver
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
 
@@ -40,6 +42,7 @@ __all__ = [
     "Hardware",
     "Model",
     "Resolver",
+    "Solver",
     "Workload",
     "compose",
     "kernel",

@@ -1,0 +1,290 @@
+"""How much an output moves when an input does: d ln y / d ln x along an axis of inputs, at every point of a grid.
+
+Two axes are added to the recorded call, `parameter` (which input moves) and `side` (how far), and the engine
+evaluates the grid as any other.  Each side of a point is seen at three distances, the whole perturbation, half
+and a quarter of it, so that the slope at the point itself is extrapolated (Richardson: the curvature of a sum of
+terms is gone) and a kink is told from a bend: the slopes of a smooth side fall into line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from mlsysim import units
+from mlsysim.engine import label
+from mlsysim.engine.graph import reached
+from mlsysim.engine.program import Program
+from mlsysim.engine.solve import solve
+from mlsysim.schema.records import Assumptions
+from mlsysim.schema.variables import VARIABLES
+
+SIDES = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)  #: distances in units of the perturbation, in log space
+HERE = SIDES.index(0.0)
+#: what one can buy: figures of devices, networks, sites
+HARDWARE = (
+    "peak_flops", "attention_peak_flops", "vector_flops", "mem_bandwidth", "mem_capacity", "sram_capacity", "link_bandwidth",
+    "link_latency", "host_bandwidth", "bus_bandwidth_2", "bus_bandwidth_4", "bus_bandwidth_8", "tdp", "idle_power", "price",
+    "hourly_price", "embodied_carbon", "intra_bandwidth", "intra_latency", "inter_bandwidth", "inter_latency", "oversubscription",
+    "node_power", "node_price", "host_memory", "carbon_intensity", "electricity_price", "offsite_water", "pue", "wue",
+)  # fmt: skip
+GROUPS = ("hardware", "rates", "assumptions")
+NOISE = 1e-3  #: differences of slopes that are curvature, not a kink
+
+
+class Moved(NamedTuple):
+    """One input that is moved."""
+
+    name: str  #: as the user knows it
+    leaf: str
+    low: float
+    high: float
+    whole: bool
+
+
+def time_exponent(unit: str) -> int:
+    """Power of seconds in a unit: -1 for a rate, 1 for a latency.
+
+    >>> time_exponent("byte/s"), time_exponent("s"), time_exponent("W"), time_exponent("1")
+    (-1, 1, -1, 0)
+    """
+    return dict(units.dimensions(unit)).get("s", 0)
+
+
+def unit_of(name: str) -> str:
+    """Unit of an input, a record field or an assumption."""
+    short = name.rsplit(".", 1)[-1]
+    return VARIABLES[short].unit if short in VARIABLES else Assumptions._field_defaults[short].unit
+
+
+def _moved(program: Program, name: str, leaf: str) -> Moved:
+    variable = VARIABLES.get(leaf.rsplit(".", 1)[-1])
+    if variable is None:
+        return Moved(name, leaf, -math.inf, math.inf, False)
+    if variable.kind in ("option", "flag"):
+        raise ValueError(f"{name} is {'an option' if variable.kind == 'option' else 'true or false'}: an elasticity needs a number")
+    return Moved(name, leaf, variable.low, variable.high, variable.kind == "count")
+
+
+def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -> list[Moved]:
+    """The inputs to move: those named, or a group of what the output depends on."""
+    depends = {n.payload for n in reached([program.output(output)]) if n.op == "leaf"}
+    if wanted is not None and not (isinstance(wanted, str) and wanted in GROUPS):
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        return [_moved(program, n, program.leaf_name(n)) for n in dict.fromkeys(names)]
+    short = {leaf: leaf.rsplit(".", 1)[-1] for leaf in depends}
+    often = list(short.values())
+    found = []
+    for leaf in program.binder.leaves:
+        name = short.get(leaf, "")
+        variable = VARIABLES.get(name)
+        if leaf not in depends or (variable is not None and variable.kind in ("option", "flag")):
+            continue
+        of_group = {
+            "hardware": name in HARDWARE,
+            "rates": (name in VARIABLES or name in Assumptions._fields) and time_exponent(unit_of(name)) != 0,
+            "assumptions": name in Assumptions._fields,
+        }[wanted or "hardware"]
+        if of_group and np.any(program.binder.leaves[leaf].values != 0):
+            found.append(_moved(program, leaf if often.count(name) > 1 else name, leaf))
+    if not found and wanted is None:  # nothing of hardware in it: whatever number the user gave
+        found = [_moved(program, name, name) for name, column in program.binder.columns.items()
+                 if name in depends and VARIABLES[name].kind in ("real", "count")]
+    if not found:
+        raise ValueError(f"{output} depends on no input of the kind {wanted or 'hardware'!r}: name some, inputs=[...]")
+    return found
+
+
+def _candidates(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names that must stay leaves for `_choice` to find them."""
+    if wanted is None or (isinstance(wanted, str) and wanted in GROUPS):
+        every = (*VARIABLES, *Assumptions._fields)
+        return tuple(n for n in every if time_exponent(unit_of(n)) != 0) if wanted == "rates" else HARDWARE if wanted != "assumptions" else Assumptions._fields
+    return (wanted, *wanted.rsplit(".", 1)[-1:]) if isinstance(wanted, str) else (*wanted, *(n.rsplit(".", 1)[-1] for n in wanted))
+
+
+def spread(moved: Moved, x: np.ndarray, step: float) -> np.ndarray:
+    """Values of an input on every side of each of its values, inside its bounds (sides last)."""
+    sides = np.array(SIDES)
+    x = np.asarray(x, dtype=np.float64)[..., None]
+    if moved.whole:
+        up = np.maximum(x + 1.0, np.rint(x * math.exp(step)))
+        down = np.maximum(np.minimum(x - 1.0, np.rint(x * math.exp(-step))), moved.low)
+        return np.where(sides > 0, up, np.where(sides < 0, down, x))
+    with np.errstate(all="ignore"):
+        room_up = np.where(x > 0, np.log(moved.high / x), math.inf)
+        room_down = np.where(x > 0, np.log(x / max(moved.low, 0.0)), math.inf)
+    reach = np.where(sides > 0, np.minimum(step, room_up), np.minimum(step, room_down))
+    return np.where(sides == 0, x, x * np.exp(sides * np.maximum(reach, 0.0)))
+
+
+def slopes(x: np.ndarray, y: np.ndarray, step: float, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Elasticity, its value above and below the point, and whether there is a kink between them.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (..., sides)
+    step : float
+        The perturbation in log space.
+    whole : ndarray of bool
+        Where x is a count: its next values are far, and a bend is no kink.
+    """
+    with np.errstate(all="ignore"):
+        run = np.log(x / x[..., HERE : HERE + 1])
+        middle = y[..., HERE : HERE + 1]
+        rise = np.where(y == middle, 0.0, np.log(y / middle))
+        rise = np.where(np.isfinite(rise), rise, np.nan)
+        chord = np.where(run != 0, rise / run, np.nan)
+        tolerance = NOISE + 0.05 * step * step
+        one_sided, bent = [], []
+        for far, half, near in ((6, 5, 4), (0, 1, 2)):
+            d1, d2, d4 = chord[..., far], chord[..., half], chord[..., near]
+            smooth = np.abs((d1 - d2) - 2.0 * (d2 - d4)) <= tolerance
+            one_sided.append(np.where(smooth, (8.0 * d4 - 6.0 * d2 + d1) / 3.0, d1))
+            bent.append(~smooth & ~np.isnan(d1))
+        up, down = one_sided
+        kink = (bent[0] | bent[1] | (np.abs(up - down) > tolerance * np.maximum(1.0, np.abs(up)))) & ~whole
+        between = (rise[..., -1] - rise[..., 0]) / (run[..., -1] - run[..., 0])
+        middling = np.where(kink | whole, between, 0.5 * (up + down))
+        only = np.where(np.isnan(up), down, up)
+        central = np.where(np.isnan(up) | np.isnan(down), only, middling)
+    return central, up, down, kink
+
+
+def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, perturbation: float, maximize: bool | None,
+               prices: Mapping[str, Any] | None, inputs: Mapping[str, Any], threads: int | None = None, progress: Any = None,
+               plan: str = "auto") -> xr.Dataset:
+    """See `mlsysim.solvers.sensitivity`."""
+    if not 0 < perturbation <= 10:
+        raise ValueError(f"perturbation={perturbation!r}: a relative amount above 0 and at most 10")
+    step = math.log1p(perturbation)
+    program = Program(resolver, inputs, _candidates(wanted))
+    program.available([output])
+    moved = _choice(program, wanted, output)
+    better = VARIABLES[output.rsplit(".", 1)[-1]].better
+    sign = {True: 1.0, False: -1.0, None: {"more": 1.0, "less": -1.0}.get(better, 0.0)}[maximize]
+    costs = _costs(moved, prices)
+
+    dims, shape = tuple(program.axes), program.shape
+    program.widen("parameter", np.array([m.name for m in moved]))
+    program.widen("side", np.arange(len(SIDES)))
+    for number, m in enumerate(moved):
+        leaf = program.binder.leaves[m.leaf]
+        values = np.repeat(np.repeat(leaf.values[..., None, None], len(moved), axis=-2), len(SIDES), axis=-1)
+        values[..., number, :] = spread(m, leaf.values, step)
+        program.assign(m.leaf, values, (*leaf.dims, "parameter", "side"))
+    full = (*shape, len(moved), len(SIDES))
+    x = np.empty(full)
+    for number, m in enumerate(moved):
+        x[..., number, :] = program.leaf_array(program.graph.leaf(m.leaf)).reshape(
+            [n if d in program.binder.leaves[m.leaf].dims else 1 for n, d in zip(full, (*dims, "parameter", "side"))])[..., number, :]
+    y = solve(program, [output], threads, progress, plan)[output].values.astype(np.float64).reshape(full)
+    central, up, down, kink = slopes(x, y, step, np.array([m.whole for m in moved]))
+    gain = np.fmax(np.fmax(sign * up, -sign * down), 0.0) if sign else np.abs(central)
+    rank = np.argsort(np.argsort(-np.nan_to_num(gain), axis=-1, kind="stable"), axis=-1, kind="stable") + 1
+
+    along = (*dims, "parameter")
+    found: dict[str, Any] = {
+        "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down), "kink": (along, kink),
+        "gain": (along, gain), "rank": (along, rank), "low": (along, y[..., 0]), "high": (along, y[..., -1]),
+        "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., 0, HERE]),
+    }  # fmt: skip
+    if costs is not None:
+        with np.errstate(all="ignore"):
+            worth = gain / (x[..., HERE] * costs)
+        found |= {"value_per_dollar": (along, worth), "best_buy": (dims, _strongest(worth, moved))}
+    coords = label.coordinates(program)
+    coords.pop("side")
+    coords["parameter"] = ("parameter", np.array([m.name for m in moved]), {"long_name": "the input that moves"})
+    result = xr.Dataset(found, coords=coords, attrs=label.story(program, {}, output=output, perturbation=perturbation))
+    for name in found:
+        result[name].attrs = label.attributes(name)
+    for name in ("low", "high"):
+        result[name].attrs["units"] = VARIABLES[output.rsplit(".", 1)[-1]].unit
+    return result
+
+
+def _strongest(values: np.ndarray, moved: Sequence[Moved]) -> np.ndarray:
+    """Name of the largest along the last axis, "none" where nothing helps."""
+    names = np.array([m.name for m in moved] + ["none"])
+    safe = np.nan_to_num(values, nan=0.0)
+    return names[np.where(safe.max(axis=-1) > 0, safe.argmax(axis=-1), len(moved))]
+
+
+def _costs(moved: Sequence[Moved], prices: Mapping[str, Any] | None) -> np.ndarray | None:
+    """USD per base unit of each input, NaN where nobody said."""
+    if prices is None:
+        return None
+    unknown = set(prices) - {m.name for m in moved}
+    if unknown:
+        raise ValueError(f"prices: {', '.join(sorted(unknown))} is none of the inputs moved: {', '.join(m.name for m in moved)}")
+    found = []
+    for m in moved:
+        price = prices.get(m.name)
+        unit = unit_of(m.leaf)
+        one = "USD" if unit == "1" else f"USD/({unit})"
+        found.append(math.nan if price is None else _price(m.name, price, unit, one))
+    return np.array(found)
+
+
+def _price(name: str, price: Any, unit: str, one: str) -> float:
+    """``"$40 per GB/s"`` or a number of USD per base unit."""
+    if not isinstance(price, str):
+        return float(price)
+    amount, per, what = price.partition(" per ")
+    if not per:
+        raise ValueError(f"prices: {name}={price!r}: write a number in {one}, or \"$40 per 1 GB/s\"")
+    what = what.strip() if what.strip()[:1].isdigit() else f"1 {what.strip()}"
+    return units.parse(amount.strip(), "USD", name) / units.parse(what, unit, name)
+
+
+def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], samples: int, seed: int, inputs: Mapping[str, Any],
+          threads: int | None = None, progress: Any = None, plan: str = "auto") -> xr.Dataset:
+    """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""
+    from scipy import stats
+
+    from mlsysim.engine.bind import check
+
+    if len(ranges) < 1 or samples < 2 or samples & (samples - 1):
+        raise ValueError(f"ranges of at least one input, and samples={samples!r} a power of two")
+    sample = Program(resolver, inputs, tuple(ranges))
+    sample.available([output])
+    moved = [_moved(sample, n, sample.leaf_name(n)) for n in ranges]
+    dists = []
+    for m, ends in zip(moved, ranges.values()):
+        if m.whole:
+            raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")
+        short = m.leaf.rsplit(".", 1)[-1]
+        low, high = (check(short, e) if short in VARIABLES else units.parse(e, unit_of(short)) for e in ends)
+        if not low < high:
+            raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")
+        dists.append(stats.uniform(low, high - low))
+    dims, shape = tuple(sample.axes), sample.shape
+
+    def outputs(x: np.ndarray) -> np.ndarray:
+        program = Program(resolver, inputs, tuple(ranges))
+        flat = x.reshape(len(moved), -1)
+        program.widen("draw", np.arange(flat.shape[1]))
+        for m, values in zip(moved, flat):
+            program.assign(m.leaf, values, ("draw",))
+        y = solve(program, [output], threads, progress, plan)[output].values
+        return np.array(y, dtype=np.float64).reshape(-1, *x.shape[1:])
+
+    found = stats.sobol_indices(func=outputs, n=samples, dists=dists, rng=np.random.default_rng(seed))
+    along = (*dims, "parameter")
+    coords = label.coordinates(sample)
+    for m in moved:
+        coords.pop(m.name, None)
+    coords["parameter"] = ("parameter", np.array([m.name for m in moved]), {"long_name": "the input that varies"})
+    said = ", ".join(f"{n} {a} to {b}" for n, (a, b) in ranges.items())
+    result = xr.Dataset(
+        {"first_order": (along, np.reshape(found.first_order, (*shape, len(moved)))),
+         "total_order": (along, np.reshape(found.total_order, (*shape, len(moved))))},
+        coords=coords, attrs=label.story(sample, {}, output=output, ranges=said, samples=samples, seed=seed))  # fmt: skip
+    for name in result.data_vars:
+        result[name].attrs = label.attributes(str(name))
+    return result

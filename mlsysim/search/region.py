@@ -1,0 +1,166 @@
+"""The values of one input for which several conditions hold, at every point of a grid: where that region begins or ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from mlsysim import units
+from mlsysim.engine import label
+from mlsysim.engine.bind import check, nearest
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.program import Program
+from mlsysim.schema.codes import Region
+from mlsysim.schema.variables import VARIABLES
+from mlsysim.search.root import POINTS, Function, _bounds, crossing
+
+_SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.*)", re.S)
+
+
+class Condition(NamedTuple):
+    """One output and what it must keep to."""
+
+    output: str
+    at_most: bool
+    values: np.ndarray  #: one, or one for each value of the axis ``target_<output>``
+
+    def __str__(self) -> str:
+        said = f"{self.values[0]:.6g}" if self.values.size == 1 else f"{self.values.min():.6g} .. {self.values.max():.6g}"
+        return f"{self.output} {'<=' if self.at_most else '>='} {said}"
+
+    def met(self, value: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        return value <= goal if self.at_most else value >= goal
+
+    def excess(self, value: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """By how much it misses, relative to the goal; not above 0 where it holds."""
+        with np.errstate(all="ignore"):
+            off = (value - goal if self.at_most else goal - value) / np.maximum(np.abs(goal), 1e-300)
+        return np.where(np.isnan(off), np.inf, off)
+
+
+def condition(output: str, wanted: Any) -> Condition:
+    """What a target says: ``0.05``, ``"50 ms"``, ``">= 40"``, ``True``, or several values along an axis of their own.
+
+    >>> str(condition("itl", "50 ms")), str(condition("tokens_per_s", "40")), str(condition("kv_bytes_per_token", ">= 1 kB"))
+    ('itl <= 0.05', 'tokens_per_s >= 40', 'kv_bytes_per_token >= 1000')
+    """
+    short = output.rsplit(".", 1)[-1]
+    variable = VARIABLES.get(short)
+    if variable is None:
+        raise ValueError(f"targets: {output!r} is no output{nearest(short, VARIABLES)}")
+    items = list(wanted) if isinstance(wanted, (list, tuple, np.ndarray)) else [wanted]
+    signs, values = set(), []
+    for item in items:
+        sign, number = "", item
+        if isinstance(item, str) and (match := _SIGN.match(item)):
+            sign, number = match.groups()
+        signs.add(sign[:1])
+        values.append(units.parse(number, variable.unit, output) if isinstance(number, str) else check(short, number))
+    if len(signs) != 1:
+        raise ValueError(f"targets: {output}={wanted!r}: all at most or all at least")
+    sign = signs.pop() or {"less": "<", "more": ">"}.get(variable.better, ">" if variable.kind == "flag" else "")
+    if not sign:
+        raise ValueError(f"targets: {output} has no direction in the schema: write \"<= {values[0]:g}\" or \">= {values[0]:g}\"")
+    return Condition(output, sign == "<", np.array(values))
+
+
+def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
+           tied: Sequence[str] = (), feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
+    """The first value of `unknown` from below at which the conditions begin, or cease, to hold together.
+
+    Parameters
+    ----------
+    conditions : sequence of Condition
+    bounds : (low, high), optional
+        Default the bounds of the schema.
+    tied : sequence of str
+        Record fields that take the value of the unknown too.
+    feasible : bool, optional
+        Must the configuration work?  Default: if that depends on the unknown.
+    only_dependent : bool
+        Leave out the conditions that do not depend on the unknown (None when none is left).
+
+    Returns
+    -------
+    xarray.Dataset
+        The unknown (NaN where there is no such value), `side` (which side of it holds), the outputs there or at
+        the nearest miss, `binding_target`, `nearest`.
+    """
+    if unknown in inputs:
+        raise TypeError(f"{unknown} is the unknown and must not be given")
+    low, high, whole = _bounds(unknown, bounds)
+    inside = low if whole else float(np.sqrt(max(low, 1e-300) * high))
+    names = {unknown, unknown.rsplit(".", 1)[-1]}
+    program = Program(resolver, {**inputs, unknown: inside, **dict.fromkeys(tied, inside)}, {*names, *tied})
+    nodes = [program.graph.leaf(program.leaf_name(n)) for n in (unknown, *tied)]
+    moved = {n.index for n in nodes}
+
+    def depends(node: Node) -> bool:
+        return any(n.index in moved for n in reached([node]))
+
+    conditions = [c for c in conditions if not only_dependent or depends(program.output(c.output))]
+    works = program.outputs.get("feasible")
+    if works is not None and all(c.output != "feasible" for c in conditions) and (depends(works) if feasible is None else feasible):
+        conditions = [*conditions, Condition("feasible", False, np.array([1.0]))]
+    wanted = [c.output for c in conditions]
+    if not any(depends(program.output(o)) for o in wanted):
+        if only_dependent:
+            return None
+        raise ValueError(f"{', '.join(wanted)} does not depend on {unknown} in this call")
+    program.available(wanted)
+    for c in conditions:
+        if c.values.size > 1:
+            program.widen(f"target_{c.output}", c.values)
+    outputs = [program.graph.as_number(program.output(o)) for o in wanted]
+    dims, shape, n = tuple(program.axes), program.shape, program.n_points
+    answer, closest = np.empty(n), np.empty(n)
+    side, binding = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int64)
+    at = np.empty((len(outputs), n))
+    for begin in range(0, n, POINTS):
+        part = slice(begin, min(begin + POINTS, n))
+        size = part.stop - part.start
+        index = dict(zip(dims, np.unravel_index(np.arange(part.start, part.stop), shape))) if dims else {}
+        function = Function(program, nodes, outputs, index)
+        goals = [c.values[index[f"target_{c.output}"]] if c.values.size > 1 else np.full(size, c.values[0]) for c in conditions]
+        seen: list[np.ndarray] = [np.empty(0)]
+        best, miss = np.full(size, low), np.full(size, np.inf)
+
+        def met(x: np.ndarray, function: Function = function, goals: list = goals, seen: list = seen) -> np.ndarray:
+            seen[0] = values = function(x)
+            return np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
+
+        def look(x: np.ndarray, seen: list = seen, goals: list = goals, best: np.ndarray = best, miss: np.ndarray = miss) -> None:
+            worst = np.max([c.excess(v, g) for c, v, g in zip(conditions, seen[0], goals)], axis=0)
+            nearer = worst < miss
+            best[nearer], miss[nearer] = x[nearer], worst[nearer]
+
+        before, after, found, start = crossing(met, low, high, size, whole, look)
+        holds = np.where(start, before, after)
+        fails = np.where(start, after, before)
+        place = np.where(found, holds, best)
+        values = function(place)
+        other = function(np.where(found, fails, best))
+        excess = np.array([c.excess(v, g) for c, v, g in zip(conditions, other, goals)])
+        answer[part] = np.where(found, holds, np.nan)
+        closest[part] = place
+        side[part] = np.where(found, np.where(start, Region.AT_MOST, Region.AT_LEAST), np.where(start, Region.ALWAYS, Region.NEVER))
+        binding[part] = np.where(~found & start, len(conditions), np.argmax(excess, axis=0))
+        at[:, part] = values
+    short = unknown.rsplit(".", 1)[-1]
+    coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
+    for c in conditions:
+        if c.values.size > 1:
+            coords[f"target_{c.output}"] = (f"target_{c.output}", c.values, label.attributes(c.output))
+    data = {unknown: (dims, answer.reshape(shape), label.attributes(short)),
+            "side": (dims, side.reshape(shape), label.attributes("side")),
+            "binding_target": (dims, np.array([*wanted, "none"])[binding].reshape(shape), label.attributes("binding_target")),
+            "nearest": (dims, closest.reshape(shape), label.attributes(short))}  # fmt: skip
+    data["nearest"][2]["long_name"] = f"{unknown}, or where the targets are missed by least"
+    for name, values in zip(wanted, at):
+        data[name] = (dims, values.astype(label.dtype(name)).reshape(shape), label.attributes(name))
+    said = label.story(program, {}, unknown=unknown, targets="; ".join(map(str, conditions)), bounds=f"{low:g} to {high:g}")
+    return xr.Dataset(data, coords=coords, attrs=said)

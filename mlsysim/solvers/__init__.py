@@ -1,0 +1,1 @@
+"""Tier 2: what is needed for a target, and what an input is worth."""

@@ -1,0 +1,160 @@
+"""SynthesisSolver (wall 22): what an input must be for an output to meet its target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim import zoo
+from mlsysim.engine import label
+from mlsysim.engine.bind import nearest
+from mlsysim.engine.program import Program
+from mlsysim.engine.solve import solve
+from mlsysim.models.single_node import SingleNodeModel
+from mlsysim.resolver import Resolver, Solver
+from mlsysim.schema.records import Accelerator
+from mlsysim.search.region import Condition, condition, region
+
+#: what is asked for when no unknown is named, and what it is called in the answer
+REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem_capacity": "required_capacity"}
+#: rates that go with another: where no device is named, attention computes at the rate of products
+TIED = {"peak_flops": ("attention_peak_flops",)}
+#: a device that is never in the way
+UNLIMITED = {"peak_flops": 1e30, "vector_flops": 1e30, "mem_bandwidth": 1e30, "mem_capacity": 1e30, "sram_capacity": 1e30,
+             "link_bandwidth": 1e30, "host_bandwidth": 1e30}  # fmt: skip
+
+
+def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, unknown: str | Sequence[str] | None = None,
+              bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None, feasible: bool | None = None, devices: int = 3,
+              keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto",
+              **point: Any) -> xr.Dataset:
+    """The value of an input that the targets need, at every point of a grid.
+
+    Parameters
+    ----------
+    resolver : Resolver
+        Any model or composition; SingleNodeModel unless said.
+    targets : mapping
+        ``{"itl": "20 ms", "tokens_per_s": ">= 1000"}``; a list of values makes an axis.  ``target_itl="20 ms"`` says the
+        same.  Without a sign the direction is that of the schema: times at most, rates at least.
+    unknown : str or sequence of str
+        Inputs or record fields, each solved for alone; default memory bandwidth, peak rate and memory capacity.
+    bounds : (low, high), or a mapping of them by unknown
+        Where to look; default the bounds of the schema.
+    feasible : bool
+        Must the configuration work too (fit in memory, have a valid shape)?  Default: if that depends on the unknown.
+    devices : int
+        How many devices of the zoo to name, those that meet all targets with least to spare first.
+    keep : sequence of str
+        Variables to return.
+    **point
+        Inputs of the resolver; lists make a grid.  Without `hardware` each figure is what an otherwise unlimited
+        device would need (with the kernel curves and start times of an H100).
+
+    Returns
+    -------
+    xarray.Dataset
+        `required_bw`, `required_flops`, `required_capacity`, or the unknown by its name: the boundary value, on the side
+        where all targets hold; NaN where there is none. ``side`` tells at_least, at_most, always or never;
+        ``binding_target`` what fails first beyond it; ``nearest`` where the targets are missed by least; the outputs there.
+        With several unknowns these are prefixed by the unknown.  `device` and `device_price` along `place`.
+
+    Notes
+    -----
+    Bisection on the doubles: the answer and its neighbour lie on the two sides of the boundary, so a root is met as
+    closely as the arithmetic can.  A first look over the range finds regions that end inside it.
+
+    References
+    ----------
+    Williams, Waterman, Patterson 2009: the inverse of the roofline.
+
+    Examples
+    --------
+    >>> import mlsysim as ms
+    >>> need = ms.SynthesisSolver.solve(ms.ServingModel, targets={"itl": "20 ms"}, unknown="mem_bandwidth",
+    ...                                 model="llama3_1_70b", hardware="h100", tp=4, seq_len=2048, batch_size=[16, 32], devices=0)
+    >>> [f"{v:.3g}" for v in need.mem_bandwidth.values]
+    ['2.77e+12', '3.04e+12']
+    """
+    given = {**resolver.bound, **point}
+    wanted = dict(targets or {})
+    for name in [n for n in given if n.startswith("target_")]:
+        wanted[name.removeprefix("target_")] = given.pop(name)
+    if not wanted:
+        raise TypeError("SynthesisSolver needs a target: targets={'itl': '20 ms'} or target_itl='20 ms'")
+    for name in wanted:
+        if name not in resolver.outputs:
+            raise ValueError(f"targets: {resolver.name} has no output {name!r}{nearest(name, resolver.outputs)}")
+    conditions = [condition(n, v) for n, v in wanted.items()]
+    anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
+    tied: Mapping[str, tuple[str, ...]] = {}
+    if anyone:
+        given["hardware"] = zoo.Hardware(name="unlimited", **UNLIMITED)
+        tied = TIED
+    several = unknown is None or not isinstance(unknown, str)
+    asked = list(REQUIRED) if unknown is None else [unknown] if isinstance(unknown, str) else list(unknown)
+    limits = bounds if isinstance(bounds, Mapping) else dict.fromkeys(asked, bounds)
+    found: dict[str, xr.DataArray] = {}
+    attrs: dict[str, Any] = {}
+    for name in asked:
+        answer = region(resolver, name, conditions, limits.get(name), given, tied.get(name, ()), feasible, unknown is None)
+        if answer is None:
+            continue
+        called = REQUIRED.get(name, name) if unknown is None else name
+        rest = {v: f"{called}_{v}" for v in answer.data_vars if v != name} if several else {}
+        answer = answer.rename({name: called, **rest})
+        found |= {str(k): v for k, v in answer.data_vars.items()}
+        attrs = {**answer.attrs, "unknown": ", ".join(asked)}
+    if not found:
+        raise ValueError(f"{', '.join(wanted)} depends on none of {', '.join(asked)}: name the unknown, unknown=...")
+    if anyone:
+        found = {k: v.drop_vars("hardware", errors="ignore") for k, v in found.items()}
+    ds = xr.Dataset(found, attrs=attrs)
+    if devices and "hardware" in resolver.parameters(given) and all(n in Accelerator._fields for n in asked):
+        ds = ds.merge(_devices(resolver, conditions, given, devices, threads, progress, plan), compat="override", join="exact", combine_attrs="override")
+    return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
+
+
+def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping[str, Any], most: int, threads: int | None,
+             progress: Any, plan: str) -> xr.Dataset:
+    """Devices of the zoo that meet the targets, least to spare first, along `place`."""
+    rest = {k: v for k, v in given.items() if k.removeprefix("hardware.") not in ("hardware", *Accelerator._fields)}
+    wanted = [c.output for c in conditions]
+    if "feasible" in resolver.outputs:
+        wanted = [*dict.fromkeys([*wanted, "feasible"])]
+    names = list(zoo.names("hardware"))
+    known = Program(resolver, {**rest, "hardware": names}).known_along("hardware", wanted)
+    names = [n for n, k in zip(names, known) if k]
+    if not names:
+        return xr.Dataset()
+    program = Program(resolver, {**rest, "hardware": names})
+    for c in conditions:
+        if c.values.size > 1:
+            program.widen(f"target_{c.output}", c.values)
+    values = solve(program, wanted, threads, progress, plan)
+    meets = values["feasible"].astype(bool) if "feasible" in values else xr.ones_like(values[wanted[0]], dtype=bool)
+    spare = xr.full_like(values[wanted[0]], np.inf, dtype=np.float64)
+    for c in conditions:
+        goal = xr.DataArray(c.values, dims=f"target_{c.output}") if c.values.size > 1 else float(c.values[0])
+        meets = meets & c.met(values[c.output], goal)
+        if c.output != "feasible":
+            spare = np.minimum(spare, -c.excess(values[c.output], goal))
+    dims = tuple(a for a in program.axes if a != "hardware")
+    if "hardware" not in meets.dims:
+        meets, spare = meets.expand_dims("hardware"), spare.expand_dims("hardware")
+    fits, score = meets.transpose(*dims, "hardware").values, spare.where(meets, np.inf).transpose(*dims, "hardware").values
+    order = np.argsort(score, axis=-1, kind="stable")[..., :most]
+    fits = np.take_along_axis(fits, order, axis=-1)
+    prices = np.array([row["price"] if row["price"] is not None else np.nan for row in map(zoo.hardware, names)])
+    coords = {k: v for k, v in label.coordinates(program).items() if k != "hardware" and v[0] != "hardware"}
+    coords["place"] = ("place", np.arange(1, order.shape[-1] + 1), {"long_name": "1 meets the targets with least to spare"})
+    return xr.Dataset({
+        "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), {"long_name": "device of the zoo that meets the targets"}),
+        "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), {"units": "USD", "long_name": "its price, where known"}),
+    }, coords=coords)  # fmt: skip
+
+
+SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "side", "binding_target"), walls=(22,))
