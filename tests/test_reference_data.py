@@ -513,7 +513,12 @@ def test_topology_says_what_does_not_fit():
 
 def test_topology_model_sweeps_like_the_kernel():
     shapes = ["fat_tree", "dragonfly", "torus", "switched"]
-    fabric = {"inter_bandwidth": PORT, "inter_latency": 6e-7, "inter_efficiency": 1.0, "oversubscription": 1.0}
+    fabric = {
+        "inter_bandwidth": PORT,
+        "inter_latency": 6e-7,
+        "inter_efficiency": 1.0,
+        "oversubscription": 1.0,
+    }
     swept = TopologyModel.solve(topology=shapes, n_nodes=[8, 64, 1000], **fabric)
     for i, shape in enumerate([Topology.FAT_TREE, Topology.DRAGONFLY, Topology.TORUS, Topology.SWITCHED]):
         for j, nodes in enumerate([8, 64, 1000]):

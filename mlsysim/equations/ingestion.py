@@ -14,7 +14,7 @@ import numpy as np
 
 from mlsysim.equations.counting import ceil_div, floor_div
 
-#: What counts as nothing: how far a quotient of times may be from a whole number, a squared variation that makes
+#: What counts as nothing: distance of a quotient of times from a whole number, a squared variation that makes
 #: no difference (2^-40; doubles carry 2^-52).
 WHOLE = 2.0**-40
 

@@ -376,14 +376,22 @@ class Assumptions(NamedTuple):
         1.0, "1", "element-wise work of serving over its ideal traffic",
         "fused kernels of serving engines", 0.3,
     )
+    elementwise_kernels: float = _assumed(
+        5.0, "1", "element-wise kernels of a layer that are launched apart",
+        "fused serving engines: two norms with their residual, rotary and cache write, activation, and one more "
+        "(query-key norm, quantisation)", 0.2,
+    )
+    elementwise_kernel_time: float = _assumed(
+        2e-6, "s", "least time of such a kernel in a captured graph",
+        "shortest kernels measured on A100, H100, B200: 2 to 4 us", 0.25,
+    )
     activation_traffic: float = _assumed(
         1.0, "1", "share of the activations that matrix products move through memory",
         "definition: 1 counts all", 0.0,
     )
-    workspace_values: float = _assumed(
-        15.0, "1",
-        "activations held per token and unit of width during a step",
-        "published memory of serving engines: 5 to 10 tensors of the width, and the feed-forward buffers", 0.4,
+    workspace_bytes_per_value: float = _assumed(
+        15.0, "byte", "activations held during a step, per token and unit of width",
+        "published memory of serving engines: 10 to 20", 0.3,
     )
     logit_bytes: float = _assumed(
         4.0, "byte", "bytes per logit of a sampled token",
