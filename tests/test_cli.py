@@ -1,0 +1,547 @@
+"""The command line: what it prints, what it refuses and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import mlsysim as ms
+from mlsysim import headline, plot
+from mlsysim.cli import asjson, grammar, show
+from mlsysim.cli.commands import app
+
+SERVE = ["serving", "model=llama3_1_70b", "seq_len=2048"]
+
+
+def run(*words, env=None):
+    return CliRunner().invoke(app, list(words), env={"COLUMNS": "200", **(env or {})})
+
+
+def fails(*words):
+    """The one line that a refused command leaves on stderr."""
+    result = run(*words)
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    return lines[0].removeprefix("error: ")
+
+
+def answer(*words):
+    """What a command says as strict JSON."""
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(result.stdout, parse_constant=refuse)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["hardware=h1000"], ["hardware", "'h1000'", "nearest", "H100"]),
+        (["hardware=h100", "batch_size=-1"], ["batch_size=-1", "at least 1"]),
+        (["hardware=h100", "tp=0"], ["tp=0", "at least 1"]),
+        (["hardware=h100", "batch_size=nan"], ["batch_size=nan", "not NaN"]),
+        (["hardware=h100", "batch_size=2.5"], ["batch_size=2.5", "whole number"]),
+        (["hardware=h100", "mem_bandwidth=80 GB"], ["mem_bandwidth", "'80 GB'", "byte/s", "TB/s"]),
+        (["hardware=h100", "batchsize=4"], ["'batchsize'", "nearest: batch_size"]),
+        (["hardware=h100", "precision=fp7"], ["precision='fp7'", "allowed", "fp8"]),
+        (["hardware=h100", "tp=1,x"], ["tp='x'"]),
+        (["hardware=h100", "tp=1,1"], ["tp", "1 is given twice"]),
+        (["hardware=h100", "tp=1", "tp=2"], ["tp is given twice"]),
+        (["hardware=h100", "tp="], ["tp= is empty"]),
+        (["hardware=h100", "batch_size=4:1"], ["batch_size=4:1", "empty"]),
+        (["hardware=h100", "batch_size=1:100:log2"], ["both ends", "64 or 128"]),
+        (["hardware=h100", "keep=tttf"], ["'tttf'", "ttft"]),
+        (["hardware=h100", "h200"], ["'h200'", "key=value"]),
+        (["hardware=h100", "--tp", "4"], ["--tp", "key=value"]),
+        (["hardware=h100", "out=table.xls"], ["table.xls", ".csv"]),
+        ([], ["needs hardware"]),
+    ],
+)
+def test_bad_input_is_told_in_one_line(words, told):
+    line = fails("solve", *SERVE, *words)
+    for text in told:
+        assert text in line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["solv"], "Did you mean 'solve'"),
+        (["solve"], "name a resolver"),
+        (["solve", "servin", "tp=1"], "nearest: ServingModel"),
+        (["schema"], "Missing argument"),
+        (["schema", "xyz"], "known: "),
+        (["zoo", "hardwear"], "nearest: hardware"),
+        (["zoo", "hardware", "h1000"], "nearest: H100"),
+        (["best", *SERVE, "hardware=h100"], "give one objective"),
+        (
+            ["best", "serving", "usd_per_mtok", "minimize=ttft", *SERVE[1:], "hardware=h100"],
+            "give one objective",
+        ),
+        (["best", "serving", "usd", *SERVE[1:], "hardware=h100"], "no output or input 'usd'"),
+        (["best", "serving", "ttft", *SERVE[1:], "hardware=h100", "by=tpp"], "by='tpp'"),
+        (["best", "serving", "ttft", *SERVE[1:], "hardware=h100", "where=ttft <"], "no condition"),
+        (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=0"], "k=0"),
+        (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=many"], "k='many'"),
+        (["pareto", *SERVE, "hardware=h100"], "pareto needs objectives"),
+        (["pareto", *SERVE, "hardware=h100", "minimize=ttft", "epsilon=3"], "epsilon"),
+        (["root", *SERVE, "hardware=h100", "unknown=mem_bandwidth"], "give the unknown and the target"),
+        (["sweep", *SERVE, "hardware=h100"], "say what ServingModel is swept for"),
+        (["sweep", "hardware=h1000"], "nearest"),
+        (["sweep", "out=front.xls"], "front.xls"),
+        (["solve", *SERVE, "hardware=h100", "--threads", "0"], "threads=0"),
+        (["solve", *SERVE, "points=nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_bad_usage_is_told_in_one_line(words, told):
+    assert told in fails(*words)
+
+
+def test_traceback_only_when_asked():
+    assert run("solve", "xyz").exception.__class__ is SystemExit
+    assert isinstance(run("solve", "xyz", env={"MLSYSIM_DEBUG": "1"}).exception, ValueError)
+
+
+def test_nothing_feasible_ends_with_2_and_says_why():
+    result = run("best", "serving", "ttft", *SERVE[1:], "hardware=h100", "tp=1,4", "where=itl < '1 us'")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("nothing feasible: ")
+    assert "memory 1" in result.stderr and "itl < '1 us' 1" in result.stderr
+    result = run("solve", *SERVE, "hardware=h100")
+    assert result.exit_code == 2 and "memory 1" in result.stderr and "limit" in result.stdout
+    result = run("pareto", *SERVE, "hardware=h100", "minimize=ttft,itl", "--json")
+    assert result.exit_code == 2 and json.loads(result.stdout)["dims"] == {"point": 0}
+    result = run("root", "serving", "mem_bandwidth", "target=itl=1ns", *SERVE[1:], "hardware=h100")
+    assert result.exit_code == 2 and "nothing feasible" in result.stderr
+
+
+# --- the grammar --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1:257", list(range(1, 257))),
+        ("64:65536:64", list(range(64, 65536, 64))),
+        ("10:0:-4", [10, 6, 2]),
+        ("1:8:log2", [1, 2, 4, 8]),
+        ("3:48:log2", [3, 6, 12, 24, 48]),
+        ("1:1000:log10", [1, 10, 100, 1000]),
+        ("0:1:linear:5", [0, 0.25, 0.5, 0.75, 1]),
+        ("1:16:log:5", [1, 2, 4, 8, 16]),
+        ("0.1:0.5:0.1", [0.1, 0.2, 0.3, 0.4]),
+        ("1,2,8:17:4", [1, 2, 8, 12, 16]),
+        ("8k", "8k"),
+        ("5", 5),
+        ("0.5", 0.5),
+        ("1e3", 1000),
+    ],
+)
+def test_numbers(text, expected):
+    assert grammar.numbers("x", text, "1") == expected
+
+
+def test_units_in_ranges_and_lists():
+    assert grammar.numbers("x", "80 GB:160 GB:80 GB", "byte") == [80e9]
+    assert grammar.numbers("x", "1 TB/s, 2 TB/s", "byte/s") == ["1 TB/s", "2 TB/s"]
+    with pytest.raises(ValueError, match="x=1 GB:2 s"):
+        grammar.numbers("x", "1 GB:2 s", "byte")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:",
+        ":5",
+        "1:2:3:4",
+        "1:2:3:4:5",
+        "1:8:linear",
+        "1:8:linear:0",
+        "0:8:log2",
+        "1:5:0",
+        "1:inf",
+        "-1:5:log:3",
+        "1:1e12",
+        "1:2:linear:99999999999",
+    ],
+)
+def test_ranges_that_are_none(text):
+    with pytest.raises(ValueError, match="x="):
+        grammar.numbers("x", text, "1")
+
+
+@pytest.mark.parametrize(
+    "name", ["ServingModel", "servingmodel", "serving", "SERVING", "serving_model", "Serving-Model"]
+)
+def test_resolver_names(name):
+    assert grammar.resolver(name) is ms.ServingModel
+
+
+def test_every_resolver_is_found_by_its_short_name():
+    for name, resolver in ms.RESOLVERS.items():
+        assert grammar.resolver(name) is resolver
+        short = name.removesuffix("Model").removesuffix("Solver").removesuffix("Optimizer")
+        assert grammar.resolver(short.lower()) is resolver
+
+
+def test_no_input_is_named_like_an_option():
+    from mlsysim.schema.records import Assumptions
+    from mlsysim.schema.variables import ALIASES, VARIABLES
+
+    options = {
+        "by",
+        "where",
+        "minimize",
+        "maximize",
+        "objective",
+        "ties",
+        "keep",
+        "out",
+        "k",
+        "epsilon",
+        "unknown",
+        "target",
+        "bounds",
+        "threads",
+        "points",
+    }
+    inputs = {n for r in ms.RESOLVERS.values() for n in r.parameters()}
+    assert not options & (inputs | set(ALIASES) | set(Assumptions._fields))
+    assert "by" not in VARIABLES
+
+
+def test_options_may_be_written_either_way():
+    words = ["serving", *SERVE[1:], "hardware=h100,a100", "tp=2,4,8", "batch_size=1:9"]
+    one = answer("best", *words, "--minimize", "usd_per_mtok", "--by", "hardware", "--where", "itl < '50 ms'")
+    two = answer("best", *words, "objective=usd_per_mtok", "by=hardware", "where=itl < 0.05")
+    assert one["data_vars"] == two["data_vars"]
+    assert "by is given twice" in fails("best", *words, "ttft", "--by", "tp", "by=tp")
+
+
+def test_aliases_and_quantities():
+    words = ["economics", "hardware=h100", "region=usa", "n_accelerators=8"]
+    days, text = answer("solve", *words, "duration_days=30"), answer("solve", *words, "duration=30 days")
+    assert days["data_vars"]["tco"] == text["data_vars"]["tco"]
+    assert "canonical name" in fails("solve", *words, "duration_days=30 days")
+
+
+def test_points_from_a_file(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("hardware,tp,batch_size\nh100,4,8\nmi300x,2,16\n")
+    found = answer("solve", *SERVE, f"points={path}", "keep=itl")
+    assert found["dims"] == {"config": 2}
+    assert found["coords"]["hardware"]["data"] == ["h100", "mi300x"]
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def test_solve_agrees_with_python():
+    found = answer("solve", *SERVE, "hardware=h100,a100", "tp=2,4", "batch_size=1:4", "--keep", "itl")
+    ds = ms.ServingModel.solve(
+        model="llama3_1_70b",
+        seq_len=2048,
+        hardware=["h100", "a100"],
+        tp=[2, 4],
+        batch_size=[1, 2, 3],
+        keep=["itl", "feasible", "limit"],
+    )
+    assert found["dims"] == {"hardware": 2, "tp": 2, "batch_size": 3}
+    assert found["data_vars"]["itl"]["data"] == ds["itl"].values.tolist()
+    assert found["data_vars"]["itl"]["attrs"]["units"] == "s"
+    assert found["data_vars"]["limit"]["data"][0][0][0] == "none"
+    back = asjson.read(json.dumps(found))
+    xr.testing.assert_equal(back["itl"], ds["itl"])
+
+
+def test_json_is_strict():
+    ds = xr.Dataset(
+        {
+            "a": ("x", [1.0, np.nan, np.inf, -np.inf]),
+            "b": ((), True),
+            "limit": (
+                "x",
+                np.array([0, 3, 1, 0], dtype=np.int8),
+                {
+                    "flag_values": np.arange(7),
+                    "flag_meanings": "none shape capability memory saturation sla budget",
+                },
+            ),
+        },
+        {"x": list("pqrs")},
+    )
+    found = json.loads(asjson.text(ds))
+    assert found["data_vars"]["a"]["data"] == [1.0, None, "inf", "-inf"]
+    assert found["data_vars"]["b"]["data"] is True
+    assert found["data_vars"]["limit"] == {
+        "dims": ["x"],
+        "attrs": {},
+        "data": ["none", "memory", "shape", "none"],
+    }
+    assert found["coords"]["x"]["data"] == list("pqrs")
+    np.testing.assert_array_equal(asjson.read(asjson.text(ds))["a"], ds["a"])
+
+
+def test_tables():
+    out = run("solve", *SERVE, "hardware=h100", "tp=4").stdout
+    assert "time to first token" in out and " ms" in out
+    out = run("solve", *SERVE, "hardware=h100", "tp=4", "batch_size=1:100", "--keep", "itl").stdout
+    assert "20 of 99 rows" in out and "[ms]" in out
+    out = run("top", "serving", "ttft", *SERVE[1:], "hardware=h100,a100", "tp=2,4,8", "k=2").stdout
+    assert "top ttft of 6 configurations" in out
+    out = run("best", "serving", "ttft", *SERVE[1:], "hardware=h100,a100", "tp=2,4,8").stdout
+    assert "h100" in out and "tp" in out
+    out = run(
+        "pareto", *SERVE, "minimize=usd_per_mtok,itl", "hardware=h100", "tp=2,4,8", "batch_size=1:9"
+    ).stdout
+    assert "front of" in out
+    out = run(
+        "root",
+        "serving",
+        "mem_bandwidth",
+        "target=itl=25ms",
+        *SERVE[1:],
+        "hardware=a100",
+        "tp=4",
+        "bounds=1 TB/s:50 TB/s",
+    ).stdout
+    assert "TB/s" in out and "yes" in out
+
+
+def test_root_bounds():
+    words = ["root", "serving", "mem_bandwidth", "target=itl=25ms", *SERVE[1:], "hardware=a100", "tp=4"]
+    assert answer(*words, "bounds=1 TB/s:50 TB/s")["data_vars"]["found"]["data"] is True
+    assert "bounds" in fails(*words, "bounds=3 TB/s:1 TB/s")
+
+
+def test_narrow_terminals_drop_columns():
+    out = run("solve", *SERVE, "hardware=h100", "tp=4", "batch_size=1:4", env={"COLUMNS": "60"}).stdout
+    assert max(map(len, out.splitlines()[:8])) <= 60 and "more outputs" in out
+
+
+def test_results_are_saved(tmp_path):
+    words = ["solve", *SERVE, "hardware=h100", "tp=2,4", "keep=itl,limit"]
+    table = tmp_path / "a.csv"
+    assert run(*words, f"out={table}").exit_code == 0
+    lines = table.read_text().splitlines()
+    assert lines[0].startswith("tp,") and "itl" in lines[0] and "none" in lines[1]
+    single = tmp_path / "b.csv"
+    assert run("solve", *SERVE, "hardware=h100", "tp=4", "--out", str(single)).exit_code == 0
+    assert len(single.read_text().splitlines()) == 2
+    text = tmp_path / "c.json"
+    assert run(*words, f"out={text}").exit_code == 0
+    assert asjson.read(text.read_text())["itl"].dims == ("tp",)
+    try:
+        import h5netcdf  # noqa: F401
+    except ImportError:
+        assert "mlsysim-sweep[store]" in fails(*words, f"out={tmp_path / 'd.nc'}")
+    else:
+        assert run(*words, f"out={tmp_path / 'd.nc'}").exit_code == 0
+
+
+def test_explain_schema_walls_zoo():
+    words = [
+        "explain",
+        "distributed+economics",
+        "model=llama3_1_70b",
+        "hardware=h100",
+        "region=usa",
+        "tokens=15T",
+        "seq_len=8192",
+        "global_batch=2048",
+        "tp=8",
+        "dp=1:1025",
+    ]
+    found = answer(*words)
+    assert found["points"] == 1024 and found["axes"] == {"dp": 1024}
+    assert {
+        "stage": "EconomicsModel",
+        "input": "duration",
+        "source": "DistributedModel",
+        "output": "training_time",
+    } in found["wiring"]
+    assert "1,024 points" in run(*words).stdout
+    assert {"name": "batch_size", "role": "input"}.items() <= next(
+        r for r in answer("schema", "serving") if r["name"] == "batch_size"
+    ).items()
+    assert "ttft" in run("schema", "serving").stdout
+    assert len(answer("walls")) == 22 and "DistributedModel" in run("walls").stdout
+    assert answer("zoo")["tables"]["hardware"] > 100
+    assert "rows" in run("zoo").stdout
+    row = answer("zoo", "hardware", "H100")
+    assert row["key"] == "h100_sxm5_80gb"
+    assert row["fields"]["mem_bandwidth"] == {"value": 3.35e12, "unit": "byte/s"}
+    assert "source" in run("zoo", "device", "H100").stdout
+
+
+@pytest.mark.parametrize("table", ms.zoo.TABLES)
+def test_zoo_tables(table):
+    out = run("zoo", table)
+    assert out.exit_code == 0 and ms.zoo.names(table)[0] in out.stdout
+    assert len(answer("zoo", table)["rows"]) == len(ms.zoo.names(table))
+
+
+def test_doctor():
+    found = answer("doctor")
+    assert found["cache_works"] and found["mlsysim"] == ms.__version__ and found["free_memory"] > 0
+    assert "kernel cache" in run("doctor").stdout
+
+
+def test_help_and_version():
+    assert run("--version").stdout == f"mlsysim {ms.__version__}\n"
+    for words in ([], ["--help"], ["sweep", "--help"], ["solve", "-h"]):
+        result = run(*words)
+        assert result.exit_code == 0 and "Usage" in result.stdout
+
+
+# --- the headline -------------------------------------------------------------------------------------------
+
+SMALL = [
+    "hardware=h100,b200,mi300x",
+    "tp=8",
+    "pp=1,2,4",
+    "cp=1",
+    "dp=16,64,256",
+    "micro_batch=1",
+    "virtual_stages=1",
+    "zero_stage=1",
+    "recompute=none,full",
+]
+
+
+def test_headline_is_what_it_says():
+    inputs = headline.inputs()
+    makers = {ms.zoo.hardware(h)["vendor"] for h in inputs["hardware"]}
+    assert len(makers) >= 3
+    assert {ms.zoo.grid(r)["carbon_class"] for r in inputs["region"]} == {"life_cycle"} and len(
+        inputs["region"]
+    ) >= 4
+    assert headline.resolver().program(**inputs).n_points > 10_000_000
+
+
+def test_sweep_small(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("sweep", *SMALL)
+    assert result.exit_code == 0, result.stderr
+    assert "432 configurations" in result.stdout
+    assert "What stops them" in result.stdout and "feasible" in result.stdout
+    assert "The best tco of each hardware" in result.stdout
+    assert "The front of tco, training_time, carbon" in result.stdout
+    assert "[days]" in result.stdout and "[M$]" in result.stdout
+    header = (tmp_path / "front.csv").read_text().splitlines()[0].split(",")
+    assert {"tco", "training_time", "carbon", "hardware", "region", "tp", "mfu", "limit"} <= set(header)
+    assert (tmp_path / "front.png").stat().st_size > 10_000
+
+
+def test_sweep_agrees_with_solve(tmp_path):
+    out = tmp_path / "f.json"
+    found = answer("sweep", *SMALL, f"out={out}")
+    inputs = headline.inputs() | grammar.values(grammar.split(SMALL, {}).inputs, headline.resolver())
+    ds = headline.resolver().solve(
+        **inputs, keep=["tco", "training_time", "carbon", "n_accelerators", "feasible"]
+    )
+    good = (ds.feasible & (ds.training_time <= 90 * 86400) & (ds.n_accelerators <= 32768)).values
+    assert found["points"] == good.size and found["feasible"] == int(good.sum())
+    tco = np.where(good, ds.tco.values, np.inf)
+    best = np.asarray(found["best"]["data_vars"]["tco"]["data"], dtype=float)
+    axis = list(ds.sizes).index("hardware")
+    np.testing.assert_allclose(best, np.moveaxis(tco, axis, 0).reshape(3, -1).min(axis=1), rtol=1e-12)
+    assert found["saved"] == str(out) and out.exists()
+
+
+def test_sweep_options(tmp_path):
+    words = ["sweep", *SMALL, f"out={tmp_path / 'g.csv'}"]
+    found = answer(
+        *words, "minimize=carbon", "maximize=mfu", "objective=mfu", "by=region", "where=", "epsilon=1 %"
+    )
+    assert found["front"]["attrs"]["objectives"] == "min carbon, max mfu"
+    assert set(found["best"]["dims"]) == {"region"}
+    result = run("sweep", *SMALL, "out=none", "where=training_time < '1 s'")
+    assert result.exit_code == 2 and "nothing feasible" in result.stderr
+    found = answer("sweep", *SERVE, "hardware=h100", "tp=2,4,8", "minimize=ttft,usd_per_mtok", "out=none")
+    assert found["points"] == 3 and found["saved"] == ""
+
+
+def test_mixed_carbon_classes_warn():
+    kinds = {}
+    for key in ms.zoo.names("grids"):
+        row = ms.zoo.grid(key)
+        if row["carbon_class"] and row["electricity_price"] and row["carbon_intensity"]:
+            kinds.setdefault(row["carbon_class"], key)
+    assert len(kinds) > 1
+    with pytest.warns(UserWarning, match="different classes"):
+        from mlsysim.cli.sweep import carbon_classes
+
+        carbon_classes(list(kinds.values()))
+
+
+def test_no_matplotlib_is_said_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'mlsysim-sweep\[plot\]'"):
+        plot.save(xr.Dataset(), "x.png")
+    result = run("sweep", *SMALL, f"out={tmp_path / 'front.csv'}")
+    assert result.exit_code == 0 and "No picture: matplotlib is not installed" in result.stdout
+
+
+def test_plot_of_a_front():
+    front = ms.ServingModel.pareto(
+        ["usd_per_mtok", "itl"],
+        model="llama3_1_70b",
+        seq_len=2048,
+        hardware=["h100", "a100"],
+        tp=[2, 4, 8],
+        batch_size=[1, 4, 16],
+    )
+    from matplotlib.figure import Figure
+
+    ax = plot.front(front, ax=Figure().subplots())
+    assert ax.get_xlabel().startswith("usd per mtok") and ax.get_ylabel() == "itl [ms]"
+    with pytest.raises(ValueError, match="two or three objectives"):
+        plot.front(front, ["itl"])
+
+
+def test_sizes_people_use():
+    assert show.quantity(86400.0 * 80, "s") == "80 days"
+    assert show.quantity(2.5e6, "USD") == "2.5 M$"
+    assert show.quantity(853_600.0, "kg") == "853.6 t CO2e"
+    assert show.quantity(float("inf"), "s") == "inf" and show.quantity(float("nan"), "s") == "-"
+    assert show.head("training_time", "days") == "training_\ntime\n[days]"
+
+
+# --- as a process -------------------------------------------------------------------------------------------
+
+
+def process(*words, **env):
+    return subprocess.run(
+        [sys.executable, "-c", "from mlsysim.cli import main; main()", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+    )
+
+
+def test_process():
+    result = process("solve", *SERVE, "hardware=h100", "tp=0")
+    assert result.returncode == 1 and result.stdout == "" and len(result.stderr.splitlines()) == 1
+    result = process("solve", *SERVE, "hardware=h100", "tp=4", "--json")
+    assert result.returncode == 0 and result.stderr == "" and "itl" in json.loads(result.stdout)["data_vars"]
+    assert process("solve", "xyz", MLSYSIM_DEBUG="1").stderr.startswith("Traceback")
+
+
+def test_importing_the_package_brings_no_command_line():
+    heavy = ("typer", "rich", "matplotlib", "scipy.optimize")
+    code = f"import sys, mlsysim; print(*[m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
