@@ -484,7 +484,8 @@ def rows_cost(
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
     experts = expert_work(model, hardware, format, assume, tp, ep, rows * attention_groups(tp, ep))
-    elementwise = rows * elementwise_per_row(model, hardware, format, assume, tp)
+    kernels = model.n_layers * (assume.elementwise_kernels * assume.elementwise_kernel_time)
+    elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows)
     return Rows(
         products=time_of(linear, hardware) + time_of(experts, hardware) + elementwise,
@@ -645,10 +646,14 @@ def total(step: Step):
 # --- memory --------------------------------------------------------------------------------------------
 
 
-def workspace_bytes(model: Workload, format: Format, assume: Assumptions, tp, rows, sampled):
-    """Activations of the largest step: ``c rows h`` plus fp32 logits of the sampled tokens (byte)."""
-    activations = assume.workspace_values * format.activation_bytes * rows * model.hidden / tp
-    return activations + sampled * (assume.logit_bytes * model.vocab / tp)
+def workspace_bytes(model: Workload, assume: Assumptions, tp, rows):
+    """Activations of a step of `rows` tokens: ``c rows h / t`` (byte)."""
+    return assume.workspace_bytes_per_value * rows * model.hidden / tp
+
+
+def logits_bytes(model: Workload, assume: Assumptions, tp, sampled):
+    """Logits of the tokens sampled in a step, ``4 V / t`` each (byte)."""
+    return sampled * (assume.logit_bytes * model.vocab / tp)
 
 
 def reserved_bytes(assume: Assumptions, tp, pp, ep):
@@ -738,7 +743,8 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "stage_send_latency",
         "runtime_reserve",
         "communication_reserve",
-        "workspace_values",
+        "workspace_bytes_per_value",
+        "elementwise_kernel_time",
         "logit_bytes",
     )
     whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency")

@@ -135,10 +135,9 @@ def continuous_batching(
     # memory
     held = serve.weights_per_device(model, format, *layout)
     fixed = (
-        held
-        + serve.workspace_bytes(model, format, assume, tp, prefill_chunk, max_batch / groups)
-        + serve.reserved_bytes(assume, *layout)
+        held + serve.workspace_bytes(model, assume, tp, prefill_chunk) + serve.reserved_bytes(assume, *layout)
     )
+    logits = serve.logits_bytes(model, assume, tp, 1.0 / groups)
     shared = serve.kv_bytes_per_sequence_and_device(model, format, *layout, cached_prefix) * groups
     pool = np.maximum(pool_fraction * (memory_fraction * device.mem_capacity - fixed) - shared, 0.0)
     per_token = serve.kv_bytes_per_sequence_and_device(model, format, *layout, 1.0)
@@ -146,9 +145,8 @@ def continuous_batching(
     own = np.where(booking, round_up(seq_len + output_len, page_size), carried + 0.5 * (page_size - 1.0))
     prefix_pages = floor_div(np.maximum(cached_prefix, 0.0), page_size) * page_size
     whole = serve.kv_bytes_per_sequence_and_device(model, format, *layout, own)
-    mean = np.maximum(
-        whole - serve.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages), per_token
-    )
+    shared_pages = serve.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages)
+    mean = np.maximum(whole - shared_pages, per_token) + logits
     lengths = np.sqrt(
         (seq_len * prompt_cv) * (seq_len * prompt_cv) + (output_len * output_cv) * (output_len * output_cv)
     )
@@ -346,7 +344,7 @@ def continuous_batching(
 
 
 def finite_rate(n_requests, slots, steps, new, room, added, decoding):
-    """Requests per second of a run of `n_requests` that are queued at once: full rounds, then what is left."""
+    """Requests per second of a run of `n_requests` queued at once: full rounds, then what is left."""
     batch = np.minimum(slots, n_requests)
     rounds = floor_div(n_requests, batch)
     left = n_requests - rounds * batch

@@ -162,12 +162,8 @@ def serving(
         per_sequence = per_sequence + serve.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
     groups = serve.attention_groups(tp, ep)
     rows = np.minimum(np.maximum(prompts / groups, 1.0) * new, prefill_chunk)
-    sampled = np.maximum(batch_size / groups, 1.0) * (1.0 + draft_len)
-    fixed = (
-        held
-        + serve.workspace_bytes(model, format, assume, tp, rows, sampled)
-        + serve.reserved_bytes(assume, *layout)
-    )
+    fixed = held + serve.workspace_bytes(model, assume, tp, rows) + serve.reserved_bytes(assume, *layout)
+    per_sequence = per_sequence + serve.logits_bytes(model, assume, tp, (1.0 + draft_len) / groups)
     memory = fixed + batch_size * per_sequence
     capacity = decode_device.mem_capacity
     pool = memory_fraction * capacity - fixed

@@ -196,7 +196,8 @@ def single_node(
         model, hardware, format, 1.0, batch_size, seq_len, cached_prefix
     )
     elementwise = streams * tokens * serve.elementwise_per_row(model, hardware, format, assume, 1.0)
-    kernels = np.where(transformer, core * model.n_layers * hardware.decode_attention_latency, 0.0)
+    small = streams * (assume.elementwise_kernels * assume.elementwise_kernel_time)
+    kernels = np.where(transformer, model.n_layers * (core * hardware.decode_attention_latency + small), 0.0)
 
     # model states
     tables = architecture.embedding_params(model) + architecture.head_params(model)
@@ -234,11 +235,13 @@ def single_node(
     # memory
     kept = layer_activations(
         model, seq_len, 1.0, 0.0, recompute, Attention.FLASH2, ffn_width(model), model.experts_per_token,
-        assume.stored_ffn_values, format.activation_bytes, format.gemm_input_bytes,
+        assume.stored_ffn_values, format.activation_bytes, format.gemm_input_bytes, assume.wide_bytes,
     )  # fmt: skip
     at_head = head_activations(model, 1.0, 0.0, format.activation_bytes, assume.training_logit_bytes)
     saved = tokens * (model.n_layers * kept.stored + kept.working + at_head)
-    working = serve.workspace_bytes(model, format, assume, 1.0, tokens, sampled)
+    working = serve.workspace_bytes(model, assume, 1.0, tokens) + serve.logits_bytes(
+        model, assume, 1.0, sampled
+    )
     convolved = batch_size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
     peak_share = np.where(training, 1.0, assume.activation_peak_share)
     activations = np.where(
