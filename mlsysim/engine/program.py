@@ -71,6 +71,7 @@ class Program:
         self.absent = [k for k, v in outputs.items() if v is None]
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
+        self._holes: list[Leaf | None] = []  #: by node: a datum that nobody published and that it needs
 
     @property
     def n_points(self) -> int:
@@ -167,10 +168,10 @@ class Program:
 
     def missing(self, node: Node) -> Leaf | None:
         """The first unpublished datum that a node would need."""
-        for n in reached([node]):
-            if n.op == "leaf" and self.binder.leaves[n.payload].missing:
-                return self.binder.leaves[n.payload]
-        return None
+        for n in self.graph.nodes[len(self._holes) :]:
+            hole = self.binder.leaves[n.payload] if n.op == "leaf" else None
+            self._holes.append(hole if hole is not None and hole.missing else next((h for a in n.args if (h := self._holes[a.index])), None))
+        return self._holes[node.index]
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
         """Where along an axis every datum that some outputs need is published."""
