@@ -25,6 +25,8 @@ from mlsysim.models.orchestration import OrchestrationModel
 from mlsysim.models.reliability import ReliabilityModel
 from mlsysim.models.tail_latency import TailLatencyModel
 from mlsysim.models.topology import TopologyModel
+from mlsysim.models.compression import CompressionModel
+from mlsysim.models.responsible import ResponsibleEngineeringModel
 from mlsysim.resolver import Composition, Model, Resolver, Solver, compose, kernel
 from mlsysim.schema.records import Assumptions
 from mlsysim.solvers.sensitivity import SensitivitySolver
