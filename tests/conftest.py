@@ -10,8 +10,14 @@ import hypothesis
 import numpy as np
 import pytest
 
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None, max_examples=25,
-                                     suppress_health_check=list(hypothesis.HealthCheck))
+hypothesis.settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=25,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 hypothesis.settings.load_profile("same")
 
 _own: list[str] = []
@@ -47,9 +53,14 @@ def interpreted():
 
     @contextlib.contextmanager
     def patched(chunk=1024, tile=4096, enough=512, table=1 << 17, pointers=10):
-        with (mock.patch("mlsysim.engine.cache.compiled", _interpret), mock.patch("mlsysim.engine.plan.CHUNK", chunk),
-              mock.patch("mlsysim.engine.plan.TILE", tile), mock.patch("mlsysim.engine.plan.ENOUGH", enough),
-              mock.patch("mlsysim.engine.run.TABLE", table), mock.patch("mlsysim.engine.nest.POINTERS", pointers, create=True)):
+        with (
+            mock.patch("mlsysim.engine.cache.compiled", _interpret),
+            mock.patch("mlsysim.engine.plan.CHUNK", chunk),
+            mock.patch("mlsysim.engine.plan.TILE", tile),
+            mock.patch("mlsysim.engine.plan.ENOUGH", enough),
+            mock.patch("mlsysim.engine.run.TABLE", table),
+            mock.patch("mlsysim.engine.nest.POINTERS", pointers, create=True),
+        ):
             yield
 
     return patched

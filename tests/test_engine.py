@@ -33,13 +33,13 @@ VALUES = {
     "mem_bandwidth": [1.1e12, 3.3e12, 7.7e12],
     "tdp": [350.0, 700.0],
     "host_step_time": [0.0, 1e-5, 0.3],
-}  # fmt: skip
+}
 RECORD_FIELDS = {"mem_bandwidth": "hardware", "tdp": "hardware", "host_step_time": "assume"}
 
 
 @st.composite
 def calls(draw, most=500):
-    """Inputs as a user may give them, and the same as (dims, values): scalars, axes, arrays with dims, pairs."""
+    """Inputs as a user may give them (scalars, axes, arrays, pairs), and the same as (dims, values)."""
     names = draw(st.permutations(list(VALUES)))[: draw(st.integers(2, 7))]
     sizes: dict[str, int] = {}
     shared = {"x": draw(st.integers(1, 3)), "y": draw(st.integers(2, 3)), "config": draw(st.integers(1, 5))}
@@ -103,7 +103,9 @@ def directly(kernel, plain, sizes):
             inputs["recompute"] = codes.Recompute[inputs["recompute"].upper()]
         found.append(kernel(**records, **inputs))
     names = [n for n in found[0]._fields if getattr(found[0], n) is not None]
-    arrays = {n: np.array([float(getattr(f, n)) for f in found]).reshape(tuple(sizes.values())) for n in names}
+    arrays = {
+        n: np.array([float(getattr(f, n)) for f in found]).reshape(tuple(sizes.values())) for n in names
+    }
     return xr.Dataset({n: (axes, a) for n, a in arrays.items()})
 
 
@@ -137,9 +139,19 @@ def streamed(program, names, plan="plain", threads=1, block=None, outermost=()):
 
 
 @settings(max_examples=60)
-@given(call=calls(), knobs=st.tuples(st.sampled_from([1, 2, 3, 8, 1024]), st.sampled_from([4, 16, 64, 4096]),
-                                     st.sampled_from([2, 8, 512]), st.sampled_from([1, 7, 60, 1 << 17]), st.sampled_from([1, 3, 10])),
-       block=st.sampled_from([1, 5, 64, 1 << 16]), threads=st.sampled_from([1, 2, 3]), staged=st.booleans())
+@given(
+    call=calls(),
+    knobs=st.tuples(
+        st.sampled_from([1, 2, 3, 8, 1024]),
+        st.sampled_from([4, 16, 64, 4096]),
+        st.sampled_from([2, 8, 512]),
+        st.sampled_from([1, 7, 60, 1 << 17]),
+        st.sampled_from([1, 3, 10]),
+    ),
+    block=st.sampled_from([1, 5, 64, 1 << 16]),
+    threads=st.sampled_from([1, 2, 3]),
+    staged=st.booleans(),
+)
 def test_all_plans_give_the_same_bits(interpreted, call, knobs, block, threads, staged):
     inputs, plain, sizes = call
     model, kernel = (ClimbModel, climb) if staged else (StepModel, step)
@@ -162,8 +174,15 @@ def test_all_plans_give_the_same_bits(interpreted, call, knobs, block, threads, 
             assert (a == b).all(), (how, name)
 
 
-GRID = {"hardware": ["h100", "a100"], "global_batch": [49, 98, 147, 343, 588], "tp": [1, 2, 7], "dp": [1, 3, 7, 49],
-        "micro_batch": [1, 2, 7], "recompute": ["none", "full"], "pp": [1, 7, 11]}  # fmt: skip
+GRID = {
+    "hardware": ["h100", "a100"],
+    "global_batch": [49, 98, 147, 343, 588],
+    "tp": [1, 2, 7],
+    "dp": [1, 3, 7, 49],
+    "micro_batch": [1, 2, 7],
+    "recompute": ["none", "full"],
+    "pp": [1, 7, 11],
+}
 
 
 def test_compiled_code_gives_the_bits_of_numpy():
@@ -217,7 +236,9 @@ def test_order_and_form_of_the_inputs_change_nothing():
         other = StepModel.solve(**{**GRID, "tp": form([1, 2, 7])})
         xr.testing.assert_equal(base, other)
     for text in ({"mem_bandwidth": "3.3 TB/s"}, {"mem_bandwidth": 3.3e12}):
-        xr.testing.assert_equal(StepModel.solve(**GRID, **text), StepModel.solve(**GRID, mem_bandwidth="3300 GB/s"))
+        xr.testing.assert_equal(
+            StepModel.solve(**GRID, **text), StepModel.solve(**GRID, mem_bandwidth="3300 GB/s")
+        )
 
 
 def test_paired_points_are_the_diagonal_of_the_grid():
@@ -236,11 +257,17 @@ def test_paired_points_are_the_diagonal_of_the_grid():
 
 
 def test_arrays_with_several_dims_run_along_them():
-    field = xr.DataArray([[1e12, 2e12, 3e12], [4e12, 5e12, 6e12]], dims=("site", "tp"), coords={"site": ["a", "b"], "tp": [1, 2, 7]})
+    field = xr.DataArray(
+        [[1e12, 2e12, 3e12], [4e12, 5e12, 6e12]],
+        dims=("site", "tp"),
+        coords={"site": ["a", "b"], "tp": [1, 2, 7]},
+    )
     result = StepModel.solve(hardware="h100", mem_bandwidth=field, tp=[1, 2, 7], global_batch=[49, 98])
     assert result.itl.dims == ("site", "tp", "global_batch") and list(result.site.values) == ["a", "b"]
     for site, tp in itertools.product("ab", [1, 2, 7]):
-        one = StepModel.solve(hardware="h100", mem_bandwidth=field.sel(site=site, tp=tp).item(), tp=tp, global_batch=[49, 98])
+        one = StepModel.solve(
+            hardware="h100", mem_bandwidth=field.sel(site=site, tp=tp).item(), tp=tp, global_batch=[49, 98]
+        )
         assert (one.itl.values == result.itl.sel(site=site, tp=tp).values).all()
 
 
@@ -248,7 +275,6 @@ def test_single_values_are_scalar_coordinates():
     result = StepModel.solve(hardware=["h100"], global_batch=[49], tp=2, recompute="full")
     assert result.itl.dims == ()
     assert result.hardware.item() == "h100" and result.tp.item() == 2 and result.recompute.item() == "full"
-    assert result.coords["mem_bandwidth"] if "mem_bandwidth" in result.coords else True
 
 
 def test_everything_has_a_unit_and_a_meaning():
@@ -272,7 +298,9 @@ def test_an_output_that_ignores_an_axis_is_broadcast_along_it_without_memory():
 
 
 def test_an_input_that_is_also_an_output_is_a_coordinate():
-    assert StepModel.solve(hardware="h100", global_batch=49, n_accelerators=[1, 2]).n_accelerators.dims == ("n_accelerators",)
+    assert StepModel.solve(hardware="h100", global_batch=49, n_accelerators=[1, 2]).n_accelerators.dims == (
+        "n_accelerators",
+    )
     assert StepModel.solve(hardware="h100", global_batch=49, tp=[1, 2]).n_accelerators.dims == ("tp",)
     best = StepModel.best("energy", hardware="h100", global_batch=49, tp=2, n_accelerators=[1, 2, 4])
     assert best.n_accelerators.item() == 2 and best.found
@@ -281,7 +309,14 @@ def test_an_input_that_is_also_an_output_is_a_coordinate():
 def test_progress_ends_at_the_number_of_points():
     for plan in ("plain", "nest"):
         told = []
-        StepModel.best("itl", plan=plan, block=64, threads=2, progress=lambda done, total: told.append((done, total)), **GRID)
+        StepModel.best(
+            "itl",
+            plan=plan,
+            block=64,
+            threads=2,
+            progress=lambda *done, told=told: told.append(done),
+            **GRID,
+        )
         n = math.prod(map(len, GRID.values()))
         assert told[-1] == (n, n) and [d for d, _ in told] == sorted(d for d, _ in told)
     assert len(told) > 3
@@ -289,7 +324,7 @@ def test_progress_ends_at_the_number_of_points():
 
 def test_threads_from_the_environment(monkeypatch):
     monkeypatch.setenv("MLSYSIM_THREADS", "two")
-    with pytest.raises(ValueError, match="MLSYSIM_THREADS='two'.*whole number"):
+    with pytest.raises(ValueError, match=r"MLSYSIM_THREADS='two'.*whole number"):
         StepModel.best("itl", **GRID)
     monkeypatch.setenv("MLSYSIM_THREADS", "1")
     assert StepModel.best("itl", **GRID).found
@@ -299,7 +334,9 @@ def test_a_result_that_does_not_fit_is_refused_with_the_ways_out(monkeypatch):
     monkeypatch.setattr("mlsysim.engine.solve.free_memory", lambda: 10_000)
     with pytest.raises(ValueError, match=r"keep=.*best, top, pareto.*store"):
         StepModel.solve(**GRID)
-    assert StepModel.solve(keep=["n_accelerators"], **GRID).n_accelerators.size == math.prod(map(len, GRID.values()))
+    assert StepModel.solve(keep=["n_accelerators"], **GRID).n_accelerators.size == math.prod(
+        map(len, GRID.values())
+    )
 
 
 def test_keep_stores_what_is_named():
@@ -308,8 +345,13 @@ def test_keep_stores_what_is_named():
 
 
 @example(sizes=(3, 2050, 2, 1), order=("a0", "a3", "a1", "a2"), cut=2, chunk=1024, step_=3)
-@given(sizes=st.tuples(*(st.integers(1, 12),) * 4), order=st.permutations(["a0", "a1", "a2", "a3"]), cut=st.integers(0, 4),
-       chunk=st.integers(1, 14), step_=st.integers(1, 7))
+@given(
+    sizes=st.tuples(*(st.integers(1, 12),) * 4),
+    order=st.permutations(["a0", "a1", "a2", "a3"]),
+    cut=st.integers(0, 4),
+    chunk=st.integers(1, 14),
+    step_=st.integers(1, 7),
+)
 def test_layouts_cover_the_grid_once(sizes, order, cut, chunk, step_):
     grid = dict(zip(["a0", "a1", "a2", "a3"], sizes))
     outer, tile = tuple(order[:cut]), tuple(order[cut:])
@@ -326,9 +368,16 @@ def test_layouts_cover_the_grid_once(sizes, order, cut, chunk, step_):
 
 def test_a_result_of_many_axes_displays_at_once():
     """NumPy prints six values along every axis; what a user does first after a sweep must not take 20 s."""
-    axes = {"hardware": ["h100", "a100", "h200", "b200", "mi300x", "v100"], "global_batch": np.arange(49, 49 * 8, 49),
-            "micro_batch": range(1, 8), "tp": range(1, 8), "pp": range(1, 8), "dp": range(1, 8), "virtual_stages": range(1, 8),
-            "mem_bandwidth": np.linspace(1e12, 9e12, 13)}  # fmt: skip
+    axes = {
+        "hardware": ["h100", "a100", "h200", "b200", "mi300x", "v100"],
+        "global_batch": np.arange(49, 49 * 8, 49),
+        "micro_batch": range(1, 8),
+        "tp": range(1, 8),
+        "pp": range(1, 8),
+        "dp": range(1, 8),
+        "virtual_stages": range(1, 8),
+        "mem_bandwidth": np.linspace(1e12, 9e12, 13),
+    }
     result = StepModel.solve(keep=["n_accelerators", "bottleneck"], mem_capacity=1e11, **axes)
     result = result.assign(itl=result.n_accelerators * 2.0)
     assert result.itl.ndim == 8 and result.itl.size > 9e6

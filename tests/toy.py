@@ -40,11 +40,26 @@ class Step(NamedTuple):
     bottleneck: int
 
 
-def _step(climb, hardware, assume, global_batch, micro_batch, tp, pp, dp, virtual_stages, recompute,
-          sequence_parallel, n_accelerators, tokens):
+def _step(
+    climb,
+    hardware,
+    assume,
+    global_batch,
+    micro_batch,
+    tp,
+    pp,
+    dp,
+    virtual_stages,
+    recompute,
+    sequence_parallel,
+    n_accelerators,
+    tokens,
+):
     used = tp * pp * dp
     held = used if n_accelerators is None else n_accelerators
-    shape = divides(dp * micro_batch, global_batch) & divides(tp, HEADS) & divides(pp * virtual_stages, LAYERS)
+    shape = (
+        divides(dp * micro_batch, global_batch) & divides(tp, HEADS) & divides(pp * virtual_stages, LAYERS)
+    )
     shape = shape & (used <= held)
     waves = ceil_div(global_batch, dp * micro_batch)
     work = choose(recompute, 1.0, 7.0 / 6.0, 4.0 / 3.0, 1.0) * micro_batch * 7.7e12
@@ -66,21 +81,69 @@ def _step(climb, hardware, assume, global_batch, micro_batch, tp, pp, dp, virtua
 
 
 @kernel
-def step(hardware: Accelerator, assume: Assumptions, global_batch, micro_batch=1, tp=1, pp=1, dp=1,
-         virtual_stages=1, recompute=Recompute.NONE, sequence_parallel=False, n_accelerators=None,
-         tokens=None) -> Step:
+def step(
+    hardware: Accelerator,
+    assume: Assumptions,
+    global_batch,
+    micro_batch=1,
+    tp=1,
+    pp=1,
+    dp=1,
+    virtual_stages=1,
+    recompute=Recompute.NONE,
+    sequence_parallel=False,
+    n_accelerators=None,
+    tokens=None,
+) -> Step:
     """A training step in miniature."""
-    return _step(1.0 / virtual_stages, hardware, assume, global_batch, micro_batch, tp, pp, dp, virtual_stages,
-                 recompute, sequence_parallel, n_accelerators, tokens)
+    return _step(
+        1.0 / virtual_stages,
+        hardware,
+        assume,
+        global_batch,
+        micro_batch,
+        tp,
+        pp,
+        dp,
+        virtual_stages,
+        recompute,
+        sequence_parallel,
+        n_accelerators,
+        tokens,
+    )
 
 
 @kernel
-def climb(hardware: Accelerator, assume: Assumptions, global_batch, micro_batch=1, tp=1, pp=1, dp=1,
-          virtual_stages=1, recompute=Recompute.NONE, sequence_parallel=False, n_accelerators=None,
-          tokens=None) -> Step:
+def climb(
+    hardware: Accelerator,
+    assume: Assumptions,
+    global_batch,
+    micro_batch=1,
+    tp=1,
+    pp=1,
+    dp=1,
+    virtual_stages=1,
+    recompute=Recompute.NONE,
+    sequence_parallel=False,
+    n_accelerators=None,
+    tokens=None,
+) -> Step:
     """The same with a stage."""
-    return _step(ladder(pp * virtual_stages), hardware, assume, global_batch, micro_batch, tp, pp, dp,
-                 virtual_stages, recompute, sequence_parallel, n_accelerators, tokens)
+    return _step(
+        ladder(pp * virtual_stages),
+        hardware,
+        assume,
+        global_batch,
+        micro_batch,
+        tp,
+        pp,
+        dp,
+        virtual_stages,
+        recompute,
+        sequence_parallel,
+        n_accelerators,
+        tokens,
+    )
 
 
 class Bill(NamedTuple):
