@@ -43,6 +43,7 @@ REQUIRED = {
     "constants": ["value"],
     "grids": ["kind"],
     "curves": ["gemm_efficiency"],
+    "frameworks": ["kind", "since"],
 }
 NUMERIC_ENDINGS = (
     "_Bps",

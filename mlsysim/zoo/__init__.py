@@ -63,6 +63,7 @@ __all__ = [
     "find",
     "fleet_record",
     "format_record",
+    "framework",
     "from_config",
     "grid",
     "hardware",
@@ -112,6 +113,11 @@ def datacenter(name: str | Row = DEFAULT_DATACENTER) -> Row:
 def reliability(name: str | Row) -> Row:
     """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device."""
     return _tables.lookup("reliability", name, "reliability")
+
+
+def framework(name: str | Row) -> Row:
+    """A row of the frameworks table: what a training framework, serving engine or load generator does by default."""
+    return _tables.lookup("frameworks", name, "framework")
 
 
 def constant(name: str) -> Constant:

@@ -28,6 +28,7 @@ TABLES = (
     "reliability",
     "constants",
     "curves",
+    "frameworks",
 )
 
 #: Column -> unit, for columns whose name does not say it; see `_column_unit` for the suffixes that do.

@@ -1,0 +1,86 @@
+"""What a framework, an engine or a load generator does where a source does not say.
+
+The rows of ``zoo/frameworks.csv`` are labelled options with a source: a training framework of a year, a serving
+engine, a feature (compiled element-wise work, asynchronous tensor parallelism ...), a load generator.  A
+measured run names them in its `framework` or `engine` column; without one, in the words by which it names its
+source.  The longest name that is found decides; features and load generators add to it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlsysim import zoo
+from mlsysim.zoo.tables import Row, fold
+
+#: columns of a row that are no setting
+ABOUT = ("key", "aliases", "kind", "since", "notes", "source", "verified")
+#: what is taken when no framework is recognised
+DEFAULT = {"training": "megatron_core", "serving": "vllm"}
+
+
+@functools.cache
+def _names(kind: str) -> list[tuple[str, Row]]:
+    rows = zoo.find("frameworks", kind=kind)
+    found = [(fold(name), row) for row in rows for name in (row.key, *row.aliases)]
+    return sorted(found, key=lambda pair: -len(pair[0]))
+
+
+def _within(name: str, text: str) -> bool:
+    """Does a name stand in a text, as words of their own?"""
+    return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text) is not None
+
+
+def recognise(kind: str, texts: Sequence[Any]) -> Row | None:
+    """The framework (or engine, feature, load generator) that the first telling text names."""
+    for text in texts:
+        folded = fold(text) if isinstance(text, str) else ""
+        for name, row in _names(kind):
+            if folded and _within(name, folded):
+                return row
+    return None
+
+
+def every(kind: str, texts: Sequence[Any]) -> list[Row]:
+    """Every row of a kind that a text names, in the order of the table."""
+    folded = [fold(t) for t in texts if isinstance(t, str) and t]
+    hits = [row for name, row in _names(kind) if any(_within(name, t) for t in folded)]
+    return [row for row in zoo.find("frameworks", kind=kind) if row in hits]
+
+
+def settings(rows: Sequence[Row]) -> dict[str, Any]:
+    """The settings of some rows, the later ones deciding."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        found.update({k: v for k, v in row.values_by_column.items() if k not in ABOUT and v is not None})
+    return found
+
+
+def of_run(kind: str, run: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+    """What the labels of a measured run say: the rows found, and their settings.
+
+    Parameters
+    ----------
+    kind : {"training", "serving"}
+    run : mapping
+        One row of a table of measured runs.
+    """
+    own = ("framework", "engine")
+    about = (*own, "source_id", "source") if kind == "training" else own
+    base = recognise(kind, [run.get(c) for c in about]) or zoo.framework(DEFAULT[kind])
+    rows = [base]
+    if kind == "training":
+        rows += every("feature", [run.get("framework"), run.get("notes")])
+    else:
+        rows += every("harness", [run.get("harness"), run.get("source"), run.get("engine")])
+    return rows, settings(rows)
+
+
+def scaled(value: Any, default: float) -> float:
+    """A setting: a number, or ``x2``, a multiple of the default."""
+    if isinstance(value, str):
+        return float(value.removeprefix("x")) * default
+    return float(value)

@@ -1,0 +1,260 @@
+"""Measured runs as one recorded call per kind of question: every row, and every way to fill it, at once.
+
+A `Part` is a resolver bound to a table of paired points (the candidates of all rows that ask it), recorded once;
+`Part.predict` evaluates the targets and picks each row's candidate.  What the framework of a row decides differs
+from point to point; a fitted assumption moves it in proportion (an overlap that a framework lacks stays 0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mlsysim import zoo
+from mlsysim.calibration import labels, serving, training
+from mlsysim.calibration.runs import Runs
+from mlsysim.calibration.training import GIB, Refused
+from mlsysim.engine.graph import reached
+from mlsysim.engine.program import Program
+from mlsysim.schema.records import Assumptions
+from mlsysim.schema.variables import VARIABLES
+
+#: targets in the order in which they are told
+TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
+
+
+class Run(NamedTuple):
+    """One measured row that can be predicted."""
+
+    position: int  #: in the table
+    source: str
+    group: str
+    measured: dict[str, float]
+
+
+class Target(NamedTuple):
+    """How a target follows from an output at every point: ``factor * output ** power`` (power 1 or -1)."""
+
+    output: str
+    factor: np.ndarray
+    power: np.ndarray
+
+
+class Part:
+    """The rows that ask one resolver, as points of one recorded call.
+
+    Parameters
+    ----------
+    resolver : Resolver
+    inputs : list of dict
+        Inputs by name, one dict a point; what a point lacks takes the resolver's default.
+    assumed : list of dict
+        Assumptions that differ from the default, one dict a point.
+    rows : sequence of int
+        Row of the table to which each point belongs; candidates of a row are adjacent.
+    targets : list of dict
+        Target -> (output, factor, power), one dict a point.
+    modes : sequence of int
+        How far recomputation goes, for the rule of `training.pick`.
+    assume : mapping
+        Assumptions of the user's, which go before the framework's.
+    """
+
+    def __init__(self, resolver: Any, inputs: list[dict[str, Any]], assumed: list[dict[str, float]], rows: Sequence[int],
+                 targets: list[dict[str, tuple[str, float, float]]], modes: Sequence[int], assume: Assumptions,
+                 fixed: Iterable[str] = (), sample: int | None = None, moving: Iterable[str] = ()):
+        self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
+        names = list(dict.fromkeys(n for point in inputs for n in point))
+        table: dict[str, list] = {}
+        for name in names:
+            default = None
+            if any(name not in point for point in inputs):
+                default = resolver.parameters()[name].default
+            table[name] = [point.get(name, default) for point in inputs]
+        fixed = set(fixed)
+        self.assumed: dict[str, np.ndarray] = {}
+        for name in dict.fromkeys(n for point in assumed for n in point):
+            own = float(getattr(assume, name))
+            values = [own if name in fixed else point.get(name, own) for point in assumed]
+            self.assumed[name] = np.array(values)
+            table[name] = values
+        scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}
+        points = {n: v for n, v in table.items() if n not in scalars}
+        extra: dict[str, Any] = {} if sample is None else {"sample": sample}
+        self.program = Program(resolver, {"points": points, **scalars, "assume": assume, **extra}, moving=moving)
+        self.size = len(self.rows)
+        self.targets: dict[str, Target] = {}
+        for target in TARGETS:
+            having = [point.get(target) for point in targets]
+            if any(having):
+                output = next(h[0] for h in having if h)
+                factor = np.array([h[1] if h else math.nan for h in having])
+                self.targets[target] = Target(output, factor, np.array([h[2] if h else 1.0 for h in having]))
+
+    def index(self, points: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Positions of some points along the axes of the recorded call."""
+        points = np.arange(self.size) if points is None else points
+        return {"config": points} if "config" in self.program.axes else {}
+
+    def values(self, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Outputs at every point."""
+        nodes = {name: self.program.output(name) for name in outputs}
+        return {k: np.broadcast_to(v, (self.size,)) for k, v in self.program.at(nodes, self.index()).items()}
+
+    def hole(self, output: str, point: int) -> str:
+        """The first unpublished datum that an output needs at a point, as a sentence; empty if there is none."""
+        at = self.index(np.array([point]))
+        for node in reached([self.program.output(output)]):
+            if node.op == "leaf" and np.isnan(self.program.leaf_at(node, at)).any():
+                name = node.payload.rsplit(".", 1)[-1]
+                meaning = f" ({VARIABLES[name].meaning})" if name in VARIABLES else ""
+                return f"{output} needs {name}{meaning}, which is not known"
+        return ""
+
+
+class Problem:
+    """A table of measured runs, bound and recorded.
+
+    Attributes
+    ----------
+    runs : Runs
+    kept : list of Run
+        Rows that can be predicted.
+    refused : dict
+        Position -> why not.
+    suspect : list of int
+        Positions left out because the table marks them so.
+    parts : list of Part
+    """
+
+    def __init__(self, runs: Runs, assume: Assumptions | None = None, fixed: Iterable[str] = (), sample: int | None = None,
+                 moving: Iterable[str] = (), resolver: Any = None):  # fmt: skip
+        self.runs = runs
+        self.kept: list[Run] = []
+        self.refused: dict[int, str] = {}
+        self.suspect: list[int] = []
+        self.parts: list[Part] = []
+        self.assume = assume or Assumptions()
+        self.told: dict[int, dict[str, Any]] = {}
+        self._options = {"fixed": fixed, "sample": sample, "moving": moving}
+        self._models: dict[tuple, zoo.Row] = {}
+        self._devices: dict[tuple, zoo.Row] = {}
+        questions: dict[str, list[tuple]] = {}
+        for position, run in enumerate(runs.table.to_dict("records")):
+            if run.get("suspect") == 1:
+                self.suspect.append(position)
+                continue
+            try:
+                self._ask(position, run, questions)
+            except Refused as error:
+                self.refused[position] = str(error)
+        for name, asked in questions.items():
+            self._enter(resolver or _resolver(name), asked)
+
+    def _ask(self, position: int, run: dict[str, Any], questions: dict[str, list[tuple]]) -> None:
+        if self.runs.kind == "serving":
+            asked = serving.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
+            source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
+            self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured))
+            questions.setdefault(asked.resolver, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
+            return
+        hardware = self._device(run)
+        workload = self._model(run)
+        found, setting = labels.of_run("training", run)
+        precision = training.precision(run, hardware)
+        candidates = training.candidates(run, workload, setting, found[0]["since"])
+        shared = {"model": workload, "hardware": hardware, "precision": int(precision), **training.options(setting, hardware)}
+        time = training.measured(run, workload, hardware, setting, candidates[0].inputs)
+        measured = {} if math.isnan(time) else {"step_time": time}
+        if training.given(run, "measured_mem_gb") is not None:
+            measured["memory_per_device"] = run["measured_mem_gb"] * GIB
+        if not measured:
+            raise Refused("no measured figure")
+        group = "moe" if workload["n_experts"] else "dense"
+        source = str(training.given(run, "source_id", "source") or "?")
+        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured))
+        targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
+        inputs = [{**shared, **c.inputs} for c in candidates]
+        asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
+        questions.setdefault("training", []).append(asked_)
+
+    def _device(self, run: Mapping[str, Any]) -> zoo.Row:
+        """One row object per device, so that equal devices are bound once."""
+        key = (run.get("hardware"), run.get("gpu"))
+        if key not in self._devices:
+            self._devices[key] = training.device(run)
+        return self._devices[key]
+
+    def _model(self, run: Mapping[str, Any]) -> zoo.Row:
+        columns = ("model_key", "model", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab", "n_params")
+        key = tuple(str(run.get(c)) for c in columns)
+        if key not in self._models:
+            self._models[key] = training.model(run)
+        return self._models[key]
+
+    def _enter(self, resolver: Any, asked: list[tuple]) -> None:
+        inputs, assumed, rows, targets, modes = [], [], [], [], []
+        for points, own, position, wanted, recompute in asked:
+            for point, mode in zip(points, recompute):
+                inputs.append(point)
+                assumed.append(own)
+                rows.append(position)
+                targets.append(wanted)
+                modes.append(mode)
+        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self._options))
+
+    def chosen(self) -> list[np.ndarray]:
+        """For every part, the point of each row that the rules take; rows without one are refused."""
+        found = []
+        for part in self.parts:
+            chosen = []
+            named = list(dict.fromkeys(t.output for t in part.targets.values()))
+            extra = [n for n in ("limit", "memory_per_device") if n in part.program.outputs]
+            values = part.values([*named, *(n for n in extra if n not in named)])
+            starts = np.flatnonzero(np.r_[True, part.rows[1:] != part.rows[:-1]])
+            for start, end in zip(starts, [*starts[1:], part.size]):
+                position = int(part.rows[start])
+                best: int | None = 0
+                if self.runs.kind == "training":
+                    here = slice(start, end)
+                    time, limit, memory = (values[n][here] for n in ("step_time", "limit", "memory_per_device"))
+                    best = training.pick(time, limit, memory, part.modes[here])
+                    if best is None:
+                        self.refused[position] = _why(int(limit[0]))
+                        continue
+                point = start + int(best)
+                self.told[position] = {n: float(values[n][point]) for n in values}
+                chosen.append(point)
+            found.append(np.array(chosen, dtype=np.intp))
+        return found
+
+
+def _why(limit: int) -> str:
+    from mlsysim.schema.codes import Limit, label
+
+    reasons = {
+        int(Limit.SHAPE): "the layout is impossible: degrees must divide heads, layers, sequence and batch",
+        int(Limit.CAPABILITY): "the device does not compute in this precision",
+    }
+    return reasons.get(limit, f"not possible ({label(Limit(limit))})")
+
+
+def _resolver(name: str) -> Any:
+    from mlsysim.models.continuous_batching import ContinuousBatchingModel
+    from mlsysim.models.distributed import DistributedModel
+    from mlsysim.models.serving import ServingModel
+
+    return {"training": DistributedModel, "serving": ServingModel, "closed": ContinuousBatchingModel,
+            "saturated": ContinuousBatchingModel}[name]  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of a result as a DataFrame."""
+    return pd.DataFrame(rows)

@@ -1,0 +1,193 @@
+"""Measured runs as a table: read, checked once, numbers as numbers.
+
+A row is one published run.  Training runs and serving measurements are told apart by their columns; columns
+that are not listed here are kept and ignored, a blank cell says that the source is silent.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import numbers
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+#: kind -> columns that must be there (their cells may be blank)
+NEEDED = {
+    "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
+    "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
+}  # fmt: skip
+#: kind -> measured figures, of which one column must be there
+MEASURED = {
+    "training": (
+        "measured_step_time_s", "measured_tokens_per_s_per_gpu", "measured_tflops_per_gpu", "measured_mfu", "measured_hfu",
+        "measured_mem_gb",
+    ),
+    "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
+}  # fmt: skip
+#: kind -> further columns that hold numbers
+NUMBERS = {
+    "training": (
+        "n_params", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab", "micro_batch", "dp", "cp", "ep",
+        "interleave_v", "zero_stage", "sequence_parallel", "suspect",
+    ),
+    "serving": (
+        "n_gpus", "pp", "ep", "requests_per_user", "n_requests", "length_cv", "length_mean", "prefill_chunk", "suspect",
+    ),
+}  # fmt: skip
+#: numbers that are counts
+WHOLE = {
+    "n_gpus", "seq_len", "global_batch", "tp", "pp", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab",
+    "micro_batch", "dp", "cp", "ep", "interleave_v", "zero_stage", "input_len", "output_len", "requests_per_user",
+    "n_requests", "prefill_chunk",
+}  # fmt: skip
+FLAGS = {"sequence_parallel", "suspect"}
+TEXTS = {"hardware", "model", "precision", "scenario"}
+BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
+FIRST_LINE = 2  #: line of the first row of a file whose header is line 1
+
+
+class Runs(NamedTuple):
+    """A checked table of measured runs.
+
+    Attributes
+    ----------
+    kind : {"training", "serving"}
+    table : pandas.DataFrame
+        One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
+    lines : list of int
+        Line of each row in its file, the header being line 1.
+    name : str
+        Of the file, for messages.
+    """
+
+    kind: str
+    table: pd.DataFrame
+    lines: list[int]
+    name: str
+
+
+def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
+    """A table of measured runs from a CSV file or a DataFrame.
+
+    Raises
+    ------
+    ValueError
+        In one line: no table, a missing column, text where a number belongs, a number that cannot be.
+    """
+    if isinstance(source, pd.DataFrame):
+        name, header, rows = "the table", [str(c) for c in source.columns], source.to_numpy(dtype=object).tolist()
+        index: Any = source.index
+        lines = list(range(FIRST_LINE, FIRST_LINE + len(rows)))
+    else:
+        name = Path(source).name
+        header, rows, lines = _parse(Path(source), name)
+        index = pd.RangeIndex(len(rows))
+    twice = next((c for i, c in enumerate(header) if c in header[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{name}: column {twice!r} is there twice")
+    kind = _kind(header, name)
+    if not rows:
+        raise ValueError(f"{name}: has a header and no rows")
+    checked: dict[str, list] = {}
+    numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
+    for i, column in enumerate(header):
+        cells = [row[i] for row in rows]
+        if column in numeric:
+            checked[column] = [_number(v, column, line, name) for v, line in zip(cells, lines)]
+        else:
+            checked[column] = ["" if _blank(v) else (v.strip() if isinstance(v, str) else v) for v in cells]
+    return Runs(kind, pd.DataFrame(checked, index=index), lines, name)
+
+
+def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]]:
+    """Header, rows and their line numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a directory, not a CSV file") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{name}: is no text in UTF-8, so no CSV file") from None
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        begins = 1
+        for cells in reader:
+            line, begins = begins, reader.line_num + 1
+            if not any(c.strip() for c in cells):
+                continue
+            if not header:
+                header = [c.strip() for c in cells]
+                continue
+            if len(cells) != len(header):
+                raise ValueError(f"{name}, line {line}: has {len(cells)} cells where the header has {len(header)}")
+            rows.append(cells)
+            lines.append(line)
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {reader.line_num}: is not well-formed CSV ({error})") from None
+    if not header:
+        raise ValueError(f"{name}: is empty")
+    return header, rows, lines
+
+
+def _kind(header: Sequence[str], name: str) -> str:
+    """Training or serving, by the columns that are there; says what is missing."""
+    columns = set(header)
+    share = {
+        kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
+    }
+    if not columns & {*MEASURED["training"], *MEASURED["serving"], *NEEDED["training"], *NEEDED["serving"]}:
+        raise ValueError(
+            f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
+            f"measurements {', '.join(NEEDED['serving'])}"
+        )
+    kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
+    missing = [c for c in NEEDED[kind] if c not in columns]
+    if kind == "training" and not columns & {"model_key", "model", "n_layers"}:
+        missing.append("model_key (or n_layers, hidden, heads)")
+    if missing:
+        raise ValueError(f"{name}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing ({kind} runs)")
+    if not columns & set(MEASURED[kind]):
+        raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}")
+    return kind
+
+
+def _blank(value: Any) -> bool:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, str):
+        return value.strip().lower() in BLANK
+    return isinstance(value, numbers.Real) and math.isnan(value)
+
+
+def _number(value: Any, column: str, line: int, name: str) -> float:
+    if _blank(value):
+        return math.nan
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        if column in FLAGS:
+            return float(value)
+        raise ValueError(f"{name}, line {line}: {column}={value} where a number belongs")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}, line {line}: {column}={value!r} where a number belongs") from None
+    where = f"{name}, line {line}: {column}={value!r}"
+    if not math.isfinite(number):
+        raise ValueError(f"{where} must be finite")
+    if column in FLAGS:
+        if number not in (0.0, 1.0):
+            raise ValueError(f"{where} must be 0 or 1")
+        return number
+    if number < 0 or (number == 0 and column not in ("zero_stage", "length_cv")):
+        raise ValueError(f"{where} must be {'at least 0' if column == 'zero_stage' else 'above 0'}")
+    if column in WHOLE and number != math.floor(number):
+        raise ValueError(f"{where} must be a whole number")
+    return number

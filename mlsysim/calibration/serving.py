@@ -1,0 +1,181 @@
+"""Serving measurements: what a source leaves open, and which question each scenario asks.
+
+=============== ==========================================================================================
+scenario        what is predicted
+=============== ==========================================================================================
+max_load        all requests queued at once, the engine's batch: output tokens/s of a run of finite length
+closed_loop     a fixed number of clients that start together: time to the first token, between tokens, tokens/s
+static_batch    one batch, prefilled and decoded: output tokens/s
+first_token     time to the first token of one batch
+prefill_only    prompt tokens/s of full steps
+decode_only     output tokens/s at a context, time between tokens
+=============== ==========================================================================================
+
+Settings that a source leaves blank follow the same rules for every row: what the engine does (`labels`: how it
+books the cache, chunk, share of memory, host time, cache format), what the load generator does (requests
+per client, lengths around the nominal ones, requests of a run; ten requests per client where nobody says), tp 1,
+pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384
+tokens of a prefill step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mlsysim import zoo
+from mlsysim.calibration import labels
+from mlsysim.calibration.training import PRECISIONS, Refused, device, given
+from mlsysim.schema import codes, records
+from mlsysim.schema.codes import Precision
+from mlsysim.zoo.tables import Row, UnknownName
+
+SCENARIOS = ("max_load", "closed_loop", "static_batch", "first_token", "prefill_only", "decode_only")
+#: scenarios whose requests come over HTTP
+ONLINE = ("closed_loop",)
+REQUESTS_PER_USER = 10.0
+CONTEXT = 4096.0
+PREFILL_TOKENS = 16384.0
+#: a chunk that takes every prompt whole, for engines that do not chunk
+WHOLE = 1e9
+REQUESTS = 3000.0  #: of a run at maximum load
+
+
+class Question(NamedTuple):
+    """One row as inputs of a resolver: which one, its inputs, and how its outputs become the targets."""
+
+    resolver: str  #: "serving", "closed" or "saturated"
+    inputs: dict[str, Any]
+    assumed: dict[str, float]
+    targets: dict[str, tuple[str, float, float]]  #: target -> (output, factor, power)
+    measured: dict[str, float]
+
+
+def model(run: Mapping[str, Any]) -> Row:
+    """The model of a row, by name."""
+    name = given(run, "model_key", "model")
+    if name is None:
+        raise Refused("no model stated")
+    try:
+        return zoo.model(name)
+    except UnknownName as error:
+        raise Refused(str(error)) from None
+
+
+def formats(run: Mapping[str, Any], hardware: Row, setting: Mapping[str, Any]) -> tuple[Precision, Precision]:
+    """Formats of the matrix products and of the cache."""
+    label = str(given(run, "precision") or "bf16").lower()
+    if label not in PRECISIONS:
+        raise Refused(f"precision {label!r} is not known: {', '.join(PRECISIONS)}")
+    wide = Precision.BF16 if hardware["peak_bf16"] else Precision.FP16
+    cache = given(run, "precision_kv")
+    if cache is not None:
+        if str(cache).lower() not in PRECISIONS:
+            raise Refused(f"precision_kv {cache!r} is not known: {', '.join(PRECISIONS)}")
+        return PRECISIONS[label], PRECISIONS[str(cache).lower()]
+    narrow = label == "fp8" and setting.get("kv_precision") == "weights"
+    return PRECISIONS[label], Precision.FP8 if narrow else wide
+
+
+def expert_degree(run: Mapping[str, Any]) -> float:
+    """Expert parallelism: the `ep` column, or the words of the notes."""
+    if (stated := given(run, "ep")) is not None:
+        return float(stated)
+    found = re.search(r"\bmoe_ep=(\d+)|\bEP(\d+)\b", str(given(run, "notes") or ""))
+    return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
+
+
+def question(run: Mapping[str, Any]) -> Question:
+    """A row as inputs of a resolver."""
+    hardware, workload = device(run), model(run)
+    _, setting = labels.of_run("serving", run)
+    scenario = given(run, "scenario")
+    if scenario not in SCENARIOS:
+        raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
+    precision, cache = formats(run, hardware, setting)
+    tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
+    if not workload["n_experts"]:
+        ep = 1.0
+    prompt, answer = given(run, "input_len"), given(run, "output_len")
+    batch = given(run, "batch_or_concurrency")
+    inputs: dict[str, Any] = {
+        "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache), "tp": tp, "pp": pp, "ep": ep,
+        "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0, "max_context": 0.0,
+    }  # fmt: skip
+    defaults = records.Assumptions._field_defaults
+    assumed = {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
+    if scenario not in ONLINE:
+        assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
+    measured = _measured(run, scenario, tp, pp, ep)
+    needed = {
+        "max_load": ("input_len", "output_len"), "closed_loop": ("input_len", "output_len", "batch_or_concurrency"),
+        "static_batch": ("input_len", "output_len", "batch_or_concurrency"), "first_token": ("input_len",),
+        "prefill_only": (), "decode_only": ("batch_or_concurrency",),
+    }[scenario]  # fmt: skip
+    missing = [c for c in needed if given(run, c) is None]
+    if missing:
+        raise Refused(f"{scenario} needs {', '.join(missing)}")
+    reserve = codes.labels(codes.Reserve)[setting.get("reserve", "grow")]
+    if scenario in ("max_load", "closed_loop"):
+        mean, cv = given(run, "length_mean") or setting.get("length_mean", 1.0), given(run, "length_cv")
+        cv = setting.get("length_cv", 0.0) if cv is None else cv
+        inputs |= {
+            "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)), "max_batch": setting.get("max_batch", 1024.0),
+            "page_size": setting.get("page_size", 16.0), "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
+            "prefill_chunk": given(run, "prefill_chunk") or setting.get("prefill_chunk", 8192.0), "prompt_cv": cv, "output_cv": cv,
+        }  # fmt: skip
+        if scenario == "max_load":
+            inputs["n_requests"] = given(run, "n_requests") or _requests(setting, prompt, answer)
+            return Question("saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured)
+        inputs["users"] = batch
+        inputs["requests_per_user"] = given(run, "requests_per_user") or setting.get("requests_per_user", REQUESTS_PER_USER)
+        if not setting.get("first_wave"):
+            targets = {name: (name, 1.0, 1.0) for name in ("itl", "ttft", "tokens_per_s")}
+            return Question("closed", inputs, assumed, targets, measured)
+        for name in ("max_batch", "page_size", "pool_fraction", "prompt_cv", "output_cv", "users", "requests_per_user"):
+            del inputs[name]
+        inputs["batch_size"] = batch
+        targets = {"itl": ("itl", 1.0, 1.0), "ttft": ("ttft", 1.0, 1.0), "tokens_per_s": ("throughput", answer, 1.0)}
+        return Question("serving", inputs, assumed, targets, measured)
+    groups = max(ep / tp, 1.0)
+    inputs |= {"reserve": reserve, "prefill_chunk": WHOLE}
+    if scenario == "prefill_only":
+        prompt = prompt or CONTEXT
+        each = max(round((batch or PREFILL_TOKENS) / prompt), 1)
+        inputs |= {"seq_len": prompt, "output_len": 1.0, "batch_size": each * groups}
+        targets = {"tokens_per_s": ("ttft", each * groups * prompt, -1.0)}
+    elif scenario == "decode_only":
+        answer = answer or 1.0
+        inputs |= {"seq_len": prompt or CONTEXT, "output_len": answer, "batch_size": batch * tp * pp * groups}
+        targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0), "itl": ("itl", 1.0, 1.0)}
+    else:
+        batch = batch or 1.0
+        inputs |= {"seq_len": prompt, "output_len": answer or 1.0, "batch_size": batch}
+        targets = {
+            "ttft": ("ttft", 1.0, 1.0), "itl": ("itl", 1.0, 1.0), "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
+        }  # fmt: skip
+    return Question("serving", inputs, assumed, targets, measured)
+
+
+def _requests(setting: Mapping[str, Any], prompt: float, answer: float) -> float:
+    """Requests of a run at maximum load: the harness's table by lengths."""
+    for pair in str(setting.get("n_requests", "")).split(","):
+        lengths, _, count = pair.strip().partition(" ")
+        if lengths == f"{prompt:.0f}/{answer:.0f}":
+            return float(count)
+    return REQUESTS
+
+
+def _measured(run: Mapping[str, Any], scenario: str, tp: float, pp: float, ep: float) -> dict[str, float]:
+    """The targets that a row states, in base units; tokens/s over all its devices."""
+    found = {}
+    for target, column in (("itl", "itl_ms"), ("ttft", "ttft_ms")):
+        if (value := given(run, column)) is not None:
+            found[target] = 1e-3 * value
+    n = pp * max(tp, ep)
+    if (total := given(run, "tokens_per_s_total")) is not None:
+        found["tokens_per_s"] = total
+    elif (each := given(run, "tokens_per_s_per_gpu")) is not None:
+        found["tokens_per_s"] = each * n
+    return found

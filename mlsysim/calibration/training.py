@@ -1,0 +1,293 @@
+"""Training runs: what a source leaves open, which step time its figure means, what the model predicts.
+
+Settings that a source leaves blank follow the same rules for every row:
+
+* micro-batch, pipeline chunks, stages, ZeRO stage: the feasible combination that the model finds fastest, all candidates
+  in one vectorised call; recomputation: everything before 2022, later the least that fits;
+* tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
+* sequence length, attention kernel, overlap, bytes kept: what the framework of the year does (`labels`);
+* batch: 4 Mi tokens, the size of GPT-3 to Llama; precision: bf16 where the device has it, else fp16;
+* gate, tied tables, head width 128 or hidden / heads, feed-forward width: as the parameter count says;
+* a `gpu` label that states another capacity, bandwidth or power limit than the hardware row changes the device.
+
+A run whose layout fits nowhere by the model's memory is still priced (`fits` is False).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim import zoo
+from mlsysim.calibration import labels
+from mlsysim.equations import architecture
+from mlsysim.schema import codes, records
+from mlsysim.schema.codes import Attention, FlopsConvention, Limit, Precision, Recompute, Schedule
+from mlsysim.zoo.tables import Row, UnknownName
+
+GIB = 2.0**30
+TERA = 1e12
+#: tokens of a batch that nobody states
+BATCH_TOKENS = 2.0**22
+#: parameters above which Megatron layouts use the whole node for tensor parallelism
+LARGE = 10e9
+NODE = 8
+#: micro-batches and pipeline chunks that are tried
+MICRO_BATCHES = (1, 2, 4, 8, 16, 32)
+CHUNKS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
+STAGES = (1, 2, 4, 8, 16, 32)
+VOCAB = 51200.0  #: a vocabulary that nobody states: GPT-2's, padded
+#: sustained clock over power limit where that is below the device's own: power grows with the cube of the clock
+CLOCK_EXPONENT = 1.0 / 3.0
+#: year from which activations are recomputed only as far as memory asks
+SELECTIVE_SINCE = 2022
+UNFITTING = 1e9  #: ranks layouts that do not fit behind those that do
+
+PRECISIONS = {
+    "fp32": Precision.FP32, "tf32": Precision.TF32, "fp16": Precision.FP16, "half": Precision.FP16, "bf16": Precision.BF16,
+    "bfloat16": Precision.BF16, "fp8": Precision.FP8, "mxfp8": Precision.FP8, "fp8_block": Precision.FP8, "int8": Precision.INT8,
+    "int4": Precision.INT4, "nvfp4": Precision.NVFP4, "fp4": Precision.NVFP4, "mxfp4": Precision.MXFP4,
+}  # fmt: skip
+
+
+class Refused(ValueError):
+    """Why a row cannot be predicted."""
+
+
+class Candidate(NamedTuple):
+    """One way of filling what a row leaves blank: inputs of DistributedModel, and how far recomputation goes."""
+
+    inputs: dict[str, Any]
+    recompute: int
+
+
+def known(value: Any) -> bool:
+    """Is a cell filled?"""
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
+
+
+def given(run: Mapping[str, Any], *names: str) -> Any:
+    """The first filled cell among some columns, else None."""
+    return next((run[n] for n in names if n in run and known(run[n])), None)
+
+
+# --- what the row says -------------------------------------------------------------------------------------
+
+
+def device(run: Mapping[str, Any]) -> Row:
+    """The hardware of a row; figures in its `gpu` label that differ from the zoo's replace them."""
+    name = given(run, "hardware")
+    if name is None:
+        raise Refused("no hardware stated")
+    try:
+        row = zoo.hardware(name)
+    except UnknownName as error:
+        raise Refused(str(error)) from None
+    label = given(run, "gpu") or ""
+    changed: dict[str, float] = {}
+    capacity = re.search(r"(\d+) ?GB(?!/s)", label)
+    if capacity and abs(float(capacity[1]) * 1e9 / row["mem_capacity_bytes"] - 1.0) > 0.1:
+        changed["mem_capacity"] = float(capacity[1]) * GIB * REPORTED_SHARE
+    rate = re.search(r"(\d+(?:\.\d+)?) ?TB/s", label)
+    if rate:
+        changed["mem_bandwidth"] = float(rate[1]) * TERA
+    power = re.search(r"(\d+) ?W\b", label)
+    if power and float(power[1]) < 0.95 * (row["tdp"] or math.inf):
+        share = (float(power[1]) / row["tdp"]) ** CLOCK_EXPONENT
+        changed["tdp"] = float(power[1])
+        changed |= {p: row[p] * share for p in row if p.startswith("peak_") and row[p]}
+    if not changed:
+        return row
+    return zoo.Hardware(row, name=label, **changed)
+
+
+#: share of a label's GiB that a device reports (H100: 79.6 of 80)
+REPORTED_SHARE = 0.99
+
+
+def precision(run: Mapping[str, Any], hardware: Row) -> Precision:
+    """The format of the matrix products."""
+    label = given(run, "precision")
+    if label is None:
+        return Precision.BF16 if hardware["peak_bf16"] else Precision.FP16
+    text = label.strip().lower().replace("-", "_")
+    if text not in PRECISIONS:
+        raise Refused(f"precision {label!r} is not known: {', '.join(PRECISIONS)}")
+    return PRECISIONS[text]
+
+
+def model(run: Mapping[str, Any]) -> Row:
+    """The model of a row: the zoo's by `model_key`, else built from the architecture columns, dense."""
+    key = given(run, "model_key")
+    if key is None and given(run, "n_layers") is None:
+        key = given(run, "model")
+    if key is not None:
+        try:
+            return zoo.model(key)
+        except UnknownName as error:
+            raise Refused(str(error)) from None
+    missing = [c for c in ("n_layers", "hidden") if given(run, c) is None]
+    if missing:
+        raise Refused(f"no model_key, and the architecture lacks {' and '.join(missing)}")
+    hidden, layers = run["hidden"], run["n_layers"]
+    heads = given(run, "heads") or hidden / 128.0
+    kv_heads = given(run, "kv_heads") or heads
+    vocab = given(run, "vocab") or VOCAB
+    count = given(run, "n_params")
+    best: tuple[float, dict[str, float]] | None = None
+    for gated, tied, width in itertools.product((0.0, 1.0), (1.0, 0.0), dict.fromkeys((hidden / heads, 128.0))):
+        if width != int(width):
+            continue
+        fields = {
+            "n_layers": layers, "hidden": hidden, "n_heads": heads, "n_kv_heads": kv_heads, "head_dim": width, "vocab": vocab,
+            "gated_ffn": gated, "tied_embeddings": tied, "ffn_hidden": given(run, "ffn_hidden") or 4.0 * hidden,
+        }  # fmt: skip
+        if count is not None and given(run, "ffn_hidden") is None:
+            without = zoo.parameters({**fields, "ffn_hidden": 0.0})
+            wide = (count - without) / (layers * (2.0 + gated) * hidden)
+            if abs(wide / (4.0 * hidden) - 1.0) > 0.1 and wide > 0:
+                fields["ffn_hidden"] = max(round(wide / 256.0), 1) * 256.0
+        off = abs(math.log(zoo.parameters(fields) / count)) if count else 0.0
+        if given(run, "ffn_hidden") is None and fields["ffn_hidden"] != 4.0 * hidden:
+            off += 0.05
+        if best is None or off < best[0] - 0.005:
+            best = (off, fields)
+    if best is None:
+        raise Refused(f"heads={heads:g} do not divide hidden={hidden:g}")
+    return zoo.Workload(name=str(given(run, "model", "model_label") or "architecture of the row"), **best[1])
+
+
+def micro_batches(batch: float, dp: float) -> list[float]:
+    """Micro-batches that divide the sequences of a replica."""
+    each = batch / dp
+    return [float(b) for b in MICRO_BATCHES if each % b == 0] or [each]
+
+
+def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any], since: float) -> list[Candidate]:
+    """Every way of filling what a row leaves blank."""
+    n = given(run, "n_gpus")
+    sizes = {d: given(run, d) for d in ("tp", "pp", "dp", "cp", "ep")}
+    if n is None and (sizes["dp"] is None or sizes["tp"] is None or sizes["pp"] is None):
+        raise Refused("the number of devices is stated neither by n_gpus nor by tp, pp and dp")
+    tp = sizes["tp"] or (float(NODE) if workload["total_params"] > LARGE else 1.0)
+    cp = sizes["cp"] or 1.0
+    layers = workload["n_layers"]
+    n = n or tp * sizes["pp"] * cp * sizes["dp"]
+    if sizes["dp"] and sizes["tp"] and sizes["pp"] and tp * sizes["pp"] * cp * sizes["dp"] != n:
+        raise Refused(f"n_gpus={n:g} is not tp x pp x cp x dp = {tp * sizes['pp'] * cp * sizes['dp']:g}")
+    seq_len = given(run, "seq_len") or setting.get("seq_len")
+    if seq_len is None:
+        raise Refused("no sequence length stated")
+    batch = given(run, "global_batch") or float(max(round(BATCH_TOKENS / seq_len), 1))
+    pps = [sizes["pp"]] if sizes["pp"] else [float(p) for p in STAGES if n % (tp * p * cp) == 0 and p <= layers]
+    zero = given(run, "zero_stage")
+    zero = setting.get("zero_stage", 1.0) if zero is None else zero
+    label = given(run, "recompute") or (setting.get("recompute") if since < SELECTIVE_SINCE else None)
+    if label is None:
+        modes = [int(Recompute.NONE), int(Recompute.SELECTIVE), int(Recompute.FULL)]
+    else:
+        known_modes = codes.labels(Recompute)
+        if str(label).lower() not in known_modes:
+            raise Refused(f"recompute {label!r} is not known: {', '.join(known_modes)}")
+        modes = [known_modes[str(label).lower()]]
+    split = given(run, "sequence_parallel")
+    split = setting.get("sequence_parallel", 1.0) if split is None else split
+    found = []
+    for pp in pps:
+        dp = n / (tp * pp * cp)
+        own = given(run, "micro_batch")
+        if own is not None:
+            sequences = [own * tp] if setting.get("batch_per_device") else [own]
+        else:
+            sequences = micro_batches(batch, dp)
+        most = math.ceil(layers / pp)
+        chunks = [given(run, "interleave_v")] if given(run, "interleave_v") else [1.0]
+        if given(run, "interleave_v") is None and pp > 1 and setting.get("interleaved"):
+            least = setting["interleaved"]
+            chunks = [float(v) for v in CHUNKS if v >= least and v <= most]
+        for micro, v, mode in itertools.product(sequences, chunks or [1.0], modes):
+            found.append(Candidate({
+                "global_batch": batch, "seq_len": seq_len, "micro_batch": micro, "tp": tp, "pp": pp, "dp": dp, "cp": cp,
+                "ep": sizes["ep"] or 1.0, "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
+            }, mode))  # fmt: skip
+    return found
+
+
+def options(setting: Mapping[str, Any], hardware: Row) -> dict[str, Any]:
+    """Inputs and assumptions that the framework decides."""
+    found: dict[str, Any] = {
+        "attention": codes.labels(Attention)[setting.get("attention", "flash3")],
+        "schedule": codes.labels(Schedule)[setting.get("schedule", "1f1b")],
+        "optimizer_offload": setting.get("optimizer_offload", 0.0),
+        "fleet_size": 0.0,
+    }
+    fleet = zoo.fleet_record(None, hardware)
+    found |= {name: setting.get(name, getattr(fleet, name)) for name in ("domain_size", "inter_efficiency")}
+    return found
+
+
+def assumed(setting: Mapping[str, Any]) -> dict[str, float]:
+    """Assumptions that the framework decides."""
+    defaults = records.Assumptions._field_defaults
+    return {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
+
+
+# --- what was measured ---------------------------------------------------------------------------------------
+
+
+def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: float, convention: str, hardware_flops: bool) -> float:
+    """Operations of a step as a source counts them."""
+    record = zoo.workload_record(workload)
+    if "6n" in convention or "palm" in convention:  # 6 N + 12 L a d s per token
+        n_params = given(run, "n_params") or workload["total_params"]
+        heads = record.n_heads * record.head_dim
+        return batch * seq_len * (6.0 * n_params + 12.0 * record.n_layers * heads * seq_len)
+    counted = FlopsConvention.CAUSAL if "causal" in convention and "non-causal" not in convention else FlopsConvention.FULL
+    flops = 3.0 * architecture.forward_flops(record, seq_len, counted)
+    if hardware_flops:
+        positions = architecture.attended_positions(record, seq_len, counted)
+        flops = flops + architecture.linear_flops(record) + record.n_layers * architecture.attention_flops(record, positions)
+    return float(batch * seq_len * flops)
+
+
+def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any], inputs: Mapping[str, float]) -> float:
+    """The step time that a row states, or that follows from tokens/s, TFLOP/s or a utilization; NaN if none.
+
+    TFLOP/s and utilizations are turned into time with the source's own count of operations: its
+    `tflops_convention`, else what the framework of the year counts (full attention up to 2024).
+    """
+    batch, seq_len = inputs["global_batch"], inputs["seq_len"]
+    n = inputs["tp"] * inputs["pp"] * inputs["dp"] * inputs["cp"]
+    if (time := given(run, "measured_step_time_s")) is not None:
+        return float(time)
+    if (rate := given(run, "measured_tokens_per_s_per_gpu")) is not None:
+        return float(batch * seq_len / (rate * n))
+    convention = (given(run, "tflops_convention") or "").lower()
+    if not any(word in convention for word in ("full", "causal", "6n", "palm", "eq.3")):
+        convention += f" {setting.get('flops_convention', 'full')}"
+    executed = any(word in convention for word in ("hardware", "recompute")) and not convention.startswith("model")
+    peak = zoo.hardware(run["hardware"])["peak_bf16"] or hardware["peak_fp16"]
+    if (rate := given(run, "measured_tflops_per_gpu")) is not None:
+        return step_flops(run, workload, batch, seq_len, convention, executed) / (n * rate * TERA)
+    if (share := given(run, "measured_mfu")) is not None:
+        return step_flops(run, workload, batch, seq_len, convention, False) / (n * share * peak)
+    if (share := given(run, "measured_hfu")) is not None:
+        return step_flops(run, workload, batch, seq_len, convention, True) / (n * share * peak)
+    return math.nan
+
+
+def pick(step_time: np.ndarray, limit: np.ndarray, memory: np.ndarray, mode: Sequence[int]) -> int | None:
+    """The candidate to take: least recomputation that fits, then fastest; where nothing fits, the smallest memory."""
+    fits, modes = limit == Limit.NONE, np.asarray(mode)
+    if fits.any():
+        least = fits & (modes == modes[fits].min())
+        return int(np.argmin(np.where(least, step_time, np.inf)))
+    legal = limit == Limit.MEMORY
+    if legal.any():
+        return int(np.argmin(np.where(legal, memory, np.inf)))
+    return None

@@ -1,0 +1,195 @@
+"""How far predictions are from measurements: `validate`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlsysim.calibration.problem import TARGETS, Problem
+from mlsysim.calibration.runs import read
+from mlsysim.schema.records import Assumptions
+
+STATISTICS = ("n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean")
+
+
+class Validation:
+    """Predictions beside measurements (see `validate`).
+
+    Attributes
+    ----------
+    kind : {"training", "serving"}
+    rows : pandas.DataFrame
+        One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
+        `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
+    refused : pandas.DataFrame
+        `row` and `why`.
+    suspect : int
+        Rows left out because the table marks them so.
+    """
+
+    def __init__(self, kind: str, n_rows: int, rows: pd.DataFrame, refused: pd.DataFrame, suspect: int, answered: int):
+        self.kind, self.n_rows, self.rows, self.refused = kind, n_rows, rows, refused
+        self.suspect, self.answered = suspect, answered
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures, shaped as `to_json` writes them."""
+        return {
+            "rows": self.n_rows,
+            "suspect": self.suspect,
+            "answered": self.answered,
+            "refused": self.refused.to_dict("records"),
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS},
+            "groups": self._by("group"),
+            "sources": self._by("source"),
+        }
+
+    def _by(self, column: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for (name, target), rows in self.rows.groupby([column, "target"], sort=False):
+            found.setdefault(str(name), {})[str(target)] = statistics(rows)
+        return found
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The summary as JSON text."""
+        return json.dumps(self.summary, indent=indent)
+
+    def table(self, by: str = "source") -> pd.DataFrame:
+        """Statistics per `source` or `group` and target, in per cent; `level` is the median bias, `scatter` what is left."""
+        lines = []
+        for (target, name), rows in self.rows.groupby(["target", by], sort=False):
+            entry = statistics(rows)
+            ratio = np.log(rows.predicted / rows.measured)
+            lines.append({
+                "target": target, by: name, "n": entry["n"], "median": 100 * entry["median_ape"], "p90": 100 * entry["p90"],
+                "level": 100 * math.expm1(ratio.median()), "scatter": 100 * math.expm1((ratio - ratio.median()).abs().median()),
+            })  # fmt: skip
+        return pd.DataFrame(lines)
+
+    def __repr__(self) -> str:
+        entries = []
+        for target in TARGETS:
+            rows = self.rows[self.rows.target == target]
+            if len(rows):
+                s = statistics(rows)
+                entries.append(f"{target} {100 * s['median_ape']:.1f} % (mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})")
+        return f"<{self.kind}: {self.answered} of {self.n_rows} rows answered; median error: {'; '.join(entries) or 'none'}>"
+
+
+def statistics(rows: pd.DataFrame) -> dict[str, Any]:
+    """Errors of some predictions, as fractions: absolute ones by median, mean and 90 % quantile, `bias` the signed median.
+
+    `source_mean` is the mean over sources of their median absolute error, `coverage80` the share of measurements
+    within the interval of 10 to 90 %.
+    """
+    if not len(rows):
+        return {"n": 0, **dict.fromkeys(STATISTICS[1:])}
+    off = rows.error.abs()
+    inside = None
+    if rows.low.notna().any():
+        inside = float(((rows.measured >= rows.low) & (rows.measured <= rows.high)).mean())
+    return {
+        "n": len(rows),
+        "median_ape": float(off.median()),
+        "mean_ape": float(off.mean()),
+        "bias": float(rows.error.median()),
+        "p90": float(off.quantile(0.9)),
+        "coverage80": inside,
+        "source_mean": float(off.groupby(rows.source).median().mean()),
+    }
+
+
+def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None = None) -> Validation:
+    """Predictions against measured runs.
+
+    Parameters
+    ----------
+    runs : DataFrame or path
+        Training runs (``measured_step_time_s`` ... and ``hardware``, ``n_gpus``, ``seq_len``, ``global_batch``, ``tp``, ``pp``) or
+        serving measurements (``ttft_ms``, ``itl_ms``, ``tokens_per_s_total`` ... and ``hardware``, ``model``, ``tp``,
+        ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``), told apart by their columns;
+        other columns are ignored, cells may be blank.
+    assume : Assumptions, optional
+        In place of the shipped ones; what it sets goes before what a framework does.
+
+    Returns
+    -------
+    Validation
+        ``rows``, ``summary``, ``to_json()``.  A row with unknown hardware or model, or without what its scenario
+        needs, is refused and says why; rows with ``suspect`` = 1 are left out and counted.
+
+    Raises
+    ------
+    ValueError
+        No such file, malformed CSV, a missing column, text where a number belongs.
+
+    Notes
+    -----
+    What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
+    chunks, recomputation: the feasible combination that the model finds fastest ...) and
+    `mlsysim.calibration.serving`; what frameworks and engines do by default is in the zoo's frameworks table.
+    Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
+    """
+    problem = Problem(read(runs), assume, fixed=changed(assume))
+    return predictions(problem)
+
+
+def changed(assume: Assumptions | None) -> list[str]:
+    """Assumptions that a user set."""
+    if assume is None:
+        return []
+    return [n for n, default in Assumptions._field_defaults.items() if float(getattr(assume, n)) != float(default)]
+
+
+def predictions(problem: Problem, only: Iterable[int] | None = None) -> Validation:
+    """What a bound table of runs gives."""
+    runs = problem.runs
+    chosen = problem.chosen()
+    kept = {run.position: run for run in problem.kept}
+    wanted = None if only is None else set(only)
+    lines: list[dict[str, Any]] = []
+    answered: set[int] = set()
+    for part, points in zip(problem.parts, chosen):
+        for point in points:
+            position = int(part.rows[point])
+            run = kept[position]
+            if wanted is not None and position not in wanted:
+                continue
+            told = problem.told[position]
+            why = ""
+            for name, measured in run.measured.items():
+                target = part.targets.get(name)
+                if target is None or math.isnan(target.factor[point]):
+                    continue
+                output = told[target.output]
+                predicted = target.factor[point] * output ** target.power[point]
+                if not math.isfinite(predicted) or predicted <= 0:
+                    why = why or part.hole(target.output, point) or _limited(told)
+                    continue
+                lines.append({
+                    "row": runs.lines[position], "source": run.source, "group": run.group, "target": name, "measured": measured,
+                    "predicted": predicted, "error": predicted / measured - 1.0, "low": math.nan, "high": math.nan,
+                    "fits": told.get("limit", 0.0) == 0.0,
+                })  # fmt: skip
+                answered.add(position)
+            if position not in answered:
+                problem.refused.setdefault(position, why or "nothing that is predicted was measured")
+    columns = ["row", "source", "group", "target", "measured", "predicted", "error", "low", "high", "fits"]
+    frame = pd.DataFrame(lines, columns=columns).sort_values("row", kind="stable", ignore_index=True)
+    refused = pd.DataFrame(
+        [{"row": runs.lines[p], "why": problem.refused[p]} for p in sorted(problem.refused)], columns=["row", "why"]
+    )
+    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered))
+
+
+def _limited(told: Mapping[str, float]) -> str:
+    from mlsysim.schema.codes import Limit, label
+
+    limit = int(told.get("limit", 0))
+    return f"not possible by the model: {label(Limit(limit))}" if limit else "no finite prediction"
