@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
 
 def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
     """One name or several as a tuple, each once."""
-    found = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     if not all(isinstance(name, str) for name in found):
         raise TypeError(f"{argument}={value!r}: must be a name or a list of names")
     return tuple(dict.fromkeys(found))
