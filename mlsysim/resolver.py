@@ -506,7 +506,7 @@ class Solver(Resolver):
         kinds = inspect.signature(self.answer).parameters.values()
         return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
 
-    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
         """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
         inputs = {**self.bound, **inputs}
         bound = inputs.pop("resolver", None)

@@ -151,18 +151,17 @@ class Sweep:
 
     def _layout(self, outermost: Sequence[str], plain: bool = False) -> Layout:
         if plain:
-            light = sorted((a for a in self.names if a not in outermost), key=lambda a: self.sizes[a])
-            tile: list[str] = []
-            whole = not self.body and self.stored is not None  # all tables: written as they are
-            while light and (whole or math.prod(self.sizes[a] for a in tile) * self.sizes[light[0]] <= PLAIN_TILE):
-                tile.append(light.pop(0))
-            if not tile and light:
-                tile.append(light.pop(0))
+            free = sorted((a for a in self.names if a not in outermost), key=lambda a: self.sizes[a])
+            if not self.body and self.stored is not None:  # all tables: written as they are
+                tile = [a for a in self.names if a in free]
+                chunk = self.sizes[tile[-1]] if tile else 1
+            else:  # the longest axis runs fastest, in chunks; as many short ones as fit join it
+                tile = free[-1:]
+                for axis in free[:-1]:
+                    if math.prod(self.sizes[a] for a in tile) * self.sizes[axis] <= PLAIN_TILE:
+                        tile.insert(0, axis)
+                chunk = min(self.sizes[tile[-1]], PLAIN_TILE) if tile else 1
             outer = tuple(a for a in self.names if a not in tile)
-            tile = [a for a in self.names if a in tile]
-            chunk = self.sizes[tile[-1]] if tile else 1
-            if tile and not whole and math.prod(self.sizes[a] for a in tile) > PLAIN_TILE:
-                chunk = min(chunk, PLAIN_TILE)
             return Layout(outer, tuple(tile), self.sizes, chunk)
         if self.stored is not None:
             return in_order(self.sizes)

@@ -254,7 +254,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     sample = Program(resolver, inputs, tuple(ranges))
     sample.available([output])
     moved = [_moved(sample, n, sample.leaf_name(n)) for n in ranges]
-    dists = []
+    dists: list[Any] = []
     for m, ends in zip(moved, ranges.values()):
         if m.whole:
             raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")

@@ -32,14 +32,15 @@ class Condition(NamedTuple):
         said = f"{self.values[0]:.6g}" if self.values.size == 1 else f"{self.values.min():.6g} .. {self.values.max():.6g}"
         return f"{self.output} {'<=' if self.at_most else '>='} {said}"
 
-    def met(self, value: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def met(self, value: Any, goal: Any) -> Any:
+        """Where it holds."""
         return value <= goal if self.at_most else value >= goal
 
-    def excess(self, value: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def excess(self, value: Any, goal: Any) -> Any:
         """By how much it misses, relative to the goal; not above 0 where it holds."""
         with np.errstate(all="ignore"):
             off = (value - goal if self.at_most else goal - value) / np.maximum(np.abs(goal), 1e-300)
-        return np.where(np.isnan(off), np.inf, off)
+        return np.fmin(off, np.inf)  # NaN misses by inf
 
 
 def condition(output: str, wanted: Any) -> Condition:
