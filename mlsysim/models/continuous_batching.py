@@ -118,6 +118,8 @@ def continuous_batching(
     Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
     """
     assume = serve.textbook_assumptions(assume, textbook)
+    if efficiency is not None:
+        assume = assume._replace(serving_gemm_factor=1.0)
     device = serve.with_efficiency(
         serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
     )
@@ -228,15 +230,16 @@ def continuous_batching(
         first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
         later = 1.0 - first_wave
 
+        crowd = np.minimum(others_all, slots - 1.0)
+        everyone = decoding(crowd + 1.0) + crowd * added(crowd) / np.maximum(steps, 1.0)
+        queue = batching.collision_factor(
+            users, added(crowd), output_len, everyone, prompt_cv + output_cv, sharing
+        )
+        met = 1.0 + np.where(others_all > 0, queue, 0.0)
+
         def cycle(others):
             burdened = others * added(others) / np.maximum(steps, 1.0) * (1.0 - 0.5 * first_wave)
-            token = decoding(others + 1.0) + burdened
-            alone = chunks * mixed(others, one_chunk)
-            queue = batching.collision_factor(
-                users, added(others), output_len, token, prompt_cv + output_cv, sharing
-            )
-            crowd = np.where(others_all > 0, queue, 0.0)
-            return token, alone * (1.0 + crowd)
+            return decoding(others + 1.0) + burdened, met * chunks * mixed(others, one_chunk)
 
         def shortage(others):
             token, first = cycle(others)

@@ -117,6 +117,8 @@ def serving(
     "DistServe" (arXiv:2401.09670).
     """
     assume = serve.textbook_assumptions(assume, textbook)
+    if efficiency is not None:
+        assume = assume._replace(serving_gemm_factor=1.0)
     prefill_device = serve.textbook_device(hardware, textbook)
     prefill_device = serve.with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
     decode_device = prefill_device

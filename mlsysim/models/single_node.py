@@ -133,7 +133,10 @@ def single_node(
             attention_efficiency=np.where(slower, plateau, hardware.attention_efficiency),
         )
         unfused = np.where(slower, assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
-        assume = assume._replace(serving_elementwise_slowdown=unfused)
+        sustained = np.where(slower, 1.0, assume.serving_gemm_factor)
+        assume = assume._replace(serving_elementwise_slowdown=unfused, serving_gemm_factor=sustained)
+    else:
+        assume = assume._replace(serving_gemm_factor=1.0)
     tokens = batch_size * np.where(transformer, seq_len, 1.0)
     sampled = np.where(training, tokens, batch_size)
 

@@ -309,6 +309,10 @@ class Assumptions(NamedTuple):
         34.0, "byte", "bytes an offloaded optimizer moves per parameter", "published runs with the optimizer on the host", 0.1,
     )
     # --- serving --------------------------------------------------------------------------------------
+    serving_gemm_factor: float = _assumed(
+        0.94, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
+        "the same factor as of 205 published training runs (training_gemm_factor)", 0.064,
+    )
     host_step_time: float = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,
@@ -318,10 +322,16 @@ class Assumptions(NamedTuple):
         "published serving runs: 1 to 15 us", 0.8,
     )
     eager_kernel_time: float = _assumed(
-        0.0, "s",
-        "time per kernel of a prefill step whose kernels are launched one by one (20 to 35 us in "
-        "eager engines; 0: graphs or a compiled engine)",
-        "published serving runs", 0.2,
+        25e-6, "s", "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
+        "published closed-loop runs of PyTorch engines: 20 to 35 us", 0.25,
+    )
+    quantise_kernel_time: float = _assumed(
+        2.3e-6, "s", "least time of a kernel that narrows the input of a matrix product (0: fused)",
+        "8-bit products with scales per block measured against 16-bit ones: 2.2 to 3.7 us", 0.3,
+    )
+    quantise_slowdown: float = _assumed(
+        1.4, "1", "such a kernel over its ideal traffic (0: fused)",
+        "the same measurements: 1.1 to 1.5", 0.2,
     )
     frontend_time: float = _assumed(
         0.013, "s", "request handling before the first step: connection, template, tokenizer, queue hop",

@@ -206,6 +206,7 @@ real("wue", "L/J", "water used on site per IT energy")
 
 # --- node ----------------------------------------------------------------------------------------------
 # assumptions of serving
+positive("serving_gemm_factor", "1", "matrix products of serving over the micro-benchmark curve")
 real("host_step_time", "s", "host time that a step waits for")
 real("host_sequence_time", "s", "host time per sequence in the step")
 real("eager_kernel_time", "s", "launch time per kernel of an eager prefill step")
@@ -224,6 +225,8 @@ real("stage_send_latency", "s", "start of a hand-over between pipeline stages")
 real("serving_elementwise_slowdown", "1", "element-wise work over its ideal traffic")
 real("activation_traffic", "1", "share of the activations that matrix products move through memory")
 real("workspace_bytes_per_value", "byte", "activations held during a step, per token and unit of width")
+real("quantise_kernel_time", "s", "least time of a kernel that narrows the input of a matrix product")
+real("quantise_slowdown", "1", "such a kernel over its ideal traffic")
 real("elementwise_kernels", "1", "element-wise kernels of a layer that are launched apart")
 real("elementwise_kernel_time", "s", "least time of such a kernel")
 real("logit_bytes", "byte", "bytes per logit of a sampled token")
