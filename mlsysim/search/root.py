@@ -8,7 +8,7 @@ over the range finds the change where the function turns inside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import xarray as xr
 
 from mlsysim.engine import label
 from mlsysim.engine.bind import check
-from mlsysim.engine.evaluate import evaluate
-from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.function import Function
+from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
@@ -26,34 +26,6 @@ WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds 
 POINTS = 1 << 16  #: points that are bisected together
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
 SCAN = 64  #: steps of the first look over the range
-
-
-class Function:
-    """Some outputs as a function of one input (or of several that move together), at paired points of the grid."""
-
-    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node], index: Mapping[str, np.ndarray]):
-        self.unknown = [unknown] if isinstance(unknown, Node) else list(unknown)
-        self.single = isinstance(outputs, Node)
-        self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
-        nodes = reached(self.outputs)
-        moved: set[int] = {n.index for n in self.unknown}
-        for node in nodes:
-            if any(a.index in moved for a in node.args):
-                moved.add(node.index)
-        self.moving = [n for n in nodes if n.index in moved]
-        read = [*self.outputs, *(a for n in self.moving for a in n.args)]
-        still = list({n.index: n for n in read if n.index not in moved}.values())
-        fixed = reached(still)
-        known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
-        self.known = evaluate(fixed, known, still)
-        self.size = len(next(iter(index.values()))) if index else 1
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Values of shape (points,), or (outputs, points) where several were asked for."""
-        values = {**self.known, **{n.index: x for n in self.unknown}}
-        found = evaluate(self.moving, values, self.outputs)
-        rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
-        return rows[0] if self.single else np.stack(rows)
 
 
 def _ordinal(x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,56 @@
+"""Outputs of a recorded call as a function of some of its inputs: only what depends on them is evaluated again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mlsysim.engine.evaluate import evaluate
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.program import Program
+
+
+class Function:
+    """Some outputs as a function of one input (or of several), at paired points of the grid.
+
+    Parameters
+    ----------
+    program : Program
+    unknown : Node or sequence of Node
+        Leaves that move.
+    outputs : Node or sequence of Node
+    index : mapping
+        Positions of the points along the axes.
+    """
+
+    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node], index: Mapping[str, np.ndarray]):
+        self.unknown = [unknown] if isinstance(unknown, Node) else list(unknown)
+        self.single = isinstance(outputs, Node)
+        self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
+        nodes = reached(self.outputs)
+        moved: set[int] = {n.index for n in self.unknown}
+        for node in nodes:
+            if any(a.index in moved for a in node.args):
+                moved.add(node.index)
+        self.moving = [n for n in nodes if n.index in moved]
+        read = [*self.outputs, *(a for n in self.moving for a in n.args)]
+        still = list({n.index: n for n in read if n.index not in moved}.values())
+        fixed = reached(still)
+        known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
+        self.known = evaluate(fixed, known, still)
+        self.size = len(next(iter(index.values()))) if index else 1
+
+    def __call__(self, *x: np.ndarray) -> np.ndarray:
+        """Values of shape (points,), or (outputs, points) where several were asked for.
+
+        Parameters
+        ----------
+        *x : ndarray
+            One array for all unknowns, which then move together, or one for each.
+        """
+        each = x if len(x) > 1 else x * len(self.unknown)
+        values = {**self.known, **{n.index: v for n, v in zip(self.unknown, each, strict=True)}}
+        found = evaluate(self.moving, values, self.outputs)
+        rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
+        return rows[0] if self.single else np.stack(rows)
