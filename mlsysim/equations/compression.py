@@ -10,7 +10,6 @@ Han et al. 2015, "Deep compression" (arXiv:1510.00149); Gholami et al. 2021, "A 
 methods" (arXiv:2103.13630); the tables name their own sources.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,12 +120,12 @@ def beyond(knots, place):
 
 
 def _sizes(*billions):
-    return tuple(math.log(b * 1e9) for b in billions)
+    return tuple(np.log(b * 1e9) for b in billions)
 
 
 def _losses(dense, *perplexities):
     """ln(perplexity / dense), column by column."""
-    return tuple(math.log(p / d) for d, p in zip(dense, perplexities, strict=True))
+    return tuple(np.log(p / d) for d, p in zip(dense, perplexities, strict=True))
 
 
 #: WikiText-2, LLaMA 7B, 13B, 30B, 65B (github.com/IST-DASLab/gptq, README).
@@ -156,10 +155,10 @@ PRUNED_2_4 = {
 }
 #: Loss grows as sparsity to these powers up to one half and beyond it: Llama-2 7B at 30, 50 and 70 % (Wanda:
 #: 5.5244, 6.4154, 68.80 of 5.1140; magnitude: 5.7350, 11.832; github.com/tweizy/wanda-prunning-experiment).
-_HALF = math.log(6.4154 / 5.1140)
-GENTLE = math.log(_HALF / math.log(5.5244 / 5.1140)) / math.log(0.5 / 0.3)
-GENTLE_MAGNITUDE = math.log(math.log(11.8324 / 5.1140) / math.log(5.7350 / 5.1140)) / math.log(0.5 / 0.3)
-STEEP = math.log(math.log(68.8045 / 5.1140) / _HALF) / math.log(0.7 / 0.5)
+_HALF = np.log(6.4154 / 5.1140)
+GENTLE = np.log(_HALF / np.log(5.5244 / 5.1140)) / np.log(0.5 / 0.3)
+GENTLE_MAGNITUDE = np.log(np.log(11.8324 / 5.1140) / np.log(5.7350 / 5.1140)) / np.log(0.5 / 0.3)
+STEEP = np.log(np.log(68.8045 / 5.1140) / _HALF) / np.log(0.7 / 0.5)
 
 #: C4, Llama-2 7B, 13B, 70B, 10 and 20 % of the blocks removed (Song et al. 2024, arXiv:2402.09025, table 1).
 _C4 = (7.26, 6.73, 5.71)
@@ -181,7 +180,7 @@ def _mean(*values):
 
 
 CACHE = {
-    bits: (_mean(*_losses((5.47, 6.24, 5.32), *small)), math.log(large / 4.88))
+    bits: (_mean(*_losses((5.47, 6.24, 5.32), *small)), np.log(large / 4.88))
     for bits, small, large in (
         (4.0, (5.49, 6.30, 5.34), 4.90),
         (3.0, (5.57, 6.55, 5.41), 4.96),
@@ -189,7 +188,7 @@ CACHE = {
     )
 }
 #: The same with 8 bits: Llama-3-8B, 6.234369 of 6.232196 (github.com/ggml-org/llama.cpp, pull request 7412).
-CACHE_8 = math.log(6.234369 / 6.232196)
+CACHE_8 = np.log(6.234369 / 6.232196)
 
 #: Mean accuracy lost with 8-bit weights and activations: Llama-3.1 8B 62.71 of 63.03 (model card of
 #: neuralmagic/Meta-Llama-3.1-8B-quantized.w8a8), 70B 84.29 of 84.40 (Kurtic et al. 2024, arXiv:2411.02355,
@@ -258,7 +257,7 @@ def quantized_cache_loss(size, bits):
     bits : per cached value, 2 and more.
     """
     logs = [np.log(between(CACHE_SIZES, CACHE[b], size)) for b in (2.0, 3.0, 4.0)]
-    eight = math.log(CACHE_8)
+    eight = np.log(CACHE_8)
     inner = between((2.0, 3.0, 4.0, 8.0), (*logs, eight), bits)
     below = np.maximum(2.0 - bits, 0.0) * (logs[0] - logs[1])
     above = np.maximum(bits - 8.0, 0.0) * 0.25 * (logs[2] - eight)
@@ -287,7 +286,7 @@ def two_of_four_loss(size, pruner):
 def removed_blocks_loss(size, share):
     """Loss of leaving out a share of the blocks, not retrained (nats): ``D20 (x / 0.2)^p`` through D10."""
     ten, twenty = between(LLAMA2_SIZES, BLOCKS_10, size), between(LLAMA2_SIZES, BLOCKS_20, size)
-    return twenty * np.power(5.0 * share, np.log(twenty / ten) / math.log(2.0))
+    return twenty * np.power(5.0 * share, np.log(twenty / ten) / np.log(2.0))
 
 
 def factored_loss(removed):
@@ -298,9 +297,9 @@ def factored_loss(removed):
 
 def narrow_arithmetic_drop(size, bits):
     """Accuracy lost with narrow weights and activations (1): geometric between 4 and 8 bits, and beyond."""
-    four, eight = math.log(NARROW_4), np.log(between(NARROW_SIZES, NARROW_8, size))
+    four, eight = np.log(NARROW_4), np.log(between(NARROW_SIZES, NARROW_8, size))
     inner = four + (eight - four) * 0.25 * (np.minimum(bits, 8.0) - 4.0)
-    return np.exp(inner - math.log(LOSS_PER_BIT) * np.maximum(bits - 8.0, 0.0))
+    return np.exp(inner - np.log(LOSS_PER_BIT) * np.maximum(bits - 8.0, 0.0))
 
 
 def accuracy_drop(loss, per_nat, most):

@@ -151,10 +151,11 @@ def scaling(
     penalty: Any = np.where(train_flops > 0, np.maximum(predicted - lowest, 0.0), np.inf)
     critical = laws.critical_batch(predicted)
 
-    overhead = steps = None
+    overhead: Any = None
+    steps: Any = None
     if batch_tokens is not None:
         overhead = laws.batch_overhead(batch_tokens, critical)
-        steps = chosen_tokens * overhead / batch_tokens
+        steps = np.where(chosen_tokens > 0, chosen_tokens * overhead / batch_tokens, 0.0)
     within = chosen_tokens > 0
     if params is not None and tokens is not None and asked is not None:
         within = within & (spent <= asked)

@@ -127,7 +127,7 @@ def topology(
         if product is None:
             raise TypeError("give n_nodes, or the sides of the torus")
         n_nodes = product
-    if given:
+    if product is not None:
         sides = given
         wired = 2.0 * len(given)
     else:
