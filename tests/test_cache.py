@@ -1,0 +1,181 @@
+"""Compiled code on disk: never stale, never half written, and not needed."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import mlsysim
+
+ROOT = Path(mlsysim.__file__).parents[1]
+
+RESOLVER = '''
+    from typing import NamedTuple
+    import numpy as np
+    from mlsysim.resolver import Model, kernel
+    from mlsysim.equations.counting import ceil_div
+    from equation import cost
+
+    class Out(NamedTuple):
+        itl: float
+        feasible: bool
+
+    @kernel
+    def toll(global_batch, tp, dp, micro_batch=1) -> Out:
+        """Small."""
+        return Out(cost(ceil_div(global_batch, dp * micro_batch), tp), dp < 4)
+
+    Toll = Model("Toll", toll, domain="node")
+'''
+EQUATION = "def cost(waves, tp):\n    return waves / tp + {literal}\n"
+ASK = """
+    import numpy as np
+    from toll import Toll
+    grid = dict(global_batch=np.arange(1, 200), tp=[1, 2, 3, 4, 7], dp=[1, 2, 3], micro_batch=[1, 3])
+    best = Toll.best("itl", plan="nest", **grid)
+    stored = Toll.solve(plan="nest", keep="itl", **grid)
+    print(float(best.itl), float(stored.itl.min()), float(Toll.solve(plan="plain", **grid).itl.min()))
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A user's resolver with its equation in a file of its own."""
+    (tmp_path / "toll.py").write_text(textwrap.dedent(RESOLVER))
+    (tmp_path / "equation.py").write_text(EQUATION.format(literal=0.0))
+    (tmp_path / "ask.py").write_text(textwrap.dedent(ASK))
+    return tmp_path
+
+
+def start(project, script="ask.py", **environment):
+    env = {k: v for k, v in os.environ.items() if k not in ("MLSYSIM_CACHE", "XDG_CACHE_HOME")}
+    env |= {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{project}",
+        "PYTHONWARNINGS": "error",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **environment,
+    }
+    return subprocess.Popen(
+        [sys.executable, str(project / script)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.split()
+
+
+def test_an_edited_equation_never_gives_the_old_number(project):
+    cache = project / "cache"
+    first = finish(start(project, MLSYSIM_CACHE=str(cache)))
+    assert len(set(first)) == 1
+    entries = {p.name for p in cache.iterdir()}
+    assert entries and not any(name.startswith(".") for name in entries), "nothing half done is left"
+    (project / "equation.py").write_text(EQUATION.format(literal=0.5))
+    second = finish(start(project, MLSYSIM_CACHE=str(cache)))
+    assert len(set(second)) == 1 and float(second[0]) == float(first[0]) + 0.5
+    assert entries < {p.name for p in cache.iterdir()}
+    (project / "equation.py").write_text(EQUATION.format(literal=0.0))
+    before = {p: p.stat().st_mtime_ns for p in cache.rglob("*.nb*")}
+    assert finish(start(project, MLSYSIM_CACHE=str(cache))) == first
+    assert {p: p.stat().st_mtime_ns for p in cache.rglob("*.nb*")} == before, "the third run compiled nothing"
+
+
+def test_four_processes_starting_cold_together(project):
+    cache = project / "cache"
+    answers = [finish(p) for p in [start(project, MLSYSIM_CACHE=str(cache)) for _ in range(4)]]
+    assert len({tuple(a) for a in answers}) == 1
+    assert not [p for p in cache.iterdir() if p.name.startswith(".")]
+    assert finish(start(project, MLSYSIM_CACHE=str(cache))) == answers[0]
+
+
+def test_the_cache_can_be_off_or_nowhere(project, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("no directory")
+    home = tmp_path / "home"
+    running = {
+        "off": start(project, MLSYSIM_CACHE="off", HOME=str(home), TMPDIR=str(tmp_path / "t1")),
+        "home is a file": start(project, HOME=str(blocked), TMPDIR=str(tmp_path / "t2")),
+    }
+    for i in (1, 2):
+        (tmp_path / f"t{i}").mkdir()
+    answers = {how: finish(process) for how, process in running.items()}
+    assert len({tuple(a) for a in answers.values()}) == 1
+    assert not home.exists() and not list((tmp_path / "t1").iterdir())
+    assert [p.name for p in (tmp_path / "t2").iterdir()] and not blocked.is_dir()
+
+
+def test_where_the_cache_lies(monkeypatch, tmp_path):
+    from mlsysim.engine import cache
+
+    def directory():
+        cache.directory.cache_clear()
+        return cache.directory()
+
+    with monkeypatch.context() as patch:
+        patch.setenv("MLSYSIM_CACHE", str(tmp_path / "here"))
+        assert directory() == tmp_path / "here"
+        for off in ("off", "OFF", "0", "none"):
+            patch.setenv("MLSYSIM_CACHE", off)
+            assert directory() is None
+        patch.delenv("MLSYSIM_CACHE")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        assert directory() == tmp_path / "xdg" / "mlsysim"
+        patch.delenv("XDG_CACHE_HOME")
+        patch.setenv("HOME", str(tmp_path / "home"))
+        assert directory() == tmp_path / "home" / ".cache" / "mlsysim"
+        (tmp_path / "file").write_text("")
+        patch.setenv("HOME", str(tmp_path / "file"))
+        patch.setattr("tempfile.tempdir", str(tmp_path))
+        assert directory().parent == tmp_path and directory().name.startswith("mlsysim-")
+    cache.directory.cache_clear()
+
+
+def test_importing_is_light():
+    script = "import sys, mlsysim; print(*sorted(m for m in sys.modules if m.count('.') < 2))"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    loaded = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env=env, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "mlsysim" in loaded
+    for heavy in (
+        "rich",
+        "typer",
+        "matplotlib",
+        "dask",
+        "zarr",
+        "pint",
+        "h5netcdf",
+        "scipy.optimize",
+        "scipy.stats",
+    ):
+        assert heavy not in loaded
+
+
+def test_one_answer_needs_no_compiler():
+    script = """
+        import sys
+        import mlsysim
+        from toy import StepModel
+        best = StepModel.best("itl", hardware="h100", global_batch=[49, 98], tp=[2, 7])
+        StepModel.solve(hardware="h100", global_batch=49)
+        assert best.found
+        print("numba" in sys.modules)
+    """
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
