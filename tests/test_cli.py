@@ -187,14 +187,14 @@ def test_ranges_that_are_none(text):
     "name", ["ServingModel", "servingmodel", "serving", "SERVING", "serving_model", "Serving-Model"]
 )
 def test_resolver_names(name):
-    assert grammar.resolver(name) is ms.ServingModel
+    assert grammar.named(name) is ms.ServingModel
 
 
 def test_every_resolver_is_found_by_its_short_name():
     for name, resolver in ms.RESOLVERS.items():
-        assert grammar.resolver(name) is resolver
+        assert grammar.named(name) is resolver
         short = name.removesuffix("Model").removesuffix("Solver").removesuffix("Optimizer")
-        assert grammar.resolver(short.lower()) is resolver
+        assert grammar.named(short.lower()) is resolver
 
 
 def test_no_input_is_named_like_an_option():
@@ -218,9 +218,61 @@ def test_no_input_is_named_like_an_option():
         "threads",
         "points",
     }
-    inputs = {n for r in ms.RESOLVERS.values() for n in r.parameters()}
-    assert not options & (inputs | set(ALIASES) | set(Assumptions._fields))
+    models = [r for r in ms.RESOLVERS.values() if not hasattr(r, "options")]
+    inputs = {n for r in models for n in r.parameters()}
+    assert options & (inputs | set(ALIASES) | set(Assumptions._fields)) <= {"epsilon"}
     assert "by" not in VARIABLES
+
+
+def test_an_input_wins_over_an_option_of_its_name():
+    assert grammar.split(["epsilon=3"], {"epsilon": None}).options == {"epsilon": "3"}
+    assert grammar.split(["epsilon=3"], {"epsilon": "0.1"}, {"epsilon"})[:2] == (
+        {"epsilon": "3"},
+        {"epsilon": "0.1"},
+    )
+
+
+def test_solvers():
+    words = ["hardware=h100", "tp=4", "seq_len=2048", "model=llama3_1_70b", "batch_size=16,32"]
+    found = answer(
+        "solve",
+        "synthesis",
+        "resolver=serving",
+        "target_itl=20 ms",
+        "unknown=mem_bandwidth",
+        "devices=0",
+        *words,
+    )
+    need = ms.SynthesisSolver.solve(
+        ms.ServingModel,
+        targets={"itl": 0.02},
+        unknown="mem_bandwidth",
+        model="llama3_1_70b",
+        hardware="h100",
+        tp=4,
+        seq_len=2048,
+        batch_size=[16, 32],
+        devices=0,
+    )
+    assert found["data_vars"]["mem_bandwidth"]["data"] == need.mem_bandwidth.values.tolist()
+    again = answer(
+        "solve",
+        "synthesis",
+        "resolver=serving",
+        "targets=itl:20 ms",
+        "unknown=mem_bandwidth",
+        "devices=0",
+        "bounds=1 TB/s:50 TB/s",
+        *words,
+    )
+    np.testing.assert_allclose(again["data_vars"]["mem_bandwidth"]["data"], need.mem_bandwidth.values)
+    found = answer(
+        "solve", "sensitivity", "resolver=serving", "output=itl", "inputs=mem_bandwidth,peak_flops", *words
+    )
+    assert found["coords"]["parameter"]["data"] == ["mem_bandwidth", "peak_flops"]
+    assert "must be a number" in fails("solve", "sensitivity", "resolver=serving", "samples=many", *words)
+    assert run("solve", "sensitivity", "resolver=serving", "output=itl", *words).exit_code == 0
+    assert "answers solve" in fails("best", "synthesis", "itl", "resolver=serving", *words)
 
 
 def test_options_may_be_written_either_way():

@@ -109,13 +109,15 @@ def asked(
     words: Sequence[str] | None, options: Mapping[str, Any], extra: str = ""
 ) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
     """The resolver, inputs and options of a command; `extra` is the option that a second bare word gives."""
-    inputs, found, rest = grammar.split(words or (), options)
-    if not rest:
+    name = next((word for word in words or () if "=" not in word), None)
+    if name is None:
         raise ValueError(
             "name a resolver first, as in: "
             "mlsysim solve ServingModel model=llama3_1_70b hardware=h100 seq_len=2048"
         )
-    resolver = grammar.resolver(rest.pop(0))
+    resolver = grammar.named(name)
+    inputs, found, rest = grammar.split(words or (), options, grammar.names_of(resolver))
+    rest.remove(name)
     if rest and extra and found[extra] is None:
         found[extra] = rest.pop(0)
     if rest:
@@ -261,9 +263,6 @@ def root(
     json: Json = False,
 ) -> int:
     """The value of an input that meets a target: root serving mem_bandwidth target=itl=20ms ..."""
-    from mlsysim.schema.records import Assumptions
-    from mlsysim.schema.variables import VARIABLES
-
     resolver, inputs, found = asked(
         words, {"unknown": unknown, "target": target, "bounds": bounds, "out": out}, "unknown"
     )
@@ -274,12 +273,7 @@ def root(
     name, equals, value = found["target"].partition("=")
     if not equals:
         raise ValueError(f"target={found['target']}: write output=value, as in target=itl=20ms")
-    limits = None
-    if found["bounds"]:
-        limits = tuple(p.strip() for p in found["bounds"].split(":"))
-        short = found["unknown"].rsplit(".", 1)[-1]
-        if short not in VARIABLES and short in Assumptions._fields:
-            limits = tuple(grammar.numbers("bounds", p, None) for p in limits)
+    limits = grammar.ends("bounds", found["bounds"]) if found["bounds"] else None
     ds = resolver.root(
         found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs
     )
@@ -383,7 +377,7 @@ def explain(words: Words = None, json: Json = False) -> int:
 @app.command()
 def schema(name: Annotated[str, typer.Argument(metavar="RESOLVER")], json: Json = False) -> int:
     """Inputs and outputs of a resolver: unit, default, what is allowed, meaning."""
-    table = grammar.resolver(name).schema
+    table = grammar.named(name).schema
     _table(table, json)
     return FINE
 

@@ -18,12 +18,14 @@ Ranges of numbers, with or without units:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
 
+#: what a command does with a resolver's answer, whatever the resolver calls its parameters
+RUNNING = ("keep", "threads", "progress", "plan")
 #: most values on one axis
 LONGEST = 10_000_000
 
@@ -36,7 +38,7 @@ class Request(NamedTuple):
     words: list[str]  #: words that are neither
 
 
-def split(words: Iterable[str], options: Mapping[str, Any]) -> Request:
+def split(words: Iterable[str], options: Mapping[str, Any], own: Container[str] = ()) -> Request:
     """Tell inputs from options; an option may be written ``--by tp`` or ``by=tp``.
 
     Parameters
@@ -44,6 +46,8 @@ def split(words: Iterable[str], options: Mapping[str, Any]) -> Request:
     words : iterable of str
     options : mapping
         The options that the command has, with what was given as ``--name`` (None: nothing).
+    own : container of str
+        Inputs of the resolver: of two with one name, ``key=value`` means the input.
     """
     inputs: dict[str, str] = {}
     found = dict(options)
@@ -55,7 +59,7 @@ def split(words: Iterable[str], options: Mapping[str, Any]) -> Request:
             rest.append(word)
         elif not key.replace("_", "").replace(".", "").isalnum():
             raise ValueError(f"{word!r}: write key=value")
-        elif key in found:
+        elif key in found and key not in own:
             if found[key] is not None:
                 raise ValueError(f"{key} is given twice: {found[key]!r} and {value!r}")
             found[key] = value
@@ -101,10 +105,10 @@ def thinning(epsilon: str | None) -> float | None:
     return None if epsilon is None else units.parse(epsilon, "1", "epsilon")
 
 
-def resolver(text: str) -> Resolver:
+def named(text: str) -> Resolver:
     """A resolver by name: any case, with or without its suffix; ``a+b`` composes.
 
-    >>> resolver("serving").name, resolver("serving_model").name, resolver("Economics+sustainability").name
+    >>> named("serving").name, named("serving_model").name, named("Economics+sustainability").name
     ('ServingModel', 'ServingModel', 'EconomicsModel + SustainabilityModel')
     """
     from mlsysim import RESOLVERS, compose
@@ -141,11 +145,19 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
     from mlsysim.schema.variables import ALIASES, VARIABLES
 
     given = {ALIASES.get(name, (name, 1.0))[0] for name in inputs}
-    binder = Binder(resolver.parameters(given | set(resolver.bound)), resolver.name)
     found: dict[str, Any] = {}
+    own = getattr(resolver, "options", {})
+    if own and "resolver" in inputs:  # what a solver is asked about
+        found["resolver"] = named(inputs["resolver"])
+        resolver = resolver(resolver=found["resolver"])
+    binder = Binder(resolver.parameters(given | set(resolver.bound)), resolver.name)
     for key, text in inputs.items():
         if key == "points":
             found[key] = table(text)
+        if key in found:
+            continue
+        if key in own or (own and key.startswith("target_")):
+            found[key] = _own(key, text.strip(), own.get(key))
             continue
         name, factor = binder.canonical(key)
         text = text.strip()
@@ -161,6 +173,36 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
             names = [part.strip() for part in text.split(",")]
             found[key] = names if len(names) > 1 else names[0]
     return found
+
+
+def names_of(resolver: Resolver) -> set[str]:
+    """Inputs of a resolver that are written as they are called."""
+    return set(resolver.parameters(())) - set(RUNNING)
+
+
+def _own(key: str, text: str, default: Any) -> Any:
+    """A parameter of a solver: a number, names, ``low:high``, or ``name:value,...``."""
+    if key in ("targets", "prices", "ranges"):
+        pairs = [part.partition(":")[::2] for part in text.split(",")]
+        if not all(name and value for name, value in pairs):
+            raise ValueError(f"{key}={text}: write {key}=name:value, joined by commas")
+        return {n.strip(): ends(key, v) if key == "ranges" else _single(v.strip()) for n, v in pairs}
+    if key == "bounds":
+        return ends(key, text)
+    if text.lower() in ("true", "yes", "false", "no"):
+        return text.lower() in ("true", "yes")
+    parts = [_single(part.strip()) for part in text.split(",")]
+    if isinstance(default, (int, float)) and not all(isinstance(part, (int, float)) for part in parts):
+        raise ValueError(f"{key}={text}: must be a number")
+    return parts if len(parts) > 1 else parts[0]
+
+
+def ends(key: str, text: str) -> tuple[Any, ...]:
+    """``low:high``."""
+    ends = tuple(_single(part.strip()) for part in text.split(":"))
+    if len(ends) != 2:
+        raise ValueError(f"{key}={text}: write low:high")
+    return ends
 
 
 def table(path: str) -> Any:

@@ -103,6 +103,7 @@ def chosen(ds: xr.Dataset, first: Sequence[str], keep: Sequence[str]) -> list[st
     if "found" in data and not bool(ds["found"].all()):
         last.append("found")
     telling = [n for n in data if n not in last and n in VARIABLES and VARIABLES[n].better]
+    telling += [n for n in data if n not in last and n not in telling]
     return [*dict.fromkeys([*first, *telling])][: max(FEW, len(first))] + [n for n in last if n not in first]
 
 
@@ -136,27 +137,42 @@ def give(
     if json:
         print(asjson.text(ds))
         return
-    if not ds.sizes:
-        show.one(ds, [*(map(str, ds.coords) if places else ()), *(keep or map(str, ds.data_vars))], title)
-        return
-    axes = [str(c) for c, v in ds.coords.items() if v.dims and not (c == "rank" and len(ds.sizes) == 1)]
-    names = [*axes, *chosen(ds, first, keep)]
-    count = math.prod(ds.sizes.values())
-    positions = show.spread(count) if "point" in ds.sizes else np.arange(min(count, show.ROWS))
-    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
-    notes = []
-    if len(positions) < count:
-        notes.append(
-            f"{len(positions)} of {count:,} rows{' (evenly thinned)' if 'point' in ds.sizes else ''}: "
-            "--out FILE.csv for all."
-        )
-    hidden = len([n for n in ds.data_vars if n not in names]) + len(gone)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, array in ds.data_vars.items():
+        groups.setdefault(tuple(map(str, array.dims)), []).append(str(name))
+    hidden, notes = 0, []
+    for dims, members in sorted(groups.items(), key=lambda item: len(item[0])):
+        part = ds[members]
+        wanted = [k for k in keep if k in part.variables]
+        if keep and not wanted:
+            continue
+        if not dims:
+            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or members)], title)
+            title = ""
+            continue
+        shown, left = several(part, wanted, title, [n for n in first if n in part])
+        title = ""
+        hidden += left
+        count = math.prod(part.sizes.values())
+        if shown < count:
+            thinned = " (evenly thinned)" if "point" in dims else ""
+            notes.append(f"{shown} of {count:,} rows{thinned}: --out FILE.csv for all.")
     if hidden:
         notes.append(f"{hidden} more output{'s' if hidden > 1 else ''}: --keep NAME,... or --json.")
     if found.get("out"):
         notes.append(f"Saved in {found['out']}.")
     if notes:
         print(" ".join(notes))
+
+
+def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str]) -> tuple[int, int]:
+    """Print a table of points; how many rows it has, and how many outputs had no room."""
+    axes = [str(c) for c, v in ds.coords.items() if v.dims and not (c == "rank" and len(ds.sizes) == 1)]
+    names = [*axes, *chosen(ds, first, keep)]
+    count = math.prod(ds.sizes.values())
+    positions = show.spread(count) if "point" in ds.sizes else np.arange(min(count, show.ROWS))
+    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
+    return len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
 
 
 def nothing(counts: xr.Dataset | None, what: str) -> int:

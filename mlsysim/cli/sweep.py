@@ -68,13 +68,14 @@ def plan(
     words: Sequence[str] | None, options: Mapping[str, Any]
 ) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
     """Resolver, inputs and options: the headline's where nothing else is said."""
-    texts, found, rest = grammar.split(words or (), options)
+    name = next((word for word in words or () if "=" not in word), None)
+    resolver = headline.resolver() if name is None else grammar.named(name)
+    texts, found, rest = grammar.split(words or (), options, grammar.names_of(resolver))
     if len(rest) > 1:
         raise ValueError(f"{rest[1]!r}: inputs are written key=value")
     if rest:
-        resolver = grammar.resolver(rest[0])
         return resolver, grammar.values(texts, resolver), found
-    resolver, inputs = headline.resolver(), headline.inputs()
+    inputs = headline.inputs()
     given = grammar.values(texts, resolver)
     inputs |= given
     if found["minimize"] is None and found["maximize"] is None:
