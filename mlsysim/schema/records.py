@@ -443,6 +443,28 @@ class Assumptions(NamedTuple):
         7e9, "byte/s", "local storage that one device may read",
         "one PCIe 4 NVMe drive", 0.3,
     )
+    streaming_bandwidth: float = _assumed(
+        150e9, "byte/s", "bandwidth at which streamed weights enter a wafer",
+        "Cerebras: 1.2 Tbit/s of links per system", 0.15,
+    )
+    wafer_efficiency: float = _assumed(
+        0.5, "1", "share of a wafer's dense peak that matrix products reach",
+        "order of magnitude; published training runs on CS-2: 0.3 to 0.6", 0.3,
+    )
+    wafer_layer_latency: float = _assumed(
+        17e-6, "s", "on-chip reduction and dispatch of a layer",
+        "published tokens/s of Llama 3.1: 17 us (8B), 28 (70B), 8 (405B, later software)", 0.6,
+    )
+    wafer_hop_latency: float = _assumed(
+        5e-6, "s", "hand-over of activations between wafers", "one network hop", 0.5,
+    )
+    wafer_live_activations: float = _assumed(
+        8.0, "1", "activations of a layer alive at once, per token and unit of width",
+        "inputs, queries, keys, values, feed-forward values of one layer", 0.3,
+    )
+    wafer_layers_held: float = _assumed(
+        2.0, "1", "streamed layers on the chip at once: in use, and arriving", "double buffering", 0.0,
+    )
     # --- data -----------------------------------------------------------------------------------------
     switch_latency: float = _assumed(
         3.5e-07, "s", "time each switch beyond the first adds to a path",

@@ -1,0 +1,178 @@
+"""InferenceScalingModel: what thinking longer and sampling more costs, and what it covers."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import reasoning
+from mlsysim.equations import serving as serve
+from mlsysim.equations.counting import divides, floor_div
+from mlsysim.equations.selection import first_failing
+from mlsysim.resolver import Model, kernel
+from mlsysim.schema.codes import Limit
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+
+
+class InferenceScaling(NamedTuple):
+    """What `inference_scaling` returns."""
+
+    total_reasoning_time: float
+    ttft: float
+    itl: float
+    generated_tokens: float
+    attended_positions: float
+    tokens_per_s: float
+    kv_cache: float
+    kv_growth: float
+    memory_per_device: float
+    max_samples: float
+    coverage: float | None
+    energy_per_query: float
+    usd_per_query: float
+    usd_per_success: float | None
+    n_accelerators: float
+    feasible: bool
+    limit: int
+    bottleneck: int
+
+
+@kernel
+def inference_scaling(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    reasoning_steps=8,
+    tokens_per_step=256,
+    seq_len=1024,
+    output_len=0,
+    samples=1,
+    beam_width=1,
+    batch_size=1,
+    success_rate=None,
+    verifier_cost=0,
+    tp=1,
+    pp=1,
+    ep=1,
+    prefill_chunk=8192,
+    memory_fraction=0.9,
+    efficiency=None,
+    bandwidth_efficiency=None,
+    textbook=0,
+) -> InferenceScaling:
+    """Time, energy and price of a query that reasons before it answers (wall 12).
+
+    Parameters
+    ----------
+    reasoning_steps, tokens_per_step : steps of reasoning, and tokens of each.
+    seq_len : prompt (tokens).
+    output_len : tokens of the answer after reasoning.
+    samples : independent chains per query (best of N, majority vote).
+    beam_width : partial chains kept and extended together within a sample.
+    batch_size : queries at once.
+    success_rate : probability that one sample is right; gives `coverage` (may vary along any axis, such as
+        the number of steps).
+    verifier_cost : time of scoring candidates over the time of generating them.
+    efficiency, bandwidth_efficiency, textbook : as in ServingModel.
+
+    Returns
+    -------
+    InferenceScaling
+        `kv_growth` is what reasoning adds to the cache of the prompts.  `max_samples` is what fits beside
+        each other.
+
+    Notes
+    -----
+    A step is linear in its context, so the sum over all tokens is their number times the step at the mean
+    context ``s0 + (n + 1)/2``: exact, whatever the length.  Chains share the prompt, computed and stored
+    once.
+
+    References
+    ----------
+    Wei et al. 2022 (arXiv:2201.11903); Snell et al. 2024 (arXiv:2408.03314); Brown et al. 2024
+    (arXiv:2407.21787).
+    """
+    assume = serve.textbook_assumptions(assume, textbook)
+    if efficiency is not None:
+        assume = assume._replace(serving_gemm_factor=1.0)
+    device = serve.with_efficiency(
+        serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
+    )
+    layout = (tp, pp, ep)
+    replica = serve.devices(tp, pp, ep)
+    chains = samples * beam_width
+    sequences = batch_size * chains
+    generated = reasoning_steps * tokens_per_step + output_len
+    positions = reasoning.sum_of_contexts(seq_len, generated)
+    context = seq_len + 0.5 * (generated + 1.0)
+
+    prefill = serve.prefill_step(
+        model, device, fleet, format, assume, *layout, batch_size, seq_len, 0.0, prefill_chunk
+    )
+    decode = serve.decode_step(model, device, fleet, format, assume, *layout, sequences, context)
+    ttft = serve.total(prefill)
+    itl = serve.total(decode)
+    thinking = generated * itl
+    total = ttft + thinking * (1.0 + verifier_cost)
+
+    held = serve.weights_per_device(model, format, *layout)
+    rows = np.minimum(batch_size * seq_len, prefill_chunk)
+    fixed = held + serve.workspace_bytes(model, assume, tp, rows) + serve.reserved_bytes(assume, *layout)
+    per_prompt = serve.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len)
+    per_whole = serve.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len + generated)
+    per_chain = (per_whole - per_prompt) + serve.logits_bytes(model, assume, tp, 1.0)
+    memory = fixed + batch_size * (per_prompt + chains * per_chain)
+    room = memory_fraction * device.mem_capacity - fixed - batch_size * per_prompt
+    most = floor_div(np.maximum(room, 0.0), batch_size * beam_width * per_chain)
+    prompts = batch_size * format.kv_bytes * serve.cached_values(model, seq_len)
+    whole = batch_size * format.kv_bytes * serve.cached_values(model, seq_len + generated)
+    growth = chains * (whole - prompts)
+
+    power_first = serve.step_power(device, assume, prefill, ttft)
+    power = serve.step_power(device, assume, decode, itl)
+    energy = replica * (power_first * ttft + power * (total - ttft)) / batch_size
+    usd = replica * device.hourly_price * total / batch_size
+    covered = None
+    per_success = None
+    if success_rate is not None:
+        covered = reasoning.coverage(success_rate, samples)
+        per_success = usd / covered
+
+    shape = (
+        divides(tp, model.n_heads)
+        & (pp <= model.n_layers)
+        & (generated >= 1.0)
+        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
+        & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
+    )
+    supported = (
+        (model.n_layers > 0)
+        & (device.peak_flops > 0)
+        & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
+    )
+    fits = memory <= memory_fraction * device.mem_capacity
+    limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
+    return InferenceScaling(
+        total_reasoning_time=total,
+        ttft=ttft,
+        itl=itl,
+        generated_tokens=generated * chains,
+        attended_positions=positions * chains,
+        tokens_per_s=sequences / itl,
+        kv_cache=prompts + growth,
+        kv_growth=growth,
+        memory_per_device=memory,
+        max_samples=most,
+        coverage=covered,
+        energy_per_query=energy,
+        usd_per_query=usd,
+        usd_per_success=per_success,
+        n_accelerators=replica,
+        feasible=limit == 0,
+        limit=limit,
+        bottleneck=np.where(ttft > thinking, serve.bottleneck(prefill), serve.bottleneck(decode)),
+    )
+
+
+InferenceScalingModel = Model("InferenceScalingModel", inference_scaling, domain="algorithm", walls=(12,))
