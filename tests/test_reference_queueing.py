@@ -52,7 +52,9 @@ QUEUES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "servers", "load", "waiting", "mean", "p99"), QUEUES, ids=[q[0] for q in QUEUES])
+@pytest.mark.parametrize(
+    ("name", "servers", "load", "waiting", "mean", "p99"), QUEUES, ids=[q[0] for q in QUEUES]
+)
 def test_reference_wait(name, servers, load, waiting, mean, p99):
     found = service(servers, load)
     assert agrees(found.wait_probability, waiting), TABLES
@@ -73,7 +75,13 @@ RESPONSES = [
 def test_reference_response(row):
     _, servers, load, *expected = row
     found = service(servers, load)
-    computed = (found.response_p50, found.response_p90, found.response_p95, found.response_p99, found.response_p999)
+    computed = (
+        found.response_p50,
+        found.response_p90,
+        found.response_p95,
+        found.response_p99,
+        found.response_p999,
+    )
     for number, text in zip(computed, expected, strict=True):
         assert agrees(number, text), TABLES
 
@@ -89,8 +97,18 @@ VALUES = [
     ("erlang-c-10000-9990", lambda: queueing.erlang_c(1e4, 9990.0), ".880541711374", TABLES),
     ("erlang-c-10-8", lambda: queueing.erlang_c(10.0, 8.0), ".4092", TABLES),
     ("md1", lambda: _md1(0.8), "2", TEXTBOOK),
-    ("mg1-cs2-2", lambda: service(1.0, 0.8, service_cv=math.sqrt(2.0)).avg_wait_time, "6.0000000000", TEXTBOOK),
-    ("allen-cunneen-half-of-mmc", lambda: service(10.0, 8.0, service_cv=0.0).avg_wait_time * 2.0, ".20459008", ALLEN),
+    (
+        "mg1-cs2-2",
+        lambda: service(1.0, 0.8, service_cv=math.sqrt(2.0)).avg_wait_time,
+        "6.0000000000",
+        TEXTBOOK,
+    ),
+    (
+        "allen-cunneen-half-of-mmc",
+        lambda: service(10.0, 8.0, service_cv=0.0).avg_wait_time * 2.0,
+        ".20459008",
+        ALLEN,
+    ),
     ("gg1-batches", lambda: service(1.0, 0.5, arrival_cv=2.0).avg_wait_time, "2.5", ALLEN),
     ("mean-response-mm1", lambda: service(1.0, 0.5).avg_response_time, "2.00000000000", TEXTBOOK),
     ("leaf-quantile", lambda: 1.0 - queueing.fan_out_tail(0.01, 100.0), ".9998995017", TAIL),
@@ -99,10 +117,20 @@ VALUES = [
     ("fan-out-p99", lambda: service(100.0, 1e-9, fan_out=100.0).response_p99, "9.20536966", TAIL),
     ("hedged-p99", lambda: service(100.0, 1e-9, hedge_after=math.log(20.0)).response_p99, "3.80045123", TAIL),
     ("unhedged-p99", lambda: service(100.0, 1e-9).response_p99, "4.60517019", TAIL),
-    ("hedged-load", lambda: service(100.0, 1e-9, hedge_after=math.log(20.0)).hedged_share, ".05000000000", TAIL),
+    (
+        "hedged-load",
+        lambda: service(100.0, 1e-9, hedge_after=math.log(20.0)).hedged_share,
+        ".05000000000",
+        TAIL,
+    ),
     ("low-load-p99-in-service-times", lambda: service(8.0, 1e-6).response_p99, "4.6", EXACT),
-    ("md1-p99-atom-and-exponential", lambda: service(1.0, 0.8, service_cv=0.0).wait_p99, "10.95506659", ALLEN),
-]  # fmt: skip
+    (
+        "md1-p99-atom-and-exponential",
+        lambda: service(1.0, 0.8, service_cv=0.0).wait_p99,
+        "10.95506659",
+        ALLEN,
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "computed", "expected", "source"), VALUES, ids=[v[0] for v in VALUES])
@@ -114,7 +142,9 @@ def test_reference_tail_latency(name, computed, expected, source):
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_reference_mm1_response_is_exact(service_latency, share):
     found = tail_latency(share / service_latency, service_latency, 1.0)
-    assert float(found.response_p99) == pytest.approx(service_latency * math.log(100.0) / (1.0 - share), rel=1e-12)
+    assert float(found.response_p99) == pytest.approx(
+        service_latency * math.log(100.0) / (1.0 - share), rel=1e-12
+    )
 
 
 ORCHESTRATION = [
@@ -129,16 +159,30 @@ ORCHESTRATION = [
     ("mm8-in-use", lambda: shared(4.0, devices_per_job=8.0).cluster_utilization, ".5", EXACT),
     ("six-of-eight", lambda: shared(1.0, devices_per_job=6.0).cluster_fragmentation, ".25", EXACT),
     ("offered", lambda: shared(12.0, devices_per_job=8.0).queue_utilization, "1.5", EXACT),
-    ("cobham-high", lambda: shared(0.8, priority_share=0.5).high_priority_wait_time, "1.33333333333",
-     "Cobham 1954: W0 / (1 - rho1), W0 = .8"),
-    ("cobham-low", lambda: shared(0.8, priority_share=0.5).low_priority_wait_time, "6.6666666667",
-     "Cobham 1954: W0 / ((1 - rho1)(1 - rho))"),
-    ("preemptive-high", lambda: shared(0.8, priority_share=0.5, preemptive=1.0).high_priority_wait_time,
-     ".66666666667", "M/M/1 at rho1 = .4"),
-]  # fmt: skip
+    (
+        "cobham-high",
+        lambda: shared(0.8, priority_share=0.5).high_priority_wait_time,
+        "1.33333333333",
+        "Cobham 1954: W0 / (1 - rho1), W0 = .8",
+    ),
+    (
+        "cobham-low",
+        lambda: shared(0.8, priority_share=0.5).low_priority_wait_time,
+        "6.6666666667",
+        "Cobham 1954: W0 / ((1 - rho1)(1 - rho))",
+    ),
+    (
+        "preemptive-high",
+        lambda: shared(0.8, priority_share=0.5, preemptive=1.0).high_priority_wait_time,
+        ".66666666667",
+        "M/M/1 at rho1 = .4",
+    ),
+]
 
 
-@pytest.mark.parametrize(("name", "computed", "expected", "source"), ORCHESTRATION, ids=[v[0] for v in ORCHESTRATION])
+@pytest.mark.parametrize(
+    ("name", "computed", "expected", "source"), ORCHESTRATION, ids=[v[0] for v in ORCHESTRATION]
+)
 def test_reference_orchestration(name, computed, expected, source):
     assert agrees(computed(), expected), source
 
@@ -173,13 +217,23 @@ def test_reference_gamma_service_by_quadrature():
     """Responses of gamma service against the convolution integral, done numerically."""
     integrate = pytest.importorskip("scipy.integrate")
     stats = pytest.importorskip("scipy.stats")
-    for waiting, decay, scv in ((0.5, 0.4, 4.0), (0.5, 30.0, 4.0), (0.5, 8.0, 0.25), (0.5, 4.0, 0.25), (0.3, 500.0, 0.04)):
+    for waiting, decay, scv in (
+        (0.5, 0.4, 4.0),
+        (0.5, 30.0, 4.0),
+        (0.5, 8.0, 0.25),
+        (0.5, 4.0, 0.25),
+        (0.3, 500.0, 0.04),
+    ):
         law = stats.gamma(1.0 / scv, scale=scv)
         for x in (0.3, 1.0, 2.5, 6.0):
             bends = sorted({min(x, 1.0 / decay), max(0.0, x - 1.0)})
             mixed, _ = integrate.quad(
-                lambda u, x=x, decay=decay, law=law: decay * math.exp(-decay * u) * law.sf(x - u), 0.0, x,
-                points=bends, limit=500, epsabs=1e-13,
-            )  # fmt: skip
+                lambda u, x=x, decay=decay, law=law: decay * math.exp(-decay * u) * law.sf(x - u),
+                0.0,
+                x,
+                points=bends,
+                limit=500,
+                epsabs=1e-13,
+            )
             expected = (1.0 - waiting) * law.sf(x) + waiting * (math.exp(-decay * x) + mixed)
             assert float(queueing.response_tail(x, waiting, decay, scv)) == pytest.approx(expected, abs=1e-9)

@@ -20,6 +20,7 @@ from mlsysim.equations.stage import stage
 
 _NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
 _HOPELESS = 1e30  # 1/B beyond which nobody waits
+_CONSTANT = 1e-6  # squared variation of service below which it is taken as constant
 
 
 # --- who waits -----------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def response_tail(x, waiting, decay, service_scv):
     ----------
     x : response in service times (1).
     waiting : C, share that waits; their wait is exponential with rate `decay` (per service time).
-    service_scv : squared coefficient of variation of the service: 1 exponential, 0 constant, otherwise gamma.
+    service_scv : squared coefficient of variation of the service: 1 exponential, 0 constant (below 1e-6), otherwise gamma.
 
     Notes
     -----
@@ -210,7 +211,7 @@ def response_tail(x, waiting, decay, service_scv):
                 waiting * math.exp(-min(1.0, decay) * x) * (x if gap == 0.0 else -math.expm1(-gap * x) / gap)
             )
         return tail
-    if service_scv == 0.0:
+    if service_scv < _CONSTANT:
         if x < 1.0:
             return 1.0
         return waiting * math.exp(-decay * (x - 1.0)) if waits else 0.0

@@ -130,7 +130,7 @@ def reliability(
         expected_network_failures=expected(assume.nic_failure_rate + assume.network_failure_rate),
         expected_host_failures=expected(0.0, assume.host_failure_rate + assume.psu_failure_rate),
         expected_software_failures=expected(assume.software_failure_rate),
-        young_interval=failures.young_interval(cost, mtbf),
+        young_interval=failures.young_interval(cost, finite),
         optimal_interval=optimal,
         exact_interval=failures.exact_interval(cost, finite),
         effective_interval=interval,
