@@ -15,7 +15,7 @@ import numbers
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -306,7 +306,7 @@ class Sweep:
         """
         workers = min(threads_wanted(threads), max(1, -(-self.layout.n_tiles // self.tiles_per_block())))
         states: list[Any] = []
-        lock = threading.Lock()
+        lock, halt = threading.Lock(), threading.Event()
         queue = self.blocks()
         total, done = self.program.n_points, 0
 
@@ -315,7 +315,7 @@ class Sweep:
             own, scratch = (state() if state is not None else None), self._scratch()
             with lock:
                 states.append(own)
-            while True:
+            while not halt.is_set():
                 with lock:
                     span = next(queue, None)
                 if span is None:
@@ -332,8 +332,12 @@ class Sweep:
             work()
         else:
             with ThreadPoolExecutor(workers) as pool:
-                for future in [pool.submit(work) for _ in range(workers)]:
-                    future.result()
+                try:
+                    for future in as_completed([pool.submit(work) for _ in range(workers)]):
+                        future.result()
+                except BaseException:  # an error in one thread, or Ctrl-C: the others stop after their block
+                    halt.set()
+                    raise
         return states
 
 
