@@ -69,10 +69,19 @@ def variability(arrival_scv, service_scv):
 
     Notes
     -----
-    Exact for M/M/c and M/G/1, an approximation (no bound) otherwise.  Within 6 % where c (1 - rho) <= 0.5;
-    Poisson arrivals at 10 servers: 8 % low for constant service and 20 % high for cs^2 = 4 at rho = 0.8, 33 %
-    low and 70 % high at rho = 0.5; bursty arrivals (ca^2 = 4) at 10 servers: a third low at rho = 0.8, 2.6
-    times low at rho = 0.5.
+    Exact for M/M/c and M/G/1, an approximation (no bound) otherwise.  True mean wait over this one, by simulation
+    (hyperexponential laws for 4):
+
+    ========================  =======  =========  =========  ==========
+    arrivals, service         servers  rho = 0.5  rho = 0.8  rho = 0.95
+    ========================  =======  =========  =========  ==========
+    Poisson, constant         10       1.3        1.07
+    Poisson, cs^2 = 4         10       0.6        0.8        0.97
+    ca^2 = 4, exponential     4                   1.1
+    ca^2 = 4, exponential     10       2.6        1.3
+    ========================  =======  =========  =========  ==========
+
+    Within 6 % only where c (1 - rho) <= 0.5.
     """
     return 0.5 * (arrival_scv + service_scv)
 
@@ -191,7 +200,8 @@ def response_tail(x, waiting, decay, service_scv):
     ----------
     x : response in service times (1).
     waiting : C, share that waits; their wait is exponential with rate `decay` (per service time).
-    service_scv : squared coefficient of variation of the service: 1 exponential, 0 constant (below 1e-6), otherwise gamma.
+    service_scv : squared coefficient of variation of the service: 1 exponential, 0 (below 1e-6) constant, otherwise
+        gamma.
 
     Notes
     -----

@@ -1,6 +1,6 @@
 """CheckpointModel (wall 19): size of a checkpoint, time to write it, and what it costs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,6 +117,8 @@ def checkpoint(
     slow_path = np.where(
         path < assume.checkpoint_bandwidth, float(Bottleneck.NETWORK), float(Bottleneck.STORAGE)
     )
+    snapshot: Any = np.where(in_background, per_node, 0.0)
+    bottleneck: Any = np.where(in_background & (copy_time < write_time), float(Bottleneck.HOST), slow_path)
     return Checkpoint(
         checkpoint_size=size,
         checkpoint_weights=weights,
@@ -129,11 +131,11 @@ def checkpoint(
         optimal_interval=optimal,
         effective_interval=interval,
         required_bandwidth=size / (interval + blocking),
-        snapshot_memory=np.where(in_background, per_node, 0.0),
+        snapshot_memory=snapshot,
         mfu_penalty=blocking / (interval + blocking),
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(in_background & (copy_time < write_time), float(Bottleneck.HOST), slow_path),
+        bottleneck=bottleneck,
     )
 
 

@@ -17,6 +17,6 @@ def fits_fleet(fleet: Fleet, n_accelerators):
     return (fleet.fleet_size == 0) | (n_accelerators <= fleet.fleet_size)
 
 
-def over(device_time, rate):
-    """What a rate per device-second adds up to; a zero rate gives zero even for a run that never ends."""
-    return np.where(rate > 0, device_time * np.where(rate > 0, rate, 1.0), 0.0)
+def over(time, rate):
+    """What a rate adds up to over a time; a zero rate gives zero even for a run that never ends."""
+    return np.where(rate > 0, time * np.where(rate > 0, rate, 1.0), 0.0)

@@ -1,6 +1,6 @@
 """OrchestrationModel (wall 16): how busy a shared cluster is, and how long jobs wait for it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,7 +103,8 @@ def orchestration(
         return queueing.erlang_c(servers, per_slot * servers), queueing.wait_decay(slots, load, scv)
 
     offered = arrival_rate * avg_duration
-    high_wait = low_wait = None
+    high_wait: Any = None
+    low_wait: Any = None
     if priority_share is not None:
         urgent = priority_share * offered
         high_waiting, high_decay = waits(urgent)

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlsysim.equations import reliability as failures
 from mlsysim.equations.selection import first_failing
-from mlsysim.models.occupancy import devices, fits_fleet
+from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.records import Assumptions, Fleet
@@ -119,12 +119,12 @@ def reliability(
 
     def expected(per_device, per_node=0.0):
         per_job = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * per_node
-        return np.where(per_job > 0, completion * (assume.failure_level * per_job), 0.0)
+        return over(completion, assume.failure_level * per_job)
 
     return Reliability(
         mtbf=mtbf,
         failure_probability=failures.failure_probability(job_duration, rate),
-        expected_failures=np.where(rate > 0, completion * rate, 0.0),
+        expected_failures=over(completion, rate),
         expected_gpu_failures=expected(assume.gpu_failure_rate),
         expected_hbm_failures=expected(assume.hbm_failure_rate),
         expected_network_failures=expected(assume.nic_failure_rate + assume.network_failure_rate),

@@ -1,6 +1,6 @@
 """TailLatencyModel (wall 7): percentiles of wait and response of replicas under random arrivals."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,13 +105,16 @@ def tail_latency(
 
     mean_wait = service_latency * queueing.mean_wait(waiting, decay)
     at_percentile = response(1.0 - percentile)
-    attainment = None
-    on_time: bool = True
+    attainment: Any = None
+    on_time: Any = True
     if latency_target is not None:
         leaf = queueing.hedged_tail(latency_target / service_latency, waiting, decay, service_scv, hedge)
         attainment = np.where(stable, 1.0 - queueing.slowest_tail(leaf, fan_out), 0.0)
         on_time = at_percentile <= latency_target
     limit = first_failing((stable, Limit.SATURATION), (on_time, Limit.SLA))
+    bottleneck: Any = np.where(
+        mean_wait > service_latency, float(Bottleneck.QUEUE), float(Bottleneck.COMPUTE)
+    )
     return TailLatency(
         queue_utilization=offered / servers,
         wait_probability=waiting,
@@ -137,7 +140,7 @@ def tail_latency(
         stable=stable,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(mean_wait > service_latency, float(Bottleneck.QUEUE), float(Bottleneck.COMPUTE)),
+        bottleneck=bottleneck,
     )
 
 
