@@ -72,14 +72,19 @@ class Selector:
     name: str
     pick: Callable[[Any], Any]
     default: Any = REQUIRED
+    fallback: str = ""  #: the input that stands in when this one is not given
 
 
 def _precision(value) -> int | None:
     return None if value is None else int(_option(VARIABLES["precision"], value))
 
 
+def _as_given(value):
+    return value
+
+
 def _options_default(name: str, default) -> Selector:
-    return Selector(name, lambda v: v, default)
+    return Selector(name, _as_given, default)
 
 
 def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]:
@@ -89,12 +94,15 @@ def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]
     if record is Workload:
         return [Selector(name, zoo.model, default)]
     if record is Accelerator:
-        return [Selector(name, zoo.hardware, default), _options_default("precision", codes.Precision.BF16),
+        stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
+        return [Selector(name, zoo.hardware, default, "hardware" if stem else ""),
+                Selector(f"{stem}precision", _as_given, codes.Precision.BF16, "precision" if stem else ""),
                 _options_default("kv_precision", None)]
     if record is Format:
         return [_options_default("precision", codes.Precision.BF16), _options_default("kv_precision", None)]
     if record is Fleet:
-        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None)]
+        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None),
+                Selector("fabric", zoo.fabric, None)]
     if record is Site:
         return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
     if record is Assumptions:
@@ -111,8 +119,6 @@ def build(record: type, rows: Sequence) -> tuple:
     if record is Format:
         return zoo.format_record(_code(rows[0]), None if rows[1] is None else _code(rows[1]))
     if record is Fleet:
-        if rows[0] is None and rows[1] is None:
-            return Fleet(*[math.nan] * len(Fleet._fields))
         return zoo.fleet_record(*rows)
     if record is Site:
         return zoo.site_record(*rows)
@@ -472,15 +478,18 @@ class Binder:
         fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
         own = {f: self._override(parameter.name, f) for f in fields}
         picked: list[Column | None] = []
-        for selector in selectors(parameter):
+        chosen = selectors(parameter)
+        if parameter.default is None and not any(s.name in self.columns for s in chosen if s.fallback or s is chosen[0]):
+            return None
+        for selector in chosen:
             column = self.columns.get(selector.name)
+            if column is None and selector.fallback:
+                column = self.columns.get(selector.fallback)
             if column is None and selector.name == "hardware" and record is not Fleet and "fleet" in self.columns:
                 column = self._from_fleet()
             if column is None:
                 if selector.default is REQUIRED and not any(own.values()):
                     raise TypeError(f"{self.title} needs {selector.name} ({_says(selector.name)})")
-                if parameter.default is None:
-                    return None
                 if selector.default is REQUIRED:
                     picked = []
                     break

@@ -98,6 +98,8 @@ option("bottleneck", "which wall binds", codes.Bottleneck)
 
 # --- options -------------------------------------------------------------------------------------------
 option("precision", "number format of weights and GEMMs", codes.Precision)
+option("compressed_precision", "number format of the compressed model's device", codes.Precision)
+option("decode_precision", "number format of the device that decodes", codes.Precision)
 option("kv_precision", "number format of the KV cache", codes.Precision)
 option("schedule", "pipeline schedule", codes.Schedule)
 option("recompute", "activations computed again in the backward pass", codes.Recompute)

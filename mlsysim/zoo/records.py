@@ -519,19 +519,27 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
     return fields, derived
 
 
-def fleet_record(system: Row | str | None, hardware: Row | str | None) -> Fleet:
+def fleet_record(system: Row | str | None, hardware: Row | str | None, fabric: Row | str | None = None) -> Fleet:
     """How accelerators are put together.
 
     Without hardware the system's own accelerator is meant; another one takes its place with its own link.
     Without a system the device's `default_system` is meant; a device that has none gets one node of eight
-    (one device, if it works alone): a larger fleet needs a system.
+    (one device, if it works alone): a larger fleet needs a system.  A fabric takes the place of the network
+    between nodes; alone it is a network without oversubscription, and nothing else of the fleet is known.
     """
     row = None if system is None else tables.lookup("systems", system, "fleet")
-    if hardware is None:
-        if row is None:
-            raise ValueError("a fleet needs a system, a device or both")
+    if hardware is None and row is not None:
         hardware = row.values_by_column["accelerator"]
-    return Fleet(**_fleet(row, tables.lookup("hardware", hardware or "", "hardware"))[0])
+    if row is None and hardware is None:
+        fields = {**dict.fromkeys(Fleet._fields, NAN), "oversubscription": 1.0}
+    else:
+        fields = _fleet(row, tables.lookup("hardware", hardware or "", "hardware"))[0]
+    if fabric is not None:
+        network = tables.lookup("fabrics", fabric, "fabric").values_by_column
+        fields["inter_bandwidth"] = network["bandwidth_Bps"]
+        fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
+        fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
+    return Fleet(**fields)
 
 
 # --- Site ------------------------------------------------------------------------------------------------
