@@ -69,8 +69,8 @@ def variability(arrival_scv, service_scv):
 
     Notes
     -----
-    Exact for M/M/c and M/G/1, an approximation (no bound) otherwise.  True mean wait over this one, by simulation
-    (hyperexponential laws for 4):
+    Exact for M/M/c and M/G/1, an approximation (no bound) otherwise.  True mean wait over this one,
+    simulated (hyperexponential laws for 4):
 
     ========================  =======  =========  =========  ==========
     arrivals, service         servers  rho = 0.5  rho = 0.8  rho = 0.95
@@ -200,12 +200,12 @@ def response_tail(x, waiting, decay, service_scv):
     ----------
     x : response in service times (1).
     waiting : C, share that waits; their wait is exponential with rate `decay` (per service time).
-    service_scv : squared coefficient of variation of the service: 1 exponential, 0 (below 1e-6) constant, otherwise
-        gamma.
+    service_scv : squared coefficient of variation of the service: 1 exponential, 0 (below 1e-6) constant,
+        otherwise gamma.
 
     Notes
     -----
-    ``P(T > x) = P(S > x) + C exp(-decay x) E[exp(decay S); S <= x]``.  Exponential service, exact for M/M/c,
+    ``P(T > x) = P(S > x) + C exp(-decay x) E[exp(decay S); S <= x]``.  Exponential service (exact),
     with ``d = |decay - 1|``: ``exp(-x) + C exp(-min(1, decay) x) (1 - exp(-d x)) / d``; for one server
     ``exp(-(1 - rho) x)``. Gamma service of shape k: ``(1 - decay/k)^-k P(k, (k - decay) x)``, or Kummer's
     function where decay > k.
