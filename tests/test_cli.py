@@ -270,7 +270,13 @@ def test_solvers():
         "solve", "sensitivity", "resolver=serving", "output=itl", "inputs=mem_bandwidth,peak_flops", *words
     )
     assert found["coords"]["parameter"]["data"] == ["mem_bandwidth", "peak_flops"]
-    assert "must be a number" in fails("solve", "sensitivity", "resolver=serving", "samples=many", *words)
+    with pytest.raises(ValueError, match="must be a number"):
+        grammar._own("samples", "many", 1024)
+    with pytest.raises(ValueError, match="name:value"):
+        grammar._own("prices", "mem_bandwidth", None)
+    with pytest.raises(ValueError, match="low:high"):
+        grammar._own("bounds", "3", None)
+    assert grammar._own("ranges", "tp:1:8,pp:1:4", None) == {"tp": (1, 8), "pp": (1, 4)}
     assert run("solve", "sensitivity", "resolver=serving", "output=itl", *words).exit_code == 0
     assert "answers solve" in fails("best", "synthesis", "itl", "resolver=serving", *words)
 
@@ -317,6 +323,32 @@ def test_solve_agrees_with_python():
     assert found["data_vars"]["limit"]["data"][0][0][0] == "none"
     back = asjson.read(json.dumps(found))
     xr.testing.assert_equal(back["itl"], ds["itl"])
+
+
+def test_optimizers():
+    words = [
+        "parallelism",
+        "model=llama3_1_8b",
+        "hardware=h100",
+        "seq_len=8192",
+        "global_batch=256",
+        "n_accelerators=8,16",
+    ]
+    found = answer("solve", *words, "recompute=none", "keep=mfu")
+    ds = ms.RESOLVERS["ParallelismOptimizer"].solve(
+        model="llama3_1_8b",
+        hardware="h100",
+        seq_len=8192,
+        global_batch=256,
+        n_accelerators=[8, 16],
+        recompute="none",
+    )
+    assert found["data_vars"]["mfu"]["data"] == ds["mfu"].values.tolist()
+    result = run("solve", *words, "recompute=none", "objective=tokens_per_s", "where=tp <= 2")
+    assert result.exit_code == 0 and "stopped_by" in result.stdout
+    assert "mlsysim best, top and pareto search" in fails("solve", *SERVE, "hardware=h100", "objective=ttft")
+    result = run("solve", *words, "recompute=none", "where=tp > 4000")
+    assert result.exit_code == 2 and "tp > 4000" in result.stderr
 
 
 def test_json_is_strict():

@@ -130,17 +130,42 @@ def asked(
 
 @app.command()
 def solve(
-    words: Words = None, keep: Keep = None, out: Out = None, threads: Threads = None, json: Json = False
+    words: Words = None,
+    objective: Objective = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    by: By = None,
+    where: Where = None,
+    ties: Ties = None,
+    keep: Keep = None,
+    out: Out = None,
+    threads: Threads = None,
+    json: Json = False,
 ) -> int:
-    """Every output at every point of the grid."""
-    resolver, inputs, found = asked(words, {"keep": keep, "out": out})
+    """Every output at every point of the grid; an optimizer takes an objective, by, where and ties."""
+    from mlsysim.resolver import Optimizer
+
+    given = {
+        "objective": objective, "minimize": minimize, "maximize": maximize, "by": by, "where": where,
+        "ties": ties, "keep": keep, "out": out,
+    }  # fmt: skip
+    resolver, inputs, found = asked(words, given)
+    search: dict[str, Any] = {}
+    if isinstance(resolver, Optimizer):
+        search["objective"], search["maximize"] = grammar.objective(found, resolver.objective)
+        search |= {k: v for k in ("by", "ties") if (v := grammar.listed(found[k]))}
+        search["where"] = grammar.conditions(found["where"])
+    elif needless := [k for k in given if found[k] is not None and k not in ("keep", "out")]:
+        raise ValueError(f"{needless[0]}: solve gives every point; mlsysim best, top and pareto search")
     outputs = grammar.listed(found["keep"])
     always = [n for n in ("feasible", "limit") if n in resolver.outputs]
     wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
     with progress() as tell:
-        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **inputs)
-    give(ds, found, json, resolver.name)
-    if "feasible" in ds and not bool(ds["feasible"].any()):
+        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **search, **inputs)
+    give(ds, found, json, resolver.name, [search["objective"]] if search else [], places=bool(search))
+    if "found" in ds and not bool(ds["found"].any()):
+        return nothing(ds if "configurations" in ds else None, str(search.get("objective") or resolver.name))
+    if "feasible" in ds and "limit" in ds and not bool(ds["feasible"].any()):
         import numpy as np
 
         names, numbers = np.unique(asjson.labelled(ds["limit"]), return_counts=True)

@@ -89,9 +89,11 @@ def conditions(where: Any) -> list[str]:
     return [w for w in ([where] if isinstance(where, str) else list(where or ())) if w.strip()]
 
 
-def objective(found: Mapping[str, Any]) -> tuple[str, bool | None]:
+def objective(found: Mapping[str, Any], default: str = "") -> tuple[str, bool | None]:
     """The one objective of `best` and `top` and its direction, if said."""
     given = {k: listed(found[k]) for k in ("objective", "minimize", "maximize") if found[k]}
+    if default and not given:
+        return default, None
     if sum(map(len, given.values())) != 1:
         raise ValueError("give one objective: objective=usd_per_mtok, minimize=ttft or maximize=tokens_per_s")
     kind, names = next(iter(given.items()))
@@ -141,13 +143,19 @@ def named(text: str) -> Resolver:
 def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
     """The texts of some inputs as scalars and lists, each checked to be an input of the resolver."""
     from mlsysim.engine.bind import Binder
+    from mlsysim.resolver import Optimizer, Solver
     from mlsysim.schema.records import Assumptions
     from mlsysim.schema.variables import ALIASES, VARIABLES
 
     given = {ALIASES.get(name, (name, 1.0))[0] for name in inputs}
     found: dict[str, Any] = {}
-    own = getattr(resolver, "options", {})
-    if own and "resolver" in inputs:  # what a solver is asked about
+    own: Mapping[str, Any] = {}
+    if isinstance(resolver, Solver):
+        own = resolver.options
+    elif isinstance(resolver, Optimizer):
+        own = resolver.own
+    solver = isinstance(resolver, Solver)
+    if "resolver" in inputs and isinstance(resolver, (Solver, Optimizer)):  # what is asked about
         found["resolver"] = named(inputs["resolver"])
         resolver = resolver(resolver=found["resolver"])
     binder = Binder(resolver.parameters(given | set(resolver.bound)), resolver.name)
@@ -156,7 +164,7 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
             found[key] = table(text)
         if key in found:
             continue
-        if key in own or (own and key.startswith("target_")):
+        if (key in own and key not in VARIABLES) or (solver and key.startswith("target_")):
             found[key] = _own(key, text.strip(), own.get(key))
             continue
         name, factor = binder.canonical(key)

@@ -150,13 +150,12 @@ def give(
             show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or members)], title)
             title = ""
             continue
-        shown, left = several(part, wanted, title, [n for n in first if n in part])
+        rest, left = several(part, wanted, title, [n for n in first if n in part], further=not title)
         title = ""
         hidden += left
-        count = math.prod(part.sizes.values())
-        if shown < count:
-            thinned = " (evenly thinned)" if "point" in dims else ""
-            notes.append(f"{shown} of {count:,} rows{thinned}: --out FILE.csv for all.")
+        if rest:
+            count, thinned = math.prod(part.sizes.values()), " (evenly thinned)" if "point" in dims else ""
+            notes.append(f"{count - rest} of {count:,} rows{thinned}: --out FILE.csv for all.")
     if hidden:
         notes.append(f"{hidden} more output{'s' if hidden > 1 else ''}: --keep NAME,... or --json.")
     if found.get("out"):
@@ -165,24 +164,34 @@ def give(
         print(" ".join(notes))
 
 
-def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str]) -> tuple[int, int]:
-    """Print a table of points; how many rows it has, and how many outputs had no room."""
+def several(
+    ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool
+) -> tuple[int, int]:
+    """Print a table of points; how many there are for which it has no room, and how many outputs.
+
+    A `further` table of an answer shows just its dims, and no zero counts.
+    """
     axes = [str(c) for c, v in ds.coords.items() if v.dims and not (c == "rank" and len(ds.sizes) == 1)]
+    if further:
+        axes = [str(d) for d in ds.sizes if d in ds.coords]
     names = [*axes, *chosen(ds, first, keep)]
     count = math.prod(ds.sizes.values())
-    positions = show.spread(count) if "point" in ds.sizes else np.arange(min(count, show.ROWS))
+    every = np.arange(count)
+    if "configurations" in ds:
+        every = np.flatnonzero(ds["configurations"].values.reshape(-1))
+    positions = show.spread(count) if "point" in ds.sizes else every[: show.ROWS]
     gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
-    return len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
+    return len(every) - len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
 
 
 def nothing(counts: xr.Dataset | None, what: str) -> int:
     """Say why nothing is feasible."""
     if counts is not None:
         table = counts["configurations"]
+        table = table.sum(table.dims[:-1])
+        labels = table[table.dims[0]].values.tolist()
         reasons = [
-            f"{name} {int(n):,}"
-            for name, n in zip(table["limit"].values.tolist(), table.values.tolist())
-            if n and name != "none"
+            f"{name} {int(n):,}" for name, n in zip(labels, table.values.tolist()) if n and name != "none"
         ]
         what = f"{what}; what rejects the {int(table.sum()):,} configurations: {', '.join(reasons)}"
     say(f"nothing feasible: {what}")
