@@ -27,8 +27,9 @@ from mlsysim.models.tail_latency import TailLatencyModel
 from mlsysim.models.topology import TopologyModel
 from mlsysim.models.compression import CompressionModel
 from mlsysim.models.responsible import ResponsibleEngineeringModel
-from mlsysim.resolver import Composition, Model, Resolver, Solver, compose, kernel
+from mlsysim.resolver import Composition, Model, Optimizer, Resolver, Solver, compose, kernel
 from mlsysim.schema.records import Assumptions
+from mlsysim.optimizers.parallelism import ParallelismOptimizer
 from mlsysim.solvers.sensitivity import SensitivitySolver
 from mlsysim.solvers.synthesis import SynthesisSolver
 from mlsysim.walls import walls
@@ -43,6 +44,7 @@ __all__ = [
     "Composition",
     "Hardware",
     "Model",
+    "Optimizer",
     "Resolver",
     "Solver",
     "Workload",

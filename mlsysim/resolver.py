@@ -525,11 +525,7 @@ class Solver(Resolver):
         return self._outputs
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
-        import copy
-
-        twin = copy.copy(self)
-        twin.bound = {**self.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
-        Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})
+        _check_asked(self, inputs)
 
     def program(self, **inputs: Any) -> Program:
         raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
@@ -544,3 +540,138 @@ class Solver(Resolver):
         outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
                                  "meaning": VARIABLES[n].meaning} for n in self.outputs])
         return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])
+
+
+class Space(NamedTuple):
+    """What an optimizer searches."""
+
+    resolver: Resolver
+    inputs: dict[str, Any]  #: with the axes of the design space
+    searched: tuple[str, ...]  #: those axes; every other one is a question of its own
+    where: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
+    story: dict[str, Any] = {}  #: attributes of every answer
+
+
+class Optimizer(Resolver):
+    """Tier 3, max f(X): the best configuration of a design space, for every point of the other inputs.
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    model : Resolver
+        What evaluates a configuration; ``resolver=`` in a call takes another.
+    arrange : callable
+        ``arrange(resolver, inputs)`` gives the `Space`.
+    objective : str
+        What is best, unless a call says otherwise.
+    own : mapping
+        Inputs that are the optimizer's own, with their defaults.
+    split : tuple of str
+        Inputs whose values are searched one after another, because each has its own design space.
+    """
+
+    def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space], objective: str,
+                 own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (), domain: str = "analysis", walls: tuple[int, ...] = ()):
+        self.name, self.model, self.arrange, self.objective = name, model, arrange, objective
+        self.own, self.split, self.domain, self.walls = dict(own or {}), split, domain, walls
+        self.bound = {}
+        self.__doc__ = arrange.__doc__
+
+    def space(self, **inputs: Any) -> Space:
+        """The design space of a call."""
+        inputs = {ALIASES[n][0] if n in ALIASES and ALIASES[n][1] == 1.0 else n: v for n, v in {**self.bound, **inputs}.items()}
+        resolver = inputs.pop("resolver", None) or self.model
+        return self.arrange(resolver, {**resolver.bound, **inputs})
+
+    def program(self, **inputs: Any) -> Program:
+        from mlsysim.engine.program import Program
+
+        space = self.space(**inputs)
+        return Program(space.resolver, space.inputs)
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.bind import Parameter
+
+        asked = self.bound.get("resolver", self.model)
+        return {**asked.parameters(given), **{n: Parameter(n, None, default) for n, default in self.own.items()}}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.bound.get("resolver", self.model).outputs
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        _check_asked(self, inputs)
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def _ask(self, questions: Callable[[tuple[str, ...]], list[Any]], apart: Sequence[str], run: Mapping[str, Any],
+             inputs: Mapping[str, Any]) -> list[xr.Dataset]:
+        """Answers to the reductions that `questions` makes of the axes outside the design space."""
+        from mlsysim.engine.program import Program
+        from mlsysim.search import split
+        from mlsysim.search.reduce import reduce
+
+        for name in apart:
+            values = {**self.bound, **inputs}.get(name)
+            if split.several(values):
+                parts = [self._ask(questions, apart, run, {**inputs, name: value}) for value in values]
+                return [split.joined([part[i] for part in parts], name, values) for i in range(len(parts[0]))]
+        space = self.space(**inputs)
+        program = Program(space.resolver, space.inputs)
+        asked = questions(tuple(a for a in program.axes if a not in space.searched))
+        asked = [split.also(split.without(r, apart), space.where, space.ties) for r in asked]
+        return [ds.drop_vars("config", errors="ignore").assign_attrs(resolver=self.name, **space.story)
+                for ds in reduce(program, asked, **run)]
+
+    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
+        """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        apart = [name for name in self.split if all(name in r.by for r in reductions)]
+        return self._ask(lambda _: list(reductions), apart, run, inputs)
+
+    def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
+              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
+              threads: int | None = None, block: int | None = None, progress: Callable[[int, int], None] | None = None,
+              plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """The best configuration for every combination of the inputs that are not searched.
+
+        Parameters
+        ----------
+        objective, maximize, by, where, ties
+            As in `Resolver.best`; `by` is every axis outside the design space unless said.
+        keep : sequence of str, optional
+            Outputs to return.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `Resolver.best`, with `configurations` (how many there are, by what stops them) and the `runner_up`.
+        """
+        from mlsysim.search import split
+
+        wish = objective or self.objective
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        apart = [name for name in self.split if by is None or name in split.names(by)]
+        found = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties), apart, run, inputs)
+        given = [*self.bound, *inputs]
+        return split.answer(*found, wish, keep).transpose(*(n for n in given if n in found[0].dims), ...)
+
+    def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+        """See `Resolver.best`; `objective` as in `solve`."""
+        return super().best(objective or self.objective, *args, **inputs)
+
+    def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+        """See `Resolver.top`; `objective` as in `solve`."""
+        return super().top(k, objective or self.objective, *args, **inputs)
+
+
+def _check_asked(resolver: Solver | Optimizer, inputs: Mapping[str, Any]) -> None:
+    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
+    import copy
+
+    twin = copy.copy(resolver)
+    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
+    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

@@ -21,6 +21,9 @@ from mlsysim.schema import codes
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
 
+SIMPLE = "biufU"  #: kinds of arrays whose values can be told apart by sorting
+LONG = 64  #: values of a column that are looked at one by one
+
 #: What a kernel parameter without default carries.
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 EXACT = 2.0**53  #: whole numbers up to here are exact doubles
@@ -362,13 +365,17 @@ class Binder:
         elif _is_sequence(value):
             if hasattr(value, "magnitude"):
                 value = [type(value)(m, value.units) for m in np.ravel(value.magnitude)]
-            if getattr(value, "ndim", 1) != 1 or any(isinstance(v, list) or getattr(v, "shape", ()) for v in value):
+            simple = isinstance(value, np.ndarray) and value.dtype.kind in SIMPLE
+            if getattr(value, "ndim", 1) != 1 or (not simple and any(isinstance(v, list) or getattr(v, "shape", ()) for v in value)):
                 raise ValueError(f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired "
                                  "inputs is points=...)")
-            listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
-            items = np.empty(len(listed), dtype=object)
-            for i, item in enumerate(listed):
-                items[i] = item
+            if simple:
+                items = value
+            else:
+                listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
+                items = np.empty(len(listed), dtype=object)
+                for i, item in enumerate(listed):
+                    items[i] = item
             if not len(items):
                 raise ValueError(f"{name} is empty: give at least one value")
             dims = (along or name,)
@@ -379,10 +386,11 @@ class Binder:
             items[()] = value.item() if isinstance(value, np.ndarray) else value
             dims = ()
         distinct: dict[Any, Any] = {}
-        values = np.empty(items.shape, dtype=object)
-        labels = np.empty(items.shape, dtype=object)
-        flat_values, flat_labels = values.reshape(-1), labels.reshape(-1)
-        for i, item in enumerate(items.reshape(-1).tolist()):
+        kinds, which = items.reshape(-1), None
+        if kinds.dtype.kind in SIMPLE and kinds.size > LONG:  # each value of a long column is looked at once
+            kinds, which = np.unique(kinds, return_inverse=True)
+        flat_values, flat_labels = np.empty(kinds.size, dtype=object), np.empty(kinds.size, dtype=object)
+        for i, item in enumerate(kinds.tolist()):
             try:
                 seen = distinct.get((type(item), item))
             except TypeError:
@@ -395,12 +403,16 @@ class Binder:
                 except TypeError:
                     pass
             flat_values[i], flat_labels[i] = seen
+        shown = _plain(flat_labels) if len(dims) == 1 else np.empty(0)
+        if which is not None:
+            flat_values, flat_labels, shown = flat_values[which], flat_labels[which], shown[which] if len(dims) == 1 else shown
+        values, labels = flat_values.reshape(items.shape), flat_labels.reshape(items.shape)
         if dims == (name,) and along is None and name not in coords:
             keys = [getattr(v, "key", v) for v in flat_values]
             if len(set(map(repr, keys))) < len(keys):
                 twice = next(lab for i, lab in enumerate(flat_labels) if repr(keys[i]) in map(repr, keys[:i]))
                 raise ValueError(f"{name}: {twice!r} is given twice")
-            coords[name] = _plain(labels)
+            coords[name] = shown
         for d in dims:
             size = items.shape[dims.index(d)]
             given = coords.get(d)
@@ -411,7 +423,7 @@ class Binder:
                 raise ValueError(f"axis {d!r}: {name} has labels {_few(given, size)}, an earlier input has "
                                  f"{_few(axis.values, axis.size)}; make them equal or rename one dim")
         if len(dims) == 1 and dims[0] != name:
-            self.axes[dims[0]].paired[name] = _plain(labels)
+            self.axes[dims[0]].paired[name] = shown
         self.columns[name] = Column(name, dims, values, labels)
 
     def points(self, table, along: str = "config") -> None:
@@ -426,7 +438,9 @@ class Binder:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
         for name in table:
             column = table[name]
-            self.add(str(name), list(column.tolist() if hasattr(column, "tolist") else column), along)
+            column = np.asarray(column) if hasattr(column, "dtype") else column
+            simple = isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in SIMPLE
+            self.add(str(name), column if simple else list(column.tolist() if hasattr(column, "tolist") else column), along)
 
     # --- leaves --------------------------------------------------------------------------------------------
 

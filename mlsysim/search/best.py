@@ -15,7 +15,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
+from mlsysim.search.reduce import Cells, accepted, directed, guarded, signed, winners
 
 
 def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Top:
     def columns(self, program: Program) -> list[Node]:
         condition, self.clauses = accepted(program, self.where)
         key = guarded(condition, signed(program, self.objective, self.maximize))
-        ties = [signed(program, t, None) for t in self.ties]
+        ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
         extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
         return [key, *ties, *extra]
 

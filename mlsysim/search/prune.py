@@ -39,8 +39,13 @@ def rules(program: Program, limit: Limit = Limit.SHAPE) -> list[Node]:
     return list(found.values())
 
 
-def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE) -> np.ndarray:
+def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE, alone: bool = False) -> np.ndarray:
     """Where along some axes the rules leave anything at all, whatever the values on the other axes.
+
+    Parameters
+    ----------
+    alone : bool
+        Use only the rules that depend on no other axis.
 
     Returns
     -------
@@ -48,7 +53,7 @@ def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE) 
         One dim for each of `axes` (length 1 for an axis with a single value).
     """
     names = list(program.axes)
-    conditions = rules(program, limit)
+    conditions = [r for r in rules(program, limit) if not alone or program.dims(r) <= set(axes)]
     nodes = reached(conditions)
     alive: np.ndarray = np.ones([1] * len(names), dtype=bool)
     if conditions:

@@ -130,15 +130,19 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
     return program.graph.lift(code)
 
 
+def directed(name: str) -> bool:
+    """Does the schema say which way is better?"""
+    return bool(VARIABLES[name.rsplit(".", 1)[-1]].better) if name.rsplit(".", 1)[-1] in VARIABLES else False
+
+
 def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     """An objective to be minimized."""
     node = program.named(objective) if objective not in program.outputs else program.output(objective)
     program.require(objective, node)
     if maximize is None:
-        better = VARIABLES[objective.rsplit(".", 1)[-1]].better if objective.rsplit(".", 1)[-1] in VARIABLES else ""
-        if not better:
+        if not directed(objective):
             raise ValueError(f"{objective} has no direction in the schema: say maximize=True or maximize=False")
-        maximize = better == "more"
+        maximize = VARIABLES[objective.rsplit(".", 1)[-1]].better == "more"
     node = program.graph.as_number(node)
     return -node if maximize else node
 

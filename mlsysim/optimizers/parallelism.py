@@ -1,0 +1,149 @@
+"""ParallelismOptimizer: how to split a training over a cluster."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlsysim.engine.bind import nearest
+from mlsysim.engine.program import Program
+from mlsysim.models.distributed import DistributedModel
+from mlsysim.resolver import Optimizer, Resolver, Space
+from mlsysim.schema import codes
+from mlsysim.search.prune import possible
+from mlsysim.search.split import several
+
+DEGREES = ("tp", "pp", "dp", "cp")  #: multiply to the devices
+PAIRED = ("micro_batch", "virtual_stages", "schedule")  #: what the shape rules tie to the degrees
+#: what is tried, unless the call says otherwise
+CHOICES: dict[str, Sequence[Any]] = {
+    "micro_batch": (1, 2, 4, 8, 16),
+    "virtual_stages": tuple(range(1, 17)),
+    "schedule": tuple(codes.labels(codes.Schedule)),
+    "zero_stage": (0, 1, 2, 3),
+    "recompute": ("none", "selective", "full"),
+    "sequence_parallel": (0, 1),
+}
+TIES = ("pp", "memory_per_device")  #: among equals: fewer stages, then less memory
+
+
+@functools.cache
+def divisors(n: int) -> tuple[int, ...]:
+    """Divisors of a whole number, ascending.
+
+    >>> divisors(12)
+    (1, 2, 3, 4, 6, 12)
+    """
+    low = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return tuple(dict.fromkeys([*low, *(n // d for d in reversed(low))]))
+
+
+def factorisations(n: int, parts: int) -> np.ndarray:
+    """Every ordered product of `parts` whole numbers that makes `n`, one row each.
+
+    >>> len(factorisations(16384, 4)), factorisations(6, 2).tolist()
+    (680, [[1, 6], [2, 3], [3, 2], [6, 1]])
+    """
+    if parts == 1:
+        return np.array([[n]])
+    rows = []
+    for d in divisors(n):
+        rest = factorisations(n // d, parts - 1)
+        rows.append(np.column_stack([np.full(len(rest), d), rest]))
+    return np.concatenate(rows)
+
+
+def _values(name: str, given: Any) -> list[Any]:
+    """One value or several of an input as a list."""
+    if hasattr(given, "dims") or isinstance(given, Mapping):
+        raise TypeError(f"{name}: the optimizer tries every value of a list; give a value or a list")
+    return list(given) if several(given) else [given]
+
+
+def _whole(name: str, values: Iterable[Any]) -> list[int]:
+    found = []
+    for v in values:
+        if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or v != int(v) or v < 1:
+            raise ValueError(f"{name}={v!r}: must be a whole number, at least 1")
+        found.append(int(v))
+    return found
+
+
+def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
+    """The best split of a training over a cluster: every factorisation of its size, with all that goes with it.
+
+    Inputs are those of DistributedModel (or of ``resolver=``, a composition that begins with it); those below are
+    searched where they are not given, and restricted to what is given where they are.
+
+    Parameters
+    ----------
+    model, n_accelerators : what is trained, and devices of the cluster; several are searched one after another.
+    tp, pp, dp, cp : every whole factorisation of `n_accelerators`.
+    ep : every divisor of the cluster size that the experts of the model allow.
+    micro_batch, virtual_stages, schedule, zero_stage, recompute, sequence_parallel : the choices listed in
+        ``mlsysim.optimizers.parallelism.CHOICES``.
+
+    Notes
+    -----
+    What the shape rules of the model exclude is left out before the physics: ``attrs["layouts"]`` counts all of them,
+    ``attrs["pruned"]`` those left out, ``attrs["points"]`` those evaluated, of which `configurations` tells what stops
+    them.  `solve` answers for each model, device, cluster size ... of the call; objective `mfu` unless said.  Ties:
+    fewer stages, then less memory.
+
+    References
+    ----------
+    Narayanan et al. 2021, section 3; Zheng et al. 2022, "Alpa" (the space).
+
+    Examples
+    --------
+    >>> import mlsysim as ms
+    >>> best = ms.ParallelismOptimizer.solve(model="llama3_1_8b", hardware="h100", n_accelerators=64, seq_len=8192,
+    ...                                      global_batch=512, schedule="1f1b", recompute="none", zero_stage=1)
+    >>> int(best.tp * best.pp * best.dp * best.cp), bool(best.feasible)
+    (64, True)
+    """
+    inputs = dict(inputs)
+    if "points" in inputs:
+        raise TypeError("ParallelismOptimizer makes its own points: give degrees and choices as lists")
+    if inputs.get("n_accelerators") is None:
+        raise TypeError("ParallelismOptimizer needs n_accelerators, the size of the cluster")
+    for name in (*DEGREES, "ep", *CHOICES):
+        if name not in resolver.parameters(inputs):
+            raise TypeError(f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
+                            f"{nearest(name, resolver.parameters(inputs))}")  # fmt: skip
+    sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
+    degrees = {n: _whole(n, _values(n, inputs.pop(n))) for n in (*DEGREES, "ep") if inputs.get(n) is not None}
+    choices = {n: _values(n, inputs.pop(n, CHOICES[n])) for n in CHOICES}
+    rows = np.concatenate([factorisations(n, len(DEGREES)) for n in sizes])
+    for i, name in enumerate(DEGREES):
+        if name in degrees:
+            rows = rows[np.isin(rows[:, i], degrees[name])]
+    if not len(rows):
+        raise ValueError(f"no factorisation of {', '.join(map(str, sizes))} has these degrees: "
+                         f"{', '.join(f'{n}={v}' for n, v in degrees.items())}")  # fmt: skip
+    crossed = {n: v if len(v) > 1 else v[0] for n, v in choices.items()}
+    table = {name: rows[:, i] for i, name in enumerate(DEGREES)}
+    program = Program(resolver, {**inputs, **crossed, "points": table})
+    most = np.nanmax(program.binder.leaves[program.leaf_name("n_experts")].values)
+    spread = degrees.get("ep") or [d for d in divisors(int(np.lcm.reduce(sizes))) if d == 1 or d <= most]
+    enumerated = len(rows) * len(spread) * math.prod(len(v) for v in choices.values())
+    fits = possible(program, ["config"], alone=True).reshape(-1)  # not yet knowing how experts are spread
+    rows = rows[fits] if fits.any() else rows[:1]
+    table = {name: np.repeat(rows[:, i], len(spread)) for i, name in enumerate(DEGREES)} | {"ep": np.tile(spread, len(rows))}
+    program = Program(resolver, {**inputs, **crossed, "points": table})
+    alive = np.argwhere(possible(program, ["config", *PAIRED]))
+    if not len(alive):  # nothing works: one layout stands for all, and says why
+        alive = np.zeros((1, 1 + len(PAIRED)), dtype=np.int64)
+    points = {n: v[alive[:, 0]] for n, v in table.items()}
+    points |= {n: np.array(choices[n])[alive[:, 1 + i]] for i, n in enumerate(PAIRED)}
+    kept = {n: v for n, v in crossed.items() if n not in PAIRED}
+    evaluated = len(alive) * math.prod(len(choices[n]) for n in kept)
+    story = {"layouts": enumerated, "pruned": enumerated - evaluated}
+    return Space(resolver, {**inputs, **kept, "points": points}, ("config", *kept), ties=TIES, story=story)
+
+
+ParallelismOptimizer = Optimizer("ParallelismOptimizer", DistributedModel, layouts, "mfu", split=("model", "n_accelerators"))

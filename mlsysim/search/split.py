@@ -1,0 +1,80 @@
+"""What an optimizer's answer is made of: reductions over one design space after another, joined."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlsysim.search.best import Best, Top, names
+from mlsysim.search.counts import Counts
+
+RIVALS = 8  #: how many of the best are kept to find one that differs
+
+
+def several(value: Any) -> bool:
+    """Is this a list of values?"""
+    return isinstance(value, (list, tuple, range, np.ndarray)) and not hasattr(value, "_fields") and np.ndim(value) > 0
+
+
+def without(reduction: Any, apart: Sequence[str]) -> Any:
+    """The same reduction, not by the names that are asked apart."""
+    twin = copy.copy(reduction)
+    twin.by = tuple(b for b in reduction.by if b not in apart)
+    return twin
+
+
+def also(reduction: Any, where: Sequence[str], ties: Sequence[str]) -> Any:
+    """The same reduction under further conditions, with ties where it has none."""
+    twin = copy.copy(reduction)
+    twin.where = (*where, *names(reduction.where)) or None
+    if hasattr(twin, "ties") and not twin.ties:
+        twin.ties = tuple(ties)
+    return twin
+
+
+def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
+    """Answers to the same question for several values of an input."""
+    labels = np.asarray([getattr(v, "key", v) for v in values])
+    flat = [part.reset_coords([c for c in part.coords if c not in part.dims]).drop_vars(name, errors="ignore") for part in parts]
+    whole = xr.concat(flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override")
+    whole = whole.assign_coords({name: (name, labels)})
+    if "found" in whole and whole["found"].dtype != bool:
+        whole["found"] = whole["found"].fillna(False).astype(bool)
+    for c in {c for part in parts for c in part.coords if c in whole and c not in whole.dims}:
+        one = whole[c].isel({name: 0})
+        whole[c] = one if bool((whole[c] == one).all()) else whole[c]
+        whole = whole.set_coords(c)
+    for key in ("points", "accepted", "layouts", "pruned"):
+        if all(key in part.attrs for part in parts):
+            whole.attrs[key] = sum(part.attrs[key] for part in parts)
+    return whole
+
+
+def questions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
+    """The reductions behind an answer: the best, those next to it, and what stops the others."""
+    return [Best(objective, maximize, by, where, ties), Top(RIVALS, objective, maximize, by, where, ties), Counts(by, where)]
+
+
+def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str, keep: Sequence[str] | None) -> xr.Dataset:
+    """The best, with the first of the others that is not its equal, and how many were stopped by what."""
+    differs = ((rivals[objective] != rivals[objective].isel(rank=0)) & rivals["found"]).transpose(..., "rank")
+    at = xr.where(differs.any("rank"), differs.argmax("rank"), 0)
+    second = rivals.isel(rank=at).drop_vars("rank")
+    exists = differs.any("rank")
+    ds = best if keep is None else best[[n for n in names(keep) if n in best] + ["found"]]
+    found = {"runner_up": second[objective].where(exists).assign_attrs(best[objective].attrs, long_name=f"{objective} of the runner-up")}
+    for name, values in second.coords.items():
+        if name in best.coords and name not in best.dims and values.dims == best["found"].dims and _varies(rivals[name]):
+            empty = "" if values.dtype.kind == "U" else np.nan
+            found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(best[name].attrs)
+    stopped = counts["configurations"].rename(limit="stopped_by")
+    found["configurations"] = stopped.drop_vars([c for c in stopped.coords if c not in stopped.dims])
+    return ds.assign({k: v.drop_vars([c for c in v.coords if c not in v.dims]) for k, v in found.items()})
+
+
+def _varies(values: xr.DataArray) -> bool:
+    return "rank" in values.dims
