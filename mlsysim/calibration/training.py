@@ -197,12 +197,15 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
         modes = [known_modes[str(label).lower()]]
     split = given(run, "sequence_parallel")
     split = setting.get("sequence_parallel", 1.0) if split is None else split
+    contiguous = setting.get("context_split") == "contiguous"
     found = []
     for pp in pps:
         dp = n / (tp * pp * cp)
         own = given(run, "micro_batch")
         if own is not None:
             sequences = [own * tp] if setting.get("batch_per_device") else [own]
+        elif setting.get("microbatches") == "pp" and pp > 1:
+            sequences = [batch / (dp * pp)] if batch % (dp * pp) == 0 else micro_batches(batch, dp)
         else:
             sequences = micro_batches(batch, dp)
         most = math.ceil(layers / pp)
@@ -213,7 +216,7 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
         for micro, v, mode in itertools.product(sequences, chunks or [1.0], modes):
             found.append(Candidate({
                 "global_batch": batch, "seq_len": seq_len, "micro_batch": micro, "tp": tp, "pp": pp, "dp": dp, "cp": cp,
-                "ep": sizes["ep"] or 1.0, "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
+                "ep": sizes["ep"] or 1.0, "context_imbalance": 2.0 - 1.0 / cp if contiguous else 1.0, "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
             }, mode))  # fmt: skip
     return found
 

@@ -108,7 +108,7 @@ def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide
 
 
 def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute, attention, ffn_width,
-                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes):  # fmt: skip
+                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes, repeated_products=0.0):  # fmt: skip
     """Activations of one layer per token of the micro-batch (byte).
 
     ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16
@@ -130,6 +130,8 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
         computed again; without a gate 2.
     activation_bytes, gemm_input_bytes, wide_bytes : bytes of a value, of one kept as input of a matrix
         product, and of one in fp32.
+    repeated_products : share of matrix products that SELECTIVE computes again; where there are any, keys and
+        the second half of a gated feed-forward network are not kept.
 
     Returns
     -------
@@ -153,7 +155,10 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     # again; the older form (Korthikanti 2022) drops the scores only
     latents = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
     expanded = np.where(model.kv_lora_rank > 0, attention_width(model) - latents, 0.0) * activation_bytes / tp
-    ffn_kept = (stored_values - 1.0) * activation_bytes * ffn_width / tp
+    kept_products = np.minimum(stored_values - 1.0, 1.0 + model.gated_ffn)
+    dropped = model.gated_ffn * ffn_width + model.head_dim * model.n_kv_heads
+    ffn_kept = kept_products * ffn_width - np.where(repeated_products > 0, dropped, 0.0)
+    ffn_kept = ffn_kept * activation_bytes / tp
     lean = norm_inputs / split + sent / tp + (core - expanded) + scores + ffn_kept
     selective = np.where(unfused, everything - scores, lean)
     whole_input = activation_bytes * hidden / split

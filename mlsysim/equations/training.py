@@ -247,15 +247,16 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     )
 
 
-def recomputed_time(passes: Passes, recompute, attention):
+def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
     """What the backward pass computes again in a layer (s).
 
-    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work and
-    the expansion of latents.
+    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work, the
+    expansion of latents and the share `selective_products` of the matrix products.
     """
     core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
     unfused = False if attention is None else attention == Attention.UNFUSED
-    selective = np.where(unfused, core, passes.elementwise + passes.expansion)
+    repeated = passes.elementwise + passes.expansion + assume.selective_products * passes.products
+    selective = np.where(unfused, core, repeated)
     return np.where(
         recompute == Recompute.FULL,
         passes.forward,

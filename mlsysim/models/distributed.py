@@ -293,7 +293,7 @@ def distributed(
             format,
             assume,
         )
-        repeated = training.recomputed_time(passes, again, attention)
+        repeated = training.recomputed_time(passes, again, attention, assume)
         # tensor parallelism: attention and feed-forward network, one pair of collectives each
         pairs: Any = 2.0
         if moe:
@@ -327,7 +327,7 @@ def distributed(
             ffn_width, copies = architecture.dense_ffn_width(model), 0.0
         activations = memory.layer_activations(
             model, seq_len, tp, split, recompute, kernel_code, ffn_width, copies, values, width,
-            format.gemm_input_bytes, assume.wide_bytes,
+            format.gemm_input_bytes, assume.wide_bytes, assume.selective_products,
         )  # fmt: skip
         # activations that go to the host and come back beside the passes
         moved = np.where(offloaded, rows * activations.moved / hardware.host_bandwidth, 0.0)
@@ -606,7 +606,7 @@ def distributed(
     alone_head = training.head_passes(model, micro_batch * seq_len, 1.0, hardware, format, assume)
 
     def whole_pass(passes):
-        return passes.forward + passes.backward + training.recomputed_time(passes, again, attention)
+        return passes.forward + passes.backward + training.recomputed_time(passes, again, attention, assume)
 
     alone_time = (
         (model.n_layers - sparse) * whole_pass(alone)

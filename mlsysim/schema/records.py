@@ -196,6 +196,11 @@ class Assumptions(NamedTuple):
         0.85, "1", "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88", 0.05,
     )
+    selective_products: float = _assumed(
+        0.0, "1", "share of matrix products that selective recomputation computes again, besides element-wise work",
+        "Megatron-LM: none; PyTorch's per-operator policy: every second product, 0.36 of the work of a Llama layer "
+        "(github.com/pytorch/torchtitan, activation_checkpoint.py)", 0.0,
+    )
     data_overlap: float = _assumed(
         0.53, "1", "share of data-parallel communication that computation beside it hides",
         "fitted to 205 published training runs", 0.4,
