@@ -332,7 +332,7 @@ def continuous_batching(
         queue_utilization=load,
         preemption_probability=batching.overflow_probability(active, pool, mean, deviation),
         fragmentation=1.0 - batching.usable_share(carried, page_size),
-        contiguous_fragmentation=1.0 - carried / longest_booked,
+        contiguous_fragmentation=1.0 - carried / np.maximum(longest_booked, carried),
         paged_kv_size=paged,
         speedup_over_static=saturation / static_rate,
         memory_weights=held,

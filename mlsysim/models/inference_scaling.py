@@ -46,7 +46,7 @@ def inference_scaling(
     reasoning_steps=8,
     tokens_per_step=256,
     seq_len=1024,
-    output_len=0,
+    output_len=None,
     samples=1,
     beam_width=1,
     batch_size=1,
@@ -67,7 +67,7 @@ def inference_scaling(
     ----------
     reasoning_steps, tokens_per_step : steps of reasoning, and tokens of each.
     seq_len : prompt (tokens).
-    output_len : tokens of the answer after reasoning.
+    output_len : tokens of the answer after reasoning; none unless given.
     samples : independent chains per query (best of N, majority vote).
     beam_width : partial chains kept and extended together within a sample.
     batch_size : queries at once.
@@ -103,7 +103,7 @@ def inference_scaling(
     replica = serve.devices(tp, pp, ep)
     chains = samples * beam_width
     sequences = batch_size * chains
-    generated = reasoning_steps * tokens_per_step + output_len
+    generated = reasoning_steps * tokens_per_step + (0.0 if output_len is None else output_len)
     positions = reasoning.sum_of_contexts(seq_len, generated)
     context = seq_len + 0.5 * (generated + 1.0)
 

@@ -1,0 +1,151 @@
+"""What holds for every configuration of the node domain: no NaN, and the direction in which things move."""
+
+import math
+
+import pytest
+from hypothesis import assume as suppose
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import arguments
+
+from mlsysim import zoo
+from mlsysim.equations import allreduce, batching, compute, experts, normal
+from mlsysim.models.continuous_batching import continuous_batching
+from mlsysim.models.efficiency import efficiency
+from mlsysim.models.inference_scaling import inference_scaling
+from mlsysim.models.serving import serving
+from mlsysim.models.single_node import single_node
+from mlsysim.models.weight_streaming import weight_streaming
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Assumptions
+
+KERNELS = [serving, continuous_batching, single_node, efficiency, weight_streaming, inference_scaling]
+NAMES = [k.__name__ for k in KERNELS]
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=NAMES)
+@given(data=st.data())
+def test_no_nan_and_nothing_negative(kernel, data):
+    result = kernel(**data.draw(arguments(kernel)))
+    for name, value in result._asdict().items():
+        if value is not None:
+            assert not math.isnan(float(value)), name
+            assert float(value) >= 0.0, name
+    assert bool(result.feasible) == (float(result.limit) == 0.0)
+
+
+#: a field of a record, the record, and outputs that cannot get worse when it grows, with their sign
+BETTER = [
+    ("mem_bandwidth", "hardware", {"itl": -1, "ttft": -1}),
+    ("peak_flops", "hardware", {"itl": -1, "ttft": -1}),
+    ("mem_capacity", "hardware", {"max_batch": 1}),
+    ("inter_bandwidth", "fleet", {"itl": -1, "ttft": -1}),
+    ("host_step_time", "assume", {"itl": 1, "ttft": 1}),
+    ("gemm_latency", "hardware", {"itl": 1, "ttft": 1}),
+]
+
+
+@pytest.mark.parametrize(("field", "record", "outputs"), BETTER, ids=[b[0] for b in BETTER])
+@given(data=st.data(), factor=st.floats(1.01, 10.0))
+def test_serving_is_monotone(field, record, outputs, data, factor):
+    inputs = data.draw(arguments(serving))
+    before = serving(**inputs)
+    grown = inputs[record]._replace(**{field: getattr(inputs[record], field) * factor})
+    after = serving(**{**inputs, record: grown})
+    for name, sign in outputs.items():
+        suppose(math.isfinite(float(getattr(before, name))))
+        change = float(getattr(after, name)) - float(getattr(before, name))
+        assert sign * change >= -1e-9 * abs(float(getattr(before, name)))
+
+
+@given(data=st.data(), batch=st.integers(1, 500))
+def test_larger_batches_are_slower_and_hold_more(data, batch):
+    inputs = {**data.draw(arguments(serving)), "batch_size": float(batch)}
+    one, more = serving(**inputs), serving(**{**inputs, "batch_size": batch + 1.0})
+    assert more.itl >= one.itl * (1.0 - 1e-12)
+    assert more.kv_cache >= one.kv_cache
+    assert more.memory_per_device >= one.memory_per_device
+    assert more.max_batch <= one.max_batch + 1.0 or "prefill_batch" in inputs
+
+
+@given(context=st.integers(1, 100_000), generated=st.integers(1, 4096))
+def test_decode_is_linear_in_context(context, generated):
+    here = (
+        zoo.workload_record("Llama-3.1-8B"),
+        zoo.accelerator_record("h100", Precision.BF16),
+        zoo.fleet_record(None, "h100"),
+        zoo.format_record(Precision.BF16),
+        Assumptions(),
+    )
+    ends = [serving(*here, seq_len=s, batch_size=8).itl for s in (context, context + generated)]
+    middle = serving(*here, seq_len=context, output_len=generated, batch_size=8).itl
+    assert middle == pytest.approx(0.5 * (ends[0] + ends[1]), rel=1e-12)
+
+
+@given(st.floats(0.05, 0.8), st.integers(16, 4096), st.integers(8, 2048), st.integers(1, 512))
+def test_open_loop_balances(share, prompt, output, slots):
+    """Little's law holds at the solution, and more load never makes it faster."""
+    here = (
+        zoo.workload_record("Llama-3.1-8B"),
+        zoo.accelerator_record("h100", Precision.BF16),
+        zoo.fleet_record(None, "h100"),
+        zoo.format_record(Precision.BF16),
+        Assumptions(),
+    )
+    shape = {"seq_len": prompt, "output_len": output, "max_batch": slots}
+    rate = share * continuous_batching(*here, **shape).saturation_rate
+    busy = continuous_batching(*here, arrival_rate=rate, **shape)
+    calm = continuous_batching(*here, arrival_rate=0.5 * rate, **shape)
+    assert busy.feasible
+    assert busy.active_requests <= slots
+    if busy.active_requests < slots - 1.0:
+        assert busy.active_requests == pytest.approx(rate * (output - 1.0) * busy.itl, rel=1e-3, abs=1e-5)
+    assert calm.itl <= busy.itl * (1.0 + 1e-9)
+    assert calm.ttft <= busy.ttft * (1.0 + 1e-9)
+    assert busy.itl_p99 >= busy.itl
+
+
+@given(st.floats(1.0, 1e9), st.floats(1.01, 4.0), st.sampled_from([2.0, 3.0, 4.0, 8.0]))
+def test_allreduce_follows_its_points(nbytes, factor, ranks):
+    """Longer messages take longer wherever the measured points do, and the points themselves are met."""
+    for name in ("h100", "b200"):
+        device = zoo.accelerator_record(name, Precision.BF16)
+        short = allreduce.measured_allreduce_time(nbytes, device, ranks)
+        assert short <= allreduce.measured_allreduce_time(nbytes * factor, device, ranks) * (1.0 + 1e-12)
+        assert allreduce.measured_allreduce_time(nbytes, device, 1.0) == 0.0
+        points, _ = allreduce.measured_points(device, ranks)
+        for size, time in zip((1.0, 16.0, 64.0), (points[2], points[4], points[5])):
+            assert allreduce.measured_allreduce_time(size * 2.0**20, device, ranks) == pytest.approx(
+                float(time)
+            )
+
+
+@given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3), st.sampled_from([0.0, 2.0, 4.0]))
+def test_smooth_maximum_lies_above_the_maximum(a, b, exponent):
+    joined = compute.smooth_max(a, b, exponent)
+    assert max(a, b) * (1.0 - 1e-12) <= joined <= 2.0**0.5 * max(a, b)
+
+
+@given(st.integers(2, 512), st.data())
+def test_experts_stay_in_range(n, data):
+    k = data.draw(st.integers(1, n))
+    tokens = data.draw(st.integers(1, 10_000))
+    touched = experts.distinct_experts(float(n), float(k), float(tokens))
+    assert k * (1.0 - 1e-9) <= touched <= n
+    assert experts.slowest_rank_load(float(n), float(k), float(tokens), 4.0) >= k * tokens / 4.0 * (
+        1.0 - 1e-12
+    )
+
+
+@given(st.floats(1e-12, 1.0 - 1e-12))
+def test_normal_quantile_inverts_the_tail(probability):
+    assert 1.0 - normal.normal_tail(normal.normal_quantile(probability)) == pytest.approx(
+        probability, abs=3e-7
+    )
+
+
+@given(st.floats(1.0, 1e4), st.floats(0.0, 100.0), st.floats(1.0, 1e6), st.floats(0.001, 0.4))
+def test_admission_meets_its_overflow(mean, deviation, pool, overflow):
+    admitted = batching.admitted_requests(pool, mean, deviation, overflow)
+    suppose(admitted > 1.0 and deviation > 0.1)
+    assert batching.overflow_probability(admitted, pool, mean, deviation) == pytest.approx(overflow, abs=1e-5)
