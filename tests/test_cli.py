@@ -559,6 +559,12 @@ def test_sweep_options(tmp_path):
     assert found["points"] == 3 and found["saved"] == ""
 
 
+def test_a_front_that_cannot_be_saved_is_still_told(tmp_path):
+    result = run("sweep", *SMALL, f"out={tmp_path / 'nowhere' / 'front.csv'}")
+    assert result.exit_code == 1 and "The front of tco" in result.stdout
+    assert result.stderr.startswith("error: the front is not saved") and len(result.stderr.splitlines()) == 1
+
+
 def test_mixed_carbon_classes_warn():
     kinds = {}
     for key in ms.zoo.names("grids"):

@@ -119,7 +119,12 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     points = int(counts.attrs["points"])
     numbers = dict(zip(counts["limit"].values.tolist(), counts["configurations"].values.tolist()))
     feasible = int(sum(n for name, n in numbers.items() if name == "none"))
-    saved = results.write(front, path) if path != "none" and front.sizes["point"] else ""
+    saved, lost = "", ""
+    if path != "none" and front.sizes["point"]:
+        try:
+            saved = results.write(front, path)
+        except OSError as error:  # what was found is still told
+            lost = f"the front is not saved: {error}"
     picture, note = draw(front, best, [*down, *up], saved, by[0] if by else headline.BY)
     if json:
         print(
@@ -147,6 +152,9 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
             )
         if note:
             print(note)
+    if lost:
+        results.say(f"error: {lost}")
+        return results.BAD
     return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")
 
 
@@ -161,7 +169,7 @@ def draw(
     try:
         title = f"{front.sizes['point']:,} of {front.attrs['points']:,} configurations"
         return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best, title), ""
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         return "", f"No picture: {error}"
 
 
