@@ -30,6 +30,7 @@ from mlsysim.models.responsible import ResponsibleEngineeringModel
 from mlsysim.resolver import Composition, Model, Optimizer, Resolver, Solver, compose, kernel
 from mlsysim.schema.records import Assumptions
 from mlsysim.optimizers.parallelism import ParallelismOptimizer
+from mlsysim.optimizers.placement import PlacementOptimizer
 from mlsysim.solvers.sensitivity import SensitivitySolver
 from mlsysim.solvers.synthesis import SynthesisSolver
 from mlsysim.walls import walls

@@ -550,7 +550,7 @@ class Space(NamedTuple):
     searched: tuple[str, ...]  #: those axes; every other one is a question of its own
     where: tuple[str, ...] = ()
     ties: tuple[str, ...] = ()
-    story: dict[str, Any] = {}  #: attributes of every answer
+    story: dict[str, Any] | None = None  #: attributes of every answer
 
 
 class Optimizer(Resolver):
@@ -564,18 +564,22 @@ class Optimizer(Resolver):
         What evaluates a configuration; ``resolver=`` in a call takes another.
     arrange : callable
         ``arrange(resolver, inputs)`` gives the `Space`.
-    objective : str
-        What is best, unless a call says otherwise.
+    objective : str or callable
+        What is best, unless a call says otherwise; a callable is told the inputs.
     own : mapping
         Inputs that are the optimizer's own, with their defaults.
     split : tuple of str
         Inputs whose values are searched one after another, because each has its own design space.
+    front : (minimize, maximize)
+        Objectives of `pareto`, unless a call says otherwise.
     """
 
-    def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space], objective: str,
-                 own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (), domain: str = "analysis", walls: tuple[int, ...] = ()):
+    def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space],
+                 objective: str | Callable[[Mapping[str, Any]], str],
+                 own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (),
+                 front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()), domain: str = "analysis", walls: tuple[int, ...] = ()):
         self.name, self.model, self.arrange, self.objective = name, model, arrange, objective
-        self.own, self.split, self.domain, self.walls = dict(own or {}), split, domain, walls
+        self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
         self.bound = {}
         self.__doc__ = arrange.__doc__
 
@@ -606,6 +610,9 @@ class Optimizer(Resolver):
 
     # --- questions -------------------------------------------------------------------------------------------
 
+    def _wish(self, inputs: Mapping[str, Any]) -> str:
+        return self.objective if isinstance(self.objective, str) else self.objective({**self.bound, **inputs})
+
     def _ask(self, questions: Callable[[tuple[str, ...]], list[Any]], apart: Sequence[str], run: Mapping[str, Any],
              inputs: Mapping[str, Any]) -> list[xr.Dataset]:
         """Answers to the reductions that `questions` makes of the axes outside the design space."""
@@ -622,7 +629,7 @@ class Optimizer(Resolver):
         program = Program(space.resolver, space.inputs)
         asked = questions(tuple(a for a in program.axes if a not in space.searched))
         asked = [split.also(split.without(r, apart), space.where, space.ties) for r in asked]
-        return [ds.drop_vars("config", errors="ignore").assign_attrs(resolver=self.name, **space.story)
+        return [ds.drop_vars("config", errors="ignore").assign_attrs(resolver=self.name, **(space.story or {}))
                 for ds in reduce(program, asked, **run)]
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
@@ -652,7 +659,7 @@ class Optimizer(Resolver):
         """
         from mlsysim.search import split
 
-        wish = objective or self.objective
+        wish = objective or self._wish(inputs)
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
         apart = [name for name in self.split if by is None or name in split.names(by)]
         found = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties), apart, run, inputs)
@@ -661,11 +668,16 @@ class Optimizer(Resolver):
 
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
         """See `Resolver.best`; `objective` as in `solve`."""
-        return super().best(objective or self.objective, *args, **inputs)
+        return super().best(objective or self._wish(inputs), *args, **inputs)
 
     def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
         """See `Resolver.top`; `objective` as in `solve`."""
-        return super().top(k, objective or self.objective, *args, **inputs)
+        return super().top(k, objective or self._wish(inputs), *args, **inputs)
+
+    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any, **inputs: Any) -> xr.Dataset:
+        """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""
+        least, most = (minimize, maximize) if minimize or maximize else self.front
+        return super().pareto(least, most, *args, **inputs)
 
 
 def _check_asked(resolver: Solver | Optimizer, inputs: Mapping[str, Any]) -> None:

@@ -174,14 +174,12 @@ class Program:
         return self._holes[node.index]
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
-        """Where along an axis every datum that some outputs need is published."""
+        """Where along an axis every datum that some outputs need and that varies along it is published."""
         known = np.ones(self.binder.axes[axis].size, dtype=bool)
         for node in reached([self.output(name) for name in wanted]):
-            if node.op == "leaf" and self.binder.leaves[node.payload].missing:
-                leaf = self.binder.leaves[node.payload]
-                holes = np.isnan(leaf.values)
-                others = tuple(i for i, d in enumerate(leaf.dims) if d != axis)
-                known &= ~holes.any(axis=others)
+            leaf = self.binder.leaves[node.payload] if node.op == "leaf" else None
+            if leaf is not None and leaf.missing and axis in leaf.dims:
+                known &= ~np.isnan(leaf.values).any(axis=tuple(i for i, d in enumerate(leaf.dims) if d != axis))
         return known
 
     def available(self, wanted: Sequence[str] | None = None) -> tuple[dict[str, Node], dict[str, str]]:

@@ -125,12 +125,12 @@ def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping
     wanted = [c.output for c in conditions]
     if "feasible" in resolver.outputs:
         wanted = [*dict.fromkeys([*wanted, "feasible"])]
-    names = list(zoo.names("hardware"))
+    names = [n for n in zoo.names("hardware") if zoo.hardware(n)["status"] == "shipping"]
     known = Program(resolver, {**rest, "hardware": names}).known_along("hardware", wanted)
     names = [n for n, k in zip(names, known) if k]
-    if not names:
+    program = Program(resolver, {**rest, "hardware": names or ["h100"]})
+    if not names or any(program.missing(program.output(n)) for n in wanted):
         return xr.Dataset()
-    program = Program(resolver, {**rest, "hardware": names})
     for c in conditions:
         if c.values.size > 1:
             program.widen(f"target_{c.output}", c.values)

@@ -1,0 +1,126 @@
+"""PlacementOptimizer: where, and when, to run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from mlsysim import units, zoo
+from mlsysim.engine.program import Program
+from mlsysim.models.economics import EconomicsModel
+from mlsysim.models.sustainability import SustainabilityModel
+from mlsysim.resolver import Model, Optimizer, Resolver, Space, compose, kernel
+from mlsysim.schema.variables import ALIASES, VARIABLES
+
+HOUR = 3600.0  #: seconds between the values of an hourly profile
+SEARCHED = ("region", "datacenter", "site", "start")
+
+
+class Priced(NamedTuple):
+    """Output of `priced`."""
+
+    total_cost: float
+
+
+@kernel
+def priced(tco, carbon, carbon_price=0.0) -> Priced:
+    """Cost with carbon at a price: ``tco + carbon_price carbon`` (USD, kg, USD/kg)."""
+    return Priced(tco + carbon_price * carbon)
+
+
+RunModel = compose(EconomicsModel, SustainabilityModel, Model("CarbonPrice", priced, domain="operations"), name="Placement")
+
+
+def window_means(profile: xr.DataArray, duration: float) -> xr.DataArray:
+    """Mean of an hourly profile over a run that starts in each hour; the profile goes on as it began.
+
+    >>> day = xr.DataArray([1.0, 2.0, 3.0, 4.0], dims="hour")
+    >>> window_means(day, 1.5 * 3600).values.round(3)
+    array([1.333, 2.333, 3.333, 3.   ])
+    """
+    n = profile.sizes["hour"]
+    values = profile.transpose("hour", ...).values.astype(np.float64)
+    hours = duration / HOUR
+    whole, part = math.floor(hours), hours - math.floor(hours)
+    rounds, rest = divmod(whole, n)
+    twice = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(np.concatenate([values, values]), axis=0)])
+    begin = np.arange(n)
+    total = rounds * values.sum(axis=0) + twice[begin + rest] - twice[begin] + part * values[(begin + rest) % n]
+    dims = ("start", *(d for d in profile.dims if d != "hour"))
+    coords = {str(d): profile.coords[d] for d in profile.dims if d != "hour" and d in profile.coords}
+    at = profile.coords["hour"].values if "hour" in profile.coords else begin
+    return xr.DataArray(total / hours, dims=dims, coords={**coords, "start": at}, attrs=profile.attrs)
+
+
+def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
+    """Where to run a fleet for a time: the grid and the building of least carbon, cost or both.
+
+    Inputs are those of EconomicsModel and SustainabilityModel (or of ``resolver=``, a composition with them); the
+    sites below are searched.
+
+    Parameters
+    ----------
+    region : candidate grids; default every country whose carbon intensity (life cycle) and price of electricity are
+        known.  Each pays its own price, `electricity_price` overrides it.
+    datacenter : candidate buildings; default the US average.
+    duration, hardware or fleet, n_accelerators : the run.
+    budget : what it may cost; dearer sites are infeasible.
+    carbon_price : USD per kg (``"100 USD/t"``); then the objective is `total_cost`, else `carbon`.
+    hourly_carbon : DataArray over `hour` (and `region`) of carbon intensities: when to run as well as where, along
+        `start`; the mean over the run counts.
+
+    Notes
+    -----
+    ``total_cost = tco + carbon_price carbon``.  `pareto` is of `tco` and `carbon` unless said.  Conditions such as
+    ``where="water_onsite < 1e6"`` cap anything else.
+
+    References
+    ----------
+    Patterson et al. 2022 (where to train); Dodge et al. 2022 (arXiv:2206.05229: when to train).
+
+    Examples
+    --------
+    >>> import mlsysim as ms
+    >>> best = ms.PlacementOptimizer.solve(hardware="h100", n_accelerators=1024, duration_days=30, compute_utilization=0.5)
+    >>> str(best.region.values)
+    'swe'
+    """
+    inputs = dict(inputs)
+    profile = inputs.pop("hourly_carbon", None)
+    story: dict[str, Any] = {}
+    if profile is not None:
+        if not hasattr(profile, "dims") or "hour" not in profile.dims:
+            raise TypeError("hourly_carbon: pass an xarray.DataArray with a dim hour (and region, where it differs)")
+        means = window_means(profile, _duration(inputs))
+        inputs["carbon_intensity"] = means
+        if "region" in profile.dims and inputs.get("region") is None:
+            inputs["region"] = [str(r) for r in profile.coords["region"].values]
+    if inputs.get("region") is None and "site" not in inputs and "points" not in inputs:
+        names = [k for k in zoo.names("grids") if zoo.grid(k)["kind"] == "country" and zoo.grid(k)["carbon_class"] == "life_cycle"]
+        program = Program(resolver, {**inputs, "region": names})
+        known = program.known_along("region", [n for n in ("tco", "carbon") if n in program.outputs])
+        inputs["region"] = [n for n, k in zip(names, known) if k]
+        story["candidates"] = f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known"
+    return Space(resolver, inputs, SEARCHED, ties=("tco",), story=story)
+
+
+def _duration(inputs: dict[str, Any]) -> float:
+    """The length of the run, which an hourly profile needs as one number."""
+    for name in ("duration", *(a for a, (canonical, _) in ALIASES.items() if canonical == "duration")):
+        if name in inputs:
+            factor = ALIASES[name][1] if name in ALIASES else 1.0
+            value = inputs[name]
+            if np.ndim(value) == 0 and not hasattr(value, "dims"):
+                return factor * units.parse(value, VARIABLES["duration"].unit, name)
+    raise TypeError("hourly_carbon needs the duration of the run as one number: duration=\"30 days\"")
+
+
+def _objective(inputs: Any) -> str:
+    return "total_cost" if inputs.get("carbon_price") is not None else "carbon"
+
+
+PlacementOptimizer = Optimizer("PlacementOptimizer", RunModel, sites, _objective, own={"hourly_carbon": None},
+                               front=(("tco", "carbon"), ()))  # fmt: skip
