@@ -142,8 +142,13 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
     return arithmetic, np.where(unfused, traffic, 0.0)
 
 
-def quantise_bytes(format: Format, values):
-    """Traffic of converting `values` activations to the narrow format, written in two layouts (byte)."""
+def quantise_bytes(model: Workload, tp, ffn_width, format: Format):
+    """Traffic of converting a token's inputs of matrix products in a layer to the narrow format (byte).
+
+    Inputs of both halves of the layer, attention's output and the activation function's: each is read, and
+    written in two layouts.
+    """
+    values = 2.0 * model.hidden + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
     moved = values * (format.activation_bytes + 2.0 * format.gemm_input_bytes)
     return np.where(format.quantised > 0, moved, 0.0)
 
@@ -153,7 +158,7 @@ def layer_elementwise_bytes(model: Workload, tp, sequence_parallel, ffn_width, c
 
     Norms and residuals (split by t only with sequence parallelism), activation function, rotary embedding of
     gated models (queries and keys read and written), dispatch to experts and back (each copy read and written
-    twice), conversion to a narrow format.
+    twice).
     """
     split = np.where(sequence_parallel > 0, tp, 1.0)
     base = compute.elementwise_bytes_per_token(
@@ -162,8 +167,7 @@ def layer_elementwise_bytes(model: Workload, tp, sequence_parallel, ffn_width, c
     heads = model.n_heads + model.n_kv_heads
     rotary = model.gated_ffn * 2.0 * heads * model.head_dim * format.activation_bytes / tp
     moved = 4.0 * copies * model.hidden * format.activation_bytes / tp
-    inputs = 2.0 * model.hidden + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
-    return base + rotary + moved + quantise_bytes(format, inputs)
+    return base + rotary + moved
 
 
 def attention_backward_factor(attention, assume: Assumptions):
@@ -237,9 +241,10 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     else:
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
-    moved = rows * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
+    moved = layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
+    moved = assume.eager_factor * moved + quantise_bytes(model, tp, width, format)
     elementwise = compute.elementwise_time(
-        moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
+        rows * moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
     )
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
     return layer_passes(

@@ -188,8 +188,13 @@ class Assumptions(NamedTuple):
         2.5, "1", "backward over forward pass of fused attention, which computes the scores again",
         "Dao 2023: 5 matrix products for 2", 0.1,
     )
+    eager_factor: float = _assumed(
+        1.0, "1", "element-wise kernels of a framework over fused ones: 2 where norms, rotary embedding and gate of a "
+        "Llama are written out in eager PyTorch, 1 where kernels are fused, compiled or simple (layer norm, GELU)",
+        "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused", 0.0,
+    )
     elementwise_slowdown: float = _assumed(
-        1.55, "1", "element-wise work of training over its ideal traffic (eager PyTorch: twice that)",
+        1.55, "1", "element-wise work of training over its ideal traffic",
         "fitted to 205 published training runs", 0.21,
     )
     streaming_efficiency: float = _assumed(
