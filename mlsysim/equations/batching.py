@@ -166,6 +166,18 @@ def overflow_probability(active, blocks, mean, deviation):
     return np.where(spread > 0, normal_tail(room / np.where(spread > 0, spread, 1.0)), certain)
 
 
+def length_quantile(mean, cv, probability):
+    """Length that a share `probability` of lognormal lengths stays below.
+
+    Examples
+    --------
+    >>> float(length_quantile(100.0, 0.0, 0.99)), round(float(length_quantile(100.0, 1.0, 0.99)), 4)
+    (100.0, 490.5008)
+    """
+    variance = np.log1p(cv * cv)
+    return mean * np.exp(np.sqrt(variance) * normal_quantile(probability) - 0.5 * variance)
+
+
 def longest_of(mean, cv, count):
     """Expected longest of `count` lognormal lengths, by the quantile ``(n - 3/8)/(n + 1/4)`` (Blom 1958)."""
     variance = np.log1p(cv * cv)
@@ -173,23 +185,56 @@ def longest_of(mean, cv, count):
     return np.where(cv > 0, mean * np.exp(np.sqrt(variance) * deviate - 0.5 * variance), mean)
 
 
+def wait_at_percentile(waiting, mean, percentile):
+    """Wait that a share `percentile` of arrivals keeps, ``max(0, W/P ln(P / (1 - q)))`` (s).
+
+    Nobody waits with probability 1 - P; given waiting, an exponential of mean W/P (exact for M/M/c; 6 to
+    19 % high at the 99th percentile of M/D/1).
+
+    Parameters
+    ----------
+    waiting : probability of waiting, P.
+    mean : mean wait of all arrivals, W (s).
+    """
+    some = (waiting > 1.0 - percentile) & (mean < np.inf)
+    tail = np.log(np.where(some, waiting, 1.0) / (1.0 - percentile))
+    return np.where(some, mean / np.where(some, waiting, 1.0) * tail, np.where(mean < np.inf, 0.0, np.inf))
+
+
 # --- loops over a step of any shape ---------------------------------------------------------------------
 
 
-def solve_increasing(function, low, high, rounds=30):
-    """Root of an increasing function by bisection, a fixed number of rounds (so that it vectorises).
+def solve_increasing(function, low, high, rounds=6):
+    """Root of an increasing function by the Illinois rule, a fixed number of rounds (so that it vectorises).
+
+    Regula falsi that halves the value of an end kept twice; on functions as smooth as a step time six
+    rounds leave a relative error below 1e-6.
 
     Parameters
     ----------
     function : callable, negative below its root and positive above.
     low, high : bracket; without a sign change the nearer end is returned.
+
+    Examples
+    --------
+    >>> float(np.round(solve_increasing(lambda x: x * x - 2.0, 0.0, 4.0, rounds=9), 6))
+    1.414214
     """
+    at_low, at_high = function(low), function(high)
+    only_low, only_high = at_low >= 0, at_high <= 0
+    left, right = low, high
+    kept_left = kept_right = False
+    middle = low
     for _ in range(rounds):
-        middle = 0.5 * (low + high)
-        above = function(middle) > 0
-        low = np.where(above, low, middle)
-        high = np.where(above, middle, high)
-    return 0.5 * (low + high)
+        rise = at_high - at_low
+        middle = right - at_high * ((right - left) / np.where(rise > 0, rise, 1.0))
+        value = function(middle)
+        above = value > 0
+        at_low = np.where(above, np.where(kept_left, 0.5 * at_low, at_low), value)
+        at_high = np.where(above, value, np.where(kept_right, 0.5 * at_high, at_high))
+        left, right = np.where(above, left, middle), np.where(above, middle, right)
+        kept_left, kept_right = above, ~above
+    return np.where(only_low, low, np.where(only_high, high, middle))
 
 
 # --- prefill beside decode ------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ class ContinuousBatching(NamedTuple):
     ttft: float
     itl: float
     itl_p99: float
+    itl_at_capacity: float
+    ttft_at_percentile: float | None
+    itl_at_percentile: float
+    e2e_at_percentile: float | None
     e2e_latency: float
     step_time: float
     active_requests: float
@@ -69,6 +73,7 @@ def continuous_batching(
     memory_fraction=0.9,
     pool_fraction=1.0,
     overflow=0.01,
+    percentile=0.99,
     requests_per_user=None,
     n_requests=None,
     efficiency=None,
@@ -92,6 +97,7 @@ def continuous_batching(
     memory_fraction, pool_fraction : share of the device the server may use, and share of what weights and
         activations leave of it that the cache takes.
     overflow : probability of running out of pages that admission accepts.
+    percentile : of `ttft_at_percentile`, `itl_at_percentile` and `e2e_at_percentile`, 0..1.
     requests_per_user : requests of each client in a closed-loop run that starts all clients together;
         without it the
         loop is in its steady state.
@@ -101,7 +107,9 @@ def continuous_batching(
     Returns
     -------
     ContinuousBatching
-        At maximum load `ttft` leaves out the wait in the queue.  `speedup_over_static` compares maximum
+        At maximum load `ttft` leaves out the wait in the queue.  `itl_at_capacity` is the time between tokens
+        with every slot taken.  Percentiles of whole requests exist in an open loop; a percentile of several
+        parts is the sum of theirs (on the safe side).  `speedup_over_static` compares maximum
         loads: against batches that are booked contiguously for the longest answer and wait for it.
 
     Notes
@@ -181,9 +189,10 @@ def continuous_batching(
     chunks = ceil_div(new, prefill_chunk)
     one_chunk = new / chunks
 
-    def added(batch):
-        """Time that one prompt adds to the steps it shares, prompts one at a time."""
-        return chunks * (mixed(batch, one_chunk) - decoding(batch))
+    def loaded(batch):
+        """The step of a batch, and the time that one prompt adds to the steps it shares, one at a time."""
+        step = decoding(batch)
+        return step, chunks * (mixed(batch, one_chunk) - step)
 
     # maximum load: prompts fill what decoding leaves of the budget
     room = groups * np.maximum(prefill_chunk - slots / groups, 1.0)
@@ -195,29 +204,29 @@ def continuous_batching(
     saturation = slots / (steps * full_time + slots * added_full)
 
     latency_front = assume.frontend_time + seq_len * assume.frontend_token_time
+    ttft_percentile = None
     if arrival_rate is not None:
         # open loop: b = lambda (S_out - 1) T(b + 1) / (1 - lambda dT)
         load = arrival_rate / saturation
         stable = load < 1.0
 
         def surplus(others):
-            free = 1.0 - arrival_rate * added(others)
-            needed = arrival_rate * steps * decoding(others + 1.0)
-            return others * free - needed
+            step, more = loaded(others + 1.0)
+            return others * (1.0 - arrival_rate * more) - arrival_rate * steps * step
 
         others = batching.solve_increasing(surplus, 0.0 * slots, slots)
-        free = np.maximum(1.0 - arrival_rate * added(others), 1.0 - load)
-        own_step = decoding(others + 1.0)
+        own_step, more = loaded(others + 1.0)
+        free = np.maximum(1.0 - arrival_rate * more, 1.0 - load)
         itl = np.where(stable, own_step / np.where(stable, free, 1.0), token_at_most)
         active = np.where(stable, others, slots)
         service = chunks * mixed(others, one_chunk)
         busy = arrival_rate * (new / room) * mixed(others, room)
         wait = batching.prefill_wait(busy, service, prompt_cv)
-        admission = np.where(
-            stable,
-            erlang_c(slots, slots * np.minimum(load, 1.0)) / (saturation * np.where(stable, 1.0 - load, 1.0)),
-            np.inf,
-        )
+        full = erlang_c(slots, slots * np.minimum(load, 1.0))
+        admission = np.where(stable, full / (saturation * np.where(stable, 1.0 - load, 1.0)), np.inf)
+        late = batching.wait_at_percentile(np.minimum(busy, 1.0), wait, percentile)
+        late = late + batching.wait_at_percentile(full, admission, percentile)
+        ttft_percentile = np.where(stable, latency_front + late + service + 0.5 * own_step, np.inf)
         ttft = np.where(stable, latency_front + wait + admission + service + 0.5 * own_step, np.inf)
         throughput = np.where(stable, arrival_rate, saturation)
         prompts_rate = throughput
@@ -231,30 +240,30 @@ def continuous_batching(
         later = 1.0 - first_wave
 
         crowd = np.minimum(others_all, slots - 1.0)
-        everyone = decoding(crowd + 1.0) + crowd * added(crowd) / np.maximum(steps, 1.0)
-        queue = batching.collision_factor(
-            users, added(crowd), output_len, everyone, prompt_cv + output_cv, sharing
-        )
+        step, more = loaded(crowd + 1.0)
+        everyone = step + crowd * more / np.maximum(steps, 1.0)
+        queue = batching.collision_factor(users, more, output_len, everyone, prompt_cv + output_cv, sharing)
         met = 1.0 + np.where(others_all > 0, queue, 0.0)
-
-        def cycle(others):
-            burdened = others * added(others) / np.maximum(steps, 1.0) * (1.0 - 0.5 * first_wave)
-            return decoding(others + 1.0) + burdened, met * chunks * mixed(others, one_chunk)
+        shared_by = (1.0 - 0.5 * first_wave) / np.maximum(steps, 1.0)
 
         def shortage(others):
-            token, first = cycle(others)
+            step, more = loaded(others + 1.0)
+            token = step + others * more * shared_by
+            first = met * (more + chunks * step)
             return others * (think_time + first + steps * token) - others_all * steps * token
 
         limited = np.minimum(others_all, slots - 1.0)
         others = batching.solve_increasing(shortage, 0.0 * limited, limited)
-        token, first = cycle(others)
+        own_step, more = loaded(others + 1.0)
+        token = own_step + others * more * shared_by
+        first = met * chunks * mixed(others, one_chunk)
         burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
         burst_tokens = np.minimum(users, slots) * new / burst_steps
         burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
         together = batching.burst_ttft(burst, burst_steps)
         simultaneous = assume.frontend_client_time * users
         ttft_free = latency_front + later * first + first_wave * (together + simultaneous)
-        itl = np.minimum(token, np.maximum(token_at_most, decoding(others + 1.0)))
+        itl = np.minimum(token, np.maximum(token_at_most, own_step))
         rate = users / (think_time + ttft_free + steps * itl)
         throughput = np.minimum(rate, saturation)
         crowded = users > slots
@@ -263,7 +272,6 @@ def continuous_batching(
         )
         active = np.minimum(others + 1.0, slots)
         load = throughput / saturation
-        own_step = decoding(others + 1.0)
         stable = load <= 1.0
         prompts_rate = throughput
     else:
@@ -280,10 +288,16 @@ def continuous_batching(
 
     # a token that shares its step with prompts
     with_prompt = batching.mixed_fraction(prompts_rate, own_step, new, groups * prefill_chunk)
-    together = np.maximum(batching.poisson_quantile(prompts_rate * own_step, 0.99), 1.0)
-    crowd = np.minimum(groups * prefill_chunk, together * one_chunk)
-    slow = mixed(active, crowd)
-    itl_p99 = np.where(with_prompt > 0.01, np.maximum(slow, itl), itl)
+
+    def itl_at(share):
+        together = np.maximum(batching.poisson_quantile(prompts_rate * own_step, share), 1.0)
+        crowd = np.minimum(groups * prefill_chunk, together * one_chunk)
+        return np.where(with_prompt > 1.0 - share, np.maximum(mixed(active, crowd), itl), itl)
+
+    e2e_percentile = None
+    if ttft_percentile is not None:
+        longer = np.maximum(batching.length_quantile(output_len, output_cv, percentile) - 1.0, 0.0)
+        e2e_percentile = ttft_percentile + longer * itl
 
     # static batching: booked contiguously for the longest answer, and waiting for it
     longest_booked = seq_len * (1.0 + 3.0 * prompt_cv) + output_len * (1.0 + 3.0 * output_cv)
@@ -323,7 +337,11 @@ def continuous_batching(
         tokens_per_s_per_device=tokens_per_s / replica,
         ttft=ttft,
         itl=itl,
-        itl_p99=itl_p99,
+        itl_p99=itl_at(0.99),
+        itl_at_capacity=token_at_most,
+        ttft_at_percentile=ttft_percentile,
+        itl_at_percentile=itl_at(percentile),
+        e2e_at_percentile=e2e_percentile,
         e2e_latency=ttft + steps * itl,
         step_time=own_step,
         active_requests=active,

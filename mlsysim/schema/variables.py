@@ -317,6 +317,9 @@ fraction("overflow", "probability of running out of pages that admission accepts
 count("requests_per_user", "requests of each client in a run that starts all together")
 count("n_requests", "requests in a run at maximum load")
 real("itl_p99", "s", "99th percentile of the time between tokens", better="less")
+real("itl_at_capacity", "s", "time between tokens with every slot of the server taken", better="less")
+for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"), ("e2e", "time from request to last token")):
+    real(f"{_part}_at_percentile", "s", f"{_meaning} at the given percentile", better="less")
 real("active_requests", "1", "requests that run at once, mean")
 real("max_active_requests", "1", "requests that may run at once", better="more")
 real("saturation_rate", "1/s", "requests per second at maximum load", better="more")
@@ -524,6 +527,8 @@ real("elementwise_slowdown", "1", "element-wise work of training over its ideal 
 real("eager_factor", "1", "element-wise kernels of a framework over fused ones")
 positive("streaming_efficiency", "1", "share of memory bandwidth that streaming kernels reach")
 fraction("data_overlap", "share of data-parallel communication that computation hides")
+flag("checkpoint_early_stop", "full recomputation stops before the last product of a layer")
+real("gemm_half_inner", "1", "inner dimension that costs as much as filling and draining a matrix product")
 fraction("selective_products", "share of matrix products that selective recomputation computes again")
 fraction("tensor_overlap", "share of tensor-parallel communication that computation hides")
 fraction("expert_overlap", "share of expert-parallel communication that computation hides")
