@@ -6,7 +6,7 @@ Settings that a source leaves blank follow the same rules for every row:
   in one vectorised call; recomputation: everything before 2022, later the least that fits;
 * tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
 * sequence length, attention kernel, overlap, bytes kept: what the framework of the year does (`labels`);
-* batch: 4 Mi tokens, the size of GPT-3 to Llama; precision: bf16 where the device has it, else fp16;
+* batch: 4 Mi tokens, the size of GPT-3 to Llama, in whole rounds of the pipeline; precision: bf16 where the device has it, else fp16;
 * gate, tied tables, head width 128 or hidden / heads, feed-forward width: as the parameter count says;
 * a `gpu` label that states another capacity, bandwidth or power limit than the hardware row changes the device.
 
@@ -183,11 +183,10 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
     seq_len = given(run, "seq_len") or setting.get("seq_len")
     if seq_len is None:
         raise Refused("no sequence length stated")
-    batch = given(run, "global_batch") or float(max(round(BATCH_TOKENS / seq_len), 1))
     pps = [sizes["pp"]] if sizes["pp"] else [float(p) for p in STAGES if n % (tp * p * cp) == 0 and p <= layers]
     zero = given(run, "zero_stage")
     zero = setting.get("zero_stage", 1.0) if zero is None else zero
-    label = given(run, "recompute") or (setting.get("recompute") if since < SELECTIVE_SINCE else None)
+    label = given(run, "recompute") or setting.get("recompute") or ("full" if since < SELECTIVE_SINCE else None)
     if label is None:
         modes = [int(Recompute.NONE), int(Recompute.SELECTIVE), int(Recompute.FULL)]
     else:
@@ -201,6 +200,7 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
     found = []
     for pp in pps:
         dp = n / (tp * pp * cp)
+        batch = given(run, "global_batch") or dp * pp * max(round(BATCH_TOKENS / (seq_len * dp * pp)), 1)
         own = given(run, "micro_batch")
         if own is not None:
             sequences = [own * tp] if setting.get("batch_per_device") else [own]

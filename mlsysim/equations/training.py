@@ -36,6 +36,7 @@ class Passes(NamedTuple):
     attention: Any  #: part of `forward` that is attention proper
     elementwise: Any  #: part of `forward` that norms, activations and the like take
     expansion: Any  #: part of `products` that expands latents to heads
+    last: Any  #: part of `products` that is the last one, whose output only the next layer needs
 
 
 def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions,
@@ -49,8 +50,9 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
     efficiency = hardware.training_gemm_efficiency * np.where(
         format.quantised > 0, 1.0, assume.training_gemm_factor
     )
+    depth = inner_share(inner, assume.gemm_half_inner)
     arithmetic = compute.gemm_compute_time(
-        rows, columns, inner, hardware.peak_flops, efficiency * factor, hardware.gemm_half_rows
+        rows, columns, inner, hardware.peak_flops, efficiency * factor * depth, hardware.gemm_half_rows
     )
     width = format.gemm_input_bytes
     traffic = compute.traffic_time(
@@ -60,6 +62,21 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
     return compute.operator_time(
         arithmetic * copies, traffic * copies, hardware.gemm_latency, hardware.gemm_exponent
     )
+
+
+#: inner dimension of most of the products to which the kernel curves were fitted
+CURVE_INNER = 4096.0
+
+
+def inner_share(inner, half_inner):
+    """Rate of a product of inner dimension k over that of the curve's: ``(1 + K0/4096) / (1 + K0/k)``.
+
+    Examples
+    --------
+    >>> [float(np.round(inner_share(k, 130.0), 3)) for k in (1024.0, 4096.0, 25600.0)]
+    [0.916, 1.0, 1.027]
+    """
+    return (1.0 + half_inner / CURVE_INNER) / (1.0 + half_inner / np.maximum(inner, 1.0))
 
 
 def expansion_time(model: Workload, rows, tp, hardware, format, assume):
@@ -177,7 +194,7 @@ def attention_backward_factor(attention, assume: Assumptions):
     return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
 
 
-def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0) -> Passes:
+def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0, last=0.0) -> Passes:
     """Forward and backward pass of a layer from its operators (s).
 
     Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 1 x.
@@ -190,6 +207,7 @@ def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.
         core + core_traffic,
         elementwise,
         expansion,
+        last,
     )
 
 
@@ -237,10 +255,11 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     core, traffic = attention_core_time(model, rows, seq_len, block, tp, attention, hardware, format, assume)
     if moe:
         products = products + expert_products_time(model, rows, tp, ep, expert_tp, hardware, format, assume)
-        width, copies = architecture.active_ffn_width(model), model.experts_per_token
+        width, copies, last = architecture.active_ffn_width(model), model.experts_per_token, 0.0
     else:
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
+        last = training_gemm_time(rows, model.hidden, width / tp, hardware, format, assume)
     moved = layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
     moved = assume.eager_factor * moved + quantise_bytes(model, tp, width, format)
     elementwise = compute.elementwise_time(
@@ -248,14 +267,14 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     )
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
     return layer_passes(
-        products, core, traffic, elementwise, attention_backward_factor(attention, assume), expansion
+        products, core, traffic, elementwise, attention_backward_factor(attention, assume), expansion, last
     )
 
 
 def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
     """What the backward pass computes again in a layer (s).
 
-    FULL the whole forward pass; SELECTIVE attention proper where it is not fused, else element-wise work, the
+    FULL the forward pass, without its last product where the framework stops early; SELECTIVE attention proper where it is not fused, else element-wise work, the
     expansion of latents and the share `selective_products` of the matrix products.
     """
     core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
@@ -264,7 +283,7 @@ def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
     selective = np.where(unfused, core, repeated)
     return np.where(
         recompute == Recompute.FULL,
-        passes.forward,
+        passes.forward - assume.checkpoint_early_stop * passes.last,
         np.where(recompute == Recompute.SELECTIVE, selective, 0.0),
     )
 
@@ -277,7 +296,7 @@ def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
         hardware.mem_bandwidth,
         assume.streaming_efficiency,
     )
-    return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss, 0.0)
+    return Passes(product + loss, GEMM_BACKWARD * product + loss, product, product, 0.0, loss, 0.0, 0.0)
 
 
 def optimizer_time(

@@ -186,7 +186,7 @@ def distributed(
         )  # fmt: skip
         assume = assume._replace(
             training_gemm_factor=1.0, training_attention_factor=1.0, grouped_gemm_factor=1.0,
-            elementwise_slowdown=0.0,
+            elementwise_slowdown=0.0, gemm_half_inner=0.0,
             streaming_efficiency=np.inf, attention_backward=2.0,
         )  # fmt: skip
         attention = None

@@ -180,6 +180,12 @@ class Assumptions(NamedTuple):
         "figure of a device is one of training already)",
         "fitted to 205 published training runs", 0.064,
     )
+    gemm_half_inner: float = _assumed(
+        130.0, "1", "inner dimension that costs as much as filling and draining a matrix product, against the curve's "
+        "own products of 4,096",
+        "measured products on A100 and H100: 0.74 and 0.71 of peak at 1,024, 0.84 and 0.80 at 8,192 (aiconfigurator "
+        "0.12.0 kernel tables)", 0.3,
+    )
     training_attention_factor: float = _assumed(
         1.11, "1", "fused attention of training over the prefill curve",
         "fitted to 205 published training runs", 0.135,
@@ -200,6 +206,11 @@ class Assumptions(NamedTuple):
     streaming_efficiency: float = _assumed(
         0.85, "1", "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88", 0.05,
+    )
+    checkpoint_early_stop: float = _assumed(
+        0.0, "1", "1: full recomputation stops before the last product of a layer, whose output the backward pass "
+        "does not need; 0: it repeats the whole layer",
+        "0 Megatron-LM; 1 PyTorch non-reentrant checkpoints since 2.1 (set_checkpoint_early_stop), XLA", 0.0,
     )
     selective_products: float = _assumed(
         0.0, "1", "share of matrix products that selective recomputation computes again, besides element-wise work",

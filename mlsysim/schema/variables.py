@@ -768,4 +768,5 @@ positive("required_bw", "byte/s", "memory bandwidth that the targets need", bett
 positive("required_flops", "FLOP/s", "peak rate that the targets need", better="less")
 positive("required_capacity", "byte", "memory capacity that the targets need", better="less")
 real("carbon_price", "USD/kg", "price put on carbon")
+real("hourly_carbon", "kg/J", "carbon per electric energy, hour by hour")
 real("total_cost", "USD", "total cost of ownership with the carbon at its price", better="less")
