@@ -87,11 +87,16 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     micro_batch, virtual_stages, schedule, zero_stage, recompute, sequence_parallel : the choices listed in
         ``mlsysim.optimizers.parallelism.CHOICES``.
 
+    Returns
+    -------
+    xarray.Dataset
+        From `solve`: all outputs of the best layout with its settings as coordinates, `runner_up` and its settings, and
+        `configurations`, how many of the evaluated layouts are stopped by what.
+
     Notes
     -----
     What the shape rules of the model exclude is left out before the physics: ``attrs["layouts"]`` counts all of them,
-    ``attrs["pruned"]`` those left out, ``attrs["points"]`` those evaluated, of which `configurations` tells what stops
-    them.  `solve` answers for each model, device, cluster size ... of the call; objective `mfu` unless said.  Ties:
+    ``attrs["pruned"]`` those left out, ``attrs["points"]`` those evaluated.  `solve` answers for each model, device, cluster size ... of the call; objective `mfu` unless said.  Ties:
     fewer stages, then less memory.
 
     References

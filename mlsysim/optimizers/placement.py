@@ -72,6 +72,12 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     hourly_carbon : DataArray over `hour` (and `region`) of carbon intensities: when to run as well as where, along
         `start`; the mean over the run counts.
 
+    Returns
+    -------
+    xarray.Dataset
+        From `solve`: all outputs at the best site with the site as coordinates, the `runner_up`, and `configurations`, how
+        many sites are stopped by what.
+
     Notes
     -----
     ``total_cost = tco + carbon_price carbon``.  `pareto` is of `tco` and `carbon` unless said.  Conditions such as

@@ -190,7 +190,8 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     along = (*dims, "parameter")
     found: dict[str, Any] = {
         "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down), "kink": (along, kink),
-        "gain": (along, gain), "rank": (along, rank), "low": (along, y[..., 0]), "high": (along, y[..., -1]),
+        "gain": (along, gain), "rank": (along, rank), f"{output}_low": (along, y[..., 0]),
+        f"{output}_high": (along, y[..., -1]),
         "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., 0, HERE]),
     }  # fmt: skip
     if costs is not None:
@@ -203,8 +204,9 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     result = xr.Dataset(found, coords=coords, attrs=label.story(program, {}, output=output, perturbation=perturbation))
     for name in found:
         result[name].attrs = label.attributes(name)
-    for name in ("low", "high"):
-        result[name].attrs["units"] = VARIABLES[output.rsplit(".", 1)[-1]].unit
+    for end, moved_ in (("low", "lowered"), ("high", "raised")):
+        about = f"{output} with the input {moved_} by the perturbation"
+        result[f"{output}_{end}"].attrs = {"units": VARIABLES[output.rsplit(".", 1)[-1]].unit, "long_name": about}
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mlsysim.engine import label
 from mlsysim.search.best import Best, Top, names
 from mlsysim.search.counts import Counts
 
@@ -41,7 +42,8 @@ def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
     labels = np.asarray([getattr(v, "key", v) for v in values])
     flat = [part.reset_coords([c for c in part.coords if c not in part.dims]).drop_vars(name, errors="ignore") for part in parts]
     whole = xr.concat(flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override")
-    whole = whole.assign_coords({name: (name, labels)})
+    about = {k: v for k, v in label.attributes(name).items() if not k.startswith("flag_")}
+    whole = whole.assign_coords({name: (name, labels, about)})
     if "found" in whole and whole["found"].dtype != bool:
         whole["found"] = whole["found"].fillna(False).astype(bool)
     for c in {c for part in parts for c in part.coords if c in whole and c not in whole.dims}:

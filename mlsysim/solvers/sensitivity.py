@@ -46,7 +46,7 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     -------
     xarray.Dataset
         Along `parameter`: `sensitivities` (central), `sensitivities_up` and `sensitivities_down` (one-sided), `kink`
-        (they differ), `low` and `high` (the output at both ends), `gain` and `rank`, `value_per_dollar`.  At every point
+        (they differ), ``<output>_low`` and ``<output>_high`` (the output at both ends), `gain` and `rank`, `value_per_dollar`.  At every point
         the output and `binding_constraint`, the input with the largest gain ("none": nothing alone helps).
 
     Notes
@@ -81,4 +81,4 @@ def _kept(ds: xr.Dataset, keep: Sequence[str] | None) -> xr.Dataset:
 
 
 SensitivitySolver = Solver("SensitivitySolver", sensitivity, SingleNodeModel, ("sensitivities", "sensitivities_up", "sensitivities_down",
-                           "kink", "gain", "rank", "low", "high", "binding_constraint"), walls=(21,))  # fmt: skip
+                           "kink", "gain", "rank", "binding_constraint"), walls=(21,))  # fmt: skip

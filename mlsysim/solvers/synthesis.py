@@ -152,9 +152,9 @@ def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping
     coords = {k: v for k, v in label.coordinates(program).items() if k != "hardware" and v[0] != "hardware"}
     coords["place"] = ("place", np.arange(1, order.shape[-1] + 1), {"long_name": "1 meets the targets with least to spare"})
     return xr.Dataset({
-        "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), {"long_name": "device of the zoo that meets the targets"}),
-        "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), {"units": "USD", "long_name": "its price, where known"}),
+        "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), label.attributes("device")),
+        "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), label.attributes("device_price")),
     }, coords=coords)  # fmt: skip
 
 
-SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "side", "binding_target"), walls=(22,))
+SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"), walls=(22,))
