@@ -68,6 +68,7 @@ class Part:
                  targets: list[dict[str, tuple[str, float, float]]], modes: Sequence[int], assume: Assumptions,
                  fixed: Iterable[str] = (), sample: int | None = None, moving: Iterable[str] = ()):
         self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
+        self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
         names = list(dict.fromkeys(n for point in inputs for n in point))
         table: dict[str, list] = {}
         for name in names:
@@ -94,6 +95,27 @@ class Part:
                 output = next(h[0] for h in having if h)
                 factor = np.array([h[1] if h else math.nan for h in having])
                 self.targets[target] = Target(output, factor, np.array([h[2] if h else 1.0 for h in having]))
+
+    def drawn(self, points: np.ndarray, sample: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Targets at some points with what is uncertain drawn: arrays (points, draws).
+
+        The default assumptions are drawn, those that a framework or the user states are not.
+        """
+        resolver, inputs, assumed, rows, targets, modes, assume, fixed = self._given
+        some = [[given[p] for p in points] for given in (inputs, assumed, rows, targets, modes)]
+        part = Part(resolver, *some, assume, fixed, sample=sample)
+        names = list(dict.fromkeys(t.output for t in part.targets.values()))
+        nodes = {name: part.program.output(name) for name in names}
+        where = np.repeat(np.arange(len(points)), sample)
+        index = {"config": where} if "config" in part.program.axes else {}
+        index["sample"] = np.tile(np.arange(sample), len(points))
+        index = {d: i for d, i in index.items() if d in part.program.axes}
+        values = part.program.at(nodes, index)
+        found = {}
+        for name, target in part.targets.items():
+            grid = np.broadcast_to(values[target.output], (len(where),)).reshape(len(points), sample)
+            found[name] = target.factor[:, None] * grid ** target.power[:, None]
+        return found
 
     def index(self, points: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Positions of some points along the axes of the recorded call."""

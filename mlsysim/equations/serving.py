@@ -582,7 +582,7 @@ def decode_step(
     layers = np.where(full, slowest, 1.0)
     ends = np.where(full, circulating, 1.0)
     memory_bound = decode_attention_reads(model, hardware, format, tp, rows_per_sequence)
-    return Step(
+    step = Step(
         gemm=layers * cost.products + ends * time_of(head, hardware),
         attention=layers * attention,
         communication=layers * cost.communication + np.where(full, circulating, pp) * send,
@@ -592,6 +592,13 @@ def decode_step(
         + np.where(memory_bound, 0.0, layers * attention),
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
+    return at_level(step, assume)
+
+
+def at_level(step: Step, assume: Assumptions) -> Step:
+    """A step on a machine whose level and scatter are those assumed: every part takes that much longer."""
+    factor = assume.serving_level * assume.serving_scatter
+    return Step(*(part * factor for part in step))
 
 
 #: kernels a prefill step starts per layer when launched one by one: dense, with experts, and what latent
@@ -652,7 +659,7 @@ def prefill_step(
     device = gemm + attending + communication
     waiting = np.maximum(turns * (eager_floor(model, assume) / pp) - device, 0.0)
     host = steps * assume.host_step_time + assume.frontend_time + new * assume.frontend_token_time
-    return Step(
+    step = Step(
         gemm=gemm,
         attention=attending,
         communication=communication,
@@ -660,6 +667,7 @@ def prefill_step(
         arithmetic=layers * cost.arithmetic + head.arithmetic + attending,
         traffic=layers * cost.traffic + head.traffic,
     )
+    return at_level(step, assume)
 
 
 def total(step: Step):

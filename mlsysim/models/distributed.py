@@ -529,7 +529,7 @@ def distributed(
     each = send_each + data_each + host_each
     once = send_once + data_once + (optimizer + assume.training_host_time)
     level = span + (m * each + once)
-    finite = level * straggling
+    finite = level * (straggling * assume.training_level * assume.training_scatter)
     step_time: Any = np.where(capable, finite, np.inf)
 
     chunks = m * virtual_stages

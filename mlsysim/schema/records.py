@@ -175,6 +175,15 @@ class Assumptions(NamedTuple):
     """
 
     # --- training -------------------------------------------------------------------------------------
+    training_level: float = _assumed(
+        1.0, "1", "step time of a machine and its software over the prediction, the same for all its runs: clocks, "
+        "libraries, neighbours; what `calibrate` finds from a few runs",
+        "spread between published sources left out of the fit", 0.08,
+    )
+    training_scatter: float = _assumed(
+        1.0, "1", "step time of one run over that of its machine's level",
+        "spread inside published sources after one level each", 0.04,
+    )
     training_gemm_factor: float = _assumed(
         0.94, "1", "matrix products of training over the micro-benchmark curve (16 bits and wider; the fp8 "
         "figure of a device is one of training already)",
@@ -330,6 +339,15 @@ class Assumptions(NamedTuple):
         34.0, "byte", "bytes an offloaded optimizer moves per parameter", "published runs with the optimizer on the host", 0.1,
     )
     # --- serving --------------------------------------------------------------------------------------
+    serving_level: float = _assumed(
+        1.0, "1", "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, "
+        "load generators; what `calibrate` finds from a few measurements",
+        "two engines differ by 1.15 to 1.3 on the same load; spread between published sources left out of the fit", 0.1,
+    )
+    serving_scatter: float = _assumed(
+        1.0, "1", "times of one load over those of its machine's level",
+        "spread inside published sources after one level each", 0.06,
+    )
     serving_gemm_factor: float = _assumed(
         0.94, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
         "the same factor as of 205 published training runs (training_gemm_factor)", 0.064,

@@ -208,6 +208,8 @@ real("wue", "L/J", "water used on site per IT energy")
 
 # --- node ----------------------------------------------------------------------------------------------
 # assumptions of serving
+positive("serving_level", "1", "times of a machine and its engine over the prediction")
+positive("serving_scatter", "1", "times of one load over those of its machine's level")
 positive("serving_gemm_factor", "1", "matrix products of serving over the micro-benchmark curve")
 real("host_step_time", "s", "host time that a step waits for")
 real("host_sequence_time", "s", "host time per sequence in the step")
@@ -527,6 +529,8 @@ real("elementwise_slowdown", "1", "element-wise work of training over its ideal 
 real("eager_factor", "1", "element-wise kernels of a framework over fused ones")
 positive("streaming_efficiency", "1", "share of memory bandwidth that streaming kernels reach")
 fraction("data_overlap", "share of data-parallel communication that computation hides")
+positive("training_level", "1", "step time of a machine and its software over the prediction")
+positive("training_scatter", "1", "step time of one run over that of its machine's level")
 flag("checkpoint_early_stop", "full recomputation stops before the last product of a layer")
 real("gemm_half_inner", "1", "inner dimension that costs as much as filling and draining a matrix product")
 fraction("selective_products", "share of matrix products that selective recomputation computes again")
