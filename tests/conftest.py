@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import types
 from unittest import mock
 
 import hypothesis
@@ -35,10 +36,25 @@ def pytest_unconfigure(config):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+#: what generated code uses, without numba's intrinsics and without Python's exceptions for log(0) or exp(1000)
+PLAIN = {
+    "select": lambda condition, a, b: a if condition else b,
+    "math": types.SimpleNamespace(
+        sqrt=np.sqrt,
+        exp=np.exp,
+        log=np.log,
+        expm1=np.expm1,
+        log1p=np.log1p,
+        pow=lambda a, b: np.power(np.float64(a), b),
+    ),
+}
+
+
 def _interpret(text, signature):
     """The nest as plain Python: generated code is Python, so any layout can be tried without a compiler."""
     scope = {}
     exec(compile(text, "<nest>", "exec"), scope)
+    scope.update(PLAIN)
 
     def nest(*args):
         with np.errstate(all="ignore"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from mlsysim.engine import cache
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.nest import Writer, pack
@@ -124,8 +125,6 @@ def test_recorded_evaluated_and_generated_agree_with_python(interpreted, outputs
     layout = Layout(outer, tile, AXES, min(chunk, AXES[tile[-1]]) if tile else 1)
     source = Writer(layout, body, [inputs[i] for i in sorted(inputs)], dims, nodes).write()
     with interpreted():
-        from mlsysim.engine import cache
-
         nest = cache.compiled(source.text, "")
     values = evaluate(
         reached(source.inputs), {n.index: shaped[n.payload] for n in needed if n.op == "leaf"}, source.inputs
@@ -189,7 +188,7 @@ def test_what_cannot_be_recorded_says_what_to_write():
         np.concatenate([x, x])
 
 
-def test_not_a_number_survives_compilation():
+def test_not_a_number_survives_compilation(interpreted):
     g = Graph()
     x = g.leaf("x")
     hole = g.constant(0.0) / 0.0
@@ -201,10 +200,10 @@ def test_not_a_number_survives_compilation():
         .write()
         .text
     )
-    scope = {}
-    exec(text, scope)
+    with interpreted():
+        nest = cache.compiled(text, "")
     out = np.zeros((1, 3))
-    scope["nest"](0, 1, np.array([3]), np.array([0]), np.array([1.0, 1e10, 3.0]), np.zeros(100), out)
+    nest(0, 1, np.array([3]), np.array([0]), np.array([1.0, 1e10, 3.0]), np.zeros(100), out)
     assert out[0, 0] == 1.0 and math.isnan(out[0, 1]) and out[0, 2] == 3.0
 
 
