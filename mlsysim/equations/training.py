@@ -153,9 +153,7 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
         flops, block, hardware.attention_peak_flops, plateau * assume.training_attention_factor, half_length
     )
     moved = rows * (UNFUSED_VALUES * format.activation_bytes * model.n_heads * seq_len / tp)
-    traffic = compute.elementwise_time(
-        moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
-    )
+    traffic = compute.traffic_time(moved, hardware.mem_bandwidth, assume.streaming_efficiency)
     return arithmetic, np.where(unfused, traffic, 0.0)
 
 
