@@ -403,7 +403,7 @@ class Binder:
                 except TypeError:
                     pass
             flat_values[i], flat_labels[i] = seen
-        shown = _plain(flat_labels) if len(dims) == 1 else np.empty(0)
+        shown = plain(flat_labels) if len(dims) == 1 else np.empty(0)
         if which is not None:
             flat_values, flat_labels, shown = flat_values[which], flat_labels[which], shown[which] if len(dims) == 1 else shown
         values, labels = flat_values.reshape(items.shape), flat_labels.reshape(items.shape)
@@ -613,7 +613,7 @@ def _expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) ->
     return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
 
 
-def _plain(labels: np.ndarray) -> np.ndarray:
+def plain(labels: np.ndarray) -> np.ndarray:
     """Labels as an array of text or numbers."""
     items = labels.reshape(-1).tolist()
     if all(isinstance(v, str) for v in items):

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
+from mlsysim.engine.bind import plain
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
@@ -37,7 +38,7 @@ def dtype(name: str) -> type:
 
 
 def coordinates(program: Program) -> dict[str, Any]:
-    """Coordinates of a call: one per axis, what runs along it, and the scalars."""
+    """Coordinates of a call: one per axis, what runs along it or over several, and the scalars."""
     found: dict[str, Any] = {}
     for name, axis in program.axes.items():
         found[name] = (name, axis.values, _about(name))
@@ -46,6 +47,9 @@ def coordinates(program: Program) -> dict[str, Any]:
     for name, column in program.binder.columns.items():
         if name not in found and column.values.size == 1:
             found[name] = ((), _scalar(column.labels.reshape(-1)[0]), _about(name))
+        elif name not in found:
+            own = tuple(d for d in column.dims if d in program.axes)
+            found[name] = (own, plain(column.labels).reshape([program.axes[d].size for d in own]), _about(name))
     return found
 
 

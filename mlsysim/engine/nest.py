@@ -19,7 +19,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
-          "ne": "!=", "and": "and", "or": "or"}  # fmt: skip
+          "ne": "!=", "and": "&", "or": "|"}  # fmt: skip
 _CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log", "expm1": "math.expm1",
          "log1p": "math.log1p", "floor": "np.floor", "ceil": "np.ceil", "rint": "np.rint"}  # fmt: skip
 
@@ -89,7 +89,7 @@ class Writer:
         depth = max((i + 1 for i, a in enumerate(self.outer) if a in self.dims[node.index]), default=0)
         if self.chunked and self.layout.tile[-1] in self.dims[node.index]:
             return len(self.outer) + 1
-        return depth
+        return self.layout.levels[depth] if self.layout.levels else depth
 
     def capacity(self, axis: str) -> int:
         """Room for an axis: the next power of two, so that similar sweeps share a nest."""
@@ -145,10 +145,10 @@ class Writer:
         if node.op == "float":  # numba has no float(bool)
             return f"1.0 if {names[0]} else 0.0"
         if node.op == "where":
-            return f"{names[1]} if {names[0]} else {names[2]}"
+            return f"select({', '.join(names)})"
         if node.op in ("min", "max"):
             sign = "<" if node.op == "min" else ">"
-            return f"{names[0]} if {names[0]} {sign} {names[1]} else {names[1]}"
+            return f"select({names[0]} {sign} {names[1]}, {names[0]}, {names[1]})"
         if node.op == "pow":
             return f"math.pow({names[0]}, {names[1]})"
         return f"{_CALL[node.op]}({names[0]})"
@@ -252,7 +252,7 @@ class Writer:
                     wanted.add(arg.index)
         depth_max = len(self.outer) + (1 if self.chunked else 0)
         outs = ", ".join(f"out_{i}" for i in range(len(self.columns))) if self.stored else "out"
-        self.put(0, "import math", "", "import numpy as np", "from numpy import uint64 as u", "", "INF = np.inf", "NAN = np.nan", "", "",
+        self.put(0, "import math", "", "import numpy as np", "from numpy import uint64 as u", "", "from mlsysim.engine.select import select", "", "INF = np.inf", "NAN = np.nan", "", "",
                  f"def nest(lo, hi, sizes, at, data, w, {outs}):")
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])  # {axis}")

@@ -18,6 +18,7 @@ import numpy as np
 CHUNK = 1024  #: longest run of one axis inside a tile
 TILE = 4096  #: most points of a tile (its buffers fit the second-level cache)
 ENOUGH = 512  #: points below which the overhead of a tile shows
+LOOP = 4.0e7  #: scalar operations that a loop fewer to compile is worth (0.1 s, once, for all later runs)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Layout:
     ----------
     outer, tile : tuple of str
         Axes from the outermost loop inwards; the last of `tile` runs fastest, in chunks of `chunk`.
+    levels : tuple of int
+        Computing a little more often than needed spares loops to compile.
     sizes : mapping
         Length of every axis.
     """
@@ -36,6 +39,7 @@ class Layout:
     tile: tuple[str, ...]
     sizes: Mapping[str, int]
     chunk: int
+    levels: tuple[int, ...] = ()  #: the outer loop in which what could be computed in loop i is computed
 
     @property
     def chunks(self) -> int:
@@ -89,23 +93,43 @@ class Layout:
         return found
 
 
-def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> float:
-    """Estimated time of a sweep, in scalar operations.
+def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, int]:
+    """Estimated time of a sweep, in scalar operations, and the weight of the loops to compile.
 
     A vector operation costs a quarter of a scalar one; starting an inner loop costs about fifteen.
     """
     sizes, tile, total = layout.sizes, layout.tile, 0.0
+    loops: set[tuple[int, tuple[str, ...]]] = set()
+    repeats = [1, *itertools.accumulate((sizes[a] for a in layout.outer), lambda x, y: x * y)]
     for axes, operations in loads.items():
         deepest = max((i + 1 for i, a in enumerate(layout.outer) if a in axes), default=0)
-        repeats = math.prod(sizes[a] for a in layout.outer[:deepest])
-        inside = [a for a in tile if a in axes]
+        if layout.levels:
+            deepest = layout.levels[deepest]
+        inside = tuple(a for a in tile if a in axes)
         if not inside:
-            total += repeats * operations
+            total += repeats[deepest] * operations
             continue
         points = math.prod(sizes[a] for a in inside)
         last = min(sizes[inside[-1]], layout.chunk)
-        total += repeats * (points / last) * (15.0 + operations * 0.25 * 4 * math.ceil(last / 4))
-    return total
+        total += repeats[deepest] * (points / last) * (15.0 + operations * 0.25 * 4 * math.ceil(last / 4))
+        loops.add((deepest, inside))
+    return total, sum(len(inside) ** 2 for _, inside in loops)  # LLVM works on every loop of a nest together
+
+
+def gathered(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, Layout]:
+    """The layout with the outer loops at which computing pays, counting the time to compile."""
+    n = len(layout.outer)
+    best: tuple[float, Layout] | None = None
+    for kept in itertools.product((False, True), repeat=n):
+        stops = [i for i, keep in enumerate(kept) if keep] + [n]
+        levels = tuple(next(s for s in stops if s >= i) for i in range(n + 1))
+        candidate = Layout(layout.outer, layout.tile, layout.sizes, layout.chunk, levels)
+        time, loops = cost(candidate, loads)
+        price = time + loops * LOOP
+        if best is None or price < best[0]:
+            best = (price, candidate)
+    assert best is not None
+    return best
 
 
 def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str] = ()) -> Layout:
@@ -122,7 +146,7 @@ def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], oute
     """
     weight = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in sizes}
     free = sorted((a for a in sizes if a not in outermost), key=lambda a: (weight[a], -sizes[a]))
-    best: tuple[float, Layout] | None = None
+    found: list[tuple[float, Layout]] = []
     longest = sorted(free, key=lambda a: -sizes[a])[:4]
     for vector in longest:
         others = [a for a in free if a != vector]
@@ -134,14 +158,12 @@ def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], oute
                 tile = (*sorted(companions, key=lambda a: -weight[a]), vector)
                 outer = tuple(sorted((a for a in sizes if a not in tile), key=lambda a: (-weight[a], sizes[a])))
                 layout = Layout(outer, tile, sizes, min(CHUNK, sizes[vector]))
-                price = cost(layout, loads)
-                if points < ENOUGH:
-                    price *= 1.0 + 40.0 / points
-                if best is None or price < best[0]:
-                    best = (price, layout)
-    if best is None:
+                time, loops = cost(layout, loads)
+                found.append((time * (1.0 + (40.0 / points if points < ENOUGH else 0.0)) + 0.3 * loops * LOOP, layout))
+    if not found:
         return Layout(tuple(sizes), (), sizes, 1)
-    return best[1]
+    found.sort(key=lambda entry: entry[0])
+    return min((gathered(layout, loads) for _, layout in found[:6]), key=lambda entry: entry[0])[1]
 
 
 def _companions(others: list[str], n: int):

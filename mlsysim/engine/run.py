@@ -33,7 +33,7 @@ TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while 
 BLOCK = 1 << 16  #: points of a block of the compiled nest
 PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
-COMPILE = (0.8, 4e-3)  #: seconds to compile a nest: fixed, and per operation
+COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
 PLANS = ("auto", "plain", "generic", "nest")
 
 
@@ -175,7 +175,9 @@ class Sweep:
         plain = operations * PLAIN_OPERATION
         if plain < 0.3:
             return False
-        return plain > COMPILE[0] + COMPILE[1] * len(self.body) or cache.kept(*self._write(outermost))
+        text, signature = self._write(outermost)
+        compiling = COMPILE[0] + COMPILE[1] * len(self.body) + COMPILE[2] * text.count("for j_")
+        return plain > compiling or cache.kept(text, signature)
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
