@@ -219,6 +219,17 @@ class Work(NamedTuple):
     start: float
 
 
+def expert_time(work: Work, assume: Assumptions):
+    """Seconds of routed experts: the longer of arithmetic and traffic, and what shows of the shorter.
+
+    Loads differ: while full experts compute, nearly empty ones read, so the two overlap less than in a dense
+    product.  On measured layers (8 to 256 experts, 64 to 4,096 tokens) routing with a power law gives the plain sum
+    within 8 %, balanced routing a third of the shorter part.
+    """
+    longer = np.maximum(work.arithmetic, work.traffic)
+    return work.start + longer + assume.expert_exposed * np.minimum(work.arithmetic, work.traffic)
+
+
 def time_of(work: Work, hardware: Accelerator):
     """Seconds of matrix products: start, and the smooth maximum of arithmetic and traffic."""
     return work.start + smooth_max(work.arithmetic, work.traffic, hardware.gemm_exponent)
@@ -269,8 +280,8 @@ def expert_work(
 
     Notes
     -----
-    Reads the distinct experts a rank holds; arithmetic follows the slowest rank; half-filled tiles cost
-    `gemm_half_rows` rows per touched expert, as in a dense product.
+    Reads the distinct experts a rank holds; arithmetic follows the slowest rank.  Tiles that are not full
+    cost no extra rows here: they hide behind the reading of the same expert (see `expert_time`).
     """
     with_experts = architecture.moe_layers(model)
     split = expert_split(tp, ep)
@@ -287,7 +298,7 @@ def expert_work(
         return np.where(model.n_experts > 0, with_experts * seconds, 0.0)
 
     return Work(
-        arithmetic=where_experts((load + hardware.gemm_half_rows * touched) * per_pair),
+        arithmetic=where_experts(load * per_pair),
         traffic=where_experts((touched * (format.weight_bytes * params) + load * moved) * rate),
         start=where_experts(assume.moe_layer_latency),
     )
@@ -491,7 +502,7 @@ def rows_cost(
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
     exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows)
     return Rows(
-        products=time_of(linear, hardware) + time_of(experts, hardware) + elementwise,
+        products=time_of(linear, hardware) + expert_time(experts, assume) + elementwise,
         communication=_allreduces(model, hardware, fleet, format, assume, tp, ep, rows) + exchanges,
         arithmetic=linear.arithmetic + experts.arithmetic,
         traffic=linear.traffic + experts.traffic + elementwise,
@@ -768,6 +779,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "frontend_token_time",
         "eager_kernel_time",
         "moe_layer_latency",
+        "expert_exposed",
         "serving_elementwise_slowdown",
         "activation_traffic",
         "allreduce_share",

@@ -181,15 +181,16 @@ def single_node(
         start=np.where(transformer, 0.0, hardware.gemm_latency),
     )
     layers = serve.Work(
-        arithmetic=one.arithmetic + experts.arithmetic + plain.arithmetic,
-        traffic=one.traffic + experts.traffic + plain.traffic,
+        arithmetic=one.arithmetic + plain.arithmetic,
+        traffic=one.traffic + plain.traffic,
         start=one.start + experts.start + plain.start,
     )
-    starts = (products + again) * layers.start + np.where(transformer, products * last.start, 0.0)
-    arithmetic = (products + again) * layers.arithmetic + np.where(
-        transformer, products * last.arithmetic, 0.0
-    )
-    traffic = (products + again) * layers.traffic + np.where(transformer, products * last.traffic, 0.0)
+    each = products + again
+    starts = each * layers.start + np.where(transformer, products * last.start, 0.0)
+    dense_arithmetic = each * layers.arithmetic + np.where(transformer, products * last.arithmetic, 0.0)
+    dense_traffic = each * layers.traffic + np.where(transformer, products * last.traffic, 0.0)
+    arithmetic = dense_arithmetic + each * experts.arithmetic
+    traffic = dense_traffic + each * experts.traffic
     attention = np.where(
         transformer,
         core * serve.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, cached_prefix),
@@ -229,7 +230,8 @@ def single_node(
     host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
     overhead_time = starts + kernels + host
     joined = (
-        smooth_max(arithmetic, traffic, hardware.gemm_exponent)
+        smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
+        + each * (serve.expert_time(experts, assume) - experts.start)
         + np.maximum(attention, cache_read)
         + streaming
     )
@@ -280,10 +282,8 @@ def single_node(
     )
     link = np.where(spill > 0, over_link, 0.0)
     bandwidth = hardware.mem_bandwidth
-    by_experts = (products + again) * experts.traffic * assume.expert_bandwidth_efficiency
-    by_products = (
-        traffic - (products + again) * experts.traffic + streaming
-    ) * hardware.gemm_bandwidth_efficiency
+    by_experts = each * experts.traffic * assume.expert_bandwidth_efficiency
+    by_products = (traffic - each * experts.traffic + streaming) * hardware.gemm_bandwidth_efficiency
     by_cache = cache_read * hardware.decode_attention_bandwidth_efficiency
     moved = bandwidth * (by_experts + by_products + by_cache)
     effective = roofline.effective_bandwidth(moved, np.maximum(moved - fetched, 0.0), bandwidth, link)

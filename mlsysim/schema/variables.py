@@ -220,6 +220,7 @@ real("frontend_client_time", "s", "request handling per client that starts at th
 real("moe_layer_latency", "s", "fixed time of the routed experts of a layer")
 positive("expert_bandwidth_efficiency", "1", "share of memory bandwidth at which experts are read")
 positive("expert_gemm_efficiency", "1", "rate of grouped expert products over a dense product of as many rows")
+fraction("expert_exposed", "share of the shorter of arithmetic and traffic of experts that nothing hides")
 real("dispatch_bytes", "byte", "bytes per value sent to an expert")
 real("exchange_latency_intra", "s", "start of an expert exchange inside the fast domain")
 real("exchange_latency_inter", "s", "start of an expert exchange between nodes")
