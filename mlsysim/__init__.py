@@ -7,51 +7,81 @@ Every resolver answers ``solve``, ``best``, ``top``, ``pareto``, ``root`` and ``
 inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 """
 
+# ruff: noqa: I001  (the resolvers stand in the order of their walls)
+
 __version__ = "0.1.0"
 
 from mlsysim import zoo
-from mlsysim.models.data import DataModel
-from mlsysim.models.economics import EconomicsModel
-from mlsysim.models.scaling import ScalingModel
-from mlsysim.models.serving import ServingModel
-from mlsysim.models.sustainability import SustainabilityModel
-from mlsysim.models.transformation import TransformationModel
-from mlsysim.models.distributed import DistributedModel
-from mlsysim.models.efficiency import EfficiencyModel
-from mlsysim.models.single_node import SingleNodeModel
-from mlsysim.models.checkpoint import CheckpointModel
-from mlsysim.models.continuous_batching import ContinuousBatchingModel
-from mlsysim.models.orchestration import OrchestrationModel
-from mlsysim.models.reliability import ReliabilityModel
-from mlsysim.models.tail_latency import TailLatencyModel
-from mlsysim.models.topology import TopologyModel
-from mlsysim.models.compression import CompressionModel
-from mlsysim.models.responsible import ResponsibleEngineeringModel
-from mlsysim.resolver import Composition, Model, Optimizer, Resolver, Solver, compose, kernel
+from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.records import Assumptions
-from mlsysim.optimizers.parallelism import ParallelismOptimizer
-from mlsysim.optimizers.placement import PlacementOptimizer
-from mlsysim.solvers.sensitivity import SensitivitySolver
-from mlsysim.solvers.synthesis import SynthesisSolver
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
 
-#: Every public resolver by name.
+# tier 1: Y = f(X)
+from mlsysim.models.single_node import SingleNodeModel
+from mlsysim.models.efficiency import EfficiencyModel
+from mlsysim.models.serving import ServingModel
+from mlsysim.models.continuous_batching import ContinuousBatchingModel
+from mlsysim.models.weight_streaming import WeightStreamingModel
+from mlsysim.models.tail_latency import TailLatencyModel
+from mlsysim.models.data import DataModel
+from mlsysim.models.transformation import TransformationModel
+from mlsysim.models.topology import TopologyModel
+from mlsysim.models.scaling import ScalingModel
+from mlsysim.models.inference_scaling import InferenceScalingModel
+from mlsysim.models.compression import CompressionModel
+from mlsysim.models.distributed import DistributedModel
+from mlsysim.models.reliability import ReliabilityModel
+from mlsysim.models.orchestration import OrchestrationModel
+from mlsysim.models.economics import EconomicsModel
+from mlsysim.models.sustainability import SustainabilityModel
+from mlsysim.models.checkpoint import CheckpointModel
+from mlsysim.models.responsible import ResponsibleEngineeringModel
+
+# tier 2: X = f^-1(Y)
+from mlsysim.solvers.sensitivity import SensitivitySolver
+from mlsysim.solvers.synthesis import SynthesisSolver
+
+# tier 3: max f(X)
+from mlsysim.optimizers.parallelism import ParallelismOptimizer
+from mlsysim.optimizers.placement import PlacementOptimizer
+
+#: Every public resolver by name, in the order of the walls.
 RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if isinstance(r, Resolver)}
 
 __all__ = [
     "RESOLVERS",
     "Assumptions",
+    "CheckpointModel",
     "Composition",
+    "CompressionModel",
+    "ContinuousBatchingModel",
+    "DataModel",
+    "DistributedModel",
+    "EconomicsModel",
+    "EfficiencyModel",
     "Hardware",
+    "InferenceScalingModel",
     "Model",
-    "Optimizer",
+    "OrchestrationModel",
+    "ParallelismOptimizer",
+    "PlacementOptimizer",
+    "ReliabilityModel",
     "Resolver",
-    "Solver",
+    "ResponsibleEngineeringModel",
+    "ScalingModel",
+    "SensitivitySolver",
+    "ServingModel",
+    "SingleNodeModel",
+    "SustainabilityModel",
+    "SynthesisSolver",
+    "TailLatencyModel",
+    "TopologyModel",
+    "TransformationModel",
+    "WeightStreamingModel",
     "Workload",
     "compose",
     "kernel",
     "walls",
     "zoo",
-    *RESOLVERS,
 ]

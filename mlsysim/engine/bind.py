@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,8 @@ def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]
 
 def build(record: type, rows: Sequence) -> tuple:
     """One record from what its selectors picked."""
+    if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
+        return record(*[math.nan] * len(record._fields))  # type: ignore[attr-defined]
     if record is Workload:
         return zoo.workload_record(rows[0])
     if record is Accelerator:
@@ -403,7 +406,7 @@ class Binder:
                 except TypeError:
                     pass
             flat_values[i], flat_labels[i] = seen
-        shown = plain(flat_labels) if len(dims) == 1 else np.empty(0)
+        shown = readable(flat_labels) if len(dims) == 1 else np.empty(0)
         if which is not None:
             flat_values, flat_labels, shown = flat_values[which], flat_labels[which], shown[which] if len(dims) == 1 else shown
         values, labels = flat_values.reshape(items.shape), flat_labels.reshape(items.shape)
@@ -504,13 +507,12 @@ class Binder:
             if column is None:
                 if selector.default is REQUIRED and not any(own.values()):
                     raise TypeError(f"{self.title} needs {selector.name} ({_says(selector.name)})")
-                if selector.default is REQUIRED:
-                    picked = []
-                    break
                 one = np.empty((), dtype=object)
-                one[()] = None if selector.default is None else self._one(selector.name, selector.default, 1.0)
+                one[()] = None if selector.default in (None, REQUIRED) else self._one(selector.name, selector.default, 1.0)
                 column = Column(selector.name, (), one, one)
             picked.append(column)
+        if record is Site:
+            _one_method(picked[0])
         tables = self._tabulate(record, picked) if picked else (np.full((len(fields),), math.nan), ())
         if self.draws is not None and picked:
             tables = self._sampled(parameter, picked, *tables)
@@ -613,7 +615,7 @@ def _expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) ->
     return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
 
 
-def plain(labels: np.ndarray) -> np.ndarray:
+def readable(labels: np.ndarray) -> np.ndarray:
     """Labels as an array of text or numbers."""
     items = labels.reshape(-1).tolist()
     if all(isinstance(v, str) for v in items):
@@ -628,6 +630,15 @@ def _few(values, size: int) -> str:
         return f"({size} values)"
     shown = ", ".join(map(str, np.asarray(values)[:4]))
     return f"[{shown}{', ...' if size > 4 else ''}] ({size})"
+
+
+def _one_method(column: Column | None) -> None:
+    """Warn when carbon figures in one call were not counted alike."""
+    rows = [] if column is None else [row for row in column.values.reshape(-1) if row is not None]
+    classes = {row["carbon_class"]: row.key for row in rows if row["carbon_class"]}
+    if len(classes) > 1:
+        told = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
+        warnings.warn(f"region: carbon figures of different methods are not comparable: {told}", UserWarning, stacklevel=2)
 
 
 def _says(name: str) -> str:

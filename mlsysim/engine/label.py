@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.bind import plain
+from mlsysim.engine.bind import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
@@ -49,7 +49,7 @@ def coordinates(program: Program) -> dict[str, Any]:
             found[name] = ((), _scalar(column.labels.reshape(-1)[0]), _about(name))
         elif name not in found:
             own = tuple(d for d in column.dims if d in program.axes)
-            found[name] = (own, plain(column.labels).reshape([program.axes[d].size for d in own]), _about(name))
+            found[name] = (own, readable(column.labels).reshape([program.axes[d].size for d in own]), _about(name))
     return found
 
 

@@ -34,7 +34,7 @@ class Stage:
             if hasattr(arg, "__stage__"):
                 return arg.__stage__(self, args)
         arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
-        flat = [np.ascontiguousarray(a).ravel() for a in arrays]
+        flat = [np.array(a).ravel() for a in arrays]
         out = np.empty((self.outputs, flat[0].size))
         self.loop(out, *flat)
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]

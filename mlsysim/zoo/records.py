@@ -569,7 +569,7 @@ def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, float], dic
     return fields, derived
 
 
-def site_record(grid: Row | str, datacenter: Row | str) -> Site:
+def site_record(grid: Row | str | None, datacenter: Row | str) -> Site:
     """Where it runs: the grid's carbon, price and water, the building's PUE and WUE.
 
     A cloud region without a price takes that of its state or country, a state its country's, a country
@@ -577,7 +577,7 @@ def site_record(grid: Row | str, datacenter: Row | str) -> Site:
     """
     return Site(
         **_site(
-            tables.lookup("grids", grid, "region"), tables.lookup("datacenters", datacenter, "datacenter")
+            None if grid is None else tables.lookup("grids", grid, "region"), tables.lookup("datacenters", datacenter, "datacenter")
         )[0]
     )
 
