@@ -549,7 +549,7 @@ class Binder:
     def _labels(self, picked: list) -> np.ndarray | None:
         """What to call each cell of a record: the labels of its first selector."""
         for column in picked:
-            if column is not None and column.labels is not None:
+            if column is not None and column.labels is not None and any(label is not None for label in column.labels.flat):
                 dims = self._union(picked)
                 return np.broadcast_to(_expand(column.labels, column.dims, dims), self._shape(dims))
         return None
