@@ -212,6 +212,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
         elif own in free:
             at = np.asarray(values_)[index[own]]
             if not found.all():
-                at = np.where(found, at, "") if at.dtype.kind == "U" else np.where(found, at, np.nan)
+                none = {"U": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(at.dtype.kind, np.nan)
+                at = np.where(found, at, none)
             coords[name] = (dims, at.reshape(shape), about)
     return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))
