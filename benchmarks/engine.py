@@ -54,6 +54,58 @@ def huge(quick: bool = False) -> dict[str, Any]:
     return {**grid(), "global_batch": np.arange(8, 8 * 8704 + 1, 8)}
 
 
+def many(low: float, high: float, n: int) -> np.ndarray:
+    """`n` different values."""
+    return np.geomspace(low, high, n)
+
+
+#: A grid of about a million points of every other model, and what is minimized over it; the continuous axes vary
+#: everywhere, so that nothing is hoisted that a user's sweep would not hoist.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SingleNodeModel": ("latency", {"model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)}),
+    "EfficiencyModel": ("achievable_flops", {"model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513),
+                                             "seq_len": np.arange(128, 50000, 128)}),
+    "ServingModel": ("itl", {"model": MODEL, "hardware": HARDWARE, "batch_size": np.arange(1, 1025), "seq_len": np.arange(128, 8193, 128),
+                             "output_len": 512, "tp": [2, 4, 8]}),
+    "ContinuousBatchingModel": ("itl", {"model": MODEL, "hardware": ["h100_sxm5_80gb", "h200_sxm_141gb"], "tp": [4, 8], "seq_len": [512, 2048],
+                                        "output_len": [128, 512], "prompt_cv": 0.5, "max_batch": np.arange(8, 264, 4), "arrival_rate": many(0.01, 50, 1024)}),
+    "WeightStreamingModel": ("layer_compute_time", {"model": MODEL, "hardware": "cerebras_wse3", "batch_size": np.arange(1, 1025), "seq_len": np.arange(16, 16385, 16)}),
+    "TailLatencyModel": ("avg_wait_time", {"arrival_rate": many(0.1, 90, 4096), "service_latency": 0.1, "replicas": np.arange(1, 257)}),
+    "DataModel": ("stall_fraction", {"hardware": "h100", "workload_data_rate": many(1e8, 1e11, 1024), "storage_bandwidth": many(1e9, 1e11, 1024)}),
+    "TransformationModel": ("transform_time", {"batch_size": np.arange(1, 1025), "step_time": many(0.01, 10, 1024), "cores": 64.0, "sample_cpu_time": 0.01}),
+    "TopologyModel": ("effective_bw", {"fabric": "infiniband_ndr", "topology": "fat_tree", "n_nodes": np.arange(2, 4098), "oversubscription": many(1, 8, 256)}),
+    "ScalingModel": ("predicted_loss", {"compute_budget": many(1e20, 1e26, 1024), "params": many(1e8, 1e12, 1024)}),
+    "InferenceScalingModel": ("total_reasoning_time", {"model": "llama3_1_8b", "hardware": "h100", "reasoning_steps": np.arange(1, 257),
+                                                       "tokens_per_step": np.arange(16, 1040, 16), "batch_size": np.arange(1, 65)}),
+    "CompressionModel": ("compression_ratio", {"model": "llama3_1_8b", "hardware": "h100", "bits": [2, 3, 4, 5, 6, 8], "group_size": np.arange(16, 528, 1),
+                                               "batch_size": np.arange(1, 401)}),
+    "DistributedModel": ("step_time", {"model": MODEL, "hardware": HARDWARE, "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8], "dp": np.arange(1, 65),
+                                       "global_batch": np.arange(64, 16385, 64), "seq_len": 8192}),
+    "ReliabilityModel": ("completion_time", {"fleet": "dgx_h100", "job_duration": many(1e4, 1e8, 1024), "n_accelerators": np.arange(8, 8200, 8),
+                                             "checkpoint_write_time": 60.0}),
+    "OrchestrationModel": ("avg_wait_time", {"fleet": "dgx_h100", "arrival_rate": many(1e-5, 1e-2, 1024), "avg_duration": many(600, 6e5, 1024),
+                                             "n_accelerators": 1024, "devices_per_job": 64}),
+    "EconomicsModel": ("tco", {"hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)}),
+    "SustainabilityModel": ("carbon", {"hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)}),
+    "CheckpointModel": ("mfu_penalty", {"model": MODEL, "hardware": "h100", "n_accelerators": np.arange(8, 8200, 8), "checkpoint_interval": many(60, 1e5, 1024)}),
+    "ResponsibleEngineeringModel": ("dp_training_time", {"base_training_time": many(1e3, 1e7, 65536), "noise_multiplier": many(0.5, 5, 16), "batch_size": 256,
+                                                         "dataset_size": 60000, "epochs": 60}),
+}  # fmt: skip
+
+
+def each_model(ms, quick: bool) -> dict[str, dict[str, float]]:
+    """Points per second of every model over about a million points, one thread; what loops is timed as its own stage."""
+    found = {}
+    for name, (objective, axes) in MODELS.items():
+        resolver = ms.RESOLVERS[name]
+        if quick:
+            axes = {k: v[:: max(1, len(v) // 4)] if isinstance(v, (list, np.ndarray)) else v for k, v in axes.items()}
+        resolver.best(objective, maximize=False, threads=1, plan="auto" if quick else "nest", **axes)
+        seconds, best = median_time(lambda r=resolver, o=objective, a=axes: r.best(o, maximize=False, threads=1, plan="auto" if quick else "nest", **a), 1 if quick else 3)
+        found[name] = {"points": best.attrs["points"], "points_per_s": best.attrs["points"] / seconds}
+    return found
+
+
 def median_time(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     """Median wall time of `work`, and its last result."""
     times, result = [], None
@@ -208,6 +260,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     figures["argmin_over_numpy"] = figures["argmin"]["points_per_s"] / figures["numpy"]["points_per_s"]
     figures["start"] = starts(1 if quick else 3)
     figures["compile"] = compiling(quick)
+    figures["models"] = each_model(ms, quick)
     figures["memory"] = memory(quick)
     return figures
 
