@@ -72,7 +72,7 @@ def test_larger_batches_are_slower_and_hold_more(data, batch):
 def test_decode_is_linear_in_context(context, generated):
     here = (
         zoo.workload_record("Llama-3.1-8B"),
-        zoo.accelerator_record("h100", Precision.BF16),
+        zoo.accelerator_record("h100", Precision.BF16)._replace(decode_attention_ramp=0.0),
         zoo.fleet_record(None, "h100"),
         zoo.format_record(Precision.BF16),
         Assumptions(),

@@ -338,15 +338,22 @@ def decode_attention_reads(model: Workload, hardware: Accelerator, format: Forma
 def decode_attention_time(
     model: Workload, hardware: Accelerator, format: Format, tp, sequences, context, rows_per_sequence=1.0
 ):
-    """Attention of one decode step, all layers (s).
+    """Attention of one decode step, all layers (s): ``t0 + B / (f BW) (1 + B0 / (B + B0))`` a layer.
 
     Parameters
     ----------
     sequences, context : sequences on this device's group, and their mean length (tokens).
+
+    Notes
+    -----
+    B is the cache of a layer, B0 the device's `decode_attention_ramp`: short caches do not fill the device.
     """
     slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence)
     start = model.n_layers * hardware.decode_attention_latency
-    return start + (sequences * slope) * cached_positions(model, context)
+    read = sequences * cached_positions(model, context)
+    ramp = hardware.decode_attention_ramp * model.n_layers / kv_bytes_per_layer_and_device(model, format, tp)
+    slow = np.where(hardware.decode_attention_ramp > 0, ramp / (read + ramp), 0.0)
+    return start + (slope * read) * (1.0 + slow)
 
 
 def _positions_up_to(length, window):
@@ -566,7 +573,7 @@ def decode_step(
     Parameters
     ----------
     batch : sequences in the replica, spread over the attention groups and over the pipeline's micro-batches.
-    context : mean tokens a sequence attends to (the time is linear in it, so the mean is exact).
+    context : mean tokens a sequence attends to (the time is linear in it where the cache fills the device).
     rows_per_sequence : tokens checked per sequence (1 + drafted).
     prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches.
     prompt_attention : seconds of attention that those need, all layers.
@@ -732,6 +739,14 @@ def bottleneck(step: Step):
 # --- textbook ------------------------------------------------------------------------------------------
 
 
+def with_some_rate(hardware: Accelerator) -> Accelerator:
+    """The device with one operation per second where it lacks the format: times stay numbers, astronomic ones."""
+    return hardware._replace(
+        peak_flops=np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0),
+        attention_peak_flops=np.where(hardware.attention_peak_flops > 0, hardware.attention_peak_flops, 1.0),
+    )
+
+
 def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> Accelerator:
     """The device with constant shares of peak and bandwidth in place of its curves; None keeps the curve."""
     if efficiency is not None:
@@ -745,6 +760,7 @@ def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> 
         hardware = hardware._replace(
             gemm_bandwidth_efficiency=bandwidth_efficiency,
             decode_attention_bandwidth_efficiency=bandwidth_efficiency,
+            decode_attention_ramp=0.0,
         )
     return hardware
 
@@ -766,6 +782,7 @@ def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
         attention_half_length=where(0.0, hardware.attention_half_length),
         decode_attention_latency=where(0.0, hardware.decode_attention_latency),
         decode_attention_bandwidth_efficiency=where(1.0, hardware.decode_attention_bandwidth_efficiency),
+        decode_attention_ramp=where(0.0, hardware.decode_attention_ramp),
     )
 
 

@@ -74,6 +74,7 @@ class Accelerator(NamedTuple):
     flash3_efficiency: float
     decode_attention_latency: float
     decode_attention_bandwidth_efficiency: float
+    decode_attention_ramp: float
     # all-reduce inside the fast domain, measured at 2, 4 and 8 devices
     allreduce_latency_2: float
     allreduce_latency_4: float

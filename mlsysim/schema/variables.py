@@ -165,7 +165,8 @@ positive("flash1_efficiency", "1", "share of peak of first-generation fused atte
 positive("flash2_efficiency", "1", "share of peak of FlashAttention 2 alike")
 positive("flash3_efficiency", "1", "share of peak of FlashAttention 3 or cuDNN alike")
 real("decode_attention_latency", "s", "start time of decode attention")
-positive("decode_attention_bandwidth_efficiency", "1", "share of memory bandwidth of decode attention")
+positive("decode_attention_bandwidth_efficiency", "1", "share of memory bandwidth of decode attention, large caches")
+real("decode_attention_ramp", "byte", "cache of a layer below which decode attention does not reach its bandwidth")
 for _n in (2, 4, 8):
     real(f"allreduce_latency_{_n}", "s", f"one-shot all-reduce of a small message among {_n} devices")
     real(f"nccl_latency_{_n}", "s", f"library all-reduce of a small message among {_n} devices")
@@ -641,7 +642,7 @@ real("carbon_per_mtok", "kg", "carbon of a million tokens", better="less")
 # TailLatencyModel, OrchestrationModel
 positive("arrival_rate", "1/s", "requests or jobs that arrive per second", takes=("request_rate",))
 positive("service_latency", "s", "mean service time of one request on one replica", takes=("e2e_latency", "latency"))
-count("replicas", "servers that answer requests, one at a time each")
+count("replicas", "servers that share the requests")
 real("arrival_cv", "1", "coefficient of variation of the time between arrivals: 1 Poisson, 0 regular")
 real("service_cv", "1", "coefficient of variation of the service time: 1 exponential, 0 constant")
 fraction("percentile", "share of requests that a percentile covers", high=1.0 - 1e-12)

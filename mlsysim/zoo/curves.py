@@ -25,7 +25,7 @@ COUNTS = (2, 4, 8)
 FALLBACK = "h100_sxm"
 PCIE = "rtx_pro_6000_server"  #: measured device without accelerator links, peer to peer over PCIe
 GEMM = ("gemm_latency", "gemm_efficiency", "gemm_half_rows", "gemm_bandwidth_efficiency", "gemm_exponent")
-DECODE = ("decode_attention_latency", "decode_attention_bandwidth_efficiency")
+DECODE = ("decode_attention_latency", "decode_attention_bandwidth_efficiency", "decode_attention_ramp")
 FLASH = ("flash1_efficiency", "flash2_efficiency", "flash3_efficiency")
 PREFILL = ("attention_efficiency", "attention_half_length")
 ALLREDUCE = tuple(
@@ -144,7 +144,7 @@ def _attention(row: Row, cache_in_8_bits: bool) -> tuple[dict[str, float], dict[
     if cache_in_8_bits:
         narrow = curve(device, "fp8")
         if narrow:
-            values.update({name: narrow[name] for name in PREFILL})
+            values.update({name: narrow[name] for name in (*PREFILL, *DECODE)})
         else:
             wide, narrow = curve(FALLBACK, "bf16"), curve(FALLBACK, "fp8")
             assert wide and narrow
