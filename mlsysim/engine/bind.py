@@ -348,6 +348,8 @@ class Binder:
             parameter = self.parameters.get(name)
             if name in self.picks or (parameter is not None and parameter.default is None):
                 return
+        if hasattr(value, "data_vars"):
+            raise ValueError(f"{name}: a Dataset holds many variables: give one of them")
         dims: tuple[str, ...]
         coords: dict[str, np.ndarray] = {}
         if hasattr(value, "dims") and hasattr(value, "coords"):  # an xarray DataArray
@@ -383,7 +385,7 @@ class Binder:
                 raise ValueError(f"{name} is empty: give at least one value")
             dims = (along or name,)
         else:
-            if isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or hasattr(value, "data_vars") or (isinstance(value, Mapping) and name not in self.picks):
+            if isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or (isinstance(value, Mapping) and name not in self.picks):
                 raise ValueError(f"{name}: {type(value).__name__} is not understood: give one value, a list or an array")
             items = np.empty((), dtype=object)
             items[()] = value.item() if isinstance(value, np.ndarray) else value

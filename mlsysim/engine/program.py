@@ -17,10 +17,6 @@ from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
 
-#: dims and variables that the searches add
-OWN = ("found", "rank", "point", "count", "quantile")
-
-
 class MissingDatum(ValueError):
     """A wanted figure needs a datum that nobody published."""
 
@@ -74,8 +70,8 @@ class Program:
         self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
         self.absent = [k for k, v in outputs.items() if v is None]
         for name in binder.axes:
-            if name not in binder.columns and (name in outputs or name in OWN):
-                raise ValueError(f"axis {name!r} bears the name of an answer: rename that dim")
+            if name not in binder.columns and name in outputs:
+                raise ValueError(f"axis {name!r} bears the name of an output: rename that dim")
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
         self._holes: list[Leaf | None] = []  #: by node: a datum that nobody published and that it needs

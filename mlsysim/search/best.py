@@ -15,7 +15,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, accepted, directed, guarded, signed, winners
+from mlsysim.search.reduce import Cells, accepted, directed, guarded, reserved, signed, winners
 
 
 def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
@@ -52,6 +52,7 @@ class Top:
         self.ranked = True
 
     def columns(self, program: Program) -> list[Node]:
+        reserved(program, "found", *(["rank"] if self.ranked else []))
         condition, self.clauses = accepted(program, self.where)
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]

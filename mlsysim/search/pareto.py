@@ -17,7 +17,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
 from mlsysim.search.best import names
-from mlsysim.search.reduce import Cells, accepted, guarded, signed, winners
+from mlsysim.search.reduce import Cells, accepted, guarded, reserved, signed, winners
 
 PIVOTS = 12  #: front members that prefilter a block
 BATCH = 8192  #: newcomers that wait before they are merged
@@ -122,6 +122,7 @@ class Pareto:
         self.epsilon, self.where = epsilon, where
 
     def columns(self, program: Program) -> list[Node]:
+        reserved(program, "point", "count")
         condition, self.clauses = accepted(program, self.where)
         nodes = [signed(program, name, up) for name, up in self.objectives]
         finite: Any = condition

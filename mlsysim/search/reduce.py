@@ -89,6 +89,13 @@ class Cells:
         return found
 
 
+def reserved(program: Program, *names: str) -> None:
+    """Refuse axes that bear the name of something a search adds."""
+    for name in names:
+        if name in program.binder.axes:
+            raise ValueError(f"axis {name!r} bears the name of something that this search adds: rename that dim")
+
+
 def signature_order(program: Program) -> list[str]:
     """Axes in the order of the signature, whatever the order in which the user named them."""
     from mlsysim.engine.bind import selectors
