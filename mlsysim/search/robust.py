@@ -20,11 +20,10 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
     frequent winners of the first cell.
     """
-    nominal = {k: v for k, v in inputs.items() if k not in ("sample", "seed")}
+    nominal = {**inputs, "sample": None}
     again = Best(reduction.objective, reduction.maximize, by=(*reduction.by, "sample"), where=reduction.where, ties=reduction.ties)
-    free = resolver.__class__.sweep
-    winner = free(resolver, [reduction], threads=threads, plan=plan, **nominal)[0]
-    drawn = free(resolver, [again], threads=threads, plan=plan, **inputs)[0]
+    winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
+    drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
     axes = [str(c) for c in winner.coords if winner[c].dims == tuple(reduction.by) and c in drawn.coords and "sample" in drawn[c].dims]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
         return winner.assign(win_share=xr.ones_like(winner["found"], dtype=float))
