@@ -200,7 +200,7 @@ def makespan(schedule, n_microbatches, pp, virtual_stages, forward: Stages, back
     return np.where(plain & (n_microbatches >= pp), exact, linear)
 
 
-def hand_over(schedule, pp, virtual_stages, transfer):
+def hand_over(schedule, pp, virtual_stages, transfer, blocking=0.0):
     """What sending activations adds to the makespan, sends asynchronous: per micro-batch, and once (s, s).
 
     Plain 1F1B has no slack: ``2 x [(p - 1) m / p + p - 2]``.  Interleaved ``2 (p v - 1) x``; GPipe, and
@@ -210,6 +210,8 @@ def hand_over(schedule, pp, virtual_stages, transfer):
     Parameters
     ----------
     transfer : x, one message between neighbours (s).
+    blocking : 1 when a device waits for its messages: interleaved, every chunk waits on its way there and
+        back, ``2 v x`` a micro-batch.
 
     Examples
     --------
@@ -229,7 +231,8 @@ def hand_over(schedule, pp, virtual_stages, transfer):
         once, once, once, twice, twice, twice, once,
     )  # fmt: skip
     several = np.where(pp > 1, transfer, 0.0)
-    return np.where(plain, several * (2.0 * (pp - 1.0) / pp), 0.0), several * start
+    waiting = np.where((schedule == Schedule.ONE_F_ONE_B) & (blocking > 0), 2.0 * virtual_stages, 0.0)
+    return several * np.where(plain, 2.0 * (pp - 1.0) / pp, waiting), several * start
 
 
 def in_flight_limit(schedule, pp, virtual_stages, stage):

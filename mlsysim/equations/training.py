@@ -157,15 +157,27 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
     return arithmetic, np.where(unfused, traffic, 0.0)
 
 
-def quantise_bytes(model: Workload, tp, ffn_width, format: Format):
-    """Traffic of converting a token's inputs of matrix products in a layer to the narrow format (byte).
+def quantise_bytes(model: Workload, tp, sequence_parallel, ffn_width, format: Format):
+    """Traffic of converting operands of a token's matrix products to the narrow format: forward, backward
+    (byte, byte).
 
-    Inputs of both halves of the layer, attention's output and the activation function's: each is read, and
-    written in two layouts.
+    Forward the inputs of both halves of the layer, attention's output and the activation function's; backward
+    the gradients of what the products give.  Each value is read for its scale, read again and written in two
+    layouts; with sequence parallelism before it is gathered.
     """
-    values = 2.0 * model.hidden + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
-    moved = values * (format.activation_bytes + 2.0 * format.gemm_input_bytes)
-    return np.where(format.quantised > 0, moved, 0.0)
+    split = np.where(sequence_parallel > 0, tp, 1.0)
+    latent = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
+    expanded = model.n_heads * (
+        architecture.query_key_width(model) + model.nope_head_dim + architecture.value_width(model)
+    )
+    grouped = model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) / tp
+    attention = np.where(model.kv_lora_rank > 0, latent + expanded / tp, grouped)
+    each = 2.0 * (format.activation_bytes + format.gemm_input_bytes)
+    shared = 2.0 * model.hidden / split
+    inputs = shared + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
+    results = shared + attention + (1.0 + model.gated_ffn) * ffn_width / tp
+    narrow = np.where(format.quantised > 0, each, 0.0)
+    return narrow * inputs, narrow * results
 
 
 def layer_elementwise_bytes(model: Workload, tp, sequence_parallel, ffn_width, copies, format: Format):
@@ -192,18 +204,23 @@ def attention_backward_factor(attention, assume: Assumptions):
     return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
 
 
-def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0, last=0.0) -> Passes:
+def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0, last=0.0,
+                 conversion=(0.0, 0.0)) -> Passes:  # fmt: skip
     """Forward and backward pass of a layer from its operators (s).
 
     Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 1 x.
+
+    Parameters
+    ----------
+    conversion : conversions to a narrow format, forward and backward.
     """
     return Passes(
-        products + core + core_traffic + elementwise,
-        GEMM_BACKWARD * products + factor * core + core_traffic + 2.0 * elementwise,
+        products + core + core_traffic + elementwise + conversion[0],
+        GEMM_BACKWARD * products + factor * core + core_traffic + 2.0 * elementwise + conversion[1],
         products,
         products,
         core + core_traffic,
-        elementwise,
+        elementwise + conversion[0],
         expansion,
         last,
     )
@@ -258,15 +275,16 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
         last = training_gemm_time(rows, model.hidden, width / tp, hardware, format, assume)
-    moved = layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
-    moved = assume.eager_factor * moved + quantise_bytes(model, tp, width, format)
-    elementwise = compute.elementwise_time(
-        rows * moved, hardware.mem_bandwidth, assume.streaming_efficiency, assume.elementwise_slowdown
+    moved = assume.eager_factor * layer_elementwise_bytes(
+        model, tp, sequence_parallel, width, copies, format
     )
+    streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
+    elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
+    converted = quantise_bytes(model, tp, sequence_parallel, width, format)
+    conversion = tuple(compute.traffic_time(rows * nbytes, *streaming) for nbytes in converted)
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
-    return layer_passes(
-        products, core, traffic, elementwise, attention_backward_factor(attention, assume), expansion, last
-    )
+    factor = attention_backward_factor(attention, assume)
+    return layer_passes(products, core, traffic, elementwise, factor, expansion, last, conversion)
 
 
 def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
@@ -287,8 +305,17 @@ def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
 
 
 def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
-    """Product with the vocabulary and cross-entropy (s); the logits are written and read once each way."""
-    product = training_gemm_time(rows, model.vocab / tp, model.hidden, hardware, format, assume)
+    """Product with the vocabulary and cross-entropy (s); the logits are written and read once each way.
+
+    The product stays in 16 bits where the layers compute in a narrow format.
+    """
+    wide_hardware = hardware._replace(
+        peak_flops=np.where(format.quantised > 0, hardware.attention_peak_flops, hardware.peak_flops)
+    )
+    wide_format = format._replace(
+        gemm_input_bytes=np.where(format.quantised > 0, format.activation_bytes, format.gemm_input_bytes)
+    )
+    product = training_gemm_time(rows, model.vocab / tp, model.hidden, wide_hardware, wide_format, assume)
     loss = compute.elementwise_time(
         rows * (assume.training_logit_bytes * model.vocab / tp),
         hardware.mem_bandwidth,
@@ -298,14 +325,14 @@ def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:
 
 
 def optimizer_time(
-    params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency
+    params, gradient_bytes, optimizer_bytes, weight_bytes, mem_bandwidth, bandwidth_efficiency, slowdown=1.0
 ):
     """Update of `params` parameters: gradients and states read, states and weights written (s).
 
-    ``(g + 2 K + w) N / (f BW)``.
+    ``(g + 2 K + w) N / (f BW)``, times `slowdown` where it is not one fused kernel.
     """
     moved = params * (gradient_bytes + 2.0 * optimizer_bytes + weight_bytes)
-    return compute.traffic_time(moved, mem_bandwidth, bandwidth_efficiency)
+    return slowdown * compute.traffic_time(moved, mem_bandwidth, bandwidth_efficiency)
 
 
 def host_optimizer_time(params, bytes_per_param, host_memory_bandwidth):

@@ -247,7 +247,9 @@ def distributed(
 
     message = rows * (model.hidden * width)
     gathered, reduced = gather(tp, 1.0, message), reduce(tp, 1.0, message)
-    pair = np.where(split > 0, 2.0 * gathered, reduced)
+    # inputs of matrix products are gathered as these take them, sums are scattered in full width
+    narrow = gather(tp, 1.0, message * (format.gemm_input_bytes / width))
+    pair = np.where(split > 0, gathered + narrow, reduced)
     half = np.where(split > 0, gathered, reduced)
 
     heads = model.n_heads / tp
@@ -384,8 +386,13 @@ def distributed(
         "params", table + model.extra_params + on_first * (own_head + norm), on_last * (table + norm)
     )
     expert_params = stages("expert_params")
+    kept = (pp > 1) & (assume.keep_gathered > 0)
+    streamed = (zero_stage >= 3) & ~kept
+    reduced_each = (zero_stage == 2) & ~kept
+    # gradients that are scattered after every micro-batch are added up as shards
+    whole = np.where(streamed | reduced_each, 0.0, np.where(assume.fused_accumulation > 0, 0.0, 1.0))
     accumulation = Stages(*(
-        training.accumulation_time(n + x, assume.gradient_bytes, hardware.mem_bandwidth,
+        whole * training.accumulation_time(n + x, assume.gradient_bytes, hardware.mem_bandwidth,
         assume.streaming_efficiency)
         for n, x in zip(params, expert_params)
     ))  # fmt: skip
@@ -434,9 +441,6 @@ def distributed(
     slowest_forward, slowest_backward = forward.largest(), backward.largest()
     earlier = (1.0 + (virtual_stages - 1.0) * pp) / virtual_stages
     last_backward, first_forward = slowest_backward * earlier, slowest_forward * earlier
-    kept = (pp > 1) & (assume.keep_gathered > 0)
-    streamed = (zero_stage >= 3) & ~kept
-    reduced_each = (zero_stage == 2) & ~kept
     once_scattered = np.where(reduced_each, 0.0, seen(scattered, last_backward))
     data_once = np.where(
         zero_stage == 0,
@@ -461,7 +465,7 @@ def distributed(
     )
     on_device = training.optimizer_time(
         updated, assume.gradient_bytes, state_bytes, format.parameter_bytes, hardware.mem_bandwidth,
-        assume.streaming_efficiency,
+        assume.streaming_efficiency, assume.optimizer_slowdown,
     )  # fmt: skip
     on_host = training.host_optimizer_time(
         updated * np.minimum(fleet.accelerators_per_node, n_accelerators), assume.host_optimizer_bytes,
@@ -473,7 +477,9 @@ def distributed(
 
     # --- hand-overs between stages ---------------------------------------------------------------------
     transfer = neighbour(tp * cp * dp * pp, message / tp) + np.where(split > 0, 0.0, gathered)
-    send_each, send_once = pipeline.hand_over(schedule, pp, virtual_stages, transfer)
+    send_each, send_once = pipeline.hand_over(
+        schedule, pp, virtual_stages, transfer, assume.blocking_sends
+    )
     host_each = stages("host").largest()
 
     # --- memory by stage, before micro-batches in flight ------------------------------------------------

@@ -213,6 +213,17 @@ class Assumptions(NamedTuple):
         1.55, "1", "element-wise work of training over its ideal traffic",
         "fitted to 205 published training runs", 0.21,
     )
+    fused_accumulation: float = _assumed(
+        1.0, "1", "1: products of weight gradients add to the sum as they write; 0: a kernel of its own adds them",
+        "1 Megatron-LM with gradient accumulation fusion (since 2022), Transformer Engine", 0.0,
+    )
+    optimizer_slowdown: float = _assumed(
+        1.0, "1", "traffic of the update over that of one fused kernel",
+        "1 fused; 3.5 where Adam with clipping is written out tensor by tensor: 104 bytes a parameter for 30", 0.0,
+    )
+    blocking_sends: float = _assumed(
+        0.0, "1", "1: pipeline stages wait for their messages", "1 Megatron-LM before 2023 (batch_isend_irecv, then wait)", 0.0,
+    )
     streaming_efficiency: float = _assumed(
         0.85, "1", "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88", 0.05,
