@@ -47,7 +47,7 @@ def coordinates(program: Program) -> dict[str, Any]:
     for name, column in program.binder.columns.items():
         if name not in found and column.values.size == 1:
             found[name] = ((), _scalar(column.labels.reshape(-1)[0]), _about(name))
-        elif name not in found:
+        elif name not in found and name not in program.outputs:
             own = tuple(d for d in column.dims if d in program.axes)
             found[name] = (own, readable(column.labels).reshape([program.axes[d].size for d in own]), _about(name))
     return found

@@ -61,6 +61,7 @@ def continuous_batching(
     tp=1,
     pp=1,
     ep=1,
+    replicas=1,
     arrival_rate=None,
     users=None,
     think_time=0,
@@ -80,13 +81,14 @@ def continuous_batching(
     bandwidth_efficiency=None,
     textbook=0,
 ) -> ContinuousBatching:
-    """A server with iteration-level scheduling and a paged cache, one replica (wall 5).
+    """Servers with iteration-level scheduling and a paged cache (wall 5).
 
     Parameters
     ----------
     seq_len, output_len : mean prompt and mean answer (tokens).
     max_batch : most requests that run at once.
-    arrival_rate : requests per second of an open loop (Poisson).
+    replicas : servers that share arrivals, users and requests at random, evenly.
+    arrival_rate : requests per second of an open loop (Poisson), all replicas.
     users, think_time : clients of a closed loop, each waiting `think_time` between answer and next request.
         Without `arrival_rate` and `users` all requests are queued at once: the maximum load.
     prompt_cv, output_cv : coefficients of variation of the lengths (lognormal).
@@ -99,15 +101,15 @@ def continuous_batching(
     overflow : probability of running out of pages that admission accepts.
     percentile : of `ttft_at_percentile`, `itl_at_percentile` and `e2e_at_percentile`, 0..1.
     requests_per_user : requests of each client in a closed-loop run that starts all clients together;
-        without it the
-        loop is in its steady state.
+        without it the loop is in its steady state.
     n_requests : requests in a run at maximum load, whose last batch runs down.
     efficiency, bandwidth_efficiency, textbook : as in ServingModel.
 
     Returns
     -------
     ContinuousBatching
-        At maximum load `ttft` leaves out the wait in the queue.  `itl_at_capacity` is the time between tokens
+        `throughput`, `tokens_per_s`, `saturation_rate` and `n_accelerators` are of all replicas, requests and memory
+        of one.  At maximum load `ttft` leaves out the wait in the queue.  `itl_at_capacity` is the time between tokens
         with every slot taken.  Percentiles of whole requests exist in an open loop; a percentile of several
         parts is the sum of theirs (on the safe side).  `speedup_over_static` compares maximum
         loads: against batches that are booked contiguously for the longest answer and wait for it.
@@ -129,10 +131,13 @@ def continuous_batching(
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
     device = serve.with_efficiency(
-        serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
+        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     layout = (tp, pp, ep)
     replica = serve.devices(tp, pp, ep)
+    arrival_rate, users, n_requests = (
+        None if whole is None else whole / replicas for whole in (arrival_rate, users, n_requests)
+    )
     groups = serve.attention_groups(tp, ep)
 
     # lengths
@@ -308,18 +313,18 @@ def continuous_batching(
     static_rate = static_slots / (static_prefill + longest * decoding(static_slots))
 
     paged = active * np.where(booking, whole, mean) * replica / groups
-    tokens_per_s = throughput * output_len
+    tokens_per_s = throughput * output_len  # of one replica
     power = serve.step_power(device, assume, full_step, full_time)
     shape = (
         divides(tp, model.n_heads)
         & (pp <= model.n_layers)
         & (cached_prefix < seq_len)
         & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
-        & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
+        & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size))
     )
     supported = (
         (model.n_layers > 0)
-        & (device.peak_flops > 0)
+        & (hardware.peak_flops > 0)
         & ((model.max_context <= 0) | (seq_len + output_len <= model.max_context))
     )
     limit = first_failing(
@@ -331,9 +336,9 @@ def continuous_batching(
     binding = np.where(
         (active >= slots) & (in_memory < max_batch), float(Bottleneck.CAPACITY), serve.bottleneck(full_step)
     )
-    return ContinuousBatching(
-        throughput=throughput,
-        tokens_per_s=tokens_per_s,
+    answer = ContinuousBatching(
+        throughput=throughput * replicas,
+        tokens_per_s=tokens_per_s * replicas,
         tokens_per_s_per_device=tokens_per_s / replica,
         ttft=ttft,
         itl=itl,
@@ -346,7 +351,7 @@ def continuous_batching(
         step_time=own_step,
         active_requests=active,
         max_active_requests=most,
-        saturation_rate=saturation,
+        saturation_rate=saturation * replicas,
         queue_utilization=load,
         preemption_probability=batching.overflow_probability(active, pool, mean, deviation),
         fragmentation=1.0 - batching.usable_share(carried, page_size),
@@ -355,13 +360,14 @@ def continuous_batching(
         speedup_over_static=saturation / static_rate,
         memory_weights=held,
         memory_per_device=fixed + active * mean + shared,
-        n_accelerators=replica,
+        n_accelerators=replica * replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * replica * device.hourly_price / tokens_per_s,
         joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
         feasible=limit == 0,
         limit=limit,
         bottleneck=binding,
     )
+    return serve.where_possible(hardware.peak_flops > 0, answer)
 
 
 def finite_rate(n_requests, slots, steps, new, room, added, decoding):

@@ -212,12 +212,11 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
     everything = label.coordinates(program)
     coords: dict[str, Any] = {}
     for name, (own, values_, about) in everything.items():
-        if not own:
+        along = (own,) if isinstance(own, str) else own
+        if set(along) <= set(dims):
             coords[name] = (own, values_, about)
-        elif own in dims or name in dims:
-            coords[name] = (own, values_, about)
-        elif own in free:
-            at = np.asarray(values_)[index[own]]
+        elif set(along) <= {*dims, *free}:
+            at = np.asarray(values_)[tuple(index[a] for a in along)]
             if not found.all():
                 none = {"U": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(at.dtype.kind, np.nan)
                 at = np.where(found, at, none)

@@ -72,7 +72,8 @@ def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: 
     for name, values in second.coords.items():
         if name in best.coords and name not in best.dims and values.dims == best["found"].dims and _varies(rivals[name]):
             empty = "" if values.dtype.kind == "U" else np.nan
-            found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(best[name].attrs)
+            about = {"units": "1", **best[name].attrs, "long_name": f"{name} of the runner-up"}
+            found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(about)
     stopped = counts["configurations"].rename(limit="stopped_by")
     found["configurations"] = stopped.drop_vars([c for c in stopped.coords if c not in stopped.dims])
     return ds.assign({k: v.drop_vars([c for c in v.coords if c not in v.dims]) for k, v in found.items()})

@@ -149,7 +149,7 @@ def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping
     order = np.argsort(score, axis=-1, kind="stable")[..., :most]
     fits = np.take_along_axis(fits, order, axis=-1)
     prices = np.array([row["price"] if row["price"] is not None else np.nan for row in map(zoo.hardware, names)])
-    coords = {k: v for k, v in label.coordinates(program).items() if k != "hardware" and v[0] != "hardware"}
+    coords = {k: v for k, v in label.coordinates(program).items() if "hardware" not in (k, *np.atleast_1d(v[0]))}
     coords["place"] = ("place", np.arange(1, order.shape[-1] + 1), {"long_name": "1 meets the targets with least to spare"})
     return xr.Dataset({
         "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), label.attributes("device")),
