@@ -212,6 +212,8 @@ REFUSED = {
     "nested lists": ({"tp": [[1, 2], [3, 4]]}, ["tp", "xarray.DataArray"]),
     "ragged lists": ({"tp": [[1, 2], [3]]}, ["tp", "xarray.DataArray"]),
     "table": ({"tp": pd.DataFrame({"a": [1, 2]})}, ["tp", "points="]),
+    "a whole Dataset": ({"tp": xr.Dataset({"a": 1})}, ["tp", "Dataset", "one of them"]),
+    "an axis named like an output": ({"tp": xr.DataArray([1, 2], dims="itl")}, ["'itl'", "rename"]),
     "number for a device": ({"hardware": 5}, ["hardware", "'5'"]),
     "bytes for a device": ({"hardware": b"h100"}, ["hardware"]),
     "unknown option": ({"recompute": "ful"}, ["recompute='ful'", "none, selective, full, offload"]),

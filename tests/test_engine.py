@@ -322,6 +322,34 @@ def test_progress_ends_at_the_number_of_points():
     assert len(told) > 3
 
 
+def test_an_error_or_an_interrupt_ends_a_sweep_at_once(interpreted):
+    for error in (RuntimeError, KeyboardInterrupt):
+        calls_ = []
+
+        def fail(done, total, calls_=calls_, error=error):
+            calls_.append(done)
+            if len(calls_) == 2:
+                raise error
+
+        with interpreted(chunk=4, tile=8, enough=2), pytest.raises(error):
+            StepModel.best("itl", plan="nest", block=8, threads=2, progress=fail, **GRID)
+        assert len(calls_) < 20
+
+
+def test_a_reduction_of_few_columns_over_many_points_needs_little_memory():
+    """Nothing depends on the long axes: neither tables nor blocks may be as long as the grid."""
+    import tracemalloc
+
+    long = {"tokens": np.arange(1.0, 5001.0), "mem_bandwidth": np.linspace(1e12, 2e12, 500)}
+    tracemalloc.start()
+    best = StepModel.best(
+        "n_accelerators", False, hardware="h100", global_batch=49, mem_capacity=1e12, **long
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert best.found and best.attrs["points"] == 2_500_000 and peak < 20e6
+
+
 def test_threads_from_the_environment(monkeypatch):
     monkeypatch.setenv("MLSYSIM_THREADS", "two")
     with pytest.raises(ValueError, match=r"MLSYSIM_THREADS='two'.*whole number"):

@@ -420,6 +420,28 @@ def test_paired_points_can_be_searched():
         )
 
 
+def test_labels_may_be_times_and_dims_of_any_name():
+    times = xr.DataArray([1e12, 2e12], dims="time", coords={"time": pd.date_range("2024-01-01", periods=2)})
+    grid = {"hardware": "h100", "global_batch": 98, "tp": [2, 7]}
+    best = StepModel.best("itl", mem_bandwidth=times, **grid)
+    assert best.time.values == times.time.values[1] and best.mem_bandwidth.item() == 2e12
+    none = StepModel.best("itl", where="itl < 0", mem_bandwidth=times, **grid)
+    assert np.isnat(none.time.values) and not none.found
+    for dim, ask in (
+        ("rank", lambda **k: StepModel.top(2, "itl", **k)),
+        ("point", lambda **k: StepModel.pareto("itl", **k)),
+    ):
+        with pytest.raises(ValueError, match=f"axis '{dim}'.*rename"):
+            ask(mem_bandwidth=xr.DataArray([1e12, 2e12], dims=dim), **grid)
+
+
+def test_a_front_can_be_fed_to_the_next_resolver():
+    front = StepModel.pareto(["itl", "n_accelerators"], tokens=1e9, **GRID)
+    bill = BillModel.solve(duration=front.training_time, energy=front.energy)
+    assert bill.tco.dims == ("point",)
+    assert (bill.tco.values == front.training_time.values * 0.0005 + front.energy.values * 2e-8).all()
+
+
 # --- root ------------------------------------------------------------------------------------------------
 
 
