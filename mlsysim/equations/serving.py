@@ -39,6 +39,7 @@ from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
 from mlsysim.schema.codes import Bottleneck
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.variables import VARIABLES
 
 #: prices and energies are usually told per million tokens
 TOKENS_PER_MTOK = 1e6
@@ -223,8 +224,8 @@ def expert_time(work: Work, assume: Assumptions):
     """Seconds of routed experts: the longer of arithmetic and traffic, and what shows of the shorter.
 
     Loads differ: while full experts compute, nearly empty ones read, so the two overlap less than in a dense
-    product.  On measured layers (8 to 256 experts, 64 to 4,096 tokens) routing with a power law gives the plain sum
-    within 8 %, balanced routing a third of the shorter part.
+    product.  On measured layers (8 to 256 experts, 64 to 4,096 tokens) routing with a power law gives the
+    plain sum within 8 %, balanced routing a third of the shorter part.
     """
     longer = np.maximum(work.arithmetic, work.traffic)
     return work.start + longer + assume.expert_exposed * np.minimum(work.arithmetic, work.traffic)
@@ -245,7 +246,9 @@ def linear_work(
     rows : tokens in the step, on this device's attention group.
     """
     params = layer_params_per_device(model, tp)
-    sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
+    fused = (assume.fused_quantise > 0) & (format.quantised > 0)
+    efficiency = np.where(fused, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
+    sustained = assume.serving_gemm_factor * efficiency
     per_row = 2.0 * params / (sustained * hardware.peak_flops)
     rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
@@ -253,7 +256,8 @@ def linear_work(
         arithmetic=(rows + hardware.gemm_half_rows) * per_row,
         traffic=rate * (format.weight_bytes * (params + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
-        start=products_per_step(model) * hardware.gemm_latency,
+        start=products_per_step(model)
+        * np.where(fused, hardware.plain_gemm_latency, hardware.gemm_latency),
     )
 
 
@@ -550,7 +554,7 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
         moved, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency, assume.quantise_slowdown
     )
     time = products_per_step(model) * assume.quantise_kernel_time + rows * streaming
-    return np.where(format.quantised > 0, time, 0.0)
+    return np.where((format.quantised > 0) & (assume.fused_quantise == 0), time, 0.0)
 
 
 def decode_step(
@@ -747,11 +751,33 @@ def with_some_rate(hardware: Accelerator) -> Accelerator:
     )
 
 
+def where_possible(possible, result):
+    """An answer whose times, energies and prices are infinite and whose rates are 0 where the device cannot compute.
+
+    Parameters
+    ----------
+    possible : can it.
+    result : the outputs of a kernel; what they are is read off their units.
+    """
+    instead = {"s": np.inf, "J": np.inf, "USD": np.inf, "1/s": 0.0, "FLOP/s": 0.0}
+    changed = {}
+    for name, value in result._asdict().items():
+        unit = VARIABLES[name].unit
+        if value is not None and (unit in instead or name in UTILIZATIONS):
+            changed[name] = np.where(possible, value, instead.get(unit, 0.0))
+    return result._replace(**changed)
+
+
+#: outputs without unit that vanish where nothing is computed
+UTILIZATIONS = ("mfu", "hfu")
+
+
 def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> Accelerator:
     """The device with constant shares of peak and bandwidth in place of its curves; None keeps the curve."""
     if efficiency is not None:
         hardware = hardware._replace(
             gemm_efficiency=efficiency,
+            training_gemm_efficiency=efficiency,
             gemm_half_rows=0.0,
             attention_efficiency=efficiency,
             attention_half_length=0.0,
@@ -808,6 +834,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "elementwise_kernel_time",
         "quantise_kernel_time",
         "quantise_slowdown",
+        "fused_quantise",
         "logit_bytes",
     )
     whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor")

@@ -114,6 +114,8 @@ def efficiency(
     Chowdhery et al. 2022, "PaLM" (arXiv:2204.02311), appendix B; Dao 2023, "FlashAttention-2"
     (arXiv:2307.08691).
     """
+    computes = hardware.peak_flops > 0
+    hardware = serve.with_some_rate(hardware)
     tokens = batch_size * seq_len
     width = ffn_width(model)
     up = (1.0 + model.gated_ffn) * width
@@ -187,9 +189,9 @@ def efficiency(
     )
     limit = first_failing(
         ((shape[0] >= 1.0) & ((shape[1] > 0) | no_network), Limit.SHAPE),
-        ((hardware.peak_flops > 0) & known, Limit.CAPABILITY),
+        (computes & known, Limit.CAPABILITY),
     )
-    return Efficiency(
+    answer = Efficiency(
         mfu=mfu,
         achievable_flops=mfu * part.peak,
         peak_flops=part.peak,
@@ -204,6 +206,7 @@ def efficiency(
         limit=limit,
         bottleneck=bottleneck,
     )
+    return serve.where_possible(computes, answer)
 
 
 EfficiencyModel = Model("EfficiencyModel", efficiency, domain="node", walls=(3,))

@@ -97,7 +97,7 @@ def inference_scaling(
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
     device = serve.with_efficiency(
-        serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
+        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     layout = (tp, pp, ep)
     replica = serve.devices(tp, pp, ep)
@@ -148,12 +148,12 @@ def inference_scaling(
     )
     supported = (
         (model.n_layers > 0)
-        & (device.peak_flops > 0)
+        & (hardware.peak_flops > 0)
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )
     fits = memory <= memory_fraction * device.mem_capacity
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
-    return InferenceScaling(
+    answer = InferenceScaling(
         total_reasoning_time=total,
         ttft=ttft,
         itl=itl,
@@ -173,6 +173,7 @@ def inference_scaling(
         limit=limit,
         bottleneck=np.where(ttft > thinking, serve.bottleneck(prefill), serve.bottleneck(decode)),
     )
+    return serve.where_possible(hardware.peak_flops > 0, answer)
 
 
 InferenceScalingModel = Model("InferenceScalingModel", inference_scaling, domain="algorithm", walls=(12,))

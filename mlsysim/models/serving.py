@@ -119,11 +119,13 @@ def serving(
     assume = serve.textbook_assumptions(assume, textbook)
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
-    prefill_device = serve.textbook_device(hardware, textbook)
+    computes = hardware.peak_flops > 0
+    prefill_device = serve.textbook_device(serve.with_some_rate(hardware), textbook)
     prefill_device = serve.with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
     decode_device = prefill_device
     if decode_hardware is not None:
-        decode_device = serve.textbook_device(decode_hardware, textbook)
+        computes = computes & (decode_hardware.peak_flops > 0)
+        decode_device = serve.textbook_device(serve.with_some_rate(decode_hardware), textbook)
         decode_device = serve.with_efficiency(decode_device, efficiency, bandwidth_efficiency)
     layout = (tp, pp, ep)
     replica = serve.devices(tp, pp, ep)
@@ -219,8 +221,7 @@ def serving(
     )
     supported = (
         (model.n_layers > 0)
-        & (prefill_device.peak_flops > 0)
-        & (decode_device.peak_flops > 0)
+        & computes
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
@@ -229,7 +230,7 @@ def serving(
     longer = decode_bottleneck
     if output_len is not None:
         longer = np.where(prefill_time > decoding, prefill_bottleneck, decode_bottleneck)
-    return Serving(
+    answer = Serving(
         ttft=ttft,
         itl=itl,
         tokens_per_s=tokens_per_s,
@@ -263,6 +264,7 @@ def serving(
         limit=limit,
         bottleneck=longer,
     )
+    return serve.where_possible(computes, answer)
 
 
 ServingModel = Model("ServingModel", serving, domain="node", walls=(4,))

@@ -117,8 +117,9 @@ def single_node(
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
     assume = serve.textbook_assumptions(assume, textbook)
+    computes = hardware.peak_flops > 0
     hardware = serve.with_efficiency(
-        serve.textbook_device(hardware, textbook), efficiency, bandwidth_efficiency
+        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     by_hand = textbook > 0
     training = is_training > 0
@@ -294,7 +295,7 @@ def single_node(
     fits = (in_main <= hardware.mem_capacity) & scratchpad
     if_offloaded = (in_main - spill <= hardware.mem_capacity) & scratchpad
     supported = (
-        (hardware.peak_flops > 0)
+        computes
         & (transformer | (model.flops_per_sample > 0))
         & ((model.max_context <= 0) | (length <= model.max_context))
     )
@@ -309,7 +310,7 @@ def single_node(
         (offload > 0) & (link > resident), float(Bottleneck.LINK), np.where(by_hand, on_device, within)
     )
     busy = np.minimum(activity(compute_time, memory_time, assume.memory_activity_power) / latency, 1.0)
-    return SingleNode(
+    answer = SingleNode(
         latency=latency,
         compute_time=compute_time,
         memory_time=memory_time,
@@ -346,6 +347,7 @@ def single_node(
         limit=limit,
         bottleneck=bottleneck,
     )
+    return serve.where_possible(computes, answer)
 
 
 def ffn_width(model: Workload):

@@ -73,6 +73,8 @@ def weight_streaming(
     ----------
     Lie 2022, Hot Chips 34; Cerebras 2024 and 2025, published tokens per second of Llama 3.1.
     """
+    computes = hardware.peak_flops > 0
+    hardware = serve.with_some_rate(hardware)
     injected_at = assume.streaming_bandwidth if injection_bandwidth is None else injection_bandwidth
     share = assume.wafer_efficiency if efficiency is None else efficiency
     layers = np.maximum(model.n_layers, 1.0)
@@ -139,7 +141,7 @@ def weight_streaming(
     used = np.where(resident, (weights + cache) / parts, streamed_use)
     limit = first_failing(
         ((seq_len >= 1) & (batch_size >= 1), Limit.SHAPE),
-        ((model.n_layers > 0) & (hardware.peak_flops > 0), Limit.CAPABILITY),
+        ((model.n_layers > 0) & computes, Limit.CAPABILITY),
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     working = np.where(resident, stage - assume.wafer_layer_latency, np.maximum(compute, injection))
@@ -148,12 +150,12 @@ def weight_streaming(
         np.where(arithmetic >= on_chip, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY)),
         float(Bottleneck.LINK),
     )
-    return WeightStreaming(
+    answer = WeightStreaming(
         throughput=throughput,
         tokens_per_s=throughput * per_pass,
         tokens_per_s_per_user=per_pass / latency,
         latency=latency,
-        optimal_batch=np.where(resident, fills, hides),
+        optimal_batch=np.where(computes, np.where(resident, fills, hides), 0.0),
         layer_compute_time=compute,
         layer_injection_time=injection,
         is_resident=resident,
@@ -164,6 +166,7 @@ def weight_streaming(
         limit=limit,
         bottleneck=np.where(assume.wafer_layer_latency > working, float(Bottleneck.OVERHEAD), busy),
     )
+    return serve.where_possible(computes, answer)
 
 
 WeightStreamingModel = Model("WeightStreamingModel", weight_streaming, domain="node", walls=(6,))
