@@ -210,6 +210,26 @@ def torus_all_gather(nbytes, bandwidth, longest_side, hop_latency):
     return np.maximum(nbytes / bandwidth, 0.5 * longest_side * hop_latency)
 
 
+def torus_share(ranks, slice_size):
+    """Share of a device's links that a group of n of the N devices of a torus uses: ``log n / log N``.
+
+    A group lies along whole axes, and the links of the others are no use to it: 4 of 4 x 4 x 4 devices use a
+    third, 16 two thirds.  1 for one rank.
+
+    Parameters
+    ----------
+    ranks : n.
+    slice_size : N > 1, devices of the torus, sides alike.
+
+    Examples
+    --------
+    >>> float(np.round(torus_share(16.0, 64.0), 6))
+    0.666667
+    """
+    share = np.log(np.maximum(ranks, 1.0)) / np.log(np.maximum(slice_size, 2.0))
+    return np.where(ranks > 1, np.minimum(share, 1.0), 1.0)
+
+
 # --- hiding --------------------------------------------------------------------------------------------
 
 

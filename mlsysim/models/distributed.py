@@ -214,7 +214,9 @@ def distributed(
     # --- links -----------------------------------------------------------------------------------------
     fast = (fleet.intra_bandwidth * fleet.intra_efficiency, fleet.intra_latency)
     slow = (fleet.inter_bandwidth * fleet.inter_efficiency / fleet.oversubscription, fleet.inter_latency)
-    links = (*fast, *slow)
+    in_slice = np.minimum(fleet.domain_size, model_parallel * dp)
+    # a torus: one link of two an axis reaches a neighbour
+    link_share = np.where(fleet.torus_axes > 0, 0.5 / np.maximum(fleet.torus_axes, 1.0), 1.0)
     reductions = (collective, assume.multicast_reduction, assume.switched_reduction)
     domain = fleet.domain_size
 
@@ -222,18 +224,22 @@ def distributed(
         local = collectives.local_ranks(ranks, stride, domain)
         return local, ranks / local
 
+    def links(local):
+        share = np.where(fleet.torus_axes > 0, collectives.torus_share(local, in_slice), 1.0)
+        return fast[0] * share, fast[1], *slow
+
     def gather(ranks, stride, nbytes):
         local, nodes = group(ranks, stride)
-        return collectives.hierarchical_all_gather(local, nodes, nbytes, *links, collective)
+        return collectives.hierarchical_all_gather(local, nodes, nbytes, *links(local), collective)
 
     def reduce(ranks, stride, nbytes):
         local, nodes = group(ranks, stride)
-        return collectives.hierarchical_all_reduce(local, nodes, nbytes, *links, *reductions)
+        return collectives.hierarchical_all_reduce(local, nodes, nbytes, *links(local), *reductions)
 
     def neighbour(span, nbytes):
         inside = span <= domain
         return collectives.point_to_point(
-            nbytes, np.where(inside, fast[0], slow[0]), np.where(inside, fast[1], slow[1])
+            nbytes, np.where(inside, fast[0] * link_share, slow[0]), np.where(inside, fast[1], slow[1])
         )
 
     # --- one micro-batch in one layer ------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Accelerator(NamedTuple):
     gemm_half_rows: float
     gemm_bandwidth_efficiency: float
     gemm_exponent: float
+    plain_gemm_latency: float
     training_gemm_efficiency: float
     # attention
     attention_efficiency: float
@@ -132,6 +133,7 @@ class Fleet(NamedTuple):
     node_power: float
     node_price: float
     host_memory: float
+    torus_axes: float
 
 
 class Site(NamedTuple):
@@ -375,6 +377,11 @@ class Assumptions(NamedTuple):
     eager_kernel_time: float = _assumed(
         25e-6, "s", "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
         "published closed-loop runs of PyTorch engines: 20 to 35 us", 0.25,
+    )
+    fused_quantise: float = _assumed(
+        0.0, "1", "1: inputs of narrow matrix products are narrowed inside the kernel before, with scales known "
+        "beforehand; 0: in kernels of their own, with scales found on the way",
+        "1 TensorRT-LLM with per-tensor scales of a calibrated checkpoint; 0 dynamic or per-block scales", 0.0,
     )
     quantise_kernel_time: float = _assumed(
         2.3e-6, "s", "least time of a kernel that narrows the input of a matrix product (0: fused)",

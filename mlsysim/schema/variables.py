@@ -51,6 +51,8 @@ ALIASES: dict[str, tuple[str, float]] = {
     "kwh_price": ("electricity_price", 1.0 / 3.6e6),
     "perturbation_pct": ("perturbation", 0.01),
     "num_nodes": ("n_nodes", 1.0),
+    "cluster_size": ("n_accelerators", 1.0),
+    "sla_latency": ("target_e2e_latency", 1.0),
 }
 
 
@@ -158,6 +160,7 @@ positive("gemm_efficiency", "1", "share of peak that a large GEMM reaches")
 real("gemm_half_rows", "1", "rows at which a GEMM reaches half its rate")
 positive("gemm_bandwidth_efficiency", "1", "share of memory bandwidth that a GEMM reaches")
 real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the plain maximum")
+real("plain_gemm_latency", "s", "time to start a matrix product in 16 bits")
 positive("training_gemm_efficiency", "1", "share of peak that the GEMMs of training reach")
 positive("attention_efficiency", "1", "share of peak that prefill attention tends to")
 real("attention_half_length", "1", "tokens at which prefill attention reaches half of that")
@@ -194,6 +197,7 @@ positive("inter_bandwidth", "byte/s", "bandwidth between nodes, per accelerator 
 real("inter_latency", "s", "latency of one step between nodes")
 fraction("inter_efficiency", "share of that bandwidth a collective reaches", above=True)
 real("oversubscription", "1", "leaf to spine oversubscription", low=1.0)
+count("torus_axes", "axes of the torus that the fast links form, 0 where switches or a mesh join them", low=0)
 real("nics_per_node", "1", "network adapters in a node")
 real("psus_per_node", "1", "power supplies in a node")
 positive("node_power", "W", "power limit of a whole node")
@@ -231,6 +235,7 @@ real("stage_send_latency", "s", "start of a hand-over between pipeline stages")
 real("serving_elementwise_slowdown", "1", "element-wise work over its ideal traffic")
 real("activation_traffic", "1", "share of the activations that matrix products move through memory")
 real("workspace_bytes_per_value", "byte", "activations held during a step, per token and unit of width")
+flag("fused_quantise", "inputs of narrow matrix products are narrowed inside the kernel before")
 real("quantise_kernel_time", "s", "least time of a kernel that narrows the input of a matrix product")
 real("quantise_slowdown", "1", "such a kernel over its ideal traffic")
 real("elementwise_kernels", "1", "element-wise kernels of a layer that are launched apart")
@@ -778,5 +783,8 @@ positive("required_bw", "byte/s", "memory bandwidth that the targets need", bett
 positive("required_flops", "FLOP/s", "peak rate that the targets need", better="less")
 positive("required_capacity", "byte", "memory capacity that the targets need", better="less")
 real("carbon_price", "USD/kg", "price put on carbon")
+for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"), ("e2e_latency", "time from request to last token")):
+    positive(f"target_{_part}", "s", f"{_meaning} that must be kept")
+option("batch_limit", "why the batch is no larger: a target, memory, or nothing to gain", codes.Limit)
 real("hourly_carbon", "kg/J", "carbon per electric energy, hour by hour")
 real("total_cost", "USD", "total cost of ownership with the carbon at its price", better="less")

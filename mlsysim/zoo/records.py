@@ -8,6 +8,7 @@ relative spread; the rules are here and in `mlsysim.zoo.curves`.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from mlsysim.schema.codes import Precision
@@ -434,6 +435,12 @@ def _fleet(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[st
                 0.25 if by_host else 0.1,
             )
 
+    if not _known(fields["torus_axes"]):
+        name = hardware.values_by_column["intra_link_name"] or ""
+        shape = re.search(r"(\d)D torus", name)
+        fields["torus_axes"] = float(shape[1]) if shape else 0.0
+        derived["torus_axes"] = Derived(f"by the name of the device's link: {name or 'none'}", 0.0)
+
     # between nodes
     one_domain = fields["fleet_size"] > 0 and fields["domain_size"] >= fields["fleet_size"]
     if system is None:
@@ -531,7 +538,7 @@ def fleet_record(system: Row | str | None, hardware: Row | str | None, fabric: R
     if hardware is None and row is not None:
         hardware = row.values_by_column["accelerator"]
     if row is None and hardware is None:
-        fields = {**dict.fromkeys(Fleet._fields, NAN), "oversubscription": 1.0}
+        fields = {**dict.fromkeys(Fleet._fields, NAN), "oversubscription": 1.0, "torus_axes": 0.0}
     else:
         fields = _fleet(row, tables.lookup("hardware", hardware or "", "hardware"))[0]
     if fabric is not None:
