@@ -113,6 +113,11 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
             )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     values["training_gemm_efficiency"] = values["gemm_efficiency"]
+    wide_curve = curve(device, "bf16")
+    assert wide_curve
+    values["plain_gemm_latency"] = wide_curve["gemm_latency"]
+    if not measured:
+        derived["plain_gemm_latency"] = derived["gemm_latency"]
     if "gemm_efficiency" in derived:
         derived["training_gemm_efficiency"] = derived["gemm_efficiency"]
     if dtype == "fp8":
@@ -233,7 +238,7 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
     found = curve(device, dtype)
     assert found
     for fields, name in (
-        ((*GEMM, "training_gemm_efficiency"), "gemm_spread"),
+        ((*GEMM, "plain_gemm_latency", "training_gemm_efficiency"), "gemm_spread"),
         ((*FLASH, *PREFILL), "attention_spread"),
         (DECODE, "decode_spread"),
         (ALLREDUCE, "allreduce_spread"),
