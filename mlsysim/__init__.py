@@ -43,6 +43,7 @@ from mlsysim.solvers.sensitivity import SensitivitySolver
 from mlsysim.solvers.synthesis import SynthesisSolver
 
 # tier 3: max f(X)
+from mlsysim.optimizers.batching import BatchingOptimizer
 from mlsysim.optimizers.parallelism import ParallelismOptimizer
 from mlsysim.optimizers.placement import PlacementOptimizer
 

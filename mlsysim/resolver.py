@@ -572,22 +572,30 @@ class Optimizer(Resolver):
         Inputs whose values are searched one after another, because each has its own design space.
     front : (minimize, maximize)
         Objectives of `pareto`, unless a call says otherwise.
+    finish : callable, optional
+        ``finish(resolver, inputs, answer)`` adds to what `solve` answers.
     """
 
     def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space],
                  objective: str | Callable[[Mapping[str, Any]], str],
                  own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (),
-                 front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()), domain: str = "analysis", walls: tuple[int, ...] = ()):
-        self.name, self.model, self.arrange, self.objective = name, model, arrange, objective
+                 front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+                 finish: Callable[[Resolver, dict[str, Any], xr.Dataset], xr.Dataset] | None = None, domain: str = "analysis",
+                 walls: tuple[int, ...] = ()):
+        self.name, self.model, self.arrange, self.objective, self.finish = name, model, arrange, objective, finish
         self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
         self.bound = {}
         self.__doc__ = arrange.__doc__
 
-    def space(self, **inputs: Any) -> Space:
-        """The design space of a call."""
+    def _given(self, inputs: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any]]:
+        """What is asked, and all inputs by canonical name."""
         inputs = {ALIASES[n][0] if n in ALIASES and ALIASES[n][1] == 1.0 else n: v for n, v in {**self.bound, **inputs}.items()}
         resolver = inputs.pop("resolver", None) or self.model
-        return self.arrange(resolver, {**resolver.bound, **inputs})
+        return resolver, {**resolver.bound, **inputs}
+
+    def space(self, **inputs: Any) -> Space:
+        """The design space of a call."""
+        return self.arrange(*self._given(inputs))
 
     def program(self, **inputs: Any) -> Program:
         from mlsysim.engine.program import Program
@@ -599,7 +607,10 @@ class Optimizer(Resolver):
         from mlsysim.engine.bind import Parameter
 
         asked = self.bound.get("resolver", self.model)
-        return {**asked.parameters(given), **{n: Parameter(n, None, default) for n, default in self.own.items()}}
+        own = {n: Parameter(n, None, default) for n, default in self.own.items()}
+        if any(n.startswith("target_") for n in own):  # on any output
+            own |= {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
+        return {**asked.parameters(given), **own}
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -621,7 +632,7 @@ class Optimizer(Resolver):
         from mlsysim.search.reduce import reduce
 
         for name in apart:
-            values = {**self.bound, **inputs}.get(name)
+            values: Any = {**self.bound, **inputs}.get(name)
             if split.several(values):
                 parts = [self._ask(questions, apart, run, {**inputs, name: value}) for value in values]
                 return [split.joined([part[i] for part in parts], name, values) for i in range(len(parts[0]))]
@@ -662,15 +673,19 @@ class Optimizer(Resolver):
         wish = objective or self._wish(inputs)
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
         apart = [name for name in self.split if by is None or name in split.names(by)]
-        found = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties), apart, run, inputs)
-        given = [*self.bound, *inputs]
-        return split.answer(*found, wish, keep).transpose(*(n for n in given if n in found[0].dims), ...)
+        best, rivals, counts = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties),
+                                         apart, run, inputs)  # fmt: skip
+        answer = split.answer(best, rivals, counts, wish)
+        if self.finish is not None:
+            answer = self.finish(*self._given(inputs), answer)
+        answer = answer if keep is None else answer[[n for n in (*split.names(keep), "found") if n in answer]]
+        return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
 
-    def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+    def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.best`; `objective` as in `solve`."""
         return super().best(objective or self._wish(inputs), *args, **inputs)
 
-    def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:  # type: ignore[override]
+    def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.top`; `objective` as in `solve`."""
         return super().top(k, objective or self._wish(inputs), *args, **inputs)
 

@@ -62,8 +62,7 @@ def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE, 
         for node in sorted(conditions, key=lambda n: np.size(values[n.index])):
             alive = alive & values[node.index]
     others = tuple(i for i, a in enumerate(names) if a not in axes)
-    alive = alive.any(axis=others, keepdims=True)
-    alive = np.broadcast_to(alive, [program.sizes[a] if a in axes else 1 for a in names])
+    alive = np.broadcast_to(np.any(alive, axis=others, keepdims=True), [program.sizes[a] if a in axes else 1 for a in names])
     kept = [a for a in names if a in axes]
     alive = alive.reshape([program.sizes[a] for a in kept])
     shape = [program.sizes.get(a, 1) for a in axes]

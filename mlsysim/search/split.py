@@ -61,13 +61,12 @@ def questions(objective: str, maximize: bool | None, by: Any, where: Any, ties: 
     return [Best(objective, maximize, by, where, ties), Top(RIVALS, objective, maximize, by, where, ties), Counts(by, where)]
 
 
-def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str, keep: Sequence[str] | None) -> xr.Dataset:
+def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
     """The best, with the first of the others that is not its equal, and how many were stopped by what."""
     differs = ((rivals[objective] != rivals[objective].isel(rank=0)) & rivals["found"]).transpose(..., "rank")
     at = xr.where(differs.any("rank"), differs.argmax("rank"), 0)
     second = rivals.isel(rank=at).drop_vars("rank")
     exists = differs.any("rank")
-    ds = best if keep is None else best[[n for n in names(keep) if n in best] + ["found"]]
     found = {"runner_up": second[objective].where(exists).assign_attrs(best[objective].attrs, long_name=f"{objective} of the runner-up")}
     for name, values in second.coords.items():
         if name in best.coords and name not in best.dims and values.dims == best["found"].dims and _varies(rivals[name]):
@@ -76,7 +75,7 @@ def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: 
             found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(about)
     stopped = counts["configurations"].rename(limit="stopped_by")
     found["configurations"] = stopped.drop_vars([c for c in stopped.coords if c not in stopped.dims])
-    return ds.assign({k: v.drop_vars([c for c in v.coords if c not in v.dims]) for k, v in found.items()})
+    return best.assign({k: v.drop_vars([c for c in v.coords if c not in v.dims]) for k, v in found.items()})
 
 
 def _varies(values: xr.DataArray) -> bool:
