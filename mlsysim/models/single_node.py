@@ -95,9 +95,8 @@ def single_node(
     lora_rank : rank of adapters that are trained in place of the weights; 0 trains all.
     flops_convention : attention FLOPs that `mfu` and `hfu` count.
     offload : 1 lets what does not fit live in host memory and storage; then `latency` is `offload_latency`.
-    textbook : 1 for the hand calculation ``max(FLOP / (eta peak), bytes / bandwidth)``: no start times,
-        weights and
-        cache as the only traffic, no reserve of the runtime.
+    textbook : 1 for the hand calculation ``max(FLOP / (eta peak), bytes / bandwidth)``: no start times, weights
+        and cache as the only traffic, no reserve of the runtime.
 
     Returns
     -------
