@@ -185,8 +185,10 @@ def compression(
     spread = smaller.accuracy_spread(method, size, drop, given_as_drop)
 
     # time
-    dense_time = smaller.phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = hardware if compressed_hardware is None else compressed_hardware
+    supported = device.peak_flops > 0
+    hardware, device = serving.with_some_rate(hardware), serving.with_some_rate(device)
+    dense_time = smaller.phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     rate: Any = 1.0
     if compressed_hardware is None:
         narrower = method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS
@@ -196,7 +198,7 @@ def compression(
     narrow_format = format._replace(weight_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0)
     time = smaller.phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left, attending)
 
-    supported = device.peak_flops > 0
+    computes = supported
     if factor_rank is not None:
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
     supported = supported & (~cache | (model.n_layers > 0))
@@ -219,8 +221,8 @@ def compression(
         memory_saved=dense_weights + dense_kv - weights - kv,
         prefill_speedup=dense_time.prefill / time.prefill,
         decode_speedup=dense_time.decode / time.decode,
-        prefill_time=time.prefill,
-        decode_time=time.decode,
+        prefill_time=np.where(computes, time.prefill, np.inf),
+        decode_time=np.where(computes, time.decode, np.inf),
         feasible=limit == 0,
         limit=limit,
     )

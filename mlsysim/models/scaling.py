@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsysim.equations import scaling as laws
 from mlsysim.equations.selection import first_failing
+from mlsysim.equations.serving import with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Law, Limit
 from mlsysim.schema.records import Accelerator, Assumptions
@@ -110,7 +111,10 @@ def scaling(
     served = 0.0 if served_tokens is None else served_tokens
     fresh = np.inf if unique_tokens is None else unique_tokens
     rate = None
+    computes: Any = True
     if hardware is not None and n_accelerators is not None:
+        computes = hardware.peak_flops > 0
+        hardware = with_some_rate(hardware)
         rate = n_accelerators * hardware.peak_flops * (assume.training_mfu if mfu is None else mfu)
     asked = compute_budget
     if asked is None and rate is not None and duration is not None:
@@ -159,7 +163,7 @@ def scaling(
     within = chosen_tokens > 0
     if params is not None and tokens is not None and asked is not None:
         within = within & (spent <= asked)
-    limit = first_failing((within, Limit.BUDGET))
+    limit = first_failing((computes, Limit.CAPABILITY), (within, Limit.BUDGET))
     return Scaling(
         optimal_params=optimal_params,
         optimal_tokens=optimal_tokens,
@@ -178,7 +182,7 @@ def scaling(
         critical_batch=critical,
         batch_overhead=overhead,
         training_steps=steps,
-        training_time=None if rate is None else train_flops / rate,
+        training_time=None if rate is None else np.where(computes, train_flops / rate, np.inf),
         feasible=limit == 0,
         limit=limit,
     )
