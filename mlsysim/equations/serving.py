@@ -246,8 +246,8 @@ def linear_work(
     rows : tokens in the step, on this device's attention group.
     """
     params = layer_params_per_device(model, tp)
-    fused = (assume.fused_quantise > 0) & (format.quantised > 0)
-    efficiency = np.where(fused, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
+    narrow = format.quantised > 0
+    efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
     sustained = assume.serving_gemm_factor * efficiency
     per_row = 2.0 * params / (sustained * hardware.peak_flops)
     rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
@@ -257,7 +257,7 @@ def linear_work(
         traffic=rate * (format.weight_bytes * (params + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
         start=products_per_step(model)
-        * np.where(fused, hardware.plain_gemm_latency, hardware.gemm_latency),
+        * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
     )
 
 
@@ -759,17 +759,16 @@ def where_possible(possible, result):
     possible : can it.
     result : the outputs of a kernel; what they are is read off their units.
     """
-    instead = {"s": np.inf, "J": np.inf, "USD": np.inf, "1/s": 0.0, "FLOP/s": 0.0}
     changed = {}
     for name, value in result._asdict().items():
-        unit = VARIABLES[name].unit
-        if value is not None and (unit in instead or name in UTILIZATIONS):
-            changed[name] = np.where(possible, value, instead.get(unit, 0.0))
+        instead = NEVER.get(name, NEVER.get(VARIABLES[name].unit))
+        if value is not None and instead is not None:
+            changed[name] = np.where(possible, value, instead)
     return result._replace(**changed)
 
 
-#: outputs without unit that vanish where nothing is computed
-UTILIZATIONS = ("mfu", "hfu")
+#: what outputs of a unit, or of a name, are where nothing can be computed
+NEVER = {"s": np.inf, "J": np.inf, "USD": np.inf, "1/s": 0.0, "FLOP/s": 0.0, "mfu": 0.0, "hfu": 0.0}
 
 
 def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> Accelerator:
