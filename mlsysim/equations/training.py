@@ -59,9 +59,8 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
         compute.gemm_traffic(rows, columns, inner, width, width, format.activation_bytes),
         hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency,
     )  # fmt: skip
-    return compute.operator_time(
-        arithmetic * copies, traffic * copies, hardware.gemm_latency, hardware.gemm_exponent
-    )
+    start = np.where(format.quantised > 0, hardware.plain_gemm_latency, hardware.gemm_latency)
+    return compute.operator_time(arithmetic * copies, traffic * copies, start, hardware.gemm_exponent)
 
 
 #: inner dimension of most of the products to which the kernel curves were fitted

@@ -181,7 +181,7 @@ def distributed(
         hardware = hardware._replace(
             training_gemm_efficiency=efficiency, attention_efficiency=efficiency,
             attention_peak_flops=hardware.peak_flops,
-            gemm_latency=0.0, gemm_half_rows=0.0, gemm_bandwidth_efficiency=np.inf, gemm_exponent=0.0,
+            gemm_latency=0.0, plain_gemm_latency=0.0, gemm_half_rows=0.0, gemm_bandwidth_efficiency=np.inf, gemm_exponent=0.0,
             attention_half_length=0.0,
         )  # fmt: skip
         assume = assume._replace(
