@@ -28,8 +28,9 @@ def explain(resolver: Resolver, program: Program) -> str:
         lines.append(f"  {name}: {axis.size:,} values")
     store, free = result_bytes(program, nodes), free_memory()
     full = 8 * program.n_points * len(nodes)
-    lines.append(f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); free: {_size(free)}")
-    sweep = Sweep(program, [n for n in nodes.values()], plan="plain")
+    lines.append(f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); "
+                 f"free: {_size(free)}")
+    sweep = Sweep(program, list(nodes.values()), plan="plain")
     loads = sweep._loads()
     operations = sum(ops * _product(program, axes) for axes, ops in loads.items())
     per_point = operations / max(program.n_points, 1)
@@ -37,7 +38,8 @@ def explain(resolver: Resolver, program: Program) -> str:
                  f"about {per_point:.0f} operations a point")
     plain = operations * PLAIN_OPERATION
     nest = operations * NEST_OPERATION
-    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
+    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s "
+                 f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
     lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
     wiring = getattr(resolver, "wiring", None)
     if wiring is not None:
@@ -70,8 +72,9 @@ def schema(resolver: Resolver) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, p in resolver.parameters(()).items():
         if p.record is not None:
-            rows.append({"name": name, "role": "record", "unit": "", "default": "required" if p.default is REQUIRED else "optional",
-                         "allowed": p.record.__name__, "meaning": (p.record.__doc__ or "").split(".")[0]})
+            default = "required" if p.default is REQUIRED else "optional"
+            rows.append({"name": name, "role": "record", "unit": "", "default": default, "allowed": p.record.__name__,
+                         "meaning": (p.record.__doc__ or "").split(".")[0]})
             continue
         v = VARIABLES[name]
         default = "required" if p.default is REQUIRED else "optional" if p.default is None else str(p.default)
@@ -84,6 +87,7 @@ def schema(resolver: Resolver) -> pd.DataFrame:
         rows.append({"name": name, "role": "input", "unit": v.unit, "default": default, "allowed": allowed, "meaning": v.meaning})
     for name in resolver.outputs:
         v = VARIABLES[name.rsplit(".", 1)[-1]]
-        allowed = ", ".join(codes.labels(v.options)) if v.options is not None else {"less": "less is better", "more": "more is better"}.get(v.better, "")
+        better = f"{v.better} is better" if v.better in ("less", "more") else ""
+        allowed = ", ".join(codes.labels(v.options)) if v.options is not None else better
         rows.append({"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning})
     return pd.DataFrame(rows).set_index("name")

@@ -24,7 +24,8 @@ class Function:
         Positions of the points along the axes.
     """
 
-    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node], index: Mapping[str, np.ndarray]):
+    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node],
+                 index: Mapping[str, np.ndarray]):
         self.unknown = [unknown] if isinstance(unknown, Node) else list(unknown)
         self.single = isinstance(outputs, Node)
         self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)

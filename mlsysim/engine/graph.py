@@ -37,6 +37,7 @@ NUMPY: dict[str, Callable] = {
 
 _LOGICAL = {"and", "or", "not"}
 _COMMUTES = {"add", "mul", "min", "max", "eq", "ne", "and", "or"}
+_POWERS: dict[float, Callable] = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}
 
 
 class Node:
@@ -61,7 +62,7 @@ class Node:
     def __float__(self):
         raise TypeError("a kernel turns a value that varies over the grid into a plain number: use NumPy functions")
 
-    __int__ = __index__ = __iter__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __iter__ = __float__
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or kwargs or ufunc.__name__ not in UFUNCS:
@@ -234,8 +235,7 @@ class Graph:
         if op in ("min", "max"):
             return n[0] if n[0] is n[1] else None
         if op == "pow" and const[1]:
-            exponent = n[1].payload
-            simple = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}.get(exponent)
+            simple = _POWERS.get(n[1].payload)
             return simple(n[0]) if simple else None
         neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(op)
         if neutral is not None:

@@ -28,6 +28,9 @@ _CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log"
 #: Such a loop works on row buffers at constant distances, filled and emptied by copies.
 STORES = 8
 
+_HEAD = ("import math", "", "import numpy as np", "from numpy import uint64 as u", "", "from mlsysim.engine.select import select", "",
+         "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
+
 
 @dataclass
 class Buffer:
@@ -252,8 +255,7 @@ class Writer:
                     wanted.add(arg.index)
         depth_max = len(self.outer) + (1 if self.chunked else 0)
         outs = ", ".join(f"out_{i}" for i in range(len(self.columns))) if self.stored else "out"
-        self.put(0, "import math", "", "import numpy as np", "from numpy import uint64 as u", "", "from mlsysim.engine.select import select", "", "INF = np.inf", "NAN = np.nan", "", "",
-                 f"def nest(lo, hi, sizes, at, data, w, {outs}):")
+        self.put(0, *_HEAD, f"def nest(lo, hi, sizes, at, data, w, {outs}):")
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])  # {axis}")
             if axis in layout.tile:
@@ -264,7 +266,8 @@ class Writer:
         self.put(2, "rest = u(tile)")
         if self.chunked:
             last = self.axis[layout.tile[-1]]
-            self.put(2, f"chunks = (n_{last} + u({layout.chunk - 1})) // u({layout.chunk})", "chunk = rest % chunks", "rest = rest // chunks",
+            self.put(2, f"chunks = (n_{last} + u({layout.chunk - 1})) // u({layout.chunk})",
+                     "chunk = rest % chunks", "rest = rest // chunks",
                      f"first = chunk * u({layout.chunk})", f"m_{last} = min(u({layout.chunk}), n_{last} - first)")
         for axis in reversed(self.outer):
             i = self.axis[axis]

@@ -173,7 +173,9 @@ class Program:
         """The first unpublished datum that a node would need."""
         for n in self.graph.nodes[len(self._holes) :]:
             hole = self.binder.leaves[n.payload] if n.op == "leaf" else None
-            self._holes.append(hole if hole is not None and hole.missing else next((h for a in n.args if (h := self._holes[a.index])), None))
+            if hole is None or not hole.missing:
+                hole = next((h for a in n.args if (h := self._holes[a.index])), None)
+            self._holes.append(hole)
         return self._holes[node.index]
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
@@ -293,11 +295,11 @@ class Program:
             case ast.BinOp(left=left, op=op, right=right) if type(op).__name__ in _ARITHMETIC:
                 return self.graph.apply(_ARITHMETIC[type(op).__name__], (self._expression(left), self._expression(right)))
             case ast.Compare(left=left, ops=ops, comparators=comparators):
-                result = None
-                for op, a, b in zip(ops, [left, *comparators], comparators):
-                    one = self._compare(op, a, b)
-                    result = one if result is None else result & one
-                return result
+                chained: Any = None
+                for comparison, a, b in zip(ops, [left, *comparators], comparators):
+                    one = self._compare(comparison, a, b)
+                    chained = one if chained is None else chained & one
+                return chained
         raise ValueError(f"where: {ast.unparse(tree)!r} is not understood; use names, numbers, labels in quotes, "
                          "comparisons, arithmetic, and, or, not, in")
 
@@ -343,7 +345,9 @@ class Program:
 def _quantity(side: ast.AST, other: ast.AST) -> ast.AST:
     """A quantity in quotes, compared with a number: ``itl < '50 ms'``."""
     variable = VARIABLES.get(other.id) if isinstance(other, ast.Name) else None
-    if variable is None or variable.kind not in ("real", "count") or not (isinstance(side, ast.Constant) and isinstance(side.value, str)):
+    if variable is None or variable.kind not in ("real", "count"):
+        return side
+    if not (isinstance(side, ast.Constant) and isinstance(side.value, str)):
         return side
     return ast.Constant(units.parse(side.value, variable.unit, f"where: {variable.name}"))
 

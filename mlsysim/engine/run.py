@@ -107,7 +107,7 @@ class Sweep:
         if plan == "generic":
             self._generic(outermost)
         elif plan == "nest" or (plan == "auto" and not whole and self._worth(outermost)):
-            self._compile(outermost)
+            self.nest = self._compile(outermost)
         self.tables = self._tabulate()
         if self.nest is not None:
             self.data, self.at = pack(self.source, self.tables, self.names)
@@ -191,11 +191,12 @@ class Sweep:
             outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
         return f"uint64(int64, int64, int64[::1], int64[::1], float64[::1], float64[::1], {outs})"
 
-    def _compile(self, outermost: Sequence[str]) -> None:
+    def _compile(self, outermost: Sequence[str]) -> Callable:
         text, signature = self._write(outermost)
-        self.nest = cache.compiled(text, signature)
+        nest = cache.compiled(text, signature)
         self.layout = self.layout_nest
         self.plan = "nest"
+        return nest
 
     def _generic(self, outermost: Sequence[str]) -> None:
         """The nest of one paired axis, over inputs that vary everywhere."""

@@ -68,7 +68,9 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
         )
     dims = tuple(program.axes)
     shape = program.shape
-    arrays = {k: np.empty(math.prod(program.sizes[a] for a in axes_of(program, n)), dtype=_storage(k)) for k, n in nodes.items()}
+    arrays: dict[str, np.ndarray] = {}
+    for name, node in nodes.items():
+        arrays[name] = np.empty(math.prod(program.sizes[a] for a in axes_of(program, node)), dtype=_storage(name))
     if nodes:
         # an output that varies along no axis is one number: the plain plan gives it at once
         sweep = Sweep(program, list(nodes.values()), plan=plan if plan != "generic" else "nest", stored=list(arrays.values()))
