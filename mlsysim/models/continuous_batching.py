@@ -267,7 +267,7 @@ def continuous_batching(
         burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
         together = batching.burst_ttft(burst, burst_steps)
         simultaneous = assume.frontend_client_time * users
-        ttft_free = latency_front + later * first + first_wave * (together + simultaneous)
+        ttft_free = latency_front + simultaneous + later * first + first_wave * together
         itl = np.minimum(token, np.maximum(token_at_most, own_step))
         rate = users / (think_time + ttft_free + steps * itl)
         throughput = np.minimum(rate, saturation)
