@@ -420,6 +420,18 @@ CONFIGURATIONS = {
             "duration": "30 days",
         },
     ],
+    "BatchingOptimizer": [
+        {
+            "model": "llama3_1_8b",
+            "hardware": ["h100", "a100"],
+            "seq_len": 777,
+            "output_len": 100,
+            "tp": [1, 2],
+            "arrival_rate": [3.0, 49.0],
+            "target_ttft": "1 s",
+            "target_itl": "50 ms",
+        },
+    ],
     "SensitivitySolver": [
         {"model": "llama3_1_8b", "hardware": ["h100", "a100"], "batch_size": [1, 49], "output": "latency"},
     ],
