@@ -668,6 +668,7 @@ class Optimizer(Resolver):
         xarray.Dataset
             As `Resolver.best`, with `configurations` (how many there are, by what stops them) and the `runner_up`.
         """
+        from mlsysim.engine import label
         from mlsysim.search import split
 
         wish = objective or self._wish(inputs)
@@ -678,6 +679,9 @@ class Optimizer(Resolver):
         answer = split.answer(best, rivals, counts, wish)
         if self.finish is not None:
             answer = self.finish(*self._given(inputs), answer)
+        for name in answer.coords:  # arithmetic between answers forgets them
+            about = {k: v for k, v in label.attributes(str(name)).items() if not k.startswith("flag_")}
+            answer[name].attrs = {**about, **answer[name].attrs}
         answer = answer if keep is None else answer[[n for n in (*split.names(keep), "found") if n in answer]]
         return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
 
