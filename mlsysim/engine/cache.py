@@ -44,11 +44,17 @@ def directory() -> Path | None:
     return None
 
 
+@functools.cache
+def imported() -> str:
+    """The code of the project that nests import."""
+    return Path(__file__).with_name("select.py").read_text(encoding="utf-8")
+
+
 def digest(text: str, signature: str) -> str:
-    """Key of a nest: its source, its signature, numba and the interpreter."""
+    """Key of a nest: its source and what it imports, its signature, numba and the interpreter."""
     import numba
 
-    parts = (text, signature, numba.__version__, sys.version.split()[0], repr(sorted(OPTIONS.items())))
+    parts = (text, imported(), signature, numba.__version__, sys.version.split()[0], repr(sorted(OPTIONS.items())))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
