@@ -113,6 +113,21 @@ def test_the_cache_can_be_off_or_nowhere(project, tmp_path):
     assert [p.name for p in (tmp_path / "t2").iterdir()] and not blocked.is_dir()
 
 
+def test_the_key_covers_all_that_a_nest_is_made_of(monkeypatch):
+    from mlsysim.engine import cache
+
+    keys = {cache.digest("a", "b"), cache.digest("b", "b"), cache.digest("a", "a")}
+    for place, value in (
+        ("numba.__version__", "9.9"),
+        ("mlsysim.engine.cache.OPTIONS", {"fastmath": True}),
+        ("mlsysim.engine.cache.imported", lambda: "other"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, value)
+            keys.add(cache.digest("a", "b"))
+    assert len(keys) == 6
+
+
 def test_where_the_cache_lies(monkeypatch, tmp_path):
     from mlsysim.engine import cache
 

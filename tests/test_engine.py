@@ -174,6 +174,25 @@ def test_all_plans_give_the_same_bits(interpreted, call, knobs, block, threads, 
             assert (a == b).all(), (how, name)
 
 
+@settings(max_examples=8)
+@given(call=calls(most=60))
+def test_samples_are_an_axis_like_any_other(interpreted, call):
+    inputs, *_ = call
+    drawn = StepModel.solve(plan="plain", sample=5, **inputs)
+    with interpreted(chunk=3, tile=16, enough=4, table=5):
+        nest = StepModel.solve(plan="nest", sample=5, **inputs)
+    xr.testing.assert_identical(drawn, nest)
+    assert drawn.itl.dims[-1] == "sample" or "sample" not in drawn.dims
+    xr.testing.assert_identical(drawn, StepModel.solve(sample=5, seed=0, **inputs))
+
+
+def test_samples_come_from_their_seed():
+    call = {**BASE, "tp": [2, 7], "sample": 5}
+    assert (StepModel.solve(**call).itl == StepModel.solve(seed=0, **call).itl).all()
+    assert (StepModel.solve(**call).itl != StepModel.solve(seed=1, **call).itl).all()
+    assert StepModel.solve(**call).itl.dims == ("tp", "sample")
+
+
 GRID = {
     "hardware": ["h100", "a100"],
     "global_batch": [49, 98, 147, 343, 588],

@@ -299,6 +299,7 @@ WHERE = {
     "tp * dp <= n_accelerators / pp": lambda d: d.tp * d.dp <= d.n_accelerators / d.pp,
     "memory_per_device / mem_capacity < 0.5": lambda d: d.memory_per_device < 0.5 * 8.5520809984e10,
     "-itl > -0.3": lambda d: d.itl < 0.3,
+    "itl < '300 ms'": lambda d: d.itl < 0.3,
     "bottleneck == 'memory'": lambda d: d.bottleneck == codes.Bottleneck.MEMORY,
     "limit in ('none', 'shape')": lambda d: d.limit.isin([0, 1]),
     "tp in (1, 7)": lambda d: d.tp.isin([1, 7]),
