@@ -20,7 +20,7 @@ from mlsysim.calibration.runs import Runs
 from mlsysim.calibration.training import GIB, Refused
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.records import Assumptions, Format
 from mlsysim.schema.variables import VARIABLES
 
 #: targets in the order in which they are told
@@ -72,10 +72,7 @@ class Part:
         names = list(dict.fromkeys(n for point in inputs for n in point))
         table: dict[str, list] = {}
         for name in names:
-            default = None
-            if any(name not in point for point in inputs):
-                default = resolver.parameters()[name].default
-            table[name] = [point.get(name, default) for point in inputs]
+            table[name] = [point[name] if name in point else _default(resolver, name, point) for point in inputs]
         fixed = set(fixed)
         self.assumed: dict[str, np.ndarray] = {}
         for name in dict.fromkeys(n for point in assumed for n in point):
@@ -136,6 +133,13 @@ class Part:
                 meaning = f" ({VARIABLES[name].meaning})" if name in VARIABLES else ""
                 return f"{output} needs {name}{meaning}, which is not known"
         return ""
+
+
+def _default(resolver: Any, name: str, point: Mapping[str, Any]) -> Any:
+    """What an input is at a point that does not give it: the resolver's default, or what the format says."""
+    if name in Format._fields:
+        return getattr(zoo.format_record(point["precision"], point.get("kv_precision")), name)
+    return resolver.parameters()[name].default
 
 
 class Problem:

@@ -63,12 +63,21 @@ def model(run: Mapping[str, Any]) -> Row:
         raise Refused(str(error)) from None
 
 
-def formats(run: Mapping[str, Any], hardware: Row, setting: Mapping[str, Any]) -> tuple[Precision, Precision]:
+def own_experts(workload: Row) -> bool:
+    """Does the checkpoint keep its experts in MXFP4 and the rest in 16 bits, whatever the engine is asked for?"""
+    return "MXFP4" in (workload["weight_note"] or "")
+
+
+def formats(
+    run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any]
+) -> tuple[Precision, Precision]:
     """Formats of the matrix products and of the cache."""
     label = str(given(run, "precision") or "bf16").lower()
     if label not in PRECISIONS:
         raise Refused(f"precision {label!r} is not known: {', '.join(PRECISIONS)}")
     wide = Precision.BF16 if hardware["peak_bf16"] else Precision.FP16
+    if own_experts(workload):
+        return wide, wide
     cache = given(run, "precision_kv")
     if cache is not None:
         if str(cache).lower() not in PRECISIONS:
@@ -93,7 +102,7 @@ def question(run: Mapping[str, Any]) -> Question:
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
-    precision, cache = formats(run, hardware, setting)
+    precision, cache = formats(run, workload, hardware, setting)
     tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
     if not workload["n_experts"]:
         ep = 1.0
@@ -103,6 +112,8 @@ def question(run: Mapping[str, Any]) -> Question:
         "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache), "tp": tp, "pp": pp, "ep": ep,
         "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0, "max_context": 0.0,
     }  # fmt: skip
+    if own_experts(workload):
+        inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     defaults = records.Assumptions._field_defaults
     assumed = {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     if scenario not in ONLINE:

@@ -133,9 +133,9 @@ def stage_share(model: Workload, pp):
 def weights_per_device(model: Workload, format: Format, tp, pp, ep):
     """Bytes of weights on the fullest device; tables keep the format of activations (byte)."""
     layers = layer_params_per_device(model, tp) + vector_params_per_device(model, tp)
-    layers = layers + expert_params_per_device(model, tp, ep)
+    stored = format.weight_bytes * layers + format.expert_bytes * expert_params_per_device(model, tp, ep)
     tables = table_params_per_device(model, tp, pp)
-    return format.weight_bytes * layers * stage_share(model, pp) + format.activation_bytes * tables
+    return stored * stage_share(model, pp) + format.activation_bytes * tables
 
 
 # --- cache ---------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def expert_work(
 
     return Work(
         arithmetic=where_experts(load * per_pair),
-        traffic=where_experts((touched * (format.weight_bytes * params) + load * moved) * rate),
+        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * rate),
         start=where_experts(assume.moe_layer_latency),
     )
 

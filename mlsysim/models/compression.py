@@ -195,7 +195,9 @@ def compression(
         rate = np.where(narrower, base / value_bits, 1.0)
     rate = rate * np.where(method == CompressionMethod.PRUNE_2_4, assume.sparse_gemm_speedup, 1.0)
     device = device._replace(peak_flops=device.peak_flops * rate)
-    narrow_format = format._replace(weight_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0)
+    narrow_format = format._replace(
+        weight_bytes=stored / 8.0, expert_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0
+    )
     time = smaller.phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left, attending)
 
     computes = supported

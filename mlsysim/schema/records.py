@@ -107,6 +107,7 @@ class Format(NamedTuple):
     """What ``precision`` (and ``kv_precision``) means in bytes per value, scales included."""
 
     weight_bytes: float
+    expert_bytes: float
     activation_bytes: float
     kv_bytes: float
     gemm_input_bytes: float
@@ -216,8 +217,9 @@ class Assumptions(NamedTuple):
         "fitted to 205 published training runs", 0.21,
     )
     fused_accumulation: float = _assumed(
-        1.0, "1", "1: products of weight gradients add to the sum as they write; 0: a kernel of its own adds them",
-        "1 Megatron-LM with gradient accumulation fusion (since 2022), Transformer Engine", 0.0,
+        1.0, "1", "1: products of weight gradients write into the sum; 0: kernels of their own add them, or copy them "
+        "into the buffers that are reduced",
+        "1 Megatron-LM with gradient accumulation fusion (since 2022), XLA; 0 before, PyTorch FSDP, DeepSpeed", 0.0,
     )
     optimizer_slowdown: float = _assumed(
         1.0, "1", "traffic of the update over that of one fused kernel",

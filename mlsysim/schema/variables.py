@@ -179,6 +179,7 @@ for _n in (2, 4, 8):
 
 # --- Format --------------------------------------------------------------------------------------------
 positive("weight_bytes", "byte", "bytes per stored weight, scales included")
+positive("expert_bytes", "byte", "bytes per weight of routed experts, scales included")
 positive("activation_bytes", "byte", "bytes per activation between operators")
 positive("kv_bytes", "byte", "bytes per cached key or value")
 positive("gemm_input_bytes", "byte", "bytes per activation a GEMM reads and training keeps")

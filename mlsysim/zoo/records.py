@@ -68,6 +68,7 @@ def format_record(precision: int, kv_precision: int | None = None) -> Format:
     kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
     return Format(
         weight_bytes=weight,
+        expert_bytes=weight,
         activation_bytes=activation,
         kv_bytes=kv,
         gemm_input_bytes=gemm_input,
