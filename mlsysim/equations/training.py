@@ -156,13 +156,13 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
     return arithmetic, np.where(unfused, traffic, 0.0)
 
 
-def quantise_bytes(model: Workload, tp, sequence_parallel, ffn_width, format: Format):
+def quantise_bytes(model: Workload, tp, sequence_parallel, ffn_width, copies, format: Format):
     """Traffic of converting operands of a token's matrix products to the narrow format: forward, backward
     (byte, byte).
 
-    Forward the inputs of both halves of the layer, attention's output and the activation function's; backward
-    the gradients of what the products give.  Each value is read for its scale, read again and written in two
-    layouts; with sequence parallelism before it is gathered.
+    Forward the inputs of both halves of the layer (each copy that goes to an expert), attention's output and
+    the activation function's; backward the gradients of what the products give.  Each value is read for its
+    scale, read again and written in two layouts; with sequence parallelism before it is gathered.
     """
     split = np.where(sequence_parallel > 0, tp, 1.0)
     latent = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
@@ -172,7 +172,7 @@ def quantise_bytes(model: Workload, tp, sequence_parallel, ffn_width, format: Fo
     grouped = model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) / tp
     attention = np.where(model.kv_lora_rank > 0, latent + expanded / tp, grouped)
     each = 2.0 * (format.activation_bytes + format.gemm_input_bytes)
-    shared = 2.0 * model.hidden / split
+    shared = 2.0 * model.hidden / split + copies * model.hidden / tp
     inputs = shared + (model.n_heads * architecture.value_width(model) + ffn_width) / tp
     results = shared + attention + (1.0 + model.gated_ffn) * ffn_width / tp
     narrow = np.where(format.quantised > 0, each, 0.0)
@@ -279,7 +279,7 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     )
     streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
     elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
-    converted = quantise_bytes(model, tp, sequence_parallel, width, format)
+    converted = quantise_bytes(model, tp, sequence_parallel, width, copies, format)
     conversion = tuple(compute.traffic_time(rows * nbytes, *streaming) for nbytes in converted)
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
     factor = attention_backward_factor(attention, assume)

@@ -342,11 +342,14 @@ def distributed(
         host = np.maximum(moved - passes.forward, 0.0) + np.maximum(moved - passes.backward, 0.0)
         ahead = tp_forward + cp_forward + ep_forward
         back = tp_backward + cp_backward + ep_backward
-        back = back + np.where(full, ahead, 0.0)
+        # repeated with the products: all, or what feeds those that are repeated
+        part = np.where((again == Recompute.SELECTIVE) & (assume.selective_products > 0), 0.5, 0.0)
+        tp_again = np.where(full, 1.0, part) * tp_forward
+        back = back + np.where(full, cp_forward + ep_forward, 0.0) + tp_again
         return _Layer(
             passes.forward + passes.backward + repeated,
             passes.weight,
-            tp_forward + tp_backward + np.where(full, tp_forward, 0.0),
+            tp_forward + tp_backward + tp_again,
             cp_forward + cp_backward + np.where(full, cp_forward, 0.0),
             ep_forward + ep_backward + np.where(full, ep_forward, 0.0),
             host,
@@ -395,8 +398,8 @@ def distributed(
     kept = (pp > 1) & (assume.keep_gathered > 0)
     streamed = (zero_stage >= 3) & ~kept
     reduced_each = (zero_stage == 2) & ~kept
-    # gradients that are scattered after every micro-batch are added up as shards
-    whole = np.where(streamed | reduced_each, 0.0, np.where(assume.fused_accumulation > 0, 0.0, 1.0))
+    # added to a sum, or copied between parameters and the buffers that are scattered
+    whole = np.where(assume.fused_accumulation > 0, 0.0, 1.0)
     accumulation = Stages(*(
         whole * training.accumulation_time(n + x, assume.gradient_bytes, hardware.mem_bandwidth,
         assume.streaming_efficiency)
