@@ -6,37 +6,27 @@ that are as long as one axis; the grid itself is never looked at.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
-import numbers
 import warnings
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mlsysim import units, zoo
+from mlsysim.engine.check import check, option
+from mlsysim.engine.check import nearest as nearest
+from mlsysim.engine.draws import Draws, family, spread_of
+from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
 from mlsysim.schema import codes
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
+from mlsysim.schema.records import Assumptions, Fleet, Site
 from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
 
 SIMPLE = "biufU"  #: kinds of arrays whose values can be told apart by sorting
 LONG = 64  #: values of a column that are looked at one by one
-
-#: What a kernel parameter without default carries.
-REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
-EXACT = 2.0**53  #: whole numbers up to here are exact doubles
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a kernel: a plain input or a record."""
-
-    name: str
-    record: type | None
-    default: Any = REQUIRED
 
 
 @dataclass
@@ -69,130 +59,6 @@ class Column:
     labels: np.ndarray  #: what the user will see
 
 
-@dataclass
-class Selector:
-    """An input that picks rows of the zoo or an option, and so decides a record."""
-
-    name: str
-    pick: Callable[[Any], Any]
-    default: Any = REQUIRED
-    fallback: str = ""  #: the input that stands in when this one is not given
-
-
-def _precision(value) -> int | None:
-    return None if value is None else int(_option(VARIABLES["precision"], value))
-
-
-def _as_given(value):
-    return value
-
-
-def _options_default(name: str, default) -> Selector:
-    return Selector(name, _as_given, default)
-
-
-def selectors(parameter: Parameter, names: Iterable[str] = ()) -> list[Selector]:
-    """The inputs that decide a record parameter, and with which function of the zoo."""
-    record, name = parameter.record, parameter.name
-    default = None if parameter.default is None else REQUIRED
-    if record is Workload:
-        return [Selector(name, zoo.model, default)]
-    if record is Accelerator:
-        stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
-        return [Selector(name, zoo.hardware, default, "hardware" if stem else ""),
-                Selector(f"{stem}precision", _as_given, codes.Precision.BF16, "precision" if stem else ""),
-                _options_default("kv_precision", None)]
-    if record is Format:
-        return [_options_default("precision", codes.Precision.BF16), _options_default("kv_precision", None)]
-    if record is Fleet:
-        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None),
-                Selector("fabric", zoo.fabric, None)]
-    if record is Site:
-        return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
-    if record is Assumptions:
-        return [Selector("assume", lambda v: v, None)]
-    raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
-
-
-def build(record: type, rows: Sequence) -> tuple:
-    """One record from what its selectors picked."""
-    if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
-        return record(*[math.nan] * len(record._fields))  # type: ignore[attr-defined]
-    if record is Workload:
-        return zoo.workload_record(rows[0])
-    if record is Accelerator:
-        return zoo.accelerator_record(rows[0], _code(rows[1]), None if rows[2] is None else _code(rows[2]))
-    if record is Format:
-        return zoo.format_record(_code(rows[0]), None if rows[1] is None else _code(rows[1]))
-    if record is Fleet:
-        return zoo.fleet_record(*rows)
-    if record is Site:
-        return zoo.site_record(*rows)
-    return rows[0] if rows[0] is not None else Assumptions()
-
-
-def _code(value) -> int:
-    return int(value)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; nearest: a, b"`` or the whole list when it is short."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"; nearest: {', '.join(close)}"
-    return f"; known: {', '.join(known)}" if len(known) <= 40 else ""
-
-
-def _option(variable: Variable, value) -> int:
-    """Code of an option's label (or of a member or code of it)."""
-    assert variable.options is not None
-    known = codes.labels(variable.options)
-    if isinstance(value, str):
-        text = value.strip().lower().replace("-", "_").replace(" ", "_")
-        if text in known:
-            return known[text]
-    elif not isinstance(value, (bool, np.bool_)) and isinstance(value, numbers.Real) and value in set(known.values()):
-        return int(value)
-    raise ValueError(f"{variable.name}={value!r}: allowed are {', '.join(known)}")
-
-
-def check(name: str, value, *, unit: str | None = None) -> float:
-    """One number in base units, inside its bounds; a clear error otherwise."""
-    variable = VARIABLES[name]
-    if variable.kind == "option":
-        return float(_option(variable, value))
-    if variable.kind == "flag" and isinstance(value, str):
-        if value.lower() in ("true", "yes", "on"):
-            return 1.0
-        if value.lower() in ("false", "no", "off"):
-            return 0.0
-    if value is None:
-        raise ValueError(f"{name}=None: give a number ({variable.meaning})")
-    try:
-        number = units.parse(value, variable.unit) if unit is None else float(value)
-    except OverflowError:
-        raise ValueError(f"{name}={str(value)[:12]}...: too large for a number") from None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}={value!r}: {error}") from None
-    described = f"{name}={value!r}: {variable.meaning}"
-    if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
-        raise ValueError(f"{described} must be a number, not true or false")
-    if math.isnan(number):
-        raise ValueError(f"{described} must be a number, not NaN")
-    if number < variable.low or (variable.above and number == variable.low):
-        raise ValueError(f"{described} must be {'above' if variable.above else 'at least'} {variable.low:g}")
-    if number > variable.high:
-        raise ValueError(f"{described} must be at most {variable.high:g}")
-    if math.isinf(number):
-        raise ValueError(f"{described} must be finite")
-    if variable.kind == "count" and number > EXACT:
-        raise ValueError(f"{described} must be at most 2**53, beyond which whole numbers are not exact")
-    if variable.kind in ("count", "flag") and number != math.floor(number):
-        raise ValueError(f"{described} must be a whole number")
-    return number
-
-
 def _is_sequence(value) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or hasattr(value, "table"):
         return False
@@ -202,51 +68,8 @@ def _is_sequence(value) -> bool:
         return np.ndim(value.magnitude) > 0
     if isinstance(value, (list, tuple, range)):
         return True
-    return isinstance(value, (Sequence, np.ndarray)) and np.ndim(value) > 0 or (
-        hasattr(value, "__len__") and hasattr(value, "__iter__") and np.ndim(value) > 0
-    )
-
-
-class Draws:
-    """Seeded draws of what is uncertain: log-normal factors, stratified, one stream per quantity.
-
-    Parameters
-    ----------
-    n : int
-        Samples.
-    seed : int
-    """
-
-    def __init__(self, n: int, seed: int = 0):
-        if isinstance(n, bool) or int(n) != n or n < 2:
-            raise ValueError(f"sample={n!r}: must be a whole number, at least 2")
-        self.n, self.seed = int(n), seed
-
-    def factor(self, name: str, spread: float) -> np.ndarray:
-        """Factors around 1 for one quantity, with a standard deviation of `spread` in log space."""
-        from scipy.special import ndtri
-
-        stream = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-        share = (stream.permutation(self.n) + stream.random(self.n)) / self.n
-        return np.exp(spread * ndtri(share))
-
-
-def _family(field_name: str) -> str:
-    """Fields that are off together: one curve is one measurement."""
-    for family in ("allreduce", "bus_bandwidth", "nccl_latency"):
-        if field_name.startswith(family):
-            return family
-    return field_name
-
-
-def _spread(row: Any, name: str) -> float:
-    """Relative spread of a field: as the zoo says of a row, or as an assumption carries it."""
-    if name.endswith("exponent"):
-        return 0.0
-    if row is None or isinstance(row, tuple):
-        value = getattr(row if row is not None else Assumptions(), name, None)
-        return float(getattr(value, "spread", 0.0))
-    return float(row.spread(name)) if hasattr(row, "spread") else 0.0
+    listed = isinstance(value, (Sequence, np.ndarray)) or (hasattr(value, "__len__") and hasattr(value, "__iter__"))
+    return listed and np.ndim(value) > 0
 
 
 class Binder:
@@ -269,7 +92,7 @@ class Binder:
                 kept = self.picks.get(selector.name)
                 if kept is None or (kept.default is None and selector.default is REQUIRED):
                     self.picks[selector.name] = selector
-            for name in p.record._fields:  # type: ignore[attr-defined]
+            for name in p.record._fields:
                 self.fields.setdefault(name, []).append(p.name)
 
     # --- names ---------------------------------------------------------------------------------------------
@@ -277,7 +100,7 @@ class Binder:
     def known(self) -> set[str]:
         """Every name that this call accepts."""
         plain = {name for name, p in self.parameters.items() if p.record is None}
-        dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}  # type: ignore[attr-defined]
+        dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}
         aliases = {a for a, (name, _) in ALIASES.items() if name in plain or name in self.fields}
         return plain | set(self.picks) | set(self.fields) | dotted | aliases
 
@@ -301,7 +124,7 @@ class Binder:
         if name in self.picks:
             selector = self.picks[name]
             if short in VARIABLES and VARIABLES[short].kind == "option":
-                return _option(VARIABLES[short], value)
+                return option(VARIABLES[short], value)
             return selector.pick(value)
         if short not in VARIABLES and short in Assumptions._fields:
             try:
@@ -371,7 +194,8 @@ class Binder:
             if hasattr(value, "magnitude"):
                 value = [type(value)(m, value.units) for m in np.ravel(value.magnitude)]
             simple = isinstance(value, np.ndarray) and value.dtype.kind in SIMPLE
-            if getattr(value, "ndim", 1) != 1 or (not simple and any(isinstance(v, list) or getattr(v, "shape", ()) for v in value)):
+            nested = (isinstance(v, list) or getattr(v, "shape", ()) for v in value)
+            if getattr(value, "ndim", 1) != 1 or (not simple and any(nested)):
                 raise ValueError(f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired "
                                  "inputs is points=...)")
             if simple:
@@ -385,7 +209,8 @@ class Binder:
                 raise ValueError(f"{name} is empty: give at least one value")
             dims = (along or name,)
         else:
-            if isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or (isinstance(value, Mapping) and name not in self.picks):
+            stray = isinstance(value, Mapping) and name not in self.picks
+            if stray or isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
                 raise ValueError(f"{name}: {type(value).__name__} is not understood: give one value, a list or an array")
             items = np.empty((), dtype=object)
             items[()] = value.item() if isinstance(value, np.ndarray) else value
@@ -403,10 +228,8 @@ class Binder:
             if seen is None:
                 picked = self._one(name, item, factor)
                 seen = (picked, self._label_of(name, item, picked))
-                try:
+                with contextlib.suppress(TypeError):  # what cannot be hashed is looked at each time
                     distinct[type(item), item] = seen
-                except TypeError:
-                    pass
             flat_values[i], flat_labels[i] = seen
         shown = readable(flat_labels) if len(dims) == 1 else np.empty(0)
         if which is not None:
@@ -434,7 +257,8 @@ class Binder:
     def points(self, table, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
         if not hasattr(table, "keys"):
-            raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names to lists")
+            raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names "
+                             "to lists")
         for name in table:
             if isinstance(table[name], str) or not hasattr(table[name], "__len__"):
                 raise ValueError(f"points: {name}={table[name]!r} is one value: every column is a list, all of one length")
@@ -487,14 +311,14 @@ class Binder:
                 raise TypeError(f"{self.title} needs {name} ({meaning})")
             if default is None:
                 return None
-            return self._leaf(name, np.float64(check(name, default)), ())
+            return self._leaf(name, np.asarray(check(name, default)), ())
         return self._leaf(name, column.values.astype(np.float64), column.dims)
 
     def record(self, parameter: Parameter) -> dict[str, Leaf] | None:
         """The leaves of a record parameter's fields, or None for an optional record nobody gave."""
         record = parameter.record
         assert record is not None
-        fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
+        fields: tuple[str, ...] = record._fields
         own = {f: self._override(parameter.name, f) for f in fields}
         picked: list[Column | None] = []
         chosen = selectors(parameter)
@@ -508,7 +332,7 @@ class Binder:
                 column = self._from_fleet()
             if column is None:
                 if selector.default is REQUIRED and not any(own.values()):
-                    raise TypeError(f"{self.title} needs {selector.name} ({_says(selector.name)})")
+                    raise TypeError(f"{self.title} needs {selector.name} ({says(selector.name)})")
                 one = np.empty((), dtype=object)
                 one[()] = None if selector.default in (None, REQUIRED) else self._one(selector.name, selector.default, 1.0)
                 column = Column(selector.name, (), one, one)
@@ -532,15 +356,15 @@ class Binder:
     def _sampled(self, parameter: Parameter, columns: list, values: np.ndarray, dims: tuple[str, ...]) -> tuple:
         """The fields of a record with their uncertainty drawn, along the axis ``sample``."""
         assert self.draws is not None and parameter.record is not None
-        fields = parameter.record._fields  # type: ignore[attr-defined]
+        fields = parameter.record._fields
         drawn = np.repeat(values[..., None], self.draws.n, axis=-1)
         first = columns[0]
         rows = np.broadcast_to(_expand(first.values, first.dims, dims), self._shape(dims))
         for i, name in enumerate(fields):
             for where in np.ndindex(rows.shape):
-                spread = _spread(rows[where], name)
+                spread = spread_of(rows[where], name)
                 if spread:
-                    stream = f"{getattr(rows[where], 'key', parameter.name)}.{_family(name)}"
+                    stream = f"{getattr(rows[where], 'key', parameter.name)}.{family(name)}"
                     drawn[(i, *where)] *= self.draws.factor(stream, spread)
             variable = VARIABLES.get(name)
             if variable is not None and variable.high == 1.0:
@@ -565,7 +389,8 @@ class Binder:
         column = self.columns["fleet"]
         rows = np.empty(column.values.shape, dtype=object)
         for i in np.ndindex(column.values.shape):
-            rows[i] = zoo.hardware(column.values[i]["accelerator"])
+            system: Any = column.values[i]
+            rows[i] = zoo.hardware(system["accelerator"])
         return Column("hardware", column.dims, rows, column.labels)
 
     def _union(self, columns) -> tuple[str, ...]:
@@ -575,14 +400,14 @@ class Binder:
     def _shape(self, dims: tuple[str, ...]) -> tuple[int, ...]:
         return tuple(self.axes[d].size for d in dims)
 
-    def _tabulate(self, record: type, columns: list) -> tuple[np.ndarray, tuple[str, ...]]:
+    def _tabulate(self, record: Record, columns: list) -> tuple[np.ndarray, tuple[str, ...]]:
         """Every field of a record over the axes that its selectors have: (fields, *dims)."""
         dims = self._union(columns)
         shape = self._shape(dims)
         combined = np.zeros(shape, dtype=np.int64)
         choices: list[list] = []
         for column in columns:
-            distinct: dict[int, int] = {}
+            distinct: dict[int | None, int] = {}
             rows: list = []
             number = np.empty(column.values.shape, dtype=np.int64)
             for i in np.ndindex(column.values.shape):
@@ -595,12 +420,12 @@ class Binder:
             combined = combined * len(rows) + _expand(number, column.dims, dims)
             choices.append(rows)
         used, inverse = np.unique(combined, return_inverse=True)
-        table = np.empty((len(record._fields), len(used)))  # type: ignore[attr-defined]
-        for j, code in enumerate(used):
+        table = np.empty((len(record._fields), len(used)))
+        for j, code in enumerate(used.tolist()):
             rows = []
             for options in reversed(choices):
-                code, i = divmod(int(code), len(options))
-                rows.append(options[i])
+                code, which = divmod(code, len(options))
+                rows.append(options[which])
             rows.reverse()
             table[:, j] = [float(v) for v in build(record, rows)]
             for row in rows:
@@ -641,10 +466,3 @@ def _one_method(column: Column | None) -> None:
     if len(classes) > 1:
         told = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
         warnings.warn(f"region: carbon figures of different methods are not comparable: {told}", UserWarning, stacklevel=2)
-
-
-def _says(name: str) -> str:
-    return {
-        "model": "a model of the zoo, see zoo.names('models')", "hardware": "a device of the zoo, see zoo.names('hardware')",
-        "region": "a grid of the zoo, see zoo.names('grids')", "draft": "a model of the zoo",
-    }.get(name, VARIABLES[name].meaning if name in VARIABLES else "a row of the zoo")  # fmt: skip

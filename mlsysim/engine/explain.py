@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlsysim.engine import cache
-from mlsysim.engine.bind import REQUIRED
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
+from mlsysim.engine.selectors import REQUIRED
 from mlsysim.engine.solve import free_memory, result_bytes
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES

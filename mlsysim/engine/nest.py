@@ -28,8 +28,8 @@ _CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log"
 #: Such a loop works on row buffers at constant distances, filled and emptied by copies.
 STORES = 8
 
-_HEAD = ("import math", "", "import numpy as np", "from numpy import uint64 as u", "", "from mlsysim.engine.select import select", "",
-         "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
+_HEAD = ("import math", "", "import numpy as np", "from numpy import uint64 as u", "",
+         "from mlsysim.engine.select import select", "", "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
 
 
 @dataclass

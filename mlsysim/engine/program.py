@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
-from mlsysim.engine.bind import Axis, Binder, Draws, Leaf, Parameter, nearest
+from mlsysim.engine.bind import Axis, Binder, Leaf
+from mlsysim.engine.check import nearest
+from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.selectors import Parameter
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 

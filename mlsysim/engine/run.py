@@ -11,7 +11,6 @@ Three plans give the same bits:
 from __future__ import annotations
 
 import math
-import numbers
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine import cache
+from mlsysim.engine.check import whole
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.nest import Writer, pack
@@ -34,6 +34,8 @@ BLOCK = 1 << 16  #: points of a block of the compiled nest
 PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
 COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
+WORTH = 0.05  #: seconds of the plain plan below which a nest is not thought of
+spent: dict[str, float] = {}  #: seconds that the plain plan took in this process where a nest would have served, by its source
 PLANS = ("auto", "plain", "generic", "nest")
 
 
@@ -68,9 +70,7 @@ def threads_wanted(threads: int | None) -> int:
         if text and not text.isdigit():
             raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number")
         threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, numbers.Integral) or threads < 1:
-        raise ValueError(f"threads={threads!r}: must be a whole number, at least 1")
-    return threads
+    return whole("threads", threads)
 
 
 class Sweep:
@@ -170,14 +170,17 @@ class Sweep:
     # --- compiled ------------------------------------------------------------------------------------------
 
     def _worth(self, outermost: Sequence[str]) -> bool:
-        """Does compiling pay: is it done already, or faster than doing without?"""
+        """Does compiling pay: is it done already, or has doing without cost as much by now?"""
         operations = sum(ops * math.prod(self.sizes[a] for a in axes) for axes, ops in self._loads().items())
         plain = operations * PLAIN_OPERATION
-        if plain < 0.3:
+        if plain < WORTH:
             return False
         text, signature = self._write(outermost)
+        if cache.kept(text, signature):
+            return True
         compiling = COMPILE[0] + COMPILE[1] * len(self.body) + COMPILE[2] * text.count("for j_")
-        return plain > compiling or cache.kept(text, signature)
+        spent[text] = spent.get(text, 0.0) + plain
+        return spent[text] > compiling
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)

@@ -64,7 +64,8 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     if size > room:
         raise TooLarge(
             f"{program.n_points:,} points x {len(nodes)} outputs would take {size / 1e9:.1f} GB, more than half of what is free "
-            f"({room / 1e9:.1f} GB): keep fewer outputs (keep=[...]), reduce while sweeping (best, top, pareto), or write to a store"
+            f"({room / 1e9:.1f} GB): keep fewer outputs (keep=[...]), reduce while sweeping (best, top, pareto), or write to a "
+            "store"
         )
     dims = tuple(program.axes)
     shape = program.shape

@@ -1,0 +1,89 @@
+"""The records of a kernel: which inputs decide each, and what their rows of the zoo make of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mlsysim import zoo
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
+from mlsysim.schema.variables import VARIABLES
+
+Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assumptions]"
+
+#: What a kernel parameter without default carries.
+REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: a plain input or a record."""
+
+    name: str
+    record: Record | None
+    default: Any = REQUIRED
+
+
+@dataclass
+class Selector:
+    """An input that picks rows of the zoo or an option, and so decides a record."""
+
+    name: str
+    pick: Callable[[Any], Any]
+    default: Any = REQUIRED
+    fallback: str = ""  #: the input that stands in when this one is not given
+
+
+def _as_given(value: Any) -> Any:
+    return value
+
+
+def selectors(parameter: Parameter) -> list[Selector]:
+    """The inputs that decide a record parameter, and with which function of the zoo."""
+    record, name = parameter.record, parameter.name
+    default = None if parameter.default is None else REQUIRED
+    if record is Workload:
+        return [Selector(name, zoo.model, default)]
+    if record is Accelerator:
+        stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
+        return [Selector(name, zoo.hardware, default, "hardware" if stem else ""),
+                Selector(f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else ""),
+                Selector("kv_precision", _as_given, None)]
+    if record is Format:
+        return [Selector("precision", _as_given, Precision.BF16), Selector("kv_precision", _as_given, None)]
+    if record is Fleet:
+        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None),
+                Selector("fabric", zoo.fabric, None)]
+    if record is Site:
+        return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
+    if record is Assumptions:
+        return [Selector("assume", _as_given, None)]
+    raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
+
+
+def build(record: Record, rows: Sequence[Any]) -> tuple:
+    """One record from what its selectors picked."""
+    if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
+        return record(*[math.nan] * len(record._fields))
+    if record is Workload:
+        return zoo.workload_record(rows[0])
+    if record is Accelerator:
+        return zoo.accelerator_record(rows[0], int(rows[1]), None if rows[2] is None else int(rows[2]))
+    if record is Format:
+        return zoo.format_record(int(rows[0]), None if rows[1] is None else int(rows[1]))
+    if record is Fleet:
+        return zoo.fleet_record(*rows)
+    if record is Site:
+        return zoo.site_record(*rows)
+    return rows[0] if rows[0] is not None else Assumptions()
+
+
+def says(name: str) -> str:
+    """What a selector wants, for an error."""
+    return {
+        "model": "a model of the zoo, see zoo.names('models')", "hardware": "a device of the zoo, see zoo.names('hardware')",
+        "region": "a grid of the zoo, see zoo.names('grids')", "draft": "a model of the zoo",
+    }.get(name, VARIABLES[name].meaning if name in VARIABLES else "a row of the zoo")  # fmt: skip
