@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mlsysim.engine.check import whole
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
@@ -42,11 +42,9 @@ class Top:
 
     def __init__(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
                  where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
-        if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
-            raise ValueError(f"k={k!r}: must be a whole number, at least 1")
+        self.k = self.wanted = whole("k", k)
         if not isinstance(objective, str):
             raise TypeError(f"objective={objective!r}: must be the name of an output")
-        self.k = self.wanted = int(k)
         self.objective, self.maximize = objective, maximize
         self.by, self.where, self.ties = names(by, "by"), where, names(ties, "ties")
         self.ranked = True

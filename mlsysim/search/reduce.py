@@ -45,7 +45,7 @@ class Cells:
         unknown = [b for b in by if b not in program.axes]
         for b in unknown:
             if b not in program.single:
-                from mlsysim.engine.bind import nearest
+                from mlsysim.engine.check import nearest
 
                 raise ValueError(f"by={b!r} is no axis of this call{nearest(b, program.axes)}")
         self.by = tuple(b for b in by if b in program.axes)
@@ -98,7 +98,7 @@ def reserved(program: Program, *names: str) -> None:
 
 def signature_order(program: Program) -> list[str]:
     """Axes in the order of the signature, whatever the order in which the user named them."""
-    from mlsysim.engine.bind import selectors
+    from mlsysim.engine.selectors import selectors
 
     order: dict[str, int] = {}
     for p in program.parameters.values():
@@ -129,11 +129,11 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
     """Why a point is rejected: 0, the code of its limit, or 100 and more for the clauses in turn."""
     code: Any = 0.0
     for i, (_, clause) in reversed(list(enumerate(clauses))):
-        code = np.where(clause, code, 100.0 + i)
+        code = program.graph.apply("where", (clause, code, 100.0 + i))
     if "limit" in program.outputs:
         limit = program.outputs["limit"]
         program.require("limit", limit)
-        code = np.where(limit == 0, code, limit)
+        code = program.graph.apply("where", (limit == 0, code, limit))
     return program.graph.lift(code)
 
 
@@ -156,7 +156,7 @@ def signed(program: Program, objective: str, maximize: bool | None) -> Node:
 
 def guarded(condition: Node, node: Node) -> Node:
     """`node` where the condition holds and it is a number, inf elsewhere."""
-    return node.graph.lift(np.where(condition & (node == node), node, np.inf))  # noqa: PLR0124
+    return node.graph.apply("where", (condition & (node == node), node, np.inf))
 
 
 def reduce(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
@@ -218,7 +218,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
         elif set(along) <= {*dims, *free}:
             at = np.asarray(values_)[tuple(index[a] for a in along)]
             if not found.all():
-                none = {"U": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(at.dtype.kind, np.nan)
+                none: Any = {"U": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(at.dtype.kind, np.nan)
                 at = np.where(found, at, none)
             coords[name] = (dims, at.reshape(shape), about)
     return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))

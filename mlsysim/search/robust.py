@@ -21,10 +21,12 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     frequent winners of the first cell.
     """
     nominal = {**inputs, "sample": None}
-    again = Best(reduction.objective, reduction.maximize, by=(*reduction.by, "sample"), where=reduction.where, ties=reduction.ties)
+    objective, by = reduction.objective, reduction.by
+    again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
     winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
     drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
-    axes = [str(c) for c in winner.coords if winner[c].dims == tuple(reduction.by) and c in drawn.coords and "sample" in drawn[c].dims]
+    moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
+    axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
         return winner.assign(win_share=xr.ones_like(winner["found"], dtype=float))
     same: Any = drawn["found"]
@@ -33,12 +35,13 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     share = same.mean("sample").reset_coords(drop=True)
     share.attrs = {"units": "1", "long_name": "share of samples in which this configuration wins too"}
     result = winner.assign(win_share=share)
-    low, high = (drawn[reduction.objective].where(same).quantile(q, "sample", skipna=True).reset_coords(drop=True) for q in (0.1, 0.9))
-    about = winner[reduction.objective].attrs
-    result[f"{reduction.objective}_p10"] = low.assign_attrs(about, long_name=f"10 % quantile of {reduction.objective} while it wins")
-    result[f"{reduction.objective}_p90"] = high.assign_attrs(about, long_name=f"90 % quantile of {reduction.objective} while it wins")
-    first = drawn if not reduction.by else drawn.isel({b: 0 for b in reduction.by if b in drawn.dims})
-    names, counts = np.unique([", ".join(f"{a}={first[a].values[i]}" for a in axes) for i in range(first.sizes["sample"])], return_counts=True)
+    about = winner[objective].attrs
+    for level in (10, 90):
+        quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
+        result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=f"{level} % quantile of {objective} while it wins")
+    first = drawn.isel({b: 0 for b in by if b in drawn.dims})
+    rivals = [", ".join(f"{a}={first[a].values[i]}" for a in axes) for i in range(first.sizes["sample"])]
+    names, counts = np.unique(rivals, return_counts=True)
     order = np.argsort(-counts)[:5]
     result.attrs["rivals"] = "; ".join(f"{names[i]}: {counts[i] / counts.sum():.0%}" for i in order)
     result.attrs["samples"] = int(drawn.sizes["sample"])
