@@ -8,6 +8,7 @@ one vector loop over just those axes; what does not depend on the tile is a scal
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -133,17 +134,25 @@ def gathered(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[flo
 
 
 def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str] = ()) -> Layout:
+    """`cheapest`, remembered: a search in a loop asks for the same sweep again."""
+    return cheapest(tuple(sizes.items()), frozenset(loads.items()), tuple(outermost))
+
+
+@functools.lru_cache(maxsize=256)
+def cheapest(lengths: tuple[tuple[str, int], ...], operations: frozenset[tuple[frozenset[str], float]],
+             outermost: tuple[str, ...]) -> Layout:
     """The cheapest layout among the sensible ones.
 
     Parameters
     ----------
-    sizes : mapping
+    lengths : tuple of (str, int)
         Axes longer than one.
-    loads : mapping
+    operations : frozenset of (set of str, float)
         Operations by the set of axes on which they depend.
     outermost : sequence of str
         Axes that must not lie inside a tile.
     """
+    sizes, loads = dict(lengths), dict(operations)
     weight = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in sizes}
     free = sorted((a for a in sizes if a not in outermost), key=lambda a: (weight[a], -sizes[a]))
     found: list[tuple[float, Layout]] = []
