@@ -1,5 +1,6 @@
-"""Measured runs against predictions: `validate`."""
+"""Measured runs against predictions: `validate`, `calibrate`."""
 
+from mlsysim.calibration.fit import Calibration, calibrate
 from mlsysim.calibration.validate import Validation, validate
 
-__all__ = ["Validation", "validate"]
+__all__ = ["Calibration", "Validation", "calibrate", "validate"]

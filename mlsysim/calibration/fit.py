@@ -28,8 +28,8 @@ from mlsysim.schema.records import Accelerator, Assumed, Assumptions
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.zoo.tables import Row
 
-#: log error beyond which a residual counts linearly
-ROBUST = 0.1
+#: log error beyond which a residual counts linearly (what errors of "soft_l1" are about)
+ROBUST = 0.05
 #: standard error, as a factor, beyond which a figure is not identified
 UNCERTAIN = math.log(1.5)
 #: correlation from which two figures cannot be told apart
@@ -411,7 +411,7 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
     by : str, optional
         A column (``"hardware"``): each of its values gets figures of its own.
     loss : {"soft_l1", "linear", "huber", "cauchy"}
-        What errors beyond 10 % count.
+        What errors beyond 5 % count.
     holdout : "source", sequence of str, float or None
         Which runs to predict without having fitted them: each source in turn (where there are three), the sources named,
         or a random share of the rows.
