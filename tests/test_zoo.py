@@ -444,9 +444,7 @@ def test_reference_gemm_shares():
         ("b200", 4, 0.53),
     ]:
         assert zoo.accelerator_record(key, precision).gemm_efficiency == pytest.approx(share, abs=0.04)
-    assert zoo.accelerator_record("h100", Precision.FP8).training_gemm_efficiency == pytest.approx(
-        0.95 * 0.709
-    )
+    assert zoo.accelerator_record("h100", Precision.FP8).training_gemm_efficiency == pytest.approx(0.709)
 
 
 def test_reference_prefill_attention():

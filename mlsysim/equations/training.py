@@ -47,9 +47,7 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
     ----------
     factor : share of a dense product's rate that this one reaches.
     """
-    efficiency = hardware.training_gemm_efficiency * np.where(
-        format.quantised > 0, 1.0, assume.training_gemm_factor
-    )
+    efficiency = hardware.training_gemm_efficiency * assume.training_gemm_factor
     depth = inner_share(inner, assume.gemm_half_inner)
     arithmetic = compute.gemm_compute_time(
         rows, columns, inner, hardware.peak_flops, efficiency * factor * depth, hardware.gemm_half_rows

@@ -307,7 +307,13 @@ def distributed(
         if moe:
             pairs = 1.0 + np.where((expert_tp > 1) | (model.n_shared_experts > 0), 1.0, 0.0)
         tp_forward = collectives.exposed_time(pairs * pair, passes.products, assume.tensor_overlap)
-        tp_backward = collectives.exposed_time(pairs * pair, 2.0 * passes.products, assume.tensor_overlap)
+        # backward: the exchange that follows an input gradient can run beside the weight gradient
+        behind = pairs * np.where(split > 0, gathered, reduced)
+        before = pairs * np.where(split > 0, narrow, 0.0)
+        hiding = np.maximum(assume.tensor_overlap, assume.weight_gradient_overlap)
+        tp_backward = collectives.exposed_time(
+            before, passes.products, assume.tensor_overlap
+        ) + collectives.exposed_time(behind, passes.weight, hiding)
         # context parallelism: keys and values go round while attention works on a block
         attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
         cp_forward = np.maximum((cp - 1.0) * (block - passes.attention / cp), 0.0)

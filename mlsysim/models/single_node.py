@@ -125,8 +125,7 @@ def single_node(
     transformer = model.n_layers > 0
     if efficiency is None:
         slower = training & ~by_hand
-        factor = np.where(format.quantised > 0, 1.0, assume.training_gemm_factor)
-        measured = hardware.training_gemm_efficiency * factor
+        measured = hardware.training_gemm_efficiency * assume.training_gemm_factor
         plateau = hardware.attention_efficiency * assume.training_attention_factor
         hardware = hardware._replace(
             gemm_efficiency=np.where(slower, measured, hardware.gemm_efficiency),

@@ -33,10 +33,8 @@ ALLREDUCE = tuple(
 ) + tuple(f"allreduce_{size}_{n}" for n in COUNTS for size in SIZES)
 #: format -> device on which it and bf16 were both measured
 _REFERENCE = {"fp8": "h100_sxm", "int4": "a100_sxm", "nvfp4": "b200_sxm"}
-#: share of the best fp8 product measured that the products of training reach (published fp8 training runs)
-FP8_TRAINING_SHARE = 0.95
-#: measured devices whose fp8 products nobody published at their best -> the nearest chip of which they are
-_FP8_RELATIVE = {"gb300": "b300_sxm"}
+#: measured devices whose best products nobody published -> the nearest chip of which they are
+_RELATIVE = {"gb300": "b300_sxm"}
 #: rate of nvfp4 products over 8-bit ones, operands converted before: 3.42 against 1.75 times bf16 on B300
 #: (Transformer Engine documentation, GEMM profiling across precisions)
 NVFP4_OVER_FP8 = 1.95
@@ -81,6 +79,38 @@ def achievable(device: str, dtype: str) -> float | None:
     return None
 
 
+def _best(row: Row, dtype: str) -> tuple[float, Derived]:
+    """Share of peak of the best matrix products of a device, which training comes near, and where it is from."""
+    device, _ = own(row)
+    if dtype == "int4":  # computed in 16 bits
+        dtype = "bf16"
+    if dtype == "nvfp4":
+        narrow, wider = row["peak_fp4"], row["peak_fp8"]
+        if not (narrow and wider):
+            return curve(_REFERENCE[dtype], dtype)["gemm_efficiency"], Derived("no rate of this format", SPREAD)  # type: ignore[index]
+        share = _best(row, "fp8")[0] * NVFP4_OVER_FP8 * wider / narrow
+        return min(1.0, share), Derived(
+            f"{NVFP4_OVER_FP8:g} times the rate of fp8 products, as on B300 with operands converted before "
+            "(Transformer Engine documentation)",
+            SPREAD,
+        )
+    found = achievable(row.origin, dtype)
+    if found:
+        return found, Derived(f"best measured {dtype} product (constants: max_achievable_{dtype}_matmul)", 0.05)
+    near = device if achievable(device, dtype) else _RELATIVE.get(device, FALLBACK)
+    if dtype == "fp8":
+        share = (achievable(near, "fp8") or 1.0) / (achievable(near, "bf16") or 1.0)
+        return min(1.0, _best(row, "bf16")[0] * share), Derived(
+            f"best bf16 product, times the ratio of best fp8 to best bf16 products on {near}", SPREAD
+        )
+    plain, there = curve(device, "bf16"), curve(near, "bf16")
+    assert plain and there
+    share = plain["gemm_efficiency"] * (achievable(near, "bf16") or 1.0) / there["gemm_efficiency"]
+    return min(1.0, share), Derived(
+        f"large products of {device}, moved as the best ones of {near} differ from its large ones", SPREAD
+    )
+
+
 def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived]]:
     device, measured = own(row)
     dtype = kernel_format(precision)
@@ -117,41 +147,12 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
                 f"(constants: max_achievable_{best}_matmul)"
             )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
-    values["training_gemm_efficiency"] = values["gemm_efficiency"]
     wide_curve = curve(device, "bf16")
     assert wide_curve
     values["plain_gemm_latency"] = wide_curve["gemm_latency"]
     if not measured:
         derived["plain_gemm_latency"] = derived["gemm_latency"]
-    if "gemm_efficiency" in derived:
-        derived["training_gemm_efficiency"] = derived["gemm_efficiency"]
-    if dtype == "fp8":
-        product = achievable(row.origin, "fp8")
-        if product:
-            values["training_gemm_efficiency"] = FP8_TRAINING_SHARE * product
-            sentence = (
-                f"{FP8_TRAINING_SHARE:g} of the best measured fp8 product "
-                "(constants: max_achievable_fp8_matmul); quantisation is counted apart"
-            )
-        else:
-            plain_here, _ = _gemm(row, Precision.BF16)
-            near = _FP8_RELATIVE.get(device, FALLBACK)
-            wide = curve(near, "bf16")
-            assert wide
-            share = FP8_TRAINING_SHARE * (achievable(near, "fp8") or 1.0) / wide["gemm_efficiency"]
-            values["training_gemm_efficiency"] = min(1.0, plain_here["gemm_efficiency"] * share)
-            sentence = f"bf16 share of peak, times the ratio of fp8 training to bf16 on {near}"
-        derived["training_gemm_efficiency"] = Derived(sentence, 0.1 if product else SPREAD)
-    narrow, wider = row["peak_fp4"], row["peak_fp8"]
-    if dtype == "nvfp4" and narrow and wider:
-        eighth, _ = _gemm(row, Precision.FP8)
-        share = eighth["training_gemm_efficiency"] * NVFP4_OVER_FP8 * wider / narrow
-        values["training_gemm_efficiency"] = min(1.0, share)
-        derived["training_gemm_efficiency"] = Derived(
-            f"{NVFP4_OVER_FP8:g} times the rate of fp8 training, as on B300 with operands converted before "
-            "(Transformer Engine documentation); conversion is counted apart",
-            SPREAD,
-        )
+    values["training_gemm_efficiency"], derived["training_gemm_efficiency"] = _best(row, dtype)
     return values, derived
 
 
