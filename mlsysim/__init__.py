@@ -12,6 +12,7 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 __version__ = "0.1.0"
 
 from mlsysim import zoo
+from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.records import Assumptions
 from mlsysim.walls import walls
@@ -81,8 +82,10 @@ __all__ = [
     "TransformationModel",
     "WeightStreamingModel",
     "Workload",
+    "calibrate",
     "compose",
     "kernel",
+    "validate",
     "walls",
     "zoo",
 ]
