@@ -318,7 +318,7 @@ UNKNOWN = {
     ),
     "root, wrong unit": (
         lambda: StepModel.root("mem_bandwidth", {"itl": "3 GB"}, **BASE),
-        ["itl='3 GB'", "no value in s"],
+        ["itl", "'3 GB'", "no value in s"],
     ),
     "root, bounds": (
         lambda: StepModel.root("mem_bandwidth", {"itl": 1}, bounds=(5, 1), **BASE),
