@@ -621,7 +621,8 @@ class Optimizer(Resolver):
 
     # --- questions -------------------------------------------------------------------------------------------
 
-    def _wish(self, inputs: Mapping[str, Any]) -> str:
+    def usual(self, inputs: Mapping[str, Any]) -> str:
+        """What is best, unless a call says otherwise."""
         return self.objective if isinstance(self.objective, str) else self.objective({**self.bound, **inputs})
 
     def _ask(self, questions: Callable[[tuple[str, ...]], list[Any]], apart: Sequence[str], run: Mapping[str, Any],
@@ -671,7 +672,7 @@ class Optimizer(Resolver):
         from mlsysim.engine import label
         from mlsysim.search import split
 
-        wish = objective or self._wish(inputs)
+        wish = objective or self.usual(inputs)
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
         apart = [name for name in self.split if by is None or name in split.names(by)]
         best, rivals, counts = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties),
@@ -687,11 +688,11 @@ class Optimizer(Resolver):
 
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.best`; `objective` as in `solve`."""
-        return super().best(objective or self._wish(inputs), *args, **inputs)
+        return super().best(objective or self.usual(inputs), *args, **inputs)
 
     def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.top`; `objective` as in `solve`."""
-        return super().top(k, objective or self._wish(inputs), *args, **inputs)
+        return super().top(k, objective or self.usual(inputs), *args, **inputs)
 
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""

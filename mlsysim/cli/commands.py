@@ -152,7 +152,7 @@ def solve(
     resolver, inputs, found = asked(words, given)
     search: dict[str, Any] = {}
     if isinstance(resolver, Optimizer):
-        search["objective"], search["maximize"] = grammar.objective(found, resolver.objective)
+        search["objective"], search["maximize"] = grammar.objective(found, resolver.usual(inputs))
         search |= {k: v for k in ("by", "ties") if (v := grammar.listed(found[k]))}
         search["where"] = grammar.conditions(found["where"])
     elif needless := [k for k in given if found[k] is not None and k not in ("keep", "out")]:
