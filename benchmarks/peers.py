@@ -193,7 +193,8 @@ def table(figures: dict[str, Any]) -> str:
             if "skipped" in f:
                 lines.append(f"| {name} | skipped: {f['skipped']} | | |")
             else:
-                lines.append(f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} | {f['rows']} of {figures['rows']} |")
+                lines.append(f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} "
+                             f"| {f['rows']} of {figures['rows']} |")
     return "\n".join(lines)
 
 
@@ -207,8 +208,9 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if options.json else table(figures))
     if options.write:
         readme = ROOT / "README.md"
-        head, rest = readme.read_text(encoding="utf-8").split("<!-- peers:begin -->")
-        readme.write_text(f"{head}<!-- peers:begin -->\n{table(figures)}\n<!-- peers:end -->{rest.split('<!-- peers:end -->')[1]}", encoding="utf-8")
+        begin, end = "<!-- peers:begin -->", "<!-- peers:end -->"
+        head, rest = readme.read_text(encoding="utf-8").split(begin)
+        readme.write_text(f"{head}{begin}\n{table(figures)}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 import mlsysim as ms
 
-TRAIN = dict(model="llama3_1_8b", hardware="h100", tp=8, seq_len=8192, global_batch=1024, region="usa")
+TRAIN = {"model": "llama3_1_8b", "hardware": "h100", "tp": 8, "seq_len": 8192, "global_batch": 1024, "region": "usa"}
 
 
 @pytest.fixture(scope="module")

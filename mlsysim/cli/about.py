@@ -166,7 +166,7 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
         return
     key = _SINGULAR.get(table.lower(), table.lower())
     if key not in tables.TABLES:
-        from mlsysim.engine.bind import nearest
+        from mlsysim.engine.check import nearest
 
         raise ValueError(f"no table is named {table!r}{nearest(key, tables.TABLES)}")
     if name is None:

@@ -114,7 +114,7 @@ def named(text: str) -> Resolver:
     ('ServingModel', 'ServingModel', 'EconomicsModel + SustainabilityModel')
     """
     from mlsysim import RESOLVERS, compose
-    from mlsysim.engine.bind import nearest
+    from mlsysim.engine.check import nearest
 
     known: dict[str, Resolver] = {}
     for name, one in RESOLVERS.items():

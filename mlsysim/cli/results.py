@@ -127,7 +127,7 @@ def give(
     keep = grammar.listed(found.get("keep"))
     unknown = [k for k in keep if k not in ds.variables]
     if unknown:
-        from mlsysim.engine.bind import nearest
+        from mlsysim.engine.check import nearest
 
         raise ValueError(
             f"keep={unknown[0]!r} is no output of this call{nearest(unknown[0], map(str, ds.data_vars))}"

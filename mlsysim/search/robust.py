@@ -38,7 +38,8 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     about = winner[objective].attrs
     for level in (10, 90):
         quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
-        result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=f"{level} % quantile of {objective} while it wins")
+        told = f"{level} % quantile of {objective} while it wins"
+        result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=told)
     first = drawn.isel({b: 0 for b in by if b in drawn.dims})
     rivals = [", ".join(f"{a}={first[a].values[i]}" for a in axes) for i in range(first.sizes["sample"])]
     names, counts = np.unique(rivals, return_counts=True)

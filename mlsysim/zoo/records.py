@@ -585,7 +585,8 @@ def site_record(grid: Row | str | None, datacenter: Row | str) -> Site:
     """
     return Site(
         **_site(
-            None if grid is None else tables.lookup("grids", grid, "region"), tables.lookup("datacenters", datacenter, "datacenter")
+            None if grid is None else tables.lookup("grids", grid, "region"),
+            tables.lookup("datacenters", datacenter, "datacenter"),
         )[0]
     )
 
