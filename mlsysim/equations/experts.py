@@ -3,6 +3,8 @@
 Symbols: E experts, k experts a token visits, T tokens in the step, e ranks that share the experts.
 """
 
+from typing import Any
+
 import numpy as np
 
 from mlsysim.equations.normal import normal_quantile
@@ -76,7 +78,7 @@ def nodes_touched(n_experts, experts_per_token, n_nodes, max_experts=16):
     >>> float(round(nodes_touched(256.0, 8.0, 8.0), 4))
     5.2947
     """
-    missed = 1.0
+    missed: Any = 1.0
     for j in range(max_experts):
         left = np.maximum(n_experts - n_experts / n_nodes - j, 0.0) / np.maximum(n_experts - j, 1.0)
         missed = missed * np.where(experts_per_token > j, left, 1.0)

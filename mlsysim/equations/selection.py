@@ -1,5 +1,7 @@
 """Choosing among options without branching."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -21,7 +23,7 @@ def first_failing(*checks):
     >>> int(first_failing((True, 1), (False, 3), (False, 4)))
     3
     """
-    code = 0.0
+    code: Any = 0.0
     for passed, failing in reversed(checks):
         code = np.where(passed, code, float(failing))
     return code

@@ -6,6 +6,8 @@ Leviathan, Kalman, Matias 2023, "Fast inference from transformers via speculativ
 (arXiv:2211.17192).
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -26,8 +28,8 @@ def tokens_per_round(acceptance, draft_len, max_draft=16):
     >>> float(round(tokens_per_round(0.8, 4.0), 4)), float(tokens_per_round(0.7, 0.0))
     (3.3616, 1.0)
     """
-    total = 1.0
-    power = 1.0
+    total: Any = 1.0
+    power: Any = 1.0
     for drafted in range(1, max_draft + 1):
         power = power * acceptance
         total = total + np.where(draft_len >= drafted, power, 0.0)

@@ -50,7 +50,7 @@ class Stage:
         inner = {name: value.compiled for name, value in self.function.__globals__.items()
                  if isinstance(value, module.Stage) and name in self.function.__code__.co_names and value is not self}
         function = self.function
-        if inner or self.__name__ in function.__code__.co_names:  # stages call each other by their compiled form
+        if inner or function.__name__ in function.__code__.co_names:  # stages call each other by their compiled form
             import types
 
             scope = {**function.__globals__, **inner}

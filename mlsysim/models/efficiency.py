@@ -1,6 +1,6 @@
 """EfficiencyModel: what share of a device's peak a workload reaches, and where the rest goes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,7 +175,7 @@ def efficiency(
     on_device = part.total - part.start
     arithmetic = part.useful + part.kernel + part.tiles
     added = np.maximum(on_device - arithmetic, 0.0)
-    bottleneck = np.where(
+    bottleneck: Any = np.where(
         part.start > on_device,
         float(Bottleneck.OVERHEAD),
         np.where(added > arithmetic, float(Bottleneck.MEMORY), float(Bottleneck.COMPUTE)),

@@ -1,6 +1,6 @@
 """SingleNodeModel: one pass of one model on one device, and what happens when it does not fit."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,12 +127,11 @@ def single_node(
         slower = training & ~by_hand
         measured = hardware.training_gemm_efficiency * assume.training_gemm_factor
         plateau = hardware.attention_efficiency * assume.training_attention_factor
-        hardware = hardware._replace(
-            gemm_efficiency=np.where(slower, measured, hardware.gemm_efficiency),
-            attention_efficiency=np.where(slower, plateau, hardware.attention_efficiency),
-        )
-        unfused = np.where(slower, assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
-        sustained = np.where(slower, 1.0, assume.serving_gemm_factor)
+        in_gemms: Any = np.where(slower, measured, hardware.gemm_efficiency)
+        in_attention: Any = np.where(slower, plateau, hardware.attention_efficiency)
+        hardware = hardware._replace(gemm_efficiency=in_gemms, attention_efficiency=in_attention)
+        unfused: Any = np.where(slower, assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
+        sustained: Any = np.where(slower, 1.0, assume.serving_gemm_factor)
         assume = assume._replace(serving_elementwise_slowdown=unfused, serving_gemm_factor=sustained)
     else:
         assume = assume._replace(serving_gemm_factor=1.0)
@@ -170,14 +169,13 @@ def single_node(
     )
     stream_rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     touched = np.minimum(model.total_params, 0.5 * model.flops_per_sample)
+    streamed = stream_rate * (format.weight_bytes * touched + 2.0 * format.activation_bytes * values)
+    plain_traffic: Any = np.where(transformer, 0.0, streamed)
+    plain_start: Any = np.where(transformer, 0.0, hardware.gemm_latency)
     plain = serve.Work(
         arithmetic=other / (convolution * hardware.gemm_efficiency * hardware.peak_flops),
-        traffic=np.where(
-            transformer,
-            0.0,
-            stream_rate * (format.weight_bytes * touched + 2.0 * format.activation_bytes * values),
-        ),
-        start=np.where(transformer, 0.0, hardware.gemm_latency),
+        traffic=plain_traffic,
+        start=plain_start,
     )
     layers = serve.Work(
         arithmetic=one.arithmetic + plain.arithmetic,
@@ -190,7 +188,7 @@ def single_node(
     dense_traffic = each * layers.traffic + np.where(transformer, products * last.traffic, 0.0)
     arithmetic = dense_arithmetic + each * experts.arithmetic
     traffic = dense_traffic + each * experts.traffic
-    attention = np.where(
+    attention: Any = np.where(
         transformer,
         core * serve.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, cached_prefix),
         0.0,
@@ -210,10 +208,10 @@ def single_node(
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )
-    base = np.where(training & ~frozen, 0.0, stored)
+    base: Any = np.where(training & ~frozen, 0.0, stored)
     weights = base + np.where(training, states.weights, 0.0)
-    gradients = np.where(training, states.gradients, 0.0)
-    optimizer = np.where(training, states.optimizer, 0.0)
+    gradients: Any = np.where(training, states.gradients, 0.0)
+    optimizer: Any = np.where(training, states.optimizer, 0.0)
     update = np.where(
         training,
         optimizer_time(
@@ -227,7 +225,7 @@ def single_node(
     compute_time = arithmetic + attention
     memory_time = traffic + cache_read + streaming
     host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
-    overhead_time = starts + kernels + host
+    overhead_time: Any = starts + kernels + host
     joined = (
         smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
         + each * (serve.expert_time(experts, assume) - experts.start)
@@ -248,10 +246,10 @@ def single_node(
     )
     convolved = batch_size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
     peak_share = np.where(training, 1.0, assume.activation_peak_share)
-    activations = np.where(
+    activations: Any = np.where(
         transformer, np.where(training, saved, working), np.where(by_hand, 0.0, convolved * peak_share)
     )
-    kv_cache = np.where(
+    kv_cache: Any = np.where(
         training, 0.0, batch_size * format.kv_bytes * serve.cached_values(model, length)
     ) * np.where(transformer, 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
@@ -304,15 +302,16 @@ def single_node(
     )
     on_device = np.where(compute_time >= memory_time, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
     within = np.where(overhead_time > joined, float(Bottleneck.OVERHEAD), on_device)
-    bottleneck = np.where(
+    bottleneck: Any = np.where(
         (offload > 0) & (link > resident), float(Bottleneck.LINK), np.where(by_hand, on_device, within)
     )
     busy = np.minimum(activity(compute_time, memory_time, assume.memory_activity_power) / latency, 1.0)
+    shown_overhead: Any = np.where(by_hand, 0.0, overhead_time)
     answer = SingleNode(
         latency=latency,
         compute_time=compute_time,
         memory_time=memory_time,
-        overhead_time=np.where(by_hand, 0.0, overhead_time),
+        overhead_time=shown_overhead,
         throughput=batch_size / latency,
         flops=flops,
         bytes_moved=moved,

@@ -1,6 +1,6 @@
 """WeightStreamingModel: language models on devices whose memory is on the chip."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def weight_streaming(
     # does it stay on the chip
     tables = architecture.embedding_params(model) + architecture.head_params(model)
     weights = layers * held + format.activation_bytes * tables
-    cache = np.where(training, 0.0, cached)
+    cache: Any = np.where(training, 0.0, cached)
     parts = streaming.parts_needed(weights + cache, hardware.mem_capacity)
     resident = (parts <= max_parts) & ~training
     n_parts = np.where(resident, parts, 1.0)
@@ -145,17 +145,18 @@ def weight_streaming(
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     working = np.where(resident, stage - assume.wafer_layer_latency, np.maximum(compute, injection))
-    busy = np.where(
+    busy: Any = np.where(
         resident | (compute >= injection),
         np.where(arithmetic >= on_chip, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY)),
         float(Bottleneck.LINK),
     )
+    optimal: Any = np.where(computes, np.where(resident, fills, hides), 0.0)
     answer = WeightStreaming(
         throughput=throughput,
         tokens_per_s=throughput * per_pass,
         tokens_per_s_per_user=per_pass / latency,
         latency=latency,
-        optimal_batch=np.where(computes, np.where(resident, fills, hides), 0.0),
+        optimal_batch=optimal,
         layer_compute_time=compute,
         layer_injection_time=injection,
         is_resident=resident,
