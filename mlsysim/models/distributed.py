@@ -224,9 +224,20 @@ def distributed(
         local = collectives.local_ranks(ranks, stride, domain)
         return local, ranks / local
 
+    measured = fleet.intra_bandwidth / hardware.link_bandwidth
+
     def links(local):
-        share = np.where(fleet.torus_axes > 0, collectives.torus_share(local, in_slice), 1.0)
-        return fast[0] * share, fast[1], *slow
+        """Rates and latencies of a group: what collectives of its size were measured at, or a torus' axes."""
+        bus = np.where(
+            local <= 2, hardware.bus_bandwidth_2,
+            np.where(local <= 4, hardware.bus_bandwidth_4, hardware.bus_bandwidth_8),
+        )  # fmt: skip
+        rate = np.where(
+            fleet.torus_axes > 0,
+            fast[0] * collectives.torus_share(local, in_slice),
+            np.minimum(fast[0], bus * measured),
+        )
+        return rate, fast[1], *slow
 
     def gather(ranks, stride, nbytes):
         local, nodes = group(ranks, stride)
