@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlsysim import zoo
+from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.tables import Row, fold
+
+__all__ = ["every", "of_run", "recognise", "scaled", "settings"]
 
 #: columns of a row that are no setting
 ABOUT = ("key", "aliases", "kind", "since", "notes", "source", "verified")
@@ -77,10 +80,3 @@ def of_run(kind: str, run: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]
     else:
         rows += every("harness", [run.get("harness"), run.get("source"), run.get("engine")])
     return rows, settings(rows)
-
-
-def scaled(value: Any, default: float) -> float:
-    """A setting: a number, or ``x2``, a multiple of the default."""
-    if isinstance(value, str):
-        return float(value.removeprefix("x")) * default
-    return float(value)

@@ -339,6 +339,8 @@ class Binder:
             picked.append(column)
         if record is Site:
             _one_method(picked[0])
+        if record is Assumptions:
+            picked = [self._calibrated(picked[0])]
         tables = self._tabulate(record, picked) if picked else (np.full((len(fields),), math.nan), ())
         if self.draws is not None and picked:
             tables = self._sampled(parameter, picked, *tables)
@@ -352,6 +354,23 @@ class Binder:
                 labels = self._labels(picked)
                 leaves[name] = self._leaf(full, tables[0][i], tables[1], labels)
         return leaves
+
+    def _calibrated(self, assume: Column | None) -> Column | None:
+        """Assumptions with what the devices of the call were calibrated to."""
+        devices = self.columns.get("hardware")
+        if assume is None or devices is None or not any(getattr(v, "assumed", None) for v in devices.values.reshape(-1)):
+            return assume
+        dims = self._union([assume, devices])
+        shape = self._shape(dims)
+        ours = np.broadcast_to(_expand(assume.values, assume.dims, dims), shape)
+        theirs = np.broadcast_to(_expand(devices.values, devices.dims, dims), shape)
+        labels = np.broadcast_to(_expand(devices.labels, devices.dims, dims), shape)
+        once: dict[tuple[int, int], Any] = {}
+        values = np.empty(shape, dtype=object)
+        for i in np.ndindex(shape):
+            key = (id(ours[i]), id(theirs[i]))
+            values[i] = once.setdefault(key, zoo.frameworks.merged(ours[i], theirs[i]))
+        return Column("assume", dims, values, labels)
 
     def _sampled(self, parameter: Parameter, columns: list, values: np.ndarray, dims: tuple[str, ...]) -> tuple:
         """The fields of a record with their uncertainty drawn, along the axis ``sample``."""

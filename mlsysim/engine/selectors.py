@@ -60,7 +60,7 @@ def selectors(parameter: Parameter) -> list[Selector]:
     if record is Site:
         return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
     if record is Assumptions:
-        return [Selector("assume", _as_given, None)]
+        return [Selector("assume", zoo.assumptions, None)]
     raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
 
 

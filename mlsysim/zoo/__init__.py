@@ -16,6 +16,7 @@ no source gives and a rule supplies is in ``row.derived``; what nobody knows is 
 """
 
 from mlsysim.zoo import tables as _tables
+from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.own import Datacenter, Grid, Hardware, System, Workload
 from mlsysim.zoo.records import (
@@ -56,6 +57,7 @@ __all__ = [
     "UnknownName",
     "Workload",
     "accelerator_record",
+    "assumptions",
     "constant",
     "datacenter",
     "digest",

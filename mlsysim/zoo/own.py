@@ -118,7 +118,10 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
         key = name or origin
     values["aliases"] = None
     values["name" if table == "hardware" else "key"] = key
-    return Row(table, key, values, given, origin or key)
+    made = Row(table, key, values, given, origin or key)
+    if base is not None:
+        made.assumed = dict(tables.lookup(table, base, maker).assumed)
+    return made
 
 
 def Hardware(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:

@@ -189,6 +189,7 @@ class Row(Mapping[str, Any]):
         self.table, self.key, self.origin = table, key, origin or key
         self.values_by_column = values
         self.given = given or {}
+        self.assumed: dict[str, float] = {}  #: assumptions that were calibrated on this device
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
