@@ -278,7 +278,10 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
     elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
     converted = quantise_bytes(model, tp, sequence_parallel, width, copies, format)
-    conversion = tuple(compute.traffic_time(rows * nbytes, *streaming) for nbytes in converted)
+    conversion = tuple(
+        compute.elementwise_time(rows * nbytes, *streaming, assume.elementwise_slowdown)
+        for nbytes in converted
+    )
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
     factor = attention_backward_factor(attention, assume)
     return layer_passes(products, core, traffic, elementwise, factor, expansion, last, conversion)
