@@ -38,6 +38,7 @@ from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
 from mlsysim.schema.codes import Bottleneck
+from mlsysim.schema.kinds import Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 from mlsysim.schema.variables import VARIABLES
 
@@ -48,12 +49,12 @@ TOKENS_PER_MTOK = 1e6
 class Step(NamedTuple):
     """Seconds of one step by class, and how long its arithmetic and its traffic alone would take."""
 
-    gemm: float  #: matrix products and element-wise work
-    attention: float
-    communication: float
-    host: float
-    arithmetic: float
-    traffic: float
+    gemm: Real  #: matrix products and element-wise work
+    attention: Real
+    communication: Real
+    host: Real
+    arithmetic: Real
+    traffic: Real
 
 
 # --- layout --------------------------------------------------------------------------------------------
@@ -215,9 +216,9 @@ def product_values_per_row(model: Workload, tp):
 class Work(NamedTuple):
     """Matrix products before the roofline joins their parts (s)."""
 
-    arithmetic: float
-    traffic: float
-    start: float
+    arithmetic: Real
+    traffic: Real
+    start: Real
 
 
 def expert_time(work: Work, assume: Assumptions):
@@ -491,10 +492,10 @@ def _allreduces(model, hardware, fleet, format, assume, tp, ep, rows):
 class Rows(NamedTuple):
     """Cost of carrying some rows through all layers, attention apart (s)."""
 
-    products: float
-    communication: float
-    arithmetic: float
-    traffic: float
+    products: Real
+    communication: Real
+    arithmetic: Real
+    traffic: Real
 
 
 def rows_cost(

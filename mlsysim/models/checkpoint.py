@@ -9,28 +9,29 @@ from mlsysim.equations.selection import choose, first_failing
 from mlsysim.models.occupancy import devices, fits_fleet
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Optimizer
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 
 class Checkpoint(NamedTuple):
     """Outputs of CheckpointModel."""
 
-    checkpoint_size: float
-    checkpoint_weights: float
-    checkpoint_master_weights: float
-    checkpoint_moments: float
-    write_bandwidth: float
-    checkpoint_write_time: float
-    checkpoint_blocking_time: float
-    restore_time: float
-    optimal_interval: float
-    effective_interval: float
-    required_bandwidth: float
-    snapshot_memory: float
-    mfu_penalty: float
-    feasible: bool
-    limit: int
-    bottleneck: int
+    checkpoint_size: Real
+    checkpoint_weights: Real
+    checkpoint_master_weights: Real
+    checkpoint_moments: Real
+    write_bandwidth: Real
+    checkpoint_write_time: Real
+    checkpoint_blocking_time: Real
+    restore_time: Real
+    optimal_interval: Real
+    effective_interval: Real
+    required_bandwidth: Real
+    snapshot_memory: Real
+    mfu_penalty: Real
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel

@@ -11,29 +11,30 @@ from mlsysim.equations import compression as smaller
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 
 
 class Compression(NamedTuple):
     """The compressed model against the dense one at the stated precision."""
 
-    accuracy_delta: float
-    accuracy_spread: float
-    loss_delta: float
-    compression_ratio: float
-    bits_per_value: float
-    params_left: float
-    dense_weight_memory: float
-    weight_memory: float
-    dense_kv_memory: float
-    kv_memory: float
-    memory_saved: float
-    prefill_speedup: float
-    decode_speedup: float
-    prefill_time: float
-    decode_time: float
-    feasible: bool
-    limit: int
+    accuracy_delta: Real
+    accuracy_spread: Real
+    loss_delta: Real
+    compression_ratio: Real
+    bits_per_value: Real
+    params_left: Real
+    dense_weight_memory: Real
+    weight_memory: Real
+    dense_kv_memory: Real
+    kv_memory: Real
+    memory_saved: Real
+    prefill_speedup: Real
+    decode_speedup: Real
+    prefill_time: Real
+    decode_time: Real
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -11,41 +11,42 @@ from mlsysim.equations.queueing import erlang_c
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 
 class ContinuousBatching(NamedTuple):
     """What `continuous_batching` returns."""
 
-    throughput: float
-    tokens_per_s: float
-    tokens_per_s_per_device: float
-    ttft: float
-    itl: float
-    itl_p99: float
-    itl_at_capacity: float
-    ttft_at_percentile: float | None
-    itl_at_percentile: float
-    e2e_at_percentile: float | None
-    e2e_latency: float
-    step_time: float
-    active_requests: float
-    max_active_requests: float
-    saturation_rate: float
-    queue_utilization: float
-    preemption_probability: float
-    fragmentation: float
-    contiguous_fragmentation: float
-    paged_kv_size: float
-    speedup_over_static: float
-    memory_weights: float
-    memory_per_device: float
-    n_accelerators: float
-    usd_per_mtok: float
-    joule_per_mtok: float
-    feasible: bool
-    limit: int
-    bottleneck: int
+    throughput: Real
+    tokens_per_s: Real
+    tokens_per_s_per_device: Real
+    ttft: Real
+    itl: Real
+    itl_p99: Real
+    itl_at_capacity: Real
+    ttft_at_percentile: Real | None
+    itl_at_percentile: Real
+    e2e_at_percentile: Real | None
+    e2e_latency: Real
+    step_time: Real
+    active_requests: Real
+    max_active_requests: Real
+    saturation_rate: Real
+    queue_utilization: Real
+    preemption_probability: Real
+    fragmentation: Real
+    contiguous_fragmentation: Real
+    paged_kv_size: Real
+    speedup_over_static: Real
+    memory_weights: Real
+    memory_per_device: Real
+    n_accelerators: Real
+    usd_per_mtok: Real
+    joule_per_mtok: Real
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel

@@ -9,25 +9,26 @@ import numpy as np
 from mlsysim.equations import ingestion
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator
 
 
 class Data(NamedTuple):
     """Demand, supply and what is missing, for one client (a node or whatever loads its own data)."""
 
-    data_demand: float
-    data_supply: float
-    storage_supply: float
-    shared_supply: float | None
-    cache_supply: float | None
-    link_supply: float
-    link_utilization: float
-    is_stalled: bool
-    stall_fraction: float
-    delivered_rate: float
-    slowdown: float
-    margin: float
-    bottleneck: int
+    data_demand: Real
+    data_supply: Real
+    storage_supply: Real
+    shared_supply: Real | None
+    cache_supply: Real | None
+    link_supply: Real
+    link_utilization: Real
+    is_stalled: Flag
+    stall_fraction: Real
+    delivered_rate: Real
+    slowdown: Real
+    margin: Real
+    bottleneck: Code
 
 
 @kernel

@@ -19,6 +19,7 @@ from mlsysim.schema.codes import (
     Recompute,
     Schedule,
 )
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 LN2 = 0.6931471805599453
@@ -31,41 +32,41 @@ LOSS_REDUCTIONS = 3.0
 class Distributed(NamedTuple):
     """What `distributed` returns."""
 
-    step_time: float
-    compute_time: float
-    bubble_time: float
-    tp_time: float
-    pp_time: float
-    dp_time: float
-    cp_time: float
-    ep_time: float
-    optimizer_time: float
-    overhead_time: float
-    exposed_communication: float
-    communication_fraction: float
-    bubble_fraction: float
-    mfu: float
-    hfu: float
-    compute_utilization: float
-    scaling_efficiency: float
-    tokens_per_s: float
-    tokens_per_s_per_device: float
-    memory_per_device: float
-    memory_allocated: float
-    memory_weights: float
-    memory_gradients: float
-    memory_optimizer: float
-    memory_activations: float
-    memory_other: float
-    memory_utilization: float
-    n_accelerators: float
-    n_microbatches: float
-    model_flops: float
-    training_time: float | None
-    training_tokens: float | None
-    feasible: bool
-    limit: int
-    bottleneck: int
+    step_time: Real
+    compute_time: Real
+    bubble_time: Real
+    tp_time: Real
+    pp_time: Real
+    dp_time: Real
+    cp_time: Real
+    ep_time: Real
+    optimizer_time: Real
+    overhead_time: Real
+    exposed_communication: Real
+    communication_fraction: Real
+    bubble_fraction: Real
+    mfu: Real
+    hfu: Real
+    compute_utilization: Real
+    scaling_efficiency: Real
+    tokens_per_s: Real
+    tokens_per_s_per_device: Real
+    memory_per_device: Real
+    memory_allocated: Real
+    memory_weights: Real
+    memory_gradients: Real
+    memory_optimizer: Real
+    memory_activations: Real
+    memory_other: Real
+    memory_utilization: Real
+    n_accelerators: Real
+    n_microbatches: Real
+    model_flops: Real
+    training_time: Real | None
+    training_tokens: Real | None
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 class _Layer(NamedTuple):

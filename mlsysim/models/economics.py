@@ -9,27 +9,28 @@ from mlsysim.equations.selection import choose, first_failing
 from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, PriceBasis, Procurement
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site
 
 
 class Economics(NamedTuple):
     """Outputs of EconomicsModel."""
 
-    purchase_cost: float
-    capex: float
-    electricity_cost: float
-    maintenance_cost: float
-    staff_cost: float
-    opex: float
-    tco: float
-    capex_per_device_time: float
-    cost_per_device_time: float
-    usd_per_mtok: float | None
-    rent_cost: float
-    break_even_duration: float
-    break_even_utilization: float
-    feasible: bool
-    limit: int
+    purchase_cost: Real
+    capex: Real
+    electricity_cost: Real
+    maintenance_cost: Real
+    staff_cost: Real
+    opex: Real
+    tco: Real
+    capex_per_device_time: Real
+    cost_per_device_time: Real
+    usd_per_mtok: Real | None
+    rent_cost: Real
+    break_even_duration: Real
+    break_even_utilization: Real
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -1,6 +1,6 @@
 """EfficiencyModel: what share of a device's peak a workload reaches, and where the rest goes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,37 +13,38 @@ from mlsysim.equations.training import attention_plateau
 from mlsysim.models.single_node import ffn_width, single_node
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, WorkloadType
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 
 class Efficiency(NamedTuple):
     """What `efficiency` returns."""
 
-    mfu: float
-    achievable_flops: float
-    peak_flops: float
-    bandwidth_utilization: float
-    latency: float
-    quantisation_share: float
-    kernel_share: float
-    launch_share: float
-    memory_share: float
-    tile_efficiency: float | None
-    feasible: bool
-    limit: int
-    bottleneck: int
+    mfu: Real
+    achievable_flops: Real
+    peak_flops: Real
+    bandwidth_utilization: Real
+    latency: Real
+    quantisation_share: Real
+    kernel_share: Real
+    launch_share: Real
+    memory_share: Real
+    tile_efficiency: Real | None
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 class _Parts(NamedTuple):
     """Seconds of an operator: at peak, lost in kernels, lost in tiles, start, in all; and its bytes."""
 
-    useful: float
-    kernel: float
-    tiles: float
-    start: float
-    total: float
-    nbytes: float
-    peak: float
+    useful: Real
+    kernel: Real
+    tiles: Real
+    start: Real
+    total: Real
+    nbytes: Real
+    peak: Real
 
 
 def _product(rows, columns, inner, hardware: Accelerator, format: Format) -> _Parts:
@@ -175,7 +176,7 @@ def efficiency(
     on_device = part.total - part.start
     arithmetic = part.useful + part.kernel + part.tiles
     added = np.maximum(on_device - arithmetic, 0.0)
-    bottleneck: Any = np.where(
+    bottleneck = np.where(
         part.start > on_device,
         float(Bottleneck.OVERHEAD),
         np.where(added > arithmetic, float(Bottleneck.MEMORY), float(Bottleneck.COMPUTE)),

@@ -10,30 +10,31 @@ from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 
 class InferenceScaling(NamedTuple):
     """What `inference_scaling` returns."""
 
-    total_reasoning_time: float
-    ttft: float
-    itl: float
-    generated_tokens: float
-    attended_positions: float
-    tokens_per_s: float
-    kv_cache: float
-    kv_growth: float
-    memory_per_device: float
-    max_samples: float
-    coverage: float | None
-    energy_per_query: float
-    usd_per_query: float
-    usd_per_success: float | None
-    n_accelerators: float
-    feasible: bool
-    limit: int
-    bottleneck: int
+    total_reasoning_time: Real
+    ttft: Real
+    itl: Real
+    generated_tokens: Real
+    attended_positions: Real
+    tokens_per_s: Real
+    kv_cache: Real
+    kv_growth: Real
+    memory_per_device: Real
+    max_samples: Real
+    coverage: Real | None
+    energy_per_query: Real
+    usd_per_query: Real
+    usd_per_success: Real | None
+    n_accelerators: Real
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel

@@ -9,30 +9,31 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.models.occupancy import devices, fits_fleet
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Fleet
 
 
 class Orchestration(NamedTuple):
     """Outputs of OrchestrationModel."""
 
-    cluster_utilization: float
-    queue_utilization: float
-    job_slots: float
-    cluster_fragmentation: float
-    wait_probability: float
-    avg_wait_time: float
-    wait_p50: float
-    wait_p90: float
-    wait_p95: float
-    wait_p99: float
-    wait_at_percentile: float
-    avg_response_time: float
-    queue_length: float
-    high_priority_wait_time: float | None
-    low_priority_wait_time: float | None
-    stable: bool
-    feasible: bool
-    limit: int
+    cluster_utilization: Real
+    queue_utilization: Real
+    job_slots: Real
+    cluster_fragmentation: Real
+    wait_probability: Real
+    avg_wait_time: Real
+    wait_p50: Real
+    wait_p90: Real
+    wait_p95: Real
+    wait_p99: Real
+    wait_at_percentile: Real
+    avg_response_time: Real
+    queue_length: Real
+    high_priority_wait_time: Real | None
+    low_priority_wait_time: Real | None
+    stable: Flag
+    feasible: Flag
+    limit: Code
 
 
 @kernel

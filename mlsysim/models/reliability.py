@@ -9,32 +9,33 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Assumptions, Fleet
 
 
 class Reliability(NamedTuple):
     """Outputs of ReliabilityModel."""
 
-    mtbf: float
-    failure_probability: float
-    expected_failures: float
-    expected_gpu_failures: float
-    expected_hbm_failures: float
-    expected_network_failures: float
-    expected_host_failures: float
-    expected_software_failures: float
-    young_interval: float
-    optimal_interval: float
-    exact_interval: float
-    effective_interval: float
-    goodput: float
-    checkpoint_share: float
-    rework_share: float
-    restart_share: float
-    spare_wait: float | None
-    completion_time: float
-    feasible: bool
-    limit: int
+    mtbf: Real
+    failure_probability: Real
+    expected_failures: Real
+    expected_gpu_failures: Real
+    expected_hbm_failures: Real
+    expected_network_failures: Real
+    expected_host_failures: Real
+    expected_software_failures: Real
+    young_interval: Real
+    optimal_interval: Real
+    exact_interval: Real
+    effective_interval: Real
+    goodput: Real
+    checkpoint_share: Real
+    rework_share: Real
+    restart_share: Real
+    spare_wait: Real | None
+    completion_time: Real
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -8,25 +8,26 @@ from mlsysim.equations import privacy
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Clipping, Conversion, Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Assumptions, Workload
 
 
 class ResponsibleEngineering(NamedTuple):
     """Outputs of ResponsibleEngineeringModel."""
 
-    dp_slowdown: float
-    dp_training_time: float
-    dp_memory_overhead: float | None
-    sampling_rate: float | None
-    training_steps: float | None
-    noise_multiplier: float | None
-    epsilon_spent: float | None
-    noise_to_signal: float | None
-    equal_utility_batch: float | None
-    equal_utility_dataset: float | None
-    subgroup_data_factor: float | None
-    feasible: bool
-    limit: int
+    dp_slowdown: Real
+    dp_training_time: Real
+    dp_memory_overhead: Real | None
+    sampling_rate: Real | None
+    training_steps: Real | None
+    noise_multiplier: Real | None
+    epsilon_spent: Real | None
+    noise_to_signal: Real | None
+    equal_utility_batch: Real | None
+    equal_utility_dataset: Real | None
+    subgroup_data_factor: Real | None
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -11,32 +11,33 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.serving import with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Law, Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions
 
 
 class Scaling(NamedTuple):
     """What the budget buys: the best split, the choice made, and what the choice costs in loss."""
 
-    optimal_params: float
-    optimal_tokens: float
-    optimal_loss: float
-    chosen_params: float
-    chosen_tokens: float
-    tokens_per_param: float
-    predicted_loss: float
-    loss_penalty: float
-    compute_equivalent: float
-    train_flops: float
-    served_flops: float
-    total_flops: float
-    epochs: float | None
-    effective_tokens: float | None
-    critical_batch: float
-    batch_overhead: float | None
-    training_steps: float | None
-    training_time: float | None
-    feasible: bool
-    limit: int
+    optimal_params: Real
+    optimal_tokens: Real
+    optimal_loss: Real
+    chosen_params: Real
+    chosen_tokens: Real
+    tokens_per_param: Real
+    predicted_loss: Real
+    loss_penalty: Real
+    compute_equivalent: Real
+    train_flops: Real
+    served_flops: Real
+    total_flops: Real
+    epochs: Real | None
+    effective_tokens: Real | None
+    critical_batch: Real
+    batch_overhead: Real | None
+    training_steps: Real | None
+    training_time: Real | None
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -10,44 +10,45 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, Reserve
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 
 class Serving(NamedTuple):
     """What `serving` returns."""
 
-    ttft: float
-    itl: float
-    tokens_per_s: float
-    tokens_per_s_per_device: float
-    tokens_per_s_per_user: float
-    e2e_latency: float | None
-    throughput: float | None
-    prefill_gemm_time: float
-    prefill_attention_time: float
-    prefill_communication_time: float
-    prefill_host_time: float
-    decode_gemm_time: float
-    decode_attention_time: float
-    decode_communication_time: float
-    decode_host_time: float
-    tokens_per_round: float
-    kv_bytes_per_token: float
-    kv_cache: float
-    kv_transfer_time: float | None
-    memory_weights: float
-    memory_per_device: float
-    memory_utilization: float
-    max_batch: float
-    n_accelerators: float
-    prefill_replicas: float | None
-    usd_per_mtok: float
-    joule_per_mtok: float
-    prefill_bottleneck: int
-    decode_bottleneck: int
-    feasible: bool
-    limit: int
-    bottleneck: int
+    ttft: Real
+    itl: Real
+    tokens_per_s: Real
+    tokens_per_s_per_device: Real
+    tokens_per_s_per_user: Real
+    e2e_latency: Real | None
+    throughput: Real | None
+    prefill_gemm_time: Real
+    prefill_attention_time: Real
+    prefill_communication_time: Real
+    prefill_host_time: Real
+    decode_gemm_time: Real
+    decode_attention_time: Real
+    decode_communication_time: Real
+    decode_host_time: Real
+    tokens_per_round: Real
+    kv_bytes_per_token: Real
+    kv_cache: Real
+    kv_transfer_time: Real | None
+    memory_weights: Real
+    memory_per_device: Real
+    memory_utilization: Real
+    max_batch: Real
+    n_accelerators: Real
+    prefill_replicas: Real | None
+    usd_per_mtok: Real
+    joule_per_mtok: Real
+    prefill_bottleneck: Code
+    decode_bottleneck: Code
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel

@@ -1,6 +1,6 @@
 """SingleNodeModel: one pass of one model on one device, and what happens when it does not fit."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from mlsysim.equations.training import (
 )
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Attention, Bottleneck, FlopsConvention, Limit, Recompute
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 #: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM
@@ -29,35 +30,35 @@ MICROCONTROLLER_MEMORY = 64.0 * 2.0**20
 class SingleNode(NamedTuple):
     """What `single_node` returns."""
 
-    latency: float
-    compute_time: float
-    memory_time: float
-    overhead_time: float
-    throughput: float
-    flops: float
-    bytes_moved: float
-    arithmetic_intensity: float
-    ridge_point: float
-    mfu: float
-    hfu: float
-    memory_weights: float
-    memory_gradients: float
-    memory_optimizer: float
-    memory_activations: float
-    kv_cache: float
-    memory_per_device: float
-    memory_utilization: float
-    spill_bytes: float
-    host_spill_bytes: float
-    storage_spill_bytes: float
-    effective_bandwidth: float
-    offload_latency: float
-    offload_latency_serial: float
-    break_even_tokens: float
-    energy_per_sample: float
-    feasible: bool
-    limit: int
-    bottleneck: int
+    latency: Real
+    compute_time: Real
+    memory_time: Real
+    overhead_time: Real
+    throughput: Real
+    flops: Real
+    bytes_moved: Real
+    arithmetic_intensity: Real
+    ridge_point: Real
+    mfu: Real
+    hfu: Real
+    memory_weights: Real
+    memory_gradients: Real
+    memory_optimizer: Real
+    memory_activations: Real
+    kv_cache: Real
+    memory_per_device: Real
+    memory_utilization: Real
+    spill_bytes: Real
+    host_spill_bytes: Real
+    storage_spill_bytes: Real
+    effective_bandwidth: Real
+    offload_latency: Real
+    offload_latency_serial: Real
+    break_even_tokens: Real
+    energy_per_sample: Real
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel
@@ -127,11 +128,12 @@ def single_node(
         slower = training & ~by_hand
         measured = hardware.training_gemm_efficiency * assume.training_gemm_factor
         plateau = hardware.attention_efficiency * assume.training_attention_factor
-        in_gemms: Any = np.where(slower, measured, hardware.gemm_efficiency)
-        in_attention: Any = np.where(slower, plateau, hardware.attention_efficiency)
-        hardware = hardware._replace(gemm_efficiency=in_gemms, attention_efficiency=in_attention)
-        unfused: Any = np.where(slower, assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
-        sustained: Any = np.where(slower, 1.0, assume.serving_gemm_factor)
+        hardware = hardware._replace(
+            gemm_efficiency=np.where(slower, measured, hardware.gemm_efficiency),
+            attention_efficiency=np.where(slower, plateau, hardware.attention_efficiency),
+        )
+        unfused = np.where(slower, assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
+        sustained = np.where(slower, 1.0, assume.serving_gemm_factor)
         assume = assume._replace(serving_elementwise_slowdown=unfused, serving_gemm_factor=sustained)
     else:
         assume = assume._replace(serving_gemm_factor=1.0)
@@ -169,13 +171,14 @@ def single_node(
     )
     stream_rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     touched = np.minimum(model.total_params, 0.5 * model.flops_per_sample)
-    streamed = stream_rate * (format.weight_bytes * touched + 2.0 * format.activation_bytes * values)
-    plain_traffic: Any = np.where(transformer, 0.0, streamed)
-    plain_start: Any = np.where(transformer, 0.0, hardware.gemm_latency)
     plain = serve.Work(
         arithmetic=other / (convolution * hardware.gemm_efficiency * hardware.peak_flops),
-        traffic=plain_traffic,
-        start=plain_start,
+        traffic=np.where(
+            transformer,
+            0.0,
+            stream_rate * (format.weight_bytes * touched + 2.0 * format.activation_bytes * values),
+        ),
+        start=np.where(transformer, 0.0, hardware.gemm_latency),
     )
     layers = serve.Work(
         arithmetic=one.arithmetic + plain.arithmetic,
@@ -188,7 +191,7 @@ def single_node(
     dense_traffic = each * layers.traffic + np.where(transformer, products * last.traffic, 0.0)
     arithmetic = dense_arithmetic + each * experts.arithmetic
     traffic = dense_traffic + each * experts.traffic
-    attention: Any = np.where(
+    attention = np.where(
         transformer,
         core * serve.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, cached_prefix),
         0.0,
@@ -208,10 +211,10 @@ def single_node(
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )
-    base: Any = np.where(training & ~frozen, 0.0, stored)
+    base = np.where(training & ~frozen, 0.0, stored)
     weights = base + np.where(training, states.weights, 0.0)
-    gradients: Any = np.where(training, states.gradients, 0.0)
-    optimizer: Any = np.where(training, states.optimizer, 0.0)
+    gradients = np.where(training, states.gradients, 0.0)
+    optimizer = np.where(training, states.optimizer, 0.0)
     update = np.where(
         training,
         optimizer_time(
@@ -225,7 +228,7 @@ def single_node(
     compute_time = arithmetic + attention
     memory_time = traffic + cache_read + streaming
     host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
-    overhead_time: Any = starts + kernels + host
+    overhead_time = starts + kernels + host
     joined = (
         smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
         + each * (serve.expert_time(experts, assume) - experts.start)
@@ -246,10 +249,10 @@ def single_node(
     )
     convolved = batch_size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
     peak_share = np.where(training, 1.0, assume.activation_peak_share)
-    activations: Any = np.where(
+    activations = np.where(
         transformer, np.where(training, saved, working), np.where(by_hand, 0.0, convolved * peak_share)
     )
-    kv_cache: Any = np.where(
+    kv_cache = np.where(
         training, 0.0, batch_size * format.kv_bytes * serve.cached_values(model, length)
     ) * np.where(transformer, 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
@@ -302,16 +305,15 @@ def single_node(
     )
     on_device = np.where(compute_time >= memory_time, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
     within = np.where(overhead_time > joined, float(Bottleneck.OVERHEAD), on_device)
-    bottleneck: Any = np.where(
+    bottleneck = np.where(
         (offload > 0) & (link > resident), float(Bottleneck.LINK), np.where(by_hand, on_device, within)
     )
     busy = np.minimum(activity(compute_time, memory_time, assume.memory_activity_power) / latency, 1.0)
-    shown_overhead: Any = np.where(by_hand, 0.0, overhead_time)
     answer = SingleNode(
         latency=latency,
         compute_time=compute_time,
         memory_time=memory_time,
-        overhead_time=shown_overhead,
+        overhead_time=np.where(by_hand, 0.0, overhead_time),
         throughput=batch_size / latency,
         flops=flops,
         bytes_moved=moved,

@@ -8,26 +8,27 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site
 
 
 class Sustainability(NamedTuple):
     """Outputs of SustainabilityModel."""
 
-    average_power: float
-    it_energy: float
-    energy: float
-    carbon_operational: float
-    carbon_operational_market: float
-    carbon_embodied: float
-    carbon: float
-    water_onsite: float
-    water_offsite: float
-    water: float
-    joule_per_mtok: float | None
-    carbon_per_mtok: float | None
-    feasible: bool
-    limit: int
+    average_power: Real
+    it_energy: Real
+    energy: Real
+    carbon_operational: Real
+    carbon_operational_market: Real
+    carbon_embodied: Real
+    carbon: Real
+    water_onsite: Real
+    water_offsite: Real
+    water: Real
+    joule_per_mtok: Real | None
+    carbon_per_mtok: Real | None
+    feasible: Flag
+    limit: Code
 
 
 @kernel

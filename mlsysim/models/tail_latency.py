@@ -8,35 +8,36 @@ from mlsysim.equations import queueing
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Routing
+from mlsysim.schema.kinds import Code, Flag, Real
 
 
 class TailLatency(NamedTuple):
     """Outputs of TailLatencyModel."""
 
-    queue_utilization: float
-    wait_probability: float
-    avg_wait_time: float
-    wait_p50: float
-    wait_p90: float
-    wait_p95: float
-    wait_p99: float
-    wait_p999: float
-    wait_at_percentile: float
-    avg_response_time: float
-    response_p50: float
-    response_p90: float
-    response_p95: float
-    response_p99: float
-    response_p999: float
-    response_at_percentile: float
-    queue_length: float
-    throughput: float
-    hedged_share: float
-    sla_attainment: float | None
-    stable: bool
-    feasible: bool
-    limit: int
-    bottleneck: int
+    queue_utilization: Real
+    wait_probability: Real
+    avg_wait_time: Real
+    wait_p50: Real
+    wait_p90: Real
+    wait_p95: Real
+    wait_p99: Real
+    wait_p999: Real
+    wait_at_percentile: Real
+    avg_response_time: Real
+    response_p50: Real
+    response_p90: Real
+    response_p95: Real
+    response_p99: Real
+    response_p999: Real
+    response_at_percentile: Real
+    queue_length: Real
+    throughput: Real
+    hedged_share: Real
+    sla_attainment: Real | None
+    stable: Flag
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel

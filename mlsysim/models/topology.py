@@ -12,33 +12,34 @@ from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.codes import Topology as Shape
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Assumptions, Fleet
 
 
 class Topology(NamedTuple):
     """Parts, distances and rates of a network."""
 
-    effective_bw: float
-    bisection_bw: float
-    injection_bw: float
-    allreduce_bw: float
-    alltoall_bw: float
-    diameter: float
-    mean_hops: float
-    path_latency: float
-    worst_path_latency: float
-    n_switches: float
-    n_links: float
-    host_links: float
-    local_links: float
-    global_links: float
-    cut_links: float
-    n_transceivers: float
-    max_nodes: float
-    network_cost: float | None
-    network_power: float | None
-    feasible: bool
-    limit: int
+    effective_bw: Real
+    bisection_bw: Real
+    injection_bw: Real
+    allreduce_bw: Real
+    alltoall_bw: Real
+    diameter: Real
+    mean_hops: Real
+    path_latency: Real
+    worst_path_latency: Real
+    n_switches: Real
+    n_links: Real
+    host_links: Real
+    local_links: Real
+    global_links: Real
+    cut_links: Real
+    n_transceivers: Real
+    max_nodes: Real
+    network_cost: Real | None
+    network_power: Real | None
+    feasible: Flag
+    limit: Code
 
 
 @kernel

@@ -9,21 +9,22 @@ import numpy as np
 from mlsysim.equations import ingestion
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck
+from mlsysim.schema.kinds import Code, Flag, Real
 
 
 class Transformation(NamedTuple):
     """Time of the input against that of the accelerator, per batch."""
 
-    transform_time: float
-    is_bottleneck: bool
-    stall_fraction: float
-    compute_utilization: float
-    slowdown: float
-    fed_step_time: float
-    throughput: float
-    cores_needed: float
-    output_rate: float | None
-    bottleneck: int
+    transform_time: Real
+    is_bottleneck: Flag
+    stall_fraction: Real
+    compute_utilization: Real
+    slowdown: Real
+    fed_step_time: Real
+    throughput: Real
+    cores_needed: Real
+    output_rate: Real | None
+    bottleneck: Code
 
 
 @kernel

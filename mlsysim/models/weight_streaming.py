@@ -1,6 +1,6 @@
 """WeightStreamingModel: language models on devices whose memory is on the chip."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,26 +10,27 @@ from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Phase
+from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 
 
 class WeightStreaming(NamedTuple):
     """What `weight_streaming` returns."""
 
-    throughput: float
-    tokens_per_s: float
-    tokens_per_s_per_user: float
-    latency: float
-    optimal_batch: float
-    layer_compute_time: float
-    layer_injection_time: float
-    is_resident: bool
-    n_parts: float
-    kv_cache: float
-    memory_utilization: float
-    feasible: bool
-    limit: int
-    bottleneck: int
+    throughput: Real
+    tokens_per_s: Real
+    tokens_per_s_per_user: Real
+    latency: Real
+    optimal_batch: Real
+    layer_compute_time: Real
+    layer_injection_time: Real
+    is_resident: Flag
+    n_parts: Real
+    kv_cache: Real
+    memory_utilization: Real
+    feasible: Flag
+    limit: Code
+    bottleneck: Code
 
 
 @kernel
@@ -106,7 +107,7 @@ def weight_streaming(
     # does it stay on the chip
     tables = architecture.embedding_params(model) + architecture.head_params(model)
     weights = layers * held + format.activation_bytes * tables
-    cache: Any = np.where(training, 0.0, cached)
+    cache = np.where(training, 0.0, cached)
     parts = streaming.parts_needed(weights + cache, hardware.mem_capacity)
     resident = (parts <= max_parts) & ~training
     n_parts = np.where(resident, parts, 1.0)
@@ -145,18 +146,17 @@ def weight_streaming(
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     working = np.where(resident, stage - assume.wafer_layer_latency, np.maximum(compute, injection))
-    busy: Any = np.where(
+    busy = np.where(
         resident | (compute >= injection),
         np.where(arithmetic >= on_chip, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY)),
         float(Bottleneck.LINK),
     )
-    optimal: Any = np.where(computes, np.where(resident, fills, hides), 0.0)
     answer = WeightStreaming(
         throughput=throughput,
         tokens_per_s=throughput * per_pass,
         tokens_per_s_per_user=per_pass / latency,
         latency=latency,
-        optimal_batch=optimal,
+        optimal_batch=np.where(computes, np.where(resident, fills, hides), 0.0),
         layer_compute_time=compute,
         layer_injection_time=injection,
         is_resident=resident,

@@ -13,6 +13,7 @@ from mlsysim.engine.program import Program
 from mlsysim.models.economics import EconomicsModel
 from mlsysim.models.sustainability import SustainabilityModel
 from mlsysim.resolver import Model, Optimizer, Resolver, Space, compose, kernel
+from mlsysim.schema.kinds import Real
 from mlsysim.schema.variables import ALIASES, VARIABLES
 
 HOUR = 3600.0  #: seconds between the values of an hourly profile
@@ -22,7 +23,7 @@ SEARCHED = ("region", "datacenter", "site", "start")
 class Priced(NamedTuple):
     """Output of `priced`."""
 
-    total_cost: float
+    total_cost: Real
 
 
 @kernel

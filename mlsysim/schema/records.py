@@ -8,143 +8,145 @@ A datum that nobody published is NaN here; the engine refuses outputs that would
 
 from typing import NamedTuple
 
+from mlsysim.schema.kinds import Real
+
 
 class Workload(NamedTuple):
     """A model.  Features it lacks (experts, latent attention, a window ...) are 0; for a model that is
     no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost."""
 
-    total_params: float
-    active_params: float
-    n_layers: float
-    hidden: float
-    ffn_hidden: float
-    n_heads: float
-    n_kv_heads: float
-    head_dim: float
-    vocab: float
-    gated_ffn: float
-    tied_embeddings: float
-    n_experts: float
-    experts_per_token: float
-    n_shared_experts: float
-    first_dense_layers: float
-    dense_ffn_hidden: float
-    moe_layer_interval: float
-    q_lora_rank: float
-    kv_lora_rank: float
-    nope_head_dim: float
-    rope_head_dim: float
-    v_head_dim: float
-    sliding_window: float
-    local_layers: float
-    max_context: float
-    extra_params: float
-    flops_per_sample: float
+    total_params: Real
+    active_params: Real
+    n_layers: Real
+    hidden: Real
+    ffn_hidden: Real
+    n_heads: Real
+    n_kv_heads: Real
+    head_dim: Real
+    vocab: Real
+    gated_ffn: Real
+    tied_embeddings: Real
+    n_experts: Real
+    experts_per_token: Real
+    n_shared_experts: Real
+    first_dense_layers: Real
+    dense_ffn_hidden: Real
+    moe_layer_interval: Real
+    q_lora_rank: Real
+    kv_lora_rank: Real
+    nope_head_dim: Real
+    rope_head_dim: Real
+    v_head_dim: Real
+    sliding_window: Real
+    local_layers: Real
+    max_context: Real
+    extra_params: Real
+    flops_per_sample: Real
 
 
 class Accelerator(NamedTuple):
     """A device at one precision: datasheet figures, and what share of them kernels really reach."""
 
-    peak_flops: float
-    attention_peak_flops: float
-    vector_flops: float
-    mem_bandwidth: float
-    mem_capacity: float
-    sram_capacity: float
-    link_bandwidth: float
-    link_latency: float
-    host_bandwidth: float
-    tdp: float
-    idle_power: float
-    price: float
-    hourly_price: float
-    embodied_carbon: float
+    peak_flops: Real
+    attention_peak_flops: Real
+    vector_flops: Real
+    mem_bandwidth: Real
+    mem_capacity: Real
+    sram_capacity: Real
+    link_bandwidth: Real
+    link_latency: Real
+    host_bandwidth: Real
+    tdp: Real
+    idle_power: Real
+    price: Real
+    hourly_price: Real
+    embodied_carbon: Real
     # GEMM: t = gemm_latency + smooth max of compute and traffic (equations/compute.py)
-    gemm_latency: float
-    gemm_efficiency: float
-    gemm_half_rows: float
-    gemm_bandwidth_efficiency: float
-    gemm_exponent: float
-    plain_gemm_latency: float
-    training_gemm_efficiency: float
+    gemm_latency: Real
+    gemm_efficiency: Real
+    gemm_half_rows: Real
+    gemm_bandwidth_efficiency: Real
+    gemm_exponent: Real
+    plain_gemm_latency: Real
+    training_gemm_efficiency: Real
     # attention
-    attention_efficiency: float
-    attention_half_length: float
-    flash1_efficiency: float
-    flash2_efficiency: float
-    flash3_efficiency: float
-    decode_attention_latency: float
-    decode_attention_bandwidth_efficiency: float
-    decode_attention_ramp: float
+    attention_efficiency: Real
+    attention_half_length: Real
+    flash1_efficiency: Real
+    flash2_efficiency: Real
+    flash3_efficiency: Real
+    decode_attention_latency: Real
+    decode_attention_bandwidth_efficiency: Real
+    decode_attention_ramp: Real
     # all-reduce inside the fast domain, measured at 2, 4 and 8 devices
-    allreduce_latency_2: float
-    allreduce_latency_4: float
-    allreduce_latency_8: float
-    nccl_latency_2: float
-    nccl_latency_4: float
-    nccl_latency_8: float
-    bus_bandwidth_2: float
-    bus_bandwidth_4: float
-    bus_bandwidth_8: float
-    allreduce_256k_2: float
-    allreduce_1m_2: float
-    allreduce_4m_2: float
-    allreduce_16m_2: float
-    allreduce_64m_2: float
-    allreduce_256k_4: float
-    allreduce_1m_4: float
-    allreduce_4m_4: float
-    allreduce_16m_4: float
-    allreduce_64m_4: float
-    allreduce_256k_8: float
-    allreduce_1m_8: float
-    allreduce_4m_8: float
-    allreduce_16m_8: float
-    allreduce_64m_8: float
+    allreduce_latency_2: Real
+    allreduce_latency_4: Real
+    allreduce_latency_8: Real
+    nccl_latency_2: Real
+    nccl_latency_4: Real
+    nccl_latency_8: Real
+    bus_bandwidth_2: Real
+    bus_bandwidth_4: Real
+    bus_bandwidth_8: Real
+    allreduce_256k_2: Real
+    allreduce_1m_2: Real
+    allreduce_4m_2: Real
+    allreduce_16m_2: Real
+    allreduce_64m_2: Real
+    allreduce_256k_4: Real
+    allreduce_1m_4: Real
+    allreduce_4m_4: Real
+    allreduce_16m_4: Real
+    allreduce_64m_4: Real
+    allreduce_256k_8: Real
+    allreduce_1m_8: Real
+    allreduce_4m_8: Real
+    allreduce_16m_8: Real
+    allreduce_64m_8: Real
 
 
 class Format(NamedTuple):
     """What ``precision`` (and ``kv_precision``) means in bytes per value, scales included."""
 
-    weight_bytes: float
-    expert_bytes: float
-    activation_bytes: float
-    kv_bytes: float
-    gemm_input_bytes: float
-    parameter_bytes: float
-    weight_only: float
-    quantised: float
+    weight_bytes: Real
+    expert_bytes: Real
+    activation_bytes: Real
+    kv_bytes: Real
+    gemm_input_bytes: Real
+    parameter_bytes: Real
+    weight_only: Real
+    quantised: Real
 
 
 class Fleet(NamedTuple):
     """How accelerators are put together: node, fast domain, network."""
 
-    fleet_size: float
-    accelerators_per_node: float
-    domain_size: float
-    intra_bandwidth: float
-    intra_latency: float
-    intra_efficiency: float
-    inter_bandwidth: float
-    inter_latency: float
-    inter_efficiency: float
-    oversubscription: float
-    nics_per_node: float
-    psus_per_node: float
-    node_power: float
-    node_price: float
-    host_memory: float
-    torus_axes: float
+    fleet_size: Real
+    accelerators_per_node: Real
+    domain_size: Real
+    intra_bandwidth: Real
+    intra_latency: Real
+    intra_efficiency: Real
+    inter_bandwidth: Real
+    inter_latency: Real
+    inter_efficiency: Real
+    oversubscription: Real
+    nics_per_node: Real
+    psus_per_node: Real
+    node_power: Real
+    node_price: Real
+    host_memory: Real
+    torus_axes: Real
 
 
 class Site(NamedTuple):
     """Where it runs: grid and building."""
 
-    carbon_intensity: float
-    electricity_price: float
-    offsite_water: float
-    pue: float
-    wue: float
+    carbon_intensity: Real
+    electricity_price: Real
+    offsite_water: Real
+    pue: Real
+    wue: Real
 
 
 class Assumed(float):
@@ -179,524 +181,524 @@ class Assumptions(NamedTuple):
     """
 
     # --- training -------------------------------------------------------------------------------------
-    training_level: float = _assumed(
+    training_level: Real = _assumed(
         1.0, "1", "step time of a machine and its software over the prediction, the same for all its runs: clocks, "
         "libraries, neighbours; what `calibrate` finds from a few runs",
         "spread between published sources left out of the fit", 0.08,
     )
-    training_scatter: float = _assumed(
+    training_scatter: Real = _assumed(
         1.0, "1", "step time of one run over that of its machine's level",
         "spread inside published sources after one level each", 0.04,
     )
-    training_gemm_factor: float = _assumed(
+    training_gemm_factor: Real = _assumed(
         0.87, "1", "matrix products of training over the best ones of the device",
         "fitted to published training runs; 0.85 to 0.89 for the products of a layer of width 4,096 on B300 "
         "(Transformer Engine documentation, GEMM profiling)", 0.06,
     )
-    gemm_half_inner: float = _assumed(
+    gemm_half_inner: Real = _assumed(
         130.0, "1", "inner dimension that costs as much as filling and draining a matrix product, against the curve's "
         "own products of 4,096",
         "measured products on A100 and H100: 0.74 and 0.71 of peak at 1,024, 0.84 and 0.80 at 8,192 (aiconfigurator "
         "0.12.0 kernel tables)", 0.3,
     )
-    training_attention_factor: float = _assumed(
+    training_attention_factor: Real = _assumed(
         1.11, "1", "fused attention of training over the prefill curve",
         "fitted to 205 published training runs", 0.135,
     )
-    attention_backward: float = _assumed(
+    attention_backward: Real = _assumed(
         2.5, "1", "backward over forward pass of fused attention, which computes the scores again",
         "Dao 2023: 5 matrix products for 2", 0.1,
     )
-    eager_factor: float = _assumed(
+    eager_factor: Real = _assumed(
         1.0, "1", "element-wise kernels of a framework over fused ones: 2 where norms, rotary embedding and gate of a "
         "Llama are written out in eager PyTorch, 1 where kernels are fused, compiled or simple (layer norm, GELU)",
         "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused", 0.0,
     )
-    elementwise_slowdown: float = _assumed(
+    elementwise_slowdown: Real = _assumed(
         1.55, "1", "element-wise work of training over its ideal traffic",
         "fitted to 205 published training runs", 0.21,
     )
-    fused_accumulation: float = _assumed(
+    fused_accumulation: Real = _assumed(
         1.0, "1", "1: products of weight gradients write into the sum; 0: kernels of their own add them, or copy them "
         "into the buffers that are reduced",
         "1 Megatron-LM with gradient accumulation fusion (since 2022), XLA; 0 before, PyTorch FSDP, DeepSpeed", 0.0,
     )
-    optimizer_slowdown: float = _assumed(
+    optimizer_slowdown: Real = _assumed(
         1.0, "1", "traffic of the update over that of one fused kernel",
         "1 fused; 3.5 where Adam with clipping is written out tensor by tensor: 104 bytes a parameter for 30", 0.0,
     )
-    blocking_sends: float = _assumed(
+    blocking_sends: Real = _assumed(
         0.0, "1", "1: pipeline stages wait for their messages", "1 Megatron-LM before 2023 (batch_isend_irecv, then wait)", 0.0,
     )
-    streaming_efficiency: float = _assumed(
+    streaming_efficiency: Real = _assumed(
         0.85, "1", "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88", 0.05,
     )
-    checkpoint_early_stop: float = _assumed(
+    checkpoint_early_stop: Real = _assumed(
         0.0, "1", "1: full recomputation stops before the last product of a layer, whose output the backward pass "
         "does not need; 0: it repeats the whole layer",
         "0 Megatron-LM; 1 PyTorch non-reentrant checkpoints since 2.1 (set_checkpoint_early_stop), XLA", 0.0,
     )
-    selective_products: float = _assumed(
+    selective_products: Real = _assumed(
         0.0, "1", "share of matrix products that selective recomputation computes again, besides element-wise work",
         "Megatron-LM: none; PyTorch's per-operator policy: every second product, 0.36 of the work of a Llama layer "
         "(github.com/pytorch/torchtitan, activation_checkpoint.py)", 0.0,
     )
-    data_overlap: float = _assumed(
+    data_overlap: Real = _assumed(
         0.53, "1", "share of data-parallel communication that computation beside it hides",
         "fitted to 205 published training runs", 0.4,
     )
-    tensor_overlap: float = _assumed(
+    tensor_overlap: Real = _assumed(
         0.35, "1", "the same for tensor-parallel communication (frameworks before 2023: 0)",
         "fitted to 205 published training runs", 0.74,
     )
-    weight_gradient_overlap: float = _assumed(
+    weight_gradient_overlap: Real = _assumed(
         0.85, "1", "share of the exchange of input gradients that the weight gradients beside it hide",
         "a layer of 22 B on A100 with t = 8, s = 2048, b = 4 takes 7.7 ms forward with its exchanges and 11.9 ms backward, "
         "twice the arithmetic (arXiv:2205.05198, table 4); 0 where a framework waits for it (Megatron-LM before 2022, "
         "PyTorch without asynchronous tensor parallelism)", 0.15,
     )
-    expert_overlap: float = _assumed(
+    expert_overlap: Real = _assumed(
         0.0, "1", "the same for expert-parallel communication",
         "definition: 0 hides nothing", 0.0,
     )
-    dualpipe_overlap: float = _assumed(
+    dualpipe_overlap: Real = _assumed(
         0.9, "1", "the same under the DualPipe schedule, which runs a forward beside a backward pass",
         "arXiv:2412.19437, section 3.2.1: fully hidden", 0.1,
     )
-    grouped_gemm_factor: float = _assumed(
+    grouped_gemm_factor: Real = _assumed(
         0.63, "1", "grouped products of experts in training over one dense product of the same shape",
         "fitted to 205 published training runs", 0.29,
     )
-    straggler_loss: float = _assumed(
+    straggler_loss: Real = _assumed(
         0.011, "1", "step time lost per doubling of devices above 8",
         "fitted to 205 published training runs", 0.55,
     )
-    overlap_contention: float = _assumed(
+    overlap_contention: Real = _assumed(
         0.0, "1", "share of the device that hidden communication takes from computation; the overlaps above "
         "were fitted with none",
         "Isaev et al. 2023 assume 0.15 for NVLink, 0.02 for InfiniBand", 0.0,
     )
-    training_host_time: float = _assumed(
+    training_host_time: Real = _assumed(
         0.01, "s", "host time of a training step that nothing hides",
         "order of magnitude: loss read back, scheduler, logging", 1.0,
     )
-    expert_imbalance: float = _assumed(
+    expert_imbalance: Real = _assumed(
         1.0, "1", "load of the fullest expert rank over the mean; a capacity factor",
         "definition: 1 is balanced routing, which benchmarks force", 0.0,
     )
-    context_imbalance: float = _assumed(
+    context_imbalance: Real = _assumed(
         1.0, "1", "attention of the slowest context-parallel rank over the mean: 1 zig-zag, 2 - 1/c contiguous",
         "definition", 0.0,
     )
-    single_copy_per_node: float = _assumed(
+    single_copy_per_node: Real = _assumed(
         1.0, "1", "1: a token crosses the network once per node and is spread inside; 0: once per expert",
         "arXiv:2412.19437, section 3.2.2", 0.0,
     )
-    expert_node_limit: float = _assumed(
+    expert_node_limit: Real = _assumed(
         1e6, "1", "most nodes a token may be routed to",
         "no limit; DeepSeek-V3: 4", 0.0,
     )
-    narrow_dispatch: float = _assumed(
+    narrow_dispatch: Real = _assumed(
         0.0, "1", "1: tokens are sent to experts in the format of the matrix products",
         "definition", 0.0,
     )
-    multicast_reduction: float = _assumed(
+    multicast_reduction: Real = _assumed(
         0.0, "1", "1: the switch of the fast domain reduces (NVLS)", "definition", 0.0,
     )
-    switched_reduction: float = _assumed(
+    switched_reduction: Real = _assumed(
         0.0, "1", "1: the switches of the network reduce (SHARP)", "definition", 0.0,
     )
-    post_validation: float = _assumed(
+    post_validation: Real = _assumed(
         0.0, "1", "1: zero-bubble schedules check the optimizer step afterwards, stages start staggered",
         "Qi et al. 2023", 0.0,
     )
-    gradient_bytes: float = _assumed(
+    gradient_bytes: Real = _assumed(
         4.0, "byte", "bytes per accumulated gradient",
         "Megatron-LM accumulates in fp32 (18 bytes per parameter); DeepSpeed fp16: 2", 0.0,
     )
-    gradient_reduce_bytes: float = _assumed(
+    gradient_reduce_bytes: Real = _assumed(
         4.0, "byte", "bytes per gradient on the wire",
         "Megatron-LM, PyTorch FSDP default reduction in fp32; 16-bit reduction: 2", 0.0,
     )
-    wide_bytes: float = _assumed(
+    wide_bytes: Real = _assumed(
         4.0, "byte", "bytes of a value in fp32: master weights, statistics of softmax and loss", "definition", 0.0,
     )
-    optimizer_bytes: float = _assumed(
+    optimizer_bytes: Real = _assumed(
         12.0, "byte", "bytes of optimizer state per parameter: fp32 master weight and two moments",
         "Rajbhandari et al. 2020; 8 with moments in 16 bits", 0.0,
     )
-    stored_ffn_values: float = _assumed(
+    stored_ffn_values: Real = _assumed(
         3.0, "1", "values kept per unit of a gated feed-forward network: 4 eager, 3 fused, 2 with the product "
         "computed again",
         "Megatron-LM with its fused SwiGLU", 0.0,
     )
-    training_logit_bytes: float = _assumed(
+    training_logit_bytes: Real = _assumed(
         8.0, "byte", "bytes per logit kept: 8 fused cross-entropy, 12 eager, 4 fused in place",
         "Megatron-LM with fused cross-entropy", 0.0,
     )
-    gather_prefetch: float = _assumed(
+    gather_prefetch: Real = _assumed(
         1.0, "1", "layers whose sharded weights are gathered ahead of use", "PyTorch FSDP", 0.0,
     )
-    gather_limit: float = _assumed(
+    gather_limit: Real = _assumed(
         1e9, "1", "most parameters that are whole at once on a device; larger layers are gathered piece by piece",
         "DeepSpeed stage3_max_live_parameters", 0.5,
     )
-    keep_gathered: float = _assumed(
+    keep_gathered: Real = _assumed(
         1.0, "1", "1: in a pipeline, sharded weights stay gathered and gradients whole over a step", "torchtitan default", 0.0,
     )
-    training_reserve: float = _assumed(
+    training_reserve: Real = _assumed(
         2.5e9, "byte", "context, communication buffers and buckets of a training process",
         "context 1.3 to 1.6 GiB, buffers about 1 GiB (notes of published runs)", 0.4,
     )
-    allocator_slack: float = _assumed(
+    allocator_slack: Real = _assumed(
         0.05, "1", "memory the allocator holds beyond the tensors, over the tensors",
         "published runs: 2 to 8 %", 0.6,
     )
-    host_memory_bandwidth: float = _assumed(
+    host_memory_bandwidth: Real = _assumed(
         110e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
         "published runs with the optimizer on the host", 0.3,
     )
-    host_optimizer_bytes: float = _assumed(
+    host_optimizer_bytes: Real = _assumed(
         34.0, "byte", "bytes an offloaded optimizer moves per parameter", "published runs with the optimizer on the host", 0.1,
     )
     # --- serving --------------------------------------------------------------------------------------
-    serving_level: float = _assumed(
+    serving_level: Real = _assumed(
         1.0, "1", "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, "
         "load generators; what `calibrate` finds from a few measurements",
         "two engines differ by 1.15 to 1.3 on the same load; spread between published sources left out of the fit", 0.1,
     )
-    serving_scatter: float = _assumed(
+    serving_scatter: Real = _assumed(
         1.0, "1", "times of one load over those of its machine's level",
         "spread inside published sources after one level each", 0.06,
     )
-    serving_gemm_factor: float = _assumed(
+    serving_gemm_factor: Real = _assumed(
         0.94, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
         "the same factor as of 205 published training runs (training_gemm_factor)", 0.064,
     )
-    host_step_time: float = _assumed(
+    host_step_time: Real = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,
     )
-    host_sequence_time: float = _assumed(
+    host_sequence_time: Real = _assumed(
         5e-06, "s", "the same per sequence in the step",
         "published serving runs: 1 to 15 us", 0.8,
     )
-    eager_kernel_time: float = _assumed(
+    eager_kernel_time: Real = _assumed(
         25e-6, "s", "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
         "published closed-loop runs of PyTorch engines: 20 to 35 us", 0.25,
     )
-    fused_quantise: float = _assumed(
+    fused_quantise: Real = _assumed(
         0.0, "1", "1: inputs of narrow matrix products are narrowed inside the kernel before, with scales known "
         "beforehand; 0: in kernels of their own, with scales found on the way",
         "1 TensorRT-LLM with per-tensor scales of a calibrated checkpoint; 0 dynamic or per-block scales", 0.0,
     )
-    quantise_kernel_time: float = _assumed(
+    quantise_kernel_time: Real = _assumed(
         2.3e-6, "s", "least time of a kernel that narrows the input of a matrix product (0: fused)",
         "8-bit products with scales per block measured against 16-bit ones: 2.2 to 3.7 us", 0.3,
     )
-    quantise_slowdown: float = _assumed(
+    quantise_slowdown: Real = _assumed(
         1.4, "1", "such a kernel over its ideal traffic (0: fused)",
         "the same measurements: 1.1 to 1.5", 0.2,
     )
-    frontend_time: float = _assumed(
+    frontend_time: Real = _assumed(
         0.013, "s", "request handling before the first step: connection, template, tokenizer, queue hop",
         "published closed-loop runs over HTTP", 0.4,
     )
-    frontend_token_time: float = _assumed(
+    frontend_token_time: Real = _assumed(
         5e-06, "s", "the same per token of the prompt",
         "published closed-loop runs over HTTP", 0.5,
     )
-    frontend_client_time: float = _assumed(
+    frontend_client_time: Real = _assumed(
         0.001, "s", "the same per client that starts at the same moment",
         "published closed-loop runs over HTTP: 0.3 to 3 ms", 0.7,
     )
-    moe_layer_latency: float = _assumed(
+    moe_layer_latency: Real = _assumed(
         1.3e-05, "s",
         "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
         "measured expert layers on H100", 0.3,
     )
-    expert_bandwidth_efficiency: float = _assumed(
+    expert_bandwidth_efficiency: Real = _assumed(
         0.87, "1", "share of memory bandwidth at which experts are read",
         "measured expert layers on H100: 0.8 to 0.95", 0.08,
     )
-    expert_gemm_efficiency: float = _assumed(
+    expert_gemm_efficiency: Real = _assumed(
         1.0, "1", "rate of grouped expert products over one dense product of as many rows",
         "measured expert layers on H100, power-law routing", 0.15,
     )
-    expert_exposed: float = _assumed(
+    expert_exposed: Real = _assumed(
         0.5, "1", "share of the shorter of arithmetic and traffic of experts that nothing hides",
         "measured expert layers on H100: 0.3 with balanced, 1 with power-law routing", 0.5,
     )
-    dispatch_bytes: float = _assumed(
+    dispatch_bytes: Real = _assumed(
         1.03, "byte", "bytes per value sent to an expert: 8 bits and a scale per 128 values",
         "arXiv:2412.19437, section 3.3", 0.0,
     )
-    exchange_latency_intra: float = _assumed(
+    exchange_latency_intra: Real = _assumed(
         2e-05, "s", "start of an expert exchange inside the fast domain",
         "measured library all-to-all, 8 devices", 0.4,
     )
-    exchange_latency_inter: float = _assumed(
+    exchange_latency_inter: Real = _assumed(
         6e-05, "s", "start of an expert exchange between nodes",
         "order of magnitude of published wide expert-parallel kernels", 0.5,
     )
-    exchange_share: float = _assumed(
+    exchange_share: Real = _assumed(
         1.0, "1", "share of expert exchanges that no other micro-batch hides",
         "definition: 1 hides nothing", 0.0,
     )
-    allreduce_share: float = _assumed(
+    allreduce_share: Real = _assumed(
         1.0, "1", "share of all-reduces that nothing hides",
         "definition: 1 hides nothing", 0.0,
     )
-    stage_send_latency: float = _assumed(
+    stage_send_latency: Real = _assumed(
         1e-05, "s", "start of a hand-over between pipeline stages",
         "NCCL point-to-point kernels", 0.4,
     )
-    serving_elementwise_slowdown: float = _assumed(
+    serving_elementwise_slowdown: Real = _assumed(
         1.0, "1", "element-wise work of serving over its ideal traffic",
         "fused kernels of serving engines", 0.3,
     )
-    elementwise_kernels: float = _assumed(
+    elementwise_kernels: Real = _assumed(
         5.0, "1", "element-wise kernels of a layer that are launched apart",
         "fused serving engines: two norms with their residual, rotary and cache write, activation, and one more "
         "(query-key norm, quantisation)", 0.2,
     )
-    elementwise_kernel_time: float = _assumed(
+    elementwise_kernel_time: Real = _assumed(
         2e-6, "s", "least time of such a kernel in a captured graph",
         "shortest kernels measured on A100, H100, B200: 2 to 4 us", 0.25,
     )
-    activation_traffic: float = _assumed(
+    activation_traffic: Real = _assumed(
         1.0, "1", "share of the activations that matrix products move through memory",
         "definition: 1 counts all", 0.0,
     )
-    workspace_bytes_per_value: float = _assumed(
+    workspace_bytes_per_value: Real = _assumed(
         15.0, "byte", "activations held during a step, per token and unit of width",
         "published memory of serving engines: 10 to 20", 0.3,
     )
-    logit_bytes: float = _assumed(
+    logit_bytes: Real = _assumed(
         4.0, "byte", "bytes per logit of a sampled token",
         "fp32 sampling", 0.0,
     )
-    runtime_reserve: float = _assumed(
+    runtime_reserve: Real = _assumed(
         1500000000.0, "byte", "memory of context, libraries and graphs",
         "serving engines: 0.5 to 3.5 GB", 0.5,
     )
-    communication_reserve: float = _assumed(
+    communication_reserve: Real = _assumed(
         350000000.0, "byte", "communication buffers of one device",
         "NCCL default channels", 0.5,
     )
-    memory_activity_power: float = _assumed(
+    memory_activity_power: Real = _assumed(
         0.6, "1", "power of full memory activity over that of full arithmetic",
         "published power of decode against prefill", 0.15,
     )
-    convolution_efficiency: float = _assumed(
+    convolution_efficiency: Real = _assumed(
         0.6, "1", "rate of convolutional networks over a large matrix product",
         "published ResNet-50 inference and training rates, traffic counted apart", 0.4,
     )
-    flops_per_activation: float = _assumed(
+    flops_per_activation: Real = _assumed(
         300.0, "FLOP", "operations per activation written, models that are no transformers",
         "ResNet-50 370, MobileNet-V2 90, VGG-16 1,100: layer tables", 1.0,
     )
-    activation_peak_share: float = _assumed(
+    activation_peak_share: Real = _assumed(
         0.2, "1", "largest activations alive at once over all written, inference",
         "two largest neighbouring layers of the same networks", 0.7,
     )
-    host_memory_share: float = _assumed(
+    host_memory_share: Real = _assumed(
         0.9, "1", "share of host memory that may hold what does not fit a device",
         "the rest is the operating system's", 0.1,
     )
-    host_link_efficiency: float = _assumed(
+    host_link_efficiency: Real = _assumed(
         0.87, "1", "share of the host link that large pinned copies reach",
         "55 of 63 GB/s measured on PCIe 5", 0.08,
     )
-    local_storage_bandwidth: float = _assumed(
+    local_storage_bandwidth: Real = _assumed(
         7e9, "byte/s", "local storage that one device may read",
         "one PCIe 4 NVMe drive", 0.3,
     )
-    streaming_bandwidth: float = _assumed(
+    streaming_bandwidth: Real = _assumed(
         150e9, "byte/s", "bandwidth at which streamed weights enter a wafer",
         "Cerebras: 1.2 Tbit/s of links per system", 0.15,
     )
-    wafer_efficiency: float = _assumed(
+    wafer_efficiency: Real = _assumed(
         0.5, "1", "share of a wafer's dense peak that matrix products reach",
         "order of magnitude; published training runs on CS-2: 0.3 to 0.6", 0.3,
     )
-    wafer_layer_latency: float = _assumed(
+    wafer_layer_latency: Real = _assumed(
         17e-6, "s", "on-chip reduction and dispatch of a layer",
         "published tokens/s of Llama 3.1: 17 us (8B), 28 (70B), 8 (405B, later software)", 0.6,
     )
-    wafer_hop_latency: float = _assumed(
+    wafer_hop_latency: Real = _assumed(
         5e-6, "s", "hand-over of activations between wafers", "one network hop", 0.5,
     )
-    wafer_live_activations: float = _assumed(
+    wafer_live_activations: Real = _assumed(
         8.0, "1", "activations of a layer alive at once, per token and unit of width",
         "inputs, queries, keys, values, feed-forward values of one layer", 0.3,
     )
-    wafer_layers_held: float = _assumed(
+    wafer_layers_held: Real = _assumed(
         2.0, "1", "streamed layers on the chip at once: in use, and arriving", "double buffering", 0.0,
     )
     # --- data -----------------------------------------------------------------------------------------
-    switch_latency: float = _assumed(
+    switch_latency: Real = _assumed(
         3.5e-07, "s", "time each switch beyond the first adds to a path",
         "De Sensi et al. 2020 (arXiv:2008.08886): 350 ns of a Slingshot switch; InfiniBand about 150 ns", 0.5,
     )
     # --- algorithm ------------------------------------------------------------------------------------
-    training_mfu: float = _assumed(
+    training_mfu: Real = _assumed(
         0.4, "1", "share of peak that a well-tuned dense training reaches",
         "constants: mfu_range_training (0.3 to 0.56 on A100, H100 and TPU)", 0.2,
     )
-    accuracy_per_nat: float = _assumed(
+    accuracy_per_nat: Real = _assumed(
         0.2, "1", "accuracy lost on multiple-choice tasks per nat of loss, when little is lost",
         "Llama-2-7B pruned to 30 and 50 %: 22 and 20 points per nat (github.com/tweizy/wanda-prunning-experiment); "
         "4-bit weights: 10 to 20 points (llm-awq README; arXiv:2411.02355)", 0.5,
     )
-    accuracy_at_stake: float = _assumed(
+    accuracy_at_stake: Real = _assumed(
         0.3, "1", "accuracy of a dense model above guessing, mean of such tasks",
         "Llama-2-7B: 70.8 %, 42.3 % when destroyed (github.com/tweizy/wanda-prunning-experiment)", 0.2,
     )
-    distillation_drop: float = _assumed(
+    distillation_drop: Real = _assumed(
         0.046, "1", "accuracy lost per e-fold of parameters, pruned and distilled",
         "arXiv:2408.11796, table 1, mean of Winogrande, ARC, MMLU, HellaSwag: 12.2B to 8.4B 75.1 to 74.3, "
         "8.03B to 4.5B 70.6 to 66.4", 0.55,
     )
-    sparse_gemm_speedup: float = _assumed(
+    sparse_gemm_speedup: Real = _assumed(
         1.6, "1", "rate of 2:4 matrix products over dense ones",
         "constants: sparse_2_4_peak_speedup (2 at peak, 1.1 to 1.6 end to end)", 0.2,
     )
     # --- fleet ----------------------------------------------------------------------------------------
     # --- operations -----------------------------------------------------------------------------------
-    gpu_failure_rate: float = _assumed(
+    gpu_failure_rate: Real = _assumed(
         196.0 / (21233664.0 * 3600.0), "1/s", "failures of one accelerator outside its memory: 196 in 21.2 million device-hours",
         "reliability: llama3_faulty_gpu 148, gpu_sram 19, gpu_system_processor 17, gpu_thermal 6, silent_data_corruption 6", 0.3,
     )
-    hbm_failure_rate: float = _assumed(
+    hbm_failure_rate: Real = _assumed(
         72.0 / (21233664.0 * 3600.0), "1/s", "failures of the memory of one accelerator: 72 in 21.2 million device-hours",
         "reliability: llama3_hbm3 72", 0.5,
     )
-    nic_failure_rate: float = _assumed(
+    nic_failure_rate: Real = _assumed(
         7.0 / (21233664.0 * 3600.0), "1/s", "failures of the network adapter of one accelerator: 7 in 21.2 million device-hours",
         "reliability: llama3_nic 7", 0.5,
     )
-    network_failure_rate: float = _assumed(
+    network_failure_rate: Real = _assumed(
         35.0 / (21233664.0 * 3600.0), "1/s", "failures of switches and cables per accelerator: 35 in 21.2 million device-hours",
         "reliability: llama3_switch_cable 35", 0.5,
     )
-    software_failure_rate: float = _assumed(
+    software_failure_rate: Real = _assumed(
         63.0 / (21233664.0 * 3600.0), "1/s", "failures of software per accelerator: 63 in 21.2 million device-hours",
         "reliability: llama3_software_bug 54, dependency 2, nccl_watchdog 7", 0.7,
     )
-    host_failure_rate: float = _assumed(
+    host_failure_rate: Real = _assumed(
         43.0 / (21233664.0 * 3600.0 / 8.0), "1/s", "failures of one host: 43 in 2.65 million node-hours",
         "reliability: llama3_host_maintenance 32, ssd 3, cpu 2, system_memory 2, io_board 2, server_chassis 2", 0.5,
     )
-    psu_failure_rate: float = _assumed(
+    psu_failure_rate: Real = _assumed(
         3.0 / (21233664.0 * 3600.0 / 8.0), "1/s", "failures of the power supplies of one node: 3 in 2.65 million node-hours",
         "reliability: llama3_power_supply 3", 0.6,
     )
-    failure_level: float = _assumed(
+    failure_level: Real = _assumed(
         1.0, "1", "failures over those of the fitted run",
         "device-hours per failure: 12,900 (OPT-175B), 29,500 (RSC-1), 50,700 (Llama 3), 82,000 (RSC-2)", 0.7,
     )
-    planned_interruption_rate: float = _assumed(
+    planned_interruption_rate: Real = _assumed(
         0.0, "1/s", "planned interruptions per accelerator (47 in 21.2 million device-hours in the fitted run)",
         "definition: not counted", 0.0,
     )
-    detection_time: float = _assumed(60.0, "s", "time until a failure is noticed", "reliability: failure_detection", 0.7)
-    reschedule_time: float = _assumed(60.0, "s", "time until the job has nodes again", "reliability: reschedule", 0.7)
-    relaunch_time: float = _assumed(180.0, "s", "time until the processes run again", "reliability: restart", 0.7)
-    warmup_time: float = _assumed(120.0, "s", "time until full speed: compilation, caches, data order", "reliability: warmup", 0.7)
-    checkpoint_time: float = _assumed(
+    detection_time: Real = _assumed(60.0, "s", "time until a failure is noticed", "reliability: failure_detection", 0.7)
+    reschedule_time: Real = _assumed(60.0, "s", "time until the job has nodes again", "reliability: reschedule", 0.7)
+    relaunch_time: Real = _assumed(180.0, "s", "time until the processes run again", "reliability: restart", 0.7)
+    warmup_time: Real = _assumed(120.0, "s", "time until full speed: compilation, caches, data order", "reliability: warmup", 0.7)
+    checkpoint_time: Real = _assumed(
         40.0, "s", "time that a checkpoint stops the job, where no other is given",
         "reliability: bloom_checkpoint_write (2.3 TB)", 1.0,
     )
-    master_weight_bytes: float = _assumed(
+    master_weight_bytes: Real = _assumed(
         4.0, "byte", "fp32 copy of a weight that training at less keeps", "constants: adam_master", 0.0
     )
-    adam_8bit_bytes: float = _assumed(
+    adam_8bit_bytes: Real = _assumed(
         2.0, "byte", "8-bit moments of Adam per parameter", "constants: adam_8bit_states", 0.0
     )
-    momentum_bytes: float = _assumed(
+    momentum_bytes: Real = _assumed(
         4.0, "byte", "fp32 momentum of SGD per parameter", "constants: sgd_momentum_mixed_total", 0.0
     )
-    repair_time: float = _assumed(86400.0, "s", "time until a failed node is back", "planning value: a day", 1.0)
-    checkpoint_bandwidth: float = _assumed(
+    repair_time: Real = _assumed(86400.0, "s", "time until a failed node is back", "planning value: a day", 1.0)
+    checkpoint_bandwidth: Real = _assumed(
         100e9, "byte/s", "what the checkpoint storage takes in total",
         "reliability: checkpoint_write_bw; BLOOM wrote at 57.5 GB/s", 0.6,
     )
-    writer_bandwidth: float = _assumed(
+    writer_bandwidth: Real = _assumed(
         25e9, "byte/s", "what one node sends to storage", "one 200 Gb/s port for storage", 0.6
     )
-    per_sample_slowdown: float = _assumed(
+    per_sample_slowdown: Real = _assumed(
         4.5, "1", "training time with per-sample gradients over plain training",
         "constants: dp_sgd_slowdown_opacus (2.6 to 8)", 0.3,
     )
-    ghost_slowdown: float = _assumed(
+    ghost_slowdown: Real = _assumed(
         2.2, "1", "training time with ghost clipping over plain training",
         "constants: dp_sgd_slowdown_ghost (1.3 to 4)", 0.3,
     )
-    loop_slowdown: float = _assumed(
+    loop_slowdown: Real = _assumed(
         100.0, "1", "training time sample by sample over plain training", "constants: dp_sgd_slowdown_worst", 0.7
     )
-    tolerated_noise: float = _assumed(
+    tolerated_noise: Real = _assumed(
         1.0, "1", "length of the noise over the clipped gradient at which training still learns as well",
         "planning value: equal lengths", 1.0,
     )
-    idle_power_fraction: float = _assumed(
+    idle_power_fraction: Real = _assumed(
         0.1, "1", "idle power with a context loaded, as a share of TDP", "constants: idle_power_fraction_gpu_datacenter", 0.3
     )
-    host_power_fraction: float = _assumed(
+    host_power_fraction: Real = _assumed(
         0.45, "1", "power of a node outside its accelerators at full load, as a share of their TDP",
         "DGX H100 in training: 7.75 to 8.4 kW with eight 700 W devices (arXiv:2412.08602, arXiv:2506.14551)", 0.3,
     )
-    host_idle_fraction: float = _assumed(
+    host_idle_fraction: Real = _assumed(
         0.3, "1", "power of an idle host over the same host at full load", "constants: idle_power_fraction_server", 0.4
     )
-    network_power_fraction: float = _assumed(
+    network_power_fraction: Real = _assumed(
         0.08, "1", "power of switches and optics outside the nodes, as a share of TDP",
         "fat tree of 64-port 400 Gb/s switches of about 1 kW: 3 to 5 switches per 64 devices of 700 W", 0.4,
     )
-    year: float = _assumed(31536000.0, "s", "year of accounts: 8,760 hours", "definition", 0.0)
-    hardware_life: float = _assumed(
+    year: Real = _assumed(31536000.0, "s", "year of accounts: 8,760 hours", "definition", 0.0)
+    hardware_life: Real = _assumed(
         126144000.0, "s", "life over which price and embodied carbon of hardware are spread: 4 years",
         "planning value; operators depreciate servers over 4 to 6 years", 0.25,
     )
-    cost_of_capital: float = _assumed(
+    cost_of_capital: Real = _assumed(
         0.08, "1", "interest on capital a year", "planning value for corporate capital", 0.3
     )
-    residual_share: float = _assumed(
+    residual_share: Real = _assumed(
         0.1, "1", "resale value at the end of the life over the price", "planning value", 0.7
     )
-    server_multiplier: float = _assumed(
+    server_multiplier: Real = _assumed(
         1.2, "1", "price of a server over the accelerators in it",
         "systems: hgx_h100_generic 250,000 USD; constants: h100_price_2024", 0.15,
     )
-    infrastructure_multiplier: float = _assumed(
+    infrastructure_multiplier: Real = _assumed(
         1.25, "1", "price of servers with network and storage over the servers",
         "network 13 %, storage 1.5 % of 66 % compute (Bernstein 2025); 375 over 310 kUSD a node with 400 Gb/s fabric (2024)", 0.1,
     )
-    facility_price: float = _assumed(
+    facility_price: Real = _assumed(
         12.0, "USD/W", "building with power and cooling, per watt of IT",
         "35 GUSD per GW of which a third is mechanical and electrical (Bernstein 2025)", 0.3,
     )
-    facility_life: float = _assumed(
+    facility_life: Real = _assumed(
         473040000.0, "s", "life over which the building is written off: 15 years",
         "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)", 0.2,
     )
-    maintenance_share: float = _assumed(
+    maintenance_share: Real = _assumed(
         0.05, "1", "repair and support a year over the price of the hardware",
         "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)", 0.4,
     )
-    staff_price: float = _assumed(
+    staff_price: Real = _assumed(
         200.0 / 31536000.0, "USD/s", "operating staff per accelerator: 200 USD a year",
         "planning value: one engineer at 200,000 USD a year per 1,000 accelerators", 0.7,
     )
-    reserved_discount: float = _assumed(
+    reserved_discount: Real = _assumed(
         0.5, "1", "price of a reservation of 1 to 3 years below on demand", "constants: reserved_discount (0.4 to 0.6)", 0.1
     )
-    spot_discount: float = _assumed(
+    spot_discount: Real = _assumed(
         0.65, "1", "price of interruptible capacity below on demand", "constants: spot_discount (0.6 to 0.9)", 0.15
     )
-    embodied_multiplier: float = _assumed(
+    embodied_multiplier: Real = _assumed(
         2.5, "1", "embodied carbon of a device with its share of server and network over the device alone",
         "A100: 318 kg with the server share (Chien et al. 2023), 127.6 kg the module (arXiv:2509.00093)", 0.4,
     )
