@@ -2,6 +2,6 @@
 
 from typing import Any, TypeAlias
 
-Real: TypeAlias = Any  #: a quantity, in base units
-Flag: TypeAlias = Any  #: true or false
-Code: TypeAlias = Any  #: an option, by its code in `mlsysim.schema.codes`
+Real: TypeAlias = float | Any  #: a quantity, in base units
+Flag: TypeAlias = bool | Any  #: true or false
+Code: TypeAlias = int | Any  #: an option, by its code in `mlsysim.schema.codes`
