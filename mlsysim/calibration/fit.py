@@ -30,13 +30,15 @@ from mlsysim.zoo.tables import Row
 
 #: log error beyond which a residual counts linearly (what errors of "soft_l1" are about)
 ROBUST = 0.05
+#: times that blank settings are filled again with what was fitted
+ROUNDS = 2
 #: standard error, as a factor, beyond which a figure is not identified
 UNCERTAIN = math.log(1.5)
 #: correlation from which two figures cannot be told apart
 ENTANGLED = 0.95
 #: rows of one source, per fitted figure, below which only a level is fitted
 FEW = 4
-NORMAL80 = 1.2815515655446004  #: 90 % quantile of the normal distribution
+NORMAL95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
 #: endings of the names of shares, which end at 1
 SHARES = ("_overlap", "_efficiency", "_share", "_fraction")
 #: what is fitted when nobody says what
@@ -63,9 +65,8 @@ class Knob(NamedTuple):
 class _System:
     """Residuals of a problem as a function of the knobs' logarithms."""
 
-    def __init__(self, problem: Problem, names: Sequence[str], by: str | None):
+    def __init__(self, problem: Problem, names: Sequence[str], by: str | None, chosen: list[np.ndarray]):
         self.problem, self.names = problem, list(names)
-        chosen = problem.chosen()
         kept = {run.position: run for run in problem.kept}
         groups = _groups(problem.runs, by)
         self.knobs: list[Knob] = []
@@ -116,9 +117,11 @@ class _System:
             if pick:
                 self.pieces.append((function, bases, which, tuple(np.array(pick).T), np.array(rows)))
                 logs.append(np.array(measured))
-        missing = [n for n in self.names if not any(k.name == n for k in self.knobs)]
-        if missing:
-            raise ValueError(f"nothing that was measured depends on {', '.join(missing)}: leave {'it' if len(missing) == 1 else 'them'} out")
+        for name in self.names:
+            if not any(k.name == name for k in self.knobs):
+                if name not in Assumptions._fields:
+                    raise ValueError(f"nothing that was measured depends on {name}: leave it out")
+                self.knobs.append(_knob(name, groups[0] if by else "", problem.assume, math.nan))
         self.measured = np.concatenate(logs) if logs else np.empty(0)
         self.sources, self.targets = np.array(sources), np.array(targets)
         self.positions = np.array(positions)
@@ -257,7 +260,7 @@ class Calibration:
     Attributes
     ----------
     table : pandas.DataFrame
-        One line a figure (and group): `value`, `default`, `low` and `high` (10 to 90 %), `spread` (relative standard error),
+        One line a figure (and group): `value`, `default`, `low` and `high` (2.5 to 97.5 %), `spread` (relative standard error),
         `identified`, `why` it is not, `unit`.
     fitted : Validation
         Predictions with the fitted figures.
@@ -429,7 +432,7 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
 
     Notes
     -----
-    Every source weighs the same, whatever its number of rows.  Intervals hold 80 %; a figure is *not identified* when its
+    Every source weighs the same, whatever its number of rows.  Intervals hold 95 %; a figure is *not identified* when its
     standard error exceeds a factor of 1.5 or when it moves the predictions as another one does.
     """
     data = read(runs)
@@ -443,30 +446,51 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
     if not names:
         raise ValueError("fit=[]: name at least one figure")
     problem = Problem(data, assume, fixed=changed(assume), moving=names)
-    system = _System(problem, names, by)
+    chosen = problem.chosen()
+    system = _System(problem, names, by, chosen)
     if not system.good.any():
         why = "; ".join(dict.fromkeys(problem.refused.values())) or "nothing that is predicted was measured"
         raise ValueError(f"no run to fit: {why}")
     if int(system.good.sum()) < len(system.knobs):
         raise ValueError(f"{int(system.good.sum())} measured figures cannot fix {len(system.knobs)} parameters: fit fewer, or without by=")
     pull = _prior(system.knobs, prior, problem.assume)
-    everything = system.good.copy()
-    best = _solve(system, system.weights(everything), loss, pull)
+    best = _solve(system, system.weights(system.good), loss, pull)
     before = predictions(problem)
+    if by is None:  # what sources leave blank is filled again, with the fitted figures
+        for _ in range(ROUNDS):
+            moved = Problem(data, _moved(problem.assume, system.knobs, best.x, "fit"), fixed=changed(assume), moving=names)
+            again = moved.chosen()
+            if all(np.array_equal(a, b) for a, b in zip(again, chosen)):
+                break
+            chosen = again
+            system = _System(problem, names, by, chosen)
+            best = _solve(system, system.weights(system.good), loss, pull, best.x)
+        before = _with(problem, system, np.zeros(len(system.knobs)), before)
+    everything = system.good.copy()
     spread = np.sqrt(np.maximum(np.diag(best.covariance), 0.0))
-    lows, highs = best.x - NORMAL80 * spread, best.x + NORMAL80 * spread
+    lows, highs = best.x - NORMAL95 * spread, best.x + NORMAL95 * spread
     if bootstrap:
         draws = _resampled(system, loss, pull, best.x, bootstrap, seed)
         off = np.sort(draws - best.x, axis=0)
         spread_drawn = 0.5 * (np.quantile(off, 0.84, axis=0) - np.quantile(off, 0.16, axis=0))
         wide = np.maximum(spread, spread_drawn)
-        lows, highs = best.x - NORMAL80 * wide, best.x + NORMAL80 * wide
+        lows, highs = best.x - NORMAL95 * wide, best.x + NORMAL95 * wide
         spread = wide
     table = _described(system, best, spread, lows, highs)
     about = f"fitted to {int(everything.sum())} measured figures of {len(set(system.sources))} sources in {data.name}"
     fitted = _with(problem, system, best.x, before)
     held = _held_out(problem, system, holdout, loss, pull, best.x, before, seed, progress)
     return Calibration(table, data.kind, by, about, fitted, before, held, assume)
+
+
+def _moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str) -> Assumptions:
+    """Assumptions with the knobs turned."""
+    found = {}
+    for knob, at in zip(knobs, x):
+        if knob.name in Assumptions._fields:
+            known = Assumptions._field_defaults[knob.name]
+            found[knob.name] = Assumed(knob.default * math.exp(at), known.unit, known.meaning, about, known.spread)
+    return assume._replace(**found)
 
 
 def _matches(resolver: Any, kind: str) -> None:
@@ -518,7 +542,7 @@ def _described(system: _System, best: _Solution, spread: np.ndarray, lows: np.nd
         why = ""
         others = [j for j in range(len(system.knobs)) if j != i and abs(correlation[i, j]) > ENTANGLED]
         if scale[i] < 1e-6:
-            why = "the measured figures hardly depend on it"
+            why = "nothing that was measured depends on it"
         elif others:
             why = "moves the predictions as " + ", ".join(system.knobs[j].name for j in others)
         elif spread[i] > UNCERTAIN:

@@ -76,8 +76,9 @@ class Part:
         fixed = set(fixed)
         self.assumed: dict[str, np.ndarray] = {}
         for name in dict.fromkeys(n for point in assumed for n in point):
-            own = float(getattr(assume, name))
-            values = [own if name in fixed else point.get(name, own) for point in assumed]
+            own, default = float(getattr(assume, name)), float(Assumptions._field_defaults[name])
+            ratio = own / default if default and name not in fixed else 1.0
+            values = [own if name in fixed or name not in point else point[name] * ratio for point in assumed]
             self.assumed[name] = np.array(values)
             table[name] = values
         scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mlsysim.calibration.problem import TARGETS, Problem
 from mlsysim.calibration.runs import read
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.records import Assumed, Assumptions
 
 STATISTICS = ("n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean")
 
@@ -120,7 +120,8 @@ def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None 
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``), told apart by their columns;
         other columns are ignored, cells may be blank.
     assume : Assumptions, optional
-        In place of the shipped ones; what it sets goes before what a framework does.
+        In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
+        the default, and frameworks keep their ratio to it.
     sample : int
         Draws behind the intervals of 10 to 90 %; 0 for none.
 
@@ -147,10 +148,16 @@ def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None 
 
 
 def changed(assume: Assumptions | None) -> list[str]:
-    """Assumptions that a user set."""
+    """Assumptions that a user stated as plain numbers: they go before what a framework does.
+
+    A fitted one (an `Assumed`, with its source) replaces the default instead: frameworks keep their ratio to it.
+    """
     if assume is None:
         return []
-    return [n for n, default in Assumptions._field_defaults.items() if float(getattr(assume, n)) != float(default)]
+    return [
+        n for n, default in Assumptions._field_defaults.items()
+        if not isinstance(getattr(assume, n), Assumed) and float(getattr(assume, n)) != float(default)
+    ]  # fmt: skip
 
 
 def predictions(problem: Problem, sample: int = 0) -> Validation:

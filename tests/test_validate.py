@@ -1,0 +1,369 @@
+"""Predictions against measured runs: what is read, refused, filled in by rule, and how far off it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mlsysim as ms
+from mlsysim import zoo
+from mlsysim.calibration import labels, serving, training
+from mlsysim.calibration.problem import Problem
+from mlsysim.calibration.runs import read
+from mlsysim.schema.codes import Precision, Recompute
+
+MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
+TARGETS = {"step_time", "memory_per_device", "itl", "ttft", "tokens_per_s"}
+STATISTICS = {"n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean"}
+
+
+def a_training_run(**changes):
+    return {
+        "source_id": "mine", "model_key": "llama3_1_8b", "hardware": "h100", "n_gpus": 8, "seq_len": 8192, "global_batch": 64,
+        "micro_batch": 1, "tp": 2, "pp": 1, "dp": 4, "precision": "bf16", "recompute": "full", "measured_step_time_s": 6.0, **changes,
+    }  # fmt: skip
+
+
+def a_serving_run(**changes):
+    return {
+        "source": "mine", "engine": "vllm 0.12", "model": "llama3_1_8b", "hardware": "h100", "tp": 1, "precision": "bf16",
+        "scenario": "closed_loop", "batch_or_concurrency": 16, "input_len": 1024, "output_len": 256, "itl_ms": 9.0, "ttft_ms": 80.0,
+        **changes,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def published():
+    return {name: ms.validate(MEASURED / f"{name}.csv") for name in ("training", "serving")}
+
+
+# --- the published rows ------------------------------------------------------------------------------------
+
+
+def test_published_training_runs(published):
+    summary = published["training"].summary
+    assert summary["rows"] == 239 and summary["answered"] >= 0.95 * 237
+    step = summary["targets"]["step_time"]
+    assert step["source_mean"] < 0.16 and step["median_ape"] < 0.12 and abs(step["bias"]) < 0.1
+    assert summary["targets"]["memory_per_device"]["median_ape"] < 0.12
+    assert 0.5 < step["coverage80"] <= 0.97
+
+
+def test_published_serving_measurements(published):
+    summary = published["serving"].summary
+    assert summary["suspect"] == 6 and summary["answered"] >= 0.95 * (summary["rows"] - 6)
+    groups = summary["groups"]
+    assert groups["dense/max_load"]["tokens_per_s"]["median_ape"] < 0.09
+    assert groups["moe/max_load"]["tokens_per_s"]["median_ape"] < 0.12
+    assert groups["dense/closed_loop"]["itl"]["median_ape"] < 0.14
+    assert groups["dense/static_batch"]["tokens_per_s"]["median_ape"] < 0.12
+
+
+def test_json_has_the_promised_shape(published):
+    for kind, result in published.items():
+        told = json.loads(result.to_json())
+        assert {"rows", "answered", "refused", "targets", "groups", "sources"} <= set(told)
+        assert set(told["targets"]) == TARGETS
+        for entry in told["targets"].values():
+            assert set(entry) == STATISTICS
+        assert all({"row", "why"} == set(r) for r in told["refused"])
+        names = list(told["sources"])
+        assert ("torchtitan" in names) if kind == "training" else all(n.count(" | ") == 3 for n in names)
+        level = result.table()
+        assert {"target", "source", "n", "median", "p90", "level", "scatter"} == set(level.columns)
+        assert len(level) == sum(len(targets) for targets in told["sources"].values())
+
+
+def test_source_mean_weighs_sources_not_rows(published):
+    rows = published["training"].rows
+    rows = rows[rows.target == "step_time"]
+    expected = np.mean([g.error.abs().median() for _, g in rows.groupby("source")])
+    assert published["training"].summary["targets"]["step_time"]["source_mean"] == pytest.approx(expected)
+
+
+def test_rows_say_what_was_predicted(published):
+    rows = published["serving"].rows
+    assert np.allclose(rows.error, rows.predicted / rows.measured - 1.0)
+    assert (rows.low <= rows.high).all() and ((rows.low < rows.predicted) & (rows.predicted < rows.high)).mean() > 0.9
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def test_a_frame_and_its_file_are_the_same(tmp_path):
+    frame = pd.DataFrame([a_training_run(), a_training_run(micro_batch=None, source_id="other")])
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    a, b = ms.validate(frame), ms.validate(tmp_path / "runs.csv")
+    assert a.to_json() == b.to_json() and a.kind == "training" and a.answered == 2
+
+
+def test_kinds_are_told_by_their_columns():
+    assert read(pd.DataFrame([a_training_run()])).kind == "training"
+    assert read(pd.DataFrame([a_serving_run()])).kind == "serving"
+
+
+def test_further_columns_and_blank_cells_do_not_matter():
+    plain = ms.validate(pd.DataFrame([a_training_run()]), sample=0)
+    more = ms.validate(pd.DataFrame([a_training_run(notes="", cp=None, ep=np.nan, weather="rain", zero_stage="")]), sample=0)
+    assert more.rows.predicted.tolist() == plain.rows.predicted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("hardware,n_gpus\n", "column"),
+        ("a,b\n1,2\n", "no column of measured runs"),
+        ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\nh100,8,1,1,1\n", "line 2: has 5 cells"),
+        ('hardware,n_gpus\n"h100,8\n', "not well-formed"),
+        ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key\nh100,8,1,1,1,1,gpt2\n", "no measured figure"),
+        ("hardware,n_gpus,seq_len,global_batch,tp,pp,pp,measured_step_time_s\nh100,8,1,1,1,1,1,1\n", "'pp' is there twice"),
+        ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\n", "no rows"),
+    ],
+)
+def test_malformed_files_are_told_in_one_line(tmp_path, text, says):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="runs.csv") as error:
+        ms.validate(path)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        ms.validate(tmp_path / "nothing.csv")
+    with pytest.raises(ValueError, match="directory"):
+        ms.validate(tmp_path)
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ValueError, match="UTF-8"):
+        ms.validate(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("column", ["hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"])
+def test_a_missing_column_is_named(column):
+    frame = pd.DataFrame([a_training_run()]).drop(columns=column)
+    with pytest.raises(ValueError, match=f"column {column} missing"):
+        ms.validate(frame)
+
+
+@pytest.mark.parametrize("column", ["hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len"])
+def test_a_missing_serving_column_is_named(column):
+    frame = pd.DataFrame([a_serving_run()]).drop(columns=column)
+    with pytest.raises(ValueError, match=f"column {column} missing"):
+        ms.validate(frame)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seq_len": "long"}, "seq_len='long' where a number belongs"),
+        ({"n_gpus": 8.5}, "whole number"),
+        ({"tp": -1}, "above 0"),
+        ({"measured_step_time_s": 0}, "above 0"),
+        ({"measured_step_time_s": "inf"}, "finite"),
+        ({"suspect": 2}, "0 or 1"),
+        ({"pp": True}, "where a number belongs"),
+    ],
+)
+def test_text_where_a_number_belongs(changes, says):
+    frame = pd.DataFrame([a_training_run(), a_training_run(**changes)])
+    with pytest.raises(ValueError, match="line 3") as error:
+        ms.validate(frame)
+    assert says in str(error.value)
+
+
+# --- refused and left out ------------------------------------------------------------------------------------
+
+
+def test_unknown_names_are_refused_not_fatal():
+    runs = [
+        a_training_run(), a_training_run(hardware="h1000"), a_training_run(model_key="llama9"), a_training_run(precision="fp3"),
+        a_training_run(measured_step_time_s=None), a_training_run(recompute="some"), a_training_run(n_gpus=9), a_training_run(tp=3, dp=None, n_gpus=9),
+        a_training_run(hardware="", suspect=0), a_training_run(suspect=1),
+    ]  # fmt: skip
+    result = ms.validate(pd.DataFrame(runs), sample=0)
+    assert result.answered == 1 and result.suspect == 1
+    why = dict(zip(result.refused.row, result.refused.why))
+    assert "'h1000'" in why[3] and "llama9" in why[4] and "fp3" in why[5] and "no measured" in why[6] and "some" in why[7]
+    assert "n_gpus=9" in why[8] and "impossible" in why[9] and "no hardware" in why[10]
+    assert len(why) == 8
+
+
+def test_unknown_serving_rows_are_refused():
+    runs = [
+        a_serving_run(), a_serving_run(model="nobody"), a_serving_run(scenario="party"), a_serving_run(output_len=None),
+        a_serving_run(itl_ms=None, ttft_ms=None), a_serving_run(hardware="v100", precision="fp8"),
+    ]  # fmt: skip
+    result = ms.validate(pd.DataFrame(runs), sample=0)
+    assert result.answered == 1
+    assert [3, 4, 5, 6, 7] == result.refused.row.tolist()
+    assert "output_len" in result.refused.why[2] and "capability" in result.refused.why[4]
+
+
+def test_a_missing_datum_is_refused_with_its_name():
+    zoo_row = zoo.Hardware("h100", host_bandwidth=None, name="h100 without host link")
+    zoo.register(zoo_row)
+    result = ms.validate(pd.DataFrame([a_training_run(hardware="h100 without host link", recompute="offload")]), sample=0)
+    assert result.answered == 0 and "host_bandwidth" in result.refused.why[0]
+
+
+# --- rules ---------------------------------------------------------------------------------------------------
+
+
+def candidates(**changes):
+    run = read(pd.DataFrame([a_training_run(**changes)])).table.to_dict("records")[0]
+    rows, setting = labels.of_run("training", run)
+    return training.candidates(run, training.model(run), setting, rows[0]["since"])
+
+
+def test_a_blank_micro_batch_is_the_fastest_feasible():
+    blank = ms.validate(pd.DataFrame([a_training_run(micro_batch=None)]), sample=0).rows.predicted[0]
+    each = [ms.validate(pd.DataFrame([a_training_run(micro_batch=b)]), sample=0).rows for b in (1, 2, 4, 8, 16)]
+    assert blank == min(r.predicted[0] for r in each if r.fits[0])
+
+
+def test_blank_recomputation_is_the_least_that_fits():
+    assert {c.recompute for c in candidates(recompute=None)} == {Recompute.NONE, Recompute.SELECTIVE, Recompute.FULL}
+    assert {c.recompute for c in candidates(recompute=None, framework="Megatron-LM 2021")} == {Recompute.FULL}
+    time, limit, memory = np.array([3.0, 2.0, 1.0]), np.array([3, 0, 0]), np.array([9.0, 5.0, 4.0])
+    assert training.pick(time, limit, memory, [0, 1, 2]) == 1  # selective fits, and goes before full
+    assert training.pick(time, np.array([3, 3, 3]), memory, [0, 1, 2]) == 2  # nothing fits: the smallest
+    assert training.pick(time, np.array([1, 1, 1]), memory, [0, 1, 2]) is None
+
+
+def test_blank_layouts_follow_the_rules():
+    assert {c.inputs["tp"] for c in candidates(tp=None, model_key="llama3_1_70b", n_gpus=64, dp=None, pp=None)} == {8.0}
+    assert {c.inputs["tp"] for c in candidates(tp=None, dp=None)} == {1.0}
+    assert all(c.inputs["dp"] * c.inputs["pp"] == 8 for c in candidates(tp=None, dp=None, pp=None))
+    assert {c.inputs["global_batch"] for c in candidates(global_batch=None, seq_len=2048, tp=1, dp=8)} == {2048.0}
+    assert {c.inputs["micro_batch"] for c in candidates(framework="maxtext", micro_batch=3)} == {6.0}  # per device
+    assert {c.inputs["micro_batch"] for c in candidates(framework="torchtitan", micro_batch=None, pp=2, dp=2)} == {16.0}
+    interleaved = {c.inputs["virtual_stages"] for c in candidates(framework="Megatron-LM", pp=4, dp=1, tp=2)}
+    assert 1.0 in interleaved and 8.0 in interleaved
+
+
+def test_architecture_follows_the_parameter_count():
+    gpt = training.model({"n_layers": 48.0, "hidden": 6144.0, "heads": 64.0, "vocab": 51200.0, "n_params": 22e9, "ffn_hidden": 24576.0})
+    assert gpt["gated_ffn"] == 0 and gpt["tied_embeddings"] == 1 and gpt["head_dim"] == 96
+    wide = training.model({"n_layers": 64.0, "hidden": 8192.0, "heads": 128.0, "vocab": 32000.0, "n_params": 128e9, "ffn_hidden": 57344.0})
+    assert wide["gated_ffn"] == 1 and wide["head_dim"] == 128
+    glm = training.model({"n_layers": 70.0, "hidden": 12288.0, "n_params": 130e9})
+    assert glm["n_heads"] == 96 and glm["total_params"] == pytest.approx(130e9, rel=0.03)
+
+
+def test_labels_of_a_device_change_it():
+    slow = training.device({"hardware": "h100", "gpu": "H100-96GB HBM2e 2.4TB/s 500W (Grand Teton)"})
+    assert slow["mem_bandwidth"] == 2.4e12 and slow["mem_capacity"] > 9e10
+    assert slow["peak_bf16"] / zoo.hardware("h100")["peak_bf16"] == pytest.approx((500 / 700) ** (1 / 3))
+    assert training.device({"hardware": "h100", "gpu": "H100-80GB-SXM 700W"}) is zoo.hardware("h100")
+
+
+# --- what a source's figure means -----------------------------------------------------------------------------
+
+
+def time_of(**changes):
+    run = read(pd.DataFrame([a_training_run(measured_step_time_s=None, **changes)])).table.to_dict("records")[0]
+    rows, setting = labels.of_run("training", run)
+    model = training.model(run)
+    return training.measured(run, model, zoo.hardware("h100"), setting, training.candidates(run, model, setting, 2024)[0].inputs)
+
+
+def test_step_times_follow_from_other_figures():
+    tokens = 64 * 8192
+    assert time_of(measured_tokens_per_s_per_gpu=8000.0) == pytest.approx(tokens / 64000)
+    n = zoo.model("llama3_1_8b")["total_params"]
+    by_hand = tokens * (6 * n + 12 * 32 * 4096 * 8192) / (8 * 400e12)
+    assert time_of(measured_tflops_per_gpu=400.0, tflops_convention="6N + 12Lds") == pytest.approx(by_hand)
+    full, causal = (time_of(measured_tflops_per_gpu=400.0, tflops_convention=f"model, {c} attention") for c in ("full", "causal"))
+    assert full > causal
+    executed = time_of(measured_tflops_per_gpu=400.0, tflops_convention="hardware, incl. recompute, full attention")
+    head = 6 * 4096 * 128256 * tokens / (8 * 400e12)
+    assert executed - head == pytest.approx(4 / 3 * (full - head))
+    assert time_of(measured_mfu=400 / 989.4, tflops_convention="full") == pytest.approx(full)
+
+
+def test_narayanan_equation_3():
+    """GPT-3 on 384 A100 at 144 TFLOP/s: 96 B s l h^2 (1 + s/6h + V/16lh) operations."""
+    row = pd.read_csv(MEASURED / "training.csv").query("source_id == 'narayanan2021_t2'").iloc[0]
+    layers, hidden, seq, vocab = 96, 12288, 2048, 51200
+    flops = 96 * 1536 * seq * layers * hidden**2 * (1 + seq / (6 * hidden) + vocab / (16 * layers * hidden))
+    result = ms.validate(pd.DataFrame([row]), sample=0)
+    assert result.rows.measured[0] == pytest.approx(flops / (384 * 144e12), rel=2e-3)
+
+
+# --- frameworks ------------------------------------------------------------------------------------------------
+
+
+def test_the_longest_name_decides():
+    assert labels.recognise("serving", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0"
+    assert labels.recognise("serving", ["trtllm 1.2.0rc6"]).key == "tensorrt_llm_1"
+    assert labels.recognise("training", ["github.com/pytorch/torchtitan benchmarks"]).key == "torchtitan"
+    assert labels.recognise("training", ["mine"]) is None and labels.recognise("serving", [None, "", float("nan")]) is None
+    assert [r.key for r in labels.every("feature", ["FSDP+compile+AsyncTP"])] == ["torch_compile", "async_tp"]
+    rows, setting = labels.of_run("training", {"source_id": "nobody"})
+    assert rows[0].key == labels.DEFAULT["training"] and setting["attention"] == "flash3"
+
+
+def test_every_framework_is_usable():
+    for row in zoo.find("frameworks", kind="training") + zoo.find("frameworks", kind="serving"):
+        assert isinstance(ms.zoo.assumptions(row.key), ms.Assumptions)
+    assert zoo.assumptions("vllm").host_step_time == 1.5e-3
+    with pytest.raises(ValueError, match="nearest"):
+        zoo.assumptions("vllmm")
+    with pytest.raises(ValueError, match="frameworks"):
+        zoo.assumptions(3)
+    told = ms.ServingModel.solve(model="llama3_1_8b", hardware="h100", seq_len=1024, assume=["vllm", "sglang"], keep=["itl"])
+    assert told.itl[0] > told.itl[1]
+
+
+def test_what_the_user_assumes_goes_first():
+    run = pd.DataFrame([a_serving_run()])
+    engine = ms.validate(run, sample=0)
+    ours = ms.validate(run, ms.Assumptions(host_step_time=0.02), sample=0)
+    itl = [v.rows.set_index("target").predicted["itl"] for v in (engine, ours)]
+    assert itl[1] - itl[0] == pytest.approx(0.0185, rel=0.1)
+
+
+# --- serving -----------------------------------------------------------------------------------------------------
+
+
+def question(**changes):
+    return serving.question(read(pd.DataFrame([a_serving_run(**changes)])).table.to_dict("records")[0])
+
+
+def test_every_scenario_asks_its_question():
+    assert question().resolver == "closed" and question(scenario="static_batch").resolver == "serving"
+    most = question(scenario="max_load", tokens_per_s_total=1.0, source="perf-overview.md", input_len=128, output_len=128)
+    assert most.resolver == "saturated" and most.inputs["n_requests"] == 30000
+    prefill = question(scenario="prefill_only", input_len=4096, batch_or_concurrency=None, tokens_per_s_per_gpu=1e4)
+    assert prefill.targets["tokens_per_s"][1:] == (16384.0, -1.0)
+    wide = question(scenario="decode_only", model="deepseek_v3_671b", notes="decode, EP16", batch_or_concurrency=8, tokens_per_s_per_gpu=5)
+    assert wide.inputs["ep"] == 16 and wide.inputs["batch_size"] == 128 and wide.measured["tokens_per_s"] == 80
+    assert question(notes="moe_ep=8").inputs["ep"] == 1  # no experts
+
+
+def test_formats_follow_engine_and_checkpoint():
+    def formats(**changes):
+        inputs = question(**changes).inputs
+        return Precision(inputs["precision"]), Precision(inputs["kv_precision"])
+
+    assert formats(precision="fp8", engine="trtllm 1.1") == (Precision.FP8, Precision.FP8)
+    assert formats(precision="fp8") == (Precision.FP8, Precision.BF16)
+    assert formats(precision="fp8", precision_kv="fp8") == (Precision.FP8, Precision.FP8)
+    assert formats(precision="nvfp4", model="gpt_oss_120b") == (Precision.BF16, Precision.BF16)
+    assert question(precision="nvfp4", model="gpt_oss_120b").inputs["expert_bytes"] == pytest.approx(4.25 / 8)
+
+
+def test_load_generators_and_lengths():
+    spread = question(source="InferenceX")
+    assert spread.inputs["seq_len"] == round(0.9 * 1024) and spread.inputs["requests_per_user"] == 10
+    assert question(engine="sglang 0.5.1.post1").inputs["requests_per_user"] == 1
+    assert question(requests_per_user=3).inputs["requests_per_user"] == 3
+    assert question(scenario="static_batch").assumed["frontend_time"] == 0.0
+
+
+def test_one_call_per_question():
+    problem = Problem(read(MEASURED / "serving.csv"))
+    assert len(problem.parts) == 2 and sum(p.size for p in problem.parts) == len(problem.kept)
