@@ -290,8 +290,9 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
 def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
     """What the backward pass computes again in a layer (s).
 
-    FULL the forward pass, without its last product where the framework stops early; SELECTIVE attention proper where it is not fused, else element-wise work, the
-    expansion of latents and the share `selective_products` of the matrix products.
+    FULL the forward pass, without its last product where the framework stops early; SELECTIVE attention proper where
+    it is not fused, else element-wise work, the expansion of latents and the share `selective_products` of the
+    matrix products.
     """
     core = 0.0 if attention is None else np.where(attention == Attention.UNFUSED, passes.attention, 0.0)
     unfused = False if attention is None else attention == Attention.UNFUSED
