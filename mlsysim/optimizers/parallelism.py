@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine.bind import nearest
+from mlsysim.engine.check import nearest
 from mlsysim.engine.program import Program
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
@@ -96,8 +96,8 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     Notes
     -----
     What the shape rules of the model exclude is left out before the physics: ``attrs["layouts"]`` counts all of them,
-    ``attrs["pruned"]`` those left out, ``attrs["points"]`` those evaluated.  `solve` answers for each model, device, cluster size ... of the call; objective `mfu` unless said.  Ties:
-    fewer stages, then less memory.
+    ``attrs["pruned"]`` those left out, ``attrs["points"]`` those evaluated.  `solve` answers for each model, device,
+    cluster size ... of the call; objective `mfu` unless said.  Ties: fewer stages, then less memory.
 
     References
     ----------
