@@ -106,7 +106,8 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         if "region" in profile.dims and inputs.get("region") is None:
             inputs["region"] = [str(r) for r in profile.coords["region"].values]
     if inputs.get("region") is None and "site" not in inputs and "points" not in inputs:
-        names = [k for k in zoo.names("grids") if zoo.grid(k)["kind"] == "country" and zoo.grid(k)["carbon_class"] == "life_cycle"]
+        alike = {"kind": "country", "carbon_class": "life_cycle"}  # carbon figures that can be compared
+        names = [k for k in zoo.names("grids") if all(zoo.grid(k)[c] == v for c, v in alike.items())]
         program = Program(resolver, {**inputs, "region": names})
         known = program.known_along("region", [n for n in ("tco", "carbon") if n in program.outputs])
         inputs["region"] = [n for n, k in zip(names, known) if k]
