@@ -328,7 +328,8 @@ count("requests_per_user", "requests of each client in a run that starts all tog
 count("n_requests", "requests in a run at maximum load")
 real("itl_p99", "s", "99th percentile of the time between tokens", better="less")
 real("itl_at_capacity", "s", "time between tokens with every slot of the server taken", better="less")
-for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"), ("e2e", "time from request to last token")):
+for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"),
+                        ("e2e", "time from request to last token")):
     real(f"{_part}_at_percentile", "s", f"{_meaning} at the given percentile", better="less")
 real("active_requests", "1", "requests that run at once, mean")
 real("max_active_requests", "1", "requests that may run at once", better="more")
@@ -675,7 +676,8 @@ real("low_priority_wait_time", "s", "mean wait of the others", better="less")
 real("queue_utilization", "1", "offered load per server; above 1 the queue grows for ever", better="less")
 fraction("wait_probability", "share of arrivals that wait", better="less")
 real("avg_wait_time", "s", "mean time before service", better="less")
-for _p, _meaning in (("p50", "50"), ("p90", "90"), ("p95", "95"), ("p99", "99"), ("p999", "99.9"), ("at_percentile", "the given")):
+for _p, _meaning in (("p50", "50"), ("p90", "90"), ("p95", "95"), ("p99", "99"), ("p999", "99.9"),
+                     ("at_percentile", "the given")):
     real(f"wait_{_p}", "s", f"wait that {_meaning} % of arrivals keep", better="less")
     real(f"response_{_p}", "s", f"wait and service that {_meaning} % of requests keep", better="less")
 real("avg_response_time", "s", "mean of wait and service, of the slowest leaf", better="less")
@@ -715,8 +717,8 @@ count("spare_nodes", "nodes kept for failures", low=0)
 real("mtbf", "s", "mean time between failures of the whole job", better="more")
 fraction("failure_probability", "chance of at least one failure during the job", better="less")
 real("expected_failures", "1", "failures until the job is done", better="less")
-for _part, _meaning in (("gpu", "accelerators without memory"), ("hbm", "accelerator memory"), ("network", "adapters, switches and cables"),
-                        ("host", "hosts and power supplies"), ("software", "software")):
+for _part, _meaning in (("gpu", "accelerators without memory"), ("hbm", "accelerator memory"),
+                        ("network", "adapters, switches and cables"), ("host", "hosts and power supplies"), ("software", "software")):
     real(f"expected_{_part}_failures", "1", f"of these, {_meaning}", better="less")
 real("young_interval", "s", "work between checkpoints, Young's first order")
 real("optimal_interval", "s", "work between checkpoints, Daly's higher order")
@@ -762,7 +764,8 @@ fraction("sampling_rate", "chance that a sample is in a batch")
 real("noise_to_signal", "1", "length of the noise over the longest clipped mean gradient", better="less")
 real("equal_utility_batch", "1", "batch at which the noise is down to what is tolerated", better="less")
 real("equal_utility_dataset", "1", "samples that such a batch needs at the same privacy", better="less")
-real("subgroup_data_factor", "1", "times the data must grow for the subgroup to have as many samples as all have now", better="less")
+real("subgroup_data_factor", "1", "times the data must grow for the subgroup to have as many samples as all have now",
+     better="less")
 # --- analysis ------------------------------------------------------------------------------------------
 positive("perturbation", "1", "relative change of an input, both ways", high=10.0)
 _add("sensitivities", "1", "elasticity: relative change of the output per relative change of the input")
@@ -785,7 +788,8 @@ positive("required_bw", "byte/s", "memory bandwidth that the targets need", bett
 positive("required_flops", "FLOP/s", "peak rate that the targets need", better="less")
 positive("required_capacity", "byte", "memory capacity that the targets need", better="less")
 real("carbon_price", "USD/kg", "price put on carbon")
-for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"), ("e2e_latency", "time from request to last token")):
+for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"),
+                        ("e2e_latency", "time from request to last token")):
     positive(f"target_{_part}", "s", f"{_meaning} that must be kept")
 option("batch_limit", "why the batch is no larger: a target, memory, or nothing to gain", codes.Limit)
 real("hourly_carbon", "kg/J", "carbon per electric energy, hour by hour")
