@@ -66,7 +66,8 @@ def _moved(program: Program, name: str, leaf: str) -> Moved:
     if variable is None:
         return Moved(name, leaf, -math.inf, math.inf, False)
     if variable.kind in ("option", "flag"):
-        raise ValueError(f"{name} is {'an option' if variable.kind == 'option' else 'true or false'}: an elasticity needs a number")
+        what = "an option" if variable.kind == "option" else "true or false"
+        raise ValueError(f"{name} is {what}: an elasticity needs a number")
     return Moved(name, leaf, variable.low, variable.high, variable.kind == "count")
 
 
@@ -102,9 +103,13 @@ def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -
 def _candidates(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
     """Names that must stay leaves for `_choice` to find them."""
     if wanted is None or (isinstance(wanted, str) and wanted in GROUPS):
-        every = (*VARIABLES, *Assumptions._fields)
-        return tuple(n for n in every if time_exponent(unit_of(n)) != 0) if wanted == "rates" else HARDWARE if wanted != "assumptions" else Assumptions._fields
-    return (wanted, *wanted.rsplit(".", 1)[-1:]) if isinstance(wanted, str) else (*wanted, *(n.rsplit(".", 1)[-1] for n in wanted))
+        if wanted == "assumptions":
+            return Assumptions._fields
+        if wanted == "rates":
+            return tuple(n for n in (*VARIABLES, *Assumptions._fields) if time_exponent(unit_of(n)) != 0)
+        return HARDWARE
+    asked = [wanted] if isinstance(wanted, str) else wanted
+    return (*asked, *(n.rsplit(".", 1)[-1] for n in asked))
 
 
 def spread(moved: Moved, x: np.ndarray, step: float) -> np.ndarray:
@@ -180,8 +185,10 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     full = (*shape, len(moved), len(SIDES))
     x = np.empty(full)
     for number, m in enumerate(moved):
-        x[..., number, :] = program.leaf_array(program.graph.leaf(m.leaf)).reshape(
-            [n if d in program.binder.leaves[m.leaf].dims else 1 for n, d in zip(full, (*dims, "parameter", "side"))])[..., number, :]
+        own = program.binder.leaves[m.leaf].dims
+        moving = program.leaf_array(program.graph.leaf(m.leaf))
+        moving = moving.reshape([n if d in own else 1 for n, d in zip(full, (*dims, "parameter", "side"))])
+        x[..., number, :] = moving[..., number, :]
     y = solve(program, [output], threads, progress, plan)[output].values.astype(np.float64).reshape(full)
     central, up, down, kink = slopes(x, y, step, np.array([m.whole for m in moved]))
     gain = np.fmax(np.fmax(sign * up, -sign * down), 0.0) if sign else np.abs(central)
@@ -189,9 +196,9 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
 
     along = (*dims, "parameter")
     found: dict[str, Any] = {
-        "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down), "kink": (along, kink),
-        "gain": (along, gain), "rank": (along, rank), f"{output}_low": (along, y[..., 0]),
-        f"{output}_high": (along, y[..., -1]),
+        "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down),
+        "kink": (along, kink), "gain": (along, gain), "rank": (along, rank),
+        f"{output}_low": (along, y[..., 0]), f"{output}_high": (along, y[..., -1]),
         "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., 0, HERE]),
     }  # fmt: skip
     if costs is not None:
@@ -249,7 +256,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""
     from scipy import stats
 
-    from mlsysim.engine.bind import check
+    from mlsysim.engine.check import check
 
     if len(ranges) < 1 or samples < 2 or samples & (samples - 1):
         raise ValueError(f"ranges of at least one input, and samples={samples!r} a power of two")
