@@ -41,7 +41,8 @@ def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
     """Answers to the same question for several values of an input."""
     labels = np.asarray([getattr(v, "key", v) for v in values])
     flat = [part.reset_coords([c for c in part.coords if c not in part.dims]).drop_vars(name, errors="ignore") for part in parts]
-    whole = xr.concat(flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override")
+    whole = xr.concat(flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer",
+                      combine_attrs="override")
     about = {k: v for k, v in label.attributes(name).items() if not k.startswith("flag_")}
     whole = whole.assign_coords({name: (name, labels, about)})
     if "found" in whole and whole["found"].dtype != bool:
@@ -67,7 +68,8 @@ def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: 
     at = xr.where(differs.any("rank"), differs.argmax("rank"), 0)
     second = rivals.isel(rank=at).drop_vars("rank")
     exists = differs.any("rank")
-    found = {"runner_up": second[objective].where(exists).assign_attrs(best[objective].attrs, long_name=f"{objective} of the runner-up")}
+    about = {**best[objective].attrs, "long_name": f"{objective} of the runner-up"}
+    found = {"runner_up": second[objective].where(exists).assign_attrs(about)}
     for name, values in second.coords.items():
         if name in best.coords and name not in best.dims and values.dims == best["found"].dims and _varies(rivals[name]):
             empty = "" if values.dtype.kind == "U" else np.nan
