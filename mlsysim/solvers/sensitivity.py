@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | Sequence[str] | None = None, perturbation: float = 0.1,
-                perturbation_pct: float | None = None, maximize: bool | None = None, prices: Mapping[str, Any] | None = None,
-                ranges: Mapping[str, tuple[Any, Any]] | None = None, samples: int = 1024, seed: int = 0, keep: Sequence[str] | None = None,
-                threads: int | None = None, progress: Any = None, plan: str = "auto", **point: Any) -> xr.Dataset:
+def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | Sequence[str] | None = None,
+                perturbation: float = 0.1, perturbation_pct: float | None = None, maximize: bool | None = None, prices: Mapping[str, Any] | None = None,
+                ranges: Mapping[str, tuple[Any, Any]] | None = None, samples: int = 1024, seed: int = 0,
+                keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto", **point: Any) -> xr.Dataset:
     """Elasticities d ln y / d ln x of an output with respect to inputs, at every point of a grid.
 
     Parameters
@@ -46,8 +46,9 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     -------
     xarray.Dataset
         Along `parameter`: `sensitivities` (central), `sensitivities_up` and `sensitivities_down` (one-sided), `kink`
-        (they differ), ``<output>_low`` and ``<output>_high`` (the output at both ends), `gain` and `rank`, `value_per_dollar`.  At every point
-        the output and `binding_constraint`, the input with the largest gain ("none": nothing alone helps).
+        (they differ), ``<output>_low`` and ``<output>_high`` (the output at both ends), `gain` and `rank`,
+        `value_per_dollar`.  At every point the output and `binding_constraint`, the input with the largest gain
+        ("none": nothing alone helps).
 
     Notes
     -----
@@ -80,5 +81,7 @@ def _kept(ds: xr.Dataset, keep: Sequence[str] | None) -> xr.Dataset:
     return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
 
 
-SensitivitySolver = Solver("SensitivitySolver", sensitivity, SingleNodeModel, ("sensitivities", "sensitivities_up", "sensitivities_down",
-                           "kink", "gain", "rank", "binding_constraint"), walls=(21,))  # fmt: skip
+SensitivitySolver = Solver(
+    "SensitivitySolver", sensitivity, SingleNodeModel, walls=(21,),
+    outputs=("sensitivities", "sensitivities_up", "sensitivities_down", "kink", "gain", "rank", "binding_constraint"),
+)  # fmt: skip
