@@ -262,6 +262,9 @@ class Resolver:
         """
         from mlsysim.search import Pareto
 
+        if epsilon is not None and "epsilon" in self.parameters():
+            raise TypeError(f"epsilon is an input of {self.name} as well as how far a front is thinned: bind the input first, "
+                            f"{self.name}(epsilon=...).pareto(...)")
         return self.sweep([Pareto(minimize, maximize, epsilon, where=where)], threads=threads, block=block,
                           progress=progress, plan=plan, **inputs)[0]
 
