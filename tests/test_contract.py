@@ -1,6 +1,7 @@
 """One contract for every registered resolver, whatever it models (its calls are in configurations.py)."""
 
 import importlib
+import inspect
 import math
 import random
 import zlib
@@ -13,7 +14,7 @@ from configurations import CONFIGURATIONS
 import mlsysim
 from mlsysim import units
 from mlsysim.engine.graph import reached
-from mlsysim.resolver import Model
+from mlsysim.resolver import Model, Resolver
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search import Best
@@ -327,3 +328,16 @@ def test_its_searches_compile(name):
     plain = model.best(objective, plan="plain", **configuration)
     nest = model.best(objective, plan="nest", **configuration)
     xr.testing.assert_allclose(plain, nest, rtol=1e-12)
+
+
+def test_an_input_named_like_an_option_of_a_search_is_told():
+    """Such inputs are bound first."""
+    for method in ("solve", "best", "top", "pareto", "root", "sweep"):
+        own = set(inspect.signature(getattr(Resolver, method)).parameters)
+        clash = {(name, p) for name in MODELS for p in MODELS[name].parameters() if p in own}
+        assert clash <= {("ResponsibleEngineeringModel", "epsilon")}
+    model = MODELS["ResponsibleEngineeringModel"]
+    call = {"base_training_time": "3 days", "batch_size": 490, "dataset_size": 60000, "epochs": [3.0, 49.0]}
+    with pytest.raises(TypeError, match=r"ResponsibleEngineeringModel\(epsilon=\.\.\.\)"):
+        model.pareto("dp_training_time", epsilon=0.5, **call)
+    assert model(epsilon=0.5).pareto("dp_training_time", **call).sizes["point"] == 1
