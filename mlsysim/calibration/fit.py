@@ -228,22 +228,24 @@ def _solve(system: _System, weight: np.ndarray, loss: str, prior: np.ndarray, st
 
 
 def _covariance(jacobian: np.ndarray, residual: np.ndarray, sources: np.ndarray, information: np.ndarray) -> np.ndarray:
-    """Covariance of the estimates: sources are independent, the rows of one are not (one source: its rows are)."""
+    """Covariance of the estimates: sources are independent, the rows of one are not.
+
+    A figure that a single source fixes is as uncertain as that source's rows, or as all rows together, say.
+    """
     n = information.shape[0]
     inverse = np.linalg.pinv(information, rcond=1e-10, hermitian=True)
+    freedom = max(len(residual) - n, 1)
     names = np.unique(sources)
-    meat = np.zeros((n, n))
+    meats = [(jacobian * residual[:, None]).T @ (jacobian * residual[:, None]) * (len(residual) / freedom),
+             information * float(residual @ residual) / freedom]  # fmt: skip
     if len(names) > n:
-        for name in names:
-            here = sources == name
-            score = jacobian[here].T @ residual[here]
-            meat += np.outer(score, score)
-        meat *= len(names) / max(len(names) - n, 1)
-    else:
-        freedom = max(len(residual) - n, 1)
-        score = jacobian * residual[:, None]
-        meat = score.T @ score * (len(residual) / freedom)
-    covariance = inverse @ meat @ inverse
+        scores = np.array([jacobian[sources == name].T @ residual[sources == name] for name in names])
+        meats.append(scores.T @ scores * (len(names) / (len(names) - n)))
+    each = [inverse @ meat @ inverse for meat in meats]
+    widest = np.max([np.diag(c) for c in each], axis=0)
+    stretch = np.sqrt(widest / np.maximum(np.diag(each[-1]), 1e-300))
+    covariance = each[-1] * np.outer(stretch, stretch)
+    np.fill_diagonal(covariance, widest)
     values, vectors = np.linalg.eigh(information)
     lost = values < 1e-9 * max(values.max(), 1e-300)
     for vector in vectors.T[lost]:

@@ -49,6 +49,7 @@ COLUMNS = {
     "datacenters": ("operator", "scope", "year", "pue", "wue"),
     "reliability": ("component", "metric", "value", "unit", "population"),
     "constants": ("topic", "value", "unit", "conditions"),
+    "frameworks": ("kind", "since", "attention", "reserve", "host_step_time", "notes"),
 }
 _SINGULAR = {
     "model": "models",

@@ -440,6 +440,37 @@ def zoo(
 
 
 @app.command()
+def validate(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    assume: Annotated[str | None, typer.Option(help="Figures that `calibrate --out` wrote.")] = None,
+    json: Json = False,
+) -> int:
+    """Predictions against measured runs, per source."""
+    from mlsysim.cli.truth import validate as answer
+
+    answer(file, assume, json)
+    return FINE
+
+
+@app.command()
+def calibrate(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    fit: Annotated[str | None, typer.Option(help="Figures to fit, joined by commas (default: the usual ones).")] = None,
+    by: Annotated[str | None, typer.Option(help="A column, such as hardware: figures for each of its values.")] = None,
+    loss: Annotated[str, typer.Option(help="linear, soft_l1, huber or cauchy.")] = "soft_l1",
+    holdout: Annotated[bool, typer.Option(help="Leave each source out in turn.")] = True,
+    out: Annotated[str | None, typer.Option(help="Write the figures: a .toml file.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Draw predicted against measured: a .png file.")] = None,
+    json: Json = False,
+) -> int:
+    """Fit assumptions or hardware figures to measured runs."""
+    from mlsysim.cli.truth import calibrate as answer
+
+    answer(file, grammar.listed(fit), by, loss, holdout, out, plot, json)
+    return FINE
+
+
+@app.command()
 def doctor(json: Json = False) -> int:
     """Versions, the kernel cache and whether it works, threads, memory, extras."""
     from mlsysim.cli.about import doctor as answer

@@ -1,0 +1,82 @@
+"""Measured runs: ``mlsysim validate FILE`` and ``mlsysim calibrate FILE``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsysim.cli import asjson, show
+from mlsysim.cli.results import progress, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsysim.calibration import Validation
+
+#: refused rows that are told one by one
+SHOWN = 10
+
+
+def validate(path: str, assume: str | None, json: bool) -> None:
+    """Predictions against measured runs: per source, then what was refused."""
+    from mlsysim.calibration import Calibration
+    from mlsysim.calibration import validate as answer
+
+    result = answer(path, None if assume is None else Calibration.from_toml(assume).assumptions)
+    if json:
+        print(asjson.text(result.summary))
+        return
+    _table(result)
+    say(f"{result!r}"[1:-1])
+    if result.suspect:
+        say(f"{result.suspect} rows left out as suspect")
+    for row, why in result.refused.head(SHOWN).itertuples(index=False):
+        say(f"line {row}: {why}")
+    if len(result.refused) > SHOWN:
+        say(f"... and {len(result.refused) - SHOWN} more lines refused")
+
+
+def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: bool, out: str | None, plot: str | None, json: bool) -> None:
+    """Figures fitted to measured runs, with intervals, and the error of what was left out."""
+    from mlsysim.calibration import calibrate as answer
+
+    with progress() as tell:
+        result = answer(None, path, fit=fit or None, by=by, loss=loss, holdout="source" if holdout else None, progress=tell)
+    if plot is not None:
+        result.plot().figure.savefig(plot, dpi=120)
+    if out is not None:
+        result.to_toml(out)
+    if json:
+        told = {"figures": result.table, "about": result.about}
+        for name in ("before", "fitted", "held_out"):
+            found = getattr(result, name)
+            told[name] = None if found is None else found.summary
+        print(asjson.text(told))
+        return
+    table = result.table
+    columns = {
+        "figure": table.name, "for": table.group, "value": _numbers(table.value), "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high),
+        "default": _numbers(table.default), "": [why and f"not identified: {why}" for why in table.why],
+    }  # fmt: skip
+    if by is None:
+        del columns["for"]
+    show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in columns.items()])
+    for name, found in (("before", result.before), ("fitted", result.fitted), ("each source left out", result.held_out)):
+        if found is not None:
+            say(f"{name}: {found!r}".replace("<", "").replace(">", ""))
+    for where in (out, plot):
+        if where is not None:
+            say(f"written to {where}")
+
+
+def _numbers(column: pd.Series) -> list[str]:
+    return [f"{v:.4g}" for v in column]
+
+
+def _table(result: Validation) -> None:
+    lines = result.table()
+    heads = {
+        "target": lines.target, "source": [s if len(s) < 60 else f"...{s[-56:]}" for s in lines.source], "n": lines.n,
+        "median error %": [f"{v:.1f}" for v in lines["median"]], "90 % within": [f"{v:.1f}" for v in lines.p90],
+        "level": [f"{v:+.1f}" for v in lines.level], "scatter": [f"{v:.1f}" for v in lines.scatter],
+    }  # fmt: skip
+    show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in heads.items()])

@@ -1,0 +1,50 @@
+"""``mlsysim validate`` and ``mlsysim calibrate``."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mlsysim.cli.commands import app
+
+MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(w) for w in words])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "runs.csv"
+    lines = (MEASURED / "training.csv").read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line for line in lines if ",torchtitan" in line or "korthikanti2022_t5" in line), ""]))
+    return path
+
+
+def test_validate_as_json_and_as_a_table(small):
+    told = run("validate", small, "--json")
+    assert told.exit_code == 0
+    summary = json.loads(told.stdout)
+    assert summary["rows"] == summary["answered"] == 40 and set(summary["sources"]) == {"torchtitan", "korthikanti2022_t5"}
+    shown = run("validate", small)
+    assert shown.exit_code == 0 and "korthikanti2022_t5" in shown.output and "scatter" in shown.output
+
+
+def test_calibrate_writes_what_validate_reads(small, tmp_path):
+    out = tmp_path / "my.toml"
+    told = run("calibrate", small, "--fit", "training_level", "--out", out, "--json", "--no-holdout")
+    assert told.exit_code == 0
+    found = json.loads(told.stdout)
+    assert found["figures"][0]["name"] == "training_level" and found["held_out"] is None
+    before, after = (json.loads(run("validate", small, *more, "--json").stdout)["targets"]["step_time"] for more in ((), ("--assume", out)))
+    assert abs(after["bias"]) < abs(before["bias"]) or abs(before["bias"]) < 0.01
+    shown = run("calibrate", small, "--by", "hardware", "--fit", "training_level")
+    assert shown.exit_code == 0 and "h100_sxm5_80gb" in shown.output
+
+
+@pytest.mark.parametrize("words", [("validate", "nothing.csv"), ("calibrate", "nothing.csv"), ("validate", MEASURED)])
+def test_bad_files_end_in_one_line(words):
+    told = run(*words)
+    assert told.exit_code == 1 and told.stderr.count("\n") == 1 and told.stderr.startswith("error: ")
