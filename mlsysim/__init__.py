@@ -54,6 +54,7 @@ RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if
 __all__ = [
     "RESOLVERS",
     "Assumptions",
+    "BatchingOptimizer",
     "CheckpointModel",
     "Composition",
     "CompressionModel",

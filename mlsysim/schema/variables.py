@@ -718,7 +718,8 @@ real("mtbf", "s", "mean time between failures of the whole job", better="more")
 fraction("failure_probability", "chance of at least one failure during the job", better="less")
 real("expected_failures", "1", "failures until the job is done", better="less")
 for _part, _meaning in (("gpu", "accelerators without memory"), ("hbm", "accelerator memory"),
-                        ("network", "adapters, switches and cables"), ("host", "hosts and power supplies"), ("software", "software")):
+                        ("network", "adapters, switches and cables"), ("host", "hosts and power supplies"),
+                        ("software", "software")):
     real(f"expected_{_part}_failures", "1", f"of these, {_meaning}", better="less")
 real("young_interval", "s", "work between checkpoints, Young's first order")
 real("optimal_interval", "s", "work between checkpoints, Daly's higher order")

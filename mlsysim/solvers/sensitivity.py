@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | Sequence[str] | None = None,
-                perturbation: float = 0.1, perturbation_pct: float | None = None, maximize: bool | None = None, prices: Mapping[str, Any] | None = None,
-                ranges: Mapping[str, tuple[Any, Any]] | None = None, samples: int = 1024, seed: int = 0,
-                keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto", **point: Any) -> xr.Dataset:
+                perturbation: float = 0.1, perturbation_pct: float | None = None, maximize: bool | None = None,
+                prices: Mapping[str, Any] | None = None, ranges: Mapping[str, tuple[Any, Any]] | None = None,
+                samples: int = 1024, seed: int = 0, keep: Sequence[str] | None = None, threads: int | None = None,
+                progress: Any = None, plan: str = "auto", **point: Any) -> xr.Dataset:
     """Elasticities d ln y / d ln x of an output with respect to inputs, at every point of a grid.
 
     Parameters
