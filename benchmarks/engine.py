@@ -7,7 +7,9 @@ on one thread unless said.  Ratios compare things measured in the same run; mach
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import math
 import os
 import platform
 import resource
@@ -40,10 +42,10 @@ def grid(quick: bool = False) -> dict[str, Any]:
 def layouts(quick: bool = False) -> dict[str, Any]:
     """Layouts at one global batch: tp, pp, dp and micro-batch are the longest axes, nothing else to hoist over."""
     return {
-        "hardware": HARDWARE[: 1 if quick else 2], "tp": np.arange(1, 17 if not quick else 5), "pp": np.arange(1, 41 if not quick else 5),
-        "dp": np.arange(1, 257 if not quick else 9), "micro_batch": np.arange(1, 17 if not quick else 5),
-        "recompute": ["none", "selective", "full"][: 1 if quick else 3], "zero_stage": [0, 1, 3][: 1 if quick else 2],
-        "seq_len": 8192, "global_batch": 5040,
+        "hardware": HARDWARE[: 1 if quick else 2], "tp": np.arange(1, 17 if not quick else 5),
+        "pp": np.arange(1, 41 if not quick else 5), "dp": np.arange(1, 257 if not quick else 9),
+        "micro_batch": np.arange(1, 17 if not quick else 5), "recompute": ["none", "selective", "full"][: 1 if quick else 3],
+        "zero_stage": [0, 1, 3][: 1 if quick else 2], "seq_len": 8192, "global_batch": 5040,
     }  # fmt: skip
 
 
@@ -62,34 +64,71 @@ def many(low: float, high: float, n: int) -> np.ndarray:
 #: A grid of about a million points of every other model, and what is minimized over it; the continuous axes vary
 #: everywhere, so that nothing is hoisted that a user's sweep would not hoist.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "SingleNodeModel": ("latency", {"model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)}),
-    "EfficiencyModel": ("achievable_flops", {"model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513),
-                                             "seq_len": np.arange(128, 50000, 128)}),
-    "ServingModel": ("itl", {"model": MODEL, "hardware": HARDWARE, "batch_size": np.arange(1, 1025), "seq_len": np.arange(128, 8193, 128),
-                             "output_len": 512, "tp": [2, 4, 8]}),
-    "ContinuousBatchingModel": ("itl", {"model": MODEL, "hardware": ["h100_sxm5_80gb", "h200_sxm_141gb"], "tp": [4, 8], "seq_len": [512, 2048],
-                                        "output_len": [128, 512], "prompt_cv": 0.5, "max_batch": np.arange(8, 264, 4), "arrival_rate": many(0.01, 50, 1024)}),
-    "WeightStreamingModel": ("layer_compute_time", {"model": MODEL, "hardware": "cerebras_wse3", "batch_size": np.arange(1, 1025), "seq_len": np.arange(16, 16385, 16)}),
-    "TailLatencyModel": ("avg_wait_time", {"arrival_rate": many(0.1, 90, 4096), "service_latency": 0.1, "replicas": np.arange(1, 257)}),
-    "DataModel": ("stall_fraction", {"hardware": "h100", "workload_data_rate": many(1e8, 1e11, 1024), "storage_bandwidth": many(1e9, 1e11, 1024)}),
-    "TransformationModel": ("transform_time", {"batch_size": np.arange(1, 1025), "step_time": many(0.01, 10, 1024), "cores": 64.0, "sample_cpu_time": 0.01}),
-    "TopologyModel": ("effective_bw", {"fabric": "infiniband_ndr", "topology": "fat_tree", "n_nodes": np.arange(2, 4098), "oversubscription": many(1, 8, 256)}),
+    "SingleNodeModel": ("latency", {
+        "model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)
+    }),
+    "EfficiencyModel": ("achievable_flops", {
+        "model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)
+    }),
+    "ServingModel": ("itl", {
+        "model": MODEL, "hardware": HARDWARE, "batch_size": np.arange(1, 1025), "seq_len": np.arange(128, 8193, 128),
+        "output_len": 512, "tp": [2, 4, 8]
+    }),
+    "ContinuousBatchingModel": ("itl", {
+        "model": MODEL, "hardware": ["h100_sxm5_80gb", "h200_sxm_141gb"], "tp": [4, 8], "seq_len": [512, 2048],
+        "output_len": [128, 512], "prompt_cv": 0.5, "max_batch": np.arange(8, 264, 4), "arrival_rate": many(0.01, 50, 1024)
+    }),
+    "WeightStreamingModel": ("layer_compute_time", {
+        "model": MODEL, "hardware": "cerebras_wse3", "batch_size": np.arange(1, 1025), "seq_len": np.arange(16, 16385, 16)
+    }),
+    "TailLatencyModel": ("avg_wait_time", {
+        "arrival_rate": many(0.1, 90, 4096), "service_latency": 0.1, "replicas": np.arange(1, 257)
+    }),
+    "DataModel": ("stall_fraction", {
+        "hardware": "h100", "workload_data_rate": many(1e8, 1e11, 1024), "storage_bandwidth": many(1e9, 1e11, 1024)
+    }),
+    "TransformationModel": ("transform_time", {
+        "batch_size": np.arange(1, 1025), "step_time": many(0.01, 10, 1024), "cores": 64.0, "sample_cpu_time": 0.01
+    }),
+    "TopologyModel": ("effective_bw", {
+        "fabric": "infiniband_ndr", "topology": "fat_tree", "n_nodes": np.arange(2, 4098),
+        "oversubscription": many(1, 8, 256)
+    }),
     "ScalingModel": ("predicted_loss", {"compute_budget": many(1e20, 1e26, 1024), "params": many(1e8, 1e12, 1024)}),
-    "InferenceScalingModel": ("total_reasoning_time", {"model": "llama3_1_8b", "hardware": "h100", "reasoning_steps": np.arange(1, 257),
-                                                       "tokens_per_step": np.arange(16, 1040, 16), "batch_size": np.arange(1, 65)}),
-    "CompressionModel": ("compression_ratio", {"model": "llama3_1_8b", "hardware": "h100", "bits": [2, 3, 4, 5, 6, 8], "group_size": np.arange(16, 528, 1),
-                                               "batch_size": np.arange(1, 401)}),
-    "DistributedModel": ("step_time", {"model": MODEL, "hardware": HARDWARE, "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8], "dp": np.arange(1, 65),
-                                       "global_batch": np.arange(64, 16385, 64), "seq_len": 8192}),
-    "ReliabilityModel": ("completion_time", {"fleet": "dgx_h100", "job_duration": many(1e4, 1e8, 1024), "n_accelerators": np.arange(8, 8200, 8),
-                                             "checkpoint_write_time": 60.0}),
-    "OrchestrationModel": ("avg_wait_time", {"fleet": "dgx_h100", "arrival_rate": many(1e-5, 1e-2, 1024), "avg_duration": many(600, 6e5, 1024),
-                                             "n_accelerators": 1024, "devices_per_job": 64}),
-    "EconomicsModel": ("tco", {"hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)}),
-    "SustainabilityModel": ("carbon", {"hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)}),
-    "CheckpointModel": ("mfu_penalty", {"model": MODEL, "hardware": "h100", "n_accelerators": np.arange(8, 8200, 8), "checkpoint_interval": many(60, 1e5, 1024)}),
-    "ResponsibleEngineeringModel": ("dp_training_time", {"base_training_time": many(1e3, 1e7, 65536), "noise_multiplier": many(0.5, 5, 16), "batch_size": 256,
-                                                         "dataset_size": 60000, "epochs": 60}),
+    "InferenceScalingModel": ("total_reasoning_time", {
+        "model": "llama3_1_8b", "hardware": "h100", "reasoning_steps": np.arange(1, 257),
+        "tokens_per_step": np.arange(16, 1040, 16), "batch_size": np.arange(1, 65)
+    }),
+    "CompressionModel": ("compression_ratio", {
+        "model": "llama3_1_8b", "hardware": "h100", "bits": [2, 3, 4, 5, 6, 8], "group_size": np.arange(16, 528, 1),
+        "batch_size": np.arange(1, 401)
+    }),
+    "DistributedModel": ("step_time", {
+        "model": MODEL, "hardware": HARDWARE, "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8], "dp": np.arange(1, 65),
+        "global_batch": np.arange(64, 16385, 64), "seq_len": 8192
+    }),
+    "ReliabilityModel": ("completion_time", {
+        "fleet": "dgx_h100", "job_duration": many(1e4, 1e8, 1024), "n_accelerators": np.arange(8, 8200, 8),
+        "checkpoint_write_time": 60.0
+    }),
+    "OrchestrationModel": ("avg_wait_time", {
+        "fleet": "dgx_h100", "arrival_rate": many(1e-5, 1e-2, 1024), "avg_duration": many(600, 6e5, 1024),
+        "n_accelerators": 1024, "devices_per_job": 64
+    }),
+    "EconomicsModel": ("tco", {
+        "hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)
+    }),
+    "SustainabilityModel": ("carbon", {
+        "hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)
+    }),
+    "CheckpointModel": ("mfu_penalty", {
+        "model": MODEL, "hardware": "h100", "n_accelerators": np.arange(8, 8200, 8),
+        "checkpoint_interval": many(60, 1e5, 1024)
+    }),
+    "ResponsibleEngineeringModel": ("dp_training_time", {
+        "base_training_time": many(1e3, 1e7, 65536), "noise_multiplier": many(0.5, 5, 16), "batch_size": 256,
+        "dataset_size": 60000, "epochs": 60
+    }),
 }  # fmt: skip
 
 
@@ -100,8 +139,10 @@ def each_model(ms, quick: bool) -> dict[str, dict[str, float]]:
         resolver = ms.RESOLVERS[name]
         if quick:
             axes = {k: v[:: max(1, len(v) // 4)] if isinstance(v, (list, np.ndarray)) else v for k, v in axes.items()}
-        resolver.best(objective, maximize=False, threads=1, plan="auto" if quick else "nest", **axes)
-        seconds, best = median_time(lambda r=resolver, o=objective, a=axes: r.best(o, maximize=False, threads=1, plan="auto" if quick else "nest", **a), 1 if quick else 3)
+        plan = "auto" if quick else "nest"
+        ask = functools.partial(resolver.best, objective, maximize=False, threads=1, plan=plan, **axes)
+        ask()
+        seconds, best = median_time(ask, 1 if quick else 3)
         found[name] = {"points": best.attrs["points"], "points_per_s": best.attrs["points"] / seconds}
     return found
 
@@ -130,16 +171,16 @@ def streamed(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
 
 def stored(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
     """All outputs stored, against filling the same, already touched arrays with a constant."""
+    from mlsysim.engine.label import dtype
     from mlsysim.engine.run import Sweep
     from mlsysim.engine.solve import axes_of
-    from mlsysim.engine.label import dtype
 
     program = ms.DistributedModel(model=MODEL).program(**axes)
     nodes, _ = program.available()
-    full = {k: np.empty(int(np.prod([program.sizes[a] for a in axes_of(program, n)])), dtype=np.uint8 if dtype(k) is np.bool_ else dtype(k))
-            for k, n in nodes.items()}
-    for array in full.values():
-        array.fill(1)
+    full = {}
+    for name, node in nodes.items():
+        points = math.prod(program.sizes[a] for a in axes_of(program, node))
+        full[name] = np.ones(points, dtype=np.uint8 if dtype(name) is np.bool_ else dtype(name))
     sweep = Sweep(program, list(nodes.values()), plan="nest", stored=list(full.values()))
     sweep.run(threads=1)
     ratios, times, fills = [], [], []
@@ -153,15 +194,16 @@ def stored(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
         fills.append(middle - start)
         times.append(end - middle)
         ratios.append(fills[-1] / times[-1])
-    whole = program.n_points
+    whole, seconds = program.n_points, statistics.median(times)
     return {"points": whole, "outputs": len(nodes), "bytes": sum(a.nbytes for a in full.values()),
-            "seconds": statistics.median(times), "fill_seconds": statistics.median(fills), "points_per_s": whole / statistics.median(times),
+            "seconds": seconds, "fill_seconds": statistics.median(fills), "points_per_s": whole / seconds,
             "share_of_constant_fill": statistics.median(ratios)}
 
 
 def broadcasting(ms, quick: bool) -> dict[str, Any]:
     """The same physics in broadcasting NumPy (the kernel called with whole arrays) against the streamed nest."""
-    axes = {**grid(), "hardware": ["h100_sxm5_80gb"], "seq_len": [8192], "global_batch": np.arange(64, 65536 + 1, 16384 if quick else 2048)}
+    axes = {**grid(), "hardware": ["h100_sxm5_80gb"], "seq_len": [8192],
+            "global_batch": np.arange(64, 65536 + 1, 16384 if quick else 2048)}  # fmt: skip
     program = ms.DistributedModel(model=MODEL).program(**axes)
     names = list(program.axes)
 
@@ -198,7 +240,8 @@ def fresh(code: str, repeats: int, **environment: str) -> float:
 
 ONE_POINT = (
     "import mlsysim as ms\n"
-    f"ms.DistributedModel.solve(model='{MODEL}', hardware='h100', tp=8, pp=4, dp=8, global_batch=1024, micro_batch=1, seq_len=8192)"
+    f"ms.DistributedModel.solve(model='{MODEL}', hardware='h100', tp=8, pp=4, dp=8, global_batch=1024, micro_batch=1, "
+    "seq_len=8192)"
 )
 
 
@@ -235,7 +278,8 @@ def peak_kilobytes() -> int:
 def memory(quick: bool) -> dict[str, Any]:
     """Peak memory of a streamed `best`, in a process of its own."""
     text = "quick=True" if quick else ""
-    code = ("import sys, json, time; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\nt = time.perf_counter()\n"
+    code = ("import sys, json, time; sys.path.insert(0, 'benchmarks')\n"
+            "import engine, mlsysim as ms\nt = time.perf_counter()\n"
             f"b = ms.DistributedModel(model='{MODEL}').best('step_time', **engine.huge({text}))\n"
             "print(json.dumps([int(b.attrs['points']), engine.peak_kilobytes(), time.perf_counter() - t]))")
     run = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True,
@@ -254,7 +298,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "argmin": streamed(ms, grid(quick), repeats),
         "layouts": streamed(ms, layouts(quick), repeats),
     }
-    store = {**grid(quick), "global_batch": np.arange(64, 65536 + 1, 8192 if quick else 736), "hardware": HARDWARE[:2 if quick else 5]}
+    store = {**grid(quick), "global_batch": np.arange(64, 65536 + 1, 8192 if quick else 736)}
     figures["stored"] = stored(ms, store, repeats)
     figures["numpy"] = broadcasting(ms, quick)
     figures["argmin_over_numpy"] = figures["argmin"]["points_per_s"] / figures["numpy"]["points_per_s"]
@@ -269,11 +313,15 @@ def table(figures: dict[str, Any]) -> str:
     """The figures as the README shows them."""
     a, lay, s, n, st, c, m = (figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory"))
     rows = [
-        ("`best` of the full DistributedModel, one core", f"{a['points'] / 1e6:.0f} M points, {a['points_per_s'] / 1e6:.0f} M points/s"),
-        ("the same, layouts only (nothing to hoist)", f"{lay['points'] / 1e6:.0f} M points, {lay['points_per_s'] / 1e6:.0f} M points/s"),
-        (f"all {s['outputs']} outputs stored", f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
+        ("`best` of the full DistributedModel, one core",
+         f"{a['points'] / 1e6:.0f} M points, {a['points_per_s'] / 1e6:.0f} M points/s"),
+        ("the same, layouts only (nothing to hoist)",
+         f"{lay['points'] / 1e6:.0f} M points, {lay['points_per_s'] / 1e6:.0f} M points/s"),
+        (f"all {s['outputs']} outputs stored",
+         f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
         ("against broadcasting NumPy", f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)"),
-        (f"`best` over {m['points'] / 1e9:.2f} thousand million points", f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores"),
+        (f"`best` over {m['points'] / 1e9:.2f} thousand million points",
+         f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores"),
         ("import, against xarray and numba alone", f"{st['import_seconds']:.2f} s, {st['import_ratio']:.2f} x"),
         ("first point in a fresh process, cold cache", f"import + {st['first_point_minus_import']:.2f} s"),
         ("first large sweep, cold / warm cache", f"{c['cold_seconds']:.1f} s / {c['warm_seconds']:.1f} s"),

@@ -25,6 +25,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = Path(tempfile.gettempdir()) / "mlsysim-peers"
+MODELS = ("llama2_7b", "llama2_13b", "llama2_70b")
 
 PRELUDE = """
 import json, sys, time
@@ -49,11 +50,13 @@ SCRIPTS = {
     "mlsysim": ("mlsysim==0.3.0", """
 import mlsysim
 from mlsysim.solvers import ServingModel
-models = {"llama2_7b": mlsysim.Models.Language.Llama2_7B, "llama2_13b": mlsysim.Models.Language.Llama2_13B, "llama2_70b": mlsysim.Models.Language.Llama2_70B}
+language = mlsysim.Models.Language
+models = {"llama2_7b": language.Llama2_7B, "llama2_13b": language.Llama2_13B, "llama2_70b": language.Llama2_70B}
 solver = ServingModel()
 def predict(row, batch):
     if row["tp"] != 1: raise ValueError("one device only")
-    r = solver.solve(models[row["model"]], mlsysim.Hardware.Cloud.A100, seq_len=row["input_len"] + row["output_len"] // 2, batch_size=batch, precision="fp16")
+    seq_len = row["input_len"] + row["output_len"] // 2
+    r = solver.solve(models[row["model"]], mlsysim.Hardware.Cloud.A100, seq_len=seq_len, batch_size=batch, precision="fp16")
     return r.itl.to("s").magnitude
 report(predict)
 """),
@@ -61,7 +64,8 @@ report(predict)
 import logging; logging.disable(logging.CRITICAL)
 from llm_analysis.analysis import LLMAnalysis
 from llm_analysis.config import ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name, get_model_config_by_name
-names = {"llama2_7b": "NousResearch_Llama-2-7b-hf", "llama2_13b": "decapoda-research_llama-13b-hf", "llama2_70b": "upstage_Llama-2-70b-instruct-v2"}
+names = {"llama2_7b": "NousResearch_Llama-2-7b-hf", "llama2_13b": "decapoda-research_llama-13b-hf",
+         "llama2_70b": "upstage_Llama-2-70b-instruct-v2"}
 gpu, dtype = get_gpu_config_by_name("a100-sxm-80gb"), get_dtype_config_by_name("w16a16e16")
 def predict(row, batch):
     model = get_model_config_by_name(names[row["model"]])
@@ -77,8 +81,8 @@ with contextlib.redirect_stdout(io.StringIO()):
 names = {"llama2_7b": "meta-llama/Llama-2-7b", "llama2_13b": "meta-llama/Llama-2-13b", "llama2_70b": "meta-llama/Llama-2-70b"}
 def predict(row, batch):
     with contextlib.redirect_stdout(io.StringIO()):
-        r = decode_moddeling(model=names[row["model"]], batch_size=batch, input_tokens=row["input_len"], output_tokens=row["output_len"],
-                             Bb=1, system_name="A100_80GB_GPU", bits="bf16", tensor_parallel=row["tp"], system_eff=0.8)
+        r = decode_moddeling(model=names[row["model"]], batch_size=batch, input_tokens=row["input_len"],
+                             output_tokens=row["output_len"], Bb=1, system_name="A100_80GB_GPU", bits="bf16", tensor_parallel=row["tp"], system_eff=0.8)
     return float(r["Latency"]) / 1e3
 report(predict)
 """),
@@ -87,11 +91,13 @@ import logging; logging.disable(logging.CRITICAL)
 from aiconfigurator.sdk import common, config, inference_session, models, perf_database
 from aiconfigurator.sdk.backends.factory import get_backend
 import pathlib
-shapes = {"llama2_7b": (32, 4096, 32, 32, 11008), "llama2_13b": (40, 5120, 40, 40, 13824), "llama2_70b": (80, 8192, 64, 8, 28672)}
+shapes = {"llama2_7b": (32, 4096, 32, 32, 11008), "llama2_13b": (40, 5120, 40, 40, 13824),
+          "llama2_70b": (80, 8192, 64, 8, 28672)}
 for name, (layers, hidden, heads, kv, ffn) in shapes.items():
     pathlib.Path(name).mkdir()
-    pathlib.Path(name, "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers,
-        "hidden_size": hidden, "num_attention_heads": heads, "num_key_value_heads": kv, "intermediate_size": ffn, "vocab_size": 32000,
+    pathlib.Path(name, "config.json").write_text(json.dumps({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers, "hidden_size": hidden,
+        "num_attention_heads": heads, "num_key_value_heads": kv, "intermediate_size": ffn, "vocab_size": 32000,
         "max_position_embeddings": 4096, "head_dim": 128, "torch_dtype": "float16", "tie_word_embeddings": False}))
 database = perf_database.get_database("a100_sxm", "trtllm", "1.0.0")
 backend = get_backend("trtllm")
@@ -99,9 +105,10 @@ kept = {}
 def predict(row, batch):
     key = (row["model"], row["tp"])
     if key not in kept:
-        setting = config.ModelConfig(tp_size=row["tp"], gemm_quant_mode=common.GEMMQuantMode.bfloat16, kvcache_quant_mode=common.KVCacheQuantMode.bfloat16,
-                                     fmha_quant_mode=common.FMHAQuantMode.bfloat16)
-        kept[key] = inference_session.InferenceSession(models.get_model(str(pathlib.Path(row["model"]).resolve()), setting, "trtllm"), database, backend)
+        setting = config.ModelConfig(tp_size=row["tp"], gemm_quant_mode=common.GEMMQuantMode.bfloat16,
+                                     kvcache_quant_mode=common.KVCacheQuantMode.bfloat16, fmha_quant_mode=common.FMHAQuantMode.bfloat16)
+        model = models.get_model(str(pathlib.Path(row["model"]).resolve()), setting, "trtllm")
+        kept[key] = inference_session.InferenceSession(model, database, backend)
     run = config.RuntimeConfig(batch_size=batch, isl=row["input_len"], osl=row["output_len"])
     summary = kept[key].run_static(run, mode="static")
     return float(summary.get_summary_df()["tpot"].iloc[0]) / 1e3
@@ -113,9 +120,10 @@ report(predict)
 def work() -> list[dict[str, Any]]:
     """The measured rows that every tool is asked for."""
     with open(Path(__file__).parent / "measured" / "serving.csv", encoding="utf-8", newline="") as handle:
-        rows = [r for r in csv.DictReader(handle) if r["scenario"] == "closed_loop" and r["engine"].startswith("LMDeploy") and r["suspect"] != "1"]
+        rows = [r for r in csv.DictReader(handle) if r["engine"].startswith("LMDeploy") and r["model"] in MODELS]
     return [{"model": r["model"], "tp": int(r["tp"]), "batch": int(r["batch_or_concurrency"]), "input_len": int(r["input_len"]),
-             "output_len": int(r["output_len"]), "itl": float(r["itl_ms"]) / 1e3} for r in rows if r["model"] in ("llama2_7b", "llama2_13b", "llama2_70b")]
+             "output_len": int(r["output_len"]), "itl": float(r["itl_ms"]) / 1e3}
+            for r in rows if r["scenario"] == "closed_loop" and r["suspect"] != "1"]  # fmt: skip
 
 
 def error(predicted: list[float | None], rows: list[dict[str, Any]]) -> tuple[float | None, int]:
@@ -138,7 +146,8 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "rows.json").write_text(json.dumps(rows))
         (Path(folder) / "ask.py").write_text(PRELUDE + script)
-        run = subprocess.run([python, "ask.py", "rows.json", str(budget)], cwd=folder, capture_output=True, text=True, timeout=900)
+        command = [python, "ask.py", "rows.json", str(budget)]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
     found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
     if not found:
         return {"skipped": f"does not answer: {(run.stderr.strip().splitlines() or ['no output'])[-1][:200]}"}
@@ -169,14 +178,16 @@ def ours(rows: list[dict[str, Any]], budget: float) -> dict[str, Any]:
     while time.perf_counter() - start < budget:
         one.solve()
         calls += 1
-    return {"version": ms.__version__, "points_per_s": points / statistics.median(times), "calls_per_s": calls / (time.perf_counter() - start),
+    calls_per_s = calls / (time.perf_counter() - start)
+    return {"version": ms.__version__, "points_per_s": points / statistics.median(times), "calls_per_s": calls_per_s,
             "median_error": median, "rows": n}
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
     """Everybody's figures."""
     rows, budget = work(), 0.3 if quick else 3.0
-    figures: dict[str, Any] = {"target": "decode time per token, Llama 2 on A100, LMDeploy", "rows": len(rows), "mlsysim-sweep": ours(rows, budget)}
+    figures: dict[str, Any] = {"target": "decode time per token, Llama 2 on A100, LMDeploy", "rows": len(rows)}
+    figures["mlsysim-sweep"] = ours(rows, budget)
     for name in SCRIPTS if not quick else ():
         try:
             figures[name] = neighbour(name, rows, budget)
