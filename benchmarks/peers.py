@@ -82,7 +82,8 @@ names = {"llama2_7b": "meta-llama/Llama-2-7b", "llama2_13b": "meta-llama/Llama-2
 def predict(row, batch):
     with contextlib.redirect_stdout(io.StringIO()):
         r = decode_moddeling(model=names[row["model"]], batch_size=batch, input_tokens=row["input_len"],
-                             output_tokens=row["output_len"], Bb=1, system_name="A100_80GB_GPU", bits="bf16", tensor_parallel=row["tp"], system_eff=0.8)
+                             output_tokens=row["output_len"], Bb=1, system_name="A100_80GB_GPU", bits="bf16",
+                             tensor_parallel=row["tp"], system_eff=0.8)
     return float(r["Latency"]) / 1e3
 report(predict)
 """),
@@ -106,7 +107,8 @@ def predict(row, batch):
     key = (row["model"], row["tp"])
     if key not in kept:
         setting = config.ModelConfig(tp_size=row["tp"], gemm_quant_mode=common.GEMMQuantMode.bfloat16,
-                                     kvcache_quant_mode=common.KVCacheQuantMode.bfloat16, fmha_quant_mode=common.FMHAQuantMode.bfloat16)
+                                     kvcache_quant_mode=common.KVCacheQuantMode.bfloat16,
+                                     fmha_quant_mode=common.FMHAQuantMode.bfloat16)
         model = models.get_model(str(pathlib.Path(row["model"]).resolve()), setting, "trtllm")
         kept[key] = inference_session.InferenceSession(model, database, backend)
     run = config.RuntimeConfig(batch_size=batch, isl=row["input_len"], osl=row["output_len"])
