@@ -366,4 +366,4 @@ def test_load_generators_and_lengths():
 
 def test_one_call_per_question():
     problem = Problem(read(MEASURED / "serving.csv"))
-    assert len(problem.parts) == 2 and sum(p.size for p in problem.parts) == len(problem.kept)
+    assert len(problem.parts) == 4 and sum(p.size for p in problem.parts) == len(problem.kept)

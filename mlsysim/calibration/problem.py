@@ -170,7 +170,7 @@ class Problem:
         self._options = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple, zoo.Row] = {}
         self._devices: dict[tuple, zoo.Row] = {}
-        questions: dict[str, list[tuple]] = {}
+        questions: dict[tuple[str, ...], list[tuple]] = {}  # by resolver and by the outputs that are asked for
         for position, run in enumerate(runs.table.to_dict("records")):
             if run.get("suspect") == 1:
                 self.suspect.append(position)
@@ -180,9 +180,9 @@ class Problem:
             except Refused as error:
                 self.refused[position] = str(error)
         for name, asked in questions.items():
-            self._enter(resolver or _resolver(name), asked)
+            self._enter(resolver or _resolver(name[0]), asked)
 
-    def _ask(self, position: int, run: dict[str, Any], questions: dict[str, list[tuple]]) -> None:
+    def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple]]) -> None:
         if self.runs.kind == "serving":
             asked = serving.question(run)
             if not asked.measured:
@@ -190,7 +190,8 @@ class Problem:
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
             self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured))
-            questions.setdefault(asked.resolver, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
+            same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
+            questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
             return
         hardware = self._device(run)
         workload = self._model(run)
@@ -210,7 +211,7 @@ class Problem:
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
-        questions.setdefault("training", []).append(asked_)
+        questions.setdefault(("training",), []).append(asked_)
 
     def _device(self, run: Mapping[str, Any]) -> zoo.Row:
         """One row object per device, so that equal devices are bound once."""
