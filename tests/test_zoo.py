@@ -16,7 +16,7 @@ from mlsysim import zoo
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator
 from mlsysim.schema.variables import VARIABLES
-from mlsysim.zoo import curves, records, tables
+from mlsysim.zoo import accelerators, curves, tables, workloads
 
 HARDWARE = zoo.names("hardware")
 KWH = 3.6e6
@@ -131,7 +131,7 @@ def test_hardware_orders():
 
 @pytest.mark.parametrize("row", [r for r in rows("models") if r["n_heads"]], ids=lambda r: r.key)
 def test_parameter_count_follows_from_configuration(row):
-    count, used = (records.parameters(row.values_by_column, active) for active in (False, True))
+    count, used = (workloads.parameters(row.values_by_column, active) for active in (False, True))
     assert count == pytest.approx(row["total_params"], rel=0.02)
     assert count == pytest.approx(row["config_params"], rel=1e-5)
     assert row["n_heads"] % row["n_kv_heads"] == 0
@@ -355,7 +355,7 @@ def test_derived_assumptions_are_named():
     """Every number of a record that no cell of the table gives is in row.derived, with reason and spread."""
     for key in HARDWARE:
         row = zoo.hardware(key)
-        record = zoo.accelerator_record(row, records.usual_precision(row))
+        record = zoo.accelerator_record(row, accelerators.usual_precision(row))
         for name, (column, _) in tables.CANONICAL["hardware"].items():
             given = row.values_by_column[column] is not None
             assert given or math.isnan(getattr(record, name)) or name in row.derived, (key, name)
@@ -483,7 +483,7 @@ def test_vector_share_is_the_median():
         for row in zoo.find("hardware", **{"class": "cloud"})
         if row.values_by_column["peak_fp32"] and (row["peak_fp16"] or row["peak_bf16"])
     ]
-    assert statistics.median(shares) == pytest.approx(records.VECTOR_SHARE, rel=0.05)
+    assert statistics.median(shares) == pytest.approx(accelerators.VECTOR_SHARE, rel=0.05)
 
 
 # --- rows of one's own ---------------------------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_own_row_is_checked(make, error, says):
 def test_own_workload_counts_its_parameters():
     base = zoo.model("llama3_1_70b")
     more = zoo.Workload(base, n_layers=90)
-    layer = (records.parameters(base.values_by_column) - base["vocab"] * base["hidden"] * 2) / 80
+    layer = (workloads.parameters(base.values_by_column) - base["vocab"] * base["hidden"] * 2) / 80
     assert more["total_params"] - base["total_params"] == pytest.approx(10 * layer)
     assert more["active_params"] == more["total_params"] and "n_layers" in more.derived["total_params"]
     assert zoo.Workload(base, n_layers=90, total_params="80B")["total_params"] == 80e9

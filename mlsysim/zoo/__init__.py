@@ -16,17 +16,12 @@ no source gives and a rule supplies is in ``row.derived``; what nobody knows is 
 """
 
 from mlsysim.zoo import tables as _tables
+from mlsysim.zoo.accelerators import accelerator_record, format_record
+from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.own import Datacenter, Grid, Hardware, System, Workload
-from mlsysim.zoo.records import (
-    accelerator_record,
-    fleet_record,
-    format_record,
-    parameters,
-    site_record,
-    workload_record,
-)
+from mlsysim.zoo.records import site_record
 from mlsysim.zoo.tables import (
     TABLES,
     Constant,
@@ -40,6 +35,7 @@ from mlsysim.zoo.tables import (
     register,
 )
 from mlsysim.zoo.tables import frame as table
+from mlsysim.zoo.workloads import parameters, workload_record
 
 #: The building that is meant when none is named.
 DEFAULT_DATACENTER = "us_average_2023"

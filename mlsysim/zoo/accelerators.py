@@ -1,0 +1,173 @@
+"""Devices and number formats: from a row and a precision to an `Accelerator` and a `Format`."""
+
+from __future__ import annotations
+
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Accelerator, Format
+from mlsysim.zoo import curves, tables
+from mlsysim.zoo.fields import known, stored
+from mlsysim.zoo.tables import CANONICAL, Derived, Row
+
+#: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
+EMBODIED_PER_WATT = 0.28
+#: fp32 vector rate over the 16-bit matrix rate: median of the cloud devices that list both
+VECTOR_SHARE = 0.1
+
+#: bytes per value: weights with their scales (int4: 128 values share an fp16 scale; nvfp4: 16 share an 8-bit
+#: scale; mxfp4: 32 share an 8-bit scale), activations, GEMM inputs, working weights of training
+_BYTES: dict[Precision, tuple[float, float, float, float]] = {
+    Precision.FP32: (4.0, 4.0, 4.0, 4.0),
+    Precision.TF32: (4.0, 4.0, 4.0, 4.0),
+    Precision.FP16: (2.0, 2.0, 2.0, 2.0),
+    Precision.BF16: (2.0, 2.0, 2.0, 2.0),
+    Precision.FP8: (1.0, 2.0, 1.0, 2.0),
+    Precision.INT8: (1.0, 2.0, 1.0, 2.0),
+    Precision.INT4: ((4.0 + 16.0 / 128.0) / 8.0, 2.0, 2.0, 2.0),
+    Precision.NVFP4: ((4.0 + 8.0 / 16.0) / 8.0, 2.0, (4.0 + 8.0 / 16.0) / 8.0, 2.0),
+    Precision.MXFP4: ((4.0 + 8.0 / 32.0) / 8.0, 2.0, (4.0 + 8.0 / 32.0) / 8.0, 2.0),
+}
+
+
+def format_record(precision: int, kv_precision: int | None = None) -> Format:
+    """Bytes per value at a precision.
+
+    Parameters
+    ----------
+    precision, kv_precision : int
+        Codes of `mlsysim.schema.codes.Precision`.  The KV cache is as wide as activations unless
+        `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
+
+    Examples
+    --------
+    >>> format_record(Precision.NVFP4).weight_bytes, format_record(Precision.FP8, Precision.FP8).kv_bytes
+    (0.5625, 1.0)
+    """
+    precision = Precision(int(precision))
+    weight, activation, gemm_input, parameter = _BYTES[precision]
+    kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
+    return Format(
+        weight_bytes=weight,
+        expert_bytes=weight,
+        activation_bytes=activation,
+        kv_bytes=kv,
+        gemm_input_bytes=gemm_input,
+        parameter_bytes=parameter,
+        weight_only=float(precision == Precision.INT4),
+        quantised=float(precision in (Precision.FP8, Precision.INT8, Precision.NVFP4, Precision.MXFP4)),
+    )
+
+
+_RATES = {
+    Precision.FP32: "peak_fp32",
+    Precision.TF32: "peak_tf32",
+    Precision.FP16: "peak_fp16",
+    Precision.BF16: "peak_bf16",
+    Precision.FP8: "peak_fp8",
+    Precision.INT8: "peak_int8",
+    Precision.NVFP4: "peak_fp4",
+    Precision.MXFP4: "peak_fp4",
+}
+
+
+def _rate(row: Row, precision: Precision) -> float:
+    if precision == Precision.INT4:  # weight only: the arithmetic is 16 bits wide
+        return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
+    return row.values_by_column[_RATES[precision]] or 0.0
+
+
+def described(
+    row: Row, precision: Precision, kv_precision: int | None
+) -> tuple[dict[str, float], dict[str, Derived]]:
+    """The fields of a device, and how those that no source gives came about."""
+    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
+    derived: dict[str, Derived] = {}
+
+    reported = row.values_by_column["mem_device_reported_bytes"]
+    if reported is not None and "mem_capacity" not in row.given:
+        fields["mem_capacity"] = reported
+
+    fields["peak_flops"] = _rate(row, precision)
+    wide = max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
+    if precision in (Precision.FP32, Precision.TF32):
+        fields["attention_peak_flops"] = fields["peak_flops"] or wide
+    elif wide:
+        fields["attention_peak_flops"] = wide
+    else:
+        fallback = _rate(row, Precision.FP32) or fields["peak_flops"]
+        fields["attention_peak_flops"] = fallback
+        derived["attention_peak_flops"] = Derived(
+            "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
+        )
+    if not known(fields["vector_flops"]) and wide:
+        fields["vector_flops"] = VECTOR_SHARE * wide
+        derived["vector_flops"] = Derived(
+            f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
+            "that list both",
+            0.6,
+        )
+
+    if not known(fields["link_bandwidth"]) and known(fields["host_bandwidth"]):
+        fields["link_bandwidth"] = fields["host_bandwidth"]
+        derived["link_bandwidth"] = Derived(
+            "no accelerator link: peers are reached through the host link", 0.1
+        )
+    if not known(fields["link_latency"]) and known(fields["link_bandwidth"]):
+        fields["link_latency"] = tables.rows("fabrics")["pcie_gen5_x16"]["latency_s"]
+        derived["link_latency"] = Derived(
+            "planning value of PCIe and of links other than NVLink (fabrics table)", 0.5
+        )
+
+    if known(fields["tdp"]):
+        if not known(fields["idle_power"]):
+            constant = tables.rows("constants")["idle_power_fraction_gpu_datacenter"]
+            fields["idle_power"] = constant["value"] * fields["tdp"]
+            derived["idle_power"] = Derived(
+                f"{constant['value']:g} of TDP (constants: idle_power_fraction_gpu_datacenter; "
+                f"{constant.sources})",
+                0.3,
+            )
+        if not known(fields["embodied_carbon"]):
+            fields["embodied_carbon"] = EMBODIED_PER_WATT * fields["tdp"]
+            derived["embodied_carbon"] = Derived(
+                f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) "
+                "and B200 (0.28)",
+                0.2,
+            )
+
+    kernels, notes = curves.kernels(
+        row, precision, kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
+    )
+    fields.update(kernels)
+    derived.update(notes)
+    for name, value in row.given.items():
+        if name in Accelerator._fields:
+            fields[name] = value
+            derived.pop(name, None)
+    return fields, derived
+
+
+def accelerator_record(row: Row | str, precision: int, kv_precision: int | None = None) -> Accelerator:
+    """What a device's row says at one precision.
+
+    `peak_flops` is the dense rate of the format that GEMMs compute in, 0 where the device has none (or none
+    is published): int4 weights compute in 16 bits, the 4-bit float formats at the fp4 rate.  Attention
+    computes in 16 bits (fp32 and tf32 models: in theirs).  `mem_capacity` is what the device reports where
+    known, else the label.  With an 8-bit `kv_precision` prefill attention takes its faster curve.
+
+    Parameters
+    ----------
+    row : Row or str
+    precision, kv_precision : int
+        Codes of `mlsysim.schema.codes.Precision`.
+    """
+    return Accelerator(
+        **described(tables.lookup("hardware", row, "hardware"), Precision(int(precision)), kv_precision)[0]
+    )
+
+
+def usual_precision(row: Row) -> Precision:
+    """The precision at which a device is described when none is named: 16 bits if it has them."""
+    for precision in (Precision.BF16, Precision.FP16, Precision.FP32, Precision.INT8):
+        if _rate(row, precision):
+            return precision
+    return Precision.BF16

@@ -1,0 +1,124 @@
+"""Models: from a row to what a kernel receives as a `Workload`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlsysim.schema.records import Workload
+from mlsysim.zoo import tables
+from mlsysim.zoo.fields import known, stored
+from mlsysim.zoo.tables import Derived, Row
+
+
+def parameters(fields: dict[str, Any], active: bool = False) -> float:
+    """Parameters of a transformer from its configuration, norms and all embeddings included.
+
+    Attention is ``2 h n_heads d + 2 h n_kv d``, a feed-forward network 2 or 3 matrices; layers with experts
+    hold them all (``active``: the visited ones) and a router; latent attention replaces the four projections
+    by its low-rank ones.  Every row of the models table agrees with its published count within 2 %.
+    """
+
+    def get(name: str, default: float = 0.0) -> float:
+        value = fields.get(name)
+        return default if value is None or value != value else float(value)
+
+    width, heads, layers = get("hidden"), get("n_heads"), get("n_layers")
+    matrices = 3.0 if get("gated_ffn") else 2.0
+    attention = 2.0 * width * get("head_dim") * (heads + get("n_kv_heads"))
+    if get("kv_lora_rank"):
+        query_width = get("nope_head_dim") + get("rope_head_dim")
+        rank = get("q_lora_rank")
+        query = width * rank + rank * heads * query_width if rank else width * heads * query_width
+        latent = width * (get("kv_lora_rank") + get("rope_head_dim"))
+        attention = query + latent + get("kv_lora_rank") * heads * (get("nope_head_dim") + get("v_head_dim"))
+        attention += heads * get("v_head_dim") * width
+    total = get("extra_params") + get("vocab") * width * (1.0 if get("tied_embeddings") else 2.0)
+    if fields.get("kind") == "encoder-decoder":
+        return total + layers * (3.0 * attention + 2.0 * matrices * width * get("ffn_hidden") + 5.0 * width)
+    experts = get("n_experts")
+    sparse = (layers - get("first_dense_layers")) / (get("moe_layer_interval") or 1.0) if experts else 0.0
+    used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
+    return (
+        total
+        + layers * (attention + 2.0 * width)
+        + sparse * (used * matrices * width * get("ffn_hidden") + width * experts)
+        + (layers - sparse) * matrices * width * (get("dense_ffn_hidden") or get("ffn_hidden"))
+    )
+
+
+#: fields from which the parameter count follows
+ARCHITECTURE = tuple(
+    name
+    for name in Workload._fields
+    if name
+    not in (
+        "total_params",
+        "active_params",
+        "max_context",
+        "flops_per_sample",
+        "sliding_window",
+        "local_layers",
+    )
+)
+
+
+def described(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
+    """The fields of a model, and how those that no source gives came about."""
+    fields = {name: stored(row, name) for name in Workload._fields}
+    derived: dict[str, Derived] = {}
+    transformer = fields["n_heads"] > 0
+    for name, value in fields.items():
+        if name in ("total_params", "active_params", "flops_per_sample", "max_context"):
+            continue
+        if not known(value) or not transformer:
+            fields[name] = 0.0
+    if transformer:
+        changed = [name for name in ARCHITECTURE if name in row.given]
+        for name, active in (("total_params", False), ("active_params", True)):
+            if name in row.given:
+                continue
+            if row.origin == row.key and not changed and known(fields[name]):
+                continue
+            count = parameters({**row.values_by_column, **fields}, active)
+            base = tables.rows("models").get(row.origin)
+            if changed and base is not None:
+                published = base.values_by_column[name]
+                if published is None:
+                    published = base.values_by_column["total_params"]
+                fields[name] = count + published - parameters(base.values_by_column, active)
+                derived[name] = Derived(
+                    f"published count of {base.key}, moved by what {', '.join(changed)} changes in the "
+                    "configuration",
+                    0.02,
+                )
+            elif not known(fields[name]):
+                fields[name] = count
+                derived[name] = Derived("counted from the configuration", 0.02)
+        if fields["n_experts"] and not fields["moe_layer_interval"]:
+            fields["moe_layer_interval"] = 1.0
+            derived["moe_layer_interval"] = Derived(
+                "no interval in the configuration: experts in every layer after the first dense ones", 0.0
+            )
+        if fields["n_experts"] and not fields["dense_ffn_hidden"]:
+            fields["dense_ffn_hidden"] = fields["ffn_hidden"]
+        if not known(fields["flops_per_sample"]):
+            fields["flops_per_sample"] = 0.0
+    if not known(fields["active_params"]):
+        fields["active_params"] = fields["total_params"]
+        derived["active_params"] = Derived("no experts: all parameters are used", 0.0)
+    if not known(fields["flops_per_sample"]) and row.values_by_column.get("kind") == "SSM":
+        fields["flops_per_sample"] = 2.0 * fields["active_params"]
+        derived["flops_per_sample"] = Derived(
+            "one token forward: 2 FLOP per parameter (constants: decode_flops_per_param_token)", 0.1
+        )
+    if not known(fields["max_context"]):
+        fields["max_context"] = 0.0
+    return fields, derived
+
+
+def workload_record(row: Row | str) -> Workload:
+    """What a model's row says; 0 where the model lacks a feature.
+
+    For a model that is no transformer the architecture is 0 and `flops_per_sample` is its forward cost.
+    """
+    return Workload(**described(tables.lookup("models", row, "model"))[0])
