@@ -362,8 +362,8 @@ class Binder:
             return assume
         dims = self._union([assume, devices])
         shape = self._shape(dims)
-        ours = np.broadcast_to(_expand(assume.values, assume.dims, dims), shape)
-        theirs = np.broadcast_to(_expand(devices.values, devices.dims, dims), shape)
+        ours: Any = np.broadcast_to(_expand(assume.values, assume.dims, dims), shape)
+        theirs: Any = np.broadcast_to(_expand(devices.values, devices.dims, dims), shape)
         labels = np.broadcast_to(_expand(devices.labels, devices.dims, dims), shape)
         once: dict[tuple[int, int], Any] = {}
         values = np.empty(shape, dtype=object)

@@ -227,7 +227,7 @@ def distributed(
 
     measured = fleet.intra_bandwidth / hardware.link_bandwidth
 
-    def links(local):
+    def links(local) -> tuple[Any, Any, Any, Any]:
         """Rates and latencies of a group: what collectives of its size were measured at, or a torus' axes."""
         bus = np.where(
             local <= 2, hardware.bus_bandwidth_2,
