@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mlsysim.engine import cache
 from mlsysim.engine.graph import NUMPY, Node
 
 
@@ -53,7 +54,7 @@ def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple, tup
         stage, which = node.payload
         key = (id(stage), tuple(a.index for a in node.args))
         if key not in stages:
-            result = stage(*(values[a.index] for a in node.args))
+            result = stage.over([values[a.index] for a in node.args], cache.compiled)
             stages[key] = result if isinstance(result, tuple) else (result,)
         return np.asarray(stages[key][which])
     return NUMPY[node.op](*(values[a.index] for a in node.args))

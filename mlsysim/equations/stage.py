@@ -8,9 +8,16 @@ evaluates once per distinct combination of its own inputs and feeds to the rest 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+import math
+import textwrap
+import types
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+#: elements that plain Python does before a compiler would have begun
+FEW = 4
 
 
 class Stage:
@@ -33,48 +40,97 @@ class Stage:
         for arg in args:
             if hasattr(arg, "__stage__"):
                 return arg.__stage__(self, args)
+        if all(isinstance(arg, (float, int)) for arg in args):  # one stage calling another, in plain Python
+            return self.function(*args)
+        return self.over(args)
+
+    def over(self, args: Sequence, compiler: Callable[[str, str], Callable] | None = None):
+        """The function over arrays that broadcast.
+
+        Parameters
+        ----------
+        args : sequence of array_like
+        compiler : callable, optional
+            Takes `source` and `signature`, gives the compiled loop (default: compiled in memory; the engine
+            keeps it on disk).  A few elements run as plain Python, unless that overflows.
+        """
         arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
         flat = [np.array(a).ravel() for a in arrays]
         out = np.empty((self.outputs, flat[0].size))
-        self.loop(out, *flat)
+        if flat[0].size > FEW or not self._interpreted(out, flat):
+            loop = self.loop if compiler is None else compiler(self.source, self.signature)
+            loop(out, *flat)
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
-    @functools.cached_property
-    def compiled(self):
-        """The function as numba compiles it."""
-        import numba
-
-        from mlsysim.equations import stage as module
-
-        inner = {name: value.compiled for name, value in self.function.__globals__.items()
-                 if isinstance(value, module.Stage) and name in self.function.__code__.co_names and value is not self}
-        function = self.function
-        if inner or function.__name__ in function.__code__.co_names:  # stages call each other by their compiled form
-            import types
-
-            scope = {**function.__globals__, **inner}
-            function = types.FunctionType(function.__code__, scope, function.__name__,
-                                          function.__defaults__, function.__closure__)
-        return numba.njit(error_model="numpy", nogil=True)(function)
+    def _interpreted(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> bool:
+        """Fill `out` by plain Python; False where Python raises and IEEE arithmetic would go on."""
+        try:
+            with np.errstate(all="ignore"):
+                for i, values in enumerate(zip(*columns)):
+                    out[:, i] = self.function(*values)
+        except (ArithmeticError, ValueError):
+            return False
+        return True
 
     @functools.cached_property
-    def loop(self):
-        """``loop(out, *columns)``: the function over the elements of flat arrays."""
+    def loop(self) -> Callable:
+        """The compiled loop, in memory."""
         import numba
 
-        compiled, outputs = self.compiled, self.outputs
-        n_args = self.function.__code__.co_argcount
-        names = ", ".join(f"a{i}" for i in range(n_args))
-        item = ", ".join(f"a{i}[i]" for i in range(n_args))
-        lines = [f"def loop(out, {names}):", "    for i in range(out.shape[1]):", f"        result = compiled({item})"]
-        if outputs == 1:
-            lines.append("        out[0, i] = result")
-        else:
-            lines += [f"        out[{k}, i] = result[{k}]" for k in range(outputs)]
-        scope: dict = {"compiled": compiled}
-        exec("\n".join(lines), scope)
-        return numba.njit(error_model="numpy", nogil=True)(scope["loop"])
+        scope: dict = {}
+        exec(compile(self.source, f"<stage {self.function.__name__}>", "exec"), scope)
+        return numba.njit(self.signature, error_model="numpy", nogil=True)(scope["nest"])
+
+    @functools.cached_property
+    def signature(self) -> str:
+        """Types of ``nest(out, *columns)``."""
+        return f"void(float64[:, ::1]{', float64[::1]' * self.function.__code__.co_argcount})"
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The function, all that it calls and a loop over the elements of flat arrays, as one module."""
+        parts: dict[str, str] = {}
+        _collect(self, parts)
+        names = [f"a{i}" for i in range(self.function.__code__.co_argcount)]
+        lines = [f"def nest(out, {', '.join(names)}):", "    for i in range(out.shape[1]):",
+                 f"        result = {self.function.__name__}({', '.join(f'{n}[i]' for n in names)})"]
+        each = [f"        out[{k}, i] = result{f'[{k}]' if self.outputs > 1 else ''}" for k in range(self.outputs)]
+        head = "import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model=\"numpy\", nogil=True)\n"
+        return "\n\n".join([head, *parts.values(), "\n".join([*lines, *each])]) + "\n"
+
+
+def _collect(stage: Stage, parts: dict[str, str]) -> None:
+    """The source of a stage and, before it, of everything that it names."""
+    function = stage.function
+    name = function.__name__
+    if name in parts:
+        return
+    for used in _names(function.__code__):
+        value = function.__globals__.get(used)
+        if isinstance(value, Stage) and value is not stage:
+            _collect(value, parts)
+        elif isinstance(value, (bool, int, float)):
+            parts[used] = f"{used} = {_literal(value)}"
+        elif isinstance(value, tuple):
+            parts[used] = f"{used} = ({' '.join(f'{_literal(v)},' for v in value)})"
+        elif value is not None and not inspect.ismodule(value) and value is not stage:
+            raise TypeError(f"stage {name} uses {used}: numbers, math, numpy and other stages are what it may name")
+    lines = inspect.getsource(function).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("def "))
+    parts[name] = "@jit\n" + textwrap.dedent("\n".join(lines[start:]))
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """Global names that a function's code mentions, those of inner functions included."""
+    inner = [n for c in code.co_consts if isinstance(c, types.CodeType) for n in _names(c)]
+    return [*code.co_names, *inner]
+
+
+def _literal(value: float) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "math.nan" if math.isnan(value) else "math.inf" if value > 0 else "-math.inf"
+    return repr(value)
 
 
 def stage(function: Callable | None = None, *, outputs: int = 1):
