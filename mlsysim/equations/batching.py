@@ -172,7 +172,7 @@ def length_quantile(mean, cv, probability):
     Examples
     --------
     >>> float(length_quantile(100.0, 0.0, 0.99)), round(float(length_quantile(100.0, 1.0, 0.99)), 4)
-    (100.0, 490.5008)
+    (100.0, 490.4916)
     """
     variance = np.log1p(cv * cv)
     return mean * np.exp(np.sqrt(variance) * normal_quantile(probability) - 0.5 * variance)
