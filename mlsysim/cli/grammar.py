@@ -17,6 +17,7 @@ Ranges of numbers, with or without units:
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -114,7 +115,6 @@ def named(text: str) -> Resolver:
     ('ServingModel', 'ServingModel', 'EconomicsModel + SustainabilityModel')
     """
     from mlsysim import RESOLVERS, compose
-    from mlsysim.engine.check import nearest
 
     known: dict[str, Resolver] = {}
     for name, one in RESOLVERS.items():
@@ -126,16 +126,9 @@ def named(text: str) -> Resolver:
     for part in text.split("+"):
         found = known.get(part.strip().lower().replace("_", "").replace("-", ""))
         if found is None:
-            close = nearest(part.strip().lower(), known)
-            for short, one in sorted(known.items(), key=lambda item: -len(item[0])):
-                close = close.replace(short, one.name)
-            names = list(
-                dict.fromkeys(close.removeprefix("; nearest: ").removeprefix("; known: ").split(", "))
-            )
-            raise ValueError(
-                f"no resolver is named {part.strip()!r}; "
-                f"{'nearest' if close.startswith('; nearest') else 'known'}: {', '.join(names)}"
-            )
+            close = difflib.get_close_matches(part.strip().lower(), known, n=3, cutoff=0.5)
+            names = list(dict.fromkeys(known[short].name for short in close)) or list(RESOLVERS)
+            raise ValueError(f"no resolver is named {part.strip()!r}; {'nearest' if close else 'known'}: {', '.join(names)}")
         parts.append(found)
     return parts[0] if len(parts) == 1 else compose(*parts)
 
