@@ -276,7 +276,7 @@ class Resolver:
         unknown : str
             A numeric input or record field; a count gives the boundary value.
         target : mapping
-            ``{output: value}``, in base units or as text.
+            ``{output: value}``, in base units or as text; a list of values is an axis, a DataArray lies along axes of the call.
         bounds : (low, high), optional
             Where to look; default the bounds of the schema.
 

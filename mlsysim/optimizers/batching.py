@@ -15,8 +15,9 @@ from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema.codes import Limit
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce
-from mlsysim.search.region import Condition, condition, region
+from mlsysim.search.region import region
 from mlsysim.search.split import several
+from mlsysim.search.target import Target, condition
 
 TP = (1, 2, 4, 8)  #: tried unless given
 MAX_BATCH = range(1, 1025)  #: tried unless given
@@ -31,7 +32,7 @@ KEEPS = {
 OF_BATCH = ("itl_at_capacity",)
 
 
-def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Condition]:
+def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Target]:
     """The targets among the inputs, each on the output that must keep it."""
     found = []
     for name in [n for n in inputs if n.startswith("target_")]:
@@ -41,14 +42,14 @@ def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Condition]:
         output = name.removeprefix("target_")
         kept = KEEPS.get(output, (output, output))[0 if loaded else 1]
         asked = condition(kept, wanted)
-        if asked.values.size != 1:
+        if asked.dims:
             raise ValueError(f"{name}={wanted!r}: one target at a time")
         found.append(asked)
     return found
 
 
-def _clause(c: Condition) -> str:
-    return f"{c.output} {'<=' if c.at_most else '>='} {float(c.values[0])!r}"
+def _clause(c: Target) -> str:
+    return f"{c.output} {c.sign}= {float(c.values)!r}"
 
 
 def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
@@ -110,10 +111,9 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     return Space(resolver, inputs, SEARCHED, where, ("n_accelerators",), story)
 
 
-def _safe_batch(resolver: Resolver, conditions: list[Condition], inputs: Mapping[str, Any]) -> Any:
+def _safe_batch(resolver: Resolver, conditions: list[Target], inputs: Mapping[str, Any]) -> Any:
     """The batch that serves most within the targets that hold at any load, for every point but the load's."""
-    of_batch = [Condition(KEEPS["itl"][1] if c.output == KEEPS["itl"][0] else c.output, *c[1:])
-                for c in conditions if c.output in OF_BATCH]  # fmt: skip
+    of_batch = [c._replace(output=KEEPS["itl"][1]) for c in conditions if c.output in OF_BATCH]
     still = {n: v for n, v in inputs.items() if n not in ("arrival_rate", "replicas")}
     program = Program(resolver, {**still, "max_batch": MAX_BATCH})
     outer = [a for a in program.axes if a != "max_batch"]
@@ -121,7 +121,7 @@ def _safe_batch(resolver: Resolver, conditions: list[Condition], inputs: Mapping
     return best["max_batch"].fillna(1.0).reset_coords(drop=True)
 
 
-def _replicas(resolver: Resolver, conditions: list[Condition], inputs: Mapping[str, Any]) -> Any:
+def _replicas(resolver: Resolver, conditions: list[Target], inputs: Mapping[str, Any]) -> Any:
     """The fewest replicas that keep the targets at the load."""
     of_load = [c for c in conditions if c.output not in OF_BATCH]
     found = region(resolver, "replicas", of_load, None, inputs, feasible=True)
@@ -141,7 +141,7 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     more = resolver.solve(keep=keep, **rest, **{**here, "max_batch": here["max_batch"] + 1.0})
     misses: Any = False
     for c in conditions:
-        misses = misses | ~c.met(more[c.output], float(c.values[0]))
+        misses = misses | ~c.met(more[c.output], float(c.values))
     full = (more["max_active_requests"] <= now["max_active_requests"]) | ~more["feasible"].astype(bool)
     code = xr.where(misses, int(Limit.SLA), xr.where(full, int(Limit.MEMORY), int(Limit.NONE))) * answer["found"]
     about = label.attributes("batch_limit")

@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from mlsysim import units
 from mlsysim.engine import label
-from mlsysim.engine.bind import check, nearest
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.codes import Region
-from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.root import POINTS, Function, _bounds, crossing
+from mlsysim.search.target import Target, condition
 
-_SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.*)", re.S)
-
-
-class Condition(NamedTuple):
-    """One output and what it must keep to."""
-
-    output: str
-    at_most: bool
-    values: np.ndarray  #: one, or one for each value of the axis ``target_<output>``
-
-    def __str__(self) -> str:
-        said = f"{self.values[0]:.6g}" if self.values.size == 1 else f"{self.values.min():.6g} .. {self.values.max():.6g}"
-        return f"{self.output} {'<=' if self.at_most else '>='} {said}"
-
-    def met(self, value: Any, goal: Any) -> Any:
-        """Where it holds."""
-        return value <= goal if self.at_most else value >= goal
-
-    def excess(self, value: Any, goal: Any) -> Any:
-        """By how much it misses, relative to the goal; not above 0 where it holds."""
-        with np.errstate(all="ignore"):
-            off = (value - goal if self.at_most else goal - value) / np.maximum(np.abs(goal), 1e-300)
-        return np.fmin(off, np.inf)  # NaN misses by inf
-
-
-def condition(output: str, wanted: Any) -> Condition:
-    """What a target says: ``0.05``, ``"50 ms"``, ``">= 40"``, ``True``, or several values along an axis of their own.
-
-    >>> str(condition("itl", "50 ms")), str(condition("tokens_per_s", "40")), str(condition("kv_bytes_per_token", ">= 1 kB"))
-    ('itl <= 0.05', 'tokens_per_s >= 40', 'kv_bytes_per_token >= 1000')
-    """
-    short = output.rsplit(".", 1)[-1]
-    variable = VARIABLES.get(short)
-    if variable is None:
-        raise ValueError(f"targets: {output!r} is no output{nearest(short, VARIABLES)}")
-    items = list(wanted) if isinstance(wanted, (list, tuple, np.ndarray)) else [wanted]
-    signs, values = set(), []
-    for item in items:
-        sign, number = "", item
-        if isinstance(item, str) and (match := _SIGN.match(item)):
-            sign, number = match.groups()
-        signs.add(sign[:1])
-        values.append(units.parse(number, variable.unit, output) if isinstance(number, str) else check(short, number))
-    if len(signs) != 1:
-        raise ValueError(f"targets: {output}={wanted!r}: all at most or all at least")
-    sign = signs.pop() or {"less": "<", "more": ">"}.get(variable.better, ">" if variable.kind == "flag" else "")
-    if not sign:
-        raise ValueError(f"targets: {output} has no direction in the schema: write \"<= {values[0]:g}\" or \">= {values[0]:g}\"")
-    return Condition(output, sign == "<", np.array(values))
-
-
-def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
+def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
            tied: Sequence[str] = (), feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
     """The first value of `unknown` from below at which the conditions begin, or cease, to hold together.
 
     Parameters
     ----------
-    conditions : sequence of Condition
+    conditions : sequence of Target, each with a side
     bounds : (low, high), optional
         Default the bounds of the schema.
     tied : sequence of str
@@ -106,7 +52,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds:
     conditions = [c for c in conditions if not only_dependent or depends(program.output(c.output))]
     works = program.outputs.get("feasible")
     if works is not None and all(c.output != "feasible" for c in conditions) and (depends(works) if feasible is None else feasible):
-        conditions = [*conditions, Condition("feasible", False, np.array([1.0]))]
+        conditions = [*conditions, condition("feasible", True)]
     wanted = [c.output for c in conditions]
     if not any(depends(program.output(o)) for o in wanted):
         if only_dependent:
@@ -114,8 +60,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds:
         raise ValueError(f"{', '.join(wanted)} does not depend on {unknown} in this call")
     program.available(wanted)
     for c in conditions:
-        if c.values.size > 1:
-            program.widen(f"target_{c.output}", c.values)
+        c.widen(program)
     outputs = [program.graph.as_number(program.output(o)) for o in wanted]
     dims, shape, n = tuple(program.axes), program.shape, program.n_points
     answer, closest = np.empty(n), np.empty(n)
@@ -126,7 +71,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds:
         size = part.stop - part.start
         index = dict(zip(dims, np.unravel_index(np.arange(part.start, part.stop), shape))) if dims else {}
         function = Function(program, nodes, outputs, index)
-        goals = [c.values[index[f"target_{c.output}"]] if c.values.size > 1 else np.full(size, c.values[0]) for c in conditions]
+        goals = [c.at(index, size) for c in conditions]
         seen: list[np.ndarray] = [np.empty(0)]
         best, miss = np.full(size, low), np.full(size, np.inf)
 
@@ -154,8 +99,9 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Condition], bounds:
     short = unknown.rsplit(".", 1)[-1]
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
     for c in conditions:
-        if c.values.size > 1:
-            coords[f"target_{c.output}"] = (f"target_{c.output}", c.values, label.attributes(c.output))
+        own = f"target_{c.output}"
+        if own in coords:
+            coords[own] = (*coords[own][:2], label.attributes(c.output))
     data = {unknown: (dims, answer.reshape(shape), label.attributes(short)),
             "side": (dims, side.reshape(shape), label.attributes("side")),
             "binding_target": (dims, np.array([*wanted, "none"])[binding].reshape(shape), label.attributes("binding_target")),

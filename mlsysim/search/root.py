@@ -21,6 +21,7 @@ from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.search.target import target as read
 
 WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds of its own
 POINTS = 1 << 16  #: points that are bisected together
@@ -118,7 +119,10 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     program.available([output_name])
     if node.index not in {n.index for n in reached([output])}:
         raise ValueError(f"{output_name} does not depend on {unknown} in this call")
-    goal = check(output_name, wanted) if output_name in VARIABLES else float(wanted)
+    asked = read(output_name, wanted)
+    if asked.sign:
+        raise ValueError(f"target: {output_name}={wanted!r}: a root meets its target; SynthesisSolver takes {asked.sign}=")
+    asked.widen(program)
     n = program.n_points
     names = list(program.axes)
     columns: dict[str, np.ndarray] = {k: np.empty(n) for k in (unknown, "reached", "nearest")}
@@ -128,15 +132,17 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         index = dict(zip(names, np.unravel_index(np.arange(part.start, part.stop), program.shape))) if names else {}
         function = Function(program, node, output, index)
         size = part.stop - part.start
+        goal = asked.at(index, size)
         with np.errstate(invalid="ignore"):
             falling = function(np.full(size, low)) > goal
             closest, miss = np.full(size, low), np.full(size, np.inf)
 
-            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling) -> np.ndarray:
+            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling, goal: np.ndarray = goal) -> np.ndarray:
                 value = function(x)
                 return np.where(falling, value <= goal, value >= goal)
 
-            def look(x: np.ndarray, function: Function = function, closest: np.ndarray = closest, miss: np.ndarray = miss) -> None:
+            def look(x: np.ndarray, function: Function = function, closest: np.ndarray = closest, miss: np.ndarray = miss,
+                     goal: np.ndarray = goal) -> None:
                 off = np.abs(function(x) - goal)
                 nearer = off < miss
                 closest[nearer], miss[nearer] = x[nearer], off[nearer]
@@ -148,9 +154,11 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
                 first = keeps & (at_b != goal)
             else:
                 first = np.abs(at_a - goal) < np.abs(at_b - goal)
-            x = np.where(crossed, np.where(first, a, b), closest)
+            x = np.where(first, a, b)
+            jumps = ~(np.abs(function(x) - goal) <= miss) & (not whole)  # over the target, which is met elsewhere
+            x = np.where(crossed & ~jumps, x, closest)
             reached_ = function(x)
-            close = np.abs(reached_ - goal) <= CLOSE * max(abs(goal), 1e-300)
+            close = np.abs(reached_ - goal) <= CLOSE * np.maximum(np.abs(goal), 1e-300)
             met = close | (crossed & whole)
         columns["nearest"][part] = x
         columns["reached"][part] = reached_
@@ -159,7 +167,7 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     dims, shape = tuple(program.axes), program.shape
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
     result = label.dataset(program, {k: v.reshape(shape) for k, v in columns.items()}, dims, coords,
-                           label.story(program, {}, unknown=unknown, target=f"{output_name} = {wanted}", bounds=f"{low:g} to {high:g}"))
+                           label.story(program, {}, unknown=unknown, target=str(asked), bounds=f"{low:g} to {high:g}"))
     result = result.assign(found=(dims, found.reshape(shape), {"units": "1", "long_name": f"is there a {unknown} that meets the target"}))
     result["reached"].attrs = label.attributes(output_name) | {"long_name": f"{output_name} at that value, or the best that can be reached"}
     result["nearest"].attrs = label.attributes(unknown) | {"long_name": f"{unknown} at which `reached` is reached"}

@@ -16,7 +16,8 @@ from mlsysim.engine.solve import solve
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
 from mlsysim.schema.records import Accelerator
-from mlsysim.search.region import Condition, condition, region
+from mlsysim.search.region import region
+from mlsysim.search.target import Target, condition
 
 #: what is asked for when no unknown is named, and what it is called in the answer
 REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem_capacity": "required_capacity"}
@@ -76,8 +77,8 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     >>> import mlsysim as ms
     >>> need = ms.SynthesisSolver.solve(ms.ServingModel, targets={"itl": "20 ms"}, unknown="mem_bandwidth",
     ...                                 model="llama3_1_70b", hardware="h100", tp=4, seq_len=2048, batch_size=[16, 32], devices=0)
-    >>> [f"{v:.3g}" for v in need.mem_bandwidth.values]
-    ['2.77e+12', '3.04e+12']
+    >>> need.itl.values.round(12)
+    array([0.02, 0.02])
     """
     given = {**resolver.bound, **point}
     wanted = dict(targets or {})
@@ -118,7 +119,7 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
 
 
-def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping[str, Any], most: int, threads: int | None,
+def _devices(resolver: Resolver, conditions: Sequence[Target], given: Mapping[str, Any], most: int, threads: int | None,
              progress: Any, plan: str) -> xr.Dataset:
     """Devices of the zoo that meet the targets, least to spare first, along `place`."""
     rest = {k: v for k, v in given.items() if k.removeprefix("hardware.") not in ("hardware", *Accelerator._fields)}
@@ -132,16 +133,14 @@ def _devices(resolver: Resolver, conditions: Sequence[Condition], given: Mapping
     if not names or any(program.missing(program.output(n)) for n in wanted):
         return xr.Dataset()
     for c in conditions:
-        if c.values.size > 1:
-            program.widen(f"target_{c.output}", c.values)
+        c.widen(program)
     values = solve(program, wanted, threads, progress, plan)
     meets = values["feasible"].astype(bool) if "feasible" in values else xr.ones_like(values[wanted[0]], dtype=bool)
     spare = xr.full_like(values[wanted[0]], np.inf, dtype=np.float64)
     for c in conditions:
-        goal = xr.DataArray(c.values, dims=f"target_{c.output}") if c.values.size > 1 else float(c.values[0])
-        meets = meets & c.met(values[c.output], goal)
+        meets = meets & c.met(values[c.output], c.array)
         if c.output != "feasible":
-            spare = np.minimum(spare, -c.excess(values[c.output], goal))
+            spare = np.minimum(spare, -c.excess(values[c.output], c.array))
     dims = tuple(a for a in program.axes if a != "hardware")
     if "hardware" not in meets.dims:
         meets, spare = meets.expand_dims("hardware"), spare.expand_dims("hardware")
