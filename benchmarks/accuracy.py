@@ -31,7 +31,8 @@ SAMPLED, DRAWS = 3, 50
 SLACK, RELATIVE = 0.005, 0.05
 #: pull towards the defaults in the fits: three times their stated spread
 PRIOR = 3.0
-SHORT = (("github.com/", ""), ("docs/source/performance/", ""), ("aiconfigurator 0.12.0 (PyPI, Apache-2.0) silicon_sample.csv ", ""))
+SHORT = (("github.com/", ""), ("docs/source/performance/", ""),
+         ("aiconfigurator 0.12.0 (PyPI, Apache-2.0) silicon_sample.csv ", ""))  # fmt: skip
 
 
 def levelled(result: Validation, target: str, seed: int = 0) -> float | None:
@@ -85,7 +86,8 @@ def table(result: dict[str, Any]) -> str:
     """Per source and target: shipped error with level and scatter, and the error when left out."""
     shipped, left = result["shipped"].table(), result["left_out"].table()
     out = {(r.target, r.source): r.median for r in left.itertuples()}
-    lines = ["| target | source | n | median error % | 90 % within | level | scatter | left out % |", "|---|---|--:|--:|--:|--:|--:|--:|"]
+    lines = ["| target | source | n | median error % | 90 % within | level | scatter | left out % |",
+             "|---|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
     for r in shipped.itertuples():
         held = out.get((r.target, r.source))
         lines.append(
@@ -114,7 +116,8 @@ def overview(results: dict[str, dict[str, Any]]) -> str:
                 cover = "" if ours["coverage80"] is None else f"{100 * ours['coverage80']:.0f} %"
                 lines.append(
                     f"| {name}{' ' + group if group else ''} | {target} | {ours['n']} | {100 * ours['median_ape']:.1f} | "
-                    f"{100 * ours['source_mean']:.1f} | {cover} | {100 * held['median_ape']:.1f} | {100 * held['source_mean']:.1f} |"
+                    f"{100 * ours['source_mean']:.1f} | {cover} | {100 * held['median_ape']:.1f} | "
+                    f"{100 * held['source_mean']:.1f} |"
                 )
     return "\n".join(lines)
 
@@ -127,9 +130,9 @@ def answered(result: Validation) -> str:
 
 LIMITS = (
     "What is not predicted: settings that a source leaves blank follow stated rules (see `mlsysim.calibration.training` and "
-    "`mlsysim.calibration.serving`), and a run that was set up otherwise is off by as much; two engines or two builds of one differ by "
-    "1.15 to 1.3 on the same load, published levels of dense training by about 15 %, of mixtures of experts by 30 %. Where the level "
-    "matters, calibrate on three runs of your own: the scatter is what remains."
+    "`mlsysim.calibration.serving`), and a run that was set up otherwise is off by as much; two engines or two builds of one "
+    "differ by 1.15 to 1.3 on the same load, published levels of dense training by about 15 %, of mixtures of experts by "
+    "30 %. Where the level matters, calibrate on three runs of your own: the scatter is what remains."
 )
 
 
@@ -141,10 +144,12 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         for target in ("step_time", "itl", "tokens_per_s")
         if (value := levelled(result["shipped"], target)) is not None
     ]  # fmt: skip
-    parts += [f"After one level per dense source, found on three of its rows, the others are off by (median): {', '.join(after)}.", ""]
+    parts += ["After one level per dense source, found on three of its rows, the others are off by (median): "
+              f"{', '.join(after)}.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
-        parts += [f"<details><summary>{name}, source by source ({answered(result['shipped'])})</summary>", "", table(result), "", "</details>", ""]
+        head = f"{name}, source by source ({answered(result['shipped'])})"
+        parts += [f"<details><summary>{head}</summary>", "", table(result), "", "</details>", ""]
     return "\n".join(parts).rstrip()
 
 
@@ -209,7 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="further CSV files of measured runs")
     for name, text in (("json", "print figures as JSON"), ("write", "write the README's section and the picture"),
-                       ("check", "fail when a source is worse than accepted"), ("accept", "accept the present errors")):  # fmt: skip
+                       ("check", "fail when a source is worse than accepted"),
+                       ("accept", "accept the present errors")):  # fmt: skip
         parser.add_argument(f"--{name}", action="store_true", help=text)
     asked = parser.parse_args(arguments)
     results = {name: measure(path) for name, path in FILES.items()}

@@ -272,8 +272,9 @@ class Calibration:
         Predictions of runs that the figures were not fitted to.
     """
 
-    def __init__(self, table: pd.DataFrame, kind: str, by: str | None, about: str, fitted: Validation | None = None,
-                 before: Validation | None = None, held_out: Validation | None = None, assume: Assumptions | None = None):  # fmt: skip
+    def __init__(self, table: pd.DataFrame, kind: str, by: str | None, about: str,
+                 fitted: Validation | None = None, before: Validation | None = None, held_out: Validation | None = None,
+                 assume: Assumptions | None = None):  # fmt: skip
         self.table, self.kind, self.by, self.about = table, kind, by, about
         self.fitted, self.before, self.held_out = fitted, before, held_out
         self._assume = assume or Assumptions()
@@ -376,7 +377,8 @@ class Calibration:
         for row in self.table.itertuples():
             where = f" [{row.group}]" if row.group else ""
             mark = "" if row.identified else f"  not identified: {row.why}"
-            lines.append(f"  {row.name}{where} = {row.value:.4g} ({row.low:.4g} to {row.high:.4g}; default {row.default:.4g}){mark}")
+            lines.append(f"  {row.name}{where} = {row.value:.4g} ({row.low:.4g} to {row.high:.4g}; "
+                         f"default {row.default:.4g}){mark}")
         for name, result in (("before", self.before), ("fitted", self.fitted), ("held out", self.held_out)):
             if result is not None:
                 lines.append(f"  {name}: {result!r}")
@@ -442,9 +444,10 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
     names = list(fit) if fit is not None else _usual(data, by)
     for name in names:
         if name not in Assumptions._fields and name not in Accelerator._fields:
-            from mlsysim.engine.bind import nearest
+            from mlsysim.engine.check import nearest
 
-            raise ValueError(f"fit: {name!r} is no assumption and no figure of hardware{nearest(name, [*Assumptions._fields, *Accelerator._fields])}")
+            near = nearest(name, [*Assumptions._fields, *Accelerator._fields])
+            raise ValueError(f"fit: {name!r} is no assumption and no figure of hardware{near}")
     if not names:
         raise ValueError("fit=[]: name at least one figure")
     problem = Problem(data, assume, fixed=changed(assume), moving=names)
@@ -454,7 +457,8 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
         why = "; ".join(dict.fromkeys(problem.refused.values())) or "nothing that is predicted was measured"
         raise ValueError(f"no run to fit: {why}")
     if int(system.good.sum()) < len(system.knobs):
-        raise ValueError(f"{int(system.good.sum())} measured figures cannot fix {len(system.knobs)} parameters: fit fewer, or without by=")
+        raise ValueError(f"{int(system.good.sum())} measured figures cannot fix {len(system.knobs)} parameters: "
+                         "fit fewer, or without by=")
     pull = _prior(system.knobs, prior, problem.assume)
     best = _solve(system, system.weights(system.good), loss, pull)
     before = predictions(problem)

@@ -48,7 +48,9 @@ def parity(result: Validation, ax: Any = None, target: str | None = None) -> Any
     column = "source" if rows.source.nunique() <= 20 else "group"
     for i, name in enumerate(groups):
         here = rows[rows[column] == name]
-        ax.plot(here.measured, here.predicted, "os^vD<>ph*"[i % 10], ms=3.5, alpha=0.8, color=f"C{i % 10}", mew=0, label=name[:40])
-    ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"measured {LABELS[target]}", ylabel=f"predicted {LABELS[target]}")
+        ax.plot(here.measured, here.predicted, "os^vD<>ph*"[i % 10], ms=3.5, alpha=0.8, color=f"C{i % 10}", mew=0,
+                label=name[:40])
+    about = LABELS[target]
+    ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"measured {about}", ylabel=f"predicted {about}")
     ax.legend(fontsize=6, frameon=False, loc="upper left")
     return ax

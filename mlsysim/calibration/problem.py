@@ -8,7 +8,7 @@ from point to point; a fitted assumption moves it in proportion (an overlap that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ class Part:
 
     def __init__(self, resolver: Any, inputs: list[dict[str, Any]], assumed: list[dict[str, float]], rows: Sequence[int],
                  targets: list[dict[str, tuple[str, float, float]]], modes: Sequence[int], assume: Assumptions,
-                 fixed: Iterable[str] = (), sample: int | None = None, moving: Iterable[str] = ()):
+                 fixed: Iterable[str] = (), sample: int | None = None, moving: Collection[str] = ()):
         self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
         self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
         names = list(dict.fromkeys(n for point in inputs for n in point))
@@ -100,8 +100,10 @@ class Part:
         The default assumptions are drawn, those that a framework or the user states are not.
         """
         resolver, inputs, assumed, rows, targets, modes, assume, fixed = self._given
-        some = [[given[p] for p in points] for given in (inputs, assumed, rows, targets, modes)]
-        part = Part(resolver, *some, assume, fixed, sample=sample)
+        inputs, assumed, rows, targets, modes = (
+            [given[p] for p in points] for given in (inputs, assumed, rows, targets, modes)
+        )
+        part = Part(resolver, inputs, assumed, rows, targets, modes, assume, fixed, sample=sample)
         names = list(dict.fromkeys(t.output for t in part.targets.values()))
         nodes = {name: part.program.output(name) for name in names}
         where = np.repeat(np.arange(len(points)), sample)

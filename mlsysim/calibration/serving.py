@@ -109,8 +109,8 @@ def question(run: Mapping[str, Any]) -> Question:
     prompt, answer = given(run, "input_len"), given(run, "output_len")
     batch = given(run, "batch_or_concurrency")
     inputs: dict[str, Any] = {
-        "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache), "tp": tp, "pp": pp, "ep": ep,
-        "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0, "max_context": 0.0,
+        "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache),
+        "tp": tp, "pp": pp, "ep": ep, "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0, "max_context": 0.0,
     }  # fmt: skip
     if own_experts(workload):
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
@@ -132,9 +132,11 @@ def question(run: Mapping[str, Any]) -> Question:
         mean, cv = given(run, "length_mean") or setting.get("length_mean", 1.0), given(run, "length_cv")
         cv = setting.get("length_cv", 0.0) if cv is None else cv
         inputs |= {
-            "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)), "max_batch": setting.get("max_batch", 1024.0),
-            "page_size": setting.get("page_size", 16.0), "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
-            "prefill_chunk": given(run, "prefill_chunk") or setting.get("prefill_chunk", 8192.0), "prompt_cv": cv, "output_cv": cv,
+            "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)),
+            "max_batch": setting.get("max_batch", 1024.0), "page_size": setting.get("page_size", 16.0),
+            "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
+            "prefill_chunk": given(run, "prefill_chunk") or setting.get("prefill_chunk", 8192.0),
+            "prompt_cv": cv, "output_cv": cv,
         }  # fmt: skip
         if scenario == "max_load":
             inputs["n_requests"] = given(run, "n_requests") or _requests(setting, prompt, answer)

@@ -6,7 +6,8 @@ Settings that a source leaves blank follow the same rules for every row:
   in one vectorised call; recomputation: everything before 2022, later the least that fits;
 * tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
 * sequence length, attention kernel, overlap, bytes kept: what the framework of the year does (`labels`);
-* batch: 4 Mi tokens, the size of GPT-3 to Llama, in whole rounds of the pipeline; precision: bf16 where the device has it, else fp16;
+* batch: 4 Mi tokens, the size of GPT-3 to Llama, in whole rounds of the pipeline;
+* precision: bf16 where the device has it, else fp16;
 * gate, tied tables, head width 128 or hidden / heads, feed-forward width: as the parameter count says;
 * a `gpu` label that states another capacity, bandwidth or power limit than the hardware row changes the device.
 
@@ -216,7 +217,8 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
         for micro, v, mode in itertools.product(sequences, chunks or [1.0], modes):
             found.append(Candidate({
                 "global_batch": batch, "seq_len": seq_len, "micro_batch": micro, "tp": tp, "pp": pp, "dp": dp, "cp": cp,
-                "ep": sizes["ep"] or 1.0, "context_imbalance": 2.0 - 1.0 / cp if contiguous else 1.0, "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
+                "ep": sizes["ep"] or 1.0, "context_imbalance": 2.0 - 1.0 / cp if contiguous else 1.0,
+                "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
             }, mode))  # fmt: skip
     return found
 
@@ -243,7 +245,8 @@ def assumed(setting: Mapping[str, Any]) -> dict[str, float]:
 # --- what was measured ---------------------------------------------------------------------------------------
 
 
-def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: float, convention: str, hardware_flops: bool) -> float:
+def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: float, convention: str,
+               hardware_flops: bool) -> float:
     """Operations of a step as a source counts them."""
     record = zoo.workload_record(workload)
     if "6n" in convention or "palm" in convention:  # 6 N + 12 L a d s per token
@@ -258,7 +261,8 @@ def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: flo
     return float(batch * seq_len * flops)
 
 
-def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any], inputs: Mapping[str, float]) -> float:
+def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any],
+             inputs: Mapping[str, float]) -> float:
     """The step time that a row states, or that follows from tokens/s, TFLOP/s or a utilization; NaN if none.
 
     TFLOP/s and utilizations are turned into time with the source's own count of operations: its
@@ -284,7 +288,7 @@ def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapp
     return math.nan
 
 
-def pick(step_time: np.ndarray, limit: np.ndarray, memory: np.ndarray, mode: Sequence[int]) -> int | None:
+def pick(step_time: np.ndarray, limit: np.ndarray, memory: np.ndarray, mode: Sequence[int] | np.ndarray) -> int | None:
     """The candidate to take: least recomputation that fits, then fastest; where nothing fits, the smallest memory."""
     fits, modes = limit == Limit.NONE, np.asarray(mode)
     if fits.any():

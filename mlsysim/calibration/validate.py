@@ -78,7 +78,8 @@ class Validation:
             rows = self.rows[self.rows.target == target]
             if len(rows):
                 s = statistics(rows)
-                entries.append(f"{target} {100 * s['median_ape']:.1f} % (mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})")
+                entries.append(f"{target} {100 * s['median_ape']:.1f} % "
+                               f"(mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})")
         return f"<{self.kind}: {self.answered} of {self.n_rows} rows answered; median error: {'; '.join(entries) or 'none'}>"
 
 
@@ -115,8 +116,8 @@ def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None 
     Parameters
     ----------
     runs : DataFrame or path
-        Training runs (``measured_step_time_s`` ... and ``hardware``, ``n_gpus``, ``seq_len``, ``global_batch``, ``tp``, ``pp``) or
-        serving measurements (``ttft_ms``, ``itl_ms``, ``tokens_per_s_total`` ... and ``hardware``, ``model``, ``tp``,
+        Training runs (``measured_step_time_s`` ... and ``hardware``, ``n_gpus``, ``seq_len``, ``global_batch``, ``tp``,
+        ``pp``) or serving measurements (``ttft_ms``, ``itl_ms``, ``tokens_per_s_total`` ... and ``hardware``, ``model``, ``tp``,
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``), told apart by their columns;
         other columns are ignored, cells may be blank.
     assume : Assumptions, optional

@@ -35,7 +35,8 @@ def validate(path: str, assume: str | None, json: bool) -> None:
         say(f"... and {len(result.refused) - SHOWN} more lines refused")
 
 
-def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: bool, out: str | None, plot: str | None, json: bool) -> None:
+def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: bool, out: str | None, plot: str | None,
+              json: bool) -> None:
     """Figures fitted to measured runs, with intervals, and the error of what was left out."""
     from mlsysim.calibration import calibrate as answer
 
@@ -54,8 +55,8 @@ def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: boo
         return
     table = result.table
     columns = {
-        "figure": table.name, "for": table.group, "value": _numbers(table.value), "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high),
-        "default": _numbers(table.default), "": [why and f"not identified: {why}" for why in table.why],
+        "figure": table.name, "for": table.group, "value": _numbers(table.value),
+        "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high), "default": _numbers(table.default), "": [why and f"not identified: {why}" for why in table.why],
     }  # fmt: skip
     if by is None:
         del columns["for"]
