@@ -6,7 +6,7 @@ micro-batch on the device's context-parallel rank.
 References
 ----------
 Shoeybi et al. 2019; Narayanan et al. 2021; Korthikanti et al. 2022; Dao 2023 (2 matrix products forward, 5
-backward in fused attention).  The factors over kernel curves were fitted to 205 published training runs.
+backward in fused attention).  The factors over kernel curves were fitted to 237 published training runs.
 """
 
 from typing import Any, NamedTuple

@@ -191,9 +191,9 @@ class Assumptions(NamedTuple):
         "spread inside published sources after one level each", 0.04,
     )
     training_gemm_factor: Real = _assumed(
-        0.87, "1", "matrix products of training over the best ones of the device",
+        0.84, "1", "matrix products of training over the best ones of the device",
         "fitted to published training runs; 0.85 to 0.89 for the products of a layer of width 4,096 on B300 "
-        "(Transformer Engine documentation, GEMM profiling)", 0.06,
+        "(Transformer Engine documentation, GEMM profiling)", 0.08,
     )
     gemm_half_inner: Real = _assumed(
         130.0, "1", "inner dimension that costs as much as filling and draining a matrix product, against the curve's "
@@ -202,8 +202,8 @@ class Assumptions(NamedTuple):
         "0.12.0 kernel tables)", 0.3,
     )
     training_attention_factor: Real = _assumed(
-        1.11, "1", "fused attention of training over the prefill curve",
-        "fitted to 205 published training runs", 0.135,
+        1.05, "1", "fused attention of training over the prefill curve",
+        "fitted to 237 published training runs of 17 sources", 0.11,
     )
     attention_backward: Real = _assumed(
         2.5, "1", "backward over forward pass of fused attention, which computes the scores again",
@@ -215,8 +215,8 @@ class Assumptions(NamedTuple):
         "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused", 0.0,
     )
     elementwise_slowdown: Real = _assumed(
-        1.55, "1", "element-wise work of training over its ideal traffic",
-        "fitted to 205 published training runs", 0.21,
+        1.57, "1", "element-wise work of training over its ideal traffic",
+        "fitted to 237 published training runs of 17 sources", 0.28,
     )
     fused_accumulation: Real = _assumed(
         1.0, "1", "1: products of weight gradients write into the sum; 0: kernels of their own add them, or copy them "
@@ -245,12 +245,12 @@ class Assumptions(NamedTuple):
         "(github.com/pytorch/torchtitan, activation_checkpoint.py)", 0.0,
     )
     data_overlap: Real = _assumed(
-        0.53, "1", "share of data-parallel communication that computation beside it hides",
-        "fitted to 205 published training runs", 0.4,
+        0.7, "1", "share of data-parallel communication that computation beside it hides",
+        "fitted to 237 published training runs of 17 sources", 0.3,
     )
     tensor_overlap: Real = _assumed(
-        0.35, "1", "the same for tensor-parallel communication (frameworks before 2023: 0)",
-        "fitted to 205 published training runs", 0.74,
+        0.27, "1", "the same for tensor-parallel communication (frameworks before 2023: 0)",
+        "fitted to 237 published training runs of 17 sources", 0.9,
     )
     weight_gradient_overlap: Real = _assumed(
         0.85, "1", "share of the exchange of input gradients that the weight gradients beside it hide",
@@ -267,12 +267,12 @@ class Assumptions(NamedTuple):
         "arXiv:2412.19437, section 3.2.1: fully hidden", 0.1,
     )
     grouped_gemm_factor: Real = _assumed(
-        0.63, "1", "grouped products of experts in training over one dense product of the same shape",
-        "fitted to 205 published training runs", 0.29,
+        0.79, "1", "grouped products of experts in training over one dense product of the same shape",
+        "fitted to 237 published training runs of 17 sources", 0.39,
     )
     straggler_loss: Real = _assumed(
-        0.011, "1", "step time lost per doubling of devices above 8",
-        "fitted to 205 published training runs", 0.55,
+        0.0097, "1", "step time lost per doubling of devices above 8",
+        "fitted to 237 published training runs of 17 sources", 0.84,
     )
     overlap_contention: Real = _assumed(
         0.0, "1", "share of the device that hidden communication takes from computation; the overlaps above "
@@ -356,8 +356,8 @@ class Assumptions(NamedTuple):
         "published runs: 2 to 8 %", 0.6,
     )
     host_memory_bandwidth: Real = _assumed(
-        110e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
-        "published runs with the optimizer on the host", 0.3,
+        133e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
+        "published runs with the optimizer on the host", 0.24,
     )
     host_optimizer_bytes: Real = _assumed(
         34.0, "byte", "bytes an offloaded optimizer moves per parameter", "published runs with the optimizer on the host", 0.1,
@@ -374,7 +374,7 @@ class Assumptions(NamedTuple):
     )
     serving_gemm_factor: Real = _assumed(
         0.94, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
-        "the same factor as of 205 published training runs (training_gemm_factor)", 0.064,
+        "fitted to 205 published training runs over the same curve", 0.064,
     )
     host_step_time: Real = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
