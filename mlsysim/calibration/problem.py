@@ -169,7 +169,7 @@ class Problem:
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
-        self._options = {"fixed": fixed, "sample": sample, "moving": moving}
+        self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple, zoo.Row] = {}
         self._devices: dict[tuple, zoo.Row] = {}
         questions: dict[tuple[str, ...], list[tuple]] = {}  # by resolver and by the outputs that are asked for
@@ -251,15 +251,16 @@ class Problem:
             starts = np.flatnonzero(np.r_[True, part.rows[1:] != part.rows[:-1]])
             for start, end in zip(starts, [*starts[1:], part.size]):
                 position = int(part.rows[start])
-                best: int | None = 0
+                best = 0
                 if self.runs.kind == "training":
                     here = slice(start, end)
                     time, limit, memory = (values[n][here] for n in ("step_time", "limit", "memory_per_device"))
-                    best = training.pick(time, limit, memory, part.modes[here])
-                    if best is None:
+                    taken = training.pick(time, limit, memory, part.modes[here])
+                    if taken is None:
                         self.refused[position] = _why(int(limit[0]))
                         continue
-                point = start + int(best)
+                    best = taken
+                point = start + best
                 self.told[position] = {n: float(values[n][point]) for n in values}
                 chosen.append(point)
             found.append(np.array(chosen, dtype=np.intp))

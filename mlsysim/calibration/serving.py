@@ -110,7 +110,8 @@ def question(run: Mapping[str, Any]) -> Question:
     batch = given(run, "batch_or_concurrency")
     inputs: dict[str, Any] = {
         "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache),
-        "tp": tp, "pp": pp, "ep": ep, "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0, "max_context": 0.0,
+        "tp": tp, "pp": pp, "ep": ep, "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0,
+        "max_context": 0.0,
     }  # fmt: skip
     if own_experts(workload):
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes

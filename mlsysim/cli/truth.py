@@ -56,7 +56,8 @@ def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: boo
     table = result.table
     columns = {
         "figure": table.name, "for": table.group, "value": _numbers(table.value),
-        "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high), "default": _numbers(table.default), "": [why and f"not identified: {why}" for why in table.why],
+        "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high), "default": _numbers(table.default),
+        "": [why and f"not identified: {why}" for why in table.why],
     }  # fmt: skip
     if by is None:
         del columns["for"]
