@@ -15,6 +15,7 @@ from mlsysim.schema.codes import Region
 from mlsysim.search.root import POINTS, Function, _bounds, crossing
 from mlsysim.search.target import Target, condition
 
+
 def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
            tied: Sequence[str] = (), feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
     """The first value of `unknown` from below at which the conditions begin, or cease, to hold together.
@@ -51,7 +52,8 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
 
     conditions = [c for c in conditions if not only_dependent or depends(program.output(c.output))]
     works = program.outputs.get("feasible")
-    if works is not None and all(c.output != "feasible" for c in conditions) and (depends(works) if feasible is None else feasible):
+    asked = all(c.output != "feasible" for c in conditions)
+    if works is not None and asked and (depends(works) if feasible is None else feasible):
         conditions = [*conditions, condition("feasible", True)]
     wanted = [c.output for c in conditions]
     if not any(depends(program.output(o)) for o in wanted):
@@ -93,7 +95,8 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         excess = np.array([c.excess(v, g) for c, v, g in zip(conditions, other, goals)])
         answer[part] = np.where(found, holds, np.nan)
         closest[part] = place
-        side[part] = np.where(found, np.where(start, Region.AT_MOST, Region.AT_LEAST), np.where(start, Region.ALWAYS, Region.NEVER))
+        one_side = np.where(start, Region.AT_MOST, Region.AT_LEAST)
+        side[part] = np.where(found, one_side, np.where(start, Region.ALWAYS, Region.NEVER))
         binding[part] = np.where(~found & start, len(conditions), np.argmax(excess, axis=0))
         at[:, part] = values
     short = unknown.rsplit(".", 1)[-1]

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
-from mlsysim.engine.bind import check
+from mlsysim.engine.check import check
 from mlsysim.engine.function import Function
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
@@ -102,7 +102,8 @@ def crossing(verdict: Verdict, low: float, high: float, size: int, whole: bool,
     return before, after, found, start
 
 
-def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any]) -> xr.Dataset:
+def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None,
+         inputs: Mapping[str, Any]) -> xr.Dataset:
     """See `mlsysim.resolver.Resolver.root`."""
     if len(target) != 1:
         raise ValueError(f"target={dict(target)!r}: give one output, target={{'itl': 0.02}}")
@@ -137,7 +138,8 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
             falling = function(np.full(size, low)) > goal
             closest, miss = np.full(size, low), np.full(size, np.inf)
 
-            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling, goal: np.ndarray = goal) -> np.ndarray:
+            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling,
+                       goal: np.ndarray = goal) -> np.ndarray:
                 value = function(x)
                 return np.where(falling, value <= goal, value >= goal)
 
@@ -168,8 +170,10 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
     result = label.dataset(program, {k: v.reshape(shape) for k, v in columns.items()}, dims, coords,
                            label.story(program, {}, unknown=unknown, target=str(asked), bounds=f"{low:g} to {high:g}"))
-    result = result.assign(found=(dims, found.reshape(shape), {"units": "1", "long_name": f"is there a {unknown} that meets the target"}))
-    result["reached"].attrs = label.attributes(output_name) | {"long_name": f"{output_name} at that value, or the best that can be reached"}
+    about = {"units": "1", "long_name": f"is there a {unknown} that meets the target"}
+    result = result.assign(found=(dims, found.reshape(shape), about))
+    result["reached"].attrs = label.attributes(output_name)
+    result["reached"].attrs["long_name"] = f"{output_name} at that value, or the best that can be reached"
     result["nearest"].attrs = label.attributes(unknown) | {"long_name": f"{unknown} at which `reached` is reached"}
     return result
 
@@ -183,7 +187,7 @@ def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float,
     variable = VARIABLES.get(short)
     if variable is None:
         if short not in Assumptions._fields:
-            from mlsysim.engine.bind import nearest
+            from mlsysim.engine.check import nearest
 
             raise ValueError(f"{unknown!r} is no input{nearest(short, VARIABLES)}")
         low, high, whole = WIDEST[0], WIDEST[1], False

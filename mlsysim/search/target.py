@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import units
-from mlsysim.engine.bind import check, nearest
+from mlsysim.engine.check import check, nearest
 from mlsysim.engine.program import Program
 from mlsysim.schema.variables import VARIABLES
 
@@ -44,7 +44,7 @@ class Target(NamedTuple):
         """Values at paired positions along the axes."""
         if not self.dims:
             return np.full(size, float(self.values))
-        return self.values[tuple(index[d] if d in index else 0 for d in self.dims)] * np.ones(size)
+        return self.values[tuple(index.get(d, 0) for d in self.dims)] * np.ones(size)
 
     @property
     def array(self) -> xr.DataArray:

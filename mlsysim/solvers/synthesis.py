@@ -10,7 +10,7 @@ import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.engine import label
-from mlsysim.engine.bind import nearest
+from mlsysim.engine.check import nearest
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
 from mlsysim.models.single_node import SingleNodeModel
@@ -29,8 +29,8 @@ UNLIMITED = {"peak_flops": 1e30, "vector_flops": 1e30, "mem_bandwidth": 1e30, "m
 
 
 def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, unknown: str | Sequence[str] | None = None,
-              bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None, feasible: bool | None = None, devices: int = 3,
-              keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto",
+              bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None, feasible: bool | None = None,
+              devices: int = 3, keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto",
               **point: Any) -> xr.Dataset:
     """The value of an input that the targets need, at every point of a grid.
 
@@ -115,7 +115,8 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
         found = {k: v.drop_vars("hardware", errors="ignore") for k, v in found.items()}
     ds = xr.Dataset(found, attrs=attrs)
     if devices and "hardware" in resolver.parameters(given) and all(n in Accelerator._fields for n in asked):
-        ds = ds.merge(_devices(resolver, conditions, given, devices, threads, progress, plan), compat="override", join="exact", combine_attrs="override")
+        fitting = _devices(resolver, conditions, given, devices, threads, progress, plan)
+        ds = ds.merge(fitting, compat="override", join="exact", combine_attrs="override")
     return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
 
 
@@ -156,4 +157,5 @@ def _devices(resolver: Resolver, conditions: Sequence[Target], given: Mapping[st
     }, coords=coords)  # fmt: skip
 
 
-SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"), walls=(22,))
+SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"),
+                         walls=(22,))  # fmt: skip
