@@ -74,19 +74,13 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         index = dict(zip(dims, np.unravel_index(np.arange(part.start, part.stop), shape))) if dims else {}
         function = Function(program, nodes, outputs, index)
         goals = [c.at(index, size) for c in conditions]
-        seen: list[np.ndarray] = [np.empty(0)]
-        best, miss = np.full(size, low), np.full(size, np.inf)
 
-        def met(x: np.ndarray, function: Function = function, goals: list = goals, seen: list = seen) -> np.ndarray:
-            seen[0] = values = function(x)
-            return np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
+        def look(x: np.ndarray, function: Function = function, goals: list = goals) -> tuple[np.ndarray, np.ndarray]:
+            values = function(x)
+            holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
+            return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)
 
-        def look(x: np.ndarray, seen: list = seen, goals: list = goals, best: np.ndarray = best, miss: np.ndarray = miss) -> None:
-            worst = np.max([c.excess(v, g) for c, v, g in zip(conditions, seen[0], goals)], axis=0)
-            nearer = worst < miss
-            best[nearer], miss[nearer] = x[nearer], worst[nearer]
-
-        before, after, found, start = crossing(met, low, high, size, whole, look)
+        before, after, found, start, best, _ = crossing(look, low, high, size, whole)
         holds = np.where(start, before, after)
         fails = np.where(start, after, before)
         place = np.where(found, holds, best)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,6 +27,7 @@ WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds 
 POINTS = 1 << 16  #: points that are bisected together
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
 SCAN = 64  #: steps of the first look over the range
+ZOOM, ZOOMS = 16, 3  #: steps of a closer look, and how often
 
 
 def _ordinal(x: np.ndarray) -> np.ndarray:
@@ -68,38 +69,59 @@ def bisect(verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarra
     return (a, b) if whole else (_double(a), _double(b))
 
 
-def crossing(verdict: Verdict, low: float, high: float, size: int, whole: bool,
-             seen: Callable[[np.ndarray], None] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+class Crossing(NamedTuple):
+    """Where a verdict changes first, or where it came closest to."""
+
+    before: np.ndarray
+    after: np.ndarray  #: neighbouring values around the change
+    found: np.ndarray
+    start: np.ndarray  #: the verdict at the low end
+    closest: np.ndarray
+    miss: np.ndarray  #: by how much `closest` misses
+
+
+def crossing(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int, whole: bool) -> Crossing:
     """The first change of a verdict between `low` and `high`, sought among values spread over the range.
+
+    Where there is none, the neighbourhood of the value that comes closest is looked at again, closer and closer: a
+    function that turns inside the range meets its target there or nowhere.
 
     Parameters
     ----------
-    verdict : callable
-        Values, one a point, to truth values.
-    seen : callable, optional
-        Told every value that was looked at, just after its verdict.
-
-    Returns
-    -------
-    before, after, found, start : ndarray
-        Neighbouring values around the change, whether there is one, and the verdict at `low`.
+    look : callable
+        Values, one a point, to truth values and to how far each is from the target.
     """
+    grid = spread(low, high, whole)
+    xs = np.broadcast_to(grid[:, None], (len(grid), size))
+    column = np.arange(size)
     a, b = np.full(size, low), np.full(size, high)
     start = found = np.zeros(size, dtype=bool)
-    for k, at in enumerate(spread(low, high, whole)):
-        x = np.full(size, at)
-        now = np.array(verdict(x))
-        if seen is not None:
-            seen(x)
-        if k == 0:
-            start = now
-        changed = ~found & (now != start)
-        b = np.where(changed, x, b)
-        a = np.where(found | changed, a, x)
-        found = found | changed
-    a = np.where(found, a, low)
-    before, after = bisect(verdict, a, b, start, whole)
-    return before, after, found, start
+    closest, miss = a, np.full(size, np.inf)
+    for turn in range(1 + ZOOMS):
+        seen = [look(x) for x in xs]
+        now, off = np.array([v for v, _ in seen]), np.array([m for _, m in seen])
+        start = now[0] if turn == 0 else start
+        change = now != start
+        here, first = change.any(axis=0) & ~found, change.argmax(axis=0)
+        a = np.where(here, xs[np.maximum(first - 1, 0), column], a)
+        b = np.where(here, xs[first, column], b)
+        found = found | here
+        k = np.argmin(np.where(np.isnan(off), np.inf, off), axis=0)
+        nearer = off[k, column] < miss
+        closest, miss = np.where(nearer, xs[k, column], closest), np.where(nearer, off[k, column], miss)
+        if np.all(found | start):
+            break
+        xs = _between(xs[np.maximum(k - 1, 0), column], xs[np.minimum(k + 1, len(xs) - 1), column], whole)
+    before, after = bisect(lambda x: look(x)[0], a, b, start, whole)
+    return Crossing(before, after, found, start, closest, miss)
+
+
+def _between(low: np.ndarray, high: np.ndarray, whole: bool) -> np.ndarray:
+    """Values between pairs of values, both included, one row each."""
+    share = np.arange(ZOOM + 1)[:, None]
+    if whole:
+        return np.rint(low + (high - low) * (share / ZOOM))
+    return _double(_ordinal(low) + (_ordinal(high) - _ordinal(low)) * share // ZOOM)
 
 
 def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None,
@@ -136,20 +158,13 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         goal = asked.at(index, size)
         with np.errstate(invalid="ignore"):
             falling = function(np.full(size, low)) > goal
-            closest, miss = np.full(size, low), np.full(size, np.inf)
 
-            def beyond(x: np.ndarray, function: Function = function, falling: np.ndarray = falling,
-                       goal: np.ndarray = goal) -> np.ndarray:
+            def look(x: np.ndarray, function: Function = function, falling: np.ndarray = falling,
+                     goal: np.ndarray = goal) -> tuple[np.ndarray, np.ndarray]:
                 value = function(x)
-                return np.where(falling, value <= goal, value >= goal)
+                return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)
 
-            def look(x: np.ndarray, function: Function = function, closest: np.ndarray = closest, miss: np.ndarray = miss,
-                     goal: np.ndarray = goal) -> None:
-                off = np.abs(function(x) - goal)
-                nearer = off < miss
-                closest[nearer], miss[nearer] = x[nearer], off[nearer]
-
-            a, b, crossed, _ = crossing(beyond, low, high, size, whole, look)
+            a, b, crossed, _, closest, miss = crossing(look, low, high, size, whole)
             at_a, at_b = function(a), function(b)
             if whole:  # the boundary: the last count that still keeps to the side of the target that is wanted
                 keeps = at_a >= goal if _better(output_name) == "more" else at_a <= goal

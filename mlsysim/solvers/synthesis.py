@@ -100,16 +100,18 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     limits = bounds if isinstance(bounds, Mapping) else dict.fromkeys(asked, bounds)
     found: dict[str, xr.DataArray] = {}
     attrs: dict[str, Any] = {}
+    depends = False
     for name in asked:
         answer = region(resolver, name, conditions, limits.get(name), given, tied.get(name, ()), feasible, unknown is None)
         if answer is None:
             continue
+        depends = depends or any(n in answer for n in wanted)
         called = REQUIRED.get(name, name) if unknown is None else name
         rest = {v: f"{called}_{v}" for v in answer.data_vars if v != name} if several else {}
         answer = answer.rename({name: called, **rest})
         found |= {str(k): v for k, v in answer.data_vars.items()}
         attrs = {**answer.attrs, "unknown": ", ".join(asked)}
-    if not found:
+    if not depends:
         raise ValueError(f"{', '.join(wanted)} depends on none of {', '.join(asked)}: name the unknown, unknown=...")
     if anyone:
         found = {k: v.drop_vars("hardware", errors="ignore") for k, v in found.items()}
