@@ -1,0 +1,251 @@
+"""Tiers 2 and 3: what asks another resolver, the solvers and the optimizers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlsysim.resolver.base import Resolver
+from mlsysim.schema.variables import ALIASES, VARIABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from mlsysim.engine.program import Program
+    from mlsysim.engine.selectors import Parameter
+
+
+class Solver(Resolver):
+    """Tier 2, X = f^-1(Y): a question about any resolver, answered at every point of its grid.
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    answer : callable
+        ``answer(resolver, **inputs)``; its keyword-only parameters are the solver's own.
+    model : Resolver
+        What is asked when no resolver is named.
+    outputs : tuple of str
+        Variables of the answer.
+    """
+
+    def __init__(self, name: str, answer: Callable[..., xr.Dataset], model: Resolver, outputs: tuple[str, ...],
+                 domain: str = "analysis", walls: tuple[int, ...] = ()):
+        self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
+        self._outputs = outputs
+        self.bound = {}
+        self.__doc__ = answer.__doc__
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The solver's own parameters and their defaults."""
+        kinds = inspect.signature(self.answer).parameters.values()
+        return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
+
+    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
+        """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
+        inputs = {**self.bound, **inputs}
+        bound = inputs.pop("resolver", None)
+        return self.answer(resolver or bound or self.model, **inputs)
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.selectors import Parameter
+
+        asked = self.bound.get("resolver", self.model)
+        own = {n: Parameter(n, None, default) for n, default in self.options.items()}
+        targets = {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
+        return {**asked.parameters(given), **own, **targets}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        _check_asked(self, inputs)
+
+    def program(self, **inputs: Any) -> Program:
+        raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        import pandas as pd
+
+        from mlsysim.engine.explain import schema
+
+        own = [{"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
+               for n, default in self.options.items()]
+        asked = schema(self.bound.get("resolver", self.model))
+        outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
+                                 "meaning": VARIABLES[n].meaning} for n in self.outputs])
+        return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])
+
+
+class Space(NamedTuple):
+    """What an optimizer searches."""
+
+    resolver: Resolver
+    inputs: dict[str, Any]  #: with the axes of the design space
+    searched: tuple[str, ...]  #: those axes; every other one is a question of its own
+    where: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
+    story: dict[str, Any] | None = None  #: attributes of every answer
+
+
+class Optimizer(Resolver):
+    """Tier 3, max f(X): the best configuration of a design space, for every point of the other inputs.
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    model : Resolver
+        What evaluates a configuration; ``resolver=`` in a call takes another.
+    arrange : callable
+        ``arrange(resolver, inputs)`` gives the `Space`.
+    objective : str or callable
+        What is best, unless a call says otherwise; a callable is told the inputs.
+    own : mapping
+        Inputs that are the optimizer's own, with their defaults.
+    split : tuple of str
+        Inputs whose values are searched one after another, because each has its own design space.
+    front : (minimize, maximize)
+        Objectives of `pareto`, unless a call says otherwise.
+    finish : callable, optional
+        ``finish(resolver, inputs, answer)`` adds to what `solve` answers.
+    """
+
+    def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space],
+                 objective: str | Callable[[Mapping[str, Any]], str],
+                 own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (),
+                 front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+                 finish: Callable[[Resolver, dict[str, Any], xr.Dataset], xr.Dataset] | None = None, domain: str = "analysis",
+                 walls: tuple[int, ...] = ()):
+        self.name, self.model, self.arrange, self.objective, self.finish = name, model, arrange, objective, finish
+        self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
+        self.bound = {}
+        self.__doc__ = arrange.__doc__
+
+    def _given(self, inputs: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any]]:
+        """What is asked, and all inputs by canonical name."""
+        inputs = {ALIASES[n][0] if n in ALIASES and ALIASES[n][1] == 1.0 else n: v for n, v in {**self.bound, **inputs}.items()}
+        resolver = inputs.pop("resolver", None) or self.model
+        return resolver, {**resolver.bound, **inputs}
+
+    def space(self, **inputs: Any) -> Space:
+        """The design space of a call."""
+        return self.arrange(*self._given(inputs))
+
+    def program(self, **inputs: Any) -> Program:
+        from mlsysim.engine.program import Program
+
+        space = self.space(**inputs)
+        return Program(space.resolver, space.inputs)
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.selectors import Parameter
+
+        asked = self.bound.get("resolver", self.model)
+        own = {n: Parameter(n, None, default) for n, default in self.own.items()}
+        if any(n.startswith("target_") for n in own):  # on any output
+            own |= {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
+        return {**asked.parameters(given), **own}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.bound.get("resolver", self.model).outputs
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        _check_asked(self, inputs)
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def usual(self, inputs: Mapping[str, Any]) -> str:
+        """What is best, unless a call says otherwise."""
+        return self.objective if isinstance(self.objective, str) else self.objective({**self.bound, **inputs})
+
+    def _ask(self, questions: Callable[[tuple[str, ...]], list[Any]], apart: Sequence[str], run: Mapping[str, Any],
+             inputs: Mapping[str, Any]) -> list[xr.Dataset]:
+        """Answers to the reductions that `questions` makes of the axes outside the design space."""
+        from mlsysim.engine.program import Program
+        from mlsysim.search import split
+        from mlsysim.search.reduce import reduce
+
+        for name in apart:
+            values: Any = {**self.bound, **inputs}.get(name)
+            if split.several(values):
+                parts = [self._ask(questions, apart, run, {**inputs, name: value}) for value in values]
+                return [split.joined([part[i] for part in parts], name, values) for i in range(len(parts[0]))]
+        space = self.space(**inputs)
+        program = Program(space.resolver, space.inputs)
+        asked = questions(tuple(a for a in program.axes if a not in space.searched))
+        asked = [split.also(split.without(r, apart), space.where, space.ties) for r in asked]
+        return [ds.drop_vars("config", errors="ignore").assign_attrs(resolver=self.name, **(space.story or {}))
+                for ds in reduce(program, asked, **run)]
+
+    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
+        """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        apart = [name for name in self.split if all(name in r.by for r in reductions)]
+        return self._ask(lambda _: list(reductions), apart, run, inputs)
+
+    def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
+              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
+              threads: int | None = None, block: int | None = None, progress: Callable[[int, int], None] | None = None,
+              plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """The best configuration for every combination of the inputs that are not searched.
+
+        Parameters
+        ----------
+        objective, maximize, by, where, ties
+            As in `Resolver.best`; `by` is every axis outside the design space unless said.
+        keep : sequence of str, optional
+            Outputs to return.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `Resolver.best`, with `configurations` (how many there are, by what stops them) and the `runner_up`.
+        """
+        from mlsysim.engine import label
+        from mlsysim.search import split
+
+        wish = objective or self.usual(inputs)
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        apart = [name for name in self.split if by is None or name in split.names(by)]
+        best, rivals, counts = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties),
+                                         apart, run, inputs)  # fmt: skip
+        answer = split.answer(best, rivals, counts, wish)
+        if self.finish is not None:
+            answer = self.finish(*self._given(inputs), answer)
+        for name in answer.coords:  # arithmetic between answers forgets them
+            about = {k: v for k, v in label.attributes(str(name)).items() if not k.startswith("flag_")}
+            answer[name].attrs = {**about, **answer[name].attrs}
+        answer = answer if keep is None else answer[[n for n in (*split.names(keep), "found") if n in answer]]
+        return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
+
+    def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
+        """See `Resolver.best`; `objective` as in `solve`."""
+        return super().best(objective or self.usual(inputs), *args, **inputs)
+
+    def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
+        """See `Resolver.top`; `objective` as in `solve`."""
+        return super().top(k, objective or self.usual(inputs), *args, **inputs)
+
+    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any,
+               **inputs: Any) -> xr.Dataset:
+        """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""
+        least, most = (minimize, maximize) if minimize or maximize else self.front
+        return super().pareto(least, most, *args, **inputs)
+
+
+def _check_asked(resolver: Solver | Optimizer, inputs: Mapping[str, Any]) -> None:
+    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
+    import copy
+
+    twin = copy.copy(resolver)
+    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
+    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

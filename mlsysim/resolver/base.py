@@ -1,0 +1,271 @@
+"""Resolvers: what one can ask of any of them, and tier 1, the models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlsysim.resolver.kernels import Kernel
+from mlsysim.schema.variables import VARIABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from mlsysim.engine.program import Program
+    from mlsysim.engine.selectors import Parameter
+
+SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
+
+
+class Resolver:
+    """Something that answers questions about a configuration, or about millions of them.
+
+    Inputs are scalars, lists or arrays (an axis of their own), DataArrays (their named dims), names or rows of
+    the zoo, quantities such as ``"80 GB"``; any field of a record may be overridden by name; ``points=`` takes
+    paired configurations (a DataFrame, axis ``config``).
+    """
+
+    name: str
+    domain: str
+    walls: tuple[int, ...]
+    bound: dict[str, Any]
+
+    # --- what subclasses say ---------------------------------------------------------------------------------
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        """Inputs by name; `given` are those that the user bound."""
+        raise NotImplementedError
+
+    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+        """Outputs by name, for arguments that are numbers or symbols."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        raise NotImplementedError
+
+    # --- binding ---------------------------------------------------------------------------------------------
+
+    def __call__(self, **inputs: Any) -> Resolver:
+        """The same resolver with some inputs bound."""
+        import copy
+
+        self._check_names(inputs)
+        twin = copy.copy(self)
+        twin.bound = {**self.bound, **inputs}
+        return twin
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        from mlsysim.engine.bind import Binder
+
+        if inputs:
+            binder = Binder(self.parameters(set(inputs) | set(self.bound)), self.name)
+            for name in inputs:
+                if name != "points":
+                    binder.canonical(name)
+
+    def program(self, **inputs: Any) -> Program:
+        """The call, bound and recorded (see `mlsysim.engine.program`)."""
+        from mlsysim.engine.program import Program
+
+        return Program(self, {**self.bound, **inputs})
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def solve(self, *, keep: Sequence[str] | None = None, threads: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """Every output at every point of the grid.
+
+        Parameters
+        ----------
+        keep : sequence of str, optional
+            Outputs to store (default: all that the data allow; ``attrs["omitted"]`` names the others).
+        threads : int, optional
+            Default ``MLSYSIM_THREADS`` or the number of cores.
+        progress : callable, optional
+            Called with points done and points in all.
+        plan : {"auto", "plain", "nest"}
+            How to evaluate; the results are the same.
+        **inputs
+            See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
+            ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims in the order in which the inputs were mentioned; scalars and single values are 0-d coordinates;
+            ``units`` and ``long_name`` on everything; `feasible` and `limit` say what works and why not.
+
+        Raises
+        ------
+        TypeError
+            An unknown or missing input.
+        ValueError
+            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
+        """
+        from mlsysim.engine.solve import quantiles, solve
+
+        quantile = inputs.pop("quantile", None)
+        if quantile is None:
+            return solve(self.program(**inputs), keep, threads, progress, plan)
+        inputs.setdefault("sample", SAMPLES)
+        levels = [quantile] if isinstance(quantile, (int, float)) else list(quantile)
+        return quantiles(solve(self.program(**inputs), keep, threads, progress, plan), levels)
+
+    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
+        """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing."""
+        from mlsysim.search.reduce import reduce
+
+        return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan)
+
+    def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
+             block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
+             **inputs: Any) -> xr.Dataset:
+        """The best feasible configuration, one for each cell of `by`.
+
+        Parameters
+        ----------
+        objective : str
+            An output.
+        maximize : bool, optional
+            Default: the direction in the schema.
+        by : str or sequence of str
+            Axes to keep.
+        where : str or sequence of str, optional
+            Conditions on outputs, inputs or labels, in base units: ``"itl < 0.05 and hardware != 'mi300x'"``.
+        ties : sequence of str
+            Outputs that decide among equals, before the lowest position along the axes does.
+
+        Returns
+        -------
+        xarray.Dataset
+            All outputs of the winner; its place along the reduced axes as coordinates; `found`.
+        """
+        from mlsysim.search import Best
+
+        if inputs.get("sample") is not None:
+            from mlsysim.search.robust import best
+
+            return best(self, Best(objective, maximize, by=by, where=where, ties=ties), {**self.bound, **inputs}, threads, plan)
+        return self.sweep([Best(objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
+            where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
+            block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
+            **inputs: Any) -> xr.Dataset:
+        """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
+        from mlsysim.search import Top
+
+        return self.sweep([Top(k, objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
+               where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
+               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+        """The exact Pareto front of the feasible configurations.
+
+        Parameters
+        ----------
+        minimize, maximize : str or sequence of str
+            Objectives.
+        epsilon : float, optional
+            Thin the front: a point goes when a kept one is no worse than by this relative amount in every objective.
+        where : str or sequence of str, optional
+            See `best`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dim `point`, in lexicographic order of the objectives; of equal vectors one (the lowest position along the
+            axes in the order of the signature), with their number in `count`.
+        """
+        from mlsysim.search import Pareto
+
+        if epsilon is not None and "epsilon" in self.parameters():
+            raise TypeError(f"epsilon is an input of {self.name} as well as how far a front is thinned: bind the input first, "
+                            f"{self.name}(epsilon=...).pareto(...)")
+        return self.sweep([Pareto(minimize, maximize, epsilon, where=where)], threads=threads, block=block,
+                          progress=progress, plan=plan, **inputs)[0]
+
+    def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
+        """The value of one input that meets a target on one output, at every point of the grid.
+
+        Parameters
+        ----------
+        unknown : str
+            A numeric input or record field; a count gives the boundary value.
+        target : mapping
+            ``{output: value}``, in base units or as text; a list of values is an axis, a DataArray lies along axes of the call.
+        bounds : (low, high), optional
+            Where to look; default the bounds of the schema.
+
+        Returns
+        -------
+        xarray.Dataset
+            The unknown, `found`, `reached` (the output there) and, where there is no root, the best reachable value.
+        """
+        from mlsysim.search.root import root
+
+        return root(self, unknown, target, bounds, {**self.bound, **inputs})
+
+    def explain(self, **inputs: Any) -> str:
+        """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
+        from mlsysim.engine.explain import explain
+
+        return explain(self, self.program(**inputs))
+
+    # --- schema ----------------------------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        """Inputs and outputs with unit, default, bounds and meaning."""
+        from mlsysim.engine.explain import schema
+
+        return schema(self)
+
+    def __repr__(self) -> str:
+        bound = f" with {', '.join(self.bound)} bound" if self.bound else ""
+        return f"<{self.name}{bound}: {', '.join(self.parameters())} -> {', '.join(self.outputs)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.name}</b>{self.schema.to_html()}"
+
+
+class Model(Resolver):
+    """Tier 1, the physics: Y = f(X).
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    kernel : Kernel
+        The physics.
+    domain : str
+        node, data, algorithm, fleet, operations or analysis.
+    walls : tuple of int
+        The constraints it evaluates (see `walls`).
+    """
+
+    def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...] = ()):
+        self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
+        self.bound = {}
+        self.__doc__ = kernel.__doc__
+        for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
+            if variable not in VARIABLES:
+                raise ValueError(f"{name}: declare {variable} first, with unit and meaning: "
+                                 f"mlsysim.schema.variables.real({variable!r}, \"s\", \"...\")")
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        return self.kernel.parameters
+
+    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+        return self.kernel.function(**arguments)._asdict()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.kernel.outputs
