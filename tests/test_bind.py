@@ -12,7 +12,7 @@ import xarray as xr
 from toy import BASE, Bill, BillModel, StepModel
 
 from mlsysim import units, zoo
-from mlsysim.engine.bind import Draws
+from mlsysim.engine.draws import Draws
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Recompute
 from mlsysim.schema.variables import VARIABLES

@@ -18,7 +18,6 @@ import numpy as np
 
 from mlsysim import units, zoo
 from mlsysim.engine.check import check, option
-from mlsysim.engine.check import nearest as nearest
 from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
 from mlsysim.schema import codes

@@ -30,8 +30,8 @@ UNLIMITED = {"peak_flops": 1e30, "vector_flops": 1e30, "mem_bandwidth": 1e30, "m
 
 def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, unknown: str | Sequence[str] | None = None,
               bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None, feasible: bool | None = None,
-              devices: int = 3, keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None, plan: str = "auto",
-              **point: Any) -> xr.Dataset:
+              devices: int = 3, keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None,
+              plan: str = "auto", **point: Any) -> xr.Dataset:
     """The value of an input that the targets need, at every point of a grid.
 
     Parameters
