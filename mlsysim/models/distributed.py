@@ -465,7 +465,9 @@ def distributed(
     if shard_size is not None:  # hybrid sharding: the copies agree on the gradients of their shards
         shard = largest * (assume.gradient_reduce_bytes / shards)
         scattered = scattered + reduce(replicas / shards, tp * shards, shard)
-    slowest_forward, slowest_backward = forward.largest(), backward.largest()
+    # while a pass waits for the host, the network goes on
+    host_each = stages("host").largest()
+    slowest_forward, slowest_backward = forward.largest() + 0.5 * host_each, backward.largest() + 0.5 * host_each
     earlier = (1.0 + (virtual_stages - 1.0) * pp) / virtual_stages
     last_backward, first_forward = slowest_backward * earlier, slowest_forward * earlier
     once_scattered = np.where(reduced_each, 0.0, seen(scattered, last_backward))
@@ -507,7 +509,6 @@ def distributed(
     send_each, send_once = pipeline.hand_over(
         schedule, pp, virtual_stages, transfer, assume.blocking_sends
     )
-    host_each = stages("host").largest()
 
     # --- memory by stage, before micro-batches in flight ------------------------------------------------
     copies = np.where(dual, 2.0, 1.0)

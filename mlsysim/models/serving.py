@@ -86,7 +86,7 @@ def serving(
         nothing that needs the length of an answer.
     batch_size : sequences in flight.
     tp, pp, ep : tensor, pipeline, expert parallelism.
-    cached_prefix : tokens of the prompt that are in the cache already.
+    cached_prefix : tokens of the prompt that are in the cache already, fewer than `seq_len`.
     prefill_chunk : most tokens per prefill step.
     prefill_batch : prompts prefilled together; all of the batch unless said.
     reserve : cache booked for prompt + output up front, or for the mean length of requests of mixed age.
@@ -135,7 +135,7 @@ def serving(
 
     # prefill
     prompts = batch_size if prefill_batch is None else prefill_batch
-    new = seq_len - cached_prefix
+    new = np.maximum(seq_len - cached_prefix, 1.0)  # the last token of a prompt is always computed
     prefill = serve.prefill_step(
         model, prefill_device, fleet, format, assume, *layout, prompts, new, cached_prefix, prefill_chunk
     )
@@ -216,7 +216,6 @@ def serving(
     shape = (
         divides(tp, model.n_heads)
         & (pp <= model.n_layers)
-        & (new >= 1.0)
         & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
         & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
     )
@@ -225,7 +224,7 @@ def serving(
         & computes
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )
-    limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
+    limit = first_failing((shape & (cached_prefix < seq_len), Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
     prefill_bottleneck = serve.bottleneck(prefill)
     decode_bottleneck = serve.bottleneck(decode)
     longer = decode_bottleneck
