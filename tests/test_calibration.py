@@ -19,8 +19,8 @@ TRUTH = {"training_gemm_factor": 0.8, "elementwise_slowdown": 2.3, "data_overlap
 def made_up_runs(truth, noise=0.03, seed=3):
     """Runs as a machine with known assumptions would have taken them."""
     grid = [
-        {"model_key": m, "hardware": h, "n_gpus": n, "seq_len": s, "global_batch": 4 * n, "micro_batch": b, "tp": tp, "pp": 1, "dp": n // tp,
-         "precision": "bf16", "recompute": r, "zero_stage": z}
+        {"model_key": m, "hardware": h, "n_gpus": n, "seq_len": s, "global_batch": 4 * n, "micro_batch": b,
+         "tp": tp, "pp": 1, "dp": n // tp, "precision": "bf16", "recompute": r, "zero_stage": z}
         for m in ("llama3_1_8b", "llama3_2_1b") for h in ("h100", "a100") for n in (8, 64) for s in (2048, 8192)
         for b, tp, r, z in ((1, 1, "full", 3), (2, 2, "none", 1), (4, 1, "selective", 3))
     ]  # fmt: skip
@@ -76,7 +76,10 @@ def test_a_robust_loss_is_not_led_by_a_wrong_row(runs):
     wrong = runs.copy()
     wrong.loc[5, "measured_step_time_s"] *= 20.0
     names = ["training_gemm_factor", "elementwise_slowdown"]
-    values = {loss: calibrate(None, wrong, fit=names, loss=loss, bootstrap=0, holdout=None).table.value for loss in ("soft_l1", "huber", "linear")}
+    values = {
+        loss: calibrate(None, wrong, fit=names, loss=loss, bootstrap=0, holdout=None).table.value
+        for loss in ("soft_l1", "huber", "linear")
+    }
     right = calibrate(None, runs, fit=names, bootstrap=0, holdout=None).table.value
     assert abs(np.log(values["soft_l1"] / right)).max() < 0.1 > abs(np.log(values["huber"] / right)).max()
     assert abs(np.log(values["linear"] / right)).max() > 0.15
@@ -122,7 +125,8 @@ def test_by_hardware_each_device_gets_its_own(runs):
 
 
 def test_figures_of_the_hardware_can_be_fitted(runs):
-    fit = calibrate(ms.DistributedModel, runs[runs.hardware == "h100"], fit=["training_gemm_efficiency"], by="hardware", bootstrap=0)
+    some = runs[runs.hardware == "h100"]
+    fit = calibrate(ms.DistributedModel, some, fit=["training_gemm_efficiency"], by="hardware", bootstrap=0)
     mine = fit.hardware("h100")
     assert mine["training_gemm_efficiency"] == pytest.approx(fit.table.value[0])
     assert mine["training_gemm_efficiency"] < zoo.hardware("h100")["training_gemm_efficiency"]
@@ -145,8 +149,8 @@ def test_round_trip_through_a_file(recovered, tmp_path):
 def test_fitted_assumptions_go_wherever_assumptions_do(recovered, runs):
     again = validate(runs, recovered.assumptions, sample=0).rows
     assert np.allclose(again.predicted, recovered.fitted.rows.predicted, rtol=1e-9)
-    ds = ms.DistributedModel.solve(model="llama3_1_8b", hardware="h100", global_batch=64, seq_len=2048, dp=8, assume=recovered.assumptions,
-                                   quantile=[0.1, 0.9], keep=["step_time"])  # fmt: skip
+    ds = ms.DistributedModel.solve(model="llama3_1_8b", hardware="h100", global_batch=64, seq_len=2048, dp=8,
+                                   assume=recovered.assumptions, quantile=[0.1, 0.9], keep=["step_time"])  # fmt: skip
     assert ds.step_time[0] < ds.step_time[1]
 
 
@@ -164,7 +168,10 @@ def test_holdout(runs):
 
 
 def test_a_prior_keeps_figures_near_their_defaults(runs):
-    free, held = (calibrate(None, runs, fit=["elementwise_slowdown"], prior=p, bootstrap=0, holdout=None).table.value[0] for p in (None, 0.05))
+    free, held = (
+        calibrate(None, runs, fit=["elementwise_slowdown"], prior=prior, bootstrap=0, holdout=None).table.value[0]
+        for prior in (None, 0.05)
+    )
     default = ms.Assumptions().elementwise_slowdown
     assert abs(math.log(held / default)) < abs(math.log(free / default))
 
@@ -182,7 +189,7 @@ def test_what_is_refused_is_told_in_one_line(runs):
         calibrate(None, runs, fit=["data_overlap"], loss="quadratic")
     with pytest.raises(ValueError, match="cannot fix"):
         calibrate(None, runs.iloc[:1], fit=["training_gemm_factor", "elementwise_slowdown"])
-    with pytest.raises(ValueError, match="no run to fit: .*h1000"):
+    with pytest.raises(ValueError, match=r"no run to fit: .*h1000"):
         calibrate(None, runs.assign(hardware="h1000"), fit=["training_level"])
 
 

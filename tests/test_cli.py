@@ -351,6 +351,13 @@ def test_optimizers():
     assert result.exit_code == 2 and "tp > 4000" in result.stderr
 
 
+def test_placement_without_an_objective_takes_its_own():
+    words = ["placement", "hardware=h100", "n_accelerators=64", "region=usa,fra", "duration=30 days"]
+    found = answer("solve", *words)
+    ds = ms.PlacementOptimizer.solve(hardware="h100", n_accelerators=64, region=["usa", "fra"], duration="30 days")
+    assert found["coords"]["region"]["data"] == str(ds.region.values)
+
+
 def test_json_is_strict():
     ds = xr.Dataset(
         {

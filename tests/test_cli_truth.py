@@ -38,7 +38,9 @@ def test_calibrate_writes_what_validate_reads(small, tmp_path):
     assert told.exit_code == 0
     found = json.loads(told.stdout)
     assert found["figures"][0]["name"] == "training_level" and found["held_out"] is None
-    before, after = (json.loads(run("validate", small, *more, "--json").stdout)["targets"]["step_time"] for more in ((), ("--assume", out)))
+    before, after = (
+        json.loads(run("validate", small, *more, "--json").stdout)["targets"]["step_time"] for more in ((), ("--assume", out))
+    )
     assert abs(after["bias"]) < abs(before["bias"]) or abs(before["bias"]) < 0.01
     shown = run("calibrate", small, "--by", "hardware", "--fit", "training_level")
     assert shown.exit_code == 0 and "h100_sxm5_80gb" in shown.output

@@ -64,12 +64,14 @@ def test_a_sum_has_the_shares_of_its_terms(perturbation, tokens):
 
 
 RATES = [
-    (ms.ServingModel, "itl", {"model": "llama3_1_70b", "hardware": ["h100", "a100"], "tp": 8, "seq_len": 2000, "batch_size": [1, 24]}),
+    (ms.ServingModel, "itl", {"model": "llama3_1_70b", "hardware": ["h100", "a100"], "tp": 8, "seq_len": 2000,
+                              "batch_size": [1, 24]}),
     (ms.ServingModel, "ttft", {"model": "mixtral_8x7b", "hardware": "h100", "tp": 2, "seq_len": [500, 3000]}),
     (ms.SingleNodeModel, "latency", {"model": "llama3_1_8b", "hardware": ["h100", "l4"], "batch_size": [1, 32]}),
     (ms.DistributedModel, "step_time", {"model": "llama3_1_70b", "hardware": "h100", "tp": 8, "pp": 4, "dp": [4, 16],
                                         "global_batch": 256, "seq_len": 8192}),
-    (ms.ContinuousBatchingModel, "itl", {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048, "arrival_rate": [0.5, 2.0]}),
+    (ms.ContinuousBatchingModel, "itl", {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048,
+                                         "arrival_rate": [0.5, 2.0]}),
     (ms.TailLatencyModel, "response_p95", {"arrival_rate": [1.0, 3.0], "service_latency": 0.3, "replicas": 2}),
 ]  # fmt: skip
 
@@ -173,12 +175,12 @@ def test_shares_of_variance():
 
 def test_any_composition_and_several_records_of_a_kind():
     run = ms.compose(ms.EconomicsModel, ms.SustainabilityModel)
-    ds = ms.SensitivitySolver.solve(run, output="tco", hardware="h100", region=["usa", "swe"], duration="1 year", n_accelerators=64,
-                                    compute_utilization=0.5)  # fmt: skip
+    ds = ms.SensitivitySolver.solve(run, output="tco", hardware="h100", region=["usa", "swe"], duration="1 year",
+                                    n_accelerators=64, compute_utilization=0.5)  # fmt: skip
     assert {"price", "tdp", "electricity_price", "pue"} <= set(ds.parameter.values)
     assert (ds.binding_constraint == "price").all()
-    two = ms.SensitivitySolver.solve(ms.ServingModel, output="e2e_latency", model="llama3_1_8b", hardware="h100", decode_hardware="a100",
-                                     seq_len=2000, output_len=100)  # fmt: skip
+    two = ms.SensitivitySolver.solve(ms.ServingModel, output="e2e_latency", model="llama3_1_8b", hardware="h100",
+                                     decode_hardware="a100", seq_len=2000, output_len=100)  # fmt: skip
     assert {"hardware.mem_bandwidth", "decode_hardware.mem_bandwidth"} <= set(two.parameter.values)
 
 
@@ -229,7 +231,8 @@ PAIRS = [
       ("joule_per_mtok", "tdp", 1), ("itl", "host_step_time", 1), ("itl", "bus_bandwidth_8", 0)]),
     (ms.DistributedModel, {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 4096, "tokens": 1e12},
      {"tp": [1, 2, 8], "pp": [1, 4], "dp": [2, 16], "global_batch": [128, 512], "recompute": ["none", "full"]},
-     [("step_time", "peak_flops", 1), ("mfu", "mem_bandwidth", 1), ("training_time", "inter_bandwidth", 0), ("memory_per_device", "gradient_bytes", 1)]),
+     [("step_time", "peak_flops", 1), ("mfu", "mem_bandwidth", 1), ("training_time", "inter_bandwidth", 0),
+      ("memory_per_device", "gradient_bytes", 1)]),
     (ms.compose(ms.EconomicsModel, ms.SustainabilityModel), {"hardware": "h100", "region": "usa"},
      {"duration": [1e5, 1e7], "n_accelerators": [8, 4096], "compute_utilization": [0.1, 0.9]},
      [("tco", "price", 1), ("tco", "electricity_price", 1), ("carbon", "carbon_intensity", 1), ("water_onsite", "wue", 1),

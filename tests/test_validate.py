@@ -22,15 +22,16 @@ STATISTICS = {"n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "sourc
 def a_training_run(**changes):
     return {
         "source_id": "mine", "model_key": "llama3_1_8b", "hardware": "h100", "n_gpus": 8, "seq_len": 8192, "global_batch": 64,
-        "micro_batch": 1, "tp": 2, "pp": 1, "dp": 4, "precision": "bf16", "recompute": "full", "measured_step_time_s": 6.0, **changes,
+        "micro_batch": 1, "tp": 2, "pp": 1, "dp": 4, "precision": "bf16", "recompute": "full",
+        "measured_step_time_s": 6.0, **changes,
     }  # fmt: skip
 
 
 def a_serving_run(**changes):
     return {
         "source": "mine", "engine": "vllm 0.12", "model": "llama3_1_8b", "hardware": "h100", "tp": 1, "precision": "bf16",
-        "scenario": "closed_loop", "batch_or_concurrency": 16, "input_len": 1024, "output_len": 256, "itl_ms": 9.0, "ttft_ms": 80.0,
-        **changes,
+        "scenario": "closed_loop", "batch_or_concurrency": 16, "input_len": 1024, "output_len": 256,
+        "itl_ms": 9.0, "ttft_ms": 80.0, **changes,
     }  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def test_further_columns_and_blank_cells_do_not_matter():
 def test_malformed_files_are_told_in_one_line(tmp_path, text, says):
     path = tmp_path / "runs.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match="runs.csv") as error:
+    with pytest.raises(ValueError, match=r"runs\.csv") as error:
         ms.validate(path)
     assert says in str(error.value) and "\n" not in str(error.value)
 
@@ -180,8 +181,8 @@ def test_text_where_a_number_belongs(changes, says):
 def test_unknown_names_are_refused_not_fatal():
     runs = [
         a_training_run(), a_training_run(hardware="h1000"), a_training_run(model_key="llama9"), a_training_run(precision="fp3"),
-        a_training_run(measured_step_time_s=None), a_training_run(recompute="some"), a_training_run(n_gpus=9), a_training_run(tp=3, dp=None, n_gpus=9),
-        a_training_run(hardware="", suspect=0), a_training_run(suspect=1),
+        a_training_run(measured_step_time_s=None), a_training_run(recompute="some"), a_training_run(n_gpus=9),
+        a_training_run(tp=3, dp=None, n_gpus=9), a_training_run(hardware="", suspect=0), a_training_run(suspect=1),
     ]  # fmt: skip
     result = ms.validate(pd.DataFrame(runs), sample=0)
     assert result.answered == 1 and result.suspect == 1
@@ -198,7 +199,7 @@ def test_unknown_serving_rows_are_refused():
     ]  # fmt: skip
     result = ms.validate(pd.DataFrame(runs), sample=0)
     assert result.answered == 1
-    assert [3, 4, 5, 6, 7] == result.refused.row.tolist()
+    assert result.refused.row.tolist() == [3, 4, 5, 6, 7]
     assert "output_len" in result.refused.why[2] and "capability" in result.refused.why[4]
 
 
@@ -245,9 +246,11 @@ def test_blank_layouts_follow_the_rules():
 
 
 def test_architecture_follows_the_parameter_count():
-    gpt = training.model({"n_layers": 48.0, "hidden": 6144.0, "heads": 64.0, "vocab": 51200.0, "n_params": 22e9, "ffn_hidden": 24576.0})
+    shape = {"n_layers": 48.0, "hidden": 6144.0, "heads": 64.0, "vocab": 51200.0, "ffn_hidden": 24576.0}
+    gpt = training.model({**shape, "n_params": 22e9})
     assert gpt["gated_ffn"] == 0 and gpt["tied_embeddings"] == 1 and gpt["head_dim"] == 96
-    wide = training.model({"n_layers": 64.0, "hidden": 8192.0, "heads": 128.0, "vocab": 32000.0, "n_params": 128e9, "ffn_hidden": 57344.0})
+    shape = {"n_layers": 64.0, "hidden": 8192.0, "heads": 128.0, "vocab": 32000.0, "ffn_hidden": 57344.0}
+    wide = training.model({**shape, "n_params": 128e9})
     assert wide["gated_ffn"] == 1 and wide["head_dim"] == 128
     glm = training.model({"n_layers": 70.0, "hidden": 12288.0, "n_params": 130e9})
     assert glm["n_heads"] == 96 and glm["total_params"] == pytest.approx(130e9, rel=0.03)
@@ -265,7 +268,7 @@ def test_labels_of_a_device_change_it():
 
 def time_of(**changes):
     run = read(pd.DataFrame([a_training_run(measured_step_time_s=None, **changes)])).table.to_dict("records")[0]
-    rows, setting = labels.of_run("training", run)
+    _, setting = labels.of_run("training", run)
     model = training.model(run)
     return training.measured(run, model, zoo.hardware("h100"), setting, training.candidates(run, model, setting, 2024)[0].inputs)
 
@@ -339,7 +342,8 @@ def test_every_scenario_asks_its_question():
     assert most.resolver == "saturated" and most.inputs["n_requests"] == 30000
     prefill = question(scenario="prefill_only", input_len=4096, batch_or_concurrency=None, tokens_per_s_per_gpu=1e4)
     assert prefill.targets["tokens_per_s"][1:] == (16384.0, -1.0)
-    wide = question(scenario="decode_only", model="deepseek_v3_671b", notes="decode, EP16", batch_or_concurrency=8, tokens_per_s_per_gpu=5)
+    wide = question(scenario="decode_only", model="deepseek_v3_671b", notes="decode, EP16", batch_or_concurrency=8,
+                    tokens_per_s_per_gpu=5)  # fmt: skip
     assert wide.inputs["ep"] == 16 and wide.inputs["batch_size"] == 128 and wide.measured["tokens_per_s"] == 80
     assert question(notes="moe_ep=8").inputs["ep"] == 1  # no experts
 
