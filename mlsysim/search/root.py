@@ -80,7 +80,8 @@ class Crossing(NamedTuple):
     miss: np.ndarray  #: by how much `closest` misses
 
 
-def crossing(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int, whole: bool) -> Crossing:
+def crossing(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int,
+             whole: bool) -> Crossing:
     """The first change of a verdict between `low` and `high`, sought among values spread over the range.
 
     Where there is none, the neighbourhood of the value that comes closest is looked at again, closer and closer: a
