@@ -151,4 +151,5 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     return Space(resolver, {**inputs, **kept, "points": points}, ("config", *kept), ties=TIES, story=story)
 
 
-ParallelismOptimizer = Optimizer("ParallelismOptimizer", DistributedModel, layouts, "mfu", split=("model", "n_accelerators"))
+ParallelismOptimizer = Optimizer("ParallelismOptimizer", DistributedModel, layouts, "mfu", split=("model", "n_accelerators"),
+                                 front=(("memory_per_device",), ("mfu",)))
