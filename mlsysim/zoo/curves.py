@@ -87,7 +87,9 @@ def _best(row: Row, dtype: str) -> tuple[float, Derived]:
     if dtype == "nvfp4":
         narrow, wider = row["peak_fp4"], row["peak_fp8"]
         if not (narrow and wider):
-            return curve(_REFERENCE[dtype], dtype)["gemm_efficiency"], Derived("no rate of this format", SPREAD)  # type: ignore[index]
+            reference = curve(_REFERENCE[dtype], dtype)
+            assert reference is not None
+            return reference["gemm_efficiency"], Derived("no rate of this format", SPREAD)
         share = _best(row, "fp8")[0] * NVFP4_OVER_FP8 * wider / narrow
         return min(1.0, share), Derived(
             f"{NVFP4_OVER_FP8:g} times the rate of fp8 products, as on B300 with operands converted before "
