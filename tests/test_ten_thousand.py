@@ -13,10 +13,13 @@ from mlsysim.schema.variables import VARIABLES
 N = 10_000
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]
 #: rates of which more must never make anything slower
-RATES = ("peak_flops", "mem_bandwidth", "link_bandwidth", "inter_bandwidth", "storage_bandwidth", "cpu_throughput")
+RATES = ("peak_flops", "mem_bandwidth", "intra_bandwidth", "inter_bandwidth", "storage_bandwidth", "cpu_throughput")
 #: what shows of a part beside the others: it grows when those shrink
-PARTS = ("host_time", "overhead_time", "communication_time", "dp_time", "ep_time", "tp_time", "cp_time", "pp_time", "bubble_time",
-         "exposed_communication")
+PARTS = {
+    "prefill_host_time", "decode_host_time", "overhead_time", "prefill_communication_time", "decode_communication_time",
+    "compute_time", "optimizer_time", "dp_time", "ep_time", "tp_time", "cp_time", "pp_time", "bubble_time",
+    "exposed_communication",
+}  # fmt: skip
 #: open: an open loop whose prompts fill whole chunks has a few configurations in which a faster device waits for more company
 KNOWN = {"ContinuousBatchingModel": 5}
 DEVICES = ("a100", "h100", "h200", "b200", "mi300x", "gaudi3", "h20_96gb", "a100_sxm4_40gb")
@@ -36,9 +39,10 @@ def drawn(name: str, given, rng: np.random.Generator) -> list:
     variable = VARIABLES.get(name)
     if variable is not None and variable.options is not None:
         return rng.choice(list(codes.labels(variable.options)), N).tolist()
-    if variable is None or variable.kind == "flag" or isinstance(values(given)[0], (str, bool)) and variable.unit == "1" and variable.kind != "count":
+    word = isinstance(values(given)[0], (str, bool))
+    if variable is None or variable.kind == "flag" or (word and variable.unit == "1" and variable.kind != "count"):
         return [values(given)[i] for i in rng.integers(len(values(given)), size=N)]
-    centre = np.array([units.parse(v, variable.unit) for v in values(given)], dtype=float)[rng.integers(len(values(given)), size=N)]
+    centre = np.array([units.parse(v, variable.unit) for v in values(given)])[rng.integers(len(values(given)), size=N)]
     x = centre * np.exp(rng.normal(0.0, 0.7, N))
     if variable.kind == "count":
         x = np.maximum(np.rint(x), variable.low)
@@ -66,10 +70,10 @@ def test_faster_parts_never_cost_time(name):
     resolver, points = ms.RESOLVERS[name], table(name)
     slow = resolver.solve(points=points)
     program = resolver.program(points=points)
-    times = [k for k in slow.data_vars if VARIABLES[k].unit == "s" and VARIABLES[k].better == "less" and not k.endswith(PARTS)]
+    times = [k for k in slow.data_vars if VARIABLES[k].unit == "s" and VARIABLES[k].better == "less" and k not in PARTS]
     for rate in RATES:
         leaf = next((n for n in program.binder.leaves if n.rsplit(".", 1)[-1] == rate), None)
-        if leaf is None or rate in points and not isinstance(points[rate][0], float):
+        if leaf is None or (rate in points and not isinstance(points[rate][0], float)):
             continue
         now = program.binder.leaves[leaf]
         if not now.dims or np.isnan(now.values).any():
@@ -80,7 +84,8 @@ def test_faster_parts_never_cost_time(name):
         for output in times:
             before, after = slow[output].values, fast[output].values
             worse = works & (after > before * (1 + 1e-9))
-            assert worse.sum() <= KNOWN.get(name, 0), f"{output} rises with {rate} in {worse.sum()} of {N}: first {np.flatnonzero(worse)[0]}"
+            told = f"{output} rises with {rate} in {worse.sum()} of {N}: first {np.flatnonzero(worse)[:1]}"
+            assert worse.sum() <= KNOWN.get(name, 0), told
 
 
 def test_the_table_is_random_and_known():
