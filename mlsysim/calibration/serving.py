@@ -76,13 +76,16 @@ def formats(
     if label not in PRECISIONS:
         raise Refused(f"precision {label!r} is not known: {', '.join(PRECISIONS)}")
     wide = Precision.BF16 if hardware["peak_bf16"] else Precision.FP16
+    asked = setting.get("kv_precision_fp4") if hardware["peak_fp4"] else None
     if own_experts(workload):
-        return wide, wide
+        return wide, PRECISIONS[asked] if asked else wide
     cache = given(run, "precision_kv")
     if cache is not None:
         if str(cache).lower() not in PRECISIONS:
             raise Refused(f"precision_kv {cache!r} is not known: {', '.join(PRECISIONS)}")
         return PRECISIONS[label], PRECISIONS[str(cache).lower()]
+    if asked:
+        return PRECISIONS[label], PRECISIONS[asked]
     narrow = label == "fp8" and setting.get("kv_precision") == "weights"
     return PRECISIONS[label], Precision.FP8 if narrow else wide
 

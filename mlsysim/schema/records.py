@@ -381,8 +381,8 @@ class Assumptions(NamedTuple):
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,
     )
     host_sequence_time: Real = _assumed(
-        5e-06, "s", "the same per sequence in the step",
-        "published serving runs: 1 to 15 us", 0.8,
+        1e-05, "s", "the same per sequence in the step",
+        "fitted to published closed-loop runs: 7 to 21 us", 0.5,
     )
     eager_kernel_time: Real = _assumed(
         25e-6, "s", "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
@@ -406,8 +406,8 @@ class Assumptions(NamedTuple):
         "published closed-loop runs over HTTP", 0.4,
     )
     frontend_token_time: Real = _assumed(
-        5e-06, "s", "the same per token of the prompt",
-        "published closed-loop runs over HTTP", 0.5,
+        1.2e-05, "s", "the same per token of the prompt",
+        "fitted to published closed-loop runs over HTTP: 10 to 20 us", 0.4,
     )
     frontend_client_time: Real = _assumed(
         0.001, "s", "the same per client that starts at the same moment",
@@ -419,8 +419,8 @@ class Assumptions(NamedTuple):
         "measured expert layers on H100", 0.3,
     )
     expert_bandwidth_efficiency: Real = _assumed(
-        0.87, "1", "share of memory bandwidth at which experts are read",
-        "measured expert layers on H100: 0.8 to 0.95", 0.08,
+        0.95, "1", "share of memory bandwidth at which experts are read",
+        "measured expert layers on H100: 0.8 to 0.95; fitted to published serving runs: 0.9 to 1", 0.06,
     )
     expert_gemm_efficiency: Real = _assumed(
         1.0, "1", "rate of grouped expert products over one dense product of as many rows",
@@ -455,8 +455,8 @@ class Assumptions(NamedTuple):
         "NCCL point-to-point kernels", 0.4,
     )
     serving_elementwise_slowdown: Real = _assumed(
-        1.0, "1", "element-wise work of serving over its ideal traffic",
-        "fused kernels of serving engines", 0.3,
+        1.5, "1", "element-wise work of serving over its ideal traffic",
+        "fitted to published serving runs: 1.1 to 2.9 (kernels that fuse everything: 1)", 0.3,
     )
     elementwise_kernels: Real = _assumed(
         5.0, "1", "element-wise kernels of a layer that are launched apart",
