@@ -95,6 +95,8 @@ def attention_width(model: Workload):
 KEPT_SCORES = 2.5
 #: dropout masks per unit of width and layer, in values (one byte each of two in 16 bits): two masks
 MASKS = 1.0
+#: tensors of full width that sequence parallelism needs at a time
+GATHERED = 2.0
 
 
 def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide_bytes):
@@ -172,6 +174,8 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
         np.where(recompute == Recompute.SELECTIVE, everything - selective,
                  np.where(recompute == Recompute.FULL, everything, everything + selective)),
     )  # fmt: skip
+    # with sequence parallelism an input gathered, and an output not yet scattered
+    working = working + GATHERED * activation_bytes * hidden * (1.0 - 1.0 / split)
     return LayerActivations(stored, working, np.where(recompute == Recompute.OFFLOAD, selective, 0.0))
 
 
