@@ -382,3 +382,18 @@ def test_the_guides_third_chain():
         rows[device] = best.tokens_per_s.item() / (best.n_accelerators.item() * ms.zoo.hardware(device)["hourly_price"])
     both = ms.BatchingOptimizer.solve(hardware=["a100", "h100"], arrival_rate=10, target_ttft="1 s", target_itl="60 ms", **CHAT)
     assert list(rows.values()) == pytest.approx((1e6 / both.usd_per_mtok.values).tolist())
+
+
+def test_one_layout_is_a_space_too():
+    one = {"tp": 2, "pp": 1, "dp": 4, "cp": 1, "zero_stage": 1, "recompute": "none", "sequence_parallel": 1}
+    one |= {"micro_batch": 1, "virtual_stages": 1, "schedule": "1f1b"}
+    point = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 2048, "global_batch": 64}
+    got = ms.ParallelismOptimizer.solve(n_accelerators=8, **one, **point)
+    assert got.mfu.item() == ms.DistributedModel.solve(**{k: v for k, v in one.items()}, **point).mfu.item()
+    assert got.attrs["layouts"] == got.attrs["points"] == 1 and got.attrs["pruned"] == 0 and np.isnan(got.runner_up)
+    assert ms.DistributedModel.best("mfu", **one, **point).mfu.item() == got.mfu.item()
+    assert ms.DistributedModel.pareto(["step_time", "memory_per_device"], **one, **point).sizes["point"] == 1
+    grid = ms.ParallelismOptimizer.solve(
+        n_accelerators=[4, 8], **{**point, "global_batch": [32, 64], "hardware": ["h100", "a100"]}, **SMALL
+    )
+    assert grid.attrs["layouts"] - grid.attrs["pruned"] == grid.attrs["points"] == int(grid.configurations.sum())

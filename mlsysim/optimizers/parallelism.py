@@ -147,7 +147,8 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     points |= {n: np.array(choices[n])[alive[:, 1 + i]] for i, n in enumerate(PAIRED)}
     kept = {n: v for n, v in crossed.items() if n not in PAIRED}
     evaluated = len(alive) * math.prod(len(choices[n]) for n in kept)
-    story = {"layouts": enumerated, "pruned": enumerated - evaluated}
+    questions = program.n_points // (len(table["tp"]) * math.prod(len(v) for v in choices.values()))  # axes of the user's own
+    story = {"layouts": enumerated * questions, "pruned": (enumerated - evaluated) * questions}
     return Space(resolver, {**inputs, **kept, "points": points}, ("config", *kept), ties=TIES, story=story)
 
 

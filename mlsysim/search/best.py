@@ -101,7 +101,7 @@ class Top:
         return near
 
     def _enter(self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells) -> None:
-        places = cells.rank(block.index(positions))
+        places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
         keys = columns[: 1 + len(self.ties), positions].T
         state.keys[cell], state.places[cell] = self._sorted(np.concatenate([state.keys[cell], keys]),
                                                             np.concatenate([state.places[cell], places]))

@@ -158,7 +158,7 @@ class Pareto:
                 alive, points = alive[~dominated], points[:, ~dominated]
                 if not alive.size:
                     return
-        places = cells.rank(block.index(alive))
+        places = np.broadcast_to(cells.rank(block.index(alive)), alive.shape)
         state.waiting.append((np.ascontiguousarray(points.T), places))
         state.n_waiting += alive.size
         if state.pivots is None or state.n_waiting >= max(BATCH, len(state.points)):
