@@ -11,6 +11,7 @@ import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import Calibration, calibrate, validate
 from mlsysim.calibration.fit import UNCERTAIN
+from mlsysim.zoo import tables
 
 MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
 TRUTH = {"training_gemm_factor": 0.8, "elementwise_slowdown": 2.3, "data_overlap": 0.75}
@@ -104,7 +105,8 @@ def test_few_rows_give_a_level_alone(runs):
     assert len(fit.assumptions) == len(ms.Assumptions()) and "3 measured figures" in fit.assumptions.training_level.source
 
 
-def test_by_hardware_each_device_gets_its_own(runs):
+def test_by_hardware_each_device_gets_its_own(runs, monkeypatch):
+    monkeypatch.setattr(tables, "_REGISTERED", {})
     slow = runs.copy()
     slow.loc[slow.hardware == "a100", "measured_step_time_s"] *= 1.5
     fit = calibrate(ms.DistributedModel, slow, fit=["training_level"], by="hardware", bootstrap=0)

@@ -13,6 +13,7 @@ from mlsysim.calibration import labels, serving, training
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.codes import Precision, Recompute
+from mlsysim.zoo import tables
 
 MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
 TARGETS = {"step_time", "memory_per_device", "itl", "ttft", "tokens_per_s"}
@@ -203,7 +204,8 @@ def test_unknown_serving_rows_are_refused():
     assert "output_len" in result.refused.why[2] and "capability" in result.refused.why[4]
 
 
-def test_a_missing_datum_is_refused_with_its_name():
+def test_a_missing_datum_is_refused_with_its_name(monkeypatch):
+    monkeypatch.setattr(tables, "_REGISTERED", {})
     zoo_row = zoo.Hardware("h100", host_bandwidth=None, name="h100 without host link")
     zoo.register(zoo_row)
     result = ms.validate(pd.DataFrame([a_training_run(hardware="h100 without host link", recompute="offload")]), sample=0)
