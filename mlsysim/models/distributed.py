@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, collectives, memory, pipeline, training
+from mlsysim.equations.compute import traffic_time
 from mlsysim.equations.counting import ceil_div, divides, floor_div
 from mlsysim.equations.experts import nodes_touched
 from mlsysim.equations.pipeline import Stages
@@ -269,6 +270,11 @@ def distributed(
     narrow = gather(tp, 1.0, message * (format.gemm_input_bytes / width))
     pair = np.where(split > 0, gathered + narrow, reduced)
     half = np.where(split > 0, gathered, reduced)
+    # where the sequence is not the outermost dimension
+    copied = assume.exchange_copies * traffic_time(
+        2.0 * message, hardware.mem_bandwidth, assume.streaming_efficiency
+    )
+    copied = np.where(split > 0, copied, 0.0)
 
     heads = model.n_heads / tp
     cached = np.where(
@@ -318,14 +324,14 @@ def distributed(
         pairs: Any = 2.0
         if moe:
             pairs = 1.0 + np.where((expert_tp > 1) | (model.n_shared_experts > 0), 1.0, 0.0)
-        tp_forward = collectives.exposed_time(pairs * pair, passes.products, assume.tensor_overlap)
+        in_place = pairs * (2.0 * copied)
+        tp_forward = collectives.exposed_time(pairs * pair, passes.products, assume.tensor_overlap) + in_place
         # backward: the exchange that follows an input gradient can run beside the weight gradient
         behind = pairs * np.where(split > 0, gathered, reduced)
         before = pairs * np.where(split > 0, narrow, 0.0)
         hiding = np.maximum(assume.tensor_overlap, assume.weight_gradient_overlap)
-        tp_backward = collectives.exposed_time(
-            before, passes.products, assume.tensor_overlap
-        ) + collectives.exposed_time(behind, passes.weight, hiding)
+        tp_backward = collectives.exposed_time(before, passes.products, assume.tensor_overlap) + in_place
+        tp_backward = tp_backward + collectives.exposed_time(behind, passes.weight, hiding)
         # context parallelism: keys and values go round while attention works on a block
         attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
         cp_forward = np.where(cp > 1, np.maximum((cp - 1.0) * (block - passes.attention / cp), 0.0), 0.0)

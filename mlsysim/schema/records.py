@@ -258,6 +258,11 @@ class Assumptions(NamedTuple):
         "twice the arithmetic (arXiv:2205.05198, table 4); 0 where a framework waits for it (Megatron-LM before 2022, "
         "PyTorch without asynchronous tensor parallelism)", 0.15,
     )
+    exchange_copies: Real = _assumed(
+        0.0, "1", "1: what tensor parallelism gathers or scatters along the sequence is copied into place",
+        "0 Megatron-LM, whose tensors have the sequence outermost; 1 PyTorch's tensor parallelism (chunk and cat around "
+        "functional collectives along another dimension than the first)", 0.0,
+    )
     expert_overlap: Real = _assumed(
         0.0, "1", "the same for expert-parallel communication",
         "definition: 0 hides nothing", 0.0,

@@ -548,6 +548,7 @@ real("gemm_half_inner", "1", "inner dimension that costs as much as filling and 
 fraction("selective_products", "share of matrix products that selective recomputation computes again")
 fraction("tensor_overlap", "share of tensor-parallel communication that computation hides")
 fraction("weight_gradient_overlap", "share of the exchange of input gradients that weight gradients hide")
+flag("exchange_copies", "what tensor parallelism gathers or scatters along the sequence is copied into place")
 fraction("expert_overlap", "share of expert-parallel communication that computation hides")
 fraction("dualpipe_overlap", "the same under the DualPipe schedule")
 positive("grouped_gemm_factor", "1", "grouped products of experts over one dense product of the same shape")
