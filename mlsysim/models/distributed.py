@@ -553,7 +553,7 @@ def distributed(
         per_chunk.append(stored * chunk_share)
         limits.append(pipeline.in_flight_limit(schedule, pp, virtual_stages, stage))
 
-    growth = 1.0 + assume.allocator_slack
+    growth = (1.0 + assume.allocator_slack) * assume.memory_scatter
     there = (True, pp > 2, pp > 1)
     level_memory = [np.where(t, a * growth + assume.training_reserve, 0.0) for t, a in zip(there, fixed)]
     chunk_memory = [np.where(t, b * growth, 0.0) for t, b in zip(there, per_chunk)]

@@ -231,7 +231,7 @@ def serving(
     if output_len is not None:
         longer = np.where(prefill_time > decoding, prefill_bottleneck, decode_bottleneck)
     answer = Serving(
-        ttft=ttft,
+        ttft=ttft * assume.first_token_scatter,
         itl=itl,
         tokens_per_s=tokens_per_s,
         tokens_per_s_per_device=tokens_per_s / used,

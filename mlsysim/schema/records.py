@@ -360,6 +360,10 @@ class Assumptions(NamedTuple):
         0.05, "1", "memory the allocator holds beyond the tensors, over the tensors",
         "published runs: 2 to 8 %", 0.6,
     )
+    memory_scatter: Real = _assumed(
+        1.0, "1", "memory that a training process reserves over the prediction",
+        "spread of published runs around the prediction", 0.08,
+    )
     host_memory_bandwidth: Real = _assumed(
         133e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
         "published runs with the optimizer on the host", 0.24,
@@ -376,6 +380,10 @@ class Assumptions(NamedTuple):
     serving_scatter: Real = _assumed(
         1.0, "1", "times of one load over those of its machine's level",
         "spread inside published sources after one level each", 0.06,
+    )
+    first_token_scatter: Real = _assumed(
+        1.0, "1", "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
+        "spread of published closed-loop runs around the prediction", 0.18,
     )
     serving_gemm_factor: Real = _assumed(
         0.94, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
