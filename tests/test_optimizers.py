@@ -389,7 +389,7 @@ def test_one_layout_is_a_space_too():
     one |= {"micro_batch": 1, "virtual_stages": 1, "schedule": "1f1b"}
     point = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 2048, "global_batch": 64}
     got = ms.ParallelismOptimizer.solve(n_accelerators=8, **one, **point)
-    assert got.mfu.item() == ms.DistributedModel.solve(**{k: v for k, v in one.items()}, **point).mfu.item()
+    assert got.mfu.item() == ms.DistributedModel.solve(**one, **point).mfu.item()
     assert got.attrs["layouts"] == got.attrs["points"] == 1 and got.attrs["pruned"] == 0 and np.isnan(got.runner_up)
     assert ms.DistributedModel.best("mfu", **one, **point).mfu.item() == got.mfu.item()
     assert ms.DistributedModel.pareto(["step_time", "memory_per_device"], **one, **point).sizes["point"] == 1
