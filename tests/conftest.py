@@ -11,6 +11,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+from mlsysim.engine import cache
+
 hypothesis.settings.register_profile(
     "same",
     derandomize=True,
@@ -50,8 +52,13 @@ PLAIN = {
 }
 
 
+COMPILED = cache.compiled
+
+
 def _interpret(text, signature):
     """The nest as plain Python: generated code is Python, so any layout can be tried without a compiler."""
+    if "numba.njit" in text:  # a stage compiles what it calls
+        return COMPILED(text, signature)
     scope = {}
     exec(compile(text, "<nest>", "exec"), scope)
     scope.update(PLAIN)

@@ -7,6 +7,7 @@ evaluates once per distinct combination of its own inputs and feeds to the rest 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -41,7 +42,8 @@ class Stage:
             if hasattr(arg, "__stage__"):
                 return arg.__stage__(self, args)
         if all(isinstance(arg, (float, int)) for arg in args):  # one stage calling another, in plain Python
-            return self.function(*args)
+            with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+                return self.function(*args)
         return self.over(args)
 
     def over(self, args: Sequence, compiler: Callable[[str, str], Callable] | None = None):
