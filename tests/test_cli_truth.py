@@ -29,7 +29,7 @@ def test_validate_as_json_and_as_a_table(small):
     summary = json.loads(told.stdout)
     assert summary["rows"] == summary["answered"] == 40 and set(summary["sources"]) == {"torchtitan", "korthikanti2022_t5"}
     shown = run("validate", small)
-    assert shown.exit_code == 0 and "korthikanti2022_t5" in shown.output and "scatter" in shown.output
+    assert shown.exit_code == 0 and "korthik" in shown.output and "scatter" in shown.output  # a narrow table folds names
 
 
 def test_calibrate_writes_what_validate_reads(small, tmp_path):
