@@ -397,3 +397,13 @@ def test_one_layout_is_a_space_too():
         n_accelerators=[4, 8], **{**point, "global_batch": [32, 64], "hardware": ["h100", "a100"]}, **SMALL
     )
     assert grid.attrs["layouts"] - grid.attrs["pruned"] == grid.attrs["points"] == int(grid.configurations.sum())
+
+
+def test_optimizers_under_uncertainty():
+    few = {**SMALL, "model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 8, "seq_len": 2048, "global_batch": 64}
+    best = ms.ParallelismOptimizer.best(sample=8, **few)
+    assert 0 <= best.win_share.item() <= 1 and best.mfu.item() == ms.ParallelismOptimizer.solve(**few).mfu.item()
+    each = ms.ParallelismOptimizer.solve(sample=8, **few)
+    assert each.mfu.dims == ("sample",) and each.found.all()
+    served = ms.BatchingOptimizer.best(sample=8, hardware="h100", arrival_rate=2, target_itl=0.05, **CHAT)
+    assert 0 <= served.win_share.item() <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     result = winner.assign(win_share=share)
     about = winner[objective].attrs
     for level in (10, 90):
-        quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
+        with warnings.catch_warnings():  # where it never wins there is no quantile
+            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+            quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
         told = f"{level} % quantile of {objective} while it wins"
         result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=told)
     first = drawn.isel({b: 0 for b in by if b in drawn.dims})
