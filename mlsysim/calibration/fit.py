@@ -47,7 +47,10 @@ USUAL = {
         "training_gemm_factor", "training_attention_factor", "elementwise_slowdown", "data_overlap", "tensor_overlap",
         "grouped_gemm_factor", "straggler_loss",
     ),
-    "serving": ("host_step_time", "host_sequence_time", "frontend_time", "expert_bandwidth_efficiency", "moe_layer_latency"),
+    "serving": (
+        "serving_gemm_factor", "serving_elementwise_slowdown", "expert_bandwidth_efficiency", "host_step_time", "host_sequence_time",
+        "frontend_token_time",
+    ),
 }  # fmt: skip
 LEVEL = {"training": "training_level", "serving": "serving_level"}
 
@@ -60,13 +63,19 @@ class Knob(NamedTuple):
     default: float
     low: float  #: bounds of the logarithm of value over default
     high: float
+    own: bool = False  #: a framework's own, read off published runs
+    centre: float = 0.0  #: where that logarithm is, when nothing is measured
 
 
 class _System:
-    """Residuals of a problem as a function of the knobs' logarithms."""
+    """Residuals of a problem as a function of the knobs' logarithms.
 
-    def __init__(self, problem: Problem, names: Sequence[str], by: str | None, chosen: list[np.ndarray]):
-        self.problem, self.names = problem, list(names)
+    With `refit`, settings of frameworks that were read off published runs are knobs too, a framework's own.
+    """
+
+    def __init__(self, problem: Problem, names: Sequence[str], by: str | None, chosen: list[np.ndarray], refit: bool = False):
+        self.problem, self.names, self.refit = problem, list(names), refit
+        moving = [*names, *(n for n in _read_off(refit) if n not in names)]
         kept = {run.position: run for run in problem.kept}
         groups = _groups(problem.runs, by)
         self.knobs: list[Knob] = []
@@ -84,17 +93,21 @@ class _System:
             nodes, bases, which = [], [], []
             depends = {n.index for n in reached(outputs)}
             at = part.index(points)
-            for name in self.names:
+            for name in moving:
                 node = _leaf(part, name)
                 if node is None or node.index not in depends:
                     continue
                 base = np.broadcast_to(part.program.leaf_at(node, at), (len(points),)).astype(float)
-                numbers = np.empty(len(points), dtype=np.intp)
+                numbers = np.full(len(points), -1)
                 for i, point in enumerate(points):
-                    key = (name, groups[int(part.rows[point])])
+                    position = int(part.rows[point])
+                    own = kept[position].fitted.get(name) if refit and base[i] else None
+                    if own is None and name not in self.names:
+                        continue
+                    key = (name, groups[position] if own is None else own)
                     if key not in index:
                         index[key] = len(self.knobs)
-                        self.knobs.append(_knob(name, key[1], problem.assume, base[i]))
+                        self.knobs.append(_knob(name, key[1], problem.assume, base[i], own is not None))
                     numbers[i] = index[key]
                 nodes.append(node)
                 bases.append(base)
@@ -131,8 +144,9 @@ class _System:
     def residuals(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of predicted over measured, one a measured figure."""
         found = []
+        factor = np.exp(np.append(x, 0.0))  # the last one for what no knob moves
         for function, bases, which, pick, power in self.pieces:
-            leaves = [base * np.exp(x[numbers]) for base, numbers in zip(bases, which)]
+            leaves = [base * factor[numbers] for base, numbers in zip(bases, which)]
             values = function(*leaves) if leaves else function()
             with np.errstate(all="ignore"):
                 found.append(power * np.log(values[pick]))
@@ -166,14 +180,21 @@ def _groups(runs: Runs, by: str | None) -> list[str]:
     return [str(v) for v in runs.table[by]]
 
 
-def _knob(name: str, group: str, assume: Assumptions, base: float) -> Knob:
-    default = float(getattr(assume, name)) if name in Assumptions._fields else float(base)
+def _read_off(refit: bool) -> list[str]:
+    """Assumptions that frameworks set to what was read off published runs."""
+    cells = [row.values_by_column["fitted"] or "" for row in zoo.find("frameworks")] if refit else []
+    return [name for name in dict.fromkeys(" ".join(cells).split()) if name in Assumptions._fields]
+
+
+def _knob(name: str, group: str, assume: Assumptions, base: float, own: bool = False) -> Knob:
+    plain = float(getattr(assume, name)) if name in Assumptions._fields else float(base)
+    default = float(base) if own else plain
     if default == 0.0:
         raise ValueError(f"{name} is 0 and moves in proportion: give it another value to start from, assume=...")
     variable = VARIABLES.get(name)
     most = variable.high if variable is not None else (1.0 if name.endswith(SHARES) else math.inf)
     top = math.log(most / default) if math.isfinite(most) else math.log(50.0)
-    return Knob(name, group, default, -math.log(50.0), max(top, 1e-6))
+    return Knob(name, group, default, -math.log(50.0), max(top, 1e-6), own, math.log(plain / default))
 
 
 # --- solving -------------------------------------------------------------------------------------------------
@@ -201,8 +222,9 @@ class _Solution(NamedTuple):
     information: np.ndarray  #: normal matrix of the data
 
 
-def _solve(system: _System, weight: np.ndarray, loss: str, prior: np.ndarray, start: np.ndarray | None = None) -> _Solution:
-    """The knobs at which the weighted loss is least, and what is known about them."""
+def _solve(system: _System, weight: np.ndarray, loss: str, prior: np.ndarray, start: np.ndarray | None = None,
+           rough: bool = False) -> _Solution:  # fmt: skip
+    """The knobs at which the weighted loss is least (to a hundredth when `rough`), and what is known about them."""
     from scipy.optimize import least_squares
 
     n = len(system.knobs)
@@ -210,16 +232,17 @@ def _solve(system: _System, weight: np.ndarray, loss: str, prior: np.ndarray, st
     root = np.sqrt(weight[used] / weight[used].sum())
     pull = np.where(np.isfinite(prior), 1.0 / np.where(np.isfinite(prior), prior, 1.0), 0.0)
     scale = 1.0 / math.sqrt(max(len(used), 1))
+    centre = np.array([k.centre for k in system.knobs])
 
     def cost(x: np.ndarray) -> np.ndarray:
         residual = system.residuals(x)[used]
         residual = np.where(np.isfinite(residual), residual, 5.0)
-        return np.concatenate([root * _softened(residual, loss, ROBUST), ROBUST * scale * pull * x])
+        return np.concatenate([root * _softened(residual, loss, ROBUST), ROBUST * scale * pull * (x - centre)])
 
     low, high = np.array([k.low for k in system.knobs]), np.array([k.high for k in system.knobs])
     at = np.zeros(n) if start is None else start
     found = least_squares(cost, np.clip(at, low + 1e-9, high - 1e-9), bounds=(low, high), diff_step=1e-4, x_scale=0.1,
-                          ftol=1e-7, xtol=1e-5, gtol=1e-9, max_nfev=60)
+                          ftol=1e-4 if rough else 1e-7, xtol=1e-3 if rough else 1e-5, gtol=1e-9, max_nfev=60)
     x = found.x
     jacobian = found.jac[: len(used)]
     residual = cost(x)[: len(used)]
@@ -285,7 +308,7 @@ class Calibration:
         if self.by is not None and len(set(self.table.group)) > 1:
             groups = ", ".join(sorted(set(self.table.group)))
             raise ValueError(f"fitted by {self.by}: ask assumptions_of(...) for one of {groups}")
-        return self.assumptions_of(str(self.table.group.iloc[0]))
+        return self.assumptions_of("" if self.by is None else str(self.table.group.iloc[0]))
 
     def assumptions_of(self, group: str) -> Assumptions:
         """The assumptions of one group of a fit by group."""
@@ -317,9 +340,9 @@ class Calibration:
         return zoo.register(made) if name else made
 
     def _lines(self, group: str) -> pd.DataFrame:
+        if self.by is None:
+            return self.table[self.table.group == ""]
         every = {str(g) for g in self.table.group}
-        if every == {""}:
-            return self.table
         if group not in every:
             for g in every:
                 try:
@@ -401,7 +424,7 @@ def _toml_number(value: float) -> str:
 
 def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequence[str] | None = None, by: str | None = None,
               loss: str = "soft_l1", holdout: str | Sequence[str] | float | None = "source", prior: float | None = None,
-              assume: Assumptions | None = None, bootstrap: int = 40, seed: int = 0,
+              assume: Assumptions | None = None, refit: bool = False, bootstrap: int = 40, seed: int = 0,
               progress: Callable[[int, int], None] | None = None) -> Calibration:  # fmt: skip
     """Fit assumptions or hardware figures to measured runs.
 
@@ -426,6 +449,9 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
         Keep figures near their defaults: a pull as strong as if the default were known to `prior` times its stated spread.
     assume : Assumptions, optional
         Where to start from.
+    refit : bool
+        Fit anew, too, what frameworks do by figures that were read off published runs (`fitted` in the zoo's frameworks
+        table); such a figure is forgotten where the runs that showed it are left out.
     bootstrap : int
         Resamplings (of sources, or of the rows of a single one) behind the intervals; 0 takes them from the covariance.
     seed : int
@@ -450,9 +476,10 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
             raise ValueError(f"fit: {name!r} is no assumption and no figure of hardware{near}")
     if not names:
         raise ValueError("fit=[]: name at least one figure")
-    problem = Problem(data, assume, fixed=changed(assume), moving=names)
+    moving = [*names, *(n for n in _read_off(refit) if n not in names)]
+    problem = Problem(data, assume, fixed=changed(assume), moving=moving)
     chosen = problem.chosen()
-    system = _System(problem, names, by, chosen)
+    system = _System(problem, names, by, chosen, refit)
     if not system.good.any():
         why = "; ".join(dict.fromkeys(problem.refused.values())) or "nothing that is predicted was measured"
         raise ValueError(f"no run to fit: {why}")
@@ -464,12 +491,12 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
     before = predictions(problem)
     if by is None:  # what sources leave blank is filled again, with the fitted figures
         for _ in range(ROUNDS):
-            moved = Problem(data, _moved(problem.assume, system.knobs, best.x, "fit"), fixed=changed(assume), moving=names)
+            moved = Problem(data, _moved(problem.assume, system.knobs, best.x, "fit"), fixed=changed(assume), moving=moving)
             again = moved.chosen()
             if all(np.array_equal(a, b) for a, b in zip(again, chosen)):
                 break
             chosen = again
-            system = _System(problem, names, by, chosen)
+            system = _System(problem, names, by, chosen, refit)
             best = _solve(system, system.weights(system.good), loss, pull, best.x)
         before = _with(problem, system, np.zeros(len(system.knobs)), before)
     everything = system.good.copy()
@@ -493,7 +520,7 @@ def _moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str
     """Assumptions with the knobs turned."""
     found = {}
     for knob, at in zip(knobs, x):
-        if knob.name in Assumptions._fields:
+        if knob.name in Assumptions._fields and not knob.own:
             known = Assumptions._field_defaults[knob.name]
             found[knob.name] = Assumed(knob.default * math.exp(at), known.unit, known.meaning, about, known.spread)
     return assume._replace(**found)
@@ -534,7 +561,7 @@ def _resampled(system: _System, loss: str, pull: np.ndarray, at: np.ndarray, n: 
     found = []
     for _ in range(n):
         count = np.bincount(rng.integers(0, len(labels_), len(labels_)), minlength=len(labels_))
-        found.append(_solve(system, base * count[full], loss, pull, at).x)
+        found.append(_solve(system, base * count[full], loss, pull, at, rough=True).x)
     return np.array(found)
 
 
@@ -605,16 +632,39 @@ def _held_out(problem: Problem, system: _System, holdout: Any, loss: str, pull: 
         kept = system.good & ~out
         if progress is not None:
             progress(i, len(folds))
-        found = _solve(system, system.weights(kept), loss, pull, at)
+        found = _solve(system, system.weights(kept), loss, pull, at, rough=True)
         # a figure that only the left-out rows could fix keeps its default
         depends = np.sqrt(np.maximum(np.diag(found.information), 0.0)) > 1e-6
-        residual[out] = system.residuals(np.where(depends, found.x, 0.0))[out]
+        x = np.where(depends, found.x, [k.centre for k in system.knobs])
+        residual[out] = system.residuals(x)[out]
+        if system.refit and (lost := _only_there(system, out)):
+            residual[out] = _without(problem, system, x, lost)[out]
     rows = np.isfinite(residual) & system.good
     frame = _with(problem, system, at, before, rows)
     lines = {(problem.runs.lines[p], t): r for p, t, r in zip(system.positions[rows], system.targets[rows], residual[rows])}
     error = np.array([math.expm1(lines[row, target]) for row, target in zip(frame.rows.row, frame.rows.target)])
     frame.rows["error"], frame.rows["predicted"] = error, frame.rows.measured * (1.0 + error)
     return frame
+
+
+def _only_there(system: _System, out: np.ndarray) -> set[str]:
+    """Load generators and features whose settings were read off rows that are left out, and off no other."""
+    seen: list[set[str]] = [set(), set()]
+    for run in system.problem.kept:
+        plain = {key for name, key in run.fitted.items() if name not in Assumptions._fields}
+        seen[int(run.position in set(system.positions[out]))] |= plain
+    return seen[1] - seen[0]
+
+
+def _without(problem: Problem, system: _System, x: np.ndarray, lost: set[str]) -> np.ndarray:
+    """Residuals where some load generators and features are not known."""
+    moving = sorted({k.name for k in system.knobs})
+    plain = Problem(problem.runs, problem.assume, moving=moving, without=lost)
+    other = _System(plain, system.names, None, plain.chosen(), True)
+    at = {(k.name, k.group): value for k, value in zip(system.knobs, x)}
+    found = other.residuals(np.array([at.get((k.name, k.group), k.centre) for k in other.knobs]))
+    by_key = {(p, t): r for p, t, r in zip(other.positions, other.targets, found)}
+    return np.array([by_key.get((p, t), math.nan) for p, t in zip(system.positions, system.targets)])
 
 
 def read_figures(path: str | os.PathLike) -> Calibration:

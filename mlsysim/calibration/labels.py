@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mlsysim import zoo
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.tables import Row, fold
 
-__all__ = ["every", "of_run", "recognise", "scaled", "settings"]
+__all__ = ["every", "of_run", "read_off", "recognise", "scaled", "settings"]
 
 #: columns of a row that are no setting
-ABOUT = ("key", "aliases", "kind", "since", "notes", "source", "verified")
+ABOUT = ("key", "aliases", "kind", "since", "fitted", "notes", "source", "verified")
 #: what is taken when no framework is recognised
 DEFAULT = {"training": "megatron_core", "serving": "vllm"}
 
@@ -62,7 +62,27 @@ def settings(rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def of_run(kind: str, run: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+def read_off(rows: Sequence[Row]) -> dict[str, str]:
+    """Settings of some rows that were fitted to published runs, and the first framework of the table that has each so."""
+    found: dict[str, str] = {}
+    for row in rows:
+        own = (row.values_by_column["fitted"] or "").split()
+        for name in (n for n in row.values_by_column if n not in ABOUT and row.values_by_column[n] is not None):
+            found.pop(name, None)
+            if name in own:
+                found[name] = _first_with(row.key, name)
+    return found
+
+
+@functools.cache
+def _first_with(key: str, name: str) -> str:
+    """The first framework whose fitted setting is this one's: one figure, however many rows state it."""
+    value = zoo.framework(key).values_by_column[name]
+    peers = [r for r in zoo.find("frameworks") if name in (r.values_by_column["fitted"] or "").split()]
+    return next(str(r.key) for r in peers if r.values_by_column[name] == value)
+
+
+def of_run(kind: str, run: Mapping[str, Any], without: Collection[str] = ()) -> tuple[list[Row], dict[str, Any]]:
     """What the labels of a measured run say: the rows found, and their settings.
 
     Parameters
@@ -70,6 +90,8 @@ def of_run(kind: str, run: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]
     kind : {"training", "serving"}
     run : mapping
         One row of a table of measured runs.
+    without : collection of str
+        Load generators and features that are not known.
     """
     own = ("framework", "engine")
     about = (*own, "source_id", "source") if kind == "training" else own
@@ -79,4 +101,5 @@ def of_run(kind: str, run: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]
         rows += every("feature", [run.get("framework"), run.get("notes")])
     else:
         rows += every("harness", [run.get("harness"), run.get("source"), run.get("engine")])
+    rows = [row for row in rows if row.key not in without]
     return rows, settings(rows)

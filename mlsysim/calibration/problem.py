@@ -34,6 +34,7 @@ class Run(NamedTuple):
     source: str
     group: str
     measured: dict[str, float]
+    fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `labels.read_off`
 
 
 class Target(NamedTuple):
@@ -161,13 +162,15 @@ class Problem:
     """
 
     def __init__(self, runs: Runs, assume: Assumptions | None = None, fixed: Iterable[str] = (), sample: int | None = None,
-                 moving: Iterable[str] = (), resolver: Any = None):  # fmt: skip
+                 moving: Iterable[str] = (), resolver: Any = None,
+                 without: Collection[str] = ()):  # fmt: skip
         self.runs = runs
         self.kept: list[Run] = []
         self.refused: dict[int, str] = {}
         self.suspect: list[int] = []
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
+        self.without = without
         self.told: dict[int, dict[str, Any]] = {}
         self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple, zoo.Row] = {}
@@ -186,18 +189,18 @@ class Problem:
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple]]) -> None:
         if self.runs.kind == "serving":
-            asked = serving.question(run)
+            asked = serving.question(run, self.without)
             if not asked.measured:
                 raise Refused("no measured figure")
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
-            self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured))
+            self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted))
             same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
             questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
             return
         hardware = self._device(run)
         workload = self._model(run)
-        found, setting = labels.of_run("training", run)
+        found, setting = labels.of_run("training", run, self.without)
         precision = training.precision(run, hardware)
         candidates = training.candidates(run, workload, setting, found[0]["since"])
         shared = {"model": workload, "hardware": hardware, "precision": int(precision), **training.options(setting, hardware)}
@@ -209,7 +212,7 @@ class Problem:
             raise Refused("no measured figure")
         group = "moe" if workload["n_experts"] else "dense"
         source = str(training.given(run, "source_id", "source") or "?")
-        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured))
+        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, labels.read_off(found)))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])

@@ -21,7 +21,7 @@ tokens of a prefill step.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from mlsysim import zoo
@@ -37,6 +37,8 @@ ONLINE = ("closed_loop",)
 REQUESTS_PER_USER = 10.0
 CONTEXT = 4096.0
 PREFILL_TOKENS = 16384.0
+#: rate of grouped products whose 4-bit weights are widened on the way, block of 64 rows by block (Marlin), over plain ones
+WIDENED_EXPERTS = 0.5
 #: a chunk that takes every prompt whole, for engines that do not chunk
 WHOLE = 1e9
 REQUESTS = 3000.0  #: of a run at maximum load
@@ -50,6 +52,7 @@ class Question(NamedTuple):
     assumed: dict[str, float]
     targets: dict[str, tuple[str, float, float]]  #: target -> (output, factor, power)
     measured: dict[str, float]
+    fitted: dict[str, str]  #: settings read off published runs, see `labels.read_off`
 
 
 def model(run: Mapping[str, Any]) -> Row:
@@ -98,13 +101,14 @@ def expert_degree(run: Mapping[str, Any]) -> float:
     return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
 
 
-def question(run: Mapping[str, Any]) -> Question:
+def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
     """A row as inputs of a resolver."""
     hardware, workload = device(run), model(run)
-    _, setting = labels.of_run("serving", run)
+    found, setting = labels.of_run("serving", run, without)
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
+    fitted = labels.read_off(found)
     precision, cache = formats(run, workload, hardware, setting)
     tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
     if not workload["n_experts"]:
@@ -120,6 +124,8 @@ def question(run: Mapping[str, Any]) -> Question:
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     defaults = records.Assumptions._field_defaults
     assumed = {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
+    if own_experts(workload) and not hardware["peak_fp4"]:
+        assumed.setdefault("expert_gemm_efficiency", WIDENED_EXPERTS)
     if scenario not in ONLINE:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
     measured = _measured(run, scenario, tp, pp, ep)
@@ -144,17 +150,17 @@ def question(run: Mapping[str, Any]) -> Question:
         }  # fmt: skip
         if scenario == "max_load":
             inputs["n_requests"] = given(run, "n_requests") or _requests(setting, prompt, answer)
-            return Question("saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured)
+            return Question("saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted)
         inputs["users"] = batch
         inputs["requests_per_user"] = given(run, "requests_per_user") or setting.get("requests_per_user", REQUESTS_PER_USER)
         if not setting.get("first_wave"):
             targets = {name: (name, 1.0, 1.0) for name in ("itl", "ttft", "tokens_per_s")}
-            return Question("closed", inputs, assumed, targets, measured)
+            return Question("closed", inputs, assumed, targets, measured, fitted)
         for name in ("max_batch", "page_size", "pool_fraction", "prompt_cv", "output_cv", "users", "requests_per_user"):
             del inputs[name]
         inputs["batch_size"] = batch
         targets = {"itl": ("itl", 1.0, 1.0), "ttft": ("ttft", 1.0, 1.0), "tokens_per_s": ("throughput", answer, 1.0)}
-        return Question("serving", inputs, assumed, targets, measured)
+        return Question("serving", inputs, assumed, targets, measured, fitted)
     groups = max(ep / tp, 1.0)
     inputs |= {"reserve": reserve, "prefill_chunk": WHOLE}
     if scenario == "prefill_only":
@@ -172,7 +178,7 @@ def question(run: Mapping[str, Any]) -> Question:
         targets = {
             "ttft": ("ttft", 1.0, 1.0), "itl": ("itl", 1.0, 1.0), "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
         }  # fmt: skip
-    return Question("serving", inputs, assumed, targets, measured)
+    return Question("serving", inputs, assumed, targets, measured, fitted)
 
 
 def _requests(setting: Mapping[str, Any], prompt: float, answer: float) -> float:
