@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsysim import zoo
-from mlsysim.equations import collectives, memory, pipeline
+from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import Distributed, distributed
 from mlsysim.schema.codes import Attention, Limit, Precision, Recompute, Schedule
@@ -350,3 +350,42 @@ def test_contiguous_context_parallelism_costs_up_to_twice():
         distributed(**slow, **layout, cp=8).step_time / distributed(**given_records, **layout, cp=8).step_time
     )
     assert 1.5 < ratio < 1.875
+
+
+@pytest.mark.parametrize(
+    ("changed", "layout"),
+    [
+        ({"eager_factor": 2.0}, {}),
+        ({"fused_accumulation": 0.0}, {}),
+        ({"optimizer_slowdown": 3.5}, {"zero_stage": 0}),
+        ({"blocking_sends": 1.0}, {"virtual_stages": 5}),
+        ({"scattered_sends": 0.0}, {"sequence_parallel": 0}),
+        ({"exchange_copies": 1.0}, {}),
+        ({"weight_gradient_overlap": 0.0}, {}),
+    ],
+)
+def test_what_frameworks_do_worse_costs_some_time(changed, layout):
+    usual = {**LAYOUT, **layout}
+    plain = distributed(**records("llama3_1_70b"), **usual).step_time
+    slow = distributed(**{**records("llama3_1_70b"), "assume": Assumptions(**changed)}, **usual).step_time
+    assert 1.0 < slow / plain < 1.25
+
+
+def test_copies_and_scattering_depend_on_the_split_of_sequences():
+    """Without sequence parallelism nothing is copied into place; with it messages are parts anyway."""
+    for split, name, value in ((0, "exchange_copies", 1.0), (1, "scattered_sends", 0.0)):
+        layout = {**LAYOUT, "sequence_parallel": split}
+        changed = {**records("llama3_1_70b"), "assume": Assumptions(**{name: value})}
+        assert distributed(**changed, **layout).step_time == distributed(**records("llama3_1_70b"), **layout).step_time
+
+
+def test_attention_computed_again_as_measured():
+    """22 B on A100, t = 8, s = 2048, b = 4: 1.3 ms a layer (Korthikanti et al. 2022, table 4)."""
+    known = records("llama3_1_8b", "a100", Precision.FP16)
+    gpt = known["model"]._replace(
+        n_layers=48.0, hidden=6144.0, ffn_hidden=24576.0, n_heads=64.0, n_kv_heads=64.0, head_dim=96.0, gated_ffn=0.0
+    )
+    common = (known["hardware"], known["format"], known["assume"])
+    passes = training.layer_time(gpt, False, 8192.0, 2048.0, 2048.0, 8.0, 1.0, 1.0, 1.0, Attention.UNFUSED, *common)
+    again = training.recomputed_time(passes, Recompute.SELECTIVE, Attention.UNFUSED, known["assume"])
+    assert again == pytest.approx(1.3e-3, rel=0.1)

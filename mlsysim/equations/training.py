@@ -21,9 +21,11 @@ from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 #: backward over forward: matrix products (input and weight gradient), attention that is not fused
 GEMM_BACKWARD = 2.0
 UNFUSED_ATTENTION_BACKWARD = 2.0
-#: values that attention which is not fused moves per score, each way (scores, mask, softmax, dropout): 11
-#: bytes in 16 bits
-UNFUSED_VALUES = 5.5
+#: values that attention which is not fused moves per score.  In 16 bits forward 13 bytes: scores written, softmax reads
+#: and writes, dropout too and its mask, product with the values reads; backward 19: gradient of the product written and
+#: the probabilities read for it, dropout back, softmax back (two read, one written), two products read
+UNFUSED_VALUES = 6.5
+UNFUSED_TRAFFIC_BACKWARD = 19.0 / 13.0
 
 
 class Passes(NamedTuple):
@@ -205,7 +207,7 @@ def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.
                  conversion=(0.0, 0.0)) -> Passes:  # fmt: skip
     """Forward and backward pass of a layer from its operators (s).
 
-    Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 1 x.
+    Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 19/13 x.
 
     Parameters
     ----------
@@ -213,7 +215,8 @@ def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.
     """
     return Passes(
         products + core + core_traffic + elementwise + conversion[0],
-        GEMM_BACKWARD * products + factor * core + core_traffic + 2.0 * elementwise + conversion[1],
+        GEMM_BACKWARD * products + factor * core + UNFUSED_TRAFFIC_BACKWARD * core_traffic
+        + 2.0 * elementwise + conversion[1],
         products,
         products,
         core + core_traffic,

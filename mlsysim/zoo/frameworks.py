@@ -1,7 +1,7 @@
 """What a framework or an engine does differently, as assumptions.
 
 >>> assumptions("vLLM").host_step_time
-0.0015
+0.0016
 >>> assumptions("torchtitan").eager_factor
 2.0
 """
