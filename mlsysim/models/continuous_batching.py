@@ -117,9 +117,11 @@ def continuous_batching(
 
     Notes
     -----
-    With b other requests decoding, prompts add ``dT`` per request to the steps they share, so
-    ``ITL = T(b + 1) / (1 - lambda dT)`` in an open loop, ``T(b + 1) + b dT / (S_out - 1)`` in a closed one,
-    and b follows from Little's law; solved by bisection over the true, non-linear step.  Memory: pages of a
+    With b other requests decoding, prompts add ``dT`` per request to the steps they share.  In an open loop the mean
+    step is the fixed point ``t = g(lambda t)`` of a step with n chunks of prompts, ``g`` linear from 0 (decoding alone) to
+    1 and from there to the full budget: ``ITL = T(b + 1) / (1 - lambda dT)`` while prompts come alone.  In a closed
+    loop it is ``T(b + 1) + b dT / (S_out - 1)``.  b follows from Little's law; solved over the true, non-linear step.
+    Memory: pages of a
     request at a random instant (length-biased), admitted so that the pool overflows with probability
     `overflow`.  Validity: means within 6 % of a simulation up to half of the saturation rate, up to 25 %
     low at 0.85 of it.
@@ -212,18 +214,28 @@ def continuous_batching(
     latency_front = assume.frontend_time + seq_len * assume.frontend_token_time
     ttft_percentile = None
     if arrival_rate is not None:
-        # open loop: b = lambda (S_out - 1) T(b + 1) / (1 - lambda dT)
+        # open loop: b = lambda (S_out - 1) ITL(b + 1)
         load = arrival_rate / saturation
         stable = load < 1.0
+        pace = arrival_rate * chunks
+
+        def pacing(batch):
+            """The mean step as numerator and denominator (see Notes); no denominator where prompts outrun the steps."""
+            step, first, whole = decoding(batch), mixed(batch, one_chunk), mixed(batch, room)
+            further = (whole - first) * (one_chunk / np.where(room > one_chunk, room - one_chunk, 1.0))
+            alone = pace * first <= 1.0
+            free = np.where(alone, 1.0 - pace * (first - step), np.where(room > one_chunk, 1.0 - pace * further, 0.0))
+            return np.where(alone, step, first - further), np.maximum(free, 0.0)
 
         def surplus(others):
-            step, more = loaded(others + 1.0)
-            return others * (1.0 - arrival_rate * more) - arrival_rate * steps * step
+            step, free = pacing(others + 1.0)
+            return np.where(free > 0, others * free - arrival_rate * steps * step, -1.0)
 
         others = batching.solve_increasing(surplus, 0.0 * slots, slots)
-        own_step, more = loaded(others + 1.0)
-        free = np.maximum(1.0 - arrival_rate * more, 1.0 - load)
-        itl = np.where(stable, own_step / np.where(stable, free, 1.0), token_at_most)
+        own_step = decoding(others + 1.0)
+        step, free = pacing(others + 1.0)
+        paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
+        itl = np.where(stable, np.minimum(paced, np.maximum(token_at_most, own_step)), token_at_most)
         active = np.where(stable, others, slots)
         service = chunks * mixed(others, one_chunk)
         busy = arrival_rate * (new / room) * mixed(others, room)
