@@ -136,7 +136,8 @@ def overview(results: dict[str, dict[str, Any]]) -> str:
                 if not ours["n"]:
                     continue
                 figures = " | ".join(
-                    f"{100 * s['median_ape']:.1f} | {100 * s['source_mean']:.1f} | {100 * s['coverage80']:.0f} %" for s in (ours, held)
+                    f"{100 * s['median_ape']:.1f} | {100 * s['source_mean']:.1f} | {100 * s['coverage80']:.0f} %"
+                    for s in (ours, held)
                 )
                 lines.append(f"| {name}{' ' + group if group else ''} | {target} | {ours['n']} | {figures} |")
     return "\n".join(lines)

@@ -311,6 +311,53 @@ def test_the_longest_name_decides():
     assert rows[0].key == labels.DEFAULT["training"] and setting["attention"] == "flash3"
 
 
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"hardware": "tpu_v5p", "zero_stage": 3}, "maxtext"),
+        ({"hardware": "a100", "zero_stage": 3}, "llm_foundry"),
+        ({"hardware": "h100", "zero_stage": 3}, "torchtitan"),
+        ({"hardware": "v100"}, "megatron_lm_2021"),
+        ({"hardware": "a100", "source": "arXiv:2105.12345"}, "megatron_lm_2021"),
+        ({"hardware": "a100", "source": "a blog of 2022", "zero_stage": 1.0}, "megatron_deepspeed_2022"),
+        ({"hardware": "a100", "source": "a blog of 2022", "zero_stage": float("nan")}, "megatron_lm_2022"),
+        ({"hardware": "b200", "source": ""}, "megatron_core"),
+        ({}, "megatron_core"),
+        ({"hardware": "no such thing", "source": 3}, "megatron_core"),
+    ],
+)
+def test_a_run_that_names_no_framework_has_the_usual_one(run, expected):
+    assert labels.likely(run).key == expected
+
+
+def test_published_runs_whose_frameworks_are_hidden(monkeypatch):
+    """The year and the kind of a run tell most of what its framework does."""
+    recognise = labels.recognise
+    monkeypatch.setattr(labels, "recognise", lambda kind, texts: None if kind == "training" else recognise(kind, texts))
+    table = pd.read_csv(MEASURED / "training.csv")
+    hidden = ms.validate(table, sample=0)
+    medians = hidden.rows[hidden.rows.target == "step_time"].groupby("source").error.agg(lambda e: e.abs().median())
+    assert len(medians) >= 16 and medians.median() < 0.08
+    monkeypatch.setitem(labels.DEFAULT, "training", "megatron_core")
+    monkeypatch.setattr(labels, "likely", lambda run: zoo.framework("megatron_core"))
+    one = ms.validate(table, sample=0)
+    rough = one.rows[one.rows.target == "step_time"].groupby("source").error.agg(lambda e: e.abs().median())
+    assert rough.median() > 1.5 * medians.median()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("TensorRT-LLM v0.10.0", "tensorrt_llm_0"),
+        ("vLLM v0.6.3", "vllm"),
+        ("vllm 0.22.1", "vllm_async"),
+        ("trtllm", "tensorrt_llm_1"),
+    ],
+)
+def test_versions_are_read_with_and_without_a_v(text, key):
+    assert labels.recognise("serving", [text]).key == key
+
+
 def test_every_framework_is_usable():
     for row in zoo.find("frameworks", kind="training") + zoo.find("frameworks", kind="serving"):
         assert isinstance(ms.zoo.assumptions(row.key), ms.Assumptions)

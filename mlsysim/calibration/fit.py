@@ -48,8 +48,8 @@ USUAL = {
         "grouped_gemm_factor", "straggler_loss",
     ),
     "serving": (
-        "serving_gemm_factor", "serving_elementwise_slowdown", "expert_bandwidth_efficiency", "host_step_time", "host_sequence_time",
-        "frontend_token_time",
+        "serving_gemm_factor", "serving_elementwise_slowdown", "expert_bandwidth_efficiency", "host_step_time",
+        "host_sequence_time", "frontend_token_time",
     ),
 }  # fmt: skip
 LEVEL = {"training": "training_level", "serving": "serving_level"}

@@ -21,7 +21,12 @@ __all__ = ["every", "of_run", "read_off", "recognise", "scaled", "settings"]
 
 #: columns of a row that are no setting
 ABOUT = ("key", "aliases", "kind", "since", "fitted", "notes", "source", "verified")
-#: what is taken when no framework is recognised
+MIDLIFE = 3  #: years after its release in which a device is used most
+PAPER = re.compile(r"(?<!\d)(\d\d)(0[1-9]|1[0-2])\.\d{5}(?!\d)")  #: year and month of an arXiv number
+YEAR = re.compile(r"(?<!\d)20[12]\d(?!\d)")
+REPORTED = 3  #: months of a year whose papers report runs of the year before
+NEWEST = 9999  #: year of a run that nothing dates
+#: what is taken when no framework is recognised, and nothing tells the year
 DEFAULT = {"training": "megatron_core", "serving": "vllm"}
 
 
@@ -37,10 +42,15 @@ def _within(name: str, text: str) -> bool:
     return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text) is not None
 
 
+def _plain(text: str) -> str:
+    """A text folded as names are, versions without their v."""
+    return re.sub(r"(?<![a-z0-9])v(?=\d)", "", fold(text))
+
+
 def recognise(kind: str, texts: Sequence[Any]) -> Row | None:
     """The framework (or engine, feature, load generator) that the first telling text names."""
     for text in texts:
-        folded = fold(text) if isinstance(text, str) else ""
+        folded = _plain(text) if isinstance(text, str) else ""
         for name, row in _names(kind):
             if folded and _within(name, folded):
                 return row
@@ -49,7 +59,7 @@ def recognise(kind: str, texts: Sequence[Any]) -> Row | None:
 
 def every(kind: str, texts: Sequence[Any]) -> list[Row]:
     """Every row of a kind that a text names, in the order of the table."""
-    folded = [fold(t) for t in texts if isinstance(t, str) and t]
+    folded = [_plain(t) for t in texts if isinstance(t, str) and t]
     hits = [row for name, row in _names(kind) if any(_within(name, t) for t in folded)]
     return [row for row in zoo.find("frameworks", kind=kind) if row in hits]
 
@@ -60,6 +70,51 @@ def settings(rows: Sequence[Row]) -> dict[str, Any]:
     for row in rows:
         found.update({k: v for k, v in row.values_by_column.items() if k not in ABOUT and v is not None})
     return found
+
+
+def year_of(run: Mapping[str, Any]) -> int | None:
+    """The year of a run: what its paper's number or its source says, else the third after the device came.
+
+    >>> year_of({"source": "Somebody et al. (arXiv:2104.04473v5)"}), year_of({"source": "a blog of March 2024"})
+    (2021, 2024)
+    >>> year_of({"source": "a paper of January, arXiv:2201.11990"})
+    2021
+    >>> year_of({"hardware": "a100"}), year_of({})
+    (2023, None)
+    """
+    for text in (run.get(c) for c in ("source", "source_id", "framework", "notes")):
+        if isinstance(text, str) and (paper := PAPER.search(text)):
+            return 2000 + int(paper[1]) - (int(paper[2]) <= REPORTED)
+        if isinstance(text, str) and (year := YEAR.search(text)):
+            return int(year[0])
+    try:
+        released = zoo.hardware(run["hardware"])["release_year"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return int(released) + MIDLIFE if released else None
+
+
+def likely(run: Mapping[str, Any]) -> Row:
+    """The framework of a training run that names none: what was usual for such a run in its year.
+
+    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: llm-foundry up to 2023, then torchtitan, and DeepSpeed
+    before them; else Megatron of the year, up to 2022 with DeepSpeed where states are sharded.
+    """
+    year = year_of(run) or NEWEST
+    device = str(run.get("hardware") or "")
+    sharded = run.get("zero_stage")
+    stage = float(sharded) if isinstance(sharded, (int, float)) and sharded == sharded else 0.0
+    if re.match(r"tpu", fold(device)):
+        key = "maxtext"
+    elif stage == 3 and year >= 2022:
+        key = "llm_foundry" if year <= 2023 else "torchtitan"
+    elif year >= 2023:
+        key = DEFAULT["training"]
+    elif stage >= 1:
+        key = "megatron_deepspeed_2022"
+    else:
+        key = f"megatron_lm_{2019 if year <= 2020 else year}"
+    return zoo.framework(key)
 
 
 def read_off(rows: Sequence[Row]) -> dict[str, str]:
@@ -93,9 +148,10 @@ def of_run(kind: str, run: Mapping[str, Any], without: Collection[str] = ()) -> 
     without : collection of str
         Load generators and features that are not known.
     """
-    own = ("framework", "engine")
-    about = (*own, "source_id", "source") if kind == "training" else own
-    base = recognise(kind, [run.get(c) for c in about]) or zoo.framework(DEFAULT[kind])
+    if kind == "training":
+        base = recognise(kind, [run.get(c) for c in ("framework", "engine", "source_id", "source")]) or likely(run)
+    else:
+        base = recognise(kind, [run.get(c) for c in ("framework", "engine")]) or zoo.framework(DEFAULT[kind])
     rows = [base]
     if kind == "training":
         rows += every("feature", [run.get("framework"), run.get("notes")])

@@ -5,7 +5,8 @@ Settings that a source leaves blank follow the same rules for every row:
 * micro-batch, pipeline chunks, stages, ZeRO stage: the feasible combination that the model finds fastest, all candidates
   in one vectorised call; recomputation: everything before 2022, later the least that fits;
 * tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
-* sequence length, attention kernel, overlap, bytes kept: what the framework of the year does (`labels`);
+* sequence length, attention kernel, overlap, bytes kept: what the framework does, and where none is named what was usual
+  for such a run in its year (`labels.likely`);
 * batch: 4 Mi tokens, the size of GPT-3 to Llama, in whole rounds of the pipeline;
 * precision: bf16 where the device has it, else fp16;
 * gate, tied tables, head width 128 or hidden / heads, feed-forward width: as the parameter count says;
@@ -196,7 +197,8 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
             raise Refused(f"recompute {label!r} is not known: {', '.join(known_modes)}")
         modes = [known_modes[str(label).lower()]]
     split = given(run, "sequence_parallel")
-    split = setting.get("sequence_parallel", 1.0) if split is None else split
+    if split is None:  # sequences are split where they can be
+        split = setting.get("sequence_parallel", 1.0) * (seq_len % (tp * cp) == 0)
     contiguous = setting.get("context_split") == "contiguous"
     found = []
     for pp in pps:
