@@ -1,6 +1,45 @@
-"""Measured runs against predictions: `validate`, `calibrate`."""
+"""Measured runs against predictions: `validate` tells how far they are apart, `calibrate` brings them together.
 
-from mlsysim.calibration.fit import Calibration, calibrate
+**What was fitted.**  The defaults of `Assumptions` that say "fitted" stand for something a device or a program does,
+never for a source: how close matrix products of training, attention and element-wise work come to what kernels alone
+reach, how much of an exchange hides behind computation, what stragglers, host and front end add.  They were fitted by
+least squares on the logarithm of predicted over measured, each source of equal weight, with a loss that a wrong row
+cannot lead:
+
+* training: seven figures, to the 237 runs of 17 sources in ``benchmarks/measured/training.csv``;
+* serving: six figures, to the rows of ``benchmarks/measured/serving.csv`` and to 157 published runs of closed-loop
+  load generators that come with the PyPI package aiconfigurator 0.12.0 (not copied here).
+
+Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies alone, before and apart.
+
+**Options of frameworks and engines** (``zoo/frameworks.csv``) follow from their documentation where that says enough;
+a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted
+anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
+llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
+each serving engine.
+
+**With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
+dense training, by 30 % for mixtures of experts, by 10 % between serving engines and their builds, by 30 % for the
+time to the first token.  Inside a source 4 to 6 % remain.  `training_level`, `mixture_level`, `serving_level` and the
+`*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals are made of level and scatter, and
+`calibrate` on three runs of one's own removes the level.
+
+**What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
+above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf
+law of experts or their imbalance, which move predictions like the speed of grouped products.  ``python
+benchmarks/accuracy.py --json`` prints every figure with its standard error, and says of those why.
+
+**What a source leaves open** is filled by rules that are the same for every row: `mlsysim.calibration.training`,
+`mlsysim.calibration.serving`; a run that names no framework is taken as usual for its year
+(`mlsysim.calibration.labels`).
+
+From the outside in: `validate` and `fit` answer the two questions; `figures` is what a fit gives, `holdout` predicts
+what was left out; `system` and `least_squares` solve; `problem` records the runs as calls; `runs` reads tables;
+`parity` draws.
+"""
+
+from mlsysim.calibration.figures import Calibration
+from mlsysim.calibration.fit import calibrate
 from mlsysim.calibration.validate import Validation, validate
 
 __all__ = ["Calibration", "Validation", "calibrate", "validate"]
