@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import architecture, batching, experts, serving, speculation
+from mlsysim.equations import architecture, batching, experts, operators, sharding, speculation
 from mlsysim.models.continuous_batching import ContinuousBatchingModel, continuous_batching
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.serving import serving as serve
@@ -38,7 +38,7 @@ def on(model, hardware="h100", precision=Precision.BF16, kv_precision=None):
 
 
 def cached(name):
-    return serving.kv_bytes_per_token(zoo.workload_record(name), zoo.format_record(Precision.BF16))
+    return sharding.kv_bytes_per_token(zoo.workload_record(name), zoo.format_record(Precision.BF16))
 
 
 KV = [
@@ -67,9 +67,9 @@ DECODE = [
     ("KV, ms", lambda: 1e3 * by_hand().decode_attention_time, "6.41039895", "derived"),
     ("ITL, ms", lambda: 1e3 * by_hand().itl, "16.7839860", "derived"),
     ("tokens/s", lambda: by_hand().tokens_per_s, "3813.15856", "derived"),
-    ("chunked prefill, read besides own", lambda: serving.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
+    ("chunked prefill, read besides own", lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
      "61440", "derived"),
-    ("chunked prefill, read in all", lambda: serving.kv_tokens_read(8192.0, 0.0, 16.0), "69632", "derived"),
+    ("chunked prefill, read in all", lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0), "69632", "derived"),
     ("latent attention, FLOP per token and layer", lambda: architecture.attention_flops(
         zoo.workload_record("DeepSeek-V3"), architecture.causal_positions(4096.0)), "167813120", "derived"),
     ("experts (8, 2, 1)", lambda: experts.distinct_experts(8.0, 2.0, 1.0), "2", "derived"),
@@ -150,7 +150,7 @@ def test_experts_latent_attention_and_windows():
     assert wide.n_accelerators == 64.0 and wide.feasible
     gemma = on("Gemma-2-27B")
     long, longer = (serve(*gemma, seq_len=s, batch_size=1, tp=2).kv_cache for s in (8192, 8192 - 1024))
-    full = 1024.0 * serving.kv_bytes_per_token(gemma[0], gemma[3])
+    full = 1024.0 * sharding.kv_bytes_per_token(gemma[0], gemma[3])
     assert (long - longer) / full == pytest.approx(0.5)  # half of the layers keep a window of 4,096
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, serving
+from mlsysim.equations import architecture, operators
 from mlsysim.equations.compute import operator_time, traffic_time
+from mlsysim.equations.operators import time_of
 from mlsysim.equations.selection import choose
-from mlsysim.equations.serving import time_of
 from mlsysim.schema.codes import CompressionMethod, Pruner
 from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 
@@ -385,17 +385,17 @@ def phase_times(
     """
 
     def products(rows):
-        seconds = time_of(serving.head_work(model, hardware, format, tp, batch), hardware)
+        seconds = time_of(operators.head_work(model, hardware, format, tp, batch), hardware)
         for work in (
-            serving.linear_work(model, hardware, format, assume, tp, rows),
-            serving.expert_work(model, hardware, format, assume, tp, 1.0, rows),
+            operators.linear_work(model, hardware, format, assume, tp, rows),
+            operators.expert_work(model, hardware, format, assume, tp, 1.0, rows),
         ):
             left = work._replace(arithmetic=layer_share * work.arithmetic, traffic=layer_share * work.traffic)
             seconds = seconds + time_of(left, hardware)
         return seconds
 
-    prompt = serving.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
-    step = serving.decode_attention_time(model, hardware, format, tp, batch, seq_len)
+    prompt = operators.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
+    step = operators.decode_attention_time(model, hardware, format, tp, batch, seq_len)
     sample = operator_time(
         layer_share * batch * model.flops_per_sample / (hardware.gemm_efficiency * hardware.peak_flops * tp),
         traffic_time(

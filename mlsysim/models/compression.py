@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, serving
+from mlsysim.equations import architecture, sharding
 from mlsysim.equations import compression as smaller
 from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.textbook import with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -153,7 +154,7 @@ def compression(
 
     dense_weights: Any = params * base / 8.0
     weights: Any = ((params - uncompressed_params) * (stored * left) + uncompressed_params * base) / 8.0
-    cached = batch_size * serving.cached_values(model, seq_len)
+    cached = batch_size * sharding.cached_values(model, seq_len)
     dense_kv = cached * kv_base / 8.0
     kv = cached * attending * kv_stored / 8.0
 
@@ -188,7 +189,7 @@ def compression(
     # time
     device = hardware if compressed_hardware is None else compressed_hardware
     supported = device.peak_flops > 0
-    hardware, device = serving.with_some_rate(hardware), serving.with_some_rate(device)
+    hardware, device = with_some_rate(hardware), with_some_rate(device)
     dense_time = smaller.phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     rate: Any = 1.0
     if compressed_hardware is None:

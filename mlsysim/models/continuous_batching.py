@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching
+from mlsysim.equations import batching, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, divides, floor_div, round_up
 from mlsysim.equations.queueing import erlang_c
 from mlsysim.equations.selection import first_failing
+from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -130,18 +131,18 @@ def continuous_batching(
     ----------
     Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
     """
-    assume = serve.textbook_assumptions(assume, textbook)
+    assume = textbook_assumptions(assume, textbook)
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
-    device = serve.with_efficiency(
-        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
+    device = with_efficiency(
+        textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     layout = (tp, pp, ep)
-    replica = serve.devices(tp, pp, ep)
+    replica = sharding.devices(tp, pp, ep)
     arrival_rate, users, n_requests = (
         None if whole is None else whole / replicas for whole in (arrival_rate, users, n_requests)
     )
-    groups = serve.attention_groups(tp, ep)
+    groups = sharding.attention_groups(tp, ep)
 
     # lengths
     carried, variance = batching.carried_length(seq_len, prompt_cv, output_len, output_cv)
@@ -151,19 +152,19 @@ def continuous_batching(
     new = np.maximum(seq_len - cached_prefix, 1.0)
 
     # memory
-    held = serve.weights_per_device(model, format, *layout)
+    held = sharding.weights_per_device(model, format, *layout)
     fixed = (
-        held + serve.workspace_bytes(model, assume, tp, prefill_chunk) + serve.reserved_bytes(assume, *layout)
+        held + sharding.workspace_bytes(model, assume, tp, prefill_chunk) + sharding.reserved_bytes(assume, *layout)
     )
-    logits = serve.logits_bytes(model, assume, tp, 1.0 / groups)
-    shared = serve.kv_bytes_per_sequence_and_device(model, format, *layout, cached_prefix) * groups
+    logits = sharding.logits_bytes(model, assume, tp, 1.0 / groups)
+    shared = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, cached_prefix) * groups
     pool = np.maximum(pool_fraction * (memory_fraction * device.mem_capacity - fixed) - shared, 0.0)
-    per_token = serve.kv_bytes_per_sequence_and_device(model, format, *layout, 1.0)
+    per_token = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, 1.0)
     booking = reserve == Reserve.RESERVE
     own = np.where(booking, round_up(seq_len + output_len, page_size), carried + 0.5 * (page_size - 1.0))
     prefix_pages = floor_div(np.maximum(cached_prefix, 0.0), page_size) * page_size
-    whole = serve.kv_bytes_per_sequence_and_device(model, format, *layout, own)
-    shared_pages = serve.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages)
+    whole = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, own)
+    shared_pages = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages)
     mean = np.maximum(whole - shared_pages, per_token) + logits
     lengths = np.sqrt(
         (seq_len * prompt_cv) * (seq_len * prompt_cv) + (output_len * output_cv) * (output_len * output_cv)
@@ -174,7 +175,7 @@ def continuous_batching(
     most = np.where(in_memory >= 1.0, slots, 0.0)
 
     # steps
-    prompt_attention = serve.prefill_attention_time(
+    prompt_attention = operators.prefill_attention_time(
         model, device, format, tp, 1.0, new, cached_prefix, ceil_div(new, prefill_chunk)
     )
     starting = model.n_layers * device.decode_attention_latency
@@ -319,7 +320,7 @@ def continuous_batching(
 
     # static batching: booked contiguously for the longest answer, and waiting for it
     longest_booked = seq_len * (1.0 + 3.0 * prompt_cv) + output_len * (1.0 + 3.0 * output_cv)
-    per_booked = serve.kv_bytes_per_sequence_and_device(model, format, *layout, longest_booked)
+    per_booked = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, longest_booked)
     static_slots = np.maximum(np.minimum(floor_div(pool, per_booked), max_batch), 1.0)
     longest = batching.longest_of(output_len, output_cv, static_slots)
     static_prefill = (static_slots * new / room) * mixed(0.0 * slots + 1.0, room)
@@ -380,7 +381,7 @@ def continuous_batching(
         limit=limit,
         bottleneck=binding,
     )
-    return serve.where_possible(hardware.peak_flops > 0, answer)
+    return where_possible(hardware.peak_flops > 0, answer)
 
 
 def finite_rate(n_requests, slots, steps, new, room, added, decoding):

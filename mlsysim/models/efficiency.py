@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture
-from mlsysim.equations import serving as serve
+from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
 from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.textbook import where_possible, with_some_rate
 from mlsysim.equations.training import attention_plateau
 from mlsysim.models.single_node import ffn_width, single_node
 from mlsysim.resolver import Model, kernel
@@ -116,7 +116,7 @@ def efficiency(
     (arXiv:2307.08691).
     """
     computes = hardware.peak_flops > 0
-    hardware = serve.with_some_rate(hardware)
+    hardware = with_some_rate(hardware)
     tokens = batch_size * seq_len
     width = ffn_width(model)
     up = (1.0 + model.gated_ffn) * width
@@ -138,8 +138,8 @@ def efficiency(
     flops = tokens * architecture.attention_flops(model, positions)
     useful = flops / hardware.attention_peak_flops
     full = useful / hardware.attention_efficiency
-    arithmetic = serve.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, 0.0) / layers
-    read = batch_size * seq_len * serve.kv_bytes_per_layer_and_device(model, format, 1.0)
+    arithmetic = operators.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, 0.0) / layers
+    read = batch_size * seq_len * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
     written = 2.0 * tokens * format.activation_bytes * model.n_heads * architecture.value_width(model)
     moved = (read + written) / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
     start = hardware.decode_attention_latency
@@ -153,7 +153,7 @@ def efficiency(
     flops = batch_size * np.where(model.kv_lora_rank > 0, absorbed, one)
     useful = flops / hardware.attention_peak_flops
     full = useful / hardware.attention_efficiency
-    total = serve.decode_attention_time(model, hardware, format, 1.0, batch_size, seq_len) / layers
+    total = operators.decode_attention_time(model, hardware, format, 1.0, batch_size, seq_len) / layers
     decode_core = _Parts(useful, full - useful, 0.0, start, total, read, hardware.attention_peak_flops)
 
     def whole(**how) -> _Parts:
@@ -207,7 +207,7 @@ def efficiency(
         limit=limit,
         bottleneck=bottleneck,
     )
-    return serve.where_possible(computes, answer)
+    return where_possible(computes, answer)
 
 
 EfficiencyModel = Model("EfficiencyModel", efficiency, domain="node", walls=(3,))

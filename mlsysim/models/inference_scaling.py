@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import reasoning
+from mlsysim.equations import reasoning, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.selection import first_failing
+from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -94,14 +95,14 @@ def inference_scaling(
     Wei et al. 2022 (arXiv:2201.11903); Snell et al. 2024 (arXiv:2408.03314); Brown et al. 2024
     (arXiv:2407.21787).
     """
-    assume = serve.textbook_assumptions(assume, textbook)
+    assume = textbook_assumptions(assume, textbook)
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
-    device = serve.with_efficiency(
-        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
+    device = with_efficiency(
+        textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     layout = (tp, pp, ep)
-    replica = serve.devices(tp, pp, ep)
+    replica = sharding.devices(tp, pp, ep)
     chains = samples * beam_width
     sequences = batch_size * chains
     generated = reasoning_steps * tokens_per_step + (0.0 if output_len is None else output_len)
@@ -117,17 +118,17 @@ def inference_scaling(
     thinking = generated * itl
     total = ttft + thinking * (1.0 + verifier_cost)
 
-    held = serve.weights_per_device(model, format, *layout)
+    held = sharding.weights_per_device(model, format, *layout)
     rows = np.minimum(batch_size * seq_len, prefill_chunk)
-    fixed = held + serve.workspace_bytes(model, assume, tp, rows) + serve.reserved_bytes(assume, *layout)
-    per_prompt = serve.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len)
-    per_whole = serve.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len + generated)
-    per_chain = (per_whole - per_prompt) + serve.logits_bytes(model, assume, tp, 1.0)
+    fixed = held + sharding.workspace_bytes(model, assume, tp, rows) + sharding.reserved_bytes(assume, *layout)
+    per_prompt = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len)
+    per_whole = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len + generated)
+    per_chain = (per_whole - per_prompt) + sharding.logits_bytes(model, assume, tp, 1.0)
     memory = fixed + batch_size * (per_prompt + chains * per_chain)
     room = memory_fraction * device.mem_capacity - fixed - batch_size * per_prompt
     most = floor_div(np.maximum(room, 0.0), batch_size * beam_width * per_chain)
-    prompts = batch_size * format.kv_bytes * serve.cached_values(model, seq_len)
-    whole = batch_size * format.kv_bytes * serve.cached_values(model, seq_len + generated)
+    prompts = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len)
+    whole = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len + generated)
     growth = chains * (whole - prompts)
 
     power_first = serve.step_power(device, assume, prefill, ttft)
@@ -174,7 +175,7 @@ def inference_scaling(
         limit=limit,
         bottleneck=np.where(ttft > thinking, serve.bottleneck(prefill), serve.bottleneck(decode)),
     )
-    return serve.where_possible(hardware.peak_flops > 0, answer)
+    return where_possible(hardware.peak_flops > 0, answer)
 
 
 InferenceScalingModel = Model("InferenceScalingModel", inference_scaling, domain="algorithm", walls=(12,))

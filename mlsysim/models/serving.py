@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim.equations import serving as serve
+from mlsysim.equations import sharding
 from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
+from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -117,19 +119,19 @@ def serving(
     Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
     "DistServe" (arXiv:2401.09670).
     """
-    assume = serve.textbook_assumptions(assume, textbook)
+    assume = textbook_assumptions(assume, textbook)
     if efficiency is not None:
         assume = assume._replace(serving_gemm_factor=1.0)
     computes = hardware.peak_flops > 0
-    prefill_device = serve.textbook_device(serve.with_some_rate(hardware), textbook)
-    prefill_device = serve.with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
+    prefill_device = textbook_device(with_some_rate(hardware), textbook)
+    prefill_device = with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
     decode_device = prefill_device
     if decode_hardware is not None:
         computes = computes & (decode_hardware.peak_flops > 0)
-        decode_device = serve.textbook_device(serve.with_some_rate(decode_hardware), textbook)
-        decode_device = serve.with_efficiency(decode_device, efficiency, bandwidth_efficiency)
+        decode_device = textbook_device(with_some_rate(decode_hardware), textbook)
+        decode_device = with_efficiency(decode_device, efficiency, bandwidth_efficiency)
     layout = (tp, pp, ep)
-    replica = serve.devices(tp, pp, ep)
+    replica = sharding.devices(tp, pp, ep)
     generated = 0.0 if output_len is None else output_len
     context = seq_len + 0.5 * generated
 
@@ -159,16 +161,16 @@ def serving(
 
     # memory
     booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, context)
-    held = serve.weights_per_device(model, format, *layout)
-    per_sequence = serve.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
-    cache = format.kv_bytes * serve.cached_values(model, booked)
+    held = sharding.weights_per_device(model, format, *layout)
+    per_sequence = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
+    cache = format.kv_bytes * sharding.cached_values(model, booked)
     if draft is not None:
-        held = held + serve.weights_per_device(draft, format, *layout)
-        per_sequence = per_sequence + serve.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
-    groups = serve.attention_groups(tp, ep)
+        held = held + sharding.weights_per_device(draft, format, *layout)
+        per_sequence = per_sequence + sharding.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
+    groups = sharding.attention_groups(tp, ep)
     rows = np.minimum(np.maximum(prompts / groups, 1.0) * new, prefill_chunk)
-    fixed = held + serve.workspace_bytes(model, assume, tp, rows) + serve.reserved_bytes(assume, *layout)
-    per_sequence = per_sequence + serve.logits_bytes(model, assume, tp, (1.0 + draft_len) / groups)
+    fixed = held + sharding.workspace_bytes(model, assume, tp, rows) + sharding.reserved_bytes(assume, *layout)
+    per_sequence = per_sequence + sharding.logits_bytes(model, assume, tp, (1.0 + draft_len) / groups)
     memory = fixed + batch_size * per_sequence
     capacity = decode_device.mem_capacity
     pool = memory_fraction * capacity - fixed
@@ -183,7 +185,7 @@ def serving(
     ttft = prefill_time
     if decode_hardware is not None:
         link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
-        moved = serve.cached_values(model, seq_len) * format.kv_bytes / link
+        moved = sharding.cached_values(model, seq_len) * format.kv_bytes / link
         layers = np.maximum(model.n_layers, 1.0)
         transfer = fleet.inter_latency + np.maximum(
             moved / layers, moved - prefill_time * (layers - 1.0) / layers
@@ -247,7 +249,7 @@ def serving(
         decode_communication_time=decode.communication,
         decode_host_time=decode.host,
         tokens_per_round=per_round,
-        kv_bytes_per_token=serve.kv_bytes_per_token(model, format),
+        kv_bytes_per_token=sharding.kv_bytes_per_token(model, format),
         kv_cache=batch_size * cache,
         kv_transfer_time=transfer,
         memory_weights=held,
@@ -264,7 +266,7 @@ def serving(
         limit=limit,
         bottleneck=longer,
     )
-    return serve.where_possible(computes, answer)
+    return where_possible(computes, answer)
 
 
 ServingModel = Model("ServingModel", serving, domain="node", walls=(4,))

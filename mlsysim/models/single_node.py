@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, roofline
+from mlsysim.equations import architecture, operators, roofline, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.adapters import adapter_params
 from mlsysim.equations.compute import smooth_max
@@ -12,6 +12,7 @@ from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
 from mlsysim.equations.selection import first_failing
+from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
 from mlsysim.equations.training import (
     GEMM_BACKWARD,
     optimizer_time,
@@ -116,10 +117,10 @@ def single_node(
     ----------
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
-    assume = serve.textbook_assumptions(assume, textbook)
+    assume = textbook_assumptions(assume, textbook)
     computes = hardware.peak_flops > 0
-    hardware = serve.with_efficiency(
-        serve.textbook_device(serve.with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
+    hardware = with_efficiency(
+        textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
     by_hand = textbook > 0
     training = is_training > 0
@@ -162,16 +163,16 @@ def single_node(
     executed = (products + again) * (linear + other) + products * head + (counted_core + again) * attending
 
     # time on the device
-    one = serve.linear_work(model, hardware, format, assume, 1.0, tokens)
-    experts = serve.expert_work(model, hardware, format, assume, 1.0, 1.0, tokens)
-    last = serve.head_work(model, hardware, format, 1.0, sampled)
+    one = operators.linear_work(model, hardware, format, assume, 1.0, tokens)
+    experts = operators.expert_work(model, hardware, format, assume, 1.0, 1.0, tokens)
+    last = operators.head_work(model, hardware, format, 1.0, sampled)
     convolution = np.where(by_hand, 1.0, assume.convolution_efficiency) if efficiency is None else 1.0
     values = batch_size * np.where(
         transformer | by_hand, 0.0, model.flops_per_sample / assume.flops_per_activation
     )
     stream_rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     touched = np.minimum(model.total_params, 0.5 * model.flops_per_sample)
-    plain = serve.Work(
+    plain = operators.Work(
         arithmetic=other / (convolution * hardware.gemm_efficiency * hardware.peak_flops),
         traffic=np.where(
             transformer,
@@ -180,7 +181,7 @@ def single_node(
         ),
         start=np.where(transformer, 0.0, hardware.gemm_latency),
     )
-    layers = serve.Work(
+    layers = operators.Work(
         arithmetic=one.arithmetic + plain.arithmetic,
         traffic=one.traffic + plain.traffic,
         start=one.start + experts.start + plain.start,
@@ -193,10 +194,10 @@ def single_node(
     traffic = dense_traffic + each * experts.traffic
     attention = np.where(
         transformer,
-        core * serve.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, cached_prefix),
+        core * operators.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, cached_prefix),
         0.0,
     )
-    cache_read = core * serve.prefill_attention_traffic(
+    cache_read = core * operators.prefill_attention_traffic(
         model, hardware, format, 1.0, batch_size, seq_len, cached_prefix
     )
     elementwise = streams * tokens * serve.elementwise_per_row(model, hardware, format, assume, 1.0)
@@ -231,7 +232,7 @@ def single_node(
     overhead_time = starts + kernels + host
     joined = (
         smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
-        + each * (serve.expert_time(experts, assume) - experts.start)
+        + each * (operators.expert_time(experts, assume) - experts.start)
         + np.maximum(attention, cache_read)
         + streaming
     )
@@ -244,7 +245,7 @@ def single_node(
     )  # fmt: skip
     at_head = head_activations(model, 1.0, 0.0, format.activation_bytes, assume.training_logit_bytes)
     saved = tokens * (model.n_layers * kept.stored + kept.working + at_head)
-    working = serve.workspace_bytes(model, assume, 1.0, tokens) + serve.logits_bytes(
+    working = sharding.workspace_bytes(model, assume, 1.0, tokens) + sharding.logits_bytes(
         model, assume, 1.0, sampled
     )
     convolved = batch_size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
@@ -253,7 +254,7 @@ def single_node(
         transformer, np.where(training, saved, working), np.where(by_hand, 0.0, convolved * peak_share)
     )
     kv_cache = np.where(
-        training, 0.0, batch_size * format.kv_bytes * serve.cached_values(model, length)
+        training, 0.0, batch_size * format.kv_bytes * sharding.cached_values(model, length)
     ) * np.where(transformer, 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)
@@ -346,7 +347,7 @@ def single_node(
         limit=limit,
         bottleneck=bottleneck,
     )
-    return serve.where_possible(computes, answer)
+    return where_possible(computes, answer)
 
 
 def ffn_width(model: Workload):

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, streaming
-from mlsysim.equations import serving as serve
+from mlsysim.equations import architecture, sharding, streaming
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.textbook import where_possible, with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Phase
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -75,7 +75,7 @@ def weight_streaming(
     Lie 2022, Hot Chips 34; Cerebras 2024 and 2025, published tokens per second of Llama 3.1.
     """
     computes = hardware.peak_flops > 0
-    hardware = serve.with_some_rate(hardware)
+    hardware = with_some_rate(hardware)
     injected_at = assume.streaming_bandwidth if injection_bandwidth is None else injection_bandwidth
     share = assume.wafer_efficiency if efficiency is None else efficiency
     layers = np.maximum(model.n_layers, 1.0)
@@ -93,10 +93,10 @@ def weight_streaming(
     flops = architecture.linear_flops(model) / layers + architecture.attention_flops(model, positions)
     touched = distinct_experts(model.n_experts, model.experts_per_token, rows)
     experts = architecture.moe_layers(model) * architecture.expert_params(model)
-    every = serve.layer_params_per_device(model, 1.0) + serve.vector_params_per_device(model, 1.0)
+    every = sharding.layer_params_per_device(model, 1.0) + sharding.vector_params_per_device(model, 1.0)
     read = format.weight_bytes * (every + touched * experts) / layers
     held = format.weight_bytes * (every + model.n_experts * experts) / layers
-    cached = batch_size * format.kv_bytes * serve.cached_values(model, seq_len)
+    cached = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len)
     cache_read = np.where(phase == Phase.DECODE, cached / layers, 0.0)
 
     arithmetic = passes * rows * flops / (share * hardware.peak_flops)
@@ -167,7 +167,7 @@ def weight_streaming(
         limit=limit,
         bottleneck=np.where(assume.wafer_layer_latency > working, float(Bottleneck.OVERHEAD), busy),
     )
-    return serve.where_possible(computes, answer)
+    return where_possible(computes, answer)
 
 
 WeightStreamingModel = Model("WeightStreamingModel", weight_streaming, domain="node", walls=(6,))

@@ -1,0 +1,350 @@
+"""Operators of a serving step on one device: matrix products, experts, attention, exchanges.
+
+* matrix products: weights once, arithmetic in proportion to the rows.  Within a layer all products share one
+  ratio of arithmetic to traffic, so the smooth roofline is applied to their sum (it is homogeneous: where the
+  ratios agree, the maximum of the sums is the sum of the maxima);
+* experts: the distinct ones that the step touches are read, each token pays for its own;
+* attention: decode reads the cache, in proportion to sequences x context; prefill is arithmetic;
+* communication: two all-reduces a layer, expert exchanges, sends between stages.
+
+Symbols: L layers, h hidden, a query heads, k key/value heads, d head width, f feed-forward width, V vocabulary; t, p, e as in
+`mlsysim.equations.sharding`.
+
+References
+----------
+Pope et al. 2023, "Efficiently scaling transformer inference" (arXiv:2211.05102); DeepSeek-AI 2024 (arXiv:2412.19437).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import architecture
+from mlsysim.equations.allreduce import allreduce_time
+from mlsysim.equations.compute import (
+    attention_time,
+    smooth_max,
+    traffic_time,
+)
+from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
+from mlsysim.equations.sharding import (
+    cached_positions,
+    devices,
+    expert_split,
+    kv_bytes_per_layer_and_device,
+    kv_heads_per_device,
+    layer_params_per_device,
+    vector_params_per_device,
+)
+from mlsysim.schema.kinds import Real
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+
+# --- products ------------------------------------------------------------------------------------------
+
+
+def products_per_step(model: Workload):
+    """Matrix products started per pass through all layers (without the head).
+
+    QKV, output, gate and up in one, down: 4; latent attention has 3 more, a layer with experts starts its
+    router and, if it has shared experts, their two products instead of the dense two.
+    """
+    latent = np.where(model.kv_lora_rank > 0, 3.0, 0.0)
+    with_experts = architecture.moe_layers(model)
+    shared = np.where(model.n_shared_experts > 0, 2.0, 0.0)
+    return (
+        model.n_layers * (2.0 + latent)
+        + (model.n_layers - with_experts) * 2.0
+        + with_experts * (1.0 + shared)
+    )
+
+
+def product_values_per_row(model: Workload, tp):
+    """Activations that the matrix products of all layers read and write per row, on one device (values)."""
+    query = model.n_heads / tp
+    grouped = 2.0 * model.hidden + model.head_dim * (2.0 * query + 2.0 * kv_heads_per_device(model, tp))
+    latent = (
+        2.0 * model.hidden
+        + 2.0 * (model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim)
+        + query * (2.0 * model.nope_head_dim + model.rope_head_dim + 2.0 * model.v_head_dim)
+    )
+    attention = np.where(model.kv_lora_rank > 0, latent, grouped)
+    matrices = architecture.ffn_matrices(model)
+    with_experts = architecture.moe_layers(model)
+    dense = (model.n_layers - with_experts) * (
+        2.0 * model.hidden + matrices * architecture.dense_ffn_width(model) / tp
+    )
+    shared = with_experts * (2.0 * model.hidden + matrices * model.n_shared_experts * model.ffn_hidden / tp)
+    return model.n_layers * attention + dense + np.where(model.n_shared_experts > 0, shared, 0.0)
+
+
+class Work(NamedTuple):
+    """Matrix products before the roofline joins their parts (s)."""
+
+    arithmetic: Real
+    traffic: Real
+    start: Real
+
+
+def expert_time(work: Work, assume: Assumptions):
+    """Seconds of routed experts: the longer of arithmetic and traffic, and what shows of the shorter.
+
+    Loads differ: while full experts compute, nearly empty ones read, so the two overlap less than in a dense
+    product.  On measured layers (8 to 256 experts, 64 to 4,096 tokens) routing with a power law gives the
+    plain sum within 8 %, balanced routing a third of the shorter part.
+    """
+    longer = np.maximum(work.arithmetic, work.traffic)
+    return work.start + longer + assume.expert_exposed * np.minimum(work.arithmetic, work.traffic)
+
+
+def time_of(work: Work, hardware: Accelerator):
+    """Seconds of matrix products: start, and the smooth maximum of arithmetic and traffic."""
+    return work.start + smooth_max(work.arithmetic, work.traffic, hardware.gemm_exponent)
+
+
+def linear_work(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows
+) -> Work:
+    """Matrix products of all layers that every row passes.
+
+    Parameters
+    ----------
+    rows : tokens in the step, on this device's attention group.
+    """
+    params = layer_params_per_device(model, tp)
+    narrow = format.quantised > 0
+    efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
+    sustained = assume.serving_gemm_factor * efficiency
+    per_row = 2.0 * params / (sustained * hardware.peak_flops)
+    rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
+    moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
+    return Work(
+        arithmetic=(rows + hardware.gemm_half_rows) * per_row,
+        traffic=rate * (format.weight_bytes * (params + vector_params_per_device(model, tp)))
+        + rows * (rate * moved),
+        start=products_per_step(model)
+        * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
+    )
+
+
+def head_work(model: Workload, hardware: Accelerator, format: Format, tp, rows) -> Work:
+    """Product with the vocabulary, in the format of activations; `rows` are the tokens sampled."""
+    params = architecture.embedding_params(model) / tp
+    peak = np.minimum(hardware.peak_flops, hardware.attention_peak_flops)
+    nbytes = format.activation_bytes * params
+    return Work(
+        arithmetic=(rows + hardware.gemm_half_rows) * (2.0 * params / (hardware.gemm_efficiency * peak)),
+        traffic=traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency),
+        start=hardware.gemm_latency,
+    )
+
+
+def expert_work(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, ep, tokens
+) -> Work:
+    """Routed experts of all layers.
+
+    Parameters
+    ----------
+    tokens : tokens in the step, all attention groups together.
+
+    Notes
+    -----
+    Reads the distinct experts a rank holds; arithmetic follows the slowest rank.  Tiles that are not full
+    cost no extra rows here: they hide behind the reading of the same expert (see `expert_time`).
+    """
+    with_experts = architecture.moe_layers(model)
+    split = expert_split(tp, ep)
+    touched = distinct_experts(model.n_experts, model.experts_per_token, tokens) / ep
+    load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep)
+    params = architecture.expert_params(model) / split
+    sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
+    per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * hardware.peak_flops)
+    width = 2.0 * model.hidden + architecture.ffn_matrices(model) * model.ffn_hidden / split
+    moved = assume.activation_traffic * format.activation_bytes * width
+    rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
+
+    def where_experts(seconds):
+        return np.where(model.n_experts > 0, with_experts * seconds, 0.0)
+
+    return Work(
+        arithmetic=where_experts(load * per_pair),
+        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * rate),
+        start=where_experts(assume.moe_layer_latency),
+    )
+
+
+# --- attention -----------------------------------------------------------------------------------------
+
+
+def _decode_attention_parts(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence):
+    traffic = kv_bytes_per_layer_and_device(model, format, tp) / (
+        hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth
+    )
+    grouped = architecture.attention_flops(model, 1.0)
+    flops = np.where(model.kv_lora_rank > 0, architecture.absorbed_attention_flops(model, 1.0), grouped) / tp
+    arithmetic = rows_per_sequence * flops / (hardware.attention_efficiency * hardware.attention_peak_flops)
+    return arithmetic, traffic
+
+
+def decode_attention_slope(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0):
+    """Seconds per cached position of one sequence in one layer: the slower of traffic and arithmetic.
+
+    Both grow with sequences x context, so the maximum is taken once, not per point.
+
+    Parameters
+    ----------
+    rows_per_sequence : tokens checked at once (speculative decoding); they read the cache once.
+    """
+    return np.maximum(*_decode_attention_parts(model, hardware, format, tp, rows_per_sequence))
+
+
+def decode_attention_reads(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0):
+    """Is decode attention bound by reading the cache (rather than by arithmetic)?"""
+    arithmetic, traffic = _decode_attention_parts(model, hardware, format, tp, rows_per_sequence)
+    return traffic >= arithmetic
+
+
+def decode_attention_time(
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, context, rows_per_sequence=1.0
+):
+    """Attention of one decode step, all layers (s): ``t0 + B / (f BW) (1 + B0 / (B + B0))`` a layer.
+
+    Parameters
+    ----------
+    sequences, context : sequences on this device's group, and their mean length (tokens).
+
+    Notes
+    -----
+    B is the cache of a layer, B0 the device's `decode_attention_ramp`: short caches do not fill the device.
+    """
+    slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence)
+    start = model.n_layers * hardware.decode_attention_latency
+    read = sequences * cached_positions(model, context)
+    ramp = hardware.decode_attention_ramp * model.n_layers / kv_bytes_per_layer_and_device(model, format, tp)
+    slow = np.where(hardware.decode_attention_ramp > 0, ramp / (read + ramp), 0.0)
+    return start + (slope * read) * (1.0 + slow)
+
+
+def _positions_up_to(length, window):
+    """Sum over positions 1..length of min(position, window)."""
+    width = np.minimum(length, window)
+    return width * length - 0.5 * width * (width - 1.0)
+
+
+def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new, cached):
+    """Arithmetic of prefill attention, all layers (s): ``4 a d [n c + n (n + 1)/2] / t`` a prompt and layer.
+
+    Parameters
+    ----------
+    sequences : prompts on this device's group.
+    new : tokens to compute per prompt.
+    cached : tokens of the prompt that are in the cache already.
+
+    Notes
+    -----
+    The rate follows the length attended to; local layers keep to their window.
+    """
+    length = cached + new
+    everywhere = new * (cached + 0.5 * (new + 1.0))
+    window = np.where(model.sliding_window > 0, model.sliding_window, 1.0)
+    within = _positions_up_to(length, window) - _positions_up_to(cached, window)
+    local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
+    positions = (model.n_layers - local) * everywhere + local * within
+    per_position = architecture.attention_flops(model, 1.0) / tp
+    return sequences * attention_time(
+        per_position * positions,
+        length,
+        hardware.attention_peak_flops,
+        hardware.attention_efficiency,
+        hardware.attention_half_length,
+    )
+
+
+def prefill_attention_traffic(
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks=1.0
+):
+    """Reading the cache in prefill, all layers (s); each of `chunks` steps reads what lies before it."""
+    read = model.n_layers * kv_tokens_read(new, cached, chunks)
+    return sequences * (
+        read
+        * (
+            kv_bytes_per_layer_and_device(model, format, tp)
+            / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
+        )
+    )
+
+
+def prefill_attention_time(
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks
+):
+    """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic."""
+    arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached)
+    traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)
+    return np.maximum(arithmetic, traffic)
+
+
+def kv_tokens_read(new, cached, chunks):
+    """Cached tokens read by a chunked prefill, own chunk included: ``u c + n (u + 1) / 2``.
+
+    Examples
+    --------
+    >>> float(kv_tokens_read(8192.0, 0.0, 16.0))  # 8192 tokens in chunks of 512
+    69632.0
+    """
+    return chunks * cached + 0.5 * new * (chunks + 1.0)
+
+
+# --- communication -------------------------------------------------------------------------------------
+
+
+def allreduces_per_step(model: Workload, tp, ep):
+    """All-reduces of a pass: two a layer, one where experts are exchanged between groups instead."""
+    exchanged = np.where(ep > tp, architecture.moe_layers(model), 0.0)
+    return 2.0 * model.n_layers - exchanged
+
+
+def expert_exchange_time(
+    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows
+):
+    """Dispatch and combine of all layers with experts, when groups exchange tokens (e > t) (s).
+
+    Parameters
+    ----------
+    rows : tokens of one attention group.
+
+    Notes
+    -----
+    Dispatch in 8 bits with scales, combine in 16.  Inside the fast domain each of a token's k copies
+    travels; across nodes one copy per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    """
+    domain = np.minimum(fleet.domain_size, ep)
+    nodes = np.maximum(ep / fleet.domain_size, 1.0)
+    own = rows / tp
+    bytes_per_copy = model.hidden * (assume.dispatch_bytes + format.activation_bytes)
+    copies = model.experts_per_token * (1.0 - 1.0 / ep)
+    inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
+    away = nodes_touched(model.n_experts, model.experts_per_token, nodes) * (1.0 - 1.0 / nodes)
+    across = own * away * bytes_per_copy / (fleet.inter_bandwidth * fleet.inter_efficiency)
+    latency = 2.0 * np.where(ep > domain, assume.exchange_latency_inter, assume.exchange_latency_intra)
+    time = architecture.moe_layers(model) * (latency + np.maximum(inside, across))
+    return np.where((ep > tp) & (model.n_experts > 0), time, 0.0)
+
+
+def stage_send_time(model: Workload, fleet: Fleet, format: Format, assume: Assumptions, tp, pp, ep, rows):
+    """One hand-over of activations between pipeline stages (s): latency + ``M h bytes / bandwidth``."""
+    inside = devices(tp, pp, ep) <= fleet.domain_size
+    bandwidth = np.where(
+        inside, fleet.intra_bandwidth * fleet.intra_efficiency, fleet.inter_bandwidth * fleet.inter_efficiency
+    )
+    time = assume.stage_send_latency + rows * (model.hidden * format.activation_bytes / bandwidth)
+    return np.where(pp > 1, time, 0.0)
+
+
+def _allreduces(model, hardware, fleet, format, assume, tp, ep, rows):
+    """All-reduces of a pass over `rows` tokens (s)."""
+    message = rows * (model.hidden * format.activation_bytes)
+    return (
+        assume.allreduce_share
+        * allreduces_per_step(model, tp, ep)
+        * allreduce_time(message, hardware, fleet, tp)
+    )

@@ -1,0 +1,151 @@
+"""How a replica's weights and cache lie on its devices, and what each device holds.
+
+t, p, e are the degrees of tensor, pipeline and expert parallelism.  With e > t attention runs on e/t groups side by side,
+each with its share of the sequences, and a replica has p max(t, e) devices.
+
+References
+----------
+Pope et al. 2023 (arXiv:2211.05102); Kwon et al. 2023 (arXiv:2309.06180); DeepSeek-AI 2024 (arXiv:2405.04434).
+"""
+
+
+import numpy as np
+
+from mlsysim.equations import architecture
+from mlsysim.equations.counting import ceil_div
+from mlsysim.schema.records import Assumptions, Format, Workload
+
+# --- layout --------------------------------------------------------------------------------------------
+
+
+def devices(tp, pp, ep):
+    """Devices of one replica: ``p max(t, e)``; experts share the devices of attention."""
+    return pp * np.maximum(tp, ep)
+
+
+def attention_groups(tp, ep):
+    """Groups that run attention side by side on their own sequences: ``max(1, e / t)``."""
+    return np.maximum(ep / tp, 1.0)
+
+
+def expert_split(tp, ep):
+    """Devices that share one expert's matrices: ``max(1, t / e)``."""
+    return np.maximum(tp / ep, 1.0)
+
+
+# --- weights -------------------------------------------------------------------------------------------
+
+
+def kv_heads_per_device(model: Workload, tp):
+    """Key/value heads on a device, ``max(k, t) / t``: they are copied when fewer than devices."""
+    return np.maximum(model.n_kv_heads, tp) / tp
+
+
+def attention_params_per_device(model: Workload, tp):
+    """Weights of one layer's attention on one device; latent down-projections are copied to every device."""
+    query = model.n_heads / tp
+    grouped = model.hidden * model.head_dim * 2.0 * (query + kv_heads_per_device(model, tp))
+    down = model.hidden * (model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim)
+    query_rank = np.where(model.q_lora_rank > 0, model.q_lora_rank, model.hidden)
+    query_up = query_rank * query * (model.nope_head_dim + model.rope_head_dim)
+    key_value_up = model.kv_lora_rank * query * (model.nope_head_dim + model.v_head_dim)
+    latent = down + query_up + key_value_up + query * model.v_head_dim * model.hidden
+    return np.where(model.kv_lora_rank > 0, latent, grouped)
+
+
+def layer_params_per_device(model: Workload, tp):
+    """Weights every token passes, all layers, on one device: attention, feed-forward, shared experts."""
+    per_unit = architecture.ffn_matrices(model) * model.hidden / tp
+    with_experts = architecture.moe_layers(model)
+    dense = (model.n_layers - with_experts) * per_unit * architecture.dense_ffn_width(model)
+    shared = with_experts * per_unit * model.n_shared_experts * model.ffn_hidden
+    router = with_experts * architecture.router_params(model)
+    return model.n_layers * attention_params_per_device(model, tp) + dense + shared + router
+
+
+def vector_params_per_device(model: Workload, tp):
+    """Norms, biases and what the record lists beyond, all layers: read like weights, no matrix product."""
+    dense = architecture.dense_layers(model)
+    per_layer = architecture.norm_params(model) + architecture.attention_biases(model)
+    vectors = model.n_layers * per_layer + dense * architecture.dense_ffn_biases(model)
+    return (vectors + architecture.final_norm_params(model) + model.extra_params) / tp
+
+
+def expert_params_per_device(model: Workload, tp, ep):
+    """Weights of the routed experts on one device, all layers."""
+    own = model.n_experts * architecture.expert_params(model) / (ep * expert_split(tp, ep))
+    return architecture.moe_layers(model) * own
+
+
+def table_params_per_device(model: Workload, tp, pp):
+    """Token tables on the fuller end stage: both tables when one stage holds both ends, else one."""
+    both = architecture.embedding_params(model) + architecture.head_params(model)
+    return np.where(pp > 1, architecture.embedding_params(model), both) / tp
+
+
+def stage_share(model: Workload, pp):
+    """Share of the layers on the fullest stage: ``ceil(L / p) / L``."""
+    layers = np.maximum(model.n_layers, 1.0)
+    return ceil_div(layers, pp) / layers
+
+
+def weights_per_device(model: Workload, format: Format, tp, pp, ep):
+    """Bytes of weights on the fullest device; tables keep the format of activations (byte)."""
+    layers = layer_params_per_device(model, tp) + vector_params_per_device(model, tp)
+    stored = format.weight_bytes * layers + format.expert_bytes * expert_params_per_device(model, tp, ep)
+    tables = table_params_per_device(model, tp, pp)
+    return stored * stage_share(model, pp) + format.activation_bytes * tables
+
+
+# --- cache ---------------------------------------------------------------------------------------------
+
+
+def kv_bytes_per_token(model: Workload, format: Format):
+    """Cached bytes of one token, whole model: ``2 L k d`` values, or ``L (c + rope)`` with MLA (byte)."""
+    return format.kv_bytes * model.n_layers * architecture.kv_values(model)
+
+
+def kv_bytes_per_layer_and_device(model: Workload, format: Format, tp):
+    """Cached bytes of one token in one layer on one device; the latent cache is not divided by t (byte)."""
+    grouped = 2.0 * kv_heads_per_device(model, tp) * model.head_dim
+    latent = model.kv_lora_rank + model.rope_head_dim
+    return format.kv_bytes * np.where(model.kv_lora_rank > 0, latent, grouped)
+
+
+def cached_positions(model: Workload, context):
+    """Positions cached per sequence, summed over the layers: local layers keep their window only."""
+    local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
+    window = np.minimum(context, np.where(model.sliding_window > 0, model.sliding_window, context))
+    return (model.n_layers - local) * context + local * window
+
+
+def cached_values(model: Workload, context):
+    """Values cached for one sequence, whole model: all layers, local ones their window only."""
+    return architecture.kv_values(model) * cached_positions(model, context)
+
+
+def kv_bytes_per_sequence_and_device(model: Workload, format: Format, tp, pp, ep, context):
+    """Cache of one sequence on one device of the fullest stage, seen from the whole replica (byte).
+
+    With attention groups a device holds every ``e / t``-th sequence, which this mean counts as its share.
+    """
+    share = stage_share(model, pp) / attention_groups(tp, ep)
+    return share * kv_bytes_per_layer_and_device(model, format, tp) * cached_positions(model, context)
+
+
+# --- memory --------------------------------------------------------------------------------------------
+
+
+def workspace_bytes(model: Workload, assume: Assumptions, tp, rows):
+    """Activations of a step of `rows` tokens: ``c rows h / t`` (byte)."""
+    return assume.workspace_bytes_per_value * rows * model.hidden / tp
+
+
+def logits_bytes(model: Workload, assume: Assumptions, tp, sampled):
+    """Logits of the tokens sampled in a step, ``4 V / t`` each (byte)."""
+    return sampled * (assume.logit_bytes * model.vocab / tp)
+
+
+def reserved_bytes(assume: Assumptions, tp, pp, ep):
+    """What the runtime keeps for itself on each device: context, graphs, and communication buffers (byte)."""
+    return assume.runtime_reserve + np.where(devices(tp, pp, ep) > 1, assume.communication_reserve, 0.0)

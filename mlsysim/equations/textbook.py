@@ -1,0 +1,106 @@
+"""The simple convention of textbooks: one efficiency, full bandwidth, nothing else; and devices that lack a format."""
+
+
+import numpy as np
+
+from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.variables import VARIABLES
+
+
+def with_some_rate(hardware: Accelerator) -> Accelerator:
+    """The device with one operation per second where it lacks the format: times stay numbers, astronomic ones."""
+    return hardware._replace(
+        peak_flops=np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0),
+        attention_peak_flops=np.where(hardware.attention_peak_flops > 0, hardware.attention_peak_flops, 1.0),
+    )
+
+
+def where_possible(possible, result):
+    """An answer whose times, energies and prices are infinite and whose rates are 0 where the device cannot compute.
+
+    Parameters
+    ----------
+    possible : can it.
+    result : the outputs of a kernel; what they are is read off their units.
+    """
+    changed = {}
+    for name, value in result._asdict().items():
+        instead = NEVER.get(name, NEVER.get(VARIABLES[name].unit))
+        if value is not None and instead is not None:
+            changed[name] = np.where(possible, value, instead)
+    return result._replace(**changed)
+
+
+#: what outputs of a unit, or of a name, are where nothing can be computed
+NEVER = {"s": np.inf, "J": np.inf, "USD": np.inf, "1/s": 0.0, "FLOP/s": 0.0, "mfu": 0.0, "hfu": 0.0}
+
+
+def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> Accelerator:
+    """The device with constant shares of peak and bandwidth in place of its curves; None keeps the curve."""
+    if efficiency is not None:
+        hardware = hardware._replace(
+            gemm_efficiency=efficiency,
+            training_gemm_efficiency=efficiency,
+            gemm_half_rows=0.0,
+            attention_efficiency=efficiency,
+            attention_half_length=0.0,
+        )
+    if bandwidth_efficiency is not None:
+        hardware = hardware._replace(
+            gemm_bandwidth_efficiency=bandwidth_efficiency,
+            decode_attention_bandwidth_efficiency=bandwidth_efficiency,
+            decode_attention_ramp=0.0,
+        )
+    return hardware
+
+
+def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
+    """The device of a hand calculation where `textbook` is set: full rates, no start times."""
+    by_hand = textbook > 0
+
+    def where(value, measured):
+        return np.where(by_hand, value, measured)
+
+    return hardware._replace(
+        gemm_latency=where(0.0, hardware.gemm_latency),
+        gemm_efficiency=where(1.0, hardware.gemm_efficiency),
+        gemm_half_rows=where(0.0, hardware.gemm_half_rows),
+        gemm_bandwidth_efficiency=where(1.0, hardware.gemm_bandwidth_efficiency),
+        gemm_exponent=where(0.0, hardware.gemm_exponent),
+        attention_efficiency=where(1.0, hardware.attention_efficiency),
+        attention_half_length=where(0.0, hardware.attention_half_length),
+        decode_attention_latency=where(0.0, hardware.decode_attention_latency),
+        decode_attention_bandwidth_efficiency=where(1.0, hardware.decode_attention_bandwidth_efficiency),
+        decode_attention_ramp=where(0.0, hardware.decode_attention_ramp),
+    )
+
+
+def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
+    """The assumptions of a hand calculation where `textbook` is set: weights, cache and arithmetic."""
+    by_hand = textbook > 0
+    nothing = (
+        "host_step_time",
+        "host_sequence_time",
+        "frontend_time",
+        "frontend_token_time",
+        "eager_kernel_time",
+        "moe_layer_latency",
+        "expert_exposed",
+        "serving_elementwise_slowdown",
+        "activation_traffic",
+        "allreduce_share",
+        "exchange_share",
+        "stage_send_latency",
+        "runtime_reserve",
+        "communication_reserve",
+        "workspace_bytes_per_value",
+        "elementwise_kernel_time",
+        "quantise_kernel_time",
+        "quantise_slowdown",
+        "fused_quantise",
+        "logit_bytes",
+    )
+    whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor")
+    changed = {name: np.where(by_hand, 0.0, getattr(assume, name)) for name in nothing}
+    changed |= {name: np.where(by_hand, 1.0, getattr(assume, name)) for name in whole}
+    return assume._replace(**changed)
