@@ -340,7 +340,7 @@ def stage_send_time(model: Workload, fleet: Fleet, format: Format, assume: Assum
     return np.where(pp > 1, time, 0.0)
 
 
-def _allreduces(model, hardware, fleet, format, assume, tp, ep, rows):
+def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     """All-reduces of a pass over `rows` tokens (s)."""
     message = rows * (model.hidden * format.activation_bytes)
     return (

@@ -21,13 +21,13 @@ from mlsysim.equations.compute import (
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.operators import (
-    _allreduces,
     decode_attention_reads,
     decode_attention_time,
     expert_exchange_time,
     expert_time,
     expert_work,
     head_work,
+    layer_allreduces_time,
     linear_work,
     prefill_attention_time,
     products_per_step,
@@ -86,7 +86,7 @@ def rows_cost(
     exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows)
     return Rows(
         products=time_of(linear, hardware) + expert_time(experts, assume) + elementwise,
-        communication=_allreduces(model, hardware, fleet, format, assume, tp, ep, rows) + exchanges,
+        communication=layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows) + exchanges,
         arithmetic=linear.arithmetic + experts.arithmetic,
         traffic=linear.traffic + experts.traffic + elementwise,
     )
