@@ -19,10 +19,10 @@ llm-foundry), the cost of element-wise work in eager PyTorch, host time of a ste
 each serving engine.
 
 **With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
-dense training, by 30 % for mixtures of experts, by 10 % between serving engines and their builds, by 30 % for the
-time to the first token.  Inside a source 4 to 6 % remain.  `training_level`, `mixture_level`, `serving_level` and the
-`*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals are made of level and scatter, and
-`calibrate` on three runs of one's own removes the level.
+dense training, by 30 % for mixtures of experts, by 6 % (throughput) to 12 % (between tokens) among serving engines and
+their builds, by 30 % for the time to the first token.  Inside a source 4 to 6 % remain.  `training_level`,
+`mixture_level`, `serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
+are made of level and scatter, and `calibrate` on three runs of one's own removes the level.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
 above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf

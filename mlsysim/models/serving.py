@@ -234,7 +234,7 @@ def serving(
         longer = np.where(prefill_time > decoding, prefill_bottleneck, decode_bottleneck)
     answer = Serving(
         ttft=ttft * assume.first_token_scatter,
-        itl=itl,
+        itl=itl * assume.token_scatter,
         tokens_per_s=tokens_per_s,
         tokens_per_s_per_device=tokens_per_s / used,
         tokens_per_s_per_user=1.0 / itl,
