@@ -407,3 +407,22 @@ def test_optimizers_under_uncertainty():
     assert each.mfu.dims == ("sample",) and each.found.all()
     served = ms.BatchingOptimizer.best(sample=8, hardware="h100", arrival_rate=2, target_itl=0.05, **CHAT)
     assert 0 <= served.win_share.item() <= 1
+
+
+def test_a_list_of_batches_restricts_the_search():
+    point = {**CHAT, "hardware": "h100", "arrival_rate": [3, 20], "target_itl": "50 ms", "tp": 4}
+    each = [ms.BatchingOptimizer.solve(max_batch=n, **point) for n in (16, 48)]
+    both = ms.BatchingOptimizer.solve(max_batch=[16, 48], **point)
+    best = np.maximum(*(e.tokens_per_s_per_device.where(e.found, 0.0).values for e in each))
+    assert both.found.all() and (both.tokens_per_s_per_device.values == best).all()
+
+
+def test_without_a_target_on_waiting_servers_are_not_full():
+    point = {**CHAT, "hardware": "h100", "arrival_rate": 300, "tp": 4, "target_itl": "50 ms"}
+    got = ms.BatchingOptimizer.solve(**point)
+    assert got.queue_utilization <= 0.85 and "queue_utilization <= 0.85" in got.attrs["targets"]
+    one_less = {"max_batch": got.max_batch.item(), "replicas": got.replicas.item() - 1}
+    rest = {k: v for k, v in point.items() if k != "target_itl"}
+    assert ms.ContinuousBatchingModel.solve(**rest, **one_less).queue_utilization > 0.85
+    fuller = ms.BatchingOptimizer.solve(**point, target_queue_utilization=0.97)
+    assert fuller.replicas < got.replicas

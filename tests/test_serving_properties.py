@@ -108,7 +108,7 @@ def test_open_loop_balances(share, prompt, output, slots):
 @given(st.floats(1.0, 1e9), st.floats(1.01, 4.0), st.sampled_from([2.0, 3.0, 4.0, 8.0]))
 def test_allreduce_follows_its_points(nbytes, factor, ranks):
     """Longer messages take longer wherever the measured points do, and the points themselves are met."""
-    for name in ("h100", "b200"):
+    for name in ("h100", "b200", "a100"):
         device = zoo.accelerator_record(name, Precision.BF16)
         short = allreduce.measured_allreduce_time(nbytes, device, ranks)
         assert short <= allreduce.measured_allreduce_time(nbytes * factor, device, ranks) * (1.0 + 1e-12)

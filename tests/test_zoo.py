@@ -434,14 +434,6 @@ def test_reference_allreduce_points(key, n, expected):
     assert [round(1e6 * getattr(record, f"allreduce_{size}_{n}")) for size in curves.SIZES] == expected
 
 
-def test_larger_messages_never_take_less():
-    for row in zoo.find("curves"):
-        for n in (2, 4, 8):
-            columns = (f"allreduce_latency_{n}", *(f"allreduce_{s}_{n}" for s in ("256k", "1m", "4m", "16m", "64m")))
-            times = [float(row.values_by_column[c]) for c in columns if row.values_by_column[c] not in (None, "")]
-            assert times == sorted(times), (row.key, n)
-
-
 def test_reference_gemm_shares():
     """Median share of peak of large products: A100 bf16 .84, H100 .78, B200 .65, fp8 .62 and .53."""
     for key, precision, share in [

@@ -16,7 +16,6 @@ from mlsysim.schema.codes import Limit
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce
 from mlsysim.search.region import region
-from mlsysim.search.split import several
 from mlsysim.search.target import Target, condition
 
 TP = (1, 2, 4, 8)  #: tried unless given
@@ -28,6 +27,8 @@ KEEPS = {
     "itl": ("itl_at_capacity", "itl"),
     "e2e_latency": ("e2e_at_percentile", "e2e_latency"),
 }
+#: share of what it can serve that a server is given where no target limits the wait: nearer to 1 waits grow without end
+BUSY = 0.85
 #: targets that the batch itself decides, whatever the load
 OF_BATCH = ("itl_at_capacity",)
 
@@ -45,6 +46,8 @@ def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Target]:
         if asked.dims:
             raise ValueError(f"{name}={wanted!r}: one target at a time")
         found.append(asked)
+    if loaded and all(c.output in OF_BATCH for c in found):
+        found.append(condition("queue_utilization", BUSY))
     return found
 
 
@@ -66,7 +69,8 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     percentile : share of requests that must keep the targets on ttft and e2e_latency (0.99).
     tp : degree of tensor parallelism, 1, 2, 4 or 8.
     max_batch : most requests that run at once, 1 to 1,024.
-    replicas : as many as the load needs.
+    replicas : as many as the load needs.  Without a target on ttft or e2e_latency a server is given 0.85 of what it can serve
+        (``target_queue_utilization`` is another share).
 
     Returns
     -------
@@ -99,14 +103,13 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     conditions = _conditions(inputs, loaded)
     inputs = {"tp": TP, **{n: v for n, v in inputs.items() if v is not None}}
     where = tuple(map(_clause, conditions))
-    chosen = several(inputs.get("max_batch")) or hasattr(inputs.get("max_batch"), "dims")
     story = {"targets": "; ".join(map(str, conditions))}
     if not loaded:
         inputs.setdefault("max_batch", MAX_BATCH)
         return Space(resolver, inputs, SEARCHED, where, ("n_accelerators",), story)
     if "max_batch" not in inputs:
         inputs["max_batch"] = _safe_batch(resolver, conditions, inputs)
-    if "replicas" not in inputs and not chosen:
+    if "replicas" not in inputs:
         inputs["replicas"] = _replicas(resolver, conditions, inputs)
     return Space(resolver, inputs, SEARCHED, where, ("n_accelerators",), story)
 
