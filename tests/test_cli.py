@@ -418,6 +418,24 @@ def test_root_bounds():
     assert "bounds" in fails(*words, "bounds=3 TB/s:1 TB/s")
 
 
+def test_what_is_left_out_is_told():
+    words = ["economics", "hardware=h100", "n_accelerators=1024", "duration=1 year", "region=mex"]
+    line = run("solve", *words).stdout.splitlines()[-1]
+    assert line.startswith("left out: electricity_cost, opex, tco, ")
+    assert "(needs electricity_price, not known for mex: give electricity_price=...)" in line
+    assert "1 output of optional inputs" in line and "mlsysim schema EconomicsModel" in line
+    assert "left out" not in run("solve", *words, "keep=capex").stdout
+    assert "left out" not in run("solve", *words, "--json").stdout
+    assert "left out: electricity_cost" in run("best", *words[:1], "capex", *words[1:]).stdout
+    assert "left out: tco (needs electricity_price" in fails("best", *words[:1], "capex", *words[1:], "keep=tco")
+
+
+def test_no_output_at_all_is_an_error():
+    for more in ([], ["--json"]):
+        line = fails("solve", "reliability", "n_accelerators=16384", "job_duration=54 days", *more)
+        assert "ReliabilityModel" in line and "accelerators_per_node=..." in line and "fleet_size=..." in line
+
+
 def test_narrow_terminals_drop_columns():
     out = run("solve", *SERVE, "hardware=h100", "tp=4", "batch_size=1:4", env={"COLUMNS": "60"}).stdout
     assert max(map(len, out.splitlines()[:8])) <= 60 and "more outputs" in out

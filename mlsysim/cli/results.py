@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,37 @@ def chosen(ds: xr.Dataset, first: Sequence[str], keep: Sequence[str]) -> list[st
     return [*dict.fromkeys([*first, *telling])][: max(FEW, len(first))] + [n for n in last if n not in first]
 
 
+def omitted(ds: xr.Dataset) -> dict[str, str]:
+    """Outputs that an answer lacks, and why, from its attributes.
+
+    >>> import xarray as xr
+    >>> omitted(xr.Dataset(attrs={"omitted": "tco: needs price (a; b, USD), which ...; mfu: an optional input was not given"}))
+    {'tco': 'needs price (a; b, USD), which ...', 'mfu': 'an optional input was not given'}
+    """
+    text = str(ds.attrs.get("omitted", ""))
+    parts = re.split(r"; (?=[\w.]+: (?:needs |an optional input))", text) if text else []
+    return {name: why for name, _, why in (part.partition(": ") for part in parts)}
+
+
+def left_out(ds: xr.Dataset, keep: Sequence[str] = ()) -> str:
+    """One line about the outputs that an answer lacks; with `keep`, about those of them."""
+    lacking: dict[str, list[str]] = {}
+    for name, why in omitted(ds).items():
+        if not keep or name in keep:
+            lacking.setdefault(why, []).append(name)
+    parts = []
+    for why, names in lacking.items():
+        if why.startswith("needs "):
+            datum, place = re.match(r"needs (\S+)(?:.* not known for (.*): give )?", why).groups()  # type: ignore[union-attr]
+            unknown = f", not known for {place}" if place and place != "this input" else ""
+            parts.append(f"{show.told(names)} (needs {datum}{unknown}: give {datum}=...)")
+    optional = [name for why, names in lacking.items() if not why.startswith("needs ") for name in names]
+    if optional:
+        schema = f"mlsysim schema {str(ds.attrs.get('resolver', '')).replace(' ', '')}"
+        parts.append(f"{show.count(len(optional), 'output')} of optional inputs (--json names them; {schema})")
+    return f"left out: {'; '.join(parts)}" if parts else ""
+
+
 def give(
     ds: xr.Dataset,
     found: Mapping[str, Any],
@@ -129,6 +161,8 @@ def give(
     if unknown:
         from mlsysim.engine.check import nearest
 
+        if line := left_out(ds, unknown[:1]):
+            raise ValueError(f"keep={unknown[0]!r} is {line}")
         raise ValueError(
             f"keep={unknown[0]!r} is no output of this call{nearest(unknown[0], map(str, ds.data_vars))}"
         )
@@ -162,6 +196,8 @@ def give(
         notes.append(f"Saved in {found['out']}.")
     if notes:
         print(" ".join(notes))
+    if line := left_out(ds, keep):
+        show.note(line)
 
 
 def several(

@@ -105,6 +105,22 @@ def console(stderr: bool = False) -> Any:
     )
 
 
+def note(text: str) -> None:
+    """A dim line below a table, not folded."""
+    from rich.text import Text
+
+    console().print(Text(text, style="dim"), soft_wrap=True)
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count(1, "configuration"), count(2000, "configuration")
+    ('1 configuration', '2,000 configurations')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 class Column(NamedTuple):
     """One column of a table."""
 

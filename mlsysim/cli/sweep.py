@@ -152,6 +152,8 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
             )
         if note:
             print(note)
+        if line := results.left_out(front):
+            show.note(line)
     if lost:
         results.say(f"error: {lost}")
         return results.BAD
