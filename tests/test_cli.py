@@ -584,8 +584,37 @@ def test_sweep_options(tmp_path):
     assert found["points"] == 3 and found["saved"] == ""
 
 
-def test_a_front_that_cannot_be_saved_is_still_told(tmp_path):
-    result = run("sweep", *SMALL, f"out={tmp_path / 'nowhere' / 'front.csv'}")
+def test_a_sweep_replaces_no_file_that_nobody_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "front.csv").write_text("mine")
+    (tmp_path / "front-2.png").write_text("mine too")
+    result = run("sweep", *SMALL)
+    assert result.exit_code == 0 and "The front is in front-3.csv" in result.stdout
+    assert "drawn in front-3.png" in result.stdout and (tmp_path / "front-3.png").exists()
+    assert (tmp_path / "front.csv").read_text() == "mine" and (tmp_path / "front-2.png").read_text() == "mine too"
+    assert run("sweep", *SMALL, "--out", "front.csv").exit_code == 0
+    assert (tmp_path / "front.csv").read_text() != "mine"
+
+
+@pytest.mark.parametrize("words", [["sweep", *SMALL], ["solve", *SERVE, "hardware=h100", "tp=4"]])
+def test_where_nothing_can_be_written_is_told_before_the_sweep(tmp_path, monkeypatch, words):
+    def never(*args, **more):
+        raise AssertionError("it was evaluated")
+
+    monkeypatch.setattr("mlsysim.engine.run.Sweep.run", never)
+    assert "nowhere is no folder" in fails(*words, f"out={tmp_path / 'nowhere' / 'front.csv'}")
+    (tmp_path / "folder.csv").mkdir()
+    assert "is a folder" in fails(*words, f"out={tmp_path / 'folder.csv'}")
+    monkeypatch.setattr("os.access", lambda *args: False)
+    assert "cannot be written" in fails(*words, f"out={tmp_path / 'front.csv'}")
+
+
+def test_a_front_that_cannot_be_saved_is_still_told(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("mlsysim.cli.results.write", full)
+    result = run("sweep", *SMALL, f"out={tmp_path / 'front.csv'}")
     assert result.exit_code == 1 and "The front of tco" in result.stdout
     assert result.stderr.startswith("error: the front is not saved") and len(result.stderr.splitlines()) == 1
 

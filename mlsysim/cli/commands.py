@@ -27,7 +27,7 @@ from mlsysim.cli.options import (
     Where,
     Words,
 )  # fmt: skip
-from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, progress, say
+from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, place, progress, say
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -122,6 +122,7 @@ def asked(
         found[extra] = rest.pop(0)
     if rest:
         raise ValueError(f"{rest[0]!r}: inputs are written key=value")
+    place(found.get("out"))
     return resolver, grammar.values(inputs, resolver), found
 
 
@@ -341,7 +342,8 @@ def sweep(
     where: Where = None,
     epsilon: Epsilon = None,
     out: Annotated[
-        str | None, typer.Option(help="Where the front goes (default front.csv; none: nowhere).")
+        str | None,
+        typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),
     ] = None,
     threads: Threads = None,
     json: Json = False,

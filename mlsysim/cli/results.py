@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -64,11 +65,40 @@ def progress(wanted: bool = True) -> Iterator[Callable[[int, int], None] | None]
         yield tell
 
 
-def write(ds: xr.Dataset, path: str) -> str:
-    """Save a result by the ending of its name; base units, options as labels."""
+def place(path: str | None) -> str:
+    """A path to which a result can be written, checked before the result is computed."""
+    if not path:
+        return ""
     ending = os.path.splitext(path)[1].lower()
     if ending not in (".csv", ".json", ".nc"):
         raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        raise ValueError(f"out={path}: {f'{folder} is no folder' if not os.path.isdir(path) else 'is a folder'}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise ValueError(f"out={path}: cannot be written there")
+    if ending == ".nc":
+        try:
+            import h5netcdf  # noqa: F401
+        except ImportError:
+            raise ImportError("h5netcdf is not installed: pip install 'mlsysim-sweep[store]'") from None
+    return path
+
+
+def unused(path: str, *endings: str) -> str:
+    """`path`, or the first of path-2, path-3 ... that exists with none of some endings.
+
+    >>> unused("/no/such/folder/front.csv", ".csv", ".png")
+    '/no/such/folder/front.csv'
+    """
+    stem, ending = os.path.splitext(path)
+    names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+    return next(name for name in names if not any(os.path.lexists(name + e) for e in endings)) + ending
+
+
+def write(ds: xr.Dataset, path: str) -> str:
+    """Save a result at its `place`, by the ending of its name; base units, options as labels."""
+    ending = os.path.splitext(path)[1].lower()
     if ending == ".json":
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(asjson.text(ds))
@@ -84,10 +114,6 @@ def write(ds: xr.Dataset, path: str) -> str:
             table = table.expand_dims("point")
         table.to_dataframe().to_csv(path, index=index)
     else:
-        try:
-            import h5netcdf  # noqa: F401
-        except ImportError:
-            raise ImportError("h5netcdf is not installed: pip install 'mlsysim-sweep[store]'") from None
         ds.to_netcdf(path, engine="h5netcdf")
     return path
 

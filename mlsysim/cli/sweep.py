@@ -98,9 +98,10 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     target = grammar.listed(found["objective"])[:1] or (down or up)[:1]
     direction = False if target[0] in down else True if target[0] in up else None
     where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
-    path = found["out"] or "front.csv"
-    if path != "none" and os.path.splitext(path)[1].lower() not in (".csv", ".json", ".nc"):
-        raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
+    # what nobody named must not replace a front, or anything else, that is there
+    path = found["out"] or results.unused("front.csv", ".csv", ".png")
+    if path != "none":
+        results.place(path)
     if "region" in inputs:
         carbon_classes(inputs["region"])
     with results.progress(not json) as tell:
