@@ -397,3 +397,20 @@ def test_plain_numbers_everywhere():
     for result in (single_node(*on("Llama-3.1-8B", "h100")), inference_scaling(*on("Llama-3.1-8B", "h100"))):
         for name, value in result._asdict().items():
             assert value is None or not math.isnan(float(value)), name
+
+
+@pytest.mark.parametrize("name", ["efficiency", "bandwidth_efficiency"])
+def test_no_share_of_a_rate_exceeds_one(name):
+    for value in (1.5, 0.0):
+        with pytest.raises(ValueError, match=name):
+            SingleNodeModel.solve(model="llama3_1_8b", hardware="h100", **{name: value})
+    assert bool(SingleNodeModel.solve(model="llama3_1_8b", hardware="h100", **{name: 1}).feasible)
+
+
+def test_a_wafer_streams_in_the_default_precision():
+    """The vendor names float16 and bfloat16 inputs alike; both rows list one rate for the two."""
+    asked = WeightStreamingModel.solve(model="llama3_1_70b", hardware=["cerebras_wse2", "cerebras_wse3"])
+    narrow = WeightStreamingModel.solve(
+        model="llama3_1_70b", hardware=["cerebras_wse2", "cerebras_wse3"], precision="fp16"
+    )
+    assert bool(asked.feasible.all()) and bool((asked.tokens_per_s == narrow.tokens_per_s).all())
