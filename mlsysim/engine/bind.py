@@ -133,9 +133,7 @@ class Binder:
             if not math.isfinite(number):
                 raise ValueError(f"{name}={value!r}: must be a finite number")
             return number
-        if factor != 1.0:
-            if isinstance(value, str) or hasattr(value, "magnitude"):
-                raise ValueError(f"{name}: give {value!r} under its canonical name")
+        if factor != 1.0 and not isinstance(value, str) and not hasattr(value, "magnitude"):  # a unit of its own needs no factor
             value = float(value) * factor
         return check(short, value)
 

@@ -64,9 +64,15 @@ class Node:
 
     __int__ = __index__ = __iter__ = __float__
 
+    def __floordiv__(self, other):
+        raise TypeError("// and % are not recorded: mlsysim.equations.counting has floor_div, ceil_div and divides, which "
+                        "round as they should")
+
+    __rfloordiv__ = __mod__ = __rmod__ = __floordiv__
+
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or kwargs or ufunc.__name__ not in UFUNCS:
-            return NotImplemented
+            raise TypeError(f"np.{ufunc.__name__} is not recorded; a kernel may use np.where and {', '.join(sorted(UFUNCS))}")
         op, truth = UFUNCS[ufunc.__name__]
         return self.graph.apply(op, inputs, truth)
 

@@ -223,7 +223,11 @@ class Program:
         name = leaf.name.rsplit(".", 1)[-1]
         variable = VARIABLES.get(name)
         about = f" ({variable.meaning}, {variable.unit})" if variable else ""
-        return f"{name}{about}, which is not known for {leaf.missing}: give {name}=..."
+        others = "or leave that one out"
+        if leaf.missing == "this input":  # no row was named that could have it
+            rows = [p for p in self.binder.picks if p in ("fleet", "hardware")]
+            others = "or " + " or ".join(f"{p}=..." for p in rows) if rows else others
+        return f"{name}{about}, which is not known for {leaf.missing}: give {name}=..., {others}"
 
     def output(self, name: str) -> Node:
         """The node of an output, by name."""
@@ -272,8 +276,16 @@ class Program:
             except (SyntaxError, TypeError, ValueError):
                 raise ValueError(f"where={text!r} is no condition; write for example \"itl < 0.05 and tp <= 8\"") from None
             parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-            found += [(ast.unparse(part), self.graph.as_truth(self.graph.lift(self._expression(part)))) for part in parts]
+            for part in parts:
+                clause = self.graph.lift(self._expression(part))
+                if not clause.truth and not (isinstance(part, ast.Name) and self._is_flag(part.id)):
+                    raise ValueError(f"where={ast.unparse(part)!r} is a number, no condition; write for example \"itl < 0.05\"")
+                found.append((ast.unparse(part), self.graph.as_truth(clause)))
         return found
+
+    @staticmethod
+    def _is_flag(name: str) -> bool:
+        return name in VARIABLES and VARIABLES[name].kind == "flag"
 
     def _expression(self, tree: ast.AST) -> Any:
         match tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import xarray as xr
 
 from mlsysim.engine import label
 from mlsysim.engine.graph import Node
-from mlsysim.engine.program import Program
+from mlsysim.engine.program import MissingDatum, Program
 from mlsysim.engine.run import Sweep
 
 
@@ -60,6 +61,10 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     if isinstance(keep, str):
         keep = [keep]
     nodes, omitted = program.available(list(keep) if keep is not None else None)
+    if not nodes and keep is None:
+        data = {why: name for name, why in omitted.items() if why.startswith("needs")}
+        raise MissingDatum(f"{program.resolver.name} can tell nothing of this call: "
+                           + "; ".join(f"{name} {why}" for why, name in data.items()))
     size, room = result_bytes(program, nodes), free_memory() // 2
     if size > room:
         raise TooLarge(
@@ -87,9 +92,9 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
 
 def quantiles(result: xr.Dataset, levels: Sequence[float]) -> xr.Dataset:
     """A sampled result by its quantiles: dim `quantile` instead of `sample`; flags become the share of samples."""
+    if isinstance(levels, str) or not all(isinstance(q, numbers.Real) and 0 <= q <= 1 for q in levels) or not len(levels):
+        raise ValueError(f"quantile={levels!r}: a number from 0 to 1, or several")
     at = [float(q) for q in levels]
-    if not at or any(not 0 <= q <= 1 for q in at):
-        raise ValueError(f"quantile={list(levels)!r}: numbers from 0 to 1")
     arrays: dict[str, tuple] = {}
     for name, array in result.data_vars.items():
         kind = label.dtype(str(name))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from mlsysim.engine.check import nearest
 from mlsysim.engine.program import Program
@@ -152,5 +153,14 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     return Space(resolver, {**inputs, **kept, "points": points}, ("config", *kept), ties=TIES, story=story)
 
 
+def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> xr.Dataset:
+    """No settings where no layout works."""
+    if answer["found"].all():
+        return answer
+    blank = {n: xr.where(answer["found"], answer[n], "" if answer[n].dtype.kind == "U" else np.nan)
+             for n in (*DEGREES, "ep", *CHOICES) if n in answer.coords}  # fmt: skip
+    return answer.assign_coords(blank)
+
+
 ParallelismOptimizer = Optimizer("ParallelismOptimizer", DistributedModel, layouts, "mfu", split=("model", "n_accelerators"),
-                                 front=(("memory_per_device",), ("mfu",)))
+                                 front=(("memory_per_device",), ("mfu",)), finish=_finish)

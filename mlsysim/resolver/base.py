@@ -39,7 +39,12 @@ class Resolver:
 
     def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
         """Outputs by name, for arguments that are numbers or symbols."""
-        raise NotImplementedError
+        raise self.no_stage("this question")
+
+    def no_stage(self, question: str) -> TypeError:
+        """What to say where the outputs of a configuration are asked of something that searches or solves for it."""
+        return TypeError(f"{self.name} has no outputs of one configuration, which {question} needs: ask a model or a "
+                         f"composition, or hand one to {self.name} as resolver=...")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ class Resolver:
         if quantile is None:
             return solve(self.program(**inputs), keep, threads, progress, plan)
         inputs.setdefault("sample", SAMPLES)
-        levels = [quantile] if isinstance(quantile, (int, float)) else list(quantile)
+        levels = [quantile] if isinstance(quantile, (int, float)) else quantile
         return quantiles(solve(self.program(**inputs), keep, threads, progress, plan), levels)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
@@ -143,10 +148,12 @@ class Resolver:
         Returns
         -------
         xarray.Dataset
-            All outputs of the winner; its place along the reduced axes as coordinates; `found`.
+            All outputs of the winner; its place along the reduced axes as coordinates; `found`.  With ``sample=n`` the winner
+            at the nominal values and `win_share`, how often it wins when what is uncertain is drawn again.
         """
         from mlsysim.search import Best
 
+        self._no_quantile("best", inputs)
         if inputs.get("sample") is not None:
             from mlsysim.search.robust import best
 
@@ -161,6 +168,10 @@ class Resolver:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
         from mlsysim.search import Top
 
+        self._no_quantile("top", inputs)
+        if inputs.get("sample") is not None:
+            raise TypeError("top ranks configurations, and sample= would rank draws: best(sample=n) says how often the "
+                            "winner wins")
         return self.sweep([Top(k, objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
                           progress=progress, plan=plan, **inputs)[0]
 
@@ -182,15 +193,21 @@ class Resolver:
         -------
         xarray.Dataset
             Dim `point`, in lexicographic order of the objectives; of equal vectors one (the lowest position along the
-            axes in the order of the signature), with their number in `count`.
+            axes in the order of the signature), with their number in `count`.  With ``sample=n`` the front at the nominal
+            values and `front_share`, how often each of its points is on the front when what is uncertain is drawn again.
         """
         from mlsysim.search import Pareto
 
+        self._no_quantile("pareto", inputs)
         if epsilon is not None and "epsilon" in self.parameters():
             raise TypeError(f"epsilon is an input of {self.name} as well as how far a front is thinned: bind the input first, "
                             f"{self.name}(epsilon=...).pareto(...)")
-        return self.sweep([Pareto(minimize, maximize, epsilon, where=where)], threads=threads, block=block,
-                          progress=progress, plan=plan, **inputs)[0]
+        front = Pareto(minimize, maximize, epsilon, where=where)
+        if inputs.get("sample") is not None:
+            from mlsysim.search.robust import pareto
+
+            return pareto(self, front, {**self.bound, **inputs}, threads, plan)
+        return self.sweep([front], threads=threads, block=block, progress=progress, plan=plan, **inputs)[0]
 
     def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.
@@ -211,6 +228,8 @@ class Resolver:
         """
         from mlsysim.search.root import root
 
+        if type(self).record is Resolver.record:
+            raise self.no_stage("root")
         return root(self, unknown, target, bounds, {**self.bound, **inputs})
 
     def explain(self, **inputs: Any) -> str:
@@ -218,6 +237,11 @@ class Resolver:
         from mlsysim.engine.explain import explain
 
         return explain(self, self.program(**inputs))
+
+    def _no_quantile(self, question: str, inputs: Mapping[str, Any]) -> None:
+        if inputs.get("quantile") is not None and "quantile" not in self.parameters():
+            raise TypeError(f"quantile= is for solve; {question}(sample=n) says how often its answer stays the same"
+                            if question != "top" else "quantile= is for solve")
 
     # --- schema ----------------------------------------------------------------------------------------------
 
@@ -264,7 +288,11 @@ class Model(Resolver):
         return self.kernel.parameters
 
     def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
-        return self.kernel.function(**arguments)._asdict()
+        result = self.kernel.function(**arguments)
+        expected = self.kernel.signature.return_annotation
+        if not isinstance(result, expected):
+            raise TypeError(f"{self.name}: its kernel returned {type(result).__name__} in place of {expected.__name__}")
+        return result._asdict()
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ class Composition(Resolver):
         for stage in self.stages:
             if not isinstance(stage, Resolver):
                 raise TypeError(f"compose: {stage!r} is no resolver")
+            if type(stage).record is Resolver.record:
+                raise stage.no_stage("a stage of a composition")
         names = [s.name for s in self.stages]
         for stage_name in names:
             if names.count(stage_name) > 1:

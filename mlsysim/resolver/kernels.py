@@ -37,6 +37,13 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.function = function
         self.signature = inspect.signature(function, eval_str=True)
+        outputs = self.signature.return_annotation
+        if not (isinstance(outputs, type) and issubclass(outputs, tuple) and getattr(outputs, "_fields", None)):
+            raise TypeError(f"kernel {function.__name__}: say which outputs it returns with a NamedTuple, "
+                            f"def {function.__name__}(...) -> Outputs")
+
+    def __reduce__(self) -> str:
+        return str(self.function.__qualname__)  # pickled by its place in its module, as functions are
 
     def __call__(self, *args, **kwargs):
         with np.errstate(all="ignore"):

@@ -20,6 +20,7 @@ from mlsysim.search.best import names
 from mlsysim.search.reduce import Cells, accepted, guarded, reserved, signed, winners
 
 PIVOTS = 12  #: front members that prefilter a block
+MOST = 50_000  #: members of a front; the filter compares each with all
 BATCH = 8192  #: newcomers that wait before they are merged
 
 
@@ -93,6 +94,9 @@ class Front:
         places = np.concatenate([self.places, *(p for _, p in self.waiting)])
         count = np.concatenate([self.count, np.ones(self.n_waiting, dtype=np.int64)])
         self.points, self.places, self.count = front_of(points, places, count)
+        if len(self.points) > MOST:
+            raise ValueError(f"more than {MOST:,} configurations are on this front: ask for fewer objectives, fewer or coarser "
+                             "axes, or what is within reach (where=...)")
         self.waiting, self.n_waiting = [], 0
         self.pivots = _spread(self.points)
 
@@ -120,6 +124,7 @@ class Pareto:
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, where
+        self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")
@@ -131,11 +136,16 @@ class Pareto:
         extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
         return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
 
-    def start(self, cells: Cells) -> Front:
+    def start(self, cells: Cells) -> Any:
+        """An empty front."""
         d = len(self.objectives)
         return Front(np.empty((0, d)), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
-    def take(self, state: Front, block: Block, columns: np.ndarray, cells: Cells) -> None:
+    def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        self.fold(state, block, columns, cells)
+
+    def fold(self, state: Front, block: Block, columns: np.ndarray, cells: Cells, begins: int = 0) -> None:
+        """Fold some columns of a block, from position `begins` on, into a front."""
         d = len(self.objectives)
         first = columns[0]
         state.seen += first.size
@@ -158,7 +168,7 @@ class Pareto:
                 alive, points = alive[~dominated], points[:, ~dominated]
                 if not alive.size:
                     return
-        places = np.broadcast_to(cells.rank(block.index(alive)), alive.shape)
+        places = np.broadcast_to(cells.rank(block.index(alive + begins)), alive.shape)
         state.waiting.append((np.ascontiguousarray(points.T), places))
         state.n_waiting += alive.size
         if state.pivots is None or state.n_waiting >= max(BATCH, len(state.points)):
@@ -181,7 +191,8 @@ class Pareto:
         if verdicts:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
         found = np.ones(len(places), dtype=bool)
-        result = winners(program, cells.unrank(places), found, ("point",), (len(places),), list(program.axes), attrs)
+        self.index = cells.unrank(places)
+        result = winners(program, self.index, found, ("point",), (len(places),), list(program.axes), attrs)
         about = {"units": "1", "long_name": "configurations with these objectives"}
         return result.drop_vars("found").assign(count=("point", count, about))
 

@@ -13,6 +13,7 @@ from mlsysim.engine import label
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block, Sweep
+from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
 
@@ -47,7 +48,8 @@ class Cells:
             if b not in program.single:
                 from mlsysim.engine.check import nearest
 
-                raise ValueError(f"by={b!r} is no axis of this call{nearest(b, program.axes)}")
+                axes = nearest(b, program.axes) if program.axes else ", which has none: give an input several values"
+                raise ValueError(f"by={b!r} is no axis of this call{axes}")
         self.by = tuple(b for b in by if b in program.axes)
         self.sizes = program.sizes
         self.shape = tuple(self.sizes[b] for b in self.by)
@@ -146,6 +148,9 @@ def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     """An objective to be minimized."""
     node = program.named(objective) if objective not in program.outputs else program.output(objective)
     program.require(objective, node)
+    variable = VARIABLES.get(objective.rsplit(".", 1)[-1])
+    if variable is not None and variable.options is not None:
+        raise ValueError(f"{objective} is a label ({', '.join(codes.labels(variable.options))}): an objective must be a quantity")
     if maximize is None:
         if not directed(objective):
             raise ValueError(f"{objective} has no direction in the schema: say maximize=True or maximize=False")

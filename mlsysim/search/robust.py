@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from mlsysim.engine.program import Program
+from mlsysim.engine.run import Block
 from mlsysim.search.best import Best
+from mlsysim.search.pareto import Pareto, front_of
+from mlsysim.search.reduce import Cells
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -50,3 +54,45 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     result.attrs["rivals"] = "; ".join(f"{names[i]}: {counts[i] / counts.sum():.0%}" for i in order)
     result.attrs["samples"] = int(drawn.sizes["sample"])
     return result
+
+
+class Drawn(Pareto):
+    """The front of every sample by itself: the places on it, one dict of positions a sample."""
+
+    by = ("sample",)
+
+    def start(self, cells: Cells) -> Any:
+        return [super(Drawn, self).start(cells) for _ in range(cells.count)]
+
+    def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        which = cells.of_tiles(block)
+        for tile in range(block.hi - block.lo):
+            a, b = int(block.starts[tile]), int(block.starts[tile + 1])
+            self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
+
+    def finish(self, states: list[Any], program: Program, cells: Cells) -> Any:
+        fronts = []
+        for of_sample in zip(*states):
+            for state in of_sample:
+                state.merge()
+            _, places, _ = front_of(*(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count")))
+            fronts.append(cells.unrank(places))
+        return fronts
+
+
+def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
+    """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
+    front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None})[0]
+    told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
+    if "sample" not in resolver.program(**inputs).axes:
+        return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
+    least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
+    again = Drawn(least, most, where=reduction.where)
+    drawn: Any = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+    axes = sorted(reduction.index)
+    own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
+    stays = np.zeros(len(own))
+    for index in drawn:
+        there = set(zip(*(index[a].tolist() for a in axes)))
+        stays += [place in there for place in own]
+    return front.assign(front_share=("point", stays / len(drawn), told)).assign_attrs(samples=len(drawn))

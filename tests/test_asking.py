@@ -1,0 +1,145 @@
+"""What cannot be asked is told in one line; what is asked again under uncertainty is counted; resolvers travel."""
+
+import pickle
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import mlsysim as ms
+from mlsysim import kernel
+from mlsysim.resolver import Model
+
+POINT = {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048}
+SERVE = ms.ServingModel
+
+
+class Roof(NamedTuple):
+    itl: float
+
+
+@kernel
+def roof(batch_size) -> Roof:
+    """A kernel at the top of a module."""
+    return Roof(2.0 * batch_size)
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [
+        ms.ServingModel,
+        ms.ServingModel(hardware="h100"),
+        ms.compose(ms.DistributedModel, ms.EconomicsModel),
+        ms.BatchingOptimizer,
+        ms.SynthesisSolver,
+        Model("Roof", roof, domain="node"),
+    ],
+    ids=lambda r: r.name,
+)
+def test_resolvers_can_be_pickled(resolver):
+    again = pickle.loads(pickle.dumps(resolver))
+    assert again.name == resolver.name and again.bound == resolver.bound and again.outputs == resolver.outputs
+
+
+def test_a_pickled_resolver_answers_the_same():
+    again = pickle.loads(pickle.dumps(SERVE(**POINT)))
+    assert again.solve(keep=["itl"]).itl == SERVE.solve(keep=["itl"], **POINT).itl
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: ms.ReliabilityModel.solve(n_accelerators=16384, job_duration="54 days"), r"can tell nothing.*or fleet=\.\.\."),
+        (lambda: SERVE.solve(**POINT, sample=10**9), "at most 100,000"),
+        (lambda: SERVE.solve(**POINT, sample=4, seed=-1), "seed=-1"),
+        (lambda: SERVE.solve(**POINT, quantile="0.5"), "quantile='0.5'"),
+        (lambda: SERVE.best("itl", **POINT, batch_size=[1, 2], quantile=[0.1]), "quantile= is for solve"),
+        (lambda: SERVE.top(2, "itl", **POINT, batch_size=[1, 2], sample=8), "rank draws"),
+        (lambda: ms.compose(ms.ParallelismOptimizer, ms.EconomicsModel), "a stage of a composition"),
+        (lambda: ms.compose(ms.SensitivitySolver, ms.EconomicsModel), "a stage of a composition"),
+        (lambda: ms.ParallelismOptimizer.root("tp", {"mfu": 0.4}), "which root needs"),
+        (lambda: ms.SensitivitySolver.root("tp", {"mfu": 0.4}), "which root needs"),
+        (lambda: SERVE.pareto("itl", "bottleneck", **POINT, batch_size=[1, 2]), "bottleneck is a label"),
+        (lambda: SERVE.best("limit", **POINT, batch_size=[1, 2]), "limit is a label"),
+        (lambda: SERVE.best("itl", by="foo", **POINT), "which has none"),
+        (lambda: SERVE.best("itl", where="itl", **POINT, batch_size=[1, 2]), "a number, no condition"),
+        (lambda: SERVE.best("usd_per_mtok", **{**POINT, "hardware": ["h100", "tpu_v7_ironwood"]}), "leave that one out"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(ask, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ask()
+
+
+def test_a_flag_is_a_condition():
+    assert SERVE.best("itl", where="feasible", **POINT, batch_size=[1, 2]).found
+
+
+def test_a_quantity_under_an_alias_brings_its_unit():
+    run = {"hardware": "h100", "region": "usa", "duration": "1 year", "n_accelerators": 8}
+    told, plain = (ms.EconomicsModel.solve(**run, kwh_price=p).electricity_price.item() for p in ("0.1 USD/kWh", 0.1))
+    assert told == pytest.approx(plain, rel=1e-12) and plain == pytest.approx(0.1 / 3.6e6)
+
+
+def test_a_front_that_nobody_could_read_is_refused(monkeypatch):
+    from mlsysim.search import pareto
+
+    monkeypatch.setattr(pareto, "MOST", 20)
+    with pytest.raises(ValueError, match="more than 20 configurations"):
+        SERVE.pareto("itl", "tokens_per_s", **POINT, batch_size=np.arange(1, 200))
+
+
+def test_no_layout_where_none_works():
+    """97 devices split in no way that holds the model."""
+    common = {"model": "llama3_1_70b", "hardware": "h100", "seq_len": 8192, "global_batch": 2048, "schedule": ["1f1b", "gpipe"]}
+    none = ms.ParallelismOptimizer.solve(n_accelerators=97, **common)
+    assert not none.found and np.isnan(none.tp) and none.schedule.item() == ""
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (lambda b: (b,), "returned tuple in place of Roof"),
+        (lambda b: Roof(b // 2), "floor_div"),
+        (lambda b: Roof(b % 2), "floor_div"),
+        (lambda b: Roof(np.arctan2(b, 1.0)), "np.arctan2 is not recorded"),
+    ],
+)
+def test_kernels_that_cannot_be_recorded_say_why(compute, message):
+    @kernel
+    def mine(batch_size) -> Roof:
+        return compute(batch_size)
+
+    with pytest.raises(TypeError, match=message):
+        Model("Mine", mine, domain="node").solve(batch_size=[1, 2])
+
+
+def test_a_kernel_says_what_it_returns():
+    with pytest.raises(TypeError, match="NamedTuple"):
+
+        @kernel
+        def mine(batch_size):
+            return batch_size
+
+
+def test_how_often_a_front_stays():
+    """Against the fronts of the stored samples, one by one."""
+    grid = {**POINT, "hardware": ["h100", "mi300x"], "tp": [2, 4, 8], "output_len": 256, "batch_size": np.arange(1, 65)}
+    names, n = ["itl", "tokens_per_s_per_device"], 8
+    front = SERVE.pareto(names[0], names[1], **grid, sample=n)
+    plain = SERVE.pareto(names[0], names[1], **grid)
+    assert (front.itl.values == plain.itl.values).all() and front.attrs["samples"] == n
+    every = SERVE.solve(keep=[*names, "feasible"], **grid, sample=n).transpose("sample", "hardware", "tp", "batch_size")
+    feasible = every.feasible.broadcast_like(every.itl).transpose(*every.itl.dims).values.reshape(n, -1)
+    stays = np.zeros(front.sizes["point"])
+    shape = every.itl.shape[1:]
+    own = np.ravel_multi_index(
+        [np.searchsorted(every[a].values, front[a].values) for a in ("hardware", "tp", "batch_size")], shape
+    )  # fmt: skip
+    for s in range(n):
+        at = np.flatnonzero(feasible[s])
+        cost = np.column_stack([every[names[0]].values[s].reshape(-1)[at], -every[names[1]].values[s].reshape(-1)[at]])
+        beaten = [((cost <= row).all(axis=1) & (cost < row).any(axis=1)).any() for row in cost]
+        stays += np.isin(own, at[~np.array(beaten)])
+    assert front.front_share.values == pytest.approx(stays / n) and 0 < front.front_share.values.min() <= 1
+    assert (SERVE.pareto("memory_weights", "tokens_per_s", textbook=1, **grid, sample=4).front_share > 0).all()
