@@ -217,6 +217,9 @@ def test_no_input_is_named_like_an_option():
         "bounds",
         "threads",
         "points",
+        "sample",
+        "quantile",
+        "seed",
     }
     models = [r for r in ms.RESOLVERS.values() if not hasattr(r, "options")]
     inputs = {n for r in models for n in r.parameters()}
@@ -287,6 +290,34 @@ def test_options_may_be_written_either_way():
     two = answer("best", *words, "objective=usd_per_mtok", "by=hardware", "where=itl < 0.05")
     assert one["data_vars"] == two["data_vars"]
     assert "by is given twice" in fails("best", *words, "ttft", "--by", "tp", "by=tp")
+
+
+def test_samples_and_quantiles():
+    words = ["model=llama3_1_8b", "hardware=h100", "seq_len=2048", "tp=1,2"]
+    inputs = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 2048, "tp": [1, 2]}
+    found = answer("solve", "serving", *words, "sample=64", "seed=3", "keep=itl")
+    ds = ms.ServingModel.solve(**inputs, sample=64, seed=3, keep=["itl"])
+    assert found["dims"] == {"tp": 2, "sample": 64} and found["data_vars"]["itl"]["data"] == ds["itl"].values.tolist()
+    found = answer("solve", "serving", *words, "--quantile", "0.1,0.5,0.9", "--sample", "16")
+    ds = ms.ServingModel.solve(**inputs, sample=16, quantile=[0.1, 0.5, 0.9])
+    assert found["coords"]["quantile"]["data"] == [0.1, 0.5, 0.9]
+    assert found["data_vars"]["itl"]["data"] == ds["itl"].values.tolist()
+    found = answer("best", "serving", "itl", *words, "sample=16", "seed=1")
+    assert found["data_vars"]["win_share"] and found["attrs"]["samples"] == 16
+    assert "win_share" in run("best", "serving", "itl", *words, "sample=16").stdout
+    result = run("best", "serving", "itl", *words, "sample=16", "where=itl < '1 ns'")
+    assert result.exit_code == 2 and "itl < '1 ns'" in result.stderr
+    result = run("solve", *SERVE, "hardware=h100", "quantile=0.5")
+    assert result.exit_code == 2 and "nothing feasible: in none of 200 samples" in result.stderr
+    assert "sample='many'" in fails("solve", "serving", *words, "sample=many")
+    assert "sample=1:" in fails("solve", "serving", *words, "sample=1")
+    assert "2 is no number from 0 to 1" in fails("solve", "serving", *words, "quantile=0.5,2")
+    assert "x is no number from 0 to 1" in fails("solve", "serving", *words, "quantile=x")
+    assert "seed=3: goes with sample=" in fails("solve", "serving", *words, "seed=3")
+    assert "one answer a draw" in fails("solve", "sensitivity", *words[:3], "quantile=0.5")
+    assert "seed" in fails("solve", "sensitivity", *words[:3], "seed=x")  # the solver's own
+    for command in ("solve", "best"):
+        assert "--sample <int>" in run(command, "--help").stdout
 
 
 def test_aliases_and_quantities():
@@ -423,7 +454,7 @@ def test_what_is_left_out_is_told():
     line = run("solve", *words).stdout.splitlines()[-1]
     assert line.startswith("left out: electricity_cost, opex, tco, ")
     assert "(needs electricity_price, not known for mex: give electricity_price=...)" in line
-    assert "1 output of optional inputs" in line and "mlsysim schema EconomicsModel" in line
+    assert "1 output for want of optional inputs" in line and "mlsysim schema EconomicsModel" in line
     assert "left out" not in run("solve", *words, "keep=capex").stdout
     assert "left out" not in run("solve", *words, "--json").stdout
     assert "left out: electricity_cost" in run("best", *words[:1], "capex", *words[1:]).stdout

@@ -22,6 +22,9 @@ from mlsysim.cli.options import (
     Minimize,
     Objective,
     Out,
+    Quantile,
+    Sample,
+    Seed,
     Threads,
     Ties,
     Where,
@@ -126,6 +129,10 @@ def asked(
     return resolver, grammar.values(inputs, resolver), found
 
 
+#: options that draw what is uncertain
+DRAWS = ("sample", "quantile", "seed")
+
+
 # --- the questions ---------------------------------------------------------------------------------------
 
 
@@ -139,16 +146,19 @@ def solve(
     where: Where = None,
     ties: Ties = None,
     keep: Keep = None,
+    sample: Sample = None,
+    quantile: Quantile = None,
+    seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
     json: Json = False,
 ) -> int:
     """Every output at every point of the grid; an optimizer takes an objective, by, where and ties."""
-    from mlsysim.resolver import Optimizer
+    from mlsysim.resolver import Optimizer, Solver
 
     given = {
         "objective": objective, "minimize": minimize, "maximize": maximize, "by": by, "where": where,
-        "ties": ties, "keep": keep, "out": out,
+        "ties": ties, "keep": keep, "sample": sample, "quantile": quantile, "seed": seed, "out": out,
     }  # fmt: skip
     resolver, inputs, found = asked(words, given)
     search: dict[str, Any] = {}
@@ -156,17 +166,22 @@ def solve(
         search["objective"], search["maximize"] = grammar.objective(found, resolver.usual(inputs))
         search |= {k: v for k in ("by", "ties") if (v := grammar.listed(found[k]))}
         search["where"] = grammar.conditions(found["where"])
-    elif needless := [k for k in given if found[k] is not None and k not in ("keep", "out")]:
+    elif needless := [k for k in given if found[k] is not None and k not in ("keep", "out", *DRAWS)]:
         raise ValueError(f"{needless[0]}: solve gives every point; mlsysim best, top and pareto search")
+    drawn = grammar.draws(found)
+    if "quantile" in drawn and isinstance(resolver, (Optimizer, Solver)):
+        raise ValueError(f"quantile={found['quantile']}: {resolver.name} has one answer a draw; sample=64 gives them")
     outputs = grammar.listed(found["keep"])
     always = [n for n in ("feasible", "limit") if n in resolver.outputs]
     wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
     with progress() as tell:
-        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **search, **inputs)
+        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **search, **drawn, **inputs)
     give(ds, found, json, resolver.name, [search["objective"]] if search else [], places=bool(search))
     if "found" in ds and not bool(ds["found"].any()):
         return nothing(ds if "configurations" in ds else None, str(search.get("objective") or resolver.name))
-    if "feasible" in ds and "limit" in ds and not bool(ds["feasible"].any()):
+    if "feasible" in ds and not bool(ds["feasible"].any()):
+        if "limit" not in ds:  # quantiles have none
+            return nothing(None, f"in none of {ds.attrs['samples']:,} samples (without quantile= the limits are told)")
         import numpy as np
 
         names, numbers = np.unique(asjson.labelled(ds["limit"]), return_counts=True)
@@ -189,8 +204,13 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     search = Top(10 if k is None else k, name, up, by, where, ties)
     if not many:
         search = Best(name, up, by, where, ties)
+    counts: Any
     with progress() as tell:
-        ds, counts = resolver.sweep([search, Counts(where=where)], threads=threads, progress=tell, **inputs)
+        if drawn := grammar.draws(found):
+            ds = resolver.best(name, up, by, where, ties, threads=threads, **drawn, **inputs)
+            (counts,) = resolver.sweep([Counts(where=where)], threads=threads, progress=tell, **inputs)
+        else:
+            ds, counts = resolver.sweep([search, Counts(where=where)], threads=threads, progress=tell, **inputs)
     anything = bool(ds["found"].any())
     if anything or json:
         give(
@@ -199,7 +219,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             json,
             f"{resolver.name}: {'top' if many else 'best'} {name} of {ds.attrs['points']:,} configurations, "
             f"{ds.attrs['accepted']:,} feasible",
-            [name],
+            [name, *(n for n in ("win_share", f"{name}_p10", f"{name}_p90") if n in ds)],
             places=True,
         )
     return FINE if anything else nothing(counts, name)
@@ -215,11 +235,16 @@ def best(
     where: Where = None,
     ties: Ties = None,
     keep: Keep = None,
+    sample: Sample = None,
+    seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """The best feasible configuration, for each --by: best serving usd_per_mtok hardware=h100,a100 ..."""
+    """The best feasible configuration, for each --by: best serving usd_per_mtok hardware=h100,a100 ...
+
+    With sample=64 also win_share, how often it wins when what is uncertain is drawn again.
+    """
     return ranked(locals(), many=False)
 
 

@@ -85,6 +85,24 @@ def whole(name: str, value: Any) -> int | None:
         raise ValueError(f"{name}={value!r}: must be a whole number") from None
 
 
+def draws(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What draws the uncertain: `sample`, `seed` and `quantile`, those that were given.
+
+    >>> draws({"quantile": "0.1,0.9", "seed": "3"})
+    {'seed': 3, 'quantile': [0.1, 0.9]}
+    """
+    given: dict[str, Any] = {n: v for n in ("sample", "seed") if (v := whole(n, found.get(n))) is not None}
+    if found.get("quantile") is not None:
+        levels = numbers("quantile", found["quantile"], None)
+        given["quantile"] = levels if isinstance(levels, list) else [levels]
+        for q in given["quantile"]:
+            if isinstance(q, str) or not 0 <= q <= 1:
+                raise ValueError(f"quantile={found['quantile']}: {q} is no number from 0 to 1")
+    if list(given) == ["seed"]:
+        raise ValueError(f"seed={given['seed']}: goes with sample=64 or quantile=0.1,0.5,0.9")
+    return given
+
+
 def conditions(where: Any) -> list[str]:
     """The clauses that were given."""
     return [w for w in ([where] if isinstance(where, str) else list(where or ())) if w.strip()]

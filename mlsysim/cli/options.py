@@ -30,3 +30,9 @@ Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json o
 Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THREADS, or every core).")]
 Objective = Annotated[str | None, typer.Option(help="An output; its direction is in the schema.")]
 Epsilon = Annotated[str | None, typer.Option(help="Thin the front by this relative amount.")]
+Sample = Annotated[str | None, typer.Option(metavar="<int>", help="Draw what is uncertain so many times.")]
+Quantile = Annotated[
+    str | None,
+    typer.Option(metavar="<float,...>", help="Quantiles of the draws instead of each: 0.1,0.5,0.9."),
+]
+Seed = Annotated[str | None, typer.Option(metavar="<int>", help="Of the draws (default 0).")]

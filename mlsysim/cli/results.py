@@ -161,7 +161,7 @@ def left_out(ds: xr.Dataset, keep: Sequence[str] = ()) -> str:
     optional = [name for why, names in lacking.items() if not why.startswith("needs ") for name in names]
     if optional:
         schema = f"mlsysim schema {str(ds.attrs.get('resolver', '')).replace(' ', '')}"
-        parts.append(f"{show.count(len(optional), 'output')} of optional inputs (--json names them; {schema})")
+        parts.append(f"{show.count(len(optional), 'output')} for want of optional inputs (--json names them; {schema})")
     return f"left out: {'; '.join(parts)}" if parts else ""
 
 
