@@ -143,3 +143,9 @@ def test_how_often_a_front_stays():
         stays += np.isin(own, at[~np.array(beaten)])
     assert front.front_share.values == pytest.approx(stays / n) and 0 < front.front_share.values.min() <= 1
     assert (SERVE.pareto("memory_weights", "tokens_per_s", textbook=1, **grid, sample=4).front_share > 0).all()
+
+
+def test_prices_of_different_lists_are_told():
+    both = SERVE.best("usd_per_mtok", by="hardware", **{**POINT, "hardware": ["h100", "h200"]}, output_len=256)
+    assert "RunPod" in both.attrs["rents"] and "AWS" in both.attrs["rents"]
+    assert "rents" not in SERVE.solve(**POINT, keep=["itl"]).attrs

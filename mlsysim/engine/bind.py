@@ -82,6 +82,7 @@ class Binder:
         self.columns: dict[str, Column] = {}
         self.leaves: dict[str, Leaf] = {}
         self.derived: dict[str, str] = {}
+        self.rents: dict[str, str] = {}  #: whose list the hourly price of a device is from
         self.picks: dict[str, Selector] = {}
         self.fields: dict[str, list[str]] = {}
         for p in self.parameters.values():
@@ -447,6 +448,8 @@ class Binder:
             for row in rows:
                 for name, sentence in (getattr(row, "derived", None) or {}).items():
                     self.derived[f"{row.key}.{name}"] = str(sentence)
+                if basis := getattr(row, "values_by_column", {}).get("cloud_price_basis"):
+                    self.rents[str(row.key)] = str(basis)
         return table[:, inverse.reshape(-1)].reshape(-1, *shape), dims
 
 

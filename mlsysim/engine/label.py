@@ -80,6 +80,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
+    rents = program.binder.rents
+    if len(set(rents.values())) > 1 and any(VARIABLES[n].unit.startswith("USD") for n in program.outputs if n in VARIABLES):
+        found["rents"] = "; ".join(f"{k}: {basis}" for k, basis in sorted(rents.items()))  # not of one list: mind it
     return found | more
 
 
