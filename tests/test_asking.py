@@ -149,3 +149,9 @@ def test_prices_of_different_lists_are_told():
     both = SERVE.best("usd_per_mtok", by="hardware", **{**POINT, "hardware": ["h100", "h200"]}, output_len=256)
     assert "RunPod" in both.attrs["rents"] and "AWS" in both.attrs["rents"]
     assert "rents" not in SERVE.solve(**POINT, keep=["itl"]).attrs
+
+
+def test_optimizers_say_how_often_their_front_stays():
+    run = {"model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 8, "seq_len": 2048, "global_batch": 64}
+    front = ms.ParallelismOptimizer.pareto(**run, schedule="1f1b", zero_stage=[0, 1], sample=4)
+    assert front.sizes["point"] > 1 and front.front_share.max() > 0 and front.front_share.max() <= 1

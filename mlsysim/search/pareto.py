@@ -124,7 +124,7 @@ class Pareto:
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, where
-        self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis
+        self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis; copies share it
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")
@@ -191,7 +191,8 @@ class Pareto:
         if verdicts:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
         found = np.ones(len(places), dtype=bool)
-        self.index = cells.unrank(places)
+        self.index.clear()
+        self.index.update(cells.unrank(places))
         result = winners(program, self.index, found, ("point",), (len(places),), list(program.axes), attrs)
         about = {"units": "1", "long_name": "configurations with these objectives"}
         return result.drop_vars("found").assign(count=("point", count, about))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
 
 
 class Drawn(Pareto):
-    """The front of every sample by itself: the places on it, one dict of positions a sample."""
+    """The front of every sample by itself: the positions of its members along every axis, `sample` among them."""
 
     by = ("sample",)
 
@@ -77,7 +78,7 @@ class Drawn(Pareto):
                 state.merge()
             _, places, _ = front_of(*(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count")))
             fronts.append(cells.unrank(places))
-        return fronts
+        return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})
 
 
 def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
@@ -88,11 +89,10 @@ def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], thr
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
-    drawn: Any = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+    drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
     axes = sorted(reduction.index)
     own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
-    stays = np.zeros(len(own))
-    for index in drawn:
-        there = set(zip(*(index[a].tolist() for a in axes)))
-        stays += [place in there for place in own]
-    return front.assign(front_share=("point", stays / len(drawn), told)).assign_attrs(samples=len(drawn))
+    members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))
+    often = Counter(members)  # a member stands once in each sample
+    n = int(inputs["sample"])
+    return front.assign(front_share=("point", np.array([often[place] for place in own]) / n, told)).assign_attrs(samples=n)
