@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import mlsysim as ms
 from mlsysim import zoo
-from mlsysim.schema.codes import Precision
+from mlsysim.equations import architecture
+from mlsysim.schema.codes import Limit, Precision
 from mlsysim.schema.records import Accelerator
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.zoo import accelerators, curves, tables, workloads
@@ -561,6 +563,52 @@ def test_own_workload_counts_its_parameters():
     sparse = zoo.Workload("mixtral_8x7b", n_experts=16)
     assert sparse["total_params"] > 1.8 * zoo.model("mixtral_8x7b")["total_params"]
     assert sparse["active_params"] == pytest.approx(zoo.model("mixtral_8x7b")["active_params"], rel=1e-3)
+
+
+def test_a_count_that_is_given_holds_in_every_resolver():
+    """Within 5 % of the configuration the difference is weights beyond the layers; further off it is refused."""
+    mine = zoo.Workload("llama3_1_8b", total_params="8.3B")
+    record = zoo.workload_record(mine)
+    assert float(architecture.total_params(record)) == pytest.approx(8.3e9) == record.active_params
+    asked = {"model": mine, "hardware": "h100", "seq_len": 1024}
+    for weights in (
+        ms.ServingModel.solve(**asked).memory_weights,
+        ms.SingleNodeModel.solve(**asked).memory_weights,
+        ms.DistributedModel.solve(**asked, n_accelerators=1, global_batch=1).memory_weights,
+    ):
+        assert weights.item() == pytest.approx(2 * 8.3e9, rel=1e-6)
+    assert zoo.workload_record(zoo.Workload("resnet50", total_params="10M")).active_params == 10e6
+    wider = ms.SingleNodeModel.solve(model="llama3_1_8b", hardware="h100", n_layers=[32, 64]).memory_weights
+    layers = 2 * 32 * float(architecture.dense_layer_params(zoo.workload_record("llama3_1_8b")))
+    assert wider.values[1] - wider.values[0] == pytest.approx(layers)
+
+
+@pytest.mark.parametrize(
+    ("base", "fields", "says"),
+    [
+        ("llama3_1_8b", {"total_params": "100B"}, "total_params=1e.11: the configuration counts 8.03e.09, 5%"),
+        ("llama3_1_8b", {"active_params": "9B"}, "active_params=9e.09: must be at most total_params"),
+        ("llama3_1_8b", {"hidden": 0}, "hidden=0: a model with n_heads=32 has at least 1"),
+        ("llama3_1_8b", {"n_heads": 7, "n_kv_heads": 3}, "n_kv_heads=3: must divide n_heads=7"),
+        ("mixtral_8x7b", {"experts_per_token": 9}, "experts_per_token=9: .* at most n_experts=8"),
+        ("llama3_1_8b", {"local_layers": 40, "sliding_window": 128}, "local_layers=40: must be at most n_layers=32"),
+        (None, {"name": "x", "n_layers": 2, "hidden": 64, "n_heads": 4}, "head_dim=0: .* at least 1"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(base, fields, says):
+    with pytest.raises(ValueError, match=says):
+        zoo.Workload(base, **fields)
+
+
+@pytest.mark.parametrize("model", ["bert_large", "vit_b16", "whisper_base", "t5_base"])
+def test_what_answers_in_one_pass_does_not_decode(model):
+    for kind in (ms.ServingModel, ms.ContinuousBatchingModel, ms.InferenceScalingModel):
+        asked = kind.solve(model=model, hardware="h100", seq_len=100)
+        assert asked.limit.item() == Limit.CAPABILITY and not asked.feasible.item()
+    kinds = ms.EfficiencyModel.solve(model=model, hardware="h100", seq_len=100, workload_type=["decode", "conv", "ffn"])
+    assert kinds.limit.values.tolist() == [Limit.CAPABILITY, Limit.CAPABILITY, 0]
+    assert ms.SingleNodeModel.solve(model=model, hardware="h100", seq_len=100).feasible.item()
+    assert zoo.workload_record(model).flops_per_sample > 0
 
 
 def test_own_site_and_system():

@@ -44,6 +44,15 @@ def active_ffn_width(model: Workload):
     return (model.experts_per_token + model.n_shared_experts) * model.ffn_hidden
 
 
+def generates(model: Workload):
+    """Does the model write token by token?
+
+    A decoder does.  A network whose cost is stated per sample (`flops_per_sample`: images, encoders, encoders
+    with a decoder) answers in one pass, or by steps that are not modelled.
+    """
+    return (model.n_layers > 0) & (model.flops_per_sample <= 0)
+
+
 # --- parameters ----------------------------------------------------------------------------------------
 
 
@@ -169,6 +178,11 @@ def total_params(model: Workload):
     layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * moe_layer_params(model)
     tables = embedding_params(model) + head_params(model)
     return layers + tables + final_norm_params(model) + model.extra_params
+
+
+def counted_params(model: Workload):
+    """Parameters of any model: of a transformer its configuration's count, so that all resolvers agree on it."""
+    return np.where(model.n_layers > 0, total_params(model), model.total_params)
 
 
 def active_params(model: Workload, input_embedding=1.0):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlsysim.equations import architecture
 from mlsysim.equations import reliability as failures
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.models.occupancy import devices, fits_fleet
@@ -80,7 +81,7 @@ def checkpoint(
     parameter.
     """
     n_accelerators = devices(fleet, n_accelerators)
-    params = model.total_params
+    params = architecture.counted_params(model)
     working = format.parameter_bytes
     copy = assume.master_weight_bytes
     moments = choose(

@@ -127,7 +127,7 @@ def compression(
     Han et al. 2015 (arXiv:1510.00149); Gholami et al. 2021 (arXiv:2103.13630); Frantar et al. 2022
     (arXiv:2210.17323); Sun et al. 2023 (arXiv:2306.11695); Kurtic et al. 2024 (arXiv:2411.02355).
     """
-    params = np.where(model.n_layers > 0, architecture.total_params(model), model.total_params)
+    params = architecture.counted_params(model)
     base = 8.0 * format.weight_bytes if baseline_bits is None else baseline_bits
     kv_base = 8.0 * format.kv_bytes
     value_bits: Any = choose(method, 4.0, 8.0, 8.0, base, base, base, base, base) if bits is None else bits

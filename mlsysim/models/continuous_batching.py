@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, operators, sharding
+from mlsysim.equations import architecture, batching, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, divides, floor_div, round_up
 from mlsysim.equations.queueing import erlang_c
@@ -337,7 +337,7 @@ def continuous_batching(
         & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size))
     )
     supported = (
-        (model.n_layers > 0)
+        architecture.generates(model)
         & (hardware.peak_flops > 0)
         & ((model.max_context <= 0) | (seq_len + output_len <= model.max_context))
     )

@@ -186,11 +186,14 @@ def efficiency(
         filled = tiles_filled(shape[0], shape[1], tile_rows, tile_columns, compute_units)
     no_network = workload_type == WorkloadType.CONV
     known = np.where(
-        no_network, model.flops_per_sample > 0, (model.n_layers > 0) | (workload_type == WorkloadType.GEMM)
+        no_network,
+        (model.flops_per_sample > 0) & (model.n_layers <= 0),
+        (model.n_layers > 0) | (workload_type == WorkloadType.GEMM),
     )
+    decoding = (workload_type == WorkloadType.DECODE) | (workload_type == WorkloadType.DECODE_ATTENTION)
     limit = first_failing(
         ((shape[0] >= 1.0) & ((shape[1] > 0) | no_network), Limit.SHAPE),
-        (computes & known, Limit.CAPABILITY),
+        (computes & known & (architecture.generates(model) | ~decoding), Limit.CAPABILITY),
     )
     answer = Efficiency(
         mfu=mfu,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import reasoning, sharding
+from mlsysim.equations import architecture, reasoning, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.selection import first_failing
@@ -149,7 +149,7 @@ def inference_scaling(
         & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
     )
     supported = (
-        (model.n_layers > 0)
+        architecture.generates(model)
         & (hardware.peak_flops > 0)
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import privacy
+from mlsysim.equations import architecture, privacy
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Clipping, Conversion, Limit
@@ -83,8 +83,9 @@ def responsible_engineering(
     slowdown = choose(clipping, assume.per_sample_slowdown, assume.ghost_slowdown, assume.loop_slowdown)
     memory = None
     if model is not None:
+        params = architecture.counted_params(model)
         held = choose(clipping, micro_batch, 0.0, 1.0)
-        memory = held * model.total_params * assume.gradient_bytes
+        memory = held * params * assume.gradient_bytes
 
     rate = steps = None
     sigma = noise_multiplier
@@ -105,9 +106,9 @@ def responsible_engineering(
 
     ratio = batch = data = None
     if sigma is not None and model is not None:
-        batch = privacy.batch_for_noise(sigma, model.total_params, assume.tolerated_noise)
+        batch = privacy.batch_for_noise(sigma, params, assume.tolerated_noise)
         if batch_size is not None:
-            ratio = privacy.noise_to_signal(sigma, model.total_params, batch_size)
+            ratio = privacy.noise_to_signal(sigma, params, batch_size)
             if dataset_size is not None:
                 data = dataset_size * (batch / batch_size)
     within = True if spent is None or epsilon is None else spent <= epsilon

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlsysim.equations import architecture, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations import sharding
 from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
@@ -222,7 +222,7 @@ def serving(
         & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
     )
     supported = (
-        (model.n_layers > 0)
+        architecture.generates(model)
         & computes
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )

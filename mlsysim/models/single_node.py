@@ -171,7 +171,8 @@ def single_node(
         transformer | by_hand, 0.0, model.flops_per_sample / assume.flops_per_activation
     )
     stream_rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
-    touched = np.minimum(model.total_params, 0.5 * model.flops_per_sample)
+    params = architecture.counted_params(model)
+    touched = np.minimum(params, 0.5 * model.flops_per_sample)
     plain = operators.Work(
         arithmetic=other / (convolution * hardware.gemm_efficiency * hardware.peak_flops),
         traffic=np.where(
@@ -207,8 +208,8 @@ def single_node(
     # model states
     tables = architecture.embedding_params(model) + architecture.head_params(model)
     table_bytes = np.where(by_hand, format.weight_bytes, format.activation_bytes)
-    stored = format.weight_bytes * (model.total_params - tables) + table_bytes * tables
-    trained = np.where(frozen, adapter_params(model, lora_rank), model.total_params)
+    stored = format.weight_bytes * (params - tables) + table_bytes * tables
+    trained = np.where(frozen, adapter_params(model, lora_rank), params)
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )

@@ -142,7 +142,7 @@ def weight_streaming(
     used = np.where(resident, (weights + cache) / parts, streamed_use)
     limit = first_failing(
         ((seq_len >= 1) & (batch_size >= 1), Limit.SHAPE),
-        ((model.n_layers > 0) & computes, Limit.CAPABILITY),
+        ((model.n_layers > 0) & (architecture.generates(model) | (phase != Phase.DECODE)) & computes, Limit.CAPABILITY),
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     working = np.where(resident, stage - assume.wafer_layer_latency, np.maximum(compute, injection))

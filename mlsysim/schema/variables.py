@@ -138,7 +138,7 @@ count("sliding_window", "window of local attention, tokens", low=0)
 count("local_layers", "layers with local attention", low=0)
 count("max_context", "longest context, tokens", low=0)
 real("extra_params", "1", "parameters outside the formula")
-real("flops_per_sample", "FLOP", "forward cost of one sample of a model that is no transformer")
+real("flops_per_sample", "FLOP", "forward cost of one sample of a model that does not write token by token")
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)")

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlsysim import units
 from mlsysim.schema.variables import VARIABLES
-from mlsysim.zoo import tables
+from mlsysim.zoo import tables, workloads
 from mlsysim.zoo.tables import CANONICAL, FIELDS, Row
 
 #: units of columns that `units.parse` reads in another base unit: unit of the column -> (base unit, factor)
@@ -124,6 +124,44 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
     return made
 
 
+#: by how much a parameter count that is given may differ from what the configuration counts
+COUNT_SLACK = 0.05
+
+
+def _consistent(row: Row) -> Row:
+    """A model's row whose shape can exist and whose parameter count is that of its shape."""
+    fields = workloads.described(row)[0]
+    if not fields["n_heads"]:
+        return row
+
+    def refuse(name: str, allowed: str) -> None:
+        raise ValueError(f"Workload: {name}={fields[name]:g}: {allowed}")
+
+    latent = fields["kv_lora_rank"] > 0
+    for name in ("n_layers", "hidden", *(() if latent else ("head_dim", "n_kv_heads"))):
+        if not fields[name]:
+            refuse(name, f"a model with n_heads={fields['n_heads']:g} has at least 1")
+    if not latent and fields["n_heads"] % fields["n_kv_heads"]:
+        refuse("n_kv_heads", f"must divide n_heads={fields['n_heads']:g}")
+    if fields["n_experts"] and not 1 <= fields["experts_per_token"] <= fields["n_experts"]:
+        refuse("experts_per_token", f"must be at least 1 and at most n_experts={fields['n_experts']:g}")
+    for name in ("first_dense_layers", "local_layers"):
+        if fields[name] > fields["n_layers"]:
+            refuse(name, f"must be at most n_layers={fields['n_layers']:g}")
+    if "total_params" in row.given:
+        own = row.given.get("extra_params", row.values_by_column["extra_params"] or 0.0)
+        count = workloads.parameters({**row.values_by_column, **fields, "extra_params": own})
+        if abs(fields["total_params"] - count) > COUNT_SLACK * count:
+            refuse(
+                "total_params",
+                f"the configuration counts {count:.4g}, {COUNT_SLACK:.0%} more or less are allowed; change n_layers, "
+                "hidden or ffn_hidden, add extra_params=, or count with total_params=None",
+            )
+    if fields["active_params"] > fields["total_params"]:
+        refuse("active_params", f"must be at most total_params={fields['total_params']:g}")
+    return row
+
+
 def Hardware(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
     """A device of one's own.
 
@@ -149,7 +187,10 @@ def Hardware(base: str | Row | None = None, /, *, name: str | None = None, **fie
 
 
 def Workload(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
-    """A model of one's own; parameter counts follow the configuration unless they are given.
+    """A model of one's own; parameter counts follow the configuration.
+
+    A `total_params` within 5 % of the configuration's count is kept, the difference as `extra_params` (weights that
+    every step reads and no matrix product uses); one further off contradicts the configuration and is refused.
 
     Examples
     --------
@@ -158,7 +199,7 @@ def Workload(base: str | Row | None = None, /, *, name: str | None = None, **fie
     >>> tiny["total_params"]
     226560.0
     """
-    return _make("models", "Workload", base, name, fields)
+    return _consistent(_make("models", "Workload", base, name, fields))
 
 
 def System(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:

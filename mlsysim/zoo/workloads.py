@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlsysim.equations import architecture
+from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
 from mlsysim.zoo import tables
 from mlsysim.zoo.fields import known, stored
@@ -62,6 +64,39 @@ ARCHITECTURE = tuple(
 )
 
 
+def _in_one_pass(row: Row, fields: dict[str, float], derived: dict[str, Derived]) -> None:
+    """The cost of a sample of an encoder, 0 for a decoder: that is priced per token."""
+    if known(fields["flops_per_sample"]):
+        return
+    fields["flops_per_sample"] = 0.0
+    kind, length = row.values_by_column.get("kind"), fields["max_context"]
+    if kind not in ("encoder", "encoder-decoder") or not known(length):
+        return
+    table = fields["vocab"] * fields["hidden"]
+    record = Workload(**fields)
+    positions = architecture.attended_positions(record, length, FlopsConvention.FULL)
+    attention = fields["n_layers"] * float(architecture.attention_flops(record, positions))
+    fields["flops_per_sample"] = length * (2.0 * (fields["total_params"] - table) + attention)
+    derived["flops_per_sample"] = Derived(
+        "one pass over the longest input: 2 FLOP per token and parameter outside the table, scores of one stack",
+        0.1 if kind == "encoder" else 0.5,
+    )
+
+
+def _beyond_the_layers(row: Row, fields: dict[str, float], derived: dict[str, Derived]) -> None:
+    """Parameters that a count has and a decoder's formula has not: in `extra_params`, so every resolver holds them."""
+    two_stacks = row.values_by_column.get("kind") == "encoder-decoder"
+    if not two_stacks and "total_params" not in row.given:
+        return
+    beyond = fields["total_params"] - float(architecture.total_params(Workload(**fields)))
+    if beyond:
+        fields["extra_params"] += beyond
+        if "active_params" not in row.given and not two_stacks:
+            fields["active_params"] += beyond
+        what = "the second stack and its cross attention" if two_stacks else "what total_params has over the configuration"
+        derived["extra_params"] = Derived(what, 0.0)
+
+
 def described(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
     """The fields of a model, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in Workload._fields}
@@ -101,9 +136,10 @@ def described(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
             )
         if fields["n_experts"] and not fields["dense_ffn_hidden"]:
             fields["dense_ffn_hidden"] = fields["ffn_hidden"]
-        if not known(fields["flops_per_sample"]):
-            fields["flops_per_sample"] = 0.0
-    if not known(fields["active_params"]):
+        _in_one_pass(row, fields, derived)
+        _beyond_the_layers(row, fields, derived)
+    follows = not transformer and "total_params" in row.given and "active_params" not in row.given
+    if follows or not known(fields["active_params"]):
         fields["active_params"] = fields["total_params"]
         derived["active_params"] = Derived("no experts: all parameters are used", 0.0)
     if not known(fields["flops_per_sample"]) and row.values_by_column.get("kind") == "SSM":
