@@ -161,12 +161,13 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
     """The section of the README."""
     parts = [overview(results), ""]
     after = [
-        f"{name} {100 * value:.1f} %" for name, result in results.items()
+        f"{target} of {name} {100 * value:.1f} %" for name, result in results.items()
         for target in ("step_time", "itl", "tokens_per_s")
         if (value := levelled(result["shipped"], target)) is not None
     ]  # fmt: skip
-    parts += ["After one level per dense source, found on three of its rows, the others are off by (median): "
-              f"{', '.join(after)}.", ""]  # fmt: skip
+    parts += ["Left out: each source in turn is predicted by a fit to the others. A level is what all runs of a source have in "
+              "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source found "
+              f"on three of its rows, the median error of its other rows is: {', '.join(after)}.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
