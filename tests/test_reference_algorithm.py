@@ -445,6 +445,17 @@ def test_compression_says_what_does_not_work():
     assert compressed("llama3_1_8b", "a100", narrow=Precision.FP8).limit == Limit.CAPABILITY
 
 
+def test_compression_adds_neither_bits_nor_parameters():
+    shape, fine = Limit.SHAPE, Limit.NONE
+    for method in (METHOD.QUANTIZE_WEIGHTS, METHOD.QUANTIZE_WEIGHTS_ACTIVATIONS, METHOD.PRUNE_2_4):
+        assert [compressed("llama3_1_8b", method=method, bits=b).limit for b in (8, 16, 32)] == [fine, fine, shape]
+    cache = [compressed("llama3_1_8b", method=METHOD.QUANTIZE_KV, bits=b).limit for b in (8, 32)]
+    students = [compressed("llama3_1_8b", method=METHOD.DISTILL, student_params=n).limit for n in (1e9, 70e9)]
+    assert cache == students == [fine, shape]
+    assert compressed("llama3_1_8b", student_params=70e9).limit == fine  # no student is asked for
+    assert compressed("llama3_1_8b", uncompressed_params=9e9).limit == shape
+
+
 def test_compression_model_sweeps_like_the_kernel():
     methods = ["quantize_weights", "prune_2_4", "low_rank"]
     swept = CompressionModel.solve(

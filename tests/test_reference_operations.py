@@ -518,6 +518,13 @@ def test_reference_epsilon(run, expected, source, column):
     assert agrees(found.epsilon_spent, expected[column]), source
 
 
+@pytest.mark.parametrize(("batch", "epochs", "limit"), [(256.0, 10.0, 0), (1e6, 10.0, 1), (60_000.0, 0.5, 1)])
+def test_a_batch_comes_from_the_data_set(batch, epochs, limit):
+    """More samples than there are, or a training without a step, is no shape; the time alone needs neither."""
+    found = responsible_engineering(Assumptions(), HOUR, 3.0, batch_size=batch, dataset_size=60_000.0, epochs=epochs)
+    assert found.limit == limit and bool(found.feasible) == (limit == Limit.NONE)
+
+
 NOISE = [
     (3.0, ("1.10188", "1.01400", "1.10201", "1.01447")),
     (1.0, ("2.59563", "2.17842", "2.59563", "2.17842")),

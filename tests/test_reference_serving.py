@@ -188,8 +188,20 @@ def test_prefix_chunks_pipelines_and_separate_decoding():
         decode_hardware=zoo.accelerator_record("h200", Precision.BF16),
     )
     assert apart.itl < plain.itl and apart.ttft > plain.ttft and apart.prefill_replicas > 0.0
-    assert apart.n_accelerators == pytest.approx(4.0 * (1.0 + apart.prefill_replicas))
+    # whole replicas to buy; rates per device go by the ratio, as in a pool of many
+    assert apart.n_accelerators == 4.0 * (1.0 + np.ceil(apart.prefill_replicas))
+    pooled = 4.0 * (1.0 + apart.prefill_replicas)
+    assert apart.tokens_per_s_per_device == pytest.approx(apart.tokens_per_s / pooled)
     assert plain.e2e_latency == pytest.approx(plain.ttft + 255.0 * plain.itl)
+
+
+def test_no_more_prompts_are_prefilled_together_than_are_in_flight():
+    asked = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 4096, "output_len": 256, "batch_size": 4}
+    all_four, too_many = (ServingModel.solve(**asked, prefill_batch=n) for n in (4, 64))
+    for name in ("ttft", "usd_per_mtok", "joule_per_mtok", "throughput", "max_batch"):
+        assert too_many[name].item() == all_four[name].item()
+    apart = [ServingModel.solve(**asked, decode_hardware="h200", prefill_batch=n).ttft.item() for n in (4, 64)]
+    assert apart[1] > apart[0]  # a replica that only prefills may collect more prompts than one decode batch
 
 
 # --- wall 5: continuous batching -----------------------------------------------------------------------

@@ -113,7 +113,8 @@ def compression(
     Compression
         `accuracy_delta`: change of mean accuracy on multiple-choice tasks (-0.01 is a point);
         `accuracy_spread`: one standard deviation; `loss_delta`: ln of the perplexity ratio.  Speed-ups are
-        ratios of device time per phase, communication and host left out.
+        ratios of device time per phase, communication and host left out.  More bits than the baseline and a
+        student larger than its teacher are infeasible by shape.
 
     Notes
     -----
@@ -202,11 +203,17 @@ def compression(
     )
     time = smaller.phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left, attending)
 
+    # compressing adds neither parameters nor bits
+    kept = np.where(cache, kv_base, base)
+    smaller_model = (method != CompressionMethod.DISTILL) | (student <= 1.0)
+    shape = (value_bits <= kept) & smaller_model & (uncompressed_params <= params)
+
     computes = supported
     if factor_rank is not None:
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
     supported = supported & (~cache | (model.n_layers > 0))
     limit = first_failing(
+        (shape, Limit.SHAPE),
         (supported, Limit.CAPABILITY), (weights + kv <= tp * hardware.mem_capacity, Limit.MEMORY)
     )
     ratio: Any = np.where(cache, kv_base / kv_stored, dense_weights / weights)

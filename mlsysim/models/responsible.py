@@ -65,7 +65,8 @@ def responsible_engineering(
     Returns
     -------
     ResponsibleEngineering
-        `epsilon_spent` above `epsilon` is infeasible by budget.  Figures whose inputs were not given are left
+        `epsilon_spent` above `epsilon` is infeasible by budget, a batch larger than the data set or a training
+        without a step by shape.  Figures whose inputs were not given are left
         out.
 
     Notes
@@ -113,7 +114,9 @@ def responsible_engineering(
                 data = dataset_size * (batch / batch_size)
     within = True if spent is None or epsilon is None else spent <= epsilon
     attainable = True if sigma is None else sigma < np.inf
-    limit = first_failing((within & attainable, Limit.BUDGET))
+    sampled = True if rate is None else rate <= 1.0  # a batch is drawn from the data set
+    trained = True if steps is None else steps >= 1.0
+    limit = first_failing((sampled & trained, Limit.SHAPE), (within & attainable, Limit.BUDGET))
     return ResponsibleEngineering(
         dp_slowdown=slowdown,
         dp_training_time=base_training_time * slowdown,

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations.counting import divides, floor_div
+from mlsysim.equations.counting import ceil_div, divides, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
 from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
@@ -90,7 +90,8 @@ def serving(
     tp, pp, ep : tensor, pipeline, expert parallelism.
     cached_prefix : tokens of the prompt that are in the cache already, fewer than `seq_len`.
     prefill_chunk : most tokens per prefill step.
-    prefill_batch : prompts prefilled together; all of the batch unless said.
+    prefill_batch : prompts prefilled together; all of the batch unless said, and no more than it where one device
+        does both phases.
     reserve : cache booked for prompt + output up front, or for the mean length of requests of mixed age.
     memory_fraction : share of the device that the server may use.
     draft : model that drafts; without it drafting is free (look-up, or heads of the target).
@@ -105,7 +106,8 @@ def serving(
     Serving
         `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill where
         `output_len` is given.  `max_batch` is what fits.  `prefill_replicas` is how many prefill replicas
-        keep one decode replica busy.
+        keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one decode replica, while
+        rates per device and prices divide by the ratio, as in a pool of many decode replicas.
 
     Notes
     -----
@@ -137,6 +139,8 @@ def serving(
 
     # prefill
     prompts = batch_size if prefill_batch is None else prefill_batch
+    if prefill_batch is not None and decode_hardware is None:
+        prompts = np.minimum(prompts, batch_size)
     new = np.maximum(seq_len - cached_prefix, 1.0)  # the last token of a prompt is always computed
     prefill = serve.prefill_step(
         model, prefill_device, fleet, format, assume, *layout, prompts, new, cached_prefix, prefill_chunk
@@ -194,7 +198,7 @@ def serving(
     joule_prefill = serve.step_power(hardware, assume, prefill, prefill_time) * prefill_time / prompts
     decode_power = serve.step_power(decode_device, assume, decode, itl)
     decode_price = decode_device.hourly_price
-    used = replica
+    pooled = used = replica
     e2e = None
     throughput = None
     if output_len is None:
@@ -211,7 +215,8 @@ def serving(
         else:
             duration = decoding
             replicas = (batch_size / prompts) * prefill_time / decoding
-            used = replica * (1.0 + replicas)
+            pooled = replica * (1.0 + replicas)
+            used = replica * (1.0 + ceil_div(replicas, 1.0))
             usd = replica * (decode_price + replicas * hardware.hourly_price) * duration / tokens
         throughput = batch_size / duration
 
@@ -236,7 +241,7 @@ def serving(
         ttft=ttft * assume.first_token_scatter,
         itl=itl * assume.token_scatter,
         tokens_per_s=tokens_per_s,
-        tokens_per_s_per_device=tokens_per_s / used,
+        tokens_per_s_per_device=tokens_per_s / pooled,
         tokens_per_s_per_user=1.0 / itl,
         e2e_latency=e2e,
         throughput=throughput,
