@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arguments
 
+import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import allreduce, batching, compute, experts, normal
 from mlsysim.models.continuous_batching import continuous_batching
@@ -149,3 +150,21 @@ def test_admission_meets_its_overflow(mean, deviation, pool, overflow):
     admitted = batching.admitted_requests(pool, mean, deviation, overflow)
     suppose(admitted > 1.0 and deviation > 0.1)
     assert batching.overflow_probability(admitted, pool, mean, deviation) == pytest.approx(overflow, abs=1e-5)
+
+
+def test_what_engines_did_before_they_had_kernels_of_their_own():
+    """A library's all-reduce and caches read once per query head cost time; the latter only where heads are shared."""
+
+    def itl(model, tp, **changed):
+        keep = {"keep": ["itl"], "hardware": "a100", "seq_len": 2048, "batch_size": 32}
+        return ms.ServingModel.solve(model=model, tp=tp, assume=ms.Assumptions(**changed), **keep).itl.item()
+
+    assert itl("llama2_70b", 4, library_allreduce=1.0) > 1.02 * itl("llama2_70b", 4)
+    assert itl("llama2_7b", 1, library_allreduce=1.0) == itl("llama2_7b", 1)
+    assert itl("llama2_70b", 4, grouped_cache_reads=2.0) > 1.05 * itl("llama2_70b", 4)
+    for model in ("llama2_7b", "deepseek_v3"):
+        assert itl(model, 1, grouped_cache_reads=2.0) == itl(model, 1)
+    device = zoo.accelerator_record("a100", Precision.BF16)
+    assert allreduce.library_allreduce_time(1e6, device, 1.0) == 0.0
+    ring = device.nccl_latency_8 + 1.75 * 1e6 / device.bus_bandwidth_8
+    assert allreduce.library_allreduce_time(1e6, device, 8.0) == pytest.approx(ring)

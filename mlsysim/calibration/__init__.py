@@ -16,7 +16,7 @@ Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies al
 a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted
 anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
 llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
-each serving engine.
+each serving engine, how often an early decode kernel reads a head that queries share.
 
 **With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
 dense training, by 30 % for mixtures of experts, by 6 % (throughput) to 12 % (between tokens) among serving engines and

@@ -67,7 +67,28 @@ def measured_allreduce_time(nbytes, hardware, ranks):
     return np.where(ranks > 1, inside, 0.0)
 
 
-def allreduce_time(nbytes, hardware, fleet, ranks):
+def library_allreduce_time(nbytes, hardware, ranks):
+    """All-reduce of one message by the communication library alone (s): ``latency + 2 (n - 1)/n V / bus``.
+
+    Parameters
+    ----------
+    nbytes : message, the full tensor (byte).
+    hardware : Accelerator with ``nccl_latency_*`` and ``bus_bandwidth_*``.
+    ranks : devices in the group; 1 costs nothing.
+    """
+
+    def group(name):
+        return np.where(
+            ranks <= 2,
+            getattr(hardware, f"{name}_2"),
+            np.where(ranks <= 4, getattr(hardware, f"{name}_4"), getattr(hardware, f"{name}_8")),
+        )
+
+    ring = group("nccl_latency") + 2.0 * (ranks - 1.0) / ranks * nbytes / group("bus_bandwidth")
+    return np.where(ranks > 1, ring, 0.0)
+
+
+def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
     """All-reduce of one message: measured inside the fast domain, a ring between domains (s).
 
     Parameters
@@ -76,6 +97,7 @@ def allreduce_time(nbytes, hardware, fleet, ranks):
     hardware : Accelerator with ``allreduce_*`` points.
     fleet : Fleet; `domain_size` bounds the measured part.
     ranks : devices in the group.
+    library : 1 where the communication library does it, 0 where the engine's own kernels take the small messages.
 
     Notes
     -----
@@ -87,4 +109,6 @@ def allreduce_time(nbytes, hardware, fleet, ranks):
     share = nbytes / (inside * domains)
     step = fleet.inter_latency + share / (fleet.inter_bandwidth * fleet.inter_efficiency)
     across = np.where(domains > 1, 2.0 * (domains - 1.0) * step, 0.0)
-    return measured_allreduce_time(nbytes, hardware, inside) + across
+    measured = measured_allreduce_time(nbytes, hardware, inside)
+    slower = np.maximum(measured, library_allreduce_time(nbytes, hardware, inside))
+    return np.where(library > 0, slower, measured) + across

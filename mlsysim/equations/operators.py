@@ -176,17 +176,22 @@ def expert_work(
 # --- attention -----------------------------------------------------------------------------------------
 
 
-def _decode_attention_parts(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence):
-    traffic = kv_bytes_per_layer_and_device(model, format, tp) / (
-        hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth
+def _decode_attention_parts(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence, rereads):
+    grouped = (model.kv_lora_rank <= 0) & (model.n_heads > model.n_kv_heads)
+    traffic = (
+        np.where(grouped, rereads, 1.0)
+        * kv_bytes_per_layer_and_device(model, format, tp)
+        / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
     )
-    grouped = architecture.attention_flops(model, 1.0)
-    flops = np.where(model.kv_lora_rank > 0, architecture.absorbed_attention_flops(model, 1.0), grouped) / tp
+    ungrouped = architecture.attention_flops(model, 1.0)
+    flops = np.where(model.kv_lora_rank > 0, architecture.absorbed_attention_flops(model, 1.0), ungrouped) / tp
     arithmetic = rows_per_sequence * flops / (hardware.attention_efficiency * hardware.attention_peak_flops)
     return arithmetic, traffic
 
 
-def decode_attention_slope(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0):
+def decode_attention_slope(
+    model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0, rereads=1.0
+):
     """Seconds per cached position of one sequence in one layer: the slower of traffic and arithmetic.
 
     Both grow with sequences x context, so the maximum is taken once, not per point.
@@ -194,30 +199,34 @@ def decode_attention_slope(model: Workload, hardware: Accelerator, format: Forma
     Parameters
     ----------
     rows_per_sequence : tokens checked at once (speculative decoding); they read the cache once.
+    rereads : times that a key/value head which several query heads share is read.
     """
-    return np.maximum(*_decode_attention_parts(model, hardware, format, tp, rows_per_sequence))
+    return np.maximum(*_decode_attention_parts(model, hardware, format, tp, rows_per_sequence, rereads))
 
 
-def decode_attention_reads(model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0):
+def decode_attention_reads(
+    model: Workload, hardware: Accelerator, format: Format, tp, rows_per_sequence=1.0, rereads=1.0
+):
     """Is decode attention bound by reading the cache (rather than by arithmetic)?"""
-    arithmetic, traffic = _decode_attention_parts(model, hardware, format, tp, rows_per_sequence)
+    arithmetic, traffic = _decode_attention_parts(model, hardware, format, tp, rows_per_sequence, rereads)
     return traffic >= arithmetic
 
 
 def decode_attention_time(
-    model: Workload, hardware: Accelerator, format: Format, tp, sequences, context, rows_per_sequence=1.0
+    model: Workload, hardware: Accelerator, format: Format, tp, sequences, context, rows_per_sequence=1.0, rereads=1.0
 ):
     """Attention of one decode step, all layers (s): ``t0 + B / (f BW) (1 + B0 / (B + B0))`` a layer.
 
     Parameters
     ----------
     sequences, context : sequences on this device's group, and their mean length (tokens).
+    rows_per_sequence, rereads : as in `decode_attention_slope`.
 
     Notes
     -----
     B is the cache of a layer, B0 the device's `decode_attention_ramp`: short caches do not fill the device.
     """
-    slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence)
+    slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence, rereads)
     start = model.n_layers * hardware.decode_attention_latency
     read = sequences * cached_positions(model, context)
     ramp = hardware.decode_attention_ramp * model.n_layers / kv_bytes_per_layer_and_device(model, format, tp)
@@ -346,5 +355,5 @@ def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     return (
         assume.allreduce_share
         * allreduces_per_step(model, tp, ep)
-        * allreduce_time(message, hardware, fleet, tp)
+        * allreduce_time(message, hardware, fleet, tp, assume.library_allreduce)
     )

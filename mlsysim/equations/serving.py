@@ -166,7 +166,8 @@ def decode_step(
     sampled = sequences * rows_per_sequence
     rows = sampled + prompt_tokens / (attention_groups(tp, ep) * circulating)
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
-    attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence)
+    rereads = assume.grouped_cache_reads
+    attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
     attention = attention + prompt_attention / circulating
     head = head_work(model, hardware, format, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
@@ -175,7 +176,7 @@ def decode_step(
     full = slowest >= 1.0
     layers = np.where(full, slowest, 1.0)
     ends = np.where(full, circulating, 1.0)
-    memory_bound = decode_attention_reads(model, hardware, format, tp, rows_per_sequence)
+    memory_bound = decode_attention_reads(model, hardware, format, tp, rows_per_sequence, rereads)
     step = Step(
         gemm=layers * cost.products + ends * time_of(head, hardware),
         attention=layers * attention,

@@ -403,6 +403,15 @@ class Assumptions(NamedTuple):
         0.96, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
         "fitted to published serving runs: 0.91 to 1", 0.05,
     )
+    library_allreduce: Real = _assumed(
+        0.0, "1", "1: the communication library does all all-reduces; 0: kernels of the engine take the small messages",
+        "1 FasterTransformer and TurboMind of 2023 (custom all-reduce off unless asked for)", 0.0,
+    )
+    grouped_cache_reads: Real = _assumed(
+        1.0, "1", "times that decode attention reads a key/value head which several query heads share: 1 where a kernel "
+        "takes the group together, more where each query head is taken by itself and caches catch the rest",
+        "1 kernels since FlashDecoding and XQA (2023-24)", 0.0,
+    )
     host_step_time: Real = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,
