@@ -159,7 +159,7 @@ def test_what_engines_did_before_they_had_kernels_of_their_own():
         keep = {"keep": ["itl"], "hardware": "a100", "seq_len": 2048, "batch_size": 32}
         return ms.ServingModel.solve(model=model, tp=tp, assume=ms.Assumptions(**changed), **keep).itl.item()
 
-    assert itl("llama2_70b", 4, library_allreduce=1.0) > 1.02 * itl("llama2_70b", 4)
+    assert itl("llama2_70b", 4, library_allreduce=1.0) > 1.01 * itl("llama2_70b", 4)
     assert itl("llama2_7b", 1, library_allreduce=1.0) == itl("llama2_7b", 1)
     assert itl("llama2_70b", 4, grouped_cache_reads=2.0) > 1.05 * itl("llama2_70b", 4)
     for model in ("llama2_7b", "deepseek_v3"):
