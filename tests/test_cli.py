@@ -96,6 +96,7 @@ def test_bad_input_is_told_in_one_line(words, told):
         (["best", "serving", "ttft", *SERVE[1:], "hardware=h100", "where=ttft <"], "no condition"),
         (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=0"], "k=0"),
         (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=many"], "k='many'"),
+        (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "-k", "100001"], "k=100001: must be from 1 to 100,000"),
         (["pareto", *SERVE, "hardware=h100"], "pareto needs objectives"),
         (["pareto", *SERVE, "hardware=h100", "minimize=ttft", "epsilon=3"], "epsilon"),
         (["root", *SERVE, "hardware=h100", "unknown=mem_bandwidth"], "give the unknown and the target"),
@@ -613,6 +614,40 @@ def test_sweep_options(tmp_path):
     assert result.exit_code == 2 and "nothing feasible" in result.stderr
     found = answer("sweep", *SERVE, "hardware=h100", "tp=2,4,8", "minimize=ttft,usd_per_mtok", "out=none")
     assert found["points"] == 3 and found["saved"] == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["best", "serving", "ttft", *SERVE[1:]],
+        ["top", "serving", "ttft", *SERVE[1:]],
+        ["pareto", *SERVE, "minimize=ttft,itl"],
+        ["sweep", *SERVE, "minimize=ttft,itl", "out=none"],
+    ],
+)
+def test_a_long_search_is_announced_and_a_very_long_one_refused(monkeypatch, words):
+    words = [*words, "hardware=h100", "tp=2,4,8", "--threads", "1"]
+    assert run(*words).stderr == ""
+    line = fails(*words, "batch_size=1:10000001", "prefill_batch=1:500001")  # not even bound
+    assert "15,000,000,000,000 points" in line and "batch_size has 10,000,000 values" in line and "--yes" in line
+    monkeypatch.setattr("mlsysim.cli.estimate.FEW", 0)
+    assert run(*words).stderr == ""
+    monkeypatch.setattr("mlsysim.cli.estimate.OPERATION", 0.5)
+    result = run(*words)
+    assert result.exit_code == 0 and result.stderr.startswith("about 3 points, about ") and result.stdout
+    monkeypatch.setattr("mlsysim.cli.estimate.OPERATION", 1e3)
+    line = fails(*words)
+    assert "about 3 points, about " in line and "coarser ranges (tp has 3 values" in line
+    assert run(*words, "--yes").exit_code == 0
+
+
+def test_the_sweep_of_the_readme_is_short(capsys):
+    from mlsysim.cli import estimate
+    from mlsysim.search import Counts, Pareto
+
+    inputs = headline.inputs()
+    estimate.before(headline.resolver(), inputs, [Pareto(headline.OBJECTIVES), Counts(where=headline.WHERE)], 2, False)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_sweep_replaces_no_file_that_nobody_named(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlsysim import __version__
-from mlsysim.cli import asjson, grammar, show
+from mlsysim.cli import asjson, estimate, grammar, show
 from mlsysim.cli.options import (
     By,
     Epsilon,
@@ -29,6 +29,7 @@ from mlsysim.cli.options import (
     Ties,
     Where,
     Words,
+    Yes,
 )  # fmt: skip
 from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, place, progress, say
 
@@ -129,6 +130,8 @@ def asked(
     return resolver, grammar.values(inputs, resolver), found
 
 
+#: most of a `top`
+MOST = 100_000
 #: options that draw what is uncertain
 DRAWS = ("sample", "quantile", "seed")
 
@@ -195,22 +198,25 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     """`best` and `top`, with the options that were given."""
     from mlsysim.search import Best, Counts, Top
 
-    words, threads, json = (given.pop(name) for name in ("words", "threads", "json"))
+    words, threads, yes, json = (given.pop(name) for name in ("words", "threads", "yes", "json"))
     resolver, inputs, found = asked(words, given, "objective")
     name, up = grammar.objective(found)
     where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
     ties = grammar.listed(found["ties"])
     k = grammar.whole("k", found.get("k"))
+    if k is not None and not 1 <= k <= MOST:
+        raise ValueError(f"k={k}: must be from 1 to {MOST:,}")
     search = Top(10 if k is None else k, name, up, by, where, ties)
     if not many:
         search = Best(name, up, by, where, ties)
-    counts: Any
+    drawn, counts = grammar.draws(found), Counts(where=where)
+    estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
-        if drawn := grammar.draws(found):
+        if drawn:
             ds = resolver.best(name, up, by, where, ties, threads=threads, **drawn, **inputs)
-            (counts,) = resolver.sweep([Counts(where=where)], threads=threads, progress=tell, **inputs)
+            (why,) = resolver.sweep([counts], threads=threads, progress=tell, **inputs)
         else:
-            ds, counts = resolver.sweep([search, Counts(where=where)], threads=threads, progress=tell, **inputs)
+            ds, why = resolver.sweep([search, counts], threads=threads, progress=tell, **inputs)
     anything = bool(ds["found"].any())
     if anything or json:
         give(
@@ -222,7 +228,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             [name, *(n for n in ("win_share", f"{name}_p10", f"{name}_p90") if n in ds)],
             places=True,
         )
-    return FINE if anything else nothing(counts, name)
+    return FINE if anything else nothing(why, name)
 
 
 @app.command()
@@ -239,6 +245,7 @@ def best(
     seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """The best feasible configuration, for each --by: best serving usd_per_mtok hardware=h100,a100 ...
@@ -261,6 +268,7 @@ def top(
     keep: Keep = None,
     out: Out = None,
     threads: Threads = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """The k best feasible configurations."""
@@ -277,6 +285,7 @@ def pareto(
     keep: Keep = None,
     out: Out = None,
     threads: Threads = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """The exact Pareto front of several objectives."""
@@ -289,9 +298,10 @@ def pareto(
     resolver, inputs, found = asked(words, given)
     down, up = grammar.listed(found["minimize"]), grammar.listed(found["maximize"])
     clauses = grammar.conditions(found["where"])
-    search = Pareto(down, up, grammar.thinning(found["epsilon"]), clauses)
+    searches = [Pareto(down, up, grammar.thinning(found["epsilon"]), clauses), Counts(where=clauses)]
+    estimate.before(resolver, inputs, searches, threads, yes)
     with progress() as tell:
-        ds, counts = resolver.sweep([search, Counts(where=clauses)], threads=threads, progress=tell, **inputs)
+        ds, why = resolver.sweep(searches, threads=threads, progress=tell, **inputs)
     if ds.sizes["point"] or json:
         give(
             ds,
@@ -301,7 +311,7 @@ def pareto(
             f"{ds.attrs['points']:,} configurations",
             [*down, *up],
         )
-    return FINE if ds.sizes["point"] else nothing(counts, "the front is empty")
+    return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
 
 
 @app.command()
@@ -371,6 +381,7 @@ def sweep(
         typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),
     ] = None,
     threads: Threads = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Millions of configurations in one pass: what stops them, the best of each, the front, drawn."""
@@ -388,6 +399,7 @@ def sweep(
             "out": out,
         },
         threads,
+        yes,
         json,
     )
 

@@ -36,3 +36,4 @@ Quantile = Annotated[
     typer.Option(metavar="<float,...>", help="Quantiles of the draws instead of each: 0.1,0.5,0.9."),
 ]
 Seed = Annotated[str | None, typer.Option(metavar="<int>", help="Of the draws (default 0).")]
+Yes = Annotated[bool, typer.Option("--yes", help="Run what takes an hour or more.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim import headline
-from mlsysim.cli import asjson, grammar, results, show
+from mlsysim.cli import asjson, estimate, grammar, results, show
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,7 +87,7 @@ def plan(
     return resolver, inputs, found
 
 
-def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | None, json: bool) -> int:
+def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | None, yes: bool, json: bool) -> int:
     """Sweep, show, save."""
     from mlsysim.search import Best, Counts, Pareto
 
@@ -104,18 +104,15 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
         results.place(path)
     if "region" in inputs:
         carbon_classes(inputs["region"])
+    searches = [
+        Best(target[0], direction, by, where),
+        Pareto(down, up, grammar.thinning(found["epsilon"]), where),
+        Counts(where=where),
+    ]
+    estimate.before(resolver, inputs, searches, threads, yes)
     with results.progress(not json) as tell:
         meter = Meter(tell)
-        best, front, counts = resolver.sweep(
-            [
-                Best(target[0], direction, by, where),
-                Pareto(down, up, grammar.thinning(found["epsilon"]), where),
-                Counts(where=where),
-            ],
-            threads=threads,
-            progress=meter,
-            **inputs,
-        )
+        best, front, counts = resolver.sweep(searches, threads=threads, progress=meter, **inputs)
     seconds = time.perf_counter() - meter.begin
     points = int(counts.attrs["points"])
     numbers = dict(zip(counts["limit"].values.tolist(), counts["configurations"].values.tolist()))
