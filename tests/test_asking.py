@@ -155,3 +155,12 @@ def test_optimizers_say_how_often_their_front_stays():
     run = {"model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 8, "seq_len": 2048, "global_batch": 64}
     front = ms.ParallelismOptimizer.pareto(**run, schedule="1f1b", zero_stage=[0, 1], sample=4)
     assert front.sizes["point"] > 1 and front.front_share.max() > 0 and front.front_share.max() <= 1
+
+
+def test_what_a_branch_does_not_need_may_be_unknown():
+    """One device sends nothing to others: that nobody knows how fast its network is does not matter."""
+    alone = {"model": "llama3_1_8b", "hardware": "inferentia2", "seq_len": 2048, "keep": ["itl"]}
+    plain, nest = (SERVE.solve(plan=plan, batch_size=np.arange(1, 600), **alone).itl for plan in ("plain", "nest"))
+    assert np.isfinite(plain).all() and np.allclose(plain, nest, rtol=1e-12)
+    with pytest.raises(ValueError, match="inter_latency"):
+        SERVE.solve(tp=16, **alone)

@@ -14,7 +14,7 @@ from mlsysim.engine.bind import Axis, Binder, Leaf
 from mlsysim.engine.check import nearest
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
-from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.graph import NUMPY, Graph, Node, reached
 from mlsysim.engine.selectors import Parameter
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
@@ -78,6 +78,7 @@ class Program:
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
         self._holes: list[Leaf | None] = []  #: by node: a datum that nobody published and that it needs
+        self._steady: dict[int, Any] = {}  #: nodes that have one value everywhere
 
     @property
     def n_points(self) -> int:
@@ -173,12 +174,25 @@ class Program:
     # --- what was asked for --------------------------------------------------------------------------------
 
     def missing(self, node: Node) -> Leaf | None:
-        """The first unpublished datum that a node would need."""
+        """The first unpublished datum that a node would need: not for what a condition, the same everywhere, leaves out."""
+        if not any(leaf.missing for leaf in self.binder.leaves.values()):
+            return None
         for n in self.graph.nodes[len(self._holes) :]:
-            hole = self.binder.leaves[n.payload] if n.op == "leaf" else None
-            if hole is None or not hole.missing:
-                hole = next((h for a in n.args if (h := self._holes[a.index])), None)
-            self._holes.append(hole)
+            leaf = self.binder.leaves[n.payload] if n.op == "leaf" else None
+            needs = n.args
+            if n.op == "where" and n.args[0].index in self._steady:
+                needs = (n.args[1] if self._steady[n.args[0].index] else n.args[2],)
+            if leaf is not None and leaf.missing:
+                self._holes.append(leaf)
+                continue
+            self._holes.append(next((h for a in needs if (h := self._holes[a.index])), None))
+            if n.op == "const":
+                self._steady[n.index] = n.payload
+            elif leaf is not None and not leaf.dims:
+                self._steady[n.index] = float(leaf.values)
+            elif n.op in NUMPY and all(a.index in self._steady for a in n.args):
+                with np.errstate(all="ignore"):
+                    self._steady[n.index] = NUMPY[n.op](*(self._steady[a.index] for a in n.args))
         return self._holes[node.index]
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
