@@ -18,6 +18,7 @@ from mlsysim.equations import architecture, operators
 from mlsysim.equations.compute import operator_time, traffic_time
 from mlsysim.equations.operators import time_of
 from mlsysim.equations.selection import choose
+from mlsysim.equations.serving import elementwise_per_row
 from mlsysim.schema.codes import CompressionMethod, Pruner
 from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
 
@@ -365,7 +366,7 @@ def phase_times(
     layer_share,
     attention_share,
 ) -> Phases:
-    """Prefill of `batch` prompts and one decode step after them, by the roofline (s).
+    """Prefill of `batch` prompts and one decode step after them, by the roofline, element-wise work included (s).
 
     Parameters
     ----------
@@ -377,7 +378,7 @@ def phase_times(
     batch : sequences.
     seq_len : tokens of a prompt, and of the context decoded at.
     layer_share : what is left of the matrices of the layers, in arithmetic and traffic (1).
-    attention_share : what is left of heads and layers in attention and its cache (1).
+    attention_share : what is left of heads and layers in attention, its cache and element-wise work (1).
 
     Notes
     -----
@@ -392,7 +393,9 @@ def phase_times(
         ):
             left = work._replace(arithmetic=layer_share * work.arithmetic, traffic=layer_share * work.traffic)
             seconds = seconds + time_of(left, hardware)
-        return seconds
+        kernels = model.n_layers * (assume.elementwise_kernels * assume.elementwise_kernel_time)
+        elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
+        return seconds + attention_share * elementwise
 
     prompt = operators.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
     step = operators.decode_attention_time(model, hardware, format, tp, batch, seq_len)

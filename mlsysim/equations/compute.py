@@ -115,6 +115,39 @@ def gemm_time(rows, columns, inner, weight_bytes, input_bytes, output_bytes, har
     )
 
 
+#: products that unpack 4-bit weights on the way, over the 16-bit products of the same device: share of peak, share of
+#: bandwidth, rows at half rate; A100, weight-only kernels of TensorRT-LLM 1.0 (curves: a100_sxm_int4, a100_sxm_bf16)
+WEIGHT_ONLY_RATE = 0.807 / 0.8261
+WEIGHT_ONLY_BANDWIDTH = 0.807 / 0.8293
+WEIGHT_ONLY_HALF_ROWS = 29.07
+
+
+def weight_only(efficiency, bandwidth_efficiency):
+    """Curve of products with narrow weights and 16-bit arithmetic, from the device's 16-bit curve.
+
+    Parameters
+    ----------
+    efficiency, bandwidth_efficiency : shares of peak and of bandwidth of the device's 16-bit products.
+
+    Returns
+    -------
+    dict
+        Fields of an accelerator; the plain maximum joins arithmetic and traffic.  The start is not among them: it
+        is that of the device's 16-bit products.  The kernels of serving engines reach 3.87 of 3.88 times at one row and
+        close to it up to 16 to 32 (Marlin); those measured start 12 us later on narrow matrices, 2 us on wide ones.
+
+    References
+    ----------
+    Frantar et al. 2024, "MARLIN" (arXiv:2408.11743), and its repository's benchmarks on A10 and A100.
+    """
+    return {
+        "gemm_efficiency": WEIGHT_ONLY_RATE * efficiency,
+        "gemm_bandwidth_efficiency": WEIGHT_ONLY_BANDWIDTH * bandwidth_efficiency,
+        "gemm_half_rows": WEIGHT_ONLY_HALF_ROWS,
+        "gemm_exponent": 0.0,
+    }
+
+
 def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
     """Share of the machine that useful outputs fill when a product is cut into tiles and tiles into waves.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import compression as smaller
+from mlsysim.equations.compute import weight_only
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.equations.textbook import with_some_rate
 from mlsysim.resolver import Model, kernel
@@ -106,7 +107,7 @@ def compression(
         Devices that share the model.
     compressed_hardware : Accelerator, optional
         The device at the compressed precision, with its own rates and curves.  Default: the baseline's curve,
-        its rate scaled by the width when activations are narrow too.
+        moved as kernels that unpack weights move it, its rate scaled by the width when activations are narrow too.
 
     Returns
     -------
@@ -198,6 +199,12 @@ def compression(
         rate = np.where(narrower, base / value_bits, 1.0)
     rate = rate * np.where(method == CompressionMethod.PRUNE_2_4, assume.sparse_gemm_speedup, 1.0)
     device = device._replace(peak_flops=device.peak_flops * rate)
+    if compressed_hardware is None:
+        narrow_weights = (method == CompressionMethod.QUANTIZE_WEIGHTS) & (value_bits < base)
+        unpacking = weight_only(device.gemm_efficiency, device.gemm_bandwidth_efficiency)
+        device = device._replace(
+            **{name: np.where(narrow_weights, value, getattr(device, name)) for name, value in unpacking.items()}
+        )
     narrow_format = format._replace(
         weight_bytes=stored / 8.0, expert_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0
     )

@@ -7,7 +7,8 @@ A device that nobody measured takes the curve of its relative (``kernel_relative
 else H100's, with a spread of 20 %: its large-GEMM share of peak is moved by the ratio of the two devices'
 best measured matrix products (``max_achievable_*`` of the constants) where there is one, and all-reduce is
 scaled by the ratio of link bandwidths.  A format that was not measured on a device takes the device's bf16
-curve, moved as the format moved it on the device where both were measured.  Which of this was done is
+curve, moved as the format moved it on the device where both were measured; int4 weights always do
+(`mlsysim.equations.compute.weight_only`).  Which of this was done is
 listed in ``row.derived``.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import functools
 
+from mlsysim.equations.compute import weight_only
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo import tables
 from mlsysim.zoo.tables import Derived, Row
@@ -32,7 +34,7 @@ ALLREDUCE = tuple(
     f"{what}_{n}" for what in ("allreduce_latency", "nccl_latency", "bus_bandwidth") for n in COUNTS
 ) + tuple(f"allreduce_{size}_{n}" for n in COUNTS for size in SIZES)
 #: format -> device on which it and bf16 were both measured
-_REFERENCE = {"fp8": "h100_sxm", "int4": "a100_sxm", "nvfp4": "b200_sxm"}
+_REFERENCE = {"fp8": "h100_sxm", "nvfp4": "b200_sxm"}
 #: measured devices whose best products nobody published -> the nearest chip of which they are
 _RELATIVE = {"gb300": "b300_sxm"}
 #: rate of nvfp4 products over 8-bit ones, operands converted before: 3.42 against 1.75 times bf16 on B300
@@ -119,7 +121,15 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
     found = curve(device, dtype)
     notes: list[str] = []
     spread = SPREAD
-    if found is None:
+    if dtype == "int4":  # one curve for all devices: what resolvers that start from 16 bits compute
+        base = curve(device, "bf16")
+        assert base
+        found = {**base, **weight_only(base["gemm_efficiency"], base["gemm_bandwidth_efficiency"])}
+        notes.append(
+            "int4 weights, 16-bit arithmetic: the bf16 curve, moved as weight-only kernels of a100_sxm differ from its "
+            "bf16 kernels, at the bf16 kernels' start (Marlin, arXiv:2408.11743)"
+        )
+    elif found is None:
         base, reference = curve(device, "bf16"), _REFERENCE[dtype]
         moved, plain = curve(reference, dtype), curve(reference, "bf16")
         assert base and moved and plain
