@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from mlsysim import __version__
 from mlsysim.cli import asjson, estimate, grammar, show
 from mlsysim.cli.options import (
+    INPUTS,
     By,
     Epsilon,
     Json,
@@ -31,7 +32,7 @@ from mlsysim.cli.options import (
     Words,
     Yes,
 )  # fmt: skip
-from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, place, progress, say
+from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, place, progress, say, stops
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -139,7 +140,7 @@ DRAWS = ("sample", "quantile", "seed")
 # --- the questions ---------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def solve(
     words: Words = None,
     objective: Objective = None,
@@ -174,6 +175,8 @@ def solve(
     drawn = grammar.draws(found)
     if "quantile" in drawn and isinstance(resolver, (Optimizer, Solver)):
         raise ValueError(f"quantile={found['quantile']}: {resolver.name} has one answer a draw; sample=64 gives them")
+    if resolver.name == "SynthesisSolver" and not any(n == "targets" or n.startswith("target_") for n in inputs):
+        raise ValueError("SynthesisSolver needs a target: targets=itl=20ms (several by commas), or target_itl=20ms")
     outputs = grammar.listed(found["keep"])
     always = [n for n in ("feasible", "limit") if n in resolver.outputs]
     wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
@@ -188,19 +191,20 @@ def solve(
         import numpy as np
 
         names, numbers = np.unique(asjson.labelled(ds["limit"]), return_counts=True)
-        return nothing(
-            None, "limits " + ", ".join(f"{name} {n:,}" for name, n in zip(names.tolist(), numbers.tolist()))
-        )
+        return nothing(None, stops(dict(zip(names.tolist(), numbers.tolist()))))
     return FINE
 
 
 def ranked(given: dict[str, Any], many: bool) -> int:
     """`best` and `top`, with the options that were given."""
     from mlsysim.search import Best, Counts, Top
+    from mlsysim.search.reduce import directed
 
     words, threads, yes, json = (given.pop(name) for name in ("words", "threads", "yes", "json"))
     resolver, inputs, found = asked(words, given, "objective")
     name, up = grammar.objective(found)
+    if up is None and name in resolver.outputs and not directed(name):
+        raise ValueError(f"{name} is better neither small nor large: say minimize={name} or maximize={name}")
     where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
     ties = grammar.listed(found["ties"])
     k = grammar.whole("k", found.get("k"))
@@ -223,7 +227,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             ds,
             found,
             json,
-            f"{resolver.name}: {'top' if many else 'best'} {name} of {ds.attrs['points']:,} configurations, "
+            f"{resolver.name}: {'top' if many else 'best'} {name} of {show.count(ds.attrs['points'], 'configuration')}, "
             f"{ds.attrs['accepted']:,} feasible",
             [name, *(n for n in ("win_share", f"{name}_p10", f"{name}_p90") if n in ds)],
             places=True,
@@ -231,7 +235,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     return FINE if anything else nothing(why, name)
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def best(
     words: Words = None,
     objective: Objective = None,
@@ -255,11 +259,11 @@ def best(
     return ranked(locals(), many=False)
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def top(
     words: Words = None,
     objective: Objective = None,
-    k: Annotated[str | None, typer.Option("-k", "--k", help="How many (default 10).")] = None,
+    k: Annotated[str | None, typer.Option("-k", "--k", metavar="<int>", help="How many (default 10).")] = None,
     minimize: Minimize = None,
     maximize: Maximize = None,
     by: By = None,
@@ -275,7 +279,7 @@ def top(
     return ranked(locals(), many=True)
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def pareto(
     words: Words = None,
     minimize: Minimize = None,
@@ -296,7 +300,9 @@ def pareto(
         "out": out,
     }  # fmt: skip
     resolver, inputs, found = asked(words, given)
-    down, up = grammar.listed(found["minimize"]), grammar.listed(found["maximize"])
+    down, up = grammar.objectives(found)
+    if not down and not up:
+        raise ValueError("pareto needs objectives: minimize=usd_per_mtok,itl and/or maximize=tokens_per_s")
     clauses = grammar.conditions(found["where"])
     searches = [Pareto(down, up, grammar.thinning(found["epsilon"]), clauses), Counts(where=clauses)]
     estimate.before(resolver, inputs, searches, threads, yes)
@@ -308,13 +314,13 @@ def pareto(
             found,
             json,
             f"{resolver.name}: front of {ds.sizes['point']:,} among {ds.attrs['accepted']:,} feasible of "
-            f"{ds.attrs['points']:,} configurations",
+            f"{show.count(ds.attrs['points'], 'configuration')}",
             [*down, *up],
         )
     return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def root(
     words: Words = None,
     unknown: Annotated[str | None, typer.Option(help="The input to find.")] = None,
@@ -355,19 +361,9 @@ def root(
     return FINE
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def sweep(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RESOLVER] key=value ...",
-            show_default=False,
-            help=(
-                "Without a resolver: training Llama 3.1 70B on every accelerator whose facts are complete; "
-                "key=value changes any of it."
-            ),
-        ),
-    ] = None,
+    words: Words = None,
     minimize: Minimize = None,
     maximize: Maximize = None,
     objective: Annotated[
@@ -384,7 +380,11 @@ def sweep(
     yes: Yes = False,
     json: Json = False,
 ) -> int:
-    """Millions of configurations in one pass: what stops them, the best of each, the front, drawn."""
+    """Millions of configurations in one pass: what stops them, the best of each, the front, drawn.
+
+    Without a RESOLVER: training Llama 3.1 70B on every accelerator whose facts are complete; key=value changes
+    any of it.
+    """
     from mlsysim.cli.sweep import run
 
     return run(
@@ -407,7 +407,7 @@ def sweep(
 # --- what there is -----------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(epilog=INPUTS)
 def explain(words: Words = None, json: Json = False) -> int:
     """What a call would do before it is run: points, bytes, seconds, layout, wiring."""
     resolver, inputs, _ = asked(words, {})

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,6 +120,15 @@ def objective(found: Mapping[str, Any], default: str = "") -> tuple[str, bool | 
     return names[0], None if kind == "objective" else kind == "maximize"
 
 
+def objectives(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What is minimized and what is maximized together, nothing twice."""
+    down, up = listed(found["minimize"]), listed(found["maximize"])
+    names = [*down, *up]
+    if twice := [n for n in names if names.count(n) > 1]:
+        raise ValueError(f"{twice[0]} is an objective twice: minimize={','.join(down)} maximize={','.join(up)}")
+    return down, up
+
+
 def thinning(epsilon: str | None) -> float | None:
     """The relative amount of `epsilon`, ``0.01`` or ``1 %``."""
     from mlsysim import units
@@ -200,12 +210,15 @@ def names_of(resolver: Resolver) -> set[str]:
 
 
 def _own(key: str, text: str, default: Any) -> Any:
-    """A parameter of a solver: a number, names, ``low:high``, or ``name:value,...``."""
+    """A parameter of a solver: a number, names, ``low:high``, or ``name=value,...``."""
     if key in ("targets", "prices", "ranges"):
-        pairs = [part.partition(":")[::2] for part in text.split(",")]
-        if not all(name and value for name, value in pairs):
-            raise ValueError(f"{key}={text}: write {key}=name:value, joined by commas")
-        return {n.strip(): ends(key, v) if key == "ranges" else _single(v.strip()) for n, v in pairs}
+        # name=value or name:value; a target may say its side instead, as in tokens_per_s>=1000
+        pairs = [re.fullmatch(r"\s*([\w.]+)\s*(?:[:=]|(?=[<>]))\s*(.+?)\s*", part) for part in text.split(",")]
+        shape = {"targets": "itl=20ms", "prices": "mem_bandwidth=4", "ranges": "tp=1:8"}[key]
+        if not all(pairs):
+            raise ValueError(f"{key}={text}: write {key}=name=value, joined by commas, as in {key}={shape}")
+        found = [pair.groups() for pair in pairs if pair]
+        return {name: ends(key, value) if key == "ranges" else _single(value) for name, value in found}
     if key == "bounds":
         return ends(key, text)
     if text.lower() in ("true", "yes", "false", "no"):

@@ -4,24 +4,20 @@ from typing import Annotated
 
 import typer
 
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="RESOLVER key=value ...",
-        show_default=False,
-        help=(
-            "A resolver (any case, with or without Model; a+b composes) and its inputs: tp=1,2,4  "
-            "batch_size=1:257  seq_len=1024:8192:log2  "
-            "mem_bandwidth='2 TB/s:8 TB/s:linear:7'  hardware=h100,mi300x  points=table.csv"
-        ),
-    ),
-]
+#: what stands below the options of a command that asks a resolver
+INPUTS = """\b
+RESOLVER: any case, with or without Model; a+b composes.
+key=value: its inputs (mlsysim schema RESOLVER); --by tp may be written by=tp as well.
+  tp=1,2,4  batch_size=1:257  seq_len=1024:8192:log2  hardware=h100,mi300x
+  mem_bandwidth='2 TB/s:8 TB/s:linear:7'  points=table.csv"""
+# hidden: typer would add its Python type to it
+Words = Annotated[list[str] | None, typer.Argument(metavar="RESOLVER key=value", hidden=True)]
 Json = Annotated[bool, typer.Option("--json", help="Strict JSON on stdout.")]
 Keep = Annotated[str | None, typer.Option(help="Outputs to give, joined by commas.")]
 By = Annotated[str | None, typer.Option(help="Axes each value of which gets an answer of its own.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option(help="A condition on outputs, inputs or labels: \"itl < '50 ms' and tp <= 8\"."),
+    typer.Option(metavar="<str>", help="A condition on outputs, inputs or labels: \"itl < '50 ms' and tp <= 8\"."),
 ]
 Minimize = Annotated[str | None, typer.Option(help="Outputs to minimize, joined by commas.")]
 Maximize = Annotated[str | None, typer.Option(help="Outputs to maximize, joined by commas.")]
@@ -29,7 +25,7 @@ Ties = Annotated[str | None, typer.Option(help="Outputs that decide among equals
 Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json or .nc file.")]
 Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THREADS, or every core).")]
 Objective = Annotated[str | None, typer.Option(help="An output; its direction is in the schema.")]
-Epsilon = Annotated[str | None, typer.Option(help="Thin the front by this relative amount.")]
+Epsilon = Annotated[str | None, typer.Option(metavar="<float>", help="Thin the front by this relative amount.")]
 Sample = Annotated[str | None, typer.Option(metavar="<int>", help="Draw what is uncertain so many times.")]
 Quantile = Annotated[
     str | None,

@@ -246,15 +246,21 @@ def several(
     return len(every) - len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
 
 
+def stops(numbers: Mapping[str, int]) -> str:
+    """What stops how many configurations.
+
+    >>> stops({"memory": 1, "none": 2})
+    'memory stops 1 of 3'
+    """
+    total = sum(numbers.values())
+    return ", ".join(f"{name} stops {n:,} of {total:,}" for name, n in numbers.items() if n and name != "none")
+
+
 def nothing(counts: xr.Dataset | None, what: str) -> int:
     """Say why nothing is feasible."""
     if counts is not None:
         table = counts["configurations"]
         table = table.sum(table.dims[:-1])
-        labels = table[table.dims[0]].values.tolist()
-        reasons = [
-            f"{name} {int(n):,}" for name, n in zip(labels, table.values.tolist()) if n and name != "none"
-        ]
-        what = f"{what}; what rejects the {int(table.sum()):,} configurations: {', '.join(reasons)}"
+        what = f"{what}; {stops(dict(zip(table[table.dims[0]].values.tolist(), table.values.astype(int).tolist())))}"
     say(f"nothing feasible: {what}")
     return NOTHING

@@ -160,6 +160,8 @@ def grid(columns: Sequence[Column], title: str = "") -> list[str]:
     from rich.text import Text
 
     out = console()
+    # texts are written for the documentation as well, which marks names so
+    columns = [c._replace(cells=[cell.replace("``", "") for cell in c.cells]) for c in columns]
     kept, gone = list(columns), []
     while sum(_width(c) + 3 for c in kept) > out.width:
         drop = next((c for c in reversed(kept) if c.droppable), None)

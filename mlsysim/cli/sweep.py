@@ -92,7 +92,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     from mlsysim.search import Best, Counts, Pareto
 
     resolver, inputs, found = plan(words, options)
-    down, up = grammar.listed(found["minimize"]), grammar.listed(found["maximize"])
+    down, up = grammar.objectives(found)
     if not down and not up:
         raise ValueError(f"say what {resolver.name} is swept for: minimize=tco,carbon and/or maximize=mfu")
     target = grammar.listed(found["objective"])[:1] or (down or up)[:1]
@@ -145,7 +145,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
         report(resolver, inputs, seconds, meter, numbers, best, front, target[0], [*down, *up])
         if saved:
             print(
-                f"The front is in {saved} ({front.sizes['point']:,} rows, every output, base units)"
+                f"The front is in {saved} ({show.count(front.sizes['point'], 'row')}, every output, base units)"
                 f"{f', drawn in {picture}' if picture else ''}."
             )
         if note:
@@ -167,7 +167,7 @@ def draw(
     from mlsysim import plot
 
     try:
-        title = f"{front.sizes['point']:,} of {front.attrs['points']:,} configurations"
+        title = f"{front.sizes['point']:,} of {show.count(front.attrs['points'], 'configuration')}"
         return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best, title), ""
     except (ImportError, OSError) as error:
         return "", f"No picture: {error}"
@@ -193,7 +193,7 @@ def report(
             print(f"  {name}: {show.told([_said(v) for v in values], 16)}")
     first = f" ({meter.before:.1f} s of them to record and compile, once)" if meter.before > 2 else ""
     print(
-        f"\n{points:,} configurations in {seconds:.1f} s{first}"
+        f"\n{show.count(points, 'configuration')} in {seconds:.1f} s{first}"
         + (f", {meter.rate(points) / 1e6:,.1f} million a second while sweeping" if points > 100_000 else "")
         + "\n"
     )
@@ -234,7 +234,7 @@ def report(
             print(f"Nothing feasible: {show.told(best[dims[0]].values[nowhere].tolist(), 12)}\n")
     size = front.sizes["point"]
     thinned = show.spread(size)
-    title = f"The front of {', '.join(objectives)}: {size:,} configurations" + (
+    title = f"The front of {', '.join(objectives)}: {show.count(size, 'configuration')}" + (
         f", {len(thinned)} of them here (evenly thinned)" if len(thinned) < size else ""
     )
     show.points(
