@@ -479,6 +479,15 @@ def test_no_output_at_all_is_an_error():
         assert "ReliabilityModel" in line and "accelerators_per_node=..." in line and "fleet_size=..." in line
 
 
+def test_what_matters_stands_before_its_parts():
+    out = run("solve", *SERVE, "hardware=h100", "tp=4").stdout
+    names = [line.split()[0] for line in out.splitlines() if line.startswith(" ") and line.split()]
+    assert names.index("usd_per_mtok") < names.index("limit") < names.index("prefill_gemm_time")
+    out = run("best", "serving", "minimize=kv_cache", *SERVE[1:], "hardware=h100", "tp=4,8").stdout
+    names = [line.split()[0] for line in out.splitlines() if line.startswith(" ") and line.split()]
+    assert names.index("kv_cache") < names.index("ttft")
+
+
 def test_narrow_terminals_drop_columns():
     out = run("solve", *SERVE, "hardware=h100", "tp=4", "batch_size=1:4", env={"COLUMNS": "60"}).stdout
     assert max(map(len, out.splitlines()[:8])) <= 60 and "more outputs" in out

@@ -32,6 +32,23 @@ def test_validate_as_json_and_as_a_table(small):
     assert shown.exit_code == 0 and "korthik" in shown.output and "scatter" in shown.output  # a narrow table folds names
 
 
+def test_a_file_of_refused_rows_says_why(small, tmp_path):
+    path = tmp_path / "runs.csv"
+    head, *lines = (MEASURED / "training.csv").read_text().splitlines()
+    place = head.split(",").index("hardware")
+    rows = [line.split(",") for line in lines if ",torchtitan" in line and '"' not in line][:6]
+    assert len(rows) == 6
+    for row, device in zip(rows, ["first", "first", "first", "second", "third", "fourth"]):
+        row[place] = device
+    path.write_text("\n".join([head, *map(",".join, rows), ""]))
+    told = run("validate", path)
+    assert told.exit_code == 0 and told.stdout == "" and "median error" not in told.stderr
+    lines = told.stderr.splitlines()
+    assert lines[0] == "training: none of 6 rows is answered"
+    assert lines[1].startswith("3 rows refused: ") and "'first'" in lines[1] and lines[2].startswith("1 row refused: ")
+    assert lines[4] == "... and for 1 other reason (--json names them)" and len(lines) == 5
+
+
 def test_calibrate_writes_what_validate_reads(small, tmp_path):
     out = tmp_path / "my.toml"
     told = run("calibrate", small, "--fit", "training_level", "--out", out, "--json", "--no-holdout")

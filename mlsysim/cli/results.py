@@ -22,6 +22,12 @@ FINE, BAD, NOTHING = 0, 1, 2
 #: outputs that a table of points shows when nobody says which
 FEW = 6
 
+#: what a configuration is judged by, shown before the parts it is made of
+MAIN = (
+    "latency", "throughput", "ttft", "itl", "e2e_latency", "step_time", "training_time", "mfu", "tokens_per_s", "usd_per_mtok",
+    "tco", "energy", "carbon", "water", "memory_per_device", "memory_utilization", "feasible", "limit", "bottleneck",
+)  # fmt: skip
+
 
 def say(text: str) -> None:
     """A line on stderr."""
@@ -130,8 +136,18 @@ def chosen(ds: xr.Dataset, first: Sequence[str], keep: Sequence[str]) -> list[st
     if "found" in data and not bool(ds["found"].all()):
         last.append("found")
     telling = [n for n in data if n not in last and n in VARIABLES and VARIABLES[n].better]
-    telling += [n for n in data if n not in last and n not in telling]
+    telling = main_first(telling) + [n for n in data if n not in last and n not in telling]
     return [*dict.fromkeys([*first, *telling])][: max(FEW, len(first))] + [n for n in last if n not in first]
+
+
+def main_first(names: Sequence[str]) -> list[str]:
+    """Outputs with those of `MAIN` before the others, each in its order.
+
+    >>> main_first(["prefill_time", "limit", "EconomicsModel.tco", "mfu"])
+    ['mfu', 'EconomicsModel.tco', 'limit', 'prefill_time']
+    """
+    places = {name: i for i, name in enumerate(MAIN)}
+    return sorted(names, key=lambda n: places.get(n.rsplit(".", 1)[-1], len(MAIN)))
 
 
 def omitted(ds: xr.Dataset) -> dict[str, str]:
@@ -207,7 +223,8 @@ def give(
         if keep and not wanted:
             continue
         if not dims:
-            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or members)], title)
+            told = dict.fromkeys([*(n for n in first if n in members), *main_first(members)])
+            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or told)], title)
             title = ""
             continue
         rest, left = several(part, wanted, title, [n for n in first if n in part], further=not title)

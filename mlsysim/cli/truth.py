@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: refused rows that are told one by one
 SHOWN = 10
+#: reasons that are told when every row is refused
+REASONS = 3
 
 
 def validate(path: str, assume: str | None, json: bool) -> None:
@@ -25,10 +27,20 @@ def validate(path: str, assume: str | None, json: bool) -> None:
     if json:
         print(asjson.text(result.summary))
         return
-    _table(result)
-    say(f"{result!r}"[1:-1])
+    if result.answered:
+        _table(result)
+        say(f"{result!r}"[1:-1])
+    else:  # no error to tell
+        say(f"{result.kind}: none of {show.count(result.n_rows, 'row')} is answered")
     if result.suspect:
-        say(f"{result.suspect} rows left out as suspect")
+        say(f"{show.count(result.suspect, 'row')} left out as suspect")
+    if not result.answered and len(result.refused):
+        reasons = result.refused.why.value_counts(sort=True)
+        for why, rows in reasons.head(REASONS).items():
+            say(f"{show.count(rows, 'row')} refused: {why}")
+        if len(reasons) > REASONS:
+            say(f"... and for {show.count(len(reasons) - REASONS, 'other reason')} (--json names them)")
+        return
     for row, why in result.refused.head(SHOWN).itertuples(index=False):
         say(f"line {row}: {why}")
     if len(result.refused) > SHOWN:
