@@ -319,6 +319,12 @@ def test_samples_and_quantiles():
     assert "win_share" in run("best", "serving", "itl", *words, "sample=16").stdout
     result = run("best", "serving", "itl", *words, "sample=16", "where=itl < '1 ns'")
     assert result.exit_code == 2 and "itl < '1 ns'" in result.stderr
+    found = answer("pareto", "serving", "minimize=itl,usd_per_mtok", *words, "sample=16", "seed=1")
+    front = ms.ServingModel.pareto(["itl", "usd_per_mtok"], **inputs, sample=16, seed=1)
+    assert found["data_vars"]["front_share"]["data"] == front["front_share"].values.tolist()
+    assert "share" in run("pareto", "serving", "minimize=itl,usd_per_mtok", *words, "sample=16").stdout
+    assert "sample=16: is for mlsysim solve, best and pareto" in fails("top", "serving", "itl", *words, "sample=16")
+    assert "quantile=0.5: is for mlsysim solve" in fails("best", "serving", "itl", *words, "quantile=0.5")
     result = run("solve", *SERVE, "hardware=h100", "quantile=0.5")
     assert result.exit_code == 2 and "nothing feasible: in none of 200 samples" in result.stderr
     assert "sample='many'" in fails("solve", "serving", *words, "sample=many")
@@ -328,7 +334,7 @@ def test_samples_and_quantiles():
     assert "seed=3: goes with sample=" in fails("solve", "serving", *words, "seed=3")
     assert "one answer a draw" in fails("solve", "sensitivity", *words[:3], "quantile=0.5")
     assert "seed" in fails("solve", "sensitivity", *words[:3], "seed=x")  # the solver's own
-    for command in ("solve", "best"):
+    for command in ("solve", "best", "pareto"):
         assert "--sample <int>" in run(command, "--help").stdout
 
 

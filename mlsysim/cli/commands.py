@@ -110,6 +110,12 @@ def start(
 # --- what commands share -------------------------------------------------------------------------------
 
 
+#: most of a `top`
+MOST = 100_000
+#: options that draw what is uncertain, and the commands that take them
+DRAWS = {"sample": "solve, best and pareto", "quantile": "solve", "seed": "solve, best and pareto"}
+
+
 def asked(
     words: Sequence[str] | None, options: Mapping[str, Any], extra: str = ""
 ) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
@@ -127,14 +133,10 @@ def asked(
         found[extra] = rest.pop(0)
     if rest:
         raise ValueError(f"{rest[0]!r}: inputs are written key=value")
+    for key in DRAWS.keys() & inputs.keys() - grammar.names_of(resolver):
+        raise ValueError(f"{key}={inputs[key]}: is for mlsysim {DRAWS[key]}")
     place(found.get("out"))
     return resolver, grammar.values(inputs, resolver), found
-
-
-#: most of a `top`
-MOST = 100_000
-#: options that draw what is uncertain
-DRAWS = ("sample", "quantile", "seed")
 
 
 # --- the questions ---------------------------------------------------------------------------------------
@@ -287,27 +289,37 @@ def pareto(
     where: Where = None,
     epsilon: Epsilon = None,
     keep: Keep = None,
+    sample: Sample = None,
+    seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
-    """The exact Pareto front of several objectives."""
+    """The exact Pareto front of several objectives.
+
+    With sample=64 also front_share, how often a point is on the front when what is uncertain is drawn again.
+    """
     from mlsysim.search import Counts, Pareto
 
     given = {
         "minimize": minimize, "maximize": maximize, "where": where, "epsilon": epsilon, "keep": keep,
-        "out": out,
+        "sample": sample, "seed": seed, "out": out,
     }  # fmt: skip
     resolver, inputs, found = asked(words, given)
     down, up = grammar.objectives(found)
     if not down and not up:
         raise ValueError("pareto needs objectives: minimize=usd_per_mtok,itl and/or maximize=tokens_per_s")
     clauses = grammar.conditions(found["where"])
-    searches = [Pareto(down, up, grammar.thinning(found["epsilon"]), clauses), Counts(where=clauses)]
-    estimate.before(resolver, inputs, searches, threads, yes)
+    thin, drawn, counts = grammar.thinning(found["epsilon"]), grammar.draws(found), Counts(where=clauses)
+    search = Pareto(down, up, thin, clauses)
+    estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
-        ds, why = resolver.sweep(searches, threads=threads, progress=tell, **inputs)
+        if drawn:
+            ds = resolver.pareto(down, up, thin, clauses, threads=threads, **drawn, **inputs)
+            (why,) = resolver.sweep([counts], threads=threads, progress=tell, **inputs)
+        else:
+            ds, why = resolver.sweep([search, counts], threads=threads, progress=tell, **inputs)
     if ds.sizes["point"] or json:
         give(
             ds,
@@ -315,7 +327,7 @@ def pareto(
             json,
             f"{resolver.name}: front of {ds.sizes['point']:,} among {ds.attrs['accepted']:,} feasible of "
             f"{show.count(ds.attrs['points'], 'configuration')}",
-            [*down, *up],
+            [*down, *up, *(["front_share"] if "front_share" in ds else [])],
         )
     return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
 

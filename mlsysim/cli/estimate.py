@@ -45,7 +45,8 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
             return
         loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain")._loads()
         seconds = OPERATION / workers * sum(n * math.prod(program.sizes[a] for a in along) for along, n in loads.items())
-    told = f"about {points:,} points, about {show.quantity(float(f'{seconds:.2g}'), 's')}"
+    one, unit = show.scale(seconds, "s")
+    told = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:
         longest = sorted(axes, key=lambda n: -axes[n])[:3]
         raise ValueError(
