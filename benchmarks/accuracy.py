@@ -166,8 +166,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         if (value := levelled(result["shipped"], target)) is not None
     ]  # fmt: skip
     parts += ["Left out: each source in turn is predicted by a fit to the others. A level is what all runs of a source have in "
-              "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source found "
-              f"on three of its rows, the median error of its other rows is: {', '.join(after)}.", ""]  # fmt: skip
+              "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
+              f"found on three of its rows, the median error of its other rows is: {', '.join(after)}.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"

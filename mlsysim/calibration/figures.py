@@ -96,7 +96,7 @@ class Calibration:
 
     def to_toml(self, path: str | os.PathLike) -> Path:
         """Write the figures to a file that `from_toml` reads."""
-        lines = ["# figures fitted to measured runs; read by mlsysim.calibration.from_toml", "[calibration]",
+        lines = ["# figures fitted to measured runs; read by Calibration.from_toml", "[calibration]",
                  f"kind = {_quoted(self.kind)}", f"about = {_quoted(self.about)}"]  # fmt: skip
         if self.by is not None:
             lines.append(f"by = {_quoted(self.by)}")

@@ -12,8 +12,6 @@ from mlsysim.cli.results import say
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
 
-#: seconds for each point and operation on one core, with what the search does to it; 1.1 to 4.4 ns were measured
-OPERATION = 2.5e-9
 #: least seconds for each point on one core
 LEAST = 1e-9
 #: points below which nobody waits
@@ -30,6 +28,7 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
     ValueError
         About an hour or more.
     """
+    from mlsysim.engine.explain import SEARCH_OPERATION
     from mlsysim.engine.run import Sweep, threads_wanted
     from mlsysim.resolver import Optimizer
 
@@ -43,8 +42,8 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
         points, axes = program.n_points, program.sizes
         if points < FEW:
             return
-        loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain")._loads()
-        seconds = OPERATION / workers * sum(n * math.prod(program.sizes[a] for a in along) for along, n in loads.items())
+        loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain").loads()
+        seconds = SEARCH_OPERATION / workers * sum(n * math.prod(program.sizes[a] for a in along) for along, n in loads.items())
     one, unit = show.scale(seconds, "s")
     told = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:

@@ -17,7 +17,8 @@ from mlsysim.schema.variables import VARIABLES
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
 
-NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest, about
+NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest at its best: one objective, much hoisted
+SEARCH_OPERATION = 2.5e-9  #: the same with what a front of several objectives does to each point; 1.1 to 4.4 ns measured
 
 
 def explain(resolver: Resolver, program: Program) -> str:
@@ -31,14 +32,14 @@ def explain(resolver: Resolver, program: Program) -> str:
     lines.append(f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); "
                  f"free: {_size(free)}")
     sweep = Sweep(program, list(nodes.values()), plan="plain")
-    loads = sweep._loads()
+    loads = sweep.loads()
     operations = sum(ops * _product(program, axes) for axes, ops in loads.items())
     per_point = operations / max(program.n_points, 1)
     lines.append(f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
                  f"about {per_point:.0f} operations a point")
     plain = operations * PLAIN_OPERATION
-    nest = operations * NEST_OPERATION
-    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s "
+    nest, front = operations * NEST_OPERATION, operations * SEARCH_OPERATION
+    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
                  f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
     lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
     wiring = getattr(resolver, "wiring", None)

@@ -140,7 +140,8 @@ class Sweep:
         needed = reached(self.inputs)
         return evaluate(needed, {n.index: values[n.index] for n in needed if n.op == "leaf"}, self.inputs)
 
-    def _loads(self) -> dict[frozenset[str], float]:
+    def loads(self) -> dict[frozenset[str], float]:
+        """Operations by the axes over which they are repeated, a plain one counted as 1."""
         loads: dict[frozenset[str], float] = {}
         for node in self.body:
             weight = 4.0 if node.op in ("div", "sqrt") else 20.0 if node.op in ("exp", "log", "pow", "expm1", "log1p") else 1.0
@@ -165,13 +166,13 @@ class Sweep:
             return Layout(outer, tuple(tile), self.sizes, chunk)
         if self.stored is not None:
             return in_order(self.sizes)
-        return choose(self.sizes, self._loads(), outermost)
+        return choose(self.sizes, self.loads(), outermost)
 
     # --- compiled ------------------------------------------------------------------------------------------
 
     def _worth(self, outermost: Sequence[str]) -> bool:
         """Does compiling pay: is it done already, or has doing without cost as much by now?"""
-        operations = sum(ops * math.prod(self.sizes[a] for a in axes) for axes, ops in self._loads().items())
+        operations = sum(ops * math.prod(self.sizes[a] for a in axes) for axes, ops in self.loads().items())
         plain = operations * PLAIN_OPERATION
         if plain < WORTH:
             return False
