@@ -164,3 +164,9 @@ def test_what_a_branch_does_not_need_may_be_unknown():
     assert np.isfinite(plain).all() and np.allclose(plain, nest, rtol=1e-12)
     with pytest.raises(ValueError, match="inter_latency"):
         SERVE.solve(tp=16, **alone)
+
+
+def test_a_count_that_a_transformer_has_by_itself_is_not_overridden():
+    with pytest.raises(ValueError, match="follows from its layers"):
+        SERVE.solve(**POINT, total_params=1e9)
+    assert ms.SingleNodeModel.solve(model="resnet50", hardware="h100", total_params=[2e7, 4e7]).latency.size == 2

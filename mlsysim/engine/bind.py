@@ -21,7 +21,7 @@ from mlsysim.engine.check import check, option
 from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
 from mlsysim.schema import codes
-from mlsysim.schema.records import Assumptions, Fleet, Site
+from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
 
 SIMPLE = "biufU"  #: kinds of arrays whose values can be told apart by sorting
@@ -351,6 +351,9 @@ class Binder:
             else:
                 labels = self._labels(picked)
                 leaves[name] = self._leaf(full, tables[0][i], tables[1], labels)
+        if record is Workload and own["total_params"] is not None and np.any(leaves["n_layers"].values > 0):
+            raise ValueError("total_params: the count of a transformer follows from its layers and widths: give those, or "
+                             "ms.Workload(model, total_params=...)")
         return leaves
 
     def _calibrated(self, assume: Column | None) -> Column | None:

@@ -162,7 +162,7 @@ def distributed(
     Notes
     -----
     Median error of published step times with nothing fitted to a source: 4 % (mean of 17 sources; 1 to 9 %
-    by source), 5 % for a source that the fit of the assumptions has not seen.
+    by source), 6 % for a source that the fit of the assumptions has not seen.
 
     Stages may be uneven: embedding, head and ``ceil(L / p)`` layers count where they lie.  Zero-bubble
     schedules want ``m >= 2 p``, interleaving ``m`` a multiple of ``p``.  In a pipeline ZeRO-2 and 3 keep
