@@ -30,6 +30,7 @@ def parity(result: Validation, ax: Any = None, target: str | None = None) -> Any
     """
     try:
         import matplotlib.pyplot as plt
+        from matplotlib import ticker
     except ImportError:
         raise ImportError("a parity plot needs matplotlib: pip install 'mlsysim-sweep[plot]'") from None
     rows = result.rows
@@ -49,8 +50,13 @@ def parity(result: Validation, ax: Any = None, target: str | None = None) -> Any
     for i, name in enumerate(groups):
         here = rows[rows[column] == name]
         ax.plot(here.measured, here.predicted, "os^vD<>ph*"[i % 10], ms=3.5, alpha=0.8, color=f"C{i % 10}", mew=0,
-                label=name[:40])
+                label=", ".join(part for part in name.split(" | ")[1:] if part != "?")[:60] or name[:60])
     about = LABELS[target]
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"measured {about}", ylabel=f"predicted {about}")
+    if ends[1] / ends[0] < 30:  # numbers at the small ticks, too, and few of them
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0)))
+            for formatted in (axis.set_major_formatter, axis.set_minor_formatter):
+                formatted(ticker.FuncFormatter(lambda x, _: f"{x:g}"))
     ax.legend(fontsize=6, frameon=False, loc="upper left")
     return ax
