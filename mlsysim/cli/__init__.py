@@ -1,6 +1,7 @@
 """The command line: ``mlsysim sweep``, ``solve``, ``best``, ``pareto``, ``root``, ``zoo``, ``doctor`` ...
 
-`grammar` reads words; `commands`, `sweep` and `about` answer; `results`, `show` and `asjson` write.
+`app` is the program; `grammar` reads words; `commands`, `sweep`, `truth` and `about` answer, `estimate` says how long;
+`results`, `show` and `asjson` write.
 """
 
 
