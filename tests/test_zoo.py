@@ -663,7 +663,7 @@ DEEPSEEK |= {
     "n_routed_experts": 256,
     "num_experts_per_tok": 8,
     "n_shared_experts": 1,
-    "first_k_dense_replace": 3,
+    "first_k_dense_replace": 3, "n_group": 8, "topk_group": 4,
 }
 DEEPSEEK |= {"moe_layer_freq": 1, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128}
 DEEPSEEK |= {

@@ -62,7 +62,7 @@ def slowest_rank_load(n_experts, experts_per_token, tokens, ranks):
     return mean + deviate * np.sqrt(mean * np.maximum(spread, 0.0))
 
 
-def nodes_touched(n_experts, experts_per_token, n_nodes, max_experts=16):
+def nodes_touched(n_experts, experts_per_token, n_nodes, max_experts=16, limit=0.0):
     """Nodes that hold at least one of a token's k experts, when E experts are spread over n nodes.
 
     ``n [1 - prod_(j<k) (E - E/n - j)/(E - j)]``: k distinct experts, drawn uniformly.
@@ -72,14 +72,15 @@ def nodes_touched(n_experts, experts_per_token, n_nodes, max_experts=16):
     n_experts, experts_per_token : E, k.
     n_nodes : n, a divisor of E.
     max_experts : largest k that is followed.
+    limit : most nodes to which the router sends a token; 0 where it does not mind (DeepSeek-V3: 4).
 
     Examples
     --------
-    >>> float(round(nodes_touched(256.0, 8.0, 8.0), 4))
-    5.2947
+    >>> float(round(nodes_touched(256.0, 8.0, 8.0), 4)), float(nodes_touched(256.0, 8.0, 8.0, limit=4.0))
+    (5.2947, 4.0)
     """
     missed: Any = 1.0
     for j in range(max_experts):
         left = np.maximum(n_experts - n_experts / n_nodes - j, 0.0) / np.maximum(n_experts - j, 1.0)
         missed = missed * np.where(experts_per_token > j, left, 1.0)
-    return n_nodes * (1.0 - missed)
+    return np.minimum(n_nodes * (1.0 - missed), np.where(limit > 0, limit, np.inf))

@@ -286,8 +286,8 @@ def distributed(
 
     expert_overlap = np.where(schedule == Schedule.DUALPIPE, assume.dualpipe_overlap, assume.expert_overlap)
     local_experts, expert_nodes = group(ep, expert_tp)
-    touched = np.minimum(
-        nodes_touched(model.n_experts, model.experts_per_token, expert_nodes), assume.expert_node_limit
+    touched = nodes_touched(
+        model.n_experts, model.experts_per_token, expert_nodes, limit=model.expert_node_limit
     )
     crossing = np.where(
         assume.single_copy_per_node > 0,

@@ -28,6 +28,7 @@ class Workload(NamedTuple):
     tied_embeddings: Real
     n_experts: Real
     experts_per_token: Real
+    expert_node_limit: Real
     n_shared_experts: Real
     first_dense_layers: Real
     dense_ffn_hidden: Real
@@ -308,10 +309,6 @@ class Assumptions(NamedTuple):
     single_copy_per_node: Real = _assumed(
         1.0, "1", "1: a token crosses the network once per node and is spread inside; 0: once per expert",
         "arXiv:2412.19437, section 3.2.2", 0.0,
-    )
-    expert_node_limit: Real = _assumed(
-        1e6, "1", "most nodes a token may be routed to",
-        "no limit; DeepSeek-V3: 4", 0.0,
     )
     narrow_dispatch: Real = _assumed(
         0.0, "1", "1: tokens are sent to experts in the format of the matrix products",

@@ -150,6 +150,8 @@ def from_config(
         shared = _first(config, "n_shared_experts", "num_shared_experts")
         if shared is None and config.get("shared_expert_intermediate_size"):
             shared = config["shared_expert_intermediate_size"] // expert
+        if (config.get("n_group") or 1) > 1:  # experts lie in groups, one a node, and a token goes to some of them
+            found["expert_node_limit"] = config.get("topk_group")
         found["n_shared_experts"] = 1 if shared is None and kind == "llama4_text" else shared or 0
     else:
         found["n_experts"] = found["experts_per_token"] = None

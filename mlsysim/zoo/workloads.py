@@ -60,6 +60,7 @@ ARCHITECTURE = tuple(
         "flops_per_sample",
         "sliding_window",
         "local_layers",
+        "expert_node_limit",
     )
 )
 
