@@ -17,24 +17,23 @@ _SIZES = (256.0 * _KIB, 1.0 * _MIB, 4.0 * _MIB, 16.0 * _MIB, 64.0 * _MIB)
 _NAMES = ("256k", "1m", "4m", "16m", "64m")
 
 
+def _of_group(hardware, name, ranks):
+    """A figure measured among 2, 4 and 8 devices, for a group between or above them."""
+    two, four, eight = (getattr(hardware, f"{name}_{n}") for n in (2, 4, 8))
+    return np.where(ranks <= 2, two, np.where(ranks <= 4, four, eight))
+
+
 def measured_points(hardware, ranks):
     """The points of a group: times (s) at 16 KiB, 256 KiB, 1, 4, 16 and 64 MiB, and the bus rate (byte/s).
 
     Group sizes between 2, 4 and 8 take the next larger measured group, larger groups that of 8.  No point takes longer
     than that of a larger message, whose way it could go (A100, 8 ranks: 83 us were measured at 1 MiB, 76 at 4 MiB).
     """
-
-    def group(name):
-        return np.where(
-            ranks <= 2,
-            getattr(hardware, f"{name}_2"),
-            np.where(ranks <= 4, getattr(hardware, f"{name}_4"), getattr(hardware, f"{name}_8")),
-        )
-
-    times = [group("allreduce_latency"), *(group(f"allreduce_{name}") for name in _NAMES)]
+    points = ("allreduce_latency", *(f"allreduce_{name}" for name in _NAMES))
+    times = [_of_group(hardware, name, ranks) for name in points]
     for i in range(len(times) - 2, -1, -1):
         times[i] = np.minimum(times[i], times[i + 1])
-    return times, group("bus_bandwidth")
+    return times, _of_group(hardware, "bus_bandwidth", ranks)
 
 
 def measured_allreduce_time(nbytes, hardware, ranks):
@@ -76,15 +75,8 @@ def library_allreduce_time(nbytes, hardware, ranks):
     hardware : Accelerator with ``nccl_latency_*`` and ``bus_bandwidth_*``.
     ranks : devices in the group; 1 costs nothing.
     """
-
-    def group(name):
-        return np.where(
-            ranks <= 2,
-            getattr(hardware, f"{name}_2"),
-            np.where(ranks <= 4, getattr(hardware, f"{name}_4"), getattr(hardware, f"{name}_8")),
-        )
-
-    ring = group("nccl_latency") + 2.0 * (ranks - 1.0) / ranks * nbytes / group("bus_bandwidth")
+    bus = _of_group(hardware, "bus_bandwidth", ranks)
+    ring = _of_group(hardware, "nccl_latency", ranks) + 2.0 * (ranks - 1.0) / ranks * nbytes / bus
     return np.where(ranks > 1, ring, 0.0)
 
 
