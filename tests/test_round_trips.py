@@ -26,6 +26,8 @@ def ranges(resolver, point):
     """Continuous inputs of a call and where they may lie."""
     for leaf, held in resolver.program(**point).binder.leaves.items():
         short = leaf.rsplit(".", 1)[-1]
+        if short == "total_params":  # a transformer has it by its layers
+            continue
         variable = VARIABLES.get(short)
         known = variable.kind not in ("option", "flag", "count") if variable is not None else short in Assumptions._fields
         base = np.asarray(held.values, dtype=float)
