@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import assume as suppose
 from hypothesis import given
@@ -168,3 +169,37 @@ def test_what_engines_did_before_they_had_kernels_of_their_own():
     assert allreduce.library_allreduce_time(1e6, device, 1.0) == 0.0
     ring = device.nccl_latency_8 + 1.75 * 1e6 / device.bus_bandwidth_8
     assert allreduce.library_allreduce_time(1e6, device, 8.0) == pytest.approx(ring)
+
+
+BATCHED = {"model": "llama3_1_8b", "hardware": "h100"}
+
+
+@pytest.mark.parametrize(("prompt", "answer"), [(8192, 16), (32768, 64), (32768, 256), (512, 128)])
+def test_more_users_never_serve_less(prompt, answer):
+    """Two users who take turns give what one gives; nobody waits for more than the others."""
+    users = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
+    rate = ms.ContinuousBatchingModel.solve(seq_len=prompt, output_len=answer, users=users, **BATCHED).throughput.values
+    assert (rate[1:] >= rate[:-1] * (1 - 0.02)).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "tp", "prompt", "answer", "chunk"),
+    [("llama3_1_8b", 1, 2048, 128, 512), ("llama3_1_8b", 1, 8192, 16, 512), ("llama3_1_70b", 4, 1024, 256, 384)],
+)
+def test_small_chunks_serve_up_to_saturation(model, tp, prompt, answer, chunk):
+    """Prompts that fill every step leave room for those who decode, and nobody's token waits longer than a full step."""
+    point = {"model": model, "hardware": "h100", "tp": tp, "seq_len": prompt, "output_len": answer, "prefill_chunk": chunk}
+    most = ms.ContinuousBatchingModel.solve(**point)
+    rates = most.saturation_rate.item() * np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    loaded = ms.ContinuousBatchingModel.solve(arrival_rate=rates, **point)
+    assert np.isfinite(loaded.ttft).all() and loaded.feasible.all() and (np.diff(loaded.ttft) > 0).all()
+    steps = most.saturation_rate.item() * prompt / chunk  # at least so many a second carry prompts
+    assert most.itl < 1.2 / steps
+
+
+def test_more_slots_and_larger_chunks_never_serve_less():
+    few = {**BATCHED, "seq_len": 512, "output_len": 256}
+    slots = ms.ContinuousBatchingModel.solve(prefill_chunk=512, max_batch=[64, 128, 256, 384, 500, 512], **few)
+    chunks = ms.ContinuousBatchingModel.solve(prefill_chunk=[64, 128, 256, 512, 2048, 8192], **few)
+    for rate in (slots.saturation_rate.values, chunks.saturation_rate.values):
+        assert (np.diff(rate) >= -0.01 * rate[:-1]).all()

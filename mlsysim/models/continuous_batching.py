@@ -95,7 +95,7 @@ def continuous_batching(
         Without `arrival_rate` and `users` all requests are queued at once: the maximum load.
     prompt_cv, output_cv : coefficients of variation of the lengths (lognormal).
     page_size : tokens per page of the cache.
-    prefill_chunk : most tokens of prompts and answers per step.
+    prefill_chunk : most tokens of prompts and answers per step and attention group.
     cached_prefix : tokens that all prompts share, stored and computed once.
     reserve : pages taken as a request grows, or for prompt and answer up front.
     memory_fraction, pool_fraction : share of the device the server may use, and share of what weights and
@@ -195,22 +195,22 @@ def continuous_batching(
     def mixed(batch, prompt_tokens):
         return np.maximum(serve.total(parts(batch, prompt_tokens)), floor)
 
-    chunks = ceil_div(new, prefill_chunk)
-    one_chunk = new / chunks
-
     def loaded(batch):
         """The step of a batch, and the time that one prompt adds to the steps it shares, one at a time."""
         step = decoding(batch)
         return step, chunks * (mixed(batch, one_chunk) - step)
 
-    # maximum load: prompts fill what decoding leaves of the budget
-    room = groups * np.maximum(prefill_chunk - slots / groups, 1.0)
-    full_step = parts(slots)
+    # maximum load: where prompts fill every step, only so many requests decode that one leaves for each that comes
+    decoders = np.minimum(np.maximum(groups * prefill_chunk * steps / (new + steps), 1.0), slots)
+    room = np.maximum(groups * prefill_chunk - decoders, 1.0)
+    chunks = ceil_div(new, room / groups)
+    one_chunk = new / chunks
+    full_step = parts(decoders)
     full_time = serve.total(full_step)
-    filled = mixed(slots, room)
+    filled = mixed(decoders, room)
     added_full = (new / room) * (filled - full_time)
-    token_at_most = full_time + slots * added_full / np.maximum(steps, 1.0)
-    saturation = slots / (steps * full_time + slots * added_full)
+    token_at_most = full_time + decoders * added_full / np.maximum(steps, 1.0)
+    saturation = decoders / (steps * full_time + decoders * added_full)
 
     latency_front = assume.frontend_time + seq_len * assume.frontend_token_time
     ttft_percentile = None
@@ -232,7 +232,7 @@ def continuous_batching(
             step, free = pacing(others + 1.0)
             return np.where(free > 0, others * free - arrival_rate * steps * step, -1.0)
 
-        others = batching.solve_increasing(surplus, 0.0 * slots, slots)
+        others = batching.solve_increasing(surplus, 0.0 * slots, decoders)
         own_step = decoding(others + 1.0)
         step, free = pacing(others + 1.0)
         paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
@@ -262,7 +262,8 @@ def continuous_batching(
         step, more = loaded(crowd + 1.0)
         everyone = step + crowd * more / np.maximum(steps, 1.0)
         queue = batching.collision_factor(users, more, output_len, everyone, prompt_cv + output_cv, sharing)
-        met = 1.0 + np.where(others_all > 0, queue, 0.0)
+        before = np.maximum(np.minimum(users, slots) - 1.0, 0.0)  # no more than these can be ahead of a prompt
+        met = 1.0 + np.minimum(queue, before)
         shared_by = (1.0 - 0.5 * first_wave) / np.maximum(steps, 1.0)
 
         def shortage(others):
