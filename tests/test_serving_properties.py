@@ -203,3 +203,14 @@ def test_more_slots_and_larger_chunks_never_serve_less():
     chunks = ms.ContinuousBatchingModel.solve(prefill_chunk=[64, 128, 256, 512, 2048, 8192], **few)
     for rate in (slots.saturation_rate.values, chunks.saturation_rate.values):
         assert (np.diff(rate) >= -0.01 * rate[:-1]).all()
+
+
+def test_a_pipeline_has_no_cliff():
+    """The cycle is the longer of one path and of all micro-batches through the slowest stage, which has the head."""
+    few = np.arange(1, 33)
+    itl = ms.ServingModel.solve(pp=[2, 4, 8], batch_size=few, seq_len=1024, keep=["itl"], **BATCHED).itl
+    assert (itl.diff("batch_size") >= 0).all()
+    rise = (itl.sel(pp=8, batch_size=8) / itl.sel(pp=8, batch_size=7)).item()
+    assert rise < 1.3
+    stages = ms.ServingModel.solve(model="llama3_1_70b", hardware="h100", tp=4, pp=[8, 10, 16, 20], batch_size=16, seq_len=1024)
+    assert stages.itl.min() > 0.7 * stages.itl.max()

@@ -172,8 +172,10 @@ def decode_step(
     head = head_work(model, hardware, format, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     host = assume.host_step_time + assume.host_sequence_time * sequences
+    through_layers = cost.products + attention + cost.communication
+    at_the_end = time_of(head, hardware) + host
     slowest = circulating * stage_share(model, pp)
-    full = slowest >= 1.0
+    full = slowest * through_layers + circulating * (at_the_end + send) >= through_layers + at_the_end + pp * send
     layers = np.where(full, slowest, 1.0)
     ends = np.where(full, circulating, 1.0)
     memory_bound = decode_attention_reads(model, hardware, format, tp, rows_per_sequence, rereads)
