@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import ingestion
 from mlsysim.equations import topology as networks
@@ -525,3 +526,14 @@ def test_topology_model_sweeps_like_the_kernel():
             one = build(topology=shape, n_nodes=nodes)
             for name in ("bisection_bw", "mean_hops", "n_links", "alltoall_bw", "path_latency"):
                 close(swept[name].values[i, j], float(getattr(one, name)), 1e-12)
+
+
+def test_reads_bound_the_supply_whatever_their_size_is_called():
+    """A read brings a sample unless said: 10 reads a second of 100 kB are 1 MB/s, whatever the disk could stream."""
+    drive = {"hardware": "h100", "samples_per_s": 1000.0, "sample_bytes": 1e5, "storage_bandwidth": 5e9}
+    told = ms.DataModel.solve(storage_iops=10.0, **drive)
+    assert told.data_supply == 1e6 and told.is_stalled
+    late = ms.DataModel.solve(storage_latency=0.01, reads_in_flight=1.0, **drive)
+    assert late.data_supply == pytest.approx(1e7)
+    with pytest.raises(TypeError, match="record_bytes"):
+        ms.DataModel.solve(hardware="h100", workload_data_rate=1e9, storage_iops=10.0)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import architecture, compute, reasoning, roofline, streaming
 from mlsysim.equations.adapters import adapter_params
@@ -414,3 +415,8 @@ def test_a_wafer_streams_in_the_default_precision():
         model="llama3_1_70b", hardware=["cerebras_wse2", "cerebras_wse3"], precision="fp16"
     )
     assert bool(asked.feasible.all()) and bool((asked.tokens_per_s == narrow.tokens_per_s).all())
+
+
+def test_encoders_keep_no_cache():
+    one = ms.SingleNodeModel.solve(model=["bert_large", "llama3_1_8b"], hardware="a100", batch_size=8, seq_len=512)
+    assert one.kv_cache[0] == 0 < one.kv_cache[1]

@@ -737,3 +737,11 @@ def test_checkpoint_config_refuses_what_it_does_not_know():
     )
     with pytest.raises(ValueError, match=r"hidden_size.*add hidden="):
         zoo.from_config({k: v for k, v in LLAMA.items() if k != "hidden_size"})
+
+
+def test_four_bit_checkpoints_run_where_the_products_are_wider():
+    """gpt-oss ships in mxfp4 and runs on one 80 GB H100: its weights are widened on the way to 16-bit products."""
+    hopper = zoo.accelerator_record("h100", Precision.MXFP4)
+    assert hopper.peak_flops == zoo.accelerator_record("h100", Precision.BF16).peak_flops
+    assert zoo.accelerator_record("b200", Precision.MXFP4).peak_flops > 2 * hopper.peak_flops
+    assert ms.ServingModel.solve(model="gpt_oss_120b", hardware="h100", precision="mxfp4", seq_len=1024).feasible

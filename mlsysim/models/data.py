@@ -75,7 +75,7 @@ def data(
         Time of one read; counts with `reads_in_flight` and `record_bytes`.
     reads_in_flight : 1, optional
     record_bytes : byte, optional
-        Bytes per request.
+        Bytes per request; a sample's unless said.
     shared_bandwidth : byte/s, optional
         Aggregate of a file system that `clients` share evenly.
     clients : 1
@@ -117,6 +117,11 @@ def data(
     else:
         raise TypeError("give workload_data_rate, or samples_per_s and sample_bytes")
 
+    if record_bytes is None:  # a read brings a sample
+        record_bytes = sample_bytes
+    bounded = storage_iops is not None or (storage_latency is not None and reads_in_flight is not None)
+    if bounded and record_bytes is None:
+        raise TypeError("storage_iops and storage_latency bound the supply by reads: give record_bytes, the bytes of one")
     own = np.inf
     if storage_bandwidth is not None:
         own = storage_bandwidth

@@ -256,7 +256,7 @@ def single_node(
     )
     kv_cache = np.where(
         training, 0.0, batch_size * format.kv_bytes * sharding.cached_values(model, length)
-    ) * np.where(transformer, 1.0, 0.0)
+    ) * np.where(architecture.generates(model), 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)
     memory = weights + gradients + optimizer + activations + kv_cache + reserve

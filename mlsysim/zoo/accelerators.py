@@ -79,6 +79,8 @@ def described(
     row: Row, precision: Precision, kv_precision: int | None
 ) -> tuple[dict[str, float], dict[str, Derived]]:
     """The fields of a device, and how those that no source gives came about."""
+    if precision == Precision.MXFP4 and not _rate(row, precision):
+        precision = Precision.INT4  # checkpoints in it run anywhere: weights are widened on the way to 16-bit products
     fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
     derived: dict[str, Derived] = {}
 
