@@ -420,3 +420,15 @@ def test_a_wafer_streams_in_the_default_precision():
 def test_encoders_keep_no_cache():
     one = ms.SingleNodeModel.solve(model=["bert_large", "llama3_1_8b"], hardware="a100", batch_size=8, seq_len=512)
     assert one.kv_cache[0] == 0 < one.kv_cache[1]
+
+
+@pytest.mark.parametrize("workload", ["attention", "training"])
+def test_attention_through_memory_is_slowest(workload):
+    """Scores that cross memory cost more than any fused kernel; of those each generation is faster."""
+    kinds = ["unfused", "flash1", "flash2", "flash3"]
+    for device in ("a100", "h100"):
+        mfu = ms.EfficiencyModel.solve(
+            model="llama3_1_8b", hardware=device, workload_type=workload, batch_size=4, seq_len=8192, attention=kinds
+        ).mfu.values
+        assert mfu[0] < mfu[2] <= mfu[3] and mfu[1] < mfu[2]
+        assert 0.02 < mfu[0] < (0.2 if workload == "attention" else 0.6)

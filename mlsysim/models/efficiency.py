@@ -9,10 +9,10 @@ from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.equations.textbook import where_possible, with_some_rate
-from mlsysim.equations.training import attention_plateau
+from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.models.single_node import ffn_width, single_node
 from mlsysim.resolver import Model, kernel
-from mlsysim.schema.codes import Bottleneck, Limit, WorkloadType
+from mlsysim.schema.codes import Attention, Bottleneck, Limit, WorkloadType
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
@@ -131,12 +131,21 @@ def efficiency(
         _product(tokens, model.hidden, width, hardware, format),
     )
 
-    if attention is not None:
-        hardware = hardware._replace(attention_efficiency=attention_plateau(attention, hardware))
     layers = np.maximum(model.n_layers, 1.0)
     positions = architecture.attended_positions(model, seq_len)
     flops = tokens * architecture.attention_flops(model, positions)
     useful = flops / hardware.attention_peak_flops
+    if attention is not None:
+        unfused = attention == Attention.UNFUSED  # computes every score and sends it through memory
+        plain = assume._replace(training_attention_factor=1.0)
+        products, scores = attention_core_time(
+            model, tokens, seq_len, seq_len, 1.0, attention, hardware, format, plain
+        )
+        reached = np.where(flops > 0, useful / (products + scores), 1.0)
+        hardware = hardware._replace(
+            attention_efficiency=np.where(unfused, reached, attention_plateau(attention, hardware)),
+            attention_half_length=np.where(unfused, 0.0, hardware.attention_half_length),
+        )
     full = useful / hardware.attention_efficiency
     arithmetic = operators.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, 0.0) / layers
     read = batch_size * seq_len * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
