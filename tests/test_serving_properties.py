@@ -214,3 +214,15 @@ def test_a_pipeline_has_no_cliff():
     assert rise < 1.3
     stages = ms.ServingModel.solve(model="llama3_1_70b", hardware="h100", tp=4, pp=[8, 10, 16, 20], batch_size=16, seq_len=1024)
     assert stages.itl.min() > 0.7 * stages.itl.max()
+
+
+def test_energy_of_a_service_follows_what_it_does():
+    """Composed with the building, devices draw what the server says they do, not what they could."""
+    chain = ms.compose(ms.ServingModel, ms.SustainabilityModel)
+    point = {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048, "output_len": 256, "batch_size": [1, 64]}
+    where = {"region": "usa", "duration": "1 day", "keep": ["average_power"]}
+    power = chain.solve(**where, **point).average_power.values
+    full = chain.solve(compute_utilization=1.0, **where, **point).average_power.values
+    own = ms.ServingModel.solve(**point)
+    devices = (own.joule_per_mtok * own.throughput * 256 / 1e6).values
+    assert (power < 0.7 * full).all() and (power > devices).all() and (power < 2.5 * devices).all()

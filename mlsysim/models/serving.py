@@ -43,6 +43,8 @@ class Serving(NamedTuple):
     memory_utilization: Real
     max_batch: Real
     n_accelerators: Real
+    compute_utilization: Real
+    memory_activity: Real
     prefill_replicas: Real | None
     usd_per_mtok: Real
     joule_per_mtok: Real
@@ -104,15 +106,18 @@ def serving(
     Returns
     -------
     Serving
-        `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill where
-        `output_len` is given.  `max_batch` is what fits.  `prefill_replicas` is how many prefill replicas
-        keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one decode replica, while
-        rates per device and prices divide by the ratio, as in a pool of many decode replicas.
+        `compute_utilization` and `memory_activity` are of the whole time that requests take (of
+        decoding, where an answer has no length or another device prefills), so that energy and cost can
+        follow. `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill
+        where `output_len` is given. `max_batch` is what fits. `prefill_replicas` is how many prefill
+        replicas keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one
+        decode replica, while rates per device and prices divide by the ratio, as in a pool of many
+        decode replicas.
 
     Notes
     -----
     Matrix products follow the measured curve of the device, decode attention and experts their measured
-    share of bandwidth, all-reduces the measured points (`mlsysim.equations.serving`).  Speculation: a round
+    share of bandwidth, all-reduces the measured points (`mlsysim.equations.operators`).  Speculation: a round
     of g drafted tokens costs g draft steps and one step over g + 1 tokens per sequence.  A transferred
     cache streams layer by layer behind the prefill.
 
@@ -201,6 +206,7 @@ def serving(
     pooled = used = replica
     e2e = None
     throughput = None
+    calculating, reading = decode.arithmetic / itl, decode.traffic / itl
     if output_len is None:
         usd = replica * decode_price / tokens_per_s
         joule = replica * decode_power / tokens_per_s
@@ -212,6 +218,9 @@ def serving(
         if decode_hardware is None:
             duration = prefill_time * (batch_size / prompts) + decoding
             usd = replica * decode_price * duration / tokens
+            turns, rounds = batch_size / prompts, np.maximum(generated - 1.0, 0.0)
+            calculating = (turns * prefill.arithmetic + rounds * decode.arithmetic) / duration
+            reading = (turns * prefill.traffic + rounds * decode.traffic) / duration
         else:
             duration = decoding
             replicas = (batch_size / prompts) * prefill_time / decoding
@@ -262,6 +271,8 @@ def serving(
         memory_utilization=memory / capacity,
         max_batch=floor_div(np.maximum(pool, 0.0), per_sequence),
         n_accelerators=used,
+        compute_utilization=np.minimum(calculating, 1.0),
+        memory_activity=np.minimum(reading, 1.0),
         prefill_replicas=replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * usd,
         joule_per_mtok=serve.TOKENS_PER_MTOK * joule,
