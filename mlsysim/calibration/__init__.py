@@ -19,8 +19,8 @@ llm-foundry), the cost of element-wise work in eager PyTorch, host time of a ste
 each serving engine, how often an early decode kernel reads a head that queries share.
 
 **With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
-dense training, by 30 % for mixtures of experts, by 6 % (throughput) to 12 % (between tokens) among serving engines and
-their builds, by 30 % for the time to the first token.  Inside a source 4 to 6 % remain.  `training_level`,
+dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 12 % (between tokens) among serving engines and
+their builds, by 30 % for the time to the first token.  Inside a source 3 to 4 % remain.  `training_level`,
 `mixture_level`, `serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
 are made of level and scatter, and `calibrate` on three runs of one's own removes the level.
 

@@ -381,16 +381,16 @@ class Assumptions(NamedTuple):
     serving_level: Real = _assumed(
         1.0, "1", "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, "
         "load generators; what `calibrate` finds from a few measurements",
-        "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3", 0.06,
+        "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3", 0.04,
     )
     serving_scatter: Real = _assumed(
         1.0, "1", "times of one load over those of its machine's level",
-        "spread inside published sources after one level each", 0.05,
+        "spread inside published sources after one level each", 0.03,
     )
     token_scatter: Real = _assumed(
         1.0, "1", "time between tokens of one load over the prediction: how an engine and its load generator space and count "
         "tokens; throughput does not have it",
-        "spread of published closed-loop runs around the prediction, left out of the fit: 0.16 (dense), 0.13 (mixtures)", 0.1,
+        "spread of published closed-loop runs around the prediction, left out of the fit: 0.16 (dense), 0.13 (mixtures)", 0.11,
     )
     first_token_scatter: Real = _assumed(
         1.0, "1", "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
