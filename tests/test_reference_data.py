@@ -535,5 +535,3 @@ def test_reads_bound_the_supply_whatever_their_size_is_called():
     assert told.data_supply == 1e6 and told.is_stalled
     late = ms.DataModel.solve(storage_latency=0.01, reads_in_flight=1.0, **drive)
     assert late.data_supply == pytest.approx(1e7)
-    with pytest.raises(TypeError, match="record_bytes"):
-        ms.DataModel.solve(hardware="h100", workload_data_rate=1e9, storage_iops=10.0)

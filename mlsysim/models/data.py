@@ -119,9 +119,6 @@ def data(
 
     if record_bytes is None:  # a read brings a sample
         record_bytes = sample_bytes
-    bounded = storage_iops is not None or (storage_latency is not None and reads_in_flight is not None)
-    if bounded and record_bytes is None:
-        raise TypeError("storage_iops and storage_latency bound the supply by reads: give record_bytes, the bytes of one")
     own = np.inf
     if storage_bandwidth is not None:
         own = storage_bandwidth
