@@ -236,8 +236,13 @@ def prefill_step(
     Notes
     -----
     The tokens of all prompts fill ``u = ceil(tokens / chunk)`` steps of equal size; with p stages they pass
-    as a pipeline, ``(u + p - 1)`` times the slowest stage.
+    as a pipeline, ``(u + p - 1)`` times the slowest stage.  An engine that takes the last token apart
+    (`last_token_apart`) computes one less of each, and adds a decoding step.
     """
+    last = decode_step(model, hardware, fleet, format, assume, tp, pp, ep, prompts, cached + new)
+    apart = assume.last_token_apart > 0
+    nothing = apart & (new <= 1)
+    new = np.maximum(np.where(apart, new - 1.0, new), 1.0)
     per_group = np.maximum(prompts / attention_groups(tp, ep), 1.0)
     tokens = per_group * new
     steps = ceil_div(tokens, chunk)
@@ -264,7 +269,8 @@ def prefill_step(
         arithmetic=layers * cost.arithmetic + head.arithmetic + attending,
         traffic=layers * cost.traffic + head.traffic,
     )
-    return at_level(step, assume)
+    step = at_level(step, assume)
+    return Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
 
 
 def total(step: Step):

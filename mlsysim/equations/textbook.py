@@ -98,6 +98,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "quantise_kernel_time",
         "quantise_slowdown",
         "fused_quantise",
+        "last_token_apart",
         "logit_bytes",
     )
     whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor")

@@ -180,6 +180,7 @@ def continuous_batching(
     )
     starting = model.n_layers * device.decode_attention_latency
     floor = serve.eager_floor(model, assume)
+    apart = assume.last_token_apart > 0
 
     def parts(batch, prompt_tokens=None):
         """The step with `batch` sequences beside tokens of prompts, by class."""
@@ -238,7 +239,7 @@ def continuous_batching(
         paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
         itl = np.where(stable, np.minimum(paced, np.maximum(token_at_most, own_step)), token_at_most)
         active = np.where(stable, others, slots)
-        service = chunks * mixed(others, one_chunk)
+        service = chunks * mixed(others, one_chunk) + np.where(apart, own_step, 0.0)
         busy = arrival_rate * (new / room) * mixed(others, room)
         wait = batching.prefill_wait(busy, service, prompt_cv)
         full = erlang_c(slots, slots * np.minimum(load, 1.0))
@@ -259,8 +260,8 @@ def continuous_batching(
         later = 1.0 - first_wave
 
         crowd = np.minimum(others_all, slots - 1.0)
-        step, more = loaded(crowd + 1.0)
-        everyone = step + crowd * more / np.maximum(steps, 1.0)
+        step_of_all, more = loaded(crowd + 1.0)
+        everyone = step_of_all + crowd * more / np.maximum(steps, 1.0)
         queue = batching.collision_factor(users, more, output_len, everyone, prompt_cv + output_cv, sharing)
         before = np.maximum(np.minimum(users, slots) - 1.0, 0.0)  # no more than these can be ahead of a prompt
         met = 1.0 + np.minimum(queue, before)
@@ -276,11 +277,11 @@ def continuous_batching(
         others = batching.solve_increasing(shortage, 0.0 * limited, limited)
         own_step, more = loaded(others + 1.0)
         token = own_step + others * more * shared_by
-        first = met * chunks * mixed(others, one_chunk)
+        first = met * chunks * mixed(others, one_chunk) + np.where(apart, own_step, 0.0)
         burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
         burst_tokens = np.minimum(users, slots) * new / burst_steps
         burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
-        together = batching.burst_ttft(burst, burst_steps)
+        together = batching.burst_ttft(burst, burst_steps) + np.where(apart, step_of_all, 0.0)
         simultaneous = assume.frontend_client_time * users
         ttft_free = latency_front + simultaneous + later * first + first_wave * together
         itl = np.minimum(token, np.maximum(token_at_most, own_step))
@@ -303,7 +304,7 @@ def continuous_batching(
         throughput = saturation
         if n_requests is not None:
             throughput = finite_rate(n_requests, slots, steps, new, room, added_full, decoding)
-        ttft = latency_front + chunks * mixed(slots, np.minimum(one_chunk, room))
+        ttft = latency_front + chunks * mixed(slots, np.minimum(one_chunk, room)) + np.where(apart, full_time, 0.0)
         prompts_rate = throughput
 
     # a token that shares its step with prompts

@@ -409,6 +409,11 @@ class Assumptions(NamedTuple):
         "takes the group together, more where each query head is taken by itself and caches catch the rest",
         "1 kernels since FlashDecoding and XQA (2023-24)", 0.0,
     )
+    last_token_apart: Real = _assumed(
+        0.0, "1", "1: a prompt's last token passes in a decoding step of its own, after all others of the prompt; "
+        "0: the prompt's own step gives the first token",
+        "1 FasterTransformer and TurboMind of 2023 (LlamaBatch::contextDecode takes input_length - 1 tokens)", 0.0,
+    )
     host_step_time: Real = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)", 0.4,

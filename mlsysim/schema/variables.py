@@ -219,6 +219,7 @@ positive("serving_level", "1", "times of a machine and its engine over the predi
 positive("serving_scatter", "1", "times of one load over those of its machine's level")
 flag("library_allreduce", "the communication library does all all-reduces of a server")
 positive("grouped_cache_reads", "1", "times that a key/value head which query heads share is read")
+flag("last_token_apart", "a prompt's last token passes in a decoding step of its own")
 positive("token_scatter", "1", "time between tokens of one load over the prediction")
 positive("first_token_scatter", "1", "time to the first token of one load over the prediction")
 positive("serving_gemm_factor", "1", "matrix products of serving over the micro-benchmark curve")
