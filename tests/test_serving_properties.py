@@ -226,3 +226,48 @@ def test_energy_of_a_service_follows_what_it_does():
     own = ms.ServingModel.solve(**point)
     devices = (own.joule_per_mtok * own.throughput * 256 / 1e6).values
     assert (power < 0.7 * full).all() and (power > devices).all() and (power < 2.5 * devices).all()
+
+
+def test_first_tokens_wait_for_what_engines_do():
+    """A last token apart costs one decoding step, a scheduler that looks every n steps half of them, balance half its limit."""
+
+    def first(resolver, point, **changed):
+        found = resolver.solve(assume=ms.Assumptions(**changed), **point)
+        return found.ttft.item(), found.itl.item()
+
+    batch = {"model": "llama2_7b", "hardware": "a100", "seq_len": 128, "batch_size": 1, "output_len": 8}
+    plain, token = first(ms.ServingModel, batch)
+    assert first(ms.ServingModel, batch, last_token_apart=1.0)[0] == pytest.approx(plain + token, rel=0.02)
+    one = batch | {"seq_len": 1}
+    assert first(ms.ServingModel, one, last_token_apart=1.0)[0] == pytest.approx(first(ms.ServingModel, one)[1], rel=0.02)
+    for load in ({"users": 4}, {"arrival_rate": 0.5}):
+        server = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 512, "output_len": 512} | load
+        plain, token = first(ms.ContinuousBatchingModel, server)
+        later, _ = first(ms.ContinuousBatchingModel, server, poll_steps=31.0)
+        assert plain + 15.0 * token <= later * 1.01 and later < plain + 20.0 * token
+    several = {"model": "deepseek_v3", "hardware": "h200", "seq_len": 512, "output_len": 512, "users": 16, "precision": "fp8"}
+    for ep, waits in ((8, True), (1, False)):
+        point = several | {"tp": 1 if ep > 1 else 8, "ep": ep}
+        plain, token = first(ms.ContinuousBatchingModel, point)
+        later, _ = first(ms.ContinuousBatchingModel, point, balance_steps=60.0)
+        assert (later > plain + 15.0 * token) if waits else later == plain
+
+
+def test_prompts_on_several_groups_share_a_step():
+    """Eight groups that each take a prompt in one step pay for the step once; one prompt does not get faster by them."""
+    point = {"model": "deepseek_v3", "hardware": "h200", "precision": "fp8", "tp": 1, "ep": 8, "seq_len": 8192, "users": 128}
+    alone = ms.ContinuousBatchingModel.solve(output_len=1024, **point)
+    balanced = ms.ContinuousBatchingModel.solve(output_len=1024, assume=ms.Assumptions(balance_steps=60.0), **point)
+    assert balanced.itl < 0.9 * alone.itl
+    one = ms.ContinuousBatchingModel.solve(output_len=1024, **point | {"users": 1})
+    batch = {k: v for k, v in point.items() if k != "users"}
+    prompt = ms.ServingModel.solve(batch_size=1, output_len=1024, **batch)
+    assert one.ttft.item() == pytest.approx(prompt.ttft.item(), rel=0.1)
+
+
+@given(st.integers(1, 64), st.floats(1.0, 500.0))
+def test_occupied_groups(groups, prompts):
+    found = batching.occupied(float(groups), prompts)
+    assert 1.0 - 1e-9 <= found <= min(groups, prompts) + 1e-9
+    assert batching.occupied(1.0, prompts) == pytest.approx(1.0)
+    assert batching.at_least_one(0.0) == 1.0 and batching.at_least_one(40.0) == pytest.approx(40.0)

@@ -417,6 +417,32 @@ def test_load_generators_and_lengths():
     assert question(scenario="static_batch").assumed["frontend_time"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("changes", "inputs", "assumed"),
+    [
+        ({"engine": "sglang 0.5.9"}, {"prefill_chunk": 8192}, {"poll_steps": None}),
+        ({"engine": "sglang 0.5.9", "harness": "InferenceX"}, {"prefill_chunk": 32768}, {"poll_steps": None}),
+        ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200"}, {"prefill_chunk": 32768}, {"poll_steps": 30}),
+        ({"engine": "sglang 0.5.9", "source": "InferenceX DB", "hardware": "b200_sxm_180gb", "precision": "nvfp4",
+          "batch_or_concurrency": 8}, {"prefill_chunk": 16384}, {"poll_steps": 10}),
+        ({"engine": "trtllm 1.1.0rc2", "harness": "InferenceX"}, {"prefill_chunk": 1152}, {"balance_steps": 60}),
+        ({"engine": "vllm 0.18", "harness": "InferenceX"}, {"prefill_chunk": 8192}, {"eager_kernel_time": 0}),
+        ({"engine": "vllm 0.18", "harness": "another"}, {"prefill_chunk": 8192}, {"eager_kernel_time": None}),
+    ],
+)  # fmt: skip
+def test_what_a_load_generator_tells_its_engines(changes, inputs, assumed):
+    """Chunks, polling and captured graphs, as its scripts for each engine and device have them."""
+    asked = question(**changes)
+    assert {k: asked.inputs[k] for k in inputs} == inputs
+    assert {k: asked.assumed.get(k) for k in assumed} == assumed
+
+
+def test_widened_experts_are_a_setting_that_is_refitted():
+    hopper, blackwell = (question(model="gpt_oss_120b", hardware=name, precision="nvfp4") for name in ("h100", "b200"))
+    assert hopper.assumed["expert_gemm_efficiency"] < 0.5 and hopper.fitted["expert_gemm_efficiency"] == "widened_experts"
+    assert "expert_gemm_efficiency" not in blackwell.assumed
+
+
 def test_one_call_per_question():
     problem = Problem(read(MEASURED / "serving.csv"))
     assert len(problem.parts) == 4 and sum(p.size for p in problem.parts) == len(problem.kept)

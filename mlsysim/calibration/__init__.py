@@ -16,11 +16,13 @@ Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies al
 a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted
 anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
 llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
-each serving engine, how often an early decode kernel reads a head that queries share.
+each serving engine, how often an early decode kernel reads a head that queries share, the rate of expert products
+whose 4-bit weights are widened on the way.  What a load generator tells the engines it starts (chunks, how often the
+scheduler looks at its queue, captured graphs) was read in its scripts.
 
 **With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
-dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 12 % (between tokens) among serving engines and
-their builds, by 30 % for the time to the first token.  Inside a source 3 to 4 % remain.  `training_level`,
+dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines and
+their builds, by 21 % for the time to the first token.  Inside a source 3 to 4 % remain.  `training_level`,
 `mixture_level`, `serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
 are made of level and scatter, and `calibrate` on three runs of one's own removes the level.
 

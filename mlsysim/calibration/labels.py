@@ -1,7 +1,7 @@
 """What a framework, an engine or a load generator does where a source does not say.
 
 The rows of ``zoo/frameworks.csv`` are labelled options with a source: a training framework of a year, a serving
-engine, a feature (compiled element-wise work, asynchronous tensor parallelism ...), a load generator.  A
+engine, a feature (compiled element-wise work, asynchronous tensor parallelism ...), a load generator (``a+b``: only beside the words of both).  A
 measured run names them in its `framework` or `engine` column; without one, in the words by which it names its
 source.  The longest name that is found decides; features and load generators add to it.
 """
@@ -38,8 +38,8 @@ def _names(kind: str) -> list[tuple[str, Row]]:
 
 
 def _within(name: str, text: str) -> bool:
-    """Does a name stand in a text, as words of their own?"""
-    return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text) is not None
+    """Does a name stand in a text, as words of their own?  Of ``a+b`` both have to."""
+    return all(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", text) for n in name.split("+"))
 
 
 def _plain(text: str) -> str:
@@ -137,7 +137,9 @@ def _first_with(key: str, name: str) -> str:
     return next(str(r.key) for r in peers if r.values_by_column[name] == value)
 
 
-def of_run(kind: str, run: Mapping[str, Any], without: Collection[str] = ()) -> tuple[list[Row], dict[str, Any]]:
+def of_run(
+    kind: str, run: Mapping[str, Any], without: Collection[str] = (), more: Collection[str] = ()
+) -> tuple[list[Row], dict[str, Any]]:
     """What the labels of a measured run say: the rows found, and their settings.
 
     Parameters
@@ -147,15 +149,18 @@ def of_run(kind: str, run: Mapping[str, Any], without: Collection[str] = ()) -> 
         One row of a table of measured runs.
     without : collection of str
         Load generators and features that are not known.
+    more : collection of str
+        Features that its model and device call for.
     """
     if kind == "training":
         base = recognise(kind, [run.get(c) for c in ("framework", "engine", "source_id", "source")]) or likely(run)
     else:
         base = recognise(kind, [run.get(c) for c in ("framework", "engine")]) or zoo.framework(DEFAULT[kind])
-    rows = [base]
+    rows = [base, *(zoo.framework(key) for key in more)]
     if kind == "training":
         rows += every("feature", [run.get("framework"), run.get("notes")])
     else:
-        rows += every("harness", [run.get("harness"), run.get("source"), run.get("engine")])
+        told = [run.get(c) for c in ("harness", "source", "engine", "hardware", "model", "precision")]
+        rows += every("harness", [" | ".join(t for t in told if isinstance(t, str))])
     rows = [row for row in rows if row.key not in without]
     return rows, settings(rows)

@@ -20,6 +20,7 @@ tokens of a prefill step.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -37,8 +38,6 @@ ONLINE = ("closed_loop",)
 REQUESTS_PER_USER = 10.0
 CONTEXT = 4096.0
 PREFILL_TOKENS = 16384.0
-#: rate of grouped products whose 4-bit weights are widened on the way, block of 64 rows by block (Marlin), over plain ones
-WIDENED_EXPERTS = 0.5
 #: a chunk that takes every prompt whole, for engines that do not chunk
 WHOLE = 1e9
 REQUESTS = 3000.0  #: of a run at maximum load
@@ -104,7 +103,8 @@ def expert_degree(run: Mapping[str, Any]) -> float:
 def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
     """A row as inputs of a resolver."""
     hardware, workload = device(run), model(run)
-    found, setting = labels.of_run("serving", run, without)
+    more = ["widened_experts"] if own_experts(workload) and not hardware["peak_fp4"] else []
+    found, setting = labels.of_run("serving", run, without, more)
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
@@ -124,8 +124,8 @@ def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     defaults = records.Assumptions._field_defaults
     assumed = {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
-    if own_experts(workload) and not hardware["peak_fp4"]:
-        assumed.setdefault("expert_gemm_efficiency", WIDENED_EXPERTS)
+    if batch and (polls := _from_users(setting.get("poll_steps_by_users"), batch)):
+        assumed["poll_steps"] = polls
     if scenario not in ONLINE:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
     measured = _measured(run, scenario, tp, pp, ep)
@@ -145,7 +145,7 @@ def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
             "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)),
             "max_batch": setting.get("max_batch", 1024.0), "page_size": setting.get("page_size", 16.0),
             "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
-            "prefill_chunk": given(run, "prefill_chunk") or setting.get("prefill_chunk", 8192.0),
+            "prefill_chunk": given(run, "prefill_chunk") or _chunk(setting, prompt, batch),
             "prompt_cv": cv, "output_cv": cv,
         }  # fmt: skip
         if scenario == "max_load":
@@ -188,6 +188,22 @@ def _requests(setting: Mapping[str, Any], prompt: float, answer: float) -> float
         if lengths == f"{prompt:.0f}/{answer:.0f}":
             return float(count)
     return REQUESTS
+
+
+def _chunk(setting: Mapping[str, Any], prompt: float, users: float | None) -> float:
+    """Tokens of a step; ``prompt``: one prompt and a token of every client, rounded up to 64 beyond another 64."""
+    chunk = setting.get("prefill_chunk", 8192.0)
+    return math.ceil((prompt + (users or 0.0) + 64.0) / 64.0) * 64.0 if chunk == "prompt" else float(chunk)
+
+
+def _from_users(cell: str | None, users: float) -> float | None:
+    """The entry of a table by clients: ``1 10, 16 30`` is 10 from one client on, 30 from 16."""
+    found = None
+    for pair in (cell or "").split(","):
+        least, _, value = pair.strip().partition(" ")
+        if value and users >= float(least):
+            found = float(value)
+    return found
 
 
 def _measured(run: Mapping[str, Any], scenario: str, tp: float, pp: float, ep: float) -> dict[str, float]:

@@ -298,5 +298,36 @@ def collision_factor(users, prefill_time, output, token_time, length_cv, sharing
     return np.where(length_cv > 0, random, locked)
 
 
+def at_least_one(mean):
+    """Mean of a Poisson count that is not 0: ``m / (1 - exp(-m))``, 1 where m is 0."""
+    some = mean > 1e-9
+    held = np.where(some, mean, 1.0)
+    return np.where(some, held / -np.expm1(-held), 1.0)
+
+
+def occupied(groups, prompts):
+    """Groups that have a prompt when some have come to groups at random, at least 1: ``a (1 - (1 - 1/a)^n)``."""
+    several = np.maximum(groups, 2.0)
+    return np.where(groups > 1.0, several * -np.expm1(prompts * np.log1p(-1.0 / several)), 1.0)
+
+
+def steps_unseen(poll_steps, balance_steps):
+    """Mean steps until the scheduler takes a prompt that has come.
+
+    Half of what lies between two looks at the queue, ``(n - 1) / 2``; half of the longest wait for prompts of
+    the other attention groups.
+    """
+    return np.maximum(0.5 * (poll_steps - 1.0), 0.5 * balance_steps)
+
+
+def seen_together(others, per_step):
+    """Prompts whose time is added to one's own when one look finds `others` besides.
+
+    All of them where they fit into one step (``n + 1 <= g``), half of them where they are served in turn.
+    """
+    fitting = np.minimum(per_step / (others + 1.0), 1.0)
+    return others * 0.5 * (1.0 + fitting)
+
+
 #: part of a prompt's time added per prompt that shares its step, equal lengths (fitted to closed-loop runs)
 LOCKED_SHARE = 0.05

@@ -152,7 +152,7 @@ def decode_step(
     context : mean tokens a sequence attends to (the time is linear in it where the cache fills the device).
     rows_per_sequence : tokens checked per sequence (1 + drafted).
     prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches.
-    prompt_attention : seconds of attention that those need, all layers.
+    prompt_attention : seconds of attention that those need, all layers, spread likewise.
 
     Notes
     -----
@@ -168,7 +168,7 @@ def decode_step(
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
-    attention = attention + prompt_attention / circulating
+    attention = attention + prompt_attention / (attention_groups(tp, ep) * circulating)
     head = head_work(model, hardware, format, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     host = assume.host_step_time + assume.host_sequence_time * sequences

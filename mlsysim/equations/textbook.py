@@ -99,9 +99,10 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "quantise_slowdown",
         "fused_quantise",
         "last_token_apart",
+        "balance_steps",
         "logit_bytes",
     )
-    whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor")
+    whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor", "poll_steps")
     changed = {name: np.where(by_hand, 0.0, getattr(assume, name)) for name in nothing}
     changed |= {name: np.where(by_hand, 1.0, getattr(assume, name)) for name in whole}
     return assume._replace(**changed)

@@ -181,10 +181,11 @@ def continuous_batching(
     starting = model.n_layers * device.decode_attention_latency
     floor = serve.eager_floor(model, assume)
     apart = assume.last_token_apart > 0
+    unseen = batching.steps_unseen(assume.poll_steps, np.where(groups > 1, assume.balance_steps, 0.0))
 
     def parts(batch, prompt_tokens=None):
         """The step with `batch` sequences beside tokens of prompts, by class."""
-        beside = 0.0 if prompt_tokens is None else prompt_tokens * (prompt_attention / new) + starting
+        beside = 0.0 if prompt_tokens is None else prompt_tokens * (prompt_attention / new) + groups * starting
         prompt_tokens = 0.0 if prompt_tokens is None else prompt_tokens
         return serve.decode_step(
             model, device, fleet, format, assume, *layout, batch, context, 1.0, prompt_tokens, beside
@@ -196,10 +197,14 @@ def continuous_batching(
     def mixed(batch, prompt_tokens):
         return np.maximum(serve.total(parts(batch, prompt_tokens)), floor)
 
-    def loaded(batch):
-        """The step of a batch, and the time that one prompt adds to the steps it shares, one at a time."""
+    def with_one(batch):
+        """The step in which a group takes a chunk of one prompt; the others can take one as well in that time."""
+        return mixed(batch, groups * one_chunk)
+
+    def loaded(batch, together):
+        """The step of a batch, and what one prompt adds to the steps it shares where `together` groups take one."""
         step = decoding(batch)
-        return step, chunks * (mixed(batch, one_chunk) - step)
+        return step, chunks * (with_one(batch) - step) / together
 
     # maximum load: where prompts fill every step, only so many requests decode that one leaves for each that comes
     decoders = np.minimum(np.maximum(groups * prefill_chunk * steps / (new + steps), 1.0), slots)
@@ -223,7 +228,7 @@ def continuous_batching(
 
         def pacing(batch):
             """The mean step as numerator and denominator (see Notes); no denominator where prompts outrun the steps."""
-            step, first, whole = decoding(batch), mixed(batch, one_chunk), mixed(batch, room)
+            step, first, whole = decoding(batch), with_one(batch), mixed(batch, room)
             further = (whole - first) * (one_chunk / np.where(room > one_chunk, room - one_chunk, 1.0))
             alone = pace * first <= 1.0
             free = np.where(alone, 1.0 - pace * (first - step), np.where(room > one_chunk, 1.0 - pace * further, 0.0))
@@ -239,14 +244,16 @@ def continuous_batching(
         paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
         itl = np.where(stable, np.minimum(paced, np.maximum(token_at_most, own_step)), token_at_most)
         active = np.where(stable, others, slots)
-        service = chunks * mixed(others, one_chunk) + np.where(apart, own_step, 0.0)
+        service = chunks * with_one(others) + np.where(apart, own_step, 0.0)
         busy = arrival_rate * (new / room) * mixed(others, room)
         wait = batching.prefill_wait(busy, service, prompt_cv)
         full = erlang_c(slots, slots * np.minimum(load, 1.0))
         admission = np.where(stable, full / (saturation * np.where(stable, 1.0 - load, 1.0)), np.inf)
         late = batching.wait_at_percentile(np.minimum(busy, 1.0), wait, percentile)
         late = late + batching.wait_at_percentile(full, admission, percentile)
+        late = late + 2.0 * unseen * itl
         ttft_percentile = np.where(stable, latency_front + late + service + 0.5 * own_step, np.inf)
+        wait = wait + unseen * itl
         ttft = np.where(stable, latency_front + wait + admission + service + 0.5 * own_step, np.inf)
         throughput = np.where(stable, arrival_rate, saturation)
         prompts_rate = throughput
@@ -256,11 +263,16 @@ def continuous_batching(
         others_all = users - 1.0
         per_step = np.maximum(groups * prefill_chunk / new, 1.0)
         sharing = np.minimum(per_step, users)
+        between_looks = np.minimum(users, (assume.poll_steps - 1.0) * users / np.maximum(steps, 1.0))
+        seen_with = batching.seen_together(between_looks, per_step)  # prompts that one look finds beside one's own
         first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
         later = 1.0 - first_wave
 
         crowd = np.minimum(others_all, slots - 1.0)
-        step_of_all, more = loaded(crowd + 1.0)
+        prompts_a_step = users * chunks / np.maximum(steps, 1.0)
+        gathered = batching.at_least_one(prompts_a_step) + prompts_a_step * assume.balance_steps
+        beside_each_other = batching.occupied(groups, gathered)
+        step_of_all, more = loaded(crowd + 1.0, beside_each_other)
         everyone = step_of_all + crowd * more / np.maximum(steps, 1.0)
         queue = batching.collision_factor(users, more, output_len, everyone, prompt_cv + output_cv, sharing)
         before = np.maximum(np.minimum(users, slots) - 1.0, 0.0)  # no more than these can be ahead of a prompt
@@ -268,16 +280,17 @@ def continuous_batching(
         shared_by = (1.0 - 0.5 * first_wave) / np.maximum(steps, 1.0)
 
         def shortage(others):
-            step, more = loaded(others + 1.0)
+            step, more = loaded(others + 1.0, beside_each_other)
             token = step + others * more * shared_by
-            first = met * (more + chunks * step)
+            first = met * (beside_each_other * more + chunks * step) + seen_with * more + unseen * token
             return others * (think_time + first + steps * token) - others_all * steps * token
 
         limited = np.minimum(others_all, slots - 1.0)
         others = batching.solve_increasing(shortage, 0.0 * limited, limited)
-        own_step, more = loaded(others + 1.0)
+        own_step, more = loaded(others + 1.0, beside_each_other)
         token = own_step + others * more * shared_by
-        first = met * chunks * mixed(others, one_chunk) + np.where(apart, own_step, 0.0)
+        first = met * chunks * with_one(others) + np.where(apart, own_step, 0.0)
+        first = first + seen_with * more + unseen * token
         burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
         burst_tokens = np.minimum(users, slots) * new / burst_steps
         burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
@@ -304,7 +317,7 @@ def continuous_batching(
         throughput = saturation
         if n_requests is not None:
             throughput = finite_rate(n_requests, slots, steps, new, room, added_full, decoding)
-        ttft = latency_front + chunks * mixed(slots, np.minimum(one_chunk, room)) + np.where(apart, full_time, 0.0)
+        ttft = latency_front + chunks * mixed(slots, np.minimum(groups * one_chunk, room)) + np.where(apart, full_time, 0.0)
         prompts_rate = throughput
 
     # a token that shares its step with prompts
@@ -312,7 +325,7 @@ def continuous_batching(
 
     def itl_at(share):
         together = np.maximum(batching.poisson_quantile(prompts_rate * own_step, share), 1.0)
-        crowd = np.minimum(groups * prefill_chunk, together * one_chunk)
+        crowd = np.minimum(groups * prefill_chunk, np.maximum(together, groups) * one_chunk)
         return np.where(with_prompt > 1.0 - share, np.maximum(mixed(active, crowd), itl), itl)
 
     e2e_percentile = None

@@ -390,11 +390,11 @@ class Assumptions(NamedTuple):
     token_scatter: Real = _assumed(
         1.0, "1", "time between tokens of one load over the prediction: how an engine and its load generator space and count "
         "tokens; throughput does not have it",
-        "spread of published closed-loop runs around the prediction, left out of the fit: 0.16 (dense), 0.13 (mixtures)", 0.11,
+        "spread of published closed-loop runs around the prediction, left out of the fit: 0.13 (dense), 0.11 (mixtures)", 0.1,
     )
     first_token_scatter: Real = _assumed(
         1.0, "1", "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
-        "spread of published closed-loop runs around the prediction, left out of the fit: 0.38 (dense), 0.48 (mixtures)", 0.3,
+        "spread of published closed-loop runs around the prediction, left out of the fit: 0.28 (dense), 0.26 (mixtures)", 0.21,
     )
     serving_gemm_factor: Real = _assumed(
         0.96, "1", "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
@@ -413,6 +413,14 @@ class Assumptions(NamedTuple):
         0.0, "1", "1: a prompt's last token passes in a decoding step of its own, after all others of the prompt; "
         "0: the prompt's own step gives the first token",
         "1 FasterTransformer and TurboMind of 2023 (LlamaBatch::contextDecode takes input_length - 1 tokens)", 0.0,
+    )
+    poll_steps: Real = _assumed(
+        1.0, "1", "steps between two looks of the scheduler at new requests: a prompt waits for half of them",
+        "1 every engine unless told; SGLang's --scheduler-recv-interval", 0.0,
+    )
+    balance_steps: Real = _assumed(
+        0.0, "1", "steps that prompts wait at most until every attention group has one; where there are several groups",
+        "0 unless told; TensorRT-LLM's attention_dp_config: enable_balance, timeout_iters", 0.0,
     )
     host_step_time: Real = _assumed(
         0.001, "s", "scheduling, sampling and launch that a step waits for",
@@ -444,8 +452,8 @@ class Assumptions(NamedTuple):
         "published closed-loop runs over HTTP", 0.4,
     )
     frontend_token_time: Real = _assumed(
-        1.2e-05, "s", "the same per token of the prompt",
-        "fitted to published closed-loop runs over HTTP: 10 to 20 us", 0.4,
+        6e-06, "s", "the same per token of the prompt",
+        "fitted to published closed-loop runs over HTTP: 3.5 to 7 us", 0.4,
     )
     frontend_client_time: Real = _assumed(
         0.001, "s", "the same per client that starts at the same moment",

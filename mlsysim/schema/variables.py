@@ -220,6 +220,8 @@ positive("serving_scatter", "1", "times of one load over those of its machine's 
 flag("library_allreduce", "the communication library does all all-reduces of a server")
 positive("grouped_cache_reads", "1", "times that a key/value head which query heads share is read")
 flag("last_token_apart", "a prompt's last token passes in a decoding step of its own")
+positive("poll_steps", "1", "steps between two looks of the scheduler at new requests")
+real("balance_steps", "1", "steps that prompts wait at most until every attention group has one")
 positive("token_scatter", "1", "time between tokens of one load over the prediction")
 positive("first_token_scatter", "1", "time to the first token of one load over the prediction")
 positive("serving_gemm_factor", "1", "matrix products of serving over the micro-benchmark curve")
