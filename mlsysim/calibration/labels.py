@@ -1,9 +1,10 @@
 """What a framework, an engine or a load generator does where a source does not say.
 
 The rows of ``zoo/frameworks.csv`` are labelled options with a source: a training framework of a year, a serving
-engine, a feature (compiled element-wise work, asynchronous tensor parallelism ...), a load generator (``a+b``: only beside the words of both).  A
-measured run names them in its `framework` or `engine` column; without one, in the words by which it names its
-source.  The longest name that is found decides; features and load generators add to it.
+engine, a feature (compiled element-wise work, asynchronous tensor parallelism ...), a load generator, by itself and
+(``a+b``: beside the words of both) with an engine or a device.  A measured run names them in its `framework` or
+`engine` column; without one, in the words by which it names its source.  The longest name that is found decides;
+features and load generators add to it.
 """
 
 from __future__ import annotations
