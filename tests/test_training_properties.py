@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
@@ -389,3 +390,19 @@ def test_attention_computed_again_as_measured():
     passes = training.layer_time(gpt, False, 8192.0, 2048.0, 2048.0, 8.0, 1.0, 1.0, 1.0, Attention.UNFUSED, *common)
     again = training.recomputed_time(passes, Recompute.SELECTIVE, Attention.UNFUSED, known["assume"])
     assert again == pytest.approx(1.3e-3, rel=0.1)
+
+
+def test_gradients_that_are_freed_take_the_place_of_activations():
+    """In a step of one micro-batch only the larger of both counts; with more, gradients stay as in a buffer of their own."""
+
+    def memory(batch, resident):
+        found = ms.DistributedModel.solve(
+            model="llama3_2_3b", hardware="h100", seq_len=4096, micro_batch=1, global_batch=batch, tp=1, pp=1, dp=1,
+            assume=ms.Assumptions(gradients_resident=resident, gradient_bytes=2.0),
+        )  # fmt: skip
+        return found.memory_allocated.item(), found.memory_gradients.item(), found.memory_activations.item()
+
+    kept, gradients, activations = memory(1, 1.0)
+    freed, left, _ = memory(1, 0.0)
+    assert kept - freed == pytest.approx(min(gradients, activations), rel=0.02) and left < 0.05 * gradients
+    assert memory(2, 0.0) == memory(2, 1.0)

@@ -524,7 +524,7 @@ def distributed(
     kept_working = np.maximum(dense.working, np.where(experts, moe.working, 0.0))
     head_stored = rows * memory.head_activations(model, tp, split, width, assume.training_logit_bytes)
     unit = np.maximum(np.maximum(dense.params, np.where(experts, moe.params + moe.expert_params, 0.0)), table)
-    fixed, per_chunk, limits, states, held = [], [], [], [], []
+    fixed, per_chunk, limits, states, held, logits = [], [], [], [], [], []
     for n, x, stored, has_head, stage in zip(
         params, expert_params, stages("stored"), (on_first, 0.0, on_last), (0.0, 1.0, pp - 1.0)
     ):
@@ -551,6 +551,7 @@ def distributed(
         constant = kept_working + has_head * head_stored
         states.append(own)
         held.append(constant)
+        logits.append(has_head * head_stored)
         fixed.append(own.weights + own.gradients + own.optimizer + live + constant)
         per_chunk.append(stored * chunk_share)
         limits.append(pipeline.in_flight_limit(schedule, pp, virtual_stages, stage))
@@ -577,7 +578,14 @@ def distributed(
 
     chunks = m * virtual_stages
     in_flight = [np.minimum(chunks, most_chunks) for most_chunks in limits]
-    used = [a + b * n for a, b, n in zip(level_memory, chunk_memory, in_flight)]
+    kept_memory = [b * n for b, n in zip(chunk_memory, in_flight)]
+    # gradients that come while logits and activations go, and are freed after the step
+    take_turns = (m <= 1) & (assume.gradients_resident == 0)
+    freed = [
+        np.where(take_turns, np.minimum(s.gradients * growth, a + h * growth), 0.0)
+        for s, a, h in zip(states, kept_memory, logits)
+    ]
+    used = [a + b - c for a, b, c in zip(level_memory, kept_memory, freed)]
     reserved = np.maximum(used[0], np.maximum(used[1], used[2]))
     allocated = (reserved - assume.training_reserve) * (1.0 / growth)
 
@@ -586,7 +594,7 @@ def distributed(
         return np.where(used[0] >= np.maximum(used[1], used[2]), values[0], last)
 
     memory_weights = of_fullest([s.weights for s in states])
-    memory_gradients = of_fullest([s.gradients for s in states])
+    memory_gradients = of_fullest([s.gradients - c * (1.0 / growth) for s, c in zip(states, freed)])
     memory_optimizer = of_fullest([s.optimizer for s in states])
     memory_activations = of_fullest([h + b * n for h, b, n in zip(held, per_chunk, in_flight)])
 

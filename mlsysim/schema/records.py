@@ -362,6 +362,11 @@ class Assumptions(NamedTuple):
         2.5e9, "byte", "context, communication buffers and buckets of a training process",
         "context 1.3 to 1.6 GiB, buffers about 1 GiB (notes of published runs)", 0.4,
     )
+    gradients_resident: Real = _assumed(
+        1.0, "1", "1: gradients have a buffer that stays; 0: they are freed after a step, so that in a step of one micro-batch "
+        "they take the place of the activations they come from",
+        "1 Megatron and DeepSpeed (contiguous buffers); 0 PyTorch and FSDP (zero_grad(set_to_none=True), the default)", 0.0,
+    )
     allocator_slack: Real = _assumed(
         0.05, "1", "memory the allocator holds beyond the tensors, over the tensors",
         "published runs: 2 to 8 %", 0.6,

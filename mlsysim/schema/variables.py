@@ -583,6 +583,7 @@ positive("gather_limit", "1", "most parameters that are whole at once on a devic
 flag("keep_gathered", "in a pipeline sharded weights stay gathered over a step")
 real("training_reserve", "byte", "context, communication buffers and buckets of a training process")
 positive("memory_scatter", "1", "memory that a training process reserves over the prediction")
+flag("gradients_resident", "gradients keep their buffer from step to step")
 real("allocator_slack", "1", "memory the allocator holds beyond the tensors, over the tensors")
 positive("host_memory_bandwidth", "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches")
 real("host_optimizer_bytes", "byte", "bytes an offloaded optimizer moves per parameter")
