@@ -175,7 +175,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
     parts += ["Left out: each source in turn is predicted by a fit to the others. A level is what all runs of a source have in "
               "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
               f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
-              "`benchmarks/measure.py` on an H100 and an H200 when everything was fitted; nothing was fitted to them.", ""]  # fmt: skip
+              "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
+              "step was learned from their memory).", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
