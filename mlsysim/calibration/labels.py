@@ -154,12 +154,13 @@ def of_run(
         Features that its model and device call for.
     """
     if kind == "training":
-        base = recognise(kind, [run.get(c) for c in ("framework", "engine", "source_id", "source")]) or likely(run)
+        named = " | ".join(t for t in (run.get(c) for c in ("source_id", "source")) if isinstance(t, str))
+        base = recognise(kind, [run.get("framework"), run.get("engine"), named]) or likely(run)
     else:
         base = recognise(kind, [run.get(c) for c in ("framework", "engine")]) or zoo.framework(DEFAULT[kind])
     rows = [base, *(zoo.framework(key) for key in more)]
     if kind == "training":
-        rows += every("feature", [run.get("framework"), run.get("notes")])
+        rows += every("feature", [run.get(c) for c in ("framework", "notes", "precision_label")])
     else:
         told = [run.get(c) for c in ("harness", "source", "engine", "hardware", "model", "precision")]
         rows += every("harness", [" | ".join(t for t in told if isinstance(t, str))])
