@@ -215,7 +215,8 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
         chunks = [given(run, "interleave_v")] if given(run, "interleave_v") else [1.0]
         if given(run, "interleave_v") is None and pp > 1 and setting.get("interleaved"):
             least = setting["interleaved"]
-            chunks = [float(v) for v in CHUNKS if v >= least and v <= most]
+            usual = setting.get("chunks")
+            chunks = [usual] if usual and usual <= most else [float(v) for v in CHUNKS if v >= least and v <= most]
         for micro, v, mode in itertools.product(sequences, chunks or [1.0], modes):
             found.append(Candidate({
                 "global_batch": batch, "seq_len": seq_len, "micro_batch": micro, "tp": tp, "pp": pp, "dp": dp, "cp": cp,
