@@ -406,3 +406,15 @@ def test_gradients_that_are_freed_take_the_place_of_activations():
     freed, left, _ = memory(1, 0.0)
     assert kept - freed == pytest.approx(min(gradients, activations), rel=0.02) and left < 0.05 * gradients
     assert memory(2, 0.0) == memory(2, 1.0)
+
+
+def test_a_mirrored_pipeline_holds_the_first_stage_beside_the_last():
+    """DualPipe: embedding and head once each on the device at either end, not both twice."""
+    point = {
+        "model": "deepseek_v3", "hardware": "h100", "tp": 1, "pp": 16, "dp": 128, "ep": 64, "seq_len": 4096,
+        "global_batch": 15360, "micro_batch": 1, "precision": "bf16", "zero_stage": 1, "schedule": ["1f1b", "dualpipe"],
+    }  # fmt: skip
+    plain, mirrored = ms.DistributedModel.solve(**point).memory_weights.values
+    row = zoo.model("deepseek_v3")
+    table = 2.0 * row["vocab"] * row["hidden"]
+    assert plain < mirrored < 2.0 * plain and mirrored > 2.0 * (plain - table)

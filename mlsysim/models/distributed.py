@@ -415,8 +415,9 @@ def distributed(
     table = architecture.embedding_params(model) / tp
     norm = architecture.final_norm_params(model)
     own_head = np.where(model.tied_embeddings > 0, 0.0, table)
+    with_head = np.where(dual, 0.0, on_first)  # a mirrored first stage lies beside the last
     params = stages(
-        "params", table + model.extra_params + on_first * (own_head + norm), on_last * (table + norm)
+        "params", table + model.extra_params + with_head * (own_head + norm), on_last * (table + norm)
     )
     expert_params = stages("expert_params")
     kept = (pp > 1) & (assume.keep_gathered > 0)
@@ -520,13 +521,20 @@ def distributed(
 
     # --- memory by stage, before micro-batches in flight ------------------------------------------------
     copies = np.where(dual, 2.0, 1.0)
+
+    def held_together(each):
+        """What a device holds of a quantity, over `copies`: a mirrored pipeline puts the first stage beside the last."""
+        mean = 0.5 * (each.first + each.last)
+        return Stages(np.where(dual, mean, each.first), each.middle, np.where(dual, mean, each.last), each.between)
+
     chunk_share = ceil_div(most, virtual_stages) / most
     kept_working = np.maximum(dense.working, np.where(experts, moe.working, 0.0))
     head_stored = rows * memory.head_activations(model, tp, split, width, assume.training_logit_bytes)
     unit = np.maximum(np.maximum(dense.params, np.where(experts, moe.params + moe.expert_params, 0.0)), table)
     fixed, per_chunk, limits, states, held, logits = [], [], [], [], [], []
     for n, x, stored, has_head, stage in zip(
-        params, expert_params, stages("stored"), (on_first, 0.0, on_last), (0.0, 1.0, pp - 1.0)
+        held_together(params), held_together(expert_params), held_together(stages("stored")),
+        (on_first, 0.0, on_last), (0.0, 1.0, pp - 1.0),
     ):
         sizes = (zero_stage, format.parameter_bytes * copies, assume.gradient_bytes * copies, state_bytes)
         own = memory.model_states(n, shards, *sizes)
