@@ -409,12 +409,10 @@ def test_gradients_that_are_freed_take_the_place_of_activations():
 
 
 def test_a_mirrored_pipeline_holds_the_first_stage_beside_the_last():
-    """DualPipe: embedding and head once each on the device at either end, not both twice."""
+    """DualPipe: either end holds embedding, head and the layers of both stages, none of them twice."""
     point = {
-        "model": "deepseek_v3", "hardware": "h100", "tp": 1, "pp": 16, "dp": 128, "ep": 64, "seq_len": 4096,
-        "global_batch": 15360, "micro_batch": 1, "precision": "bf16", "zero_stage": 1, "schedule": ["1f1b", "dualpipe"],
+        "model": "llama3_1_8b", "hardware": "h100", "tp": 1, "pp": 8, "dp": 8, "seq_len": 4096, "global_batch": 256,
+        "micro_batch": 1, "precision": "bf16", "zero_stage": 1, "schedule": ["1f1b", "dualpipe"],
     }  # fmt: skip
     plain, mirrored = ms.DistributedModel.solve(**point).memory_weights.values
-    row = zoo.model("deepseek_v3")
-    table = 2.0 * row["vocab"] * row["hidden"]
-    assert plain < mirrored < 2.0 * plain and mirrored > 2.0 * (plain - table)
+    assert mirrored == pytest.approx(2.0 * plain, rel=1e-3)
