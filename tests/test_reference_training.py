@@ -329,3 +329,11 @@ def test_reference_published_step_times(layout, published, tolerance, source):
     )  # fmt: skip
     assert out.feasible
     assert abs(out.step_time / published - 1) < tolerance
+
+
+def test_encoders_see_every_position():
+    """BERT's attention is not causal: twice the scores of a decoder of its size, under either convention."""
+    bert, decoder = (zoo.workload_record(zoo.model(name)) for name in ("bert_large", "gpt3_350m"))
+    for convention in FlopsConvention:
+        assert architecture.attended_positions(bert, 512.0, convention) == 512.0
+    assert architecture.attended_positions(decoder, 511.0, FlopsConvention.CAUSAL) == 256.0

@@ -249,9 +249,10 @@ def attended_positions(model: Workload, seq_len, convention=FlopsConvention.CAUS
     ----------
     model : Workload
     seq_len : sequence length (tokens).
-    convention : `FlopsConvention`; FULL counts every position (within the window), masked or not.
+    convention : `FlopsConvention`; FULL counts every position (within the window), masked or not.  An encoder
+        sees every position under either.
     """
-    full = convention == FlopsConvention.FULL
+    full = (convention == FlopsConvention.FULL) | (model.flops_per_sample > 0)
     everywhere = np.where(full, seq_len, causal_positions(seq_len))
     within = np.where(
         full, np.minimum(model.sliding_window, seq_len), window_positions(seq_len, model.sliding_window)
