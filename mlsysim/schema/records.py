@@ -373,7 +373,7 @@ class Assumptions(NamedTuple):
     )
     memory_scatter: Real = _assumed(
         1.0, "1", "memory that a training process reserves over the prediction",
-        "spread of published runs around the prediction: 0.12", 0.11,
+        "spread of published runs around the prediction: 0.08", 0.09,
     )
     host_memory_bandwidth: Real = _assumed(
         133e9, "byte/s", "host memory bandwidth of a node that an offloaded optimizer reaches",
