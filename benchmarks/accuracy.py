@@ -24,8 +24,10 @@ from mlsysim.calibration.validate import statistics
 
 HERE = Path(__file__).resolve().parent
 FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
-#: what `measure.py` found on GPUs we had in hand, after everything was fitted: predicted only
-OWN = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES}
+#: predicted only: what `measure.py` found on GPUs we had in hand, and runs to which one figure of their device was fitted
+OWN = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
+    "TPU v6e training": HERE / "measured" / "trillium.csv"
+}
 ACCEPTED = HERE / "accepted.json"
 #: rows that a source needs for its level to be fitted on three of them
 ENOUGH = 8
@@ -72,7 +74,7 @@ def measure(runs: pd.DataFrame, left_out: bool = True) -> dict[str, Any]:
 
 
 def unseen() -> dict[str, dict[str, Any]]:
-    """Our own measurements, which nothing was fitted to."""
+    """Runs that are only predicted."""
     return {name: {"shipped": validate(pd.read_csv(path))} for name, path in OWN.items()}
 
 
@@ -176,7 +178,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
               "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
               f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
               "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
-              "step was learned from their memory).", ""]  # fmt: skip
+              "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
+              "products reach on it.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"

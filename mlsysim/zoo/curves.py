@@ -73,12 +73,11 @@ def own(row: Row) -> tuple[str, bool]:
 
 
 def achievable(device: str, dtype: str) -> float | None:
-    """Best measured product as a share of peak (constants: ``max_achievable_*``), by prefix of the key."""
+    """Best measured product as a share of peak (constants: ``max_achievable_*``), by the longest prefix of the key."""
     start = f"max_achievable_{dtype}_matmul_"
-    for key, constant in tables.rows("constants").items():
-        if key.startswith(start) and device.startswith(key[len(start) :]):
-            return constant["value"]
-    return None
+    known = tables.rows("constants")
+    fitting = [key for key in known if key.startswith(start) and device.startswith(key[len(start) :])]
+    return known[max(fitting, key=len)]["value"] if fitting else None
 
 
 def _best(row: Row, dtype: str) -> tuple[float, Derived]:
