@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
 #: predicted only: what `measure.py` found on GPUs we had in hand, and runs to which one figure of their device was fitted
 OWN = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
-    "TPU v6e training": HERE / "measured" / "trillium.csv"
+    "TPU v6e training": HERE / "measured" / "trillium.csv",
+    "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
 }
 ACCEPTED = HERE / "accepted.json"
 #: rows that a source needs for its level to be fitted on three of them
@@ -179,7 +180,9 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
               f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
               "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
               "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
-              "products reach on it.", ""]  # fmt: skip
+              "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
+              "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
+              "on Hopper.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"

@@ -70,6 +70,17 @@ def own_experts(workload: Row) -> bool:
     return "MXFP4" in (workload["weight_note"] or "")
 
 
+def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str]:
+    """What grouped products of a checkpoint's format cost on a device that has no such format: a feature of the table."""
+    if hardware["peak_fp4"]:
+        return []
+    if own_experts(workload):
+        return ["widened_experts"]
+    engine = labels.recognise("serving", [run.get("framework"), run.get("engine")])
+    scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and given(run, "precision") in ("fp8", "FP8")
+    return ["block_scaled_experts"] if scaled and engine is not None and engine.key.startswith("tensorrt") else []
+
+
 def formats(
     run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any]
 ) -> tuple[Precision, Precision]:
@@ -103,8 +114,7 @@ def expert_degree(run: Mapping[str, Any]) -> float:
 def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
     """A row as inputs of a resolver."""
     hardware, workload = device(run), model(run)
-    more = ["widened_experts"] if own_experts(workload) and not hardware["peak_fp4"] else []
-    found, setting = labels.of_run("serving", run, without, more)
+    found, setting = labels.of_run("serving", run, without, experts_of(run, workload, hardware))
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")

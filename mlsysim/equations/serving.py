@@ -189,12 +189,13 @@ def decode_step(
         + np.where(memory_bound, 0.0, layers * attention),
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
-    return at_level(step, assume)
+    return at_level(step, model, assume)
 
 
-def at_level(step: Step, assume: Assumptions) -> Step:
+def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:
     """A step on a machine whose level and scatter are those assumed: every part takes that much longer."""
-    factor = assume.serving_level * assume.serving_scatter
+    mixture = np.where(model.n_experts > 0, assume.mixture_serving_level, 1.0)
+    factor = assume.serving_level * assume.serving_scatter * mixture
     return Step(*(part * factor for part in step))
 
 
@@ -269,7 +270,7 @@ def prefill_step(
         arithmetic=layers * cost.arithmetic + head.arithmetic + attending,
         traffic=layers * cost.traffic + head.traffic,
     )
-    step = at_level(step, assume)
+    step = at_level(step, model, assume)
     return Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
 
 

@@ -388,6 +388,11 @@ class Assumptions(NamedTuple):
         "load generators; what `calibrate` finds from a few measurements",
         "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3", 0.04,
     )
+    mixture_serving_level: Real = _assumed(
+        1.0, "1", "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
+        "products differ more between engines than dense steps do",
+        "spread of published throughput of mixtures that nothing was fitted to, between models and devices", 0.15,
+    )
     serving_scatter: Real = _assumed(
         1.0, "1", "times of one load over those of its machine's level",
         "spread inside published sources after one level each", 0.03,

@@ -216,6 +216,7 @@ real("wue", "L/J", "water used on site per IT energy")
 # --- node ----------------------------------------------------------------------------------------------
 # assumptions of serving
 positive("serving_level", "1", "times of a machine and its engine over the prediction")
+positive("mixture_serving_level", "1", "step of a server over the prediction where the model is a mixture of experts")
 positive("serving_scatter", "1", "times of one load over those of its machine's level")
 flag("library_allreduce", "the communication library does all all-reduces of a server")
 positive("grouped_cache_reads", "1", "times that a key/value head which query heads share is read")
