@@ -231,7 +231,7 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
             reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
             memory = {"measured_mem_gb": round(reserved / GIB, 2), "allocated_gib": round(allocated / GIB, 2)}
         return {
-            "framework": "PyTorch compiled", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
+            "framework": "measure.py", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
             "global_batch": batch, "micro_batch": batch, "tp": 1, "pp": 1, "dp": 1, "zero_stage": 0, "recompute": recompute,
             "precision": "bf16", "suspect": 0, "measured_step_time_s": round(took, 5), **memory,
         }  # fmt: skip
@@ -248,17 +248,33 @@ def save(path: Path, rows: list[dict[str, Any]], **about: str) -> None:
     print(f"{path}: {len(rows)} rows")
 
 
+def recognised(name: str, memory: float) -> str | None:
+    """The device of the registry that the driver's name means: by the longest start of it, with its memory."""
+    words = name.removeprefix("NVIDIA ").replace("-", " ").split()
+    for count in range(len(words), 0, -1):
+        try:
+            row = zoo.hardware(" ".join(words[:count]))
+        except ValueError:
+            continue
+        plain = not any(word in name for word in ("PCIe", "NVL")) or count == len(words)
+        return row.key if plain and abs(memory / row["mem_capacity"] - 1.0) < 0.1 else None
+    return None
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
-    parser.add_argument("--hardware", help="name of the device in the registry; by the driver's name unless given")
+    parser.add_argument("--hardware", help="name of the device in the registry, where the driver's name does not tell it")
     parser.add_argument("--only", choices=["serving", "training"], help="one of the two files")
     asked = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         print("no GPU that PyTorch can use", file=sys.stderr)
         return 1
     device, name = "cuda", torch.cuda.get_device_name()
-    hardware = zoo.hardware(asked.hardware or name.removeprefix("NVIDIA ").split(" ")[0]).key
+    hardware = asked.hardware or recognised(name, torch.cuda.get_device_properties(0).total_memory)
+    if hardware is None:
+        parser.error(f"the registry knows no {name} for certain: name it with --hardware (see `mlsysim zoo hardware`)")
+    hardware = zoo.hardware(hardware).key
     asked.out.mkdir(parents=True, exist_ok=True)
     source = f"benchmarks/measure.py, PyTorch {torch.__version__}, {name}"
     if asked.only != "training":

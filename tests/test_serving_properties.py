@@ -245,7 +245,14 @@ def test_first_tokens_wait_for_what_engines_do():
         plain, token = first(ms.ContinuousBatchingModel, server)
         later, _ = first(ms.ContinuousBatchingModel, server, poll_steps=31.0)
         assert plain + 15.0 * token <= later * 1.01 and later < plain + 20.0 * token
-    several = {"model": "deepseek_v3", "hardware": "h200", "seq_len": 512, "output_len": 512, "users": 16, "precision": "fp8"}
+    several = {"model": "deepseek_v3", "hardware": "h200", "seq_len": 512, "output_len": 512, "users": 64, "precision": "fp8"}
+    for nobody in ({"users": 1}, {"users": 64, "think_time": 1e5}, {"arrival_rate": 1e-9}):
+        server = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 512, "output_len": 31} | nobody
+        plain, _ = first(ms.ContinuousBatchingModel, server)
+        assert first(ms.ContinuousBatchingModel, server, poll_steps=31.0)[0] == pytest.approx(plain, rel=0.01)
+    few = {"model": "deepseek_v3", "hardware": "h200", "precision": "fp8", "tp": 1, "ep": 8, "seq_len": 512, "output_len": 512}
+    assert first(ms.ContinuousBatchingModel, few | {"users": 4}, balance_steps=60.0) == pytest.approx(
+        first(ms.ContinuousBatchingModel, few | {"users": 4}), rel=0.01)  # fmt: skip
     for ep, waits in ((8, True), (1, False)):
         point = several | {"tp": 1 if ep > 1 else 8, "ep": ep}
         plain, token = first(ms.ContinuousBatchingModel, point)
@@ -271,3 +278,10 @@ def test_occupied_groups(groups, prompts):
     assert 1.0 - 1e-9 <= found <= min(groups, prompts) + 1e-9
     assert batching.occupied(1.0, prompts) == pytest.approx(1.0)
     assert batching.at_least_one(0.0) == 1.0 and batching.at_least_one(40.0) == pytest.approx(40.0)
+
+
+def test_prompts_of_other_groups_are_no_queue():
+    """Eight clients on eight groups wait for nobody, and none serves less than one client's share of them."""
+    point = {"model": "deepseek_v3", "hardware": "h200", "precision": "fp8", "tp": 1, "ep": 8, "max_batch": 2048}
+    one, eight = (ms.ContinuousBatchingModel.solve(seq_len=60000, output_len=16, users=n, **point) for n in (1, 8))
+    assert eight.ttft.item() < 1.2 * one.ttft.item() and eight.throughput.item() > 3.0 * one.throughput.item()

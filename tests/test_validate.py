@@ -427,6 +427,11 @@ def test_load_generators_and_lengths():
           "batch_or_concurrency": 8}, {"prefill_chunk": 16384}, {"poll_steps": 10}),
         ({"engine": "trtllm 1.1.0rc2", "harness": "InferenceX"}, {"prefill_chunk": 1152}, {"balance_steps": 60}),
         ({"engine": "vllm 0.18", "harness": "InferenceX"}, {"prefill_chunk": 8192}, {"eager_kernel_time": 0}),
+        ({"engine": "TRT-LLM 1.1.0", "harness": "InferenceMAX"}, {"prefill_chunk": 1152}, {"balance_steps": 60}),
+        ({"engine": "trtllm 1.3", "harness": "InferenceMAX"}, {"prefill_chunk": 8192}, {"balance_steps": 60}),
+        ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200", "tp": 4, "precision": "fp8"},
+         {"prefill_chunk": 8192, "memory_fraction": 0.95, "max_batch": 32}, {"poll_steps": 10}),
+        ({"engine": "sglang 0.5.9", "source": "InferenceX; vLLM below"}, {}, {"eager_kernel_time": None}),
         ({"engine": "vllm 0.18", "harness": "another"}, {"prefill_chunk": 8192}, {"eager_kernel_time": None}),
     ],
 )  # fmt: skip
@@ -435,6 +440,18 @@ def test_what_a_load_generator_tells_its_engines(changes, inputs, assumed):
     asked = question(**changes)
     assert {k: asked.inputs[k] for k in inputs} == inputs
     assert {k: asked.assumed.get(k) for k in assumed} == assumed
+
+
+@pytest.mark.parametrize(
+    ("run", "key"),
+    [
+        ({"framework": "torchtitan 2026"}, "torchtitan_2025"), ({"framework": "torchtitan 2024"}, "torchtitan"),
+        ({"source": "torchtitan benchmarks/llama3_h100_202412.md"}, "torchtitan"),
+        ({"framework": "torchtitan", "source": "read in 2025-06"}, "torchtitan_2025"),
+    ],
+)  # fmt: skip
+def test_a_framework_is_that_of_the_year(run, key):
+    assert labels.of_run("training", run)[0][0].key == key
 
 
 def test_widened_experts_are_a_setting_that_is_refitted():

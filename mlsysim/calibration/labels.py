@@ -24,7 +24,7 @@ __all__ = ["every", "of_run", "read_off", "recognise", "scaled", "settings"]
 ABOUT = ("key", "aliases", "kind", "since", "fitted", "notes", "source", "verified")
 MIDLIFE = 3  #: years after its release in which a device is used most
 PAPER = re.compile(r"(?<!\d)(\d\d)(0[1-9]|1[0-2])\.\d{5}(?!\d)")  #: year and month of an arXiv number
-YEAR = re.compile(r"(?<!\d)20[12]\d(?!\d)")
+YEAR = re.compile(r"(?<!\d)(20[12]\d)(?:0[1-9]|1[0-2])?(?!\d)")
 REPORTED = 3  #: months of a year whose papers report runs of the year before
 NEWEST = 9999  #: year of a run that nothing dates
 #: what is taken when no framework is recognised, and nothing tells the year
@@ -39,8 +39,8 @@ def _names(kind: str) -> list[tuple[str, Row]]:
 
 
 def _within(name: str, text: str) -> bool:
-    """Does a name stand in a text, as words of their own?  Of ``a+b`` both have to."""
-    return all(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", text) for n in name.split("+"))
+    """Does a name stand in a text, as words of their own?"""
+    return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text) is not None
 
 
 def _plain(text: str) -> str:
@@ -58,10 +58,14 @@ def recognise(kind: str, texts: Sequence[Any]) -> Row | None:
     return None
 
 
-def every(kind: str, texts: Sequence[Any]) -> list[Row]:
-    """Every row of a kind that a text names, in the order of the table."""
+def every(kind: str, texts: Sequence[Any], beside: str = "") -> list[Row]:
+    """Every row of a kind that a text names, in the order of the table; of ``a+b`` a text names a, and `beside` b."""
     folded = [_plain(t) for t in texts if isinstance(t, str) and t]
-    hits = [row for name, row in _names(kind) if any(_within(name, t) for t in folded)]
+    hits = []
+    for name, row in _names(kind):
+        head, *rest = name.split("+")
+        if any(_within(head, t) for t in folded) and all(_within(word, _plain(beside)) for word in rest):
+            hits.append(row)
     return [row for row in zoo.find("frameworks", kind=kind) if row in hits]
 
 
@@ -80,14 +84,16 @@ def year_of(run: Mapping[str, Any]) -> int | None:
     (2021, 2024)
     >>> year_of({"source": "a paper of January, arXiv:2201.11990"})
     2021
+    >>> year_of({"source": "benchmarks/llama3_h100_202412.md"}), year_of({"framework": "torchtitan 2026"})
+    (2024, 2026)
     >>> year_of({"hardware": "a100"}), year_of({})
     (2023, None)
     """
-    for text in (run.get(c) for c in ("source", "source_id", "framework", "notes")):
+    for text in (run.get(c) for c in ("framework", "source", "source_id", "notes")):
         if isinstance(text, str) and (paper := PAPER.search(text)):
             return 2000 + int(paper[1]) - (int(paper[2]) <= REPORTED)
         if isinstance(text, str) and (year := YEAR.search(text)):
-            return int(year[0])
+            return int(year[1])
     try:
         released = zoo.hardware(run["hardware"])["release_year"]
     except (KeyError, TypeError, ValueError):
@@ -116,6 +122,28 @@ def likely(run: Mapping[str, Any]) -> Row:
     else:
         key = f"megatron_lm_{2019 if year <= 2020 else year}"
     return zoo.framework(key)
+
+
+def of_its_time(row: Row, year: int | None) -> Row:
+    """The row of the same framework (``name_2025``) that holds for a year."""
+    later = [zoo.framework(key) for key in zoo.names("frameworks") if re.fullmatch(rf"{re.escape(row.key)}_20\d\d", key)]
+    fitting = [r for r in later if r["since"] <= (year or 0)]
+    return max(fitting, key=lambda r: r["since"]) if fitting else row
+
+
+def about(run: Mapping[str, Any], engine: Row) -> str:
+    """What a load generator sets its engines by, in the table's words: engine, version, device, model, format, degree."""
+    told = [run.get("engine"), "trtllm" if engine.key.startswith("tensorrt") else engine.key.split("_")[0]]
+    for lookup, column in ((zoo.hardware, "hardware"), (zoo.model, "model")):
+        told.append(run.get(column))
+        try:
+            told.append(lookup(str(run.get(column))).key)
+        except (KeyError, ValueError):
+            continue
+    precision = str(run.get("precision") or "").lower()
+    tp = run.get("tp")
+    told += [precision, "fp4" if "fp4" in precision else "", f"tp{tp:g}" if isinstance(tp, (int, float)) and tp == tp else ""]
+    return " | ".join(t for t in told if isinstance(t, str) and t)
 
 
 def read_off(rows: Sequence[Row]) -> dict[str, str]:
@@ -156,13 +184,13 @@ def of_run(
     if kind == "training":
         named = " | ".join(t for t in (run.get(c) for c in ("source_id", "source")) if isinstance(t, str))
         base = recognise(kind, [run.get("framework"), run.get("engine"), named]) or likely(run)
+        base = of_its_time(base, year_of(run))
     else:
         base = recognise(kind, [run.get(c) for c in ("framework", "engine")]) or zoo.framework(DEFAULT[kind])
     rows = [base, *(zoo.framework(key) for key in more)]
     if kind == "training":
         rows += every("feature", [run.get(c) for c in ("framework", "notes", "precision_label")])
     else:
-        told = [run.get(c) for c in ("harness", "source", "engine", "hardware", "model", "precision")]
-        rows += every("harness", [" | ".join(t for t in told if isinstance(t, str))])
+        rows += every("harness", [run.get(c) for c in ("harness", "source", "engine")], about(run, base))
     rows = [row for row in rows if row.key not in without]
     return rows, settings(rows)

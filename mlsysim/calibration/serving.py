@@ -201,9 +201,16 @@ def _requests(setting: Mapping[str, Any], prompt: float, answer: float) -> float
 
 
 def _chunk(setting: Mapping[str, Any], prompt: float, users: float | None) -> float:
-    """Tokens of a step; ``prompt``: one prompt and a token of every client, rounded up to 64 beyond another 64."""
+    """Tokens of a step.
+
+    ``prompt`` is one prompt and a token of every client, rounded up to 64 beyond another 64; ``prompt>=8192`` that, and
+    no fewer than those.
+    """
     chunk = setting.get("prefill_chunk", 8192.0)
-    return math.ceil((prompt + (users or 0.0) + 64.0) / 64.0) * 64.0 if chunk == "prompt" else float(chunk)
+    if not isinstance(chunk, str):
+        return float(chunk)
+    least = float(chunk.partition(">=")[2] or 0.0)
+    return max(math.ceil((prompt + (users or 0.0) + 64.0) / 64.0) * 64.0, least)
 
 
 def _from_users(cell: str | None, users: float) -> float | None:

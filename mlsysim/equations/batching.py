@@ -311,13 +311,27 @@ def occupied(groups, prompts):
     return np.where(groups > 1.0, several * -np.expm1(prompts * np.log1p(-1.0 / several)), 1.0)
 
 
-def steps_unseen(poll_steps, balance_steps):
-    """Mean steps until the scheduler takes a prompt that has come.
+def steps_between_looks(poll_steps, decoding):
+    """Mean steps until the scheduler looks at its queue, ``(n - 1) / 2``; it looks at once where nothing decodes.
 
-    Half of what lies between two looks at the queue, ``(n - 1) / 2``; half of the longest wait for prompts of
-    the other attention groups.
+    Parameters
+    ----------
+    decoding : sequences that decode when a prompt comes, mean.
     """
-    return np.maximum(0.5 * (poll_steps - 1.0), 0.5 * balance_steps)
+    return 0.5 * np.maximum(poll_steps - 1.0, 0.0) * np.minimum(decoding, 1.0)
+
+
+def steps_to_balance(most, groups, prompts_a_step, decoding):
+    """Steps from the first prompt until every attention group has one, at most `most`; 0 where a group has nothing to decode.
+
+    ``a H(a) / p`` for p prompts a step that go to a groups at random (coupon collector, H harmonic); groups that idle take
+    prompts at once, so the wait is there with the probability ``(1 - (1 - 1/a)^n)^a`` that n sequences leave none idle.
+    """
+    harmonic = np.log(groups) + EULER + 0.5 / groups
+    needed = groups * harmonic / np.maximum(prompts_a_step, 1e-12)
+    share = occupied(groups, np.maximum(decoding, 0.0)) / groups
+    none_idle = np.exp(groups * np.log(np.minimum(np.maximum(share, 1e-30), 1.0)))
+    return np.where(groups > 1.0, np.minimum(most, needed) * none_idle, 0.0)
 
 
 def seen_together(others, per_step):
@@ -329,5 +343,6 @@ def seen_together(others, per_step):
     return others * 0.5 * (1.0 + fitting)
 
 
+EULER = 0.5772156649015329
 #: part of a prompt's time added per prompt that shares its step, equal lengths (fitted to closed-loop runs)
 LOCKED_SHARE = 0.05

@@ -181,7 +181,6 @@ def continuous_batching(
     starting = model.n_layers * device.decode_attention_latency
     floor = serve.eager_floor(model, assume)
     apart = assume.last_token_apart > 0
-    unseen = batching.steps_unseen(assume.poll_steps, np.where(groups > 1, assume.balance_steps, 0.0))
 
     def parts(batch, prompt_tokens=None):
         """The step with `batch` sequences beside tokens of prompts, by class."""
@@ -244,45 +243,56 @@ def continuous_batching(
         paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
         itl = np.where(stable, np.minimum(paced, np.maximum(token_at_most, own_step)), token_at_most)
         active = np.where(stable, others, slots)
-        service = chunks * with_one(others) + np.where(apart, own_step, 0.0)
+        service = chunks * with_one(others)
         busy = arrival_rate * (new / room) * mixed(others, room)
         wait = batching.prefill_wait(busy, service, prompt_cv)
         full = erlang_c(slots, slots * np.minimum(load, 1.0))
         admission = np.where(stable, full / (saturation * np.where(stable, 1.0 - load, 1.0)), np.inf)
         late = batching.wait_at_percentile(np.minimum(busy, 1.0), wait, percentile)
         late = late + batching.wait_at_percentile(full, admission, percentile)
-        late = late + 2.0 * unseen * itl
-        ttft_percentile = np.where(stable, latency_front + late + service + 0.5 * own_step, np.inf)
-        wait = wait + unseen * itl
-        ttft = np.where(stable, latency_front + wait + admission + service + 0.5 * own_step, np.inf)
+        balancing = batching.steps_to_balance(assume.balance_steps, groups, arrival_rate * chunks * itl, others)
+        unseen = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
+        last = np.where(apart, own_step, 0.0)
+        ttft_percentile = np.where(stable, latency_front + late + 2.0 * unseen + service + last + 0.5 * own_step, np.inf)
+        ttft = np.where(stable, latency_front + wait + unseen + admission + service + last + 0.5 * own_step, np.inf)
         throughput = np.where(stable, arrival_rate, saturation)
         prompts_rate = throughput
     elif users is not None:
         # closed loop: b is the share of the others' cycle that is spent decoding
         load = None
         others_all = users - 1.0
-        per_step = np.maximum(groups * prefill_chunk / new, 1.0)
-        sharing = np.minimum(per_step, users)
-        between_looks = np.minimum(users, (assume.poll_steps - 1.0) * users / np.maximum(steps, 1.0))
-        seen_with = batching.seen_together(between_looks, per_step)  # prompts that one look finds beside one's own
+        each = np.maximum(users / groups, 1.0)  # clients of a group: prompts on other groups are nobody's queue
+        per_step = np.maximum(prefill_chunk / new, 1.0)
         first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
         later = 1.0 - first_wave
 
         crowd = np.minimum(others_all, slots - 1.0)
-        prompts_a_step = users * chunks / np.maximum(steps, 1.0)
-        gathered = batching.at_least_one(prompts_a_step) + prompts_a_step * assume.balance_steps
+        step_of_all = decoding(crowd + 1.0)
+        cycle = np.maximum(steps + think_time / step_of_all, 1.0)  # of a client, in steps
+        prompts_a_step = users * chunks / cycle
+        balancing = batching.steps_to_balance(assume.balance_steps, groups, prompts_a_step, crowd)
+        gathered = np.minimum(batching.at_least_one(prompts_a_step) + prompts_a_step * balancing, users)
         beside_each_other = batching.occupied(groups, gathered)
-        step_of_all, more = loaded(crowd + 1.0, beside_each_other)
+        _, more = loaded(crowd + 1.0, beside_each_other)
         everyone = step_of_all + crowd * more / np.maximum(steps, 1.0)
-        queue = batching.collision_factor(users, more, output_len, everyone, prompt_cv + output_cv, sharing)
-        before = np.maximum(np.minimum(users, slots) - 1.0, 0.0)  # no more than these can be ahead of a prompt
+        alone = beside_each_other * more  # what a prompt adds to the steps of its group
+        # prompts that one look at the queue finds beside one's own
+        looked = np.minimum(np.maximum(assume.poll_steps - 1.0, 0.0) / cycle, 1.0) * (each - 1.0)
+        seen_with = batching.seen_together(looked, per_step)
+        queue = batching.collision_factor(each, alone, output_len, everyone, prompt_cv + output_cv, np.minimum(per_step, each))
+        before = np.maximum(np.minimum(users, slots) / groups - 1.0, 0.0)  # no more than these can be ahead of a prompt
         met = 1.0 + np.minimum(queue, before)
         shared_by = (1.0 - 0.5 * first_wave) / np.maximum(steps, 1.0)
+
+        def unseen(others, token, more):
+            """Time until the scheduler takes a prompt, and of those that it takes with it."""
+            steps_unseen = np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
+            return steps_unseen * token + np.minimum(others, 1.0) * seen_with * beside_each_other * more
 
         def shortage(others):
             step, more = loaded(others + 1.0, beside_each_other)
             token = step + others * more * shared_by
-            first = met * (beside_each_other * more + chunks * step) + seen_with * more + unseen * token
+            first = met * (beside_each_other * more + chunks * step) + unseen(others, token, more)
             return others * (think_time + first + steps * token) - others_all * steps * token
 
         limited = np.minimum(others_all, slots - 1.0)
@@ -290,7 +300,7 @@ def continuous_batching(
         own_step, more = loaded(others + 1.0, beside_each_other)
         token = own_step + others * more * shared_by
         first = met * chunks * with_one(others) + np.where(apart, own_step, 0.0)
-        first = first + seen_with * more + unseen * token
+        first = first + unseen(others, token, more)
         burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
         burst_tokens = np.minimum(users, slots) * new / burst_steps
         burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)

@@ -416,8 +416,9 @@ def distributed(
     norm = architecture.final_norm_params(model)
     own_head = np.where(model.tied_embeddings > 0, 0.0, table)
     with_head = np.where(dual, 0.0, on_first)  # a mirrored first stage lies beside the last
+    last_table = np.where(dual & (model.tied_embeddings > 0), 0.0, table)
     params = stages(
-        "params", table + model.extra_params + with_head * (own_head + norm), on_last * (table + norm)
+        "params", table + model.extra_params + with_head * (own_head + norm), on_last * (last_table + norm)
     )
     expert_params = stages("expert_params")
     kept = (pp > 1) & (assume.keep_gathered > 0)
@@ -489,7 +490,7 @@ def distributed(
         np.where(reduced_each, seen(scattered, slowest_backward), 0.0),
     )
     ends = reduce(2.0, replicas * tp * np.maximum(pp - 1.0, 1.0), table * assume.gradient_reduce_bytes)
-    data_once = data_once + np.where((model.tied_embeddings > 0) & (pp > 1) & ~folded, ends, 0.0)
+    data_once = data_once + np.where((model.tied_embeddings > 0) & (pp > 1) & ~folded & ~dual, ends, 0.0)
 
     # --- optimizer, host, stragglers -------------------------------------------------------------------
     sharded = zero_stage >= 1
@@ -536,7 +537,9 @@ def distributed(
         held_together(params), held_together(expert_params), held_together(stages("stored")),
         (on_first, 0.0, on_last), (0.0, 1.0, pp - 1.0),
     ):
-        sizes = (zero_stage, format.parameter_bytes * copies, assume.gradient_bytes * copies, state_bytes)
+        # states that are sharded are shared by the two devices that hold a stage
+        held_states = state_bytes * np.where(zero_stage == 0, copies, 1.0)
+        sizes = (zero_stage, format.parameter_bytes * copies, assume.gradient_bytes * copies, held_states)
         own = memory.model_states(n, shards, *sizes)
         routed = memory.model_states(x, expert_replicas, *sizes)
         own = memory.States(*(a + np.where(experts, b, 0.0) for a, b in zip(own, routed)))
