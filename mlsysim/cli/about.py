@@ -220,7 +220,7 @@ def _list(table: str, json: bool) -> None:
 
 def _cell(row: Any, column: str) -> str:
     value = row[column]
-    if column.endswith("year") and isinstance(value, float):
+    if (column.endswith("year") or column == "since") and isinstance(value, float):
         return f"{value:.0f}"
     if isinstance(value, float):
         return show.quantity(value, row.unit(column)) + ("*" if column in row.derived else "")
