@@ -10,7 +10,9 @@ cannot lead:
 * serving: six figures, to the rows of ``benchmarks/measured/serving.csv`` and to 157 published runs of closed-loop
   load generators that come with the PyPI package aiconfigurator 0.12.0 (not copied here).
 
-Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies alone, before and apart.
+Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies alone, before and apart; of TPU v6e one figure,
+the share of peak that products reach, to twelve published runs on it.  Nothing was fitted to what ``benchmarks/measure.py``
+found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1: their errors stand in the README beside the others.
 
 **Options of frameworks and engines** (``zoo/frameworks.csv``) follow from their documentation where that says enough;
 a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted
@@ -23,7 +25,7 @@ scheduler looks at its queue, captured graphs) was read in its scripts.
 **With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
 dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines and
 their builds, by 21 % for the time to the first token.  Inside a source 3 to 4 % remain.  `training_level`,
-`mixture_level`, `serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
+`mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
 are made of level and scatter, and `calibrate` on three runs of one's own removes the level.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
