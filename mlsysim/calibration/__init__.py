@@ -22,11 +22,12 @@ each serving engine, how often an early decode kernel reads a head that queries 
 whose 4-bit weights are widened on the way.  What a load generator tells the engines it starts (chunks, how often the
 scheduler looks at its queue, captured graphs) was read in its scripts.
 
-**With what spread.**  Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
-dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines and
-their builds, by 21 % for the time to the first token.  Inside a source 3 to 4 % remain.  `training_level`,
-`mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals
-are made of level and scatter, and `calibrate` on three runs of one's own removes the level.
+**With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
+dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines
+and their builds, by 21 % for the time to the first token. Inside a source 3 to 4 % remain. `training_level`,
+`mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and
+``quantile=``; so intervals are made of level and scatter, and `calibrate` on three runs of one's own removes the
+level.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
 above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf
