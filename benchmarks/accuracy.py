@@ -25,7 +25,7 @@ from mlsysim.calibration.validate import statistics
 HERE = Path(__file__).resolve().parent
 FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
 #: predicted only: what `measure.py` found on GPUs we had in hand, and runs to which one figure of their device was fitted
-OWN = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
+PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
 }
@@ -80,9 +80,9 @@ def measure(runs: pd.DataFrame, left_out: bool = True) -> dict[str, Any]:
     return found
 
 
-def unseen() -> dict[str, dict[str, Any]]:
+def predicted() -> dict[str, dict[str, Any]]:
     """Runs that are only predicted."""
-    return {name: {"shipped": validate(pd.read_csv(path))} for name, path in OWN.items()}
+    return {name: {"shipped": validate(pd.read_csv(path))} for name, path in PREDICTED.items()}
 
 
 def with_intervals(result: Validation, shipped: Validation) -> Validation:
@@ -188,7 +188,7 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
               "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
               "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
               "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
-              "on Hopper.", ""]  # fmt: skip
+              "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view).", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
@@ -200,7 +200,7 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What ``--json`` prints."""
     found: dict[str, Any] = {}
     for name, result in results.items():
-        if name in OWN:
+        if name in PREDICTED:
             found[name] = {"shipped": result["shipped"].summary}
             continue
         found[name] = {
@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.files and (asked.write or asked.accept or asked.check):
         parser.error("--write, --accept and --check concern our own files")
     every = asked.json or asked.write or not (asked.accept or asked.check)
-    results = {kind: measure(runs, left_out=every) for kind, runs in together(asked.files).items()} | unseen()
+    results = {kind: measure(runs, left_out=every) for kind, runs in together(asked.files).items()} | predicted()
     if asked.json:
         print(json.dumps(summary(results), indent=1))
     elif every:

@@ -122,21 +122,18 @@ def built(name: str, device: str) -> Decoder:
     """A model on a device that nothing else is on any more."""
     torch.compiler.reset()
     gc.collect()
-    if device != "cpu":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
     with torch.device(device):
         torch.set_default_dtype(torch.bfloat16)
         model = Decoder(name)
     return model
 
 
-def captured(work: Callable[[], Any], device: str) -> Callable[[], Any]:
-    """The work as one captured graph (on a GPU)."""
+def captured(work: Callable[[], Any]) -> Callable[[], Any]:
+    """The work as one captured graph."""
     for _ in range(WARM):
         work()
-    if device == "cpu":
-        return work
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -144,16 +141,14 @@ def captured(work: Callable[[], Any], device: str) -> Callable[[], Any]:
     return graph.replay
 
 
-def seconds(work: Callable[[], Any], device: str, repeats: int = REPEATS) -> float:
+def seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
     """Median time of the work."""
     found = []
     for _ in range(repeats + 1):
-        if device != "cpu":
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
         start = time.perf_counter()
         work()
-        if device != "cpu":
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
         found.append(time.perf_counter() - start)
     return statistics.median(found[1:])
 
@@ -186,7 +181,7 @@ def served(name: str, device: str) -> Iterator[dict[str, Any]]:
 
     def prompt(length: int) -> dict[str, Any]:
         tokens = torch.randint(model.vocab, (1, length), device=device)
-        first = seconds(captured(lambda: model(tokens, last_only=True), device), device)
+        first = seconds(captured(lambda: model(tokens, last_only=True)))
         return about | {"scenario": "first_token", "batch_or_concurrency": 1, "input_len": length, "output_len": 1,
                         "ttft_ms": round(1e3 * first, 3)}  # fmt: skip
 
@@ -195,7 +190,7 @@ def served(name: str, device: str) -> Iterator[dict[str, Any]]:
         shape = (batch, model.shared, context, model.width)
         cache = [(torch.zeros(shape, device=device), torch.zeros(shape, device=device)) for _ in range(model.n_layers)]
         tokens = torch.randint(model.vocab, (batch, 1), device=device)
-        between = seconds(captured(lambda: model.decode(tokens, cache, (cos[-1:], sin[-1:])), device), device)
+        between = seconds(captured(lambda: model.decode(tokens, cache, (cos[-1:], sin[-1:]))))
         return about | {"scenario": "decode_only", "batch_or_concurrency": batch, "input_len": context,
                         "output_len": 1, "itl_ms": round(1e3 * between, 3)}  # fmt: skip
 
@@ -225,15 +220,13 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
 
         for _ in range(WARM):
             step()
-        took = seconds(step, device, 5)
-        memory = {}
-        if device != "cpu":
-            reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
-            memory = {"measured_mem_gb": round(reserved / GIB, 2), "allocated_gib": round(allocated / GIB, 2)}
+        took = seconds(step, 5)
+        reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
         return {
             "framework": "measure.py", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
             "global_batch": batch, "micro_batch": batch, "tp": 1, "pp": 1, "dp": 1, "zero_stage": 0, "recompute": recompute,
-            "precision": "bf16", "suspect": 0, "measured_step_time_s": round(took, 5), **memory,
+            "precision": "bf16", "suspect": 0, "measured_step_time_s": round(took, 5),
+            "measured_mem_gb": round(reserved / GIB, 2), "allocated_gib": round(allocated / GIB, 2),
         }  # fmt: skip
 
     yield from fitting(f"{name}, {batch} x {length}, recomputation {recompute}", measure)

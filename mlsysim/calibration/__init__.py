@@ -12,7 +12,8 @@ cannot lead:
 
 Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies alone, before and apart; of TPU v6e one figure,
 the share of peak that products reach, to twelve published runs on it.  Nothing was fitted to what ``benchmarks/measure.py``
-found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1: their errors stand in the README beside the others.
+found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1 (which widened the intervals of mixtures, no
+more): their errors stand in the README beside the others.
 
 **Options of frameworks and engines** (``zoo/frameworks.csv``) follow from their documentation where that says enough;
 a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted

@@ -122,7 +122,8 @@ def continuous_batching(
     step is the fixed point ``t = g(lambda t)`` of a step with n chunks of prompts, ``g`` linear from 0 (decoding alone) to
     1 and from there to the full budget: ``ITL = T(b + 1) / (1 - lambda dT)`` while prompts come alone.  In a closed
     loop it is ``T(b + 1) + b dT / (S_out - 1)``.  b follows from Little's law; solved over the true, non-linear step.
-    Memory: pages of a
+    Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
+    until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).  Memory: pages of a
     request at a random instant (length-biased), admitted so that the pool overflows with probability
     `overflow`.  Validity: means within 6 % of a simulation up to half of the saturation rate, up to 25 %
     low at 0.85 of it.
