@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlsysim import units
 from mlsysim.engine.bind import Axis, Binder, Leaf
 from mlsysim.engine.check import nearest
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
 from mlsysim.engine.selectors import Parameter
-from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
 
@@ -273,113 +270,3 @@ class Program:
         """Enter data that is no input (a truth table over labels, a threshold)."""
         self.binder.leaves[name] = Leaf(name, dims, np.asarray(values, dtype=np.float64))
         return self.graph.leaf(name)
-
-    def clauses(self, where: str | Iterable[str] | None) -> list[tuple[str, Node]]:
-        """The conditions of a `where`, one node each.
-
-        Names are outputs, inputs, record fields or axes; labels compare with text:
-        ``"itl < 0.05 and hardware != 'mi300x'"``.  Numbers are in base units, quantities in quotes: ``"itl < '50 ms'"``.
-        """
-        if where is None:
-            return []
-        texts = [where] if isinstance(where, str) or not isinstance(where, Iterable) else list(where)
-        found = []
-        for text in texts:
-            try:
-                tree = ast.parse(text, mode="eval").body
-            except (SyntaxError, TypeError, ValueError):
-                raise ValueError(f"where={text!r} is no condition; write for example \"itl < 0.05 and tp <= 8\"") from None
-            parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-            for part in parts:
-                clause = self.graph.lift(self._expression(part))
-                if not clause.truth and not (isinstance(part, ast.Name) and self._is_flag(part.id)):
-                    raise ValueError(f"where={ast.unparse(part)!r} is a number, no condition; write for example \"itl < 0.05\"")
-                found.append((ast.unparse(part), self.graph.as_truth(clause)))
-        return found
-
-    @staticmethod
-    def _is_flag(name: str) -> bool:
-        return name in VARIABLES and VARIABLES[name].kind == "flag"
-
-    def _expression(self, tree: ast.AST) -> Any:
-        match tree:
-            case ast.Constant(value=bool() | int() | float() as value):
-                if isinstance(value, bool):
-                    return value
-                return self.extra_leaf(f"literal {len(self.binder.leaves)}", np.asarray(float(value)), ())
-            case ast.Name(id=name):
-                return self.named(name)
-            case ast.Attribute():  # an output prefixed by its stage, a field of one of two records
-                return self.named(ast.unparse(tree))
-            case ast.BoolOp(op=op, values=values):
-                nodes = [self.graph.as_truth(self.graph.lift(self._expression(v))) for v in values]
-                result = nodes[0]
-                for node in nodes[1:]:
-                    result = result & node if isinstance(op, ast.And) else result | node
-                return result
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return ~self.graph.as_truth(self.graph.lift(self._expression(operand)))
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self._expression(operand)
-            case ast.BinOp(left=left, op=op, right=right) if type(op).__name__ in _ARITHMETIC:
-                return self.graph.apply(_ARITHMETIC[type(op).__name__], (self._expression(left), self._expression(right)))
-            case ast.Compare(left=left, ops=ops, comparators=comparators):
-                chained: Any = None
-                for comparison, a, b in zip(ops, [left, *comparators], comparators):
-                    one = self._compare(comparison, a, b)
-                    chained = one if chained is None else chained & one
-                return chained
-        raise ValueError(f"where: {ast.unparse(tree)!r} is not understood; use names, numbers, labels in quotes, "
-                         "comparisons, arithmetic, and, or, not, in")
-
-    def _compare(self, op: ast.cmpop, left: ast.AST, right: ast.AST) -> Node:
-        kind = type(op).__name__
-        left, right = _quantity(left, right), _quantity(right, left)
-        texts = [n.value for n in ([right] if isinstance(right, ast.Constant) else getattr(right, "elts", []))
-                 if isinstance(n, ast.Constant) and isinstance(n.value, str)]  # fmt: skip
-        if isinstance(left, (ast.Name, ast.Attribute)) and texts and kind in ("Eq", "NotEq", "In", "NotIn"):
-            return self._matches(ast.unparse(left), texts, kind in ("NotEq", "NotIn"))
-        if kind in ("In", "NotIn") and isinstance(right, (ast.List, ast.Tuple, ast.Set)):
-            node: Any = False
-            for element in right.elts:
-                node = self.graph.apply("or", (node, self._compare(ast.Eq(), left, element)), True)
-            return ~node if kind == "NotIn" else node
-        if kind not in _COMPARISONS:
-            raise ValueError(f"where: comparison {ast.unparse(left)} {kind} ... is not understood")
-        return self.graph.apply(_COMPARISONS[kind], (self._expression(left), self._expression(right)), True)
-
-    def _matches(self, name: str, texts: list[str], negate: bool) -> Node:
-        labelled = self.labels(name)
-        if labelled is None:
-            variable = VARIABLES.get(name.rsplit(".", 1)[-1])
-            if variable is not None and variable.options is not None:  # an output such as limit
-                known = codes.labels(variable.options)
-                node: Any = False
-                for text in texts:
-                    if text not in known:
-                        raise ValueError(f"where: {name} has no label {text!r}{nearest(text, known)}")
-                    same = self.graph.apply("eq", (self.named(name), float(known[text])), True)
-                    node = self.graph.apply("or", (node, same), True)
-                return ~node if negate else node
-            raise ValueError(f"where: {name} has no labels in this call")
-        labels, dims = labelled
-        for text in texts:
-            if text not in {str(v) for v in labels.reshape(-1)}:
-                raise ValueError(f"where: {name} has no label {text!r}{nearest(text, {str(v) for v in labels.reshape(-1)})}")
-        hit = np.isin(labels.astype(str), texts) != negate
-        node = self.extra_leaf(f"{name} in {sorted(texts)} {negate}", hit.astype(np.float64), dims)
-        return self.graph.as_truth(node)
-
-
-def _quantity(side: ast.AST, other: ast.AST) -> ast.AST:
-    """A quantity in quotes, compared with a number: ``itl < '50 ms'``."""
-    variable = VARIABLES.get(other.id) if isinstance(other, ast.Name) else None
-    if variable is None or variable.kind not in ("real", "count"):
-        return side
-    if not (isinstance(side, ast.Constant) and isinstance(side.value, str)):
-        return side
-    return ast.Constant(units.parse(side.value, variable.unit, f"where: {variable.name}"))
-
-
-_ARITHMETIC = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "pow"}
-_COMPARISONS = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}

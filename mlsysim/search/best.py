@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, accepted, directed, guarded, reserved, signed, winners
-
-
-def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
-    """One name or several as a tuple, each once."""
-    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if not all(isinstance(name, str) for name in found):
-        raise TypeError(f"{argument}={value!r}: must be a name or a list of names")
-    return tuple(dict.fromkeys(found))
+from mlsysim.search.reduce import Cells, accepted, directed, guarded, names, reserved, signed, winners
 
 
 @dataclass
@@ -54,7 +46,7 @@ class Top:
         condition, self.clauses = accepted(program, self.where)
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
-        extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
         return [key, *ties, *extra]
 
     def start(self, cells: Cells) -> Leaders:

@@ -8,20 +8,27 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import label
+from mlsysim.engine import condition, label
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.schema import codes
-from mlsysim.search.reduce import Cells, verdict
+from mlsysim.search.reduce import Cells, names
 
 FIRST_CLAUSE = 100
 LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
 
 
-def verdict_column(program: Program, clauses: list[tuple[str, Node]]) -> Node:
-    """The column from which `tally` counts."""
-    return verdict(program, clauses)
+def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
+    """Why a point is rejected: 0, the code of its limit, or `FIRST_CLAUSE` and more for the clauses in turn."""
+    code: Any = 0.0
+    for i, (_, clause) in reversed(list(enumerate(clauses))):
+        code = program.graph.apply("where", (clause, code, float(FIRST_CLAUSE + i)))
+    if "limit" in program.outputs:
+        limit = program.outputs["limit"]
+        program.require("limit", limit)
+        code = program.graph.apply("where", (limit == 0, code, limit))
+    return program.graph.lift(code)
 
 
 def tally(column: np.ndarray) -> np.ndarray:
@@ -48,16 +55,14 @@ class Counts:
     """
 
     def __init__(self, by: str | Sequence[str] = (), where: str | Sequence[str] | None = None):
-        from mlsysim.search.best import names
-
         self.by = names(by, "by")
         self.where = where
 
     def columns(self, program: Program) -> list[Node]:
-        self.clauses = program.clauses(self.where)
+        self.clauses = condition.clauses(program, self.where)
         for text, clause in self.clauses:
             program.require(f"where {text!r}", clause)
-        return [verdict_column(program, self.clauses)]
+        return [verdict(program, self.clauses)]
 
     def start(self, cells: Cells) -> np.ndarray:
         return np.zeros((cells.count, 256), dtype=np.int64)

@@ -16,8 +16,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.best import names
-from mlsysim.search.reduce import Cells, accepted, guarded, reserved, signed, winners
+from mlsysim.search.reduce import Cells, accepted, guarded, names, reserved, signed, winners
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -133,7 +132,7 @@ class Pareto:
         finite: Any = condition
         for node in nodes:
             finite = finite & (node < np.inf)
-        extra = [counts.verdict_column(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
         return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
 
     def start(self, cells: Cells) -> Any:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import label
+from mlsysim.engine import condition, label
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block, Sweep
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
+
+
+def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
+    """One name or several as a tuple, each once."""
+    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument}={value!r}: must be a name or a list of names")
+    return tuple(dict.fromkeys(found))
 
 
 class Reduction(Protocol):
@@ -118,25 +126,13 @@ def signature_order(program: Program) -> list[str]:
 
 def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]]:
     """The condition of a search (feasible, and every clause), and its clauses."""
-    clauses = program.clauses(where)
-    condition: Any = program.outputs.get("feasible", True)
-    program.require("feasible", condition)
+    clauses = condition.clauses(program, where)
+    works: Any = program.outputs.get("feasible", True)
+    program.require("feasible", works)
     for text, clause in clauses:
         program.require(f"where {text!r}", clause)
-        condition = condition & clause
-    return program.graph.as_truth(program.graph.lift(condition)), clauses
-
-
-def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
-    """Why a point is rejected: 0, the code of its limit, or 100 and more for the clauses in turn."""
-    code: Any = 0.0
-    for i, (_, clause) in reversed(list(enumerate(clauses))):
-        code = program.graph.apply("where", (clause, code, 100.0 + i))
-    if "limit" in program.outputs:
-        limit = program.outputs["limit"]
-        program.require("limit", limit)
-        code = program.graph.apply("where", (limit == 0, code, limit))
-    return program.graph.lift(code)
+        works = works & clause
+    return program.graph.as_truth(program.graph.lift(works)), clauses
 
 
 def directed(name: str) -> bool:

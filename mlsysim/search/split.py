@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
-from mlsysim.search.best import Best, Top, names
+from mlsysim.search.best import Best, Top
 from mlsysim.search.counts import Counts
+from mlsysim.search.reduce import names
 
 RIVALS = 8  #: how many of the best are kept to find one that differs
 
