@@ -739,6 +739,85 @@ def test_checkpoint_config_refuses_what_it_does_not_know():
         zoo.from_config({k: v for k, v in LLAMA.items() if k != "hidden_size"})
 
 
+def test_numbers_of_a_checkpoint_config_may_be_text():
+    as_text = {k: str(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in DEEPSEEK.items()}
+    assert zoo.workload_record(zoo.from_config(as_text)) == zoo.workload_record(zoo.from_config(DEEPSEEK))
+    assert zoo.from_config({**LLAMA, "tie_word_embeddings": "false"})["tied_embeddings"] == 0
+
+
+@pytest.mark.parametrize("base, key, value, says", [
+    (LLAMA, "num_hidden_layers", 10**30, "at most 100000"),
+    (LLAMA, "num_hidden_layers", True, "must be a number"),
+    (LLAMA, "num_hidden_layers", "many", "must be a number"),
+    (LLAMA, "num_hidden_layers", 32.5, "whole number"),
+    (LLAMA, "hidden_size", [4096, 2048], "differs from layer to layer"),
+    (LLAMA, "hidden_size", {"a": 1}, "must be a number"),
+    (LLAMA, "num_attention_heads", 0, "at least 1"),
+    (LLAMA, "num_key_value_heads", -8, "at least 1"),
+    (LLAMA, "vocab_size", float("nan"), "whole number"),
+    (LLAMA, "tie_word_embeddings", "perhaps", "true or false"),
+    (LLAMA, "model_type", 7, "must be a text"),
+    (GPT2, "n_positions", 10**18, "at most 1e"),
+    (GEMMA2, "sliding_window_pattern", 0, "at least 1"),
+    (GEMMA2, "layer_types", "full_attention", "list of texts"),
+    (QWEN, "moe_intermediate_size", 0, "at least 1"),
+    (DEEPSEEK, "moe_layer_freq", [0, 1, 1], "differs from layer to layer"),
+])  # fmt: skip
+def test_checkpoint_config_names_the_key_of_a_value_that_cannot_be(base, key, value, says):
+    with pytest.raises(ValueError, match=rf"^config: {key}=.*{says}") as caught:
+        zoo.from_config({**base, key: value})
+    assert len(str(caught.value)) < 160
+
+
+@pytest.mark.parametrize("key, value", [
+    ("hybrid_override_pattern", "M-M*"), ("full_attention_interval", 4), ("attn_layer_period", 8), ("mamba_num_heads", 8),
+    ("linear_num_key_heads", 16), ("ssm_state_size", 128), ("num_decoder_layers", 24), ("encoder_layers", 6),
+    ("ffn_config", {"ffn_hidden_size": 10752}), ("attn_type_list", [0, 0, 1]), ("mlp_only_layers", [0, 1]),
+    ("layer_types", ["linear_attention", "full_attention"]), ("block_configs", [{"attention": {}}]),
+])  # fmt: skip
+@pytest.mark.parametrize("hints", [{}, {"gated_ffn": 1, "tied_embeddings": 0}], ids=["no hints", "hints"])
+def test_layers_that_are_not_understood_are_refused_by_name_whatever_is_added(key, value, hints):
+    """An answer that leaves a kind of layer uncounted would look right and be off by factors."""
+    with pytest.raises(ValueError, match=rf"{key}=.*understood"):
+        zoo.from_config({**LLAMA, key: value}, **hints)
+
+
+@pytest.mark.parametrize("content, says", [
+    (b"", "is empty"), (b"\x00\xff\xfe\x01", "no text in UTF-8"), (b'{"a": 1}x', "no JSON"), (b"[1]", "holds a list"),
+    (b"null", "holds a NoneType"), (b"3", "holds a int"), (b"[" * 100_000, "nested too deep|no JSON"),
+    (b'{"hidden_size": ' + b"9" * 5000 + b"}", "too long"), (b"{}" + b" " * 2**24, "larger than"),
+])  # fmt: skip
+def test_a_file_that_is_no_config_is_refused_in_one_line(tmp_path, content, says):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"config\.json: .*({says})") as caught:
+        zoo.from_config(path)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_places_without_a_config_are_refused_in_one_line(tmp_path):
+    for place in (tmp_path, tmp_path / "no such folder", "a\0b"):
+        with pytest.raises(ValueError, match=r"no such file|cannot be read"):
+            zoo.from_config(place)
+    for thing in (None, 3, [LLAMA]):
+        with pytest.raises(ValueError, match=r"give the path of a config\.json"):
+            zoo.from_config(thing)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA), encoding="utf-8-sig")
+    assert zoo.from_config(path)["n_layers"] == 32
+
+
+def test_every_fourth_layer_of_llama4_sees_the_whole_context_also_where_the_file_is_silent():
+    """Class default of the family: 36 chunked and 12 global layers (transformers pull request 37344)."""
+    scout = {"model_type": "llama4_text", "hidden_size": 5120, "num_hidden_layers": 48, "num_attention_heads": 40,
+             "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 8192, "intermediate_size_mlp": 16384,
+             "num_local_experts": 16, "num_experts_per_tok": 1, "vocab_size": 202048, "attention_chunk_size": 8192}  # fmt: skip
+    assert zoo.from_config(scout)["local_layers"] == 36 == zoo.model("llama4_scout")["local_layers"]
+
+
 def test_four_bit_checkpoints_run_where_the_products_are_wider():
     """gpt-oss ships in mxfp4 and runs on one 80 GB H100: its weights are widened on the way to 16-bit products."""
     hopper = zoo.accelerator_record("h100", Precision.MXFP4)
