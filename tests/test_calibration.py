@@ -195,6 +195,35 @@ def test_what_is_refused_is_told_in_one_line(runs):
         calibrate(None, runs.assign(hardware="h1000"), fit=["training_level"])
 
 
+@pytest.mark.parametrize("argument, value, says", [
+    ("bootstrap", -1, "at least 0"), ("bootstrap", 1.5, "whole number"), ("bootstrap", None, "whole number"),
+    ("seed", -1, "at least 0"), ("seed", "x", "whole number"), ("loss", "square", "linear, soft_l1"),
+    ("prior", 0, "above 0"), ("prior", "weak", "above 0"), ("prior", math.nan, "above 0"), ("refit", "no", "True or False"),
+    ("holdout", 3, "between 0 and 1"), ("holdout", True, "list of sources"), ("holdout", [], "list of sources"),
+    ("by", ["hardware"], "no such column"), ("fit", 3, "no assumption"), ("fit", [None], "no assumption"),
+    ("fit", ["training_level"] * 2, "twice"), ("assume", 3, "Assumptions"), ("progress", "yes", "function"),
+])  # fmt: skip
+def test_an_argument_that_cannot_be_is_named_before_anything_is_fitted(runs, argument, value, says, monkeypatch):
+    monkeypatch.setattr("mlsysim.calibration.fit.Problem", None)  # nothing is computed
+    with pytest.raises(ValueError, match=rf"^{argument}.*{says}"):
+        calibrate(None, runs, **{argument: value})
+
+
+def test_a_name_alone_is_a_list_of_one(runs):
+    few = runs.head(6)
+    one, listed = (calibrate(None, few, fit=fit, bootstrap=0, holdout=None) for fit in ("training_level", ["training_level"]))
+    assert one.table.equals(listed.table)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"a = [", b"[calibration]\nkind = 1", b"calibration = 3\nfigure = 4"])
+def test_a_file_that_holds_no_figures_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "fit.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^fit\.toml: no figures of a calibration") as caught:
+        Calibration.from_toml(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_serving_measurements_calibrate_too():
     rows = pd.read_csv(MEASURED / "serving.csv")
     rows = rows[rows.engine.str.startswith("LMDeploy")]

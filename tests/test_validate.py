@@ -1,6 +1,7 @@
 """Predictions against measured runs: what is read, refused, filled in by rule, and how far off it is."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,40 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(ValueError, match="UTF-8"):
         ms.validate(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("thing", [None, 3, [], {}, b"x", math.nan, np.zeros(3), pd.Series([1])], ids=lambda v: type(v).__name__)
+def test_what_is_neither_a_file_nor_a_table_is_refused_in_words(thing):
+    with pytest.raises(ValueError, match=r"^runs=.*path of a CSV file"):
+        ms.validate(thing)
+
+
+@pytest.mark.parametrize("name, says", [("a\0b", "cannot be read"), ("x" * 5000, "cannot be read"), ("no.csv", "no such file")])
+def test_a_name_that_no_file_has_is_refused_in_one_short_line(name, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        ms.validate(name)
+    assert len(str(caught.value)) < 120
+
+
+def test_far_too_many_runs_are_refused_by_their_number_and_size(tmp_path, monkeypatch):
+    from mlsysim.calibration import runs
+
+    row = pd.read_csv(MEASURED / "training.csv").head(1)
+    many = pd.concat([row] * (runs.MOST_ROWS + 1), ignore_index=True)
+    with pytest.raises(ValueError, match=r"20,001 rows, at most 20,000"):
+        ms.validate(many)
+    path = tmp_path / "large.csv"
+    row.to_csv(path, index=False)
+    monkeypatch.setattr(runs, "LARGEST", 100)
+    with pytest.raises(ValueError, match=r"large\.csv: is larger than"):
+        ms.validate(path)
+
+
+@pytest.mark.parametrize("argument, value", [("sample", -1), ("sample", 1), ("sample", "many"), ("sample", 1.5), ("assume", 3),
+                                             ("assume", {"training_level": 1.0})])  # fmt: skip
+def test_arguments_of_validate_are_named(argument, value):
+    with pytest.raises(ValueError, match=rf"^{argument}="):
+        ms.validate(MEASURED / "training.csv", **{argument: value})
 
 
 @pytest.mark.parametrize("column", ["hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"])

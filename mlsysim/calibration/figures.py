@@ -124,7 +124,9 @@ class Calibration:
             return cls(table[COLUMNS], head["kind"], head.get("by"), head["about"])
         except FileNotFoundError:
             raise ValueError(f"{path}: there is no such file") from None
-        except (tomllib.TOMLDecodeError, KeyError) as error:
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # no text, no TOML, another file's tables
             raise ValueError(f"{Path(path).name}: no figures of a calibration ({error})") from None
 
     def plot(self, ax: Any = None, held_out: bool = False) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlsysim.calibration import arguments
 from mlsysim.calibration.figures import COLUMNS, Calibration
 from mlsysim.calibration.holdout import held_out, with_figures
 from mlsysim.calibration.least_squares import Solution, solve
@@ -21,7 +22,8 @@ from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
 from mlsysim.calibration.validate import changed, predictions
-from mlsysim.schema.records import Accelerator, Assumed, Assumptions
+from mlsysim.engine.check import whole
+from mlsysim.schema.records import Assumed, Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 #: times that blank settings are filled again with what was fitted
@@ -85,22 +87,26 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequen
     -------
     Calibration
 
+    Raises
+    ------
+    ValueError
+        What `validate` raises; an argument that is none of what is listed here; too few runs for the figures.
+
     Notes
     -----
     Every source weighs the same, whatever its number of rows.  Intervals hold 95 %; a figure is *not identified* when its
     standard error exceeds a factor of 1.5 or when it moves the predictions as another one does.
     """
+    asked = arguments.figures(fit)
+    loss, prior, holdout = arguments.loss_named(loss), arguments.pull(prior), arguments.left_out(holdout)
+    refit, assume = arguments.truth("refit", refit), arguments.assumed(assume)
+    bootstrap, seed = whole("bootstrap", bootstrap, 0), whole("seed", seed, 0)
+    arguments.callback(progress)
     data = read(runs)
     _matches(resolver, data.kind)
-    names = list(fit) if fit is not None else _usual(data, by)
-    for name in names:
-        if name not in Assumptions._fields and name not in Accelerator._fields:
-            from mlsysim.engine.check import nearest
-
-            near = nearest(name, [*Assumptions._fields, *Accelerator._fields])
-            raise ValueError(f"fit: {name!r} is no assumption and no figure of hardware{near}")
-    if not names:
-        raise ValueError("fit=[]: name at least one figure")
+    if by is not None and (not isinstance(by, str) or by not in data.table):
+        raise ValueError(f"by={arguments.shown(by)}: the runs have no such column; columns: {', '.join(data.table)}")
+    names = asked if asked is not None else _usual(data, by)
     moving = [*names, *(n for n in read_off(refit) if n not in names)]
     problem = Problem(data, assume, fixed=changed(assume), moving=moving)
     chosen = problem.chosen()

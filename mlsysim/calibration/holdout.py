@@ -41,8 +41,6 @@ def held_out(problem: Problem, system: System, holdout: Any, loss: str, pull: np
             return None
         folds = [system.sources == name for name in names]
     elif isinstance(holdout, float):
-        if not 0.0 < holdout < 1.0:
-            raise ValueError(f"holdout={holdout!r}: a share of the rows lies between 0 and 1")
         rng = np.random.default_rng(seed)
         left = rng.permutation(np.unique(system.positions))
         folds = [np.isin(system.positions, left[: max(round(holdout * len(left)), 1)])]

@@ -22,10 +22,8 @@ def softened(residual: np.ndarray, loss: str, scale: float) -> np.ndarray:
         rho = 2.0 * (np.sqrt(1.0 + z) - 1.0)
     elif loss == "huber":
         rho = np.where(z <= 1.0, z, 2.0 * np.sqrt(z) - 1.0)
-    elif loss == "cauchy":
+    else:  # "cauchy"
         rho = np.log1p(z)
-    else:
-        raise ValueError(f"loss={loss!r}: allowed are linear, soft_l1, huber, cauchy")
     return np.sign(residual) * scale * np.sqrt(rho)
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mlsysim.calibration.arguments import shown
+
 #: kind -> columns that must be there (their cells may be blank)
 NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
@@ -48,6 +50,9 @@ WHOLE = {
 FLAGS = {"sequence_parallel", "suspect"}
 TEXTS = {"hardware", "model", "precision", "scenario"}
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
+#: rows that are read at once: predictions with intervals take about 3 ms a row
+MOST_ROWS = 20_000
+LARGEST = 64 * 2**20  #: bytes of a file
 FIRST_LINE = 2  #: line of the first row of a file whose header is line 1
 
 
@@ -77,8 +82,10 @@ def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
     Raises
     ------
     ValueError
-        In one line: no table, a missing column, text where a number belongs, a number that cannot be.
+        In one line: no table, far too large a table, a missing column, text where a number belongs, a number that cannot be.
     """
+    if not isinstance(source, (pd.DataFrame, str, os.PathLike)):
+        raise ValueError(f"runs={shown(source)}: give the path of a CSV file, or a pandas.DataFrame")
     if isinstance(source, pd.DataFrame):
         name, header, rows = "the table", [str(c) for c in source.columns], source.to_numpy(dtype=object).tolist()
         index: Any = source.index
@@ -93,6 +100,8 @@ def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
     kind = _kind(header, name)
     if not rows:
         raise ValueError(f"{name}: has a header and no rows")
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"{name}: has {len(rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them")
     checked: dict[str, list] = {}
     numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
     for i, column in enumerate(header):
@@ -107,13 +116,19 @@ def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
 def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]]:
     """Header, rows and their line numbers."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            text = handle.read(LARGEST + 1)
     except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
+        raise ValueError(f"{shown(str(path))}: there is no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a directory, not a CSV file") from None
     except UnicodeDecodeError:
         raise ValueError(f"{name}: is no text in UTF-8, so no CSV file") from None
+    except (OSError, ValueError) as error:  # no permission, a name that no file can have
+        raise ValueError(f"{shown(str(path))}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(text) > LARGEST:
+        raise ValueError(f"{name}: is larger than {LARGEST // 2**20} MiB, at most {MOST_ROWS:,} runs are read at once: "
+                         "pass a part of it")
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     header: list[str] = []
     rows: list[list[str]] = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlsysim.calibration import arguments
 from mlsysim.calibration.problem import TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.records import Assumed, Assumptions
@@ -135,7 +136,8 @@ def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None 
     Raises
     ------
     ValueError
-        No such file, malformed CSV, a missing column, text where a number belongs.
+        No such file, malformed or far too large, a missing column, text where a number belongs; an argument that is none of
+        what is listed here.
 
     Notes
     -----
@@ -144,6 +146,7 @@ def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None 
     `mlsysim.calibration.serving`; what frameworks and engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
+    assume, sample = arguments.assumed(assume), arguments.samples(sample)
     problem = Problem(read(runs), assume, fixed=changed(assume))
     return predictions(problem, sample)
 
