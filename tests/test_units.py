@@ -163,7 +163,8 @@ def test_a_slip_of_capitals_is_told_what_it_means(text, unit, meant):
 #: what the reader below knows, apart from the product: spelling -> (exact factor, power of seconds)
 NOUNS = {"x": (1, 0), "tokens": (1, 0), "ktokens": (10**3, 0), "Ktokens": (10**3, 0), "Mtokens": (10**6, 0),
          "Kitokens": (2**10, 0), "Etokens": (10**18, 0), "steps": (1, 0), "%": (Fraction(1, 100), 0)}  # fmt: skip
-TIMES = {"s": (1, 1), "ms": (Fraction(1, 1000), 1), "min": (60, 1), "ks": (1000, 1), "Ks": (1000, 1), "Ms": (10**6, 1), "Es": (10**18, 1)}
+TIMES = {"s": (1, 1), "ms": (Fraction(1, 1000), 1), "min": (60, 1), "ks": (1000, 1), "Ks": (1000, 1),
+         "Ms": (10**6, 1), "Es": (10**18, 1)}  # fmt: skip
 TIMES |= {f"{name}^{n}": (factor**n, n) for name, (factor, _) in TIMES.items() for n in (2, 5, 8)}
 TIMES |= {name.replace("^", ""): said for name, said in TIMES.items()}
 TIMES |= {f"{name}^-{n}": (Fraction(1, factor**n), -n) for name, (factor, p) in TIMES.items() if p == 1 for n in (1, 2, 5, 8)}
