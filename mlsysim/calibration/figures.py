@@ -13,7 +13,7 @@ import pandas as pd
 
 from mlsysim import zoo
 from mlsysim.calibration.validate import Validation
-from mlsysim.schema.records import Accelerator, Assumed, Assumptions
+from mlsysim.schema.records import Accelerator, Assumptions
 from mlsysim.zoo.tables import Row
 
 #: columns of the table of fitted figures
@@ -58,7 +58,7 @@ class Calibration:
         for line in lines.itertuples():
             if line.name in Assumptions._fields:
                 known = Assumptions._field_defaults[line.name]
-                found[line.name] = Assumed(line.value, known.unit, known.meaning, self.about, float(line.spread))
+                found[line.name] = known.moved(line.value, self.about, float(line.spread))
         return self._assume._replace(**found)
 
     def hardware(self, base: str | Row, name: str | None = None) -> Row:

@@ -23,7 +23,7 @@ from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
 from mlsysim.calibration.validate import changed, predictions
 from mlsysim.engine.check import whole
-from mlsysim.schema.records import Assumed, Assumptions
+from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 #: times that blank settings are filled again with what was fitted
@@ -153,7 +153,7 @@ def moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str)
     for knob, at in zip(knobs, x):
         if knob.name in Assumptions._fields and not knob.own:
             known = Assumptions._field_defaults[knob.name]
-            found[knob.name] = Assumed(knob.default * math.exp(at), known.unit, known.meaning, about, known.spread)
+            found[knob.name] = known.moved(knob.default * math.exp(at), about)
     return assume._replace(**found)
 
 
@@ -213,7 +213,7 @@ def _described(system: System, best: Solution, spread: np.ndarray, lows: np.ndar
             why = f"its standard error is a factor of {math.exp(min(spread[i], 20.0)):.2g}"
         elif min(best.x[i] - knob.low, knob.high - best.x[i]) < 1e-3:
             why = "it ends at its bound"
-        unit = Assumptions._field_defaults[knob.name].unit if knob.name in Assumptions._fields else VARIABLES[knob.name].unit
+        unit = VARIABLES[knob.name].unit
         factor = np.exp(np.clip([best.x[i], lows[i], highs[i]], -40.0, 40.0))
         lines.append({
             "name": knob.name, "group": knob.group, "value": knob.default * factor[0], "default": knob.default,

@@ -21,9 +21,6 @@ from mlsysim.engine.graph import reached
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
-#: endings of the names of shares, which end at 1
-SHARES = ("_overlap", "_efficiency", "_share", "_fraction")
-
 
 class Knob(NamedTuple):
     """One fitted figure: a name, and the group of rows for which it holds."""
@@ -160,7 +157,6 @@ def _knob(name: str, group: str, assume: Assumptions, base: float, own: bool = F
     default = float(base) if own else plain
     if default == 0.0:
         raise ValueError(f"{name} is 0 and moves in proportion: give it another value to start from, assume=...")
-    variable = VARIABLES.get(name)
-    most = variable.high if variable is not None else (1.0 if name.endswith(SHARES) else math.inf)
+    most = VARIABLES[name].high
     top = math.log(most / default) if math.isfinite(most) else math.log(50.0)
     return Knob(name, group, default, -math.log(50.0), max(top, 1e-6), own, math.log(plain / default))

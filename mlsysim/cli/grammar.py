@@ -165,7 +165,6 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
     """The texts of some inputs as scalars and lists, each checked to be an input of the resolver."""
     from mlsysim.engine.bind import Binder
     from mlsysim.resolver import Optimizer, Solver
-    from mlsysim.schema.records import Assumptions
     from mlsysim.schema.variables import ALIASES, VARIABLES
 
     given = {ALIASES.get(name, (name, 1.0))[0] for name in inputs}
@@ -196,8 +195,6 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
         variable = VARIABLES.get(short)
         if variable is not None and variable.kind != "option" and name not in binder.picks:
             found[key] = numbers(key, text, variable.unit if factor == 1.0 else None)
-        elif variable is None and short in Assumptions._fields and name not in binder.picks:
-            found[key] = numbers(key, text, Assumptions._field_defaults[short].unit)
         else:
             names = [part.strip() for part in text.split(",")]
             found[key] = names if len(names) > 1 else names[0]

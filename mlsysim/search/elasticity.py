@@ -57,14 +57,11 @@ def time_exponent(unit: str) -> int:
 
 def unit_of(name: str) -> str:
     """Unit of an input, a record field or an assumption."""
-    short = name.rsplit(".", 1)[-1]
-    return VARIABLES[short].unit if short in VARIABLES else Assumptions._field_defaults[short].unit
+    return VARIABLES[name.rsplit(".", 1)[-1]].unit
 
 
 def _moved(program: Program, name: str, leaf: str) -> Moved:
-    variable = VARIABLES.get(leaf.rsplit(".", 1)[-1])
-    if variable is None:
-        return Moved(name, leaf, -math.inf, math.inf, False)
+    variable = VARIABLES[leaf.rsplit(".", 1)[-1]]
     if variable.kind in ("option", "flag"):
         what = "an option" if variable.kind == "option" else "true or false"
         raise ValueError(f"{name} is {what}: an elasticity needs a number")
@@ -87,7 +84,7 @@ def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -
             continue
         of_group = {
             "hardware": name in HARDWARE,
-            "rates": (name in VARIABLES or name in Assumptions._fields) and time_exponent(unit_of(name)) != 0,
+            "rates": name in VARIABLES and time_exponent(unit_of(name)) != 0,
             "assumptions": name in Assumptions._fields,
         }[wanted or "hardware"]
         if of_group and np.any(program.binder.leaves[leaf].values != 0):
@@ -106,7 +103,7 @@ def _candidates(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
         if wanted == "assumptions":
             return Assumptions._fields
         if wanted == "rates":
-            return tuple(n for n in (*VARIABLES, *Assumptions._fields) if time_exponent(unit_of(n)) != 0)
+            return tuple(n for n in VARIABLES if time_exponent(unit_of(n)) != 0)
         return HARDWARE
     asked = [wanted] if isinstance(wanted, str) else wanted
     return (*asked, *(n.rsplit(".", 1)[-1] for n in asked))

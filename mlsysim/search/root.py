@@ -15,11 +15,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
-from mlsysim.engine.check import check
+from mlsysim.engine.check import check, nearest
 from mlsysim.engine.function import Function
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
-from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.target import target as read
 
@@ -202,21 +201,16 @@ def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float,
     short = unknown.rsplit(".", 1)[-1]
     variable = VARIABLES.get(short)
     if variable is None:
-        if short not in Assumptions._fields:
-            from mlsysim.engine.check import nearest
-
-            raise ValueError(f"{unknown!r} is no input{nearest(short, VARIABLES)}")
-        low, high, whole = WIDEST[0], WIDEST[1], False
-    else:
-        if variable.kind in ("option", "flag"):
-            raise ValueError(f"{unknown} is an option: a root needs a number")
-        whole = variable.kind == "count"
-        low = variable.low if variable.low > 0 else (1.0 if whole else WIDEST[0])
-        high = variable.high if math.isfinite(variable.high) else (2.0**40 if whole else WIDEST[1])
+        raise ValueError(f"{unknown!r} is no input{nearest(short, VARIABLES)}")
+    if variable.kind in ("option", "flag"):
+        raise ValueError(f"{unknown} is an option: a root needs a number")
+    whole = variable.kind == "count"
+    low = variable.low if variable.low > 0 else (1.0 if whole else WIDEST[0])
+    high = variable.high if math.isfinite(variable.high) else (2.0**40 if whole else WIDEST[1])
     if bounds is not None:
         if len(bounds) != 2:
             raise ValueError(f"bounds={bounds!r}: give (low, high)")
-        low, high = (check(short, b) if variable is not None else float(b) for b in bounds)
+        low, high = (check(short, b) for b in bounds)
         if not low < high:
             raise ValueError(f"bounds={bounds!r}: low must be below high")
     return low, high, whole

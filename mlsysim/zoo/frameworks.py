@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsysim.schema.records import Assumed, Assumptions
+from mlsysim.schema.records import Assumptions
 from mlsysim.zoo import tables
 from mlsysim.zoo.tables import Row
 
@@ -40,7 +40,7 @@ def assumptions(value: str | Row | Assumptions) -> Assumptions:
     found = {}
     for name, number in settings(row).items():
         known = defaults[name]
-        found[name] = Assumed(number, known.unit, known.meaning, f"{row.key}: {row.sources}", known.spread)
+        found[name] = known.moved(number, f"{row.key}: {row.sources}")
     return Assumptions()._replace(**found)
 
 
