@@ -5,6 +5,7 @@ import math
 import pickle
 import time
 
+import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from hypothesis import example, given, settings
 from toy import BASE, ClimbModel, StepModel, climb, step
 
 from mlsysim import zoo
+from mlsysim.engine import cache
 from mlsysim.engine import plan as planning
 from mlsysim.engine.run import Sweep
 from mlsysim.schema import codes
@@ -213,6 +215,67 @@ def test_compiled_code_gives_the_bits_of_numpy():
     for other in (stored, nest):
         for name, a, b in zip(names, bits(plain, names, plain.dims), bits(other, names, plain.dims)):
             assert (a == b).all(), name
+
+
+HOSTILE = {
+    "a program": "x\nopen('owned', 'w').write('run')\ndef _():\n    q = 0 #",
+    "line ends": "a\r\nb\x0b\x0c\x1c\x85\u2028c",
+    "quotes": "\"\"\"'\\",
+    "NUL": "\0",
+    "a lone surrogate": "\ud800",
+    "a comment": "# -*- coding: utf-7 -*-",
+    "long": "n_0 = u(7)\n" * 1000,
+    "empty": "",
+    "a keyword": "lambda",
+    "last in the alphabet": "zz",
+}
+
+
+def sources(interpreted, rows, columns, sites, picks):
+    """All source that the verbs write where three dims bear these names, and what they answer."""
+    texts = []
+
+    call = {
+        "global_batch": xr.DataArray([49, 98, 588], dims=rows),
+        "dp": xr.DataArray([1, 3, 7, 49], dims=columns, coords={columns: picks}),
+        "tp": xr.DataArray([1, 2, 7, 14], dims=sites),
+        "mem_bandwidth": xr.DataArray(np.linspace(1e12, 3e12, 12).reshape(3, 4), dims=(rows, sites)),
+        "virtual_stages": xr.DataArray([1, 3, 7, 11], dims=columns, coords={columns: picks}),
+        "hardware": "h100",
+        "plan": "nest",
+    }
+    with interpreted(chunk=3, tile=8, enough=2, table=5), pytest.MonkeyPatch.context() as patch:
+        interpret = cache.compiled
+        patch.setattr(cache, "compiled", lambda *source: texts.append(source) or interpret(*source))
+        answers = [
+            ClimbModel.best("itl", by=columns, **call).itl,
+            ClimbModel.top(3, "itl", **call).itl,
+            ClimbModel.pareto(["itl", "memory_per_device"], where=f"mem_bandwidth > {1.2e12}", **call).itl,
+            ClimbModel.solve(**call).itl,
+        ]
+    return texts, [a.values for a in answers]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_word_of_a_user_stands_in_source(interpreted, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain, expected = sources(interpreted, "rows", "columns", "sites", list("abcd"))
+    assert len(plain) >= 4
+    name = HOSTILE[kind]
+    for at in range(3):
+        dims = ["rows", "columns", "sites"]
+        dims[at] = name
+        texts, answers = sources(interpreted, *dims, [name, "b", "c", "d"])
+        assert texts == plain
+        for a, b in zip(expected, answers):
+            np.testing.assert_array_equal(a, b)
+    assert not list(tmp_path.iterdir())
+
+
+@given(names=st.lists(st.text(st.characters(), max_size=40), min_size=3, max_size=3, unique=True))
+def test_names_of_dims_do_not_change_the_source(interpreted, names):
+    hypothesis.assume(not set(names) & {*VALUES, "rank", "found", "point", "count", "sample", "quantile"})
+    assert sources(interpreted, *names, list("abcd"))[0] == sources(interpreted, *"xyz", list("abcd"))[0]
 
 
 def test_the_generic_plan_is_compiled_once_for_grids_of_every_shape():

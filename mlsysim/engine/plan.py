@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -134,12 +134,18 @@ def gathered(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[flo
 
 
 def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str] = ()) -> Layout:
-    """`cheapest`, remembered: a search in a loop asks for the same sweep again."""
-    return cheapest(tuple(sizes.items()), frozenset(loads.items()), tuple(outermost))
+    """`cheapest`, remembered: a search in a loop asks for the same sweep again, perhaps along dims of other names."""
+    number = {axis: f"a{i}" for i, axis in enumerate(sizes)}
+    axis = {n: a for a, n in number.items()}
+    lengths = tuple((n, sizes[a]) for n, a in axis.items())
+    operations = sorted((tuple(sorted(number[a] for a in axes)), ops) for axes, ops in loads.items())
+    found = cheapest(lengths, tuple(operations), tuple(sorted(number[a] for a in outermost if a in number)))
+    outer, tile = tuple(axis[n] for n in found.outer), tuple(axis[n] for n in found.tile)
+    return replace(found, outer=outer, tile=tile, sizes=sizes)
 
 
 @functools.lru_cache(maxsize=256)
-def cheapest(lengths: tuple[tuple[str, int], ...], operations: frozenset[tuple[frozenset[str], float]],
+def cheapest(lengths: tuple[tuple[str, int], ...], operations: tuple[tuple[tuple[str, ...], float], ...],
              outermost: tuple[str, ...]) -> Layout:
     """The cheapest layout among the sensible ones.
 
@@ -147,12 +153,12 @@ def cheapest(lengths: tuple[tuple[str, int], ...], operations: frozenset[tuple[f
     ----------
     lengths : tuple of (str, int)
         Axes longer than one.
-    operations : frozenset of (set of str, float)
-        Operations by the set of axes on which they depend.
+    operations : tuple of (tuple of str, float)
+        Operations by the axes on which they depend.
     outermost : sequence of str
         Axes that must not lie inside a tile.
     """
-    sizes, loads = dict(lengths), dict(operations)
+    sizes, loads = dict(lengths), {frozenset(axes): ops for axes, ops in operations}
     weight = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in sizes}
     free = sorted((a for a in sizes if a not in outermost), key=lambda a: (weight[a], -sizes[a]))
     found: list[tuple[float, Layout]] = []
