@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, tables
-from mlsysim.zoo.fields import known, stored
+from mlsysim.zoo.fields import first, known, stored
 from mlsysim.zoo.tables import CANONICAL, Derived, Row
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
@@ -28,7 +32,7 @@ _BYTES: dict[Precision, tuple[float, float, float, float]] = {
 }
 
 
-def format_record(precision: int, kv_precision: int | None = None) -> Format:
+def format_record(precision: int, kv_precision: int | None = None, **given: Any) -> Format:
     """Bytes per value at a precision.
 
     Parameters
@@ -36,25 +40,32 @@ def format_record(precision: int, kv_precision: int | None = None) -> Format:
     precision, kv_precision : int
         Codes of `mlsysim.schema.codes.Precision`.  The KV cache is as wide as activations unless
         `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
+    **given
+        Fields that hold whatever the precision says: experts are as wide as the other weights, the cache as
+        activations, unless they are given themselves.
 
     Examples
     --------
     >>> format_record(Precision.NVFP4).weight_bytes, format_record(Precision.FP8, Precision.FP8).kv_bytes
     (0.5625, 1.0)
+    >>> format_record(Precision.BF16, weight_bytes=0.5).expert_bytes
+    0.5
     """
     precision = Precision(int(precision))
     weight, activation, gemm_input, parameter = _BYTES[precision]
+    weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
     kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
-    return Format(
-        weight_bytes=weight,
-        expert_bytes=weight,
-        activation_bytes=activation,
-        kv_bytes=kv,
-        gemm_input_bytes=gemm_input,
-        parameter_bytes=parameter,
-        weight_only=float(precision == Precision.INT4),
-        quantised=float(precision in (Precision.FP8, Precision.INT8, Precision.NVFP4, Precision.MXFP4)),
-    )
+    fields = {
+        "weight_bytes": weight,
+        "expert_bytes": weight,
+        "activation_bytes": activation,
+        "kv_bytes": kv,
+        "gemm_input_bytes": gemm_input,
+        "parameter_bytes": parameter,
+        "weight_only": float(precision == Precision.INT4),
+        "quantised": float(precision in (Precision.FP8, Precision.INT8, Precision.NVFP4, Precision.MXFP4)),
+    }
+    return Format(**{**fields, **given})
 
 
 _RATES = {
@@ -69,45 +80,47 @@ _RATES = {
 }
 
 
-def _rate(row: Row, precision: Precision) -> float:
+def _rate(row: Row, precision: Precision) -> Any:
+    """The rate that the row lists for a format, 0 if it lists none."""
     if precision == Precision.INT4:  # weight only: the arithmetic is 16 bits wide
         return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
-    return row.values_by_column[_RATES[precision]] or 0.0
+    cell = row.values_by_column[_RATES[precision]]
+    return 0.0 if cell is None else cell
 
 
-def described(
-    row: Row, precision: Precision, kv_precision: int | None
-) -> tuple[dict[str, float], dict[str, Derived]]:
-    """The fields of a device, and how those that no source gives came about."""
-    if precision == Precision.MXFP4 and not _rate(row, precision):
-        precision = Precision.INT4  # checkpoints in it run anywhere: weights are widened on the way to 16-bit products
-    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
-    derived: dict[str, Derived] = {}
+def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """The rates of products, attention and vectors.
 
-    reported = row.values_by_column["mem_device_reported_bytes"]
-    if reported is not None and "mem_capacity" not in row.given:
-        fields["mem_capacity"] = reported
-
-    fields["peak_flops"] = _rate(row, precision)
+    A `peak_flops` that was given holds at every precision; the rates that the row lists by format stay what they
+    are, and attention and vectors follow those.
+    """
+    own = row.given.get("peak_flops")
+    fields["peak_flops"] = _rate(row, precision) if own is None else own
     wide = max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
     if precision in (Precision.FP32, Precision.TF32):
-        fields["attention_peak_flops"] = fields["peak_flops"] or wide
-    elif wide:
-        fields["attention_peak_flops"] = wide
+        fields["attention_peak_flops"] = first(_rate(row, precision), wide)
     else:
-        fallback = _rate(row, Precision.FP32) or fields["peak_flops"]
-        fields["attention_peak_flops"] = fallback
-        derived["attention_peak_flops"] = Derived(
-            "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
-        )
-    if not known(fields["vector_flops"]) and wide:
-        fields["vector_flops"] = VECTOR_SHARE * wide
+        fields["attention_peak_flops"] = wide or _rate(row, Precision.FP32)
+        if not wide:
+            derived["attention_peak_flops"] = Derived(
+                "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
+            )
+    if own is not None and not np.any(fields["attention_peak_flops"]):
+        derived["attention_peak_flops"] = Derived("no rate by format: attention runs at that of the GEMMs", 0.3)
+    fields["attention_peak_flops"] = first(fields["attention_peak_flops"], fields["peak_flops"])
+    if known(fields["vector_flops"]):
+        return
+    if wide or own is not None:
+        fields["vector_flops"] = VECTOR_SHARE * (wide or own)
         derived["vector_flops"] = Derived(
             f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
             "that list both",
             0.6,
         )
 
+
+def _links(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """How a device reaches its peers: by the host's link if it has none of its own."""
     if not known(fields["link_bandwidth"]) and known(fields["host_bandwidth"]):
         fields["link_bandwidth"] = fields["host_bandwidth"]
         derived["link_bandwidth"] = Derived(
@@ -119,23 +132,42 @@ def described(
             "planning value of PCIe and of links other than NVLink (fabrics table)", 0.5
         )
 
-    if known(fields["tdp"]):
-        if not known(fields["idle_power"]):
-            constant = tables.rows("constants")["idle_power_fraction_gpu_datacenter"]
-            fields["idle_power"] = constant["value"] * fields["tdp"]
-            derived["idle_power"] = Derived(
-                f"{constant['value']:g} of TDP (constants: idle_power_fraction_gpu_datacenter; "
-                f"{constant.sources})",
-                0.3,
-            )
-        if not known(fields["embodied_carbon"]):
-            fields["embodied_carbon"] = EMBODIED_PER_WATT * fields["tdp"]
-            derived["embodied_carbon"] = Derived(
-                f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) "
-                "and B200 (0.28)",
-                0.2,
-            )
 
+def _power(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """What follows from the power limit."""
+    if not known(fields["tdp"]):
+        return
+    if not known(fields["idle_power"]):
+        constant = tables.rows("constants")["idle_power_fraction_gpu_datacenter"]
+        fields["idle_power"] = constant["value"] * fields["tdp"]
+        derived["idle_power"] = Derived(
+            f"{constant['value']:g} of TDP (constants: idle_power_fraction_gpu_datacenter; {constant.sources})",
+            0.3,
+        )
+    if not known(fields["embodied_carbon"]):
+        fields["embodied_carbon"] = EMBODIED_PER_WATT * fields["tdp"]
+        derived["embodied_carbon"] = Derived(
+            f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) "
+            "and B200 (0.28)",
+            0.2,
+        )
+
+
+def described(
+    row: Row, precision: Precision, kv_precision: int | None
+) -> tuple[dict[str, Any], dict[str, Derived]]:
+    """The fields of a device, and how those that no source gives came about."""
+    if precision == Precision.MXFP4 and not _rate(row, precision):
+        precision = Precision.INT4  # checkpoints in it run anywhere: weights are widened on the way to 16-bit products
+    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
+    derived: dict[str, Derived] = {}
+
+    reported = row.values_by_column["mem_device_reported_bytes"]
+    if reported is not None and "mem_capacity" not in row.given:
+        fields["mem_capacity"] = reported
+    _rates(row, precision, fields, derived)
+    _links(fields, derived)
+    _power(fields, derived)
     kernels, notes = curves.kernels(
         row, precision, kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
     )
@@ -148,7 +180,7 @@ def described(
     return fields, derived
 
 
-def accelerator_record(row: Row | str, precision: int, kv_precision: int | None = None) -> Accelerator:
+def accelerator_record(row: Row | str, precision: int, kv_precision: int | None = None, **given: Any) -> Accelerator:
     """What a device's row says at one precision.
 
     `peak_flops` is the dense rate of the format that GEMMs compute in, 0 where the device has none (or none
@@ -161,15 +193,16 @@ def accelerator_record(row: Row | str, precision: int, kv_precision: int | None 
     row : Row or str
     precision, kv_precision : int
         Codes of `mlsysim.schema.codes.Precision`.
+    **given
+        Fields that the user gives, numbers or arrays; what is derived from them follows.
     """
-    return Accelerator(
-        **described(tables.lookup("hardware", row, "hardware"), Precision(int(precision)), kv_precision)[0]
-    )
+    device = tables.lookup("hardware", row, "hardware").having(given)
+    return Accelerator(**described(device, Precision(int(precision)), kv_precision)[0])
 
 
 def usual_precision(row: Row) -> Precision:
     """The precision at which a device is described when none is named: 16 bits if it has them."""
     for precision in (Precision.BF16, Precision.FP16, Precision.FP32, Precision.INT8):
-        if _rate(row, precision):
+        if np.any(_rate(row, precision)):
             return precision
     return Precision.BF16

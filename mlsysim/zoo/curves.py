@@ -15,6 +15,9 @@ listed in ``row.derived``.
 from __future__ import annotations
 
 import functools
+from typing import Any
+
+import numpy as np
 
 from mlsysim.equations.compute import weight_only
 from mlsysim.schema.codes import Precision
@@ -203,11 +206,17 @@ def _link(device: str, which: str) -> float:
     )
 
 
-def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
+def _rated(value: Any) -> str:
+    """A bandwidth, or several, in a sentence."""
+    low, high = float(np.min(value)) / 1e9, float(np.max(value)) / 1e9
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _allreduce(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     device, measured = own(row)
     link = row.given.get("link_bandwidth", row.values_by_column["intra_link_Bps"])
     host = row.given.get("host_bandwidth", row.values_by_column["host_link_Bps"])
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     derived: dict[str, Derived] = {}
     for n in COUNTS:
         fields = [
@@ -216,7 +225,8 @@ def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
             f"bus_bandwidth_{n}",
             *(f"allreduce_{size}_{n}" for size in SIZES),
         ]
-        if link and n <= _largest_bridge(row):
+        by_link = link is not None and n <= _largest_bridge(row)
+        if by_link:
             source, ours = (device if _link(device, "link") else FALLBACK), link
             theirs = _link(source, "link")
         else:
@@ -224,23 +234,23 @@ def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
             theirs = _link(source, "host")
         base = curve(source, "bf16")
         assert base
-        if not ours:
+        if ours is None:
             values.update(dict.fromkeys(fields, float("nan")))
             continue
         ratio = ours / theirs
         start = base[f"allreduce_latency_{n}"]
+        ours_start = row.given.get(f"allreduce_latency_{n}", start)
         for name in fields:
             if name.startswith("bus_bandwidth"):
                 values[name] = base[name] * ratio
             elif "latency" in name:
                 values[name] = base[name]
             else:
-                values[name] = start + (base[name] - start) / ratio
-        if source != device or not measured or abs(ratio - 1.0) > 1e-9:
-            way = "link" if link and n <= _largest_bridge(row) else "host link"
+                values[name] = ours_start + (base[name] - start) / ratio
+        if source != device or not measured or np.any(np.abs(ratio - 1.0) > 1e-9):
             sentence = (
-                f"all-reduce among {n} was not measured: {source}'s, scaled by the {way} bandwidths "
-                f"({ours / 1e9:.4g} against {theirs / 1e9:.4g} GB/s)"
+                f"all-reduce among {n} was not measured: {source}'s, scaled by the {'link' if by_link else 'host link'} "
+                f"bandwidths ({_rated(ours)} against {theirs / 1e9:.4g} GB/s)"
             )
             derived.update({name: Derived(sentence, SPREAD) for name in fields})
     return values, derived
@@ -248,8 +258,9 @@ def _allreduce(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
 
 def kernels(
     row: Row, precision: int, cache_in_8_bits: bool = False
-) -> tuple[dict[str, float], dict[str, Derived]]:
+) -> tuple[dict[str, Any], dict[str, Derived]]:
     """All curve fields of a device at one precision, and which of them were not measured on it."""
+    values: dict[str, Any]
     values, derived = _gemm(row, precision)
     for part in (_attention(row, cache_in_8_bits), _allreduce(row)):
         values.update(part[0])

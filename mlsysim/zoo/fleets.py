@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Fleet
 from mlsysim.zoo import accelerators, tables
-from mlsysim.zoo.fields import NAN, known, stored
+from mlsysim.zoo.fields import NAN, filled, known, stored, where
 from mlsysim.zoo.tables import Derived, Row
 
 #: share of a fast link's peak that a transfer reaches: middle of measured NVLink (0.83-0.91) and TPU (0.90)
@@ -23,180 +29,190 @@ HOST_MEMORY_PER_ACCELERATOR = 250e9
 USUAL_NODE = 8.0
 
 
-def _per_node(system: Row, name: str) -> float:
+@dataclass
+class _Making:
+    """A fleet while its fields are found."""
+
+    system: Row | None
+    hardware: Row
+    device: dict[str, Any]  #: fields of the device
+    device_notes: dict[str, Derived]
+    given: Mapping[str, Any]  #: fields of the fleet that the user gives
+    inner: Row | None  #: fabric inside the fast domain
+    outer: Row | None  #: fabric between nodes
+    fields: dict[str, Any]
+    derived: dict[str, Derived]
+
+    def lacks(self, name: str) -> bool:
+        """Is a field still unknown?"""
+        return not known(self.fields[name])
+
+    def follow(self, name: str, value: Any, why: str, spread: float) -> None:
+        """Enter a field that follows from something else."""
+        self.fields[name] = value
+        self.derived[name] = Derived(why, spread)
+
+    @property
+    def own_device(self) -> bool:
+        """Is the device the one that the system's row was written for?"""
+        return self.system is not None and self.system.values_by_column["accelerator"] == self.hardware.origin
+
+
+def _per_node(system: Row, name: str) -> Any:
     """A per-node figure; racks and pods give the whole."""
     value = stored(system, name)
     whole = system.values_by_column.get("kind") in ("rack", "pod", "system") and name not in system.given
     return value / (system.values_by_column.get("nodes") or 1.0) if whole else value
 
 
-def _sibling(system: Row, name: str) -> tuple[float, str]:
+def _sibling(system: Row, name: str) -> tuple[Any, str]:
     """The figure of another system with the same accelerator and node size."""
-    same = [
-        row
-        for row in tables.rows("systems").values()
-        if row.values_by_column["accelerator"] == system.values_by_column["accelerator"]
-        and row.key != system.key
-        and row.values_by_column["accelerators_per_node"] == system.values_by_column["accelerators_per_node"]
-    ]
-    for row in same:
+    size = system.values_by_column["accelerators_per_node"]
+    found, key = NAN, ""
+    for row in reversed(tables.rows("systems").values()):
+        if row.values_by_column["accelerator"] != system.values_by_column["accelerator"] or row.key == system.key:
+            continue
         value = _per_node(row, name)
-        if known(value):
-            return value, row.key
-    return NAN, ""
+        same = row.values_by_column["accelerators_per_node"] == size
+        if known(value) and np.any(same):
+            found, key = where(same, value, found), row.key
+    return found, key
 
 
-def described(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict[str, Derived]]:
-    """The fields of a fleet, and how those that no source gives came about."""
-    device, device_notes = accelerators.described(hardware, Precision.BF16, None)
-    derived: dict[str, Derived] = {}
-    fabrics = tables.rows("fabrics")
-    if system is None:
-        name = hardware.values_by_column.get("default_system")
-        system = tables.rows("systems")[name] if name else None
-    fields = dict.fromkeys(Fleet._fields, NAN)
-    inner: Row | None = None
-    outer: Row | None = None
-
+def _size(making: _Making) -> None:
+    """How many accelerators there are, in a node and in the fast domain."""
+    system, hardware, fields = making.system, making.hardware, making.fields
     if system is None:  # the node can be guessed, the network cannot
         alone = hardware.values_by_column["class"] in ("edge", "mobile", "tiny", "wafer") or not known(
-            device["link_bandwidth"]
+            making.device["link_bandwidth"]
         )
-        size = 1.0 if alone else USUAL_NODE
         why = (
             "a device of this class works alone"
             if alone
             else "no system is known for this device: one usual server of eight, no network"
         )
-        fields.update(
-            fleet_size=size,
-            accelerators_per_node=size,
-            domain_size=size,
-            oversubscription=1.0,
-            nics_per_node=NAN,
-            psus_per_node=NAN,
-        )
         for name in ("fleet_size", "accelerators_per_node", "domain_size"):
-            derived[name] = Derived(why, 0.0)
-    else:
-        fields.update(
-            {
-                name: _per_node(system, name)
-                if name in ("node_power", "node_price", "host_memory")
-                else stored(system, name)
-                for name in Fleet._fields
-            }
-        )
-        inner = fabrics.get(system.values_by_column["intra_fabric"] or "")
-        outer = fabrics.get(system.values_by_column["inter_fabric"] or "")
-        repeats = system.values_by_column.get("kind") == "node" or (
-            outer is not None and system.values_by_column.get("kind") == "rack"
-        )
-        if not known(fields["fleet_size"]) or (repeats and "fleet_size" not in system.given):
-            fields["fleet_size"] = 0.0  # nodes and networked racks are bought as many as are needed
-        if not known(fields["domain_size"]):
-            fields["domain_size"] = fields["accelerators_per_node"]
-            derived["domain_size"] = Derived("no larger fast domain is given: the node", 0.0)
-    size = fields["accelerators_per_node"]
-    if (
-        system is not None and system.values_by_column["accelerator"] != hardware.origin
-    ):  # another device in that chassis
+            making.follow(name, 1.0 if alone else USUAL_NODE, why, 0.0)
+        fields["oversubscription"] = 1.0
+        fields.update({name: value for name, value in making.given.items() if name in Fleet._fields})
+        return
+    per_node = ("node_power", "node_price", "host_memory")
+    fields.update({name: (_per_node if name in per_node else stored)(system, name) for name in Fleet._fields})
+    kind = system.values_by_column.get("kind")
+    repeats = kind == "node" or (making.outer is not None and kind == "rack")
+    if making.lacks("fleet_size") or (repeats and "fleet_size" not in making.given):
+        fields["fleet_size"] = 0.0  # nodes and networked racks are bought as many as are needed
+    if making.lacks("domain_size"):
+        making.follow("domain_size", fields["accelerators_per_node"], "no larger fast domain is given: the node", 0.0)
+    if not making.own_device:  # another device in that chassis
         for name in ("intra_bandwidth", "intra_efficiency", "node_power", "node_price"):
-            if name not in system.given:
+            if name not in making.given:
                 fields[name] = NAN
-        siblings = False
-    else:
-        siblings = system is not None
 
-    # inside the fast domain
-    if not known(fields["intra_bandwidth"]):
-        fields["intra_bandwidth"] = device["link_bandwidth"]
-        derived["intra_bandwidth"] = Derived(
-            "the device's own link",
-            device_notes["link_bandwidth"].spread if "link_bandwidth" in device_notes else 0.0,
-        )
-    elif "link_bandwidth" in hardware.given and "intra_bandwidth" not in (system.given if system else {}):
-        fields["intra_bandwidth"] = device["link_bandwidth"]
-        derived["intra_bandwidth"] = Derived("the link given for the device", 0.0)
-    if not known(fields["intra_latency"]):
+
+def _fast_domain(making: _Making) -> None:
+    """Links inside the fast domain."""
+    hardware, fields, inner = making.hardware, making.fields, making.inner
+    link = making.device["link_bandwidth"]
+    if making.lacks("intra_bandwidth"):
+        note = making.device_notes.get("link_bandwidth")
+        making.follow("intra_bandwidth", link, "the device's own link", note.spread if note else 0.0)
+    elif "link_bandwidth" in hardware.given and "intra_bandwidth" not in making.given:
+        published = tables.rows("hardware")[hardware.origin].values_by_column["intra_link_Bps"]
+        inside = fields["intra_bandwidth"]
+        alike = published is None or published == inside
+        why = "the link given for the device" if alike else "the link given for the device, as much of it as the system uses"
+        making.follow("intra_bandwidth", link if alike else inside * (link / published), why, 0.0)
+    if making.lacks("intra_latency"):
         step = inner["step_latency_s"] if inner else None
-        fields["intra_latency"] = device["link_latency"] if step is None else step
         why = "latency of the link, a planning value: no step of a collective is published for it"
         if inner is not None and step is not None:
             why = f"one step of a ring collective over {inner.key} (NCCL tuning tables, fabrics table)"
-        derived["intra_latency"] = Derived(why, 0.3)
-    if not known(fields["intra_efficiency"]):
+        making.follow("intra_latency", making.device["link_latency"] if step is None else step, why, 0.3)
+    if making.lacks("intra_efficiency"):
         measured = hardware.values_by_column["intra_link_measured_fraction"] or (
             inner["measured_fraction"] if inner else None
         )
-        by_host = "link_bandwidth" in device_notes
+        by_host = "link_bandwidth" in making.device_notes
         fields["intra_efficiency"] = measured or (PCIE_SHARE if by_host else LINK_SHARE)
         if not measured:
-            derived["intra_efficiency"] = Derived(
+            making.derived["intra_efficiency"] = Derived(
                 "bus rate measured between two PCIe devices over the link's peak"
                 if by_host
                 else "not measured: middle of the measured NVLink and TPU shares (fabrics table)",
                 0.25 if by_host else 0.1,
             )
-
-    if not known(fields["torus_axes"]):
+    if making.lacks("torus_axes"):
         name = hardware.values_by_column["intra_link_name"] or ""
         shape = re.search(r"(\d)D torus", name)
-        fields["torus_axes"] = float(shape[1]) if shape else 0.0
-        derived["torus_axes"] = Derived(f"by the name of the device's link: {name or 'none'}", 0.0)
+        why = f"by the name of the device's link: {name or 'none'}"
+        making.follow("torus_axes", float(shape[1]) if shape else 0.0, why, 0.0)
 
-    # between nodes
-    one_domain = fields["fleet_size"] > 0 and fields["domain_size"] >= fields["fleet_size"]
+
+def _network_bandwidth(making: _Making, one_domain: Any) -> None:
+    """What an accelerator can send to another node."""
+    system, outer, fields = making.system, making.outer, making.fields
+    assert system is not None
+    adapters, speed = stored(system, "nics_per_node"), stored(system, "nic_Bps")
+    if known(adapters) and known(speed):
+        fields["inter_bandwidth"] = adapters * speed / fields["accelerators_per_node"]
+    elif known(speed) or (outer is not None and "per port" not in outer["bandwidth_basis"]):
+        port = outer["bandwidth_Bps"] if outer is not None else NAN
+        why = "number of adapters not given: one per accelerator"
+        making.follow("inter_bandwidth", speed if known(speed) else port, why, 0.2)
+    elif np.any(one_domain):
+        why = "the whole fleet is one fast domain: nothing lies between nodes"
+        making.follow("inter_bandwidth", where(one_domain, fields["intra_bandwidth"], NAN), why, 0.0)
+
+
+def _network_latency(making: _Making, one_domain: Any) -> None:
+    """How long a step to another node takes."""
+    outer, fields = making.outer, making.fields
+    if outer is not None:
+        step = outer["step_latency_s"]
+        why = (
+            f"latency of {outer.key} ({outer['latency_class']}): no step of a collective is published"
+            if step is None
+            else f"one step of a ring collective over {outer.key} (NCCL tuning tables, fabrics table)"
+        )
+        making.follow("inter_latency", outer["latency_s"] if step is None else step, why, 0.3)
+    elif np.any(one_domain):
+        fields["inter_latency"] = where(one_domain, fields["intra_latency"], NAN)
+        making.derived["inter_latency"] = making.derived.get("inter_bandwidth", Derived("one fast domain", 0.0))
+
+
+def _network(making: _Making) -> None:
+    """Links between nodes."""
+    system, outer, fields = making.system, making.outer, making.fields
+    one_domain = (fields["fleet_size"] > 0) & (fields["domain_size"] >= fields["fleet_size"])
     if system is None:
+        why = "one node: nothing lies between nodes; name a system for more"
         for name, inside in (("inter_bandwidth", "intra_bandwidth"), ("inter_latency", "intra_latency")):
-            fields[name] = fields[inside]
-            derived[name] = Derived("one node: nothing lies between nodes; name a system for more", 0.0)
-    elif not known(fields["inter_bandwidth"]):
-        adapters, speed = stored(system, "nics_per_node"), stored(system, "nic_Bps")
-        if known(adapters) and known(speed):
-            fields["inter_bandwidth"] = adapters * speed / size
-        elif known(speed) or (outer is not None and "per port" not in outer["bandwidth_basis"]):
-            port = outer["bandwidth_Bps"] if outer is not None else NAN
-            fields["inter_bandwidth"] = speed if known(speed) else port
-            derived["inter_bandwidth"] = Derived("number of adapters not given: one per accelerator", 0.2)
-        elif one_domain:
-            fields["inter_bandwidth"] = fields["intra_bandwidth"]
-            derived["inter_bandwidth"] = Derived(
-                "the whole fleet is one fast domain: nothing lies between nodes", 0.0
-            )
-    if not known(fields["inter_latency"]) and system is not None:
-        if outer is not None:
-            step = outer["step_latency_s"]
-            fields["inter_latency"] = outer["latency_s"] if step is None else step
-            derived["inter_latency"] = Derived(
-                f"latency of {outer.key} ({outer['latency_class']}): no step of a collective is published"
-                if step is None
-                else f"one step of a ring collective over {outer.key} (NCCL tuning tables, fabrics table)",
-                0.3,
-            )
-        elif one_domain:
-            fields["inter_latency"] = fields["intra_latency"]
-            derived["inter_latency"] = derived.get("inter_bandwidth", Derived("one fast domain", 0.0))
-    if not known(fields["inter_efficiency"]):
+            making.follow(name, fields[inside], why, 0.0)
+    elif making.lacks("inter_bandwidth"):
+        _network_bandwidth(making, one_domain)
+    if making.lacks("inter_latency") and system is not None:
+        _network_latency(making, one_domain)
+    if making.lacks("inter_efficiency"):
         measured = outer["measured_fraction"] if outer else None
         fields["inter_efficiency"] = measured or NETWORK_SHARE
         if not measured:
-            derived["inter_efficiency"] = Derived(
-                "planning value for networks between nodes, no measurement", 0.15
-            )
-    if not known(fields["oversubscription"]):
-        fields["oversubscription"] = 1.0
+            why = "planning value for networks between nodes, no measurement"
+            making.derived["inter_efficiency"] = Derived(why, 0.15)
+    if making.lacks("oversubscription"):
         said = (system.values_by_column["oversubscription"] if system else None) or "none is published"
-        derived["oversubscription"] = Derived(
-            f"taken as full bandwidth between the nodes of one job ({said})", 0.0
-        )
+        why = f"taken as full bandwidth between the nodes of one job ({said})"
+        making.follow("oversubscription", 1.0, why, 0.0)
 
-    # the node
-    small = hardware.values_by_column["class"] in ("edge", "mobile", "tiny")
-    if system is None and small:  # the device is the whole computer
-        fields.update(node_power=device["tdp"], host_memory=device["mem_capacity"])
-        for name in ("node_power", "host_memory"):
-            derived[name] = Derived("a device of this class is its own host", 0.1)
+
+def _node(making: _Making) -> None:
+    """Power, memory and price of a node."""
+    system, fields, device = making.system, making.fields, making.device
+    size = fields["accelerators_per_node"]
+    siblings = system if making.own_device else None
+    if system is None and making.hardware.values_by_column["class"] in ("edge", "mobile", "tiny"):
+        for name, whole in (("node_power", "tdp"), ("host_memory", "mem_capacity")):  # the device is the whole computer
+            making.follow(name, device[whole], "a device of this class is its own host", 0.1)
     for name, otherwise, why, spread in (
         (
             "node_power",
@@ -211,44 +227,70 @@ def described(system: Row | None, hardware: Row) -> tuple[dict[str, float], dict
             0.4,
         ),
     ):
-        if not known(fields[name]):
-            value, key = _sibling(system, name) if siblings and system is not None else (NAN, "")
-            fields[name] = value if known(value) else otherwise
-            derived[name] = Derived(
-                f"that of {key}, same accelerators" if known(value) else why,
-                0.1 if known(value) else spread,
-            )
+        if making.lacks(name):
+            value, key = _sibling(siblings, name) if siblings is not None else (NAN, "")
+            why, spread = (f"that of {key}, same accelerators", 0.1) if key else (why, spread)
+            making.follow(name, filled(value, otherwise), why, spread)
+    for name in ("nics_per_node", "psus_per_node", "node_price") if siblings is not None else ():
+        if making.lacks(name):
+            value, key = _sibling(siblings, name)
+            if key:
+                making.follow(name, value, f"that of {key}, same accelerators", 0.1)
+
+
+def described(
+    system: Row | None, hardware: Row, given: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Derived]]:
+    """The fields of a fleet, and how those that no source gives came about.
+
+    `given` are fields that the user gives, of the fleet and of its device: what is derived from them follows.
+    """
+    given = given or {}
+    hardware = hardware.having(given)
+    device, notes = accelerators.described(hardware, Precision.BF16, None)
+    if system is None:
+        name = hardware.values_by_column.get("default_system")
+        system = tables.rows("systems")[name] if name else None
+    inner = outer = None
     if system is not None:
-        for name in ("nics_per_node", "psus_per_node", "node_price"):
-            if not known(fields[name]) and siblings:
-                value, key = _sibling(system, name)
-                if known(value):
-                    fields[name] = value
-                    derived[name] = Derived(f"that of {key}, same accelerators", 0.1)
-        fields.update({name: value for name, value in system.given.items() if name in Fleet._fields})
-        for name in system.given:
-            derived.pop(name, None)
-    return fields, derived
+        system = system.having(given)
+        given = system.given
+        fabrics = tables.rows("fabrics")
+        inner = fabrics.get(system.values_by_column["intra_fabric"] or "")
+        outer = fabrics.get(system.values_by_column["inter_fabric"] or "")
+    making = _Making(system, hardware, device, notes, given, inner, outer, dict.fromkeys(Fleet._fields, NAN), {})
+    for part in (_size, _fast_domain, _network, _node):
+        part(making)
+    for name, value in given.items():
+        if name in Fleet._fields:
+            making.fields[name] = value
+            making.derived.pop(name, None)
+    return making.fields, making.derived
 
 
-def fleet_record(system: Row | str | None, hardware: Row | str | None, fabric: Row | str | None = None) -> Fleet:
+def fleet_record(
+    system: Row | str | None, hardware: Row | str | None, fabric: Row | str | None = None, **given: Any
+) -> Fleet:
     """How accelerators are put together.
 
     Without hardware the system's own accelerator is meant; another one takes its place with its own link.
     Without a system the device's `default_system` is meant; a device that has none gets one node of eight
     (one device, if it works alone): a larger fleet needs a system.  A fabric takes the place of the network
     between nodes; alone it is a network without oversubscription, and nothing else of the fleet is known.
+    `given` are fields of the fleet and of its device that the user gives, numbers or arrays: they hold, and
+    what is derived from them follows.
     """
     row = None if system is None else tables.lookup("systems", system, "fleet")
     if hardware is None and row is not None:
         hardware = row.values_by_column["accelerator"]
+    fields: dict[str, Any]
     if row is None and hardware is None:
         fields = {**dict.fromkeys(Fleet._fields, NAN), "oversubscription": 1.0, "torus_axes": 0.0}
     else:
-        fields = described(row, tables.lookup("hardware", hardware or "", "hardware"))[0]
+        fields = described(row, tables.lookup("hardware", hardware or "", "hardware"), given)[0]
     if fabric is not None:
         network = tables.lookup("fabrics", fabric, "fabric").values_by_column
         fields["inter_bandwidth"] = network["bandwidth_Bps"]
         fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
         fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
-    return Fleet(**fields)
+    return Fleet(**{**fields, **{name: value for name, value in given.items() if name in Fleet._fields}})

@@ -89,16 +89,13 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
             column, factor = CANONICAL[table].get(canonical, (canonical, 1.0))
             if value is None:
                 given.pop(canonical, None)
-                number = None
-            elif field == canonical:
-                number = given[canonical] = _checked(canonical, value, maker)
-            else:  # a column: a bare number is in the column's unit
-                stored = _column(template, field, value, maker)
-                number = given[canonical] = _checked(canonical, stored * factor, maker)
-            if column in values:
-                values[column] = None if number is None else number / factor
-            if canonical == "mem_capacity":
-                values["mem_device_reported_bytes"] = None
+                for cell in (column, *(("mem_device_reported_bytes",) if canonical == "mem_capacity" else ())):
+                    if cell in values:
+                        values[cell] = None
+                continue
+            # a bare number for a column is in the column's unit
+            stored = value if field == canonical else _column(template, field, value, maker) * factor
+            tables.state(table, canonical, _checked(canonical, stored, maker), values, given)
         elif field in values and field not in ("key",):
             values[field] = _column(template, field, value, maker)
             if field == "mem_device_reported_bytes":

@@ -7,6 +7,8 @@ relative spread; the rules are in `workloads`, `accelerators`, `fleets` and `cur
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlsysim.schema.records import Site
 from mlsysim.zoo import accelerators, curves, fleets, tables, workloads
 from mlsysim.zoo.accelerators import usual_precision
@@ -14,7 +16,7 @@ from mlsysim.zoo.fields import NAN, known, stored
 from mlsysim.zoo.tables import Derived, Row
 
 
-def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, float], dict[str, Derived]]:
+def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, Any], dict[str, Derived]]:
     fields = dict.fromkeys(Site._fields, NAN)
     derived: dict[str, Derived] = {}
     if grid is not None:
@@ -38,24 +40,23 @@ def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, float], dic
     return fields, derived
 
 
-def site_record(grid: Row | str | None, datacenter: Row | str) -> Site:
+def site_record(grid: Row | str | None, datacenter: Row | str, **given: Any) -> Site:
     """Where it runs: the grid's carbon, price and water, the building's PUE and WUE.
 
     A cloud region without a price takes that of its state or country, a state its country's, a country
-    of the European Union that of the Union; off-site water likewise.
+    of the European Union that of the Union; off-site water likewise.  Fields in `given` hold.
     """
-    return Site(
-        **_site(
-            None if grid is None else tables.lookup("grids", grid, "region"),
-            tables.lookup("datacenters", datacenter, "datacenter"),
-        )[0]
+    fields, _ = _site(
+        None if grid is None else tables.lookup("grids", grid, "region"),
+        tables.lookup("datacenters", datacenter, "datacenter"),
     )
+    return Site(**{**fields, **given})
 
 
 # --- rows ------------------------------------------------------------------------------------------------
 
 
-def describe(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
+def describe(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     """All canonical fields of a row and how the derived ones came about."""
     if row.table == "models":
         return workloads.described(row)

@@ -194,6 +194,21 @@ class Row(Mapping[str, Any]):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
+    def having(self, given: Mapping[str, Any]) -> Row:
+        """The row with those of its fields that the user gives: base units, each a number or an array of them.
+
+        What is derived from them follows.  Names that are no fields of this table are left alone.
+        """
+        mine = {name: value for name, value in given.items() if name in FIELDS.get(self.table, ())}
+        if not mine:
+            return self
+        values, all_given = dict(self.values_by_column), dict(self.given)
+        for name, value in mine.items():
+            state(self.table, name, value, values, all_given)
+        changed = Row(self.table, self.key, values, all_given, self.origin)
+        changed.assumed = self.assumed
+        return changed
+
     @functools.cached_property
     def _record(self) -> tuple[dict[str, float], dict[str, Derived]]:
         from mlsysim.zoo import records
@@ -260,9 +275,11 @@ class Row(Mapping[str, Any]):
         return self.derived.get(field) or records.fitted_source(self, field) or self.sources
 
     def spread(self, field: str) -> float:
-        """Relative standard deviation of a derived or fitted field; 0 for one that was read."""
+        """Relative standard deviation of a derived or fitted field; 0 for one that was read or given."""
         from mlsysim.zoo import records
 
+        if field in self.given:
+            return 0.0
         found = self.derived.get(field)
         return found.spread if found is not None else records.fitted_spread(self, field)
 
@@ -313,6 +330,16 @@ class Row(Mapping[str, Any]):
             for n, t in self._lines()
         )
         return f"<table><caption><b>{html.escape(self.key)}</b> ({self.table})</caption>{cells}</table>"
+
+
+def state(table: str, name: str, value: Any, values: dict[str, Any], given: dict[str, Any]) -> None:
+    """Enter a canonical field that the user gives into the cells and the given fields of a row."""
+    column, factor = CANONICAL.get(table, {}).get(name, (name, 1.0))
+    given[name] = value
+    if column in values:
+        values[column] = value / factor
+    if name == "mem_capacity":
+        values["mem_device_reported_bytes"] = None
 
 
 class Constant(float):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mlsysim.equations import architecture
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
 from mlsysim.zoo import tables
-from mlsysim.zoo.fields import known, stored
+from mlsysim.zoo.fields import NAN, filled, first, known, plain, stored, where
 from mlsysim.zoo.tables import Derived, Row
 
 
-def parameters(fields: dict[str, Any], active: bool = False) -> float:
+def parameters(fields: dict[str, Any], active: bool = False) -> Any:
     """Parameters of a transformer from its configuration, norms and all embeddings included.
 
     Attention is ``2 h n_heads d + 2 h n_kv d``, a feed-forward network 2 or 3 matrices; layers with experts
@@ -20,31 +22,31 @@ def parameters(fields: dict[str, Any], active: bool = False) -> float:
     by its low-rank ones.  Every row of the models table agrees with its published count within 2 %.
     """
 
-    def get(name: str, default: float = 0.0) -> float:
+    def get(name: str) -> Any:
         value = fields.get(name)
-        return default if value is None or value != value else float(value)
+        return 0.0 if value is None else filled(value, 0.0)
 
     width, heads, layers = get("hidden"), get("n_heads"), get("n_layers")
-    matrices = 3.0 if get("gated_ffn") else 2.0
-    attention = 2.0 * width * get("head_dim") * (heads + get("n_kv_heads"))
-    if get("kv_lora_rank"):
-        query_width = get("nope_head_dim") + get("rope_head_dim")
-        rank = get("q_lora_rank")
-        query = width * rank + rank * heads * query_width if rank else width * heads * query_width
-        latent = width * (get("kv_lora_rank") + get("rope_head_dim"))
-        attention = query + latent + get("kv_lora_rank") * heads * (get("nope_head_dim") + get("v_head_dim"))
-        attention += heads * get("v_head_dim") * width
-    total = get("extra_params") + get("vocab") * width * (1.0 if get("tied_embeddings") else 2.0)
+    matrices = where(get("gated_ffn") > 0, 3.0, 2.0)
+    query_width = get("nope_head_dim") + get("rope_head_dim")
+    query_rank, rank = get("q_lora_rank"), get("kv_lora_rank")
+    query = where(query_rank > 0, width * query_rank + query_rank * heads * query_width, width * heads * query_width)
+    latent = width * (rank + get("rope_head_dim"))
+    latent = query + latent + rank * heads * (get("nope_head_dim") + get("v_head_dim"))
+    latent = latent + heads * get("v_head_dim") * width
+    attention = where(rank > 0, latent, 2.0 * width * get("head_dim") * (heads + get("n_kv_heads")))
+    total = get("extra_params") + get("vocab") * width * where(get("tied_embeddings") > 0, 1.0, 2.0)
     if fields.get("kind") == "encoder-decoder":
         return total + layers * (3.0 * attention + 2.0 * matrices * width * get("ffn_hidden") + 5.0 * width)
     experts = get("n_experts")
-    sparse = (layers - get("first_dense_layers")) / (get("moe_layer_interval") or 1.0) if experts else 0.0
+    interval = first(get("moe_layer_interval"), 1.0)
+    sparse = where(experts > 0, (layers - get("first_dense_layers")) / interval, 0.0)
     used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
     return (
         total
         + layers * (attention + 2.0 * width)
         + sparse * (used * matrices * width * get("ffn_hidden") + width * experts)
-        + (layers - sparse) * matrices * width * (get("dense_ffn_hidden") or get("ffn_hidden"))
+        + (layers - sparse) * matrices * width * first(get("dense_ffn_hidden"), get("ffn_hidden"))
     )
 
 
@@ -65,7 +67,11 @@ ARCHITECTURE = tuple(
 )
 
 
-def _in_one_pass(row: Row, fields: dict[str, float], derived: dict[str, Derived]) -> None:
+#: fields that a model without layers has too
+_ANY_MODEL = ("total_params", "active_params", "flops_per_sample", "max_context")
+
+
+def _in_one_pass(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """The cost of a sample of an encoder, 0 for a decoder: that is priced per token."""
     if known(fields["flops_per_sample"]):
         return
@@ -76,7 +82,7 @@ def _in_one_pass(row: Row, fields: dict[str, float], derived: dict[str, Derived]
     table = fields["vocab"] * fields["hidden"]
     record = Workload(**fields)
     positions = architecture.attended_positions(record, length, FlopsConvention.FULL)
-    attention = fields["n_layers"] * float(architecture.attention_flops(record, positions))
+    attention = fields["n_layers"] * plain(architecture.attention_flops(record, positions))
     fields["flops_per_sample"] = length * (2.0 * (fields["total_params"] - table) + attention)
     derived["flops_per_sample"] = Derived(
         "one pass over the longest input: 2 FLOP per token and parameter outside the table, scores of one stack",
@@ -84,78 +90,88 @@ def _in_one_pass(row: Row, fields: dict[str, float], derived: dict[str, Derived]
     )
 
 
-def _beyond_the_layers(row: Row, fields: dict[str, float], derived: dict[str, Derived]) -> None:
+def _beyond_the_layers(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """Parameters that a count has and a decoder's formula has not: in `extra_params`, so every resolver holds them."""
     two_stacks = row.values_by_column.get("kind") == "encoder-decoder"
     if not two_stacks and "total_params" not in row.given:
         return
-    beyond = fields["total_params"] - float(architecture.total_params(Workload(**fields)))
-    if beyond:
-        fields["extra_params"] += beyond
+    beyond = fields["total_params"] - plain(architecture.total_params(Workload(**fields)))
+    if np.any(beyond):
+        fields["extra_params"] = fields["extra_params"] + beyond
         if "active_params" not in row.given and not two_stacks:
-            fields["active_params"] += beyond
+            fields["active_params"] = fields["active_params"] + beyond
         what = "the second stack and its cross attention" if two_stacks else "what total_params has over the configuration"
         derived["extra_params"] = Derived(what, 0.0)
 
 
-def described(row: Row) -> tuple[dict[str, float], dict[str, Derived]]:
+def _counted(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """The parameter counts of a transformer, which follow its configuration."""
+    changed = [name for name in ARCHITECTURE if name in row.given]
+    for name, active in (("total_params", False), ("active_params", True)):
+        if name in row.given:
+            continue
+        if row.origin == row.key and not changed and known(fields[name]):
+            continue
+        count = parameters({**row.values_by_column, **fields}, active)
+        base = tables.rows("models").get(row.origin)
+        if changed and base is not None:
+            published = base.values_by_column[name]
+            if published is None:
+                published = base.values_by_column["total_params"]
+            fields[name] = count + published - parameters(base.values_by_column, active)
+            derived[name] = Derived(
+                f"published count of {base.key}, moved by what {', '.join(changed)} changes in the "
+                "configuration",
+                0.02,
+            )
+        elif not known(fields[name]):
+            fields[name] = count
+            derived[name] = Derived("counted from the configuration", 0.02)
+
+
+def _experts(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """Where the experts are, of a model that does not say."""
+    sparse = fields["n_experts"] > 0
+    if np.any(sparse & (fields["moe_layer_interval"] == 0)):
+        fields["moe_layer_interval"] = where(sparse, first(fields["moe_layer_interval"], 1.0), fields["moe_layer_interval"])
+        derived["moe_layer_interval"] = Derived(
+            "no interval in the configuration: experts in every layer after the first dense ones", 0.0
+        )
+    dense = fields["dense_ffn_hidden"]
+    fields["dense_ffn_hidden"] = where(sparse, first(dense, fields["ffn_hidden"]), dense)
+
+
+def described(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a model, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in Workload._fields}
     derived: dict[str, Derived] = {}
-    transformer = fields["n_heads"] > 0
+    layered = filled(fields["n_heads"], 0.0) > 0
     for name, value in fields.items():
-        if name in ("total_params", "active_params", "flops_per_sample", "max_context"):
-            continue
-        if not known(value) or not transformer:
-            fields[name] = 0.0
-    if transformer:
-        changed = [name for name in ARCHITECTURE if name in row.given]
-        for name, active in (("total_params", False), ("active_params", True)):
-            if name in row.given:
-                continue
-            if row.origin == row.key and not changed and known(fields[name]):
-                continue
-            count = parameters({**row.values_by_column, **fields}, active)
-            base = tables.rows("models").get(row.origin)
-            if changed and base is not None:
-                published = base.values_by_column[name]
-                if published is None:
-                    published = base.values_by_column["total_params"]
-                fields[name] = count + published - parameters(base.values_by_column, active)
-                derived[name] = Derived(
-                    f"published count of {base.key}, moved by what {', '.join(changed)} changes in the "
-                    "configuration",
-                    0.02,
-                )
-            elif not known(fields[name]):
-                fields[name] = count
-                derived[name] = Derived("counted from the configuration", 0.02)
-        if fields["n_experts"] and not fields["moe_layer_interval"]:
-            fields["moe_layer_interval"] = 1.0
-            derived["moe_layer_interval"] = Derived(
-                "no interval in the configuration: experts in every layer after the first dense ones", 0.0
-            )
-        if fields["n_experts"] and not fields["dense_ffn_hidden"]:
-            fields["dense_ffn_hidden"] = fields["ffn_hidden"]
-        _in_one_pass(row, fields, derived)
-        _beyond_the_layers(row, fields, derived)
-    follows = not transformer and "total_params" in row.given and "active_params" not in row.given
+        if name not in _ANY_MODEL:
+            fields[name] = where(layered, filled(value, 0.0), 0.0)
+    if np.any(layered):
+        transformer = dict(fields)
+        for rule in (_counted, _experts, _in_one_pass, _beyond_the_layers):
+            rule(row, transformer, derived)
+        fields = {name: where(layered, transformer[name], value) for name, value in fields.items()}
+    follows = not np.any(layered) and "total_params" in row.given and "active_params" not in row.given
     if follows or not known(fields["active_params"]):
-        fields["active_params"] = fields["total_params"]
+        fields["active_params"] = NAN
         derived["active_params"] = Derived("no experts: all parameters are used", 0.0)
-    if not known(fields["flops_per_sample"]) and row.values_by_column.get("kind") == "SSM":
-        fields["flops_per_sample"] = 2.0 * fields["active_params"]
+    fields["active_params"] = filled(fields["active_params"], fields["total_params"])
+    if np.any(np.isnan(fields["flops_per_sample"])) and row.values_by_column.get("kind") == "SSM":
+        fields["flops_per_sample"] = filled(fields["flops_per_sample"], 2.0 * fields["active_params"])
         derived["flops_per_sample"] = Derived(
             "one token forward: 2 FLOP per parameter (constants: decode_flops_per_param_token)", 0.1
         )
-    if not known(fields["max_context"]):
-        fields["max_context"] = 0.0
+    fields["max_context"] = filled(fields["max_context"], 0.0)
     return fields, derived
 
 
-def workload_record(row: Row | str) -> Workload:
+def workload_record(row: Row | str, **given: Any) -> Workload:
     """What a model's row says; 0 where the model lacks a feature.
 
     For a model that is no transformer the architecture is 0 and `flops_per_sample` is its forward cost.
+    `given` are fields that the user gives, numbers or arrays: what is derived from them follows.
     """
-    return Workload(**described(tables.lookup("models", row, "model"))[0])
+    return Workload(**described(tables.lookup("models", row, "model").having(given))[0])
