@@ -382,6 +382,21 @@ def test_nothing_feasible_is_an_answer():
     assert StepModel.pareto("itl", **grid).sizes["point"] == 0
 
 
+def test_what_is_not_found_says_so_in_its_limit():
+    """Neither "none", as if it worked, nor the limit of some configuration that nobody asked for."""
+    grid = {"hardware": "h100", "global_batch": 49, "tp": [2, 3], "dp": [1, 7]}
+    for where, by in ((None, "tp"), ("itl < 0", "tp"), ("itl < 0", ())):
+        best = StepModel.best("itl", by=by, where=where, **grid)
+        top = StepModel.top(3, "itl", by=by, where=where, **grid)
+        for got in (best, top):
+            label = dict(zip(got.limit.attrs["flag_values"].tolist(), got.limit.attrs["flag_meanings"].split()))
+            told = [label[code] for code in got.limit.values.reshape(-1).tolist()]
+            assert told == ["none" if found else "not_found" for found in got.found.values.reshape(-1)]
+            assert not got.feasible.values[~got.found.values].any() and not got.found.all()
+    counts = StepModel.sweep([Counts(by="tp")], **grid)[0].configurations
+    assert counts.sel(limit="not_found").values.tolist() == [0, 0]  # of no configuration
+
+
 def test_an_unstable_configuration_never_wins():
     """Infinite times are data, and the best is a number."""
     got = StepModel.best(

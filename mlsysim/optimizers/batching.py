@@ -77,7 +77,8 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     xarray.Dataset
         From `solve`: all outputs at the best configuration with `tp`, `max_batch` and `replicas` as coordinates, the
         `runner_up`, `configurations` (how many are stopped by what), and `batch_limit`: why the batch is no larger - the
-        next one misses a target (sla), does not fit (memory), or gains nothing (none).
+        next one misses a target (sla), does not fit (memory), or gains nothing (none);
+        not_found where no batch is safe.
 
     Notes
     -----
@@ -146,7 +147,8 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     for c in conditions:
         misses = misses | ~c.met(more[c.output], float(c.values))
     full = (more["max_active_requests"] <= now["max_active_requests"]) | ~more["feasible"].astype(bool)
-    code = xr.where(misses, int(Limit.SLA), xr.where(full, int(Limit.MEMORY), int(Limit.NONE))) * answer["found"]
+    code = xr.where(misses, int(Limit.SLA), xr.where(full, int(Limit.MEMORY), int(Limit.NONE)))
+    code = code.where(answer["found"], int(Limit.NOT_FOUND))
     about = label.attributes("batch_limit")
     return answer.assign(batch_limit=code.astype(np.int8).reset_coords(drop=True).assign_attrs(about))
 

@@ -141,15 +141,18 @@ class Resolver:
         by : str or sequence of str
             Axes to keep.
         where : str or sequence of str, optional
-            Conditions on outputs, inputs or labels, in base units: ``"itl < 0.05 and hardware != 'mi300x'"``.
+            Conditions on outputs, inputs, record fields, axes or labels.  Numbers are in base units; quantities and labels
+            stand in quotes, on either side: ``"itl < '50 ms' and hardware != 'mi300x'"``.  At most 1,000 conditions, 100,000
+            characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
 
         Returns
         -------
         xarray.Dataset
-            All outputs of the winner; its place along the reduced axes as coordinates; `found`.  With ``sample=n`` the winner
-            at the nominal values and `win_share`, how often it wins when what is uncertain is drawn again.
+            All outputs of the winner; its place along the reduced axes as coordinates; `found`.  Where there is none, `found`
+            is False, numbers are NaN and `limit` is ``not_found``.  With ``sample=n`` the winner at the nominal values and
+            `win_share`, how often it wins when what is uncertain is drawn again.
         """
         from mlsysim.search import Best
 

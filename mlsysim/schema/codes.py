@@ -203,6 +203,7 @@ class Limit(IntEnum):
     SATURATION = 4
     SLA = 5
     BUDGET = 6
+    NOT_FOUND = 7  #: of no configuration: a search found none that works and meets its conditions
 
 
 class Bottleneck(IntEnum):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mlsysim.engine import condition
 from mlsysim.engine.check import whole
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
@@ -38,7 +39,7 @@ class Top:
         if not isinstance(objective, str):
             raise TypeError(f"objective={objective!r}: must be the name of an output")
         self.objective, self.maximize = objective, maximize
-        self.by, self.where, self.ties = names(by, "by"), where, names(ties, "ties")
+        self.by, self.where, self.ties = names(by, "by"), condition.texts(where), names(ties, "ties")
         self.ranked = True
 
     def columns(self, program: Program) -> list[Node]:
@@ -60,7 +61,7 @@ class Top:
         state.points += key.size
         state.accepted += int(np.count_nonzero(key != np.inf))
         if self.clauses:
-            tally = counts.tally(columns[-1])
+            tally = counts.tally(columns[-1], self.clauses)
             state.verdicts = tally if state.verdicts is None else state.verdicts + tally
         if not cells.by:
             bar = self._bar(state, 0)

@@ -15,8 +15,8 @@ from mlsysim.engine.run import Block
 from mlsysim.schema import codes
 from mlsysim.search.reduce import Cells, names
 
-FIRST_CLAUSE = 100
 LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
+FIRST_CLAUSE = 1 + max(LIMITS)  #: verdict of the first clause; those of the others follow
 
 
 def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
@@ -31,9 +31,9 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
     return program.graph.lift(code)
 
 
-def tally(column: np.ndarray) -> np.ndarray:
-    """How often each verdict occurs."""
-    return np.bincount(column.astype(np.uint8), minlength=256)
+def tally(column: np.ndarray, clauses: Sequence[Any]) -> np.ndarray:
+    """How often each verdict occurs: as many kinds as there are limits and clauses."""
+    return np.bincount(column.astype(np.intp), minlength=FIRST_CLAUSE + len(clauses))
 
 
 def told(verdicts: np.ndarray, clauses: list[tuple[str, Node]]) -> str:
@@ -56,30 +56,30 @@ class Counts:
 
     def __init__(self, by: str | Sequence[str] = (), where: str | Sequence[str] | None = None):
         self.by = names(by, "by")
-        self.where = where
+        self.where = condition.texts(where)
 
     def columns(self, program: Program) -> list[Node]:
         self.clauses = condition.clauses(program, self.where)
-        for text, clause in self.clauses:
-            program.require(f"where {text!r}", clause)
         return [verdict(program, self.clauses)]
 
     def start(self, cells: Cells) -> np.ndarray:
-        return np.zeros((cells.count, 256), dtype=np.int64)
+        return np.zeros((cells.count, FIRST_CLAUSE + len(self.clauses)), dtype=np.int64)
 
     def take(self, state: np.ndarray, block: Block, columns: np.ndarray, cells: Cells) -> None:
         if not cells.by:
-            state[0] += tally(columns[0])
+            state[0] += tally(columns[0], self.clauses)
             return
         which = cells.of_tiles(block)
-        code = columns[0].astype(np.int64) + 256 * np.repeat(which, np.diff(block.starts))
-        state += np.bincount(code, minlength=state.size).reshape(state.shape)
+        first, last = int(which.min()), int(which.max())  # a block meets few of many cells
+        touched = state[first : last + 1]
+        code = columns[0].astype(np.int64) + state.shape[1] * np.repeat(which - first, np.diff(block.starts))
+        touched += np.bincount(code, minlength=touched.size).reshape(touched.shape)
 
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
         total = np.sum(states, axis=0)
-        names = [*LIMITS.values(), *(text for text, _ in self.clauses)]
-        table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(*cells.shape, len(names))
+        kinds = [*LIMITS.values(), *(text for text, _ in self.clauses)]
+        table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(*cells.shape, len(kinds))
         coords: dict[str, Any] = {b: program.axes[b].values for b in cells.by}
-        coords["limit"] = np.array(names)
+        coords["limit"] = np.array(kinds)
         data = {"configurations": ((*cells.by, "limit"), table, {"units": "1", "long_name": "configurations by what stops them"})}
         return xr.Dataset(data, coords=coords, attrs=label.story(program, {}, points=program.n_points))

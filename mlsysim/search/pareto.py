@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import cache
+from mlsysim.engine import cache, condition
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
@@ -122,7 +122,7 @@ class Pareto:
             raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
-        self.epsilon, self.where = epsilon, where
+        self.epsilon, self.where = epsilon, condition.texts(where)
         self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis; copies share it
 
     def columns(self, program: Program) -> list[Node]:
@@ -149,7 +149,7 @@ class Pareto:
         first = columns[0]
         state.seen += first.size
         if self.clauses:
-            verdicts = counts.tally(columns[-1])
+            verdicts = counts.tally(columns[-1], self.clauses)
             state.verdicts = verdicts if state.verdicts is None else state.verdicts + verdicts
         alive = np.flatnonzero(first < np.inf)
         state.accepted += alive.size

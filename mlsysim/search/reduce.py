@@ -129,8 +129,7 @@ def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]
     clauses = condition.clauses(program, where)
     works: Any = program.outputs.get("feasible", True)
     program.require("feasible", works)
-    for text, clause in clauses:
-        program.require(f"where {text!r}", clause)
+    for _, clause in clauses:
         works = works & clause
     return program.graph.as_truth(program.graph.lift(works)), clauses
 
@@ -198,7 +197,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
     index : mapping
         Position along every axis, flat.
     found : ndarray of bool
-        Where there is a winner; elsewhere numbers are NaN.
+        Where there is a winner; elsewhere numbers are NaN, flags False, and `limit` is ``not_found``.
     """
     nodes, omitted = program.available()
     values = program.at(nodes, index)
@@ -208,7 +207,9 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
         if kind is np.float64:
             arrays[name] = np.where(found, value, np.nan).reshape(shape)
         else:
-            arrays[name] = np.where(found, value, 0).astype(kind).reshape(shape)
+            variable = VARIABLES.get(name.rsplit(".", 1)[-1])
+            nothing = codes.Limit.NOT_FOUND if variable is not None and variable.options is codes.Limit else 0
+            arrays[name] = np.where(found, value, nothing).astype(kind).reshape(shape)
     arrays["found"] = found.reshape(shape)
     everything = label.coordinates(program)
     coords: dict[str, Any] = {}
