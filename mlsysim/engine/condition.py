@@ -19,7 +19,6 @@ from mlsysim.engine.check import nearest, option
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
-from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 LONGEST = 100_000  #: characters of all conditions of a search together
@@ -311,11 +310,7 @@ def _named(program: Program, tree: ast.expr) -> Term:
         if axis is None:
             raise
         return Term(program.extra_leaf(f"axis {name}", axis.values.astype(np.float64), (name,)))
-    if short in VARIABLES:
-        return Term(node, VARIABLES[short].unit, True)
-    if short in Assumptions._fields:
-        return Term(node, Assumptions._field_defaults[short].unit, True)
-    return Term(node)
+    return Term(node, VARIABLES[short].unit, True) if short in VARIABLES else Term(node)
 
 
 def _literal(program: Program, tree: ast.expr, value: float) -> Node:
