@@ -186,7 +186,7 @@ def epsilon(q, sigma, steps, delta, improved, fractional):
     return best
 
 
-@stage
+@stage(few=0)
 def noise_multiplier(q, wanted, steps, delta, improved, fractional):
     """Noise multiplier that spends `wanted` epsilon: bisection of `epsilon` in sigma (relative 1e-12).
 

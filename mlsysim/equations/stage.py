@@ -30,20 +30,24 @@ class Stage:
         Takes and returns floats; numba must be able to compile it.  It may call other stages.
     outputs : int
         1 for a float, otherwise the length of the returned tuple.
+    few : int
+        Elements up to which plain Python is tried; 0 where one element takes longer than compiling.
     """
 
-    def __init__(self, function: Callable, outputs: int = 1):
+    def __init__(self, function: Callable, outputs: int = 1, few: int = FEW):
         functools.update_wrapper(self, function)
         self.function = function
         self.outputs = outputs
+        self.few = few
 
     def __call__(self, *args):
         for arg in args:
             if hasattr(arg, "__stage__"):
                 return arg.__stage__(self, args)
-        if all(isinstance(arg, (float, int)) for arg in args):  # one stage calling another, in plain Python
+        if self.few and all(isinstance(arg, (float, int)) for arg in args):
             with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
-                return self.function(*args)
+                result = self.plain(*map(float, args))
+                return np.float64(result) if self.outputs == 1 else tuple(map(np.float64, result))
         return self.over(args)
 
     def over(self, args: Sequence, compiler: Callable[[str, str], Callable] | None = None):
@@ -59,7 +63,7 @@ class Stage:
         arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
         flat = [np.array(a).ravel() for a in arrays]
         out = np.empty((self.outputs, flat[0].size))
-        if flat[0].size > FEW or not self._interpreted(out, flat):
+        if flat[0].size > self.few or not self._interpreted(out, flat):
             loop = self.loop if compiler is None else compiler(self.source, self.signature)
             loop(out, *flat)
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]
@@ -67,13 +71,25 @@ class Stage:
 
     def _interpreted(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> bool:
         """Fill `out` by plain Python; False where Python raises and IEEE arithmetic would go on."""
-        try:
-            with np.errstate(all="ignore"):
-                for i, values in enumerate(zip(*columns)):
-                    out[:, i] = self.function(*values)
-        except (ArithmeticError, ValueError):
-            return False
-        return True
+        # Python's numbers first: NumPy's are slow, but only they divide by zero
+        for points in (zip(*(c.tolist() for c in columns)), zip(*columns)):
+            with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+                for i, point in enumerate(points):
+                    out[:, i] = self.plain(*point)
+                return True
+        return False
+
+    @functools.cached_property
+    def plain(self) -> Callable:
+        """The function with plain calls in place of its calls of other stages, which would look at every argument."""
+        scope = dict(self.function.__globals__)
+        plain = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__,
+                                   self.function.__closure__)
+        for name in _names(self.function.__code__):
+            value = scope.get(name)
+            if isinstance(value, Stage):
+                scope[name] = plain if value is self else value.plain
+        return plain
 
     @functools.cached_property
     def loop(self) -> Callable:
@@ -135,7 +151,7 @@ def _literal(value: float) -> str:
     return repr(value)
 
 
-def stage(function: Callable | None = None, *, outputs: int = 1):
+def stage(function: Callable | None = None, *, outputs: int = 1, few: int = FEW):
     """Mark a scalar function with loops (see the module).
 
     Examples
@@ -150,5 +166,5 @@ def stage(function: Callable | None = None, *, outputs: int = 1):
     2.083333
     """
     if function is None:
-        return lambda f: Stage(f, outputs)
-    return Stage(function, outputs)
+        return lambda f: Stage(f, outputs, few)
+    return Stage(function, outputs, few)
