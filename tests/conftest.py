@@ -61,7 +61,7 @@ def _interpret(text, signature):
         return COMPILED(text, signature)
     scope = {}
     exec(compile(text, "<nest>", "exec"), scope)
-    scope.update(PLAIN)
+    scope.update(PLAIN, u=int)  # places: before NumPy 2 an unsigned integer and a Python one made a float
 
     def nest(*args):
         with np.errstate(all="ignore"):
@@ -75,14 +75,14 @@ def interpreted():
     """``with interpreted(chunk=8, tile=64, table=16): ...``: nests interpreted, cut into small pieces."""
 
     @contextlib.contextmanager
-    def patched(chunk=1024, tile=4096, enough=512, table=1 << 17, pointers=10):
+    def patched(chunk=1024, tile=4096, enough=512, table=1 << 17, stores=8):
         with (
             mock.patch("mlsysim.engine.cache.compiled", _interpret),
             mock.patch("mlsysim.engine.plan.CHUNK", chunk),
             mock.patch("mlsysim.engine.plan.TILE", tile),
             mock.patch("mlsysim.engine.plan.ENOUGH", enough),
             mock.patch("mlsysim.engine.run.TABLE", table),
-            mock.patch("mlsysim.engine.nest.POINTERS", pointers, create=True),
+            mock.patch("mlsysim.engine.nest.STORES", stores),
         ):
             yield
 

@@ -148,7 +148,7 @@ def test_plans_agree(name, i, interpreted):
     model, configuration = call(name, i)
     program = model.program(**configuration)
     plain = model.solve(plan="plain", **configuration)
-    with interpreted(chunk=4, tile=32, enough=8, table=max(1, program.n_points // 3), pointers=4):
+    with interpreted(chunk=4, tile=32, enough=8, table=max(1, program.n_points // 3), stores=4):
         nest = model.solve(plan="nest", **configuration)
     for output in plain.data_vars:
         agree(plain[output].values, nest[output].values, exact(program, output), output)

@@ -3,7 +3,6 @@
 import itertools
 import math
 import pickle
-import time
 
 import hypothesis
 import hypothesis.strategies as st
@@ -161,8 +160,8 @@ def test_all_plans_give_the_same_bits(interpreted, call, knobs, block, threads, 
     expected = directly(kernel, plain, sizes).squeeze([a for a, n in sizes.items() if n == 1])
     names = list(expected)
     answers = {"plain": model.solve(plan="plain", **inputs)}
-    chunk, tile, enough, table, pointers = knobs
-    with interpreted(chunk, tile, enough, table, pointers):
+    chunk, tile, enough, table, stores = knobs
+    with interpreted(chunk, tile, enough, table, stores):
         answers["stored"] = model.solve(plan="nest", threads=threads, **inputs)
         program = model.program(**inputs)
         outermost = sorted(axes)[: len(axes) // 3]
@@ -476,8 +475,8 @@ def test_layouts_cover_the_grid_once(sizes, order, cut, chunk, step_):
     assert (seen == 1).all()
 
 
-def test_a_result_of_many_axes_displays_at_once():
-    """NumPy prints six values along every axis; what a user does first after a sweep must not take 20 s."""
+def test_a_result_of_many_axes_displays_few_values():
+    """NumPy prints six values along every axis, a million of them here: what a user does first would take 20 s."""
     axes = {
         "hardware": ["h100", "a100", "h200", "b200", "mi300x", "v100"],
         "global_batch": np.arange(49, 49 * 8, 49),
@@ -491,12 +490,13 @@ def test_a_result_of_many_axes_displays_at_once():
     result = StepModel.solve(keep=["n_accelerators", "bottleneck"], mem_capacity=1e11, **axes)
     result = result.assign(itl=result.n_accelerators * 2.0)
     assert result.itl.ndim == 8 and result.itl.size > 9e6
+    printed = itertools.count()
     for shown in (result, result.n_accelerators, result.itl, result.bottleneck.isel(tp=[0, 1, 2])):
         for display in (repr, lambda shown: shown._repr_html_()):
-            start = time.perf_counter()
-            text = display(shown)
-            assert time.perf_counter() - start < 0.1
+            with np.printoptions(formatter={"all": lambda value: str(next(printed))}):
+                text = display(shown)
             assert "n_accelerators" in text or "bottleneck" in text or "itl" in text
+    assert 0 < next(printed) < 10_000
 
 
 def test_arrays_that_print_at_once_are_arrays():

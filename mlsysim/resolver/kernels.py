@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,13 +42,16 @@ class Kernel:
         if not (isinstance(outputs, type) and issubclass(outputs, tuple) and getattr(outputs, "_fields", None)):
             raise TypeError(f"kernel {function.__name__}: say which outputs it returns with a NamedTuple, "
                             f"def {function.__name__}(...) -> Outputs")
+        self._plain = types.FunctionType(function.__code__, function.__globals__, function.__name__,
+                                         tuple(map(_number, function.__defaults__ or ())), function.__closure__)
+        self._plain.__kwdefaults__ = {k: _number(v) for k, v in (function.__kwdefaults__ or {}).items()}
 
     def __reduce__(self) -> str:
         return str(self.function.__qualname__)  # pickled by its place in its module, as functions are
 
     def __call__(self, *args, **kwargs):
         with np.errstate(all="ignore"):
-            return self.function(*map(_number, args), **{k: _number(v) for k, v in kwargs.items()})
+            return self._plain(*map(_number, args), **{k: _number(v) for k, v in kwargs.items()})
 
     @functools.cached_property
     def parameters(self) -> dict[str, Parameter]:

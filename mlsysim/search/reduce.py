@@ -220,7 +220,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
         elif set(along) <= {*dims, *free}:
             at = np.asarray(values_)[tuple(index[a] for a in along)]
             if not found.all():
-                none: Any = {"U": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(at.dtype.kind, np.nan)
-                at = np.where(found, at, none)
+                nothing = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
+                at = np.where(found, at, np.array(nothing, dtype=at.dtype if at.dtype.kind in "mM" else None))
             coords[name] = (dims, at.reshape(shape), about)
     return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))
