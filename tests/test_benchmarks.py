@@ -18,6 +18,7 @@ def test_every_model_has_its_grid():
     assert set(engine.LOOPS) < set(engine.MODELS)
 
 
+@pytest.mark.slow
 def test_speed():
     figures = engine.measure(quick=True)  # asserts that NumPy and the engine agree
     rates = [figures[k]["points_per_s"] for k in ("argmin", "layouts", "stored", "numpy")]
@@ -27,6 +28,7 @@ def test_speed():
     assert len(lines) >= 12 and all(line.count("|") == 3 for line in lines) and "nan" not in "".join(lines)
 
 
+@pytest.mark.slow
 def test_neighbours():
     figures = peers.measure(quick=True)
     ours = figures["mlsysim-sweep"]

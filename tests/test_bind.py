@@ -389,6 +389,21 @@ def test_a_kernel_with_an_undeclared_name_says_how_to_declare_it():
         Model("OddModel", odd, domain="node")
 
 
+def test_defaults_of_a_kernel_are_doubles():
+    """Left out or given, zero divides as IEEE says, and a truth is negated as a truth."""
+
+    class Odd(NamedTuple):
+        step_time: float
+        feasible: bool
+
+    @kernel
+    def odd(tokens=0, *, tp=0) -> Odd:
+        return Odd(1.0 / tokens, ~(tp > 0))
+
+    assert odd() == odd(0, tp=0) == (np.inf, True)
+    assert odd.parameters["tokens"].default == 0 and isinstance(odd.parameters["tokens"].default, int)
+
+
 def test_a_kernel_that_branches_is_told_what_to_write():
     @kernel
     def branching(duration, energy) -> Bill:

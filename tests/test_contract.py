@@ -144,6 +144,20 @@ def test_called_with_numbers_it_is_the_same_physics(name, i):
 
 
 @pytest.mark.parametrize("name, i", CALLS)
+def test_an_input_left_out_is_its_default_written_out(name, i):
+    """Defaults are doubles too: Python's own numbers divide, negate and warn otherwise."""
+    model, configuration = call(name, i)
+    program = model.program(**configuration)
+    index = dict.fromkeys(program.sizes, 0)
+    every = arguments(program, index)
+    parameters = program.parameters
+    default = {n for n in every if parameters[n].record is None and n not in program.binder.columns}
+    for output, value in model.kernel(**{n: v for n, v in every.items() if n not in default})._asdict().items():
+        written = getattr(model.kernel(**every), output)
+        assert value == written or (value is None and written is None), output
+
+
+@pytest.mark.parametrize("name, i", CALLS)
 def test_plans_agree(name, i, interpreted):
     model, configuration = call(name, i)
     program = model.program(**configuration)

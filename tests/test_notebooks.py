@@ -32,6 +32,7 @@ def test_notebook_is_kept_without_outputs(path):
     assert not re.search(r"/(home|root|work|tmp|Users|mnt|opt)/|[A-Z]:\\\\", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))

@@ -348,6 +348,7 @@ def test_a_cluster_is_never_more_than_full(devices, size, size_cv, arrivals, bac
 # --- privacy -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.floats(1e-4, 0.05), st.floats(0.6, 10.0), st.integers(10, 20_000).map(float))
 def test_epsilon_falls_with_noise_and_grows_with_steps(rate, sigma, steps):
     def spent(sigma, steps, improved, fractional=1.0):

@@ -213,6 +213,7 @@ def batching_by_force(rate, ttft, itl, tp, batches, replicas, **point):
     return grid.tokens_per_s_per_device.where(ok)
 
 
+@pytest.mark.slow
 @given(
     rate=st.sampled_from([0.5, 3.0, 11.0]),
     ttft=st.sampled_from([0.4, 0.8, 2.0]),
