@@ -39,6 +39,10 @@ class Stages(NamedTuple):
         """Sum with another quantity, stage by stage."""
         return Stages(*(a + b for a, b in zip(self, other)))
 
+    def with_ends(self, first, last):
+        """With something more on the first and on the last stage."""
+        return Stages(self.first + first, self.middle, self.last + last, self.between)
+
     def largest(self):
         """The slowest stage."""
         return np.maximum(self.first, np.maximum(self.middle, self.last))
@@ -58,6 +62,29 @@ def stage_layers(n_layers, pp) -> Stages:
     last = np.where(pp > 1, last, 0.0)
     between = np.where(pp > 2, n_layers - first - last, 0.0)
     return Stages(first, np.where(pp > 2, most, 0.0), last, between)
+
+
+def most_layers(n_layers, pp):
+    """Layers on the fullest stage, at least 1.
+
+    Examples
+    --------
+    >>> float(most_layers(126.0, 16.0))
+    8.0
+    """
+    layers = stage_layers(n_layers, pp)
+    return np.maximum(np.maximum(layers.first, layers.middle), 1.0)
+
+
+def chunk_share(most_layers, virtual_stages):
+    """Share of a stage's layers that its fullest chunk holds: ``ceil(l / v) / l``.
+
+    Examples
+    --------
+    >>> float(chunk_share(10.0, 4.0))
+    0.3
+    """
+    return ceil_div(most_layers, virtual_stages) / most_layers
 
 
 def bubble_fraction(pp, n_microbatches, virtual_stages):

@@ -54,6 +54,29 @@ def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> 
     return hardware
 
 
+def arithmetic_only(hardware: Accelerator, assume: Assumptions, efficiency) -> tuple[Accelerator, Assumptions]:
+    """Device and assumptions of a training step that takes its operations over a constant share of peak, nothing else.
+
+    None keeps the curves.  Otherwise no traffic, no start times, no element-wise work, and no factors over the curves;
+    attention runs at the same peak as the matrix products, and its backward pass takes twice its forward pass.
+    """
+    if efficiency is None:
+        return hardware, assume
+    hardware = with_efficiency(hardware, efficiency, np.inf)._replace(
+        attention_peak_flops=hardware.peak_flops, gemm_latency=0.0, plain_gemm_latency=0.0, gemm_exponent=0.0
+    )
+    assume = assume._replace(
+        training_gemm_factor=1.0,
+        training_attention_factor=1.0,
+        grouped_gemm_factor=1.0,
+        elementwise_slowdown=0.0,
+        gemm_half_inner=0.0,
+        streaming_efficiency=np.inf,
+        attention_backward=2.0,
+    )
+    return hardware, assume
+
+
 def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
     """The device of a hand calculation where `textbook` is set: full rates, no start times."""
     by_hand = textbook > 0

@@ -290,6 +290,11 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
     return layer_passes(products, core, traffic, elementwise, factor, expansion, last, conversion)
 
 
+def repeated_set(recompute):
+    """What the backward pass computes again: with activations on the host the selective set (`Recompute`)."""
+    return np.where(recompute == Recompute.OFFLOAD, float(Recompute.SELECTIVE), recompute)
+
+
 def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
     """What the backward pass computes again in a layer (s).
 
@@ -306,6 +311,23 @@ def recomputed_time(passes: Passes, recompute, attention, assume: Assumptions):
         passes.forward - assume.checkpoint_early_stop * passes.last,
         np.where(recompute == Recompute.SELECTIVE, selective, 0.0),
     )
+
+
+def repeated_flops(model: Workload, seq_len, convention, recompute, attention):
+    """Operations per token that the backward pass does again and `hfu` counts (FLOP).
+
+    FULL all of the layers; SELECTIVE attention proper where it is not fused, for the rest is no matrix product.
+
+    Parameters
+    ----------
+    convention : `FlopsConvention`.
+    attention : `Attention`, or None for the device's best measured kernel, which is fused.
+    """
+    positions = architecture.attended_positions(model, seq_len, convention)
+    attending = model.n_layers * architecture.attention_flops(model, positions)
+    unfused = False if attention is None else attention == Attention.UNFUSED
+    selective = np.where(unfused & (repeated_set(recompute) == Recompute.SELECTIVE), attending, 0.0)
+    return np.where(recompute == Recompute.FULL, architecture.linear_flops(model) + attending, selective)
 
 
 def head_passes(model: Workload, rows, tp, hardware, format, assume) -> Passes:

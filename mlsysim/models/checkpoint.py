@@ -6,8 +6,8 @@ import numpy as np
 
 from mlsysim.equations import architecture
 from mlsysim.equations import reliability as failures
+from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import choose, first_failing
-from mlsysim.models.occupancy import devices, fits_fleet
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Optimizer
 from mlsysim.schema.kinds import Code, Flag, Real

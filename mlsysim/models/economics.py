@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim.equations import energy, money
+from mlsysim.equations.occupancy import devices, fits_fleet, over
 from mlsysim.equations.selection import choose, first_failing
-from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, PriceBasis, Procurement
 from mlsysim.schema.kinds import Code, Flag, Real

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import queueing
+from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import first_failing
-from mlsysim.models.occupancy import devices, fits_fleet
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real

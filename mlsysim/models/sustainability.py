@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from mlsysim.equations import energy
 from mlsysim.equations.money import per_million
+from mlsysim.equations.occupancy import devices, fits_fleet, over
 from mlsysim.equations.selection import first_failing
-from mlsysim.models.occupancy import devices, fits_fleet, over
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
