@@ -4,7 +4,8 @@ Prints, per source, the error of the shipped assumptions and the error when each
 level (the median bias) and scatter (what one level per source leaves) apart.  ``--write`` puts the tables into the
 README and draws the parity picture; ``--check`` fails when a source is worse than the accepted error in
 ``accepted.json`` and says which figure moved and by how much; ``--accept`` writes that file.  Further CSV files of
-measured runs may be named: they are fitted together with ours of their kind.
+measured runs may be named: they are fitted together with ours of their kind, with the settings of their launch scripts
+(`load_settings`) where they are silent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from load_settings import stated
 
 from mlsysim.calibration import Validation, calibrate, validate
 from mlsysim.calibration.runs import read
@@ -98,7 +100,7 @@ def together(files: list[Path]) -> dict[str, pd.DataFrame]:
     """Our tables, and what the files of their kind add."""
     tables = {kind: [pd.read_csv(path)] for kind, path in FILES.items()}
     for path in files:
-        tables[read(path).kind].append(pd.read_csv(path))
+        tables[read(path).kind].append(stated(pd.read_csv(path)))
     return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}
 
 

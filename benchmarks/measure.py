@@ -223,7 +223,7 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
         took = seconds(step, 5)
         reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
         return {
-            "framework": "measure.py", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
+            "framework": "pytorch_compiled", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
             "global_batch": batch, "micro_batch": batch, "tp": 1, "pp": 1, "dp": 1, "zero_stage": 0, "recompute": recompute,
             "precision": "bf16", "suspect": 0, "measured_step_time_s": round(took, 5),
             "measured_mem_gb": round(reserved / GIB, 2), "allocated_gib": round(allocated / GIB, 2),

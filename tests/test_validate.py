@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
-from mlsysim.calibration import labels, serving, training
+from mlsysim.calibration import frameworks, rules, serving, training
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.codes import Precision, Recompute
@@ -252,7 +253,7 @@ def test_a_missing_datum_is_refused_with_its_name(monkeypatch):
 
 def candidates(**changes):
     run = read(pd.DataFrame([a_training_run(**changes)])).table.to_dict("records")[0]
-    rows, setting = labels.of_run("training", run)
+    rows, setting = frameworks.of_run("trainer", run)
     return training.candidates(run, training.model(run), setting, rows[0]["since"])
 
 
@@ -294,10 +295,10 @@ def test_architecture_follows_the_parameter_count():
 
 
 def test_labels_of_a_device_change_it():
-    slow = training.device({"hardware": "h100", "gpu": "H100-96GB HBM2e 2.4TB/s 500W (Grand Teton)"})
+    slow = rules.device({"hardware": "h100", "gpu": "H100-96GB HBM2e 2.4TB/s 500W (Grand Teton)"})
     assert slow["mem_bandwidth"] == 2.4e12 and slow["mem_capacity"] > 9e10
     assert slow["peak_bf16"] / zoo.hardware("h100")["peak_bf16"] == pytest.approx((500 / 700) ** (1 / 3))
-    assert training.device({"hardware": "h100", "gpu": "H100-80GB-SXM 700W"}) is zoo.hardware("h100")
+    assert rules.device({"hardware": "h100", "gpu": "H100-80GB-SXM 700W"}) is zoo.hardware("h100")
 
 
 # --- what a source's figure means -----------------------------------------------------------------------------
@@ -305,7 +306,7 @@ def test_labels_of_a_device_change_it():
 
 def time_of(**changes):
     run = read(pd.DataFrame([a_training_run(measured_step_time_s=None, **changes)])).table.to_dict("records")[0]
-    _, setting = labels.of_run("training", run)
+    _, setting = frameworks.of_run("trainer", run)
     model = training.model(run)
     return training.measured(run, model, zoo.hardware("h100"), setting, training.candidates(run, model, setting, 2024)[0].inputs)
 
@@ -336,14 +337,19 @@ def test_narayanan_equation_3():
 # --- frameworks ------------------------------------------------------------------------------------------------
 
 
-def test_the_longest_name_decides():
-    assert labels.recognise("serving", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0"
-    assert labels.recognise("serving", ["trtllm 1.2.0rc6"]).key == "tensorrt_llm_1"
-    assert labels.recognise("training", ["github.com/pytorch/torchtitan benchmarks"]).key == "torchtitan"
-    assert labels.recognise("training", ["mine"]) is None and labels.recognise("serving", [None, "", float("nan")]) is None
-    assert [r.key for r in labels.every("feature", ["FSDP+compile+AsyncTP"])] == ["torch_compile", "async_tp"]
-    rows, setting = labels.of_run("training", {"source_id": "nobody"})
-    assert rows[0].key == labels.DEFAULT["training"] and setting["attention"] == "flash3"
+def test_the_longest_name_decides_and_the_version_behind_it():
+    assert frameworks.recognise("engine", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0"
+    assert frameworks.recognise("engine", ["trtllm 1.2.0rc6"]).key == "tensorrt_llm"
+    assert frameworks.recognise("engine", ["trtllm 1.1.0rc2.post2"]).key == "tensorrt_llm_1"
+    assert frameworks.recognise("trainer", ["github.com/pytorch/torchtitan benchmarks"]).key == "torchtitan"
+    assert frameworks.recognise("trainer", ["torchtitan"], 2024).key == "torchtitan_2024"
+    assert frameworks.recognise("trainer", ["Megatron-LM v0.11"], 2021).key == "megatron_lm_2021"
+    assert frameworks.recognise("trainer", ["Megatron-LM 2019"], 2024).key == "megatron_lm_2019"
+    assert frameworks.recognise("trainer", ["mine"]) is None
+    assert frameworks.recognise("engine", [None, "", float("nan")]) is None
+    assert [r.key for r in frameworks.every("mechanism", ["FSDP+compile+AsyncTP"])] == ["torch_compile", "async_tp"]
+    rows, setting = frameworks.of_run("trainer", {"source_id": "nobody"})
+    assert rows[0].key == frameworks.DEFAULT["trainer"] and setting["flops_convention"] == "causal"
 
 
 @pytest.mark.parametrize(
@@ -354,27 +360,25 @@ def test_the_longest_name_decides():
         ({"hardware": "h100", "zero_stage": 3}, "torchtitan"),
         ({"hardware": "v100"}, "megatron_lm_2021"),
         ({"hardware": "a100", "source": "arXiv:2105.12345"}, "megatron_lm_2021"),
-        ({"hardware": "a100", "source": "a blog of 2022", "zero_stage": 1.0}, "megatron_deepspeed_2022"),
+        ({"hardware": "a100", "source": "a blog of 2022", "zero_stage": 1.0}, "megatron_deepspeed"),
         ({"hardware": "a100", "source": "a blog of 2022", "zero_stage": float("nan")}, "megatron_lm_2022"),
-        ({"hardware": "b200", "source": ""}, "megatron_core"),
-        ({}, "megatron_core"),
-        ({"hardware": "no such thing", "source": 3}, "megatron_core"),
+        ({"hardware": "b200", "source": ""}, "megatron_lm"),
+        ({}, "megatron_lm"),
+        ({"hardware": "no such thing", "source": 3}, "megatron_lm"),
     ],
 )
 def test_a_run_that_names_no_framework_has_the_usual_one(run, expected):
-    assert labels.likely(run).key == expected
+    assert frameworks.likely(run).key == expected
 
 
 def test_published_runs_whose_frameworks_are_hidden(monkeypatch):
     """The year and the kind of a run tell most of what its framework does."""
-    recognise = labels.recognise
-    monkeypatch.setattr(labels, "recognise", lambda kind, texts: None if kind == "training" else recognise(kind, texts))
+    monkeypatch.setattr(frameworks, "recognise", lambda kind, texts, year=None: None)
     table = pd.read_csv(MEASURED / "training.csv")
     hidden = ms.validate(table, sample=0)
     medians = hidden.rows[hidden.rows.target == "step_time"].groupby("source").error.agg(lambda e: e.abs().median())
     assert len(medians) >= 16 and medians.median() < 0.08
-    monkeypatch.setitem(labels.DEFAULT, "training", "megatron_core")
-    monkeypatch.setattr(labels, "likely", lambda run: zoo.framework("megatron_core"))
+    monkeypatch.setattr(frameworks, "likely", lambda run: zoo.framework("megatron_lm"))
     one = ms.validate(table, sample=0)
     rough = one.rows[one.rows.target == "step_time"].groupby("source").error.agg(lambda e: e.abs().median())
     assert rough.median() > 1.5 * medians.median()
@@ -384,19 +388,21 @@ def test_published_runs_whose_frameworks_are_hidden(monkeypatch):
     ("text", "key"),
     [
         ("TensorRT-LLM v0.10.0", "tensorrt_llm_0"),
-        ("vLLM v0.6.3", "vllm"),
-        ("vllm 0.22.1", "vllm_async"),
-        ("trtllm", "tensorrt_llm_1"),
+        ("vLLM v0.6.3", "vllm_0"),
+        ("vllm 0.9", "vllm_0"),
+        ("vllm 0.22.1", "vllm"),
+        ("vllm 1", "vllm"),
+        ("trtllm", "tensorrt_llm"),
     ],
 )
 def test_versions_are_read_with_and_without_a_v(text, key):
-    assert labels.recognise("serving", [text]).key == key
+    assert frameworks.recognise("engine", [text]).key == key == zoo.frameworks.named(text).key
 
 
 def test_every_framework_is_usable():
-    for row in zoo.find("frameworks", kind="training") + zoo.find("frameworks", kind="serving"):
+    for row in zoo.find("frameworks"):
         assert isinstance(ms.zoo.assumptions(row.key), ms.Assumptions)
-    assert zoo.assumptions("vllm").host_step_time == zoo.framework("vllm").values_by_column["host_step_time"] != 1e-3
+    assert zoo.assumptions("vllm 0.12").host_step_time == zoo.framework("vllm_0")["host_step_time"] != 1e-3
     with pytest.raises(ValueError, match="nearest"):
         zoo.assumptions("vllmm")
     with pytest.raises(ValueError, match="frameworks"):
@@ -423,7 +429,7 @@ def question(**changes):
 def test_every_scenario_asks_its_question():
     assert question().resolver == "closed" and question(scenario="static_batch").resolver == "serving"
     most = question(scenario="max_load", tokens_per_s_total=1.0, source="perf-overview.md", input_len=128, output_len=128)
-    assert most.resolver == "saturated" and most.inputs["n_requests"] == 30000
+    assert most.resolver == "saturated" and most.inputs["n_requests"] == serving.REQUESTS
     prefill = question(scenario="prefill_only", input_len=4096, batch_or_concurrency=None, tokens_per_s_per_gpu=1e4)
     assert prefill.targets["tokens_per_s"][1:] == (16384.0, -1.0)
     wide = question(scenario="decode_only", model="deepseek_v3_671b", notes="decode, EP16", batch_or_concurrency=8,
@@ -444,49 +450,58 @@ def test_formats_follow_engine_and_checkpoint():
     assert question(precision="nvfp4", model="gpt_oss_120b").inputs["expert_bytes"] == pytest.approx(4.25 / 8)
 
 
-def test_load_generators_and_lengths():
-    spread = question(source="InferenceX")
+def test_what_a_run_says_of_its_load_goes_before_all_rules():
+    spread = question(length_mean=0.9, length_cv=0.0642)
     assert spread.inputs["seq_len"] == round(0.9 * 1024) and spread.inputs["requests_per_user"] == 10
-    assert question(engine="sglang 0.5.1.post1").inputs["requests_per_user"] == 1
     assert question(requests_per_user=3).inputs["requests_per_user"] == 3
+    assert question(harness="steady state").inputs["requests_per_user"] == 1000
+    assert question(harness="steady state", requests_per_user=5).inputs["requests_per_user"] == 5
     assert question(scenario="static_batch").assumed["frontend_time"] == 0.0
+    told = question(engine="sglang 0.5", prefill_chunk=32768, poll_steps=30, host_step_time=0.002)
+    assert told.inputs["prefill_chunk"] == 32768 and told.assumed["poll_steps"] == 30
+    assert told.assumed["host_step_time"] == 0.002 and "host_step_time" not in told.fitted
+    assert question(engine="sglang 0.5").fitted["host_step_time"] == "sglang"
 
 
-@pytest.mark.parametrize(
-    ("changes", "inputs", "assumed"),
-    [
-        ({"engine": "sglang 0.5.9"}, {"prefill_chunk": 8192}, {"poll_steps": None}),
-        ({"engine": "sglang 0.5.9", "harness": "InferenceX"}, {"prefill_chunk": 32768}, {"poll_steps": None}),
-        ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200"}, {"prefill_chunk": 32768}, {"poll_steps": 30}),
-        ({"engine": "sglang 0.5.9", "source": "InferenceX DB", "hardware": "b200_sxm_180gb", "precision": "nvfp4",
-          "batch_or_concurrency": 8}, {"prefill_chunk": 16384}, {"poll_steps": 10}),
-        ({"engine": "trtllm 1.1.0rc2", "harness": "InferenceX"}, {"prefill_chunk": 1152}, {"balance_steps": 60}),
-        ({"engine": "vllm 0.18", "harness": "InferenceX"}, {"prefill_chunk": 8192}, {"eager_kernel_time": 0}),
-        ({"engine": "TRT-LLM 1.1.0", "harness": "InferenceMAX"}, {"prefill_chunk": 1152}, {"balance_steps": 60}),
-        ({"engine": "trtllm 1.3", "harness": "InferenceMAX"}, {"prefill_chunk": 8192}, {"balance_steps": 60}),
-        ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200", "tp": 4, "precision": "fp8"},
-         {"prefill_chunk": 8192, "memory_fraction": 0.95, "max_batch": 32}, {"poll_steps": 10}),
-        ({"engine": "sglang 0.5.9", "source": "InferenceX; vLLM below"}, {}, {"eager_kernel_time": None}),
-        ({"engine": "vllm 0.18", "harness": "another"}, {"prefill_chunk": 8192}, {"eager_kernel_time": None}),
-    ],
-)  # fmt: skip
-def test_what_a_load_generator_tells_its_engines(changes, inputs, assumed):
-    """Chunks, polling and captured graphs, as its scripts for each engine and device have them."""
-    asked = question(**changes)
-    assert {k: asked.inputs[k] for k in inputs} == inputs
-    assert {k: asked.assumed.get(k) for k in assumed} == assumed
+def test_a_batch_that_stays_together_is_no_closed_loop():
+    together = question(one_batch=1, frontend_time=0.0)
+    assert together.resolver == "serving" and together.assumed["frontend_time"] == 0.0
+
+
+def test_every_setting_is_read_by_name(monkeypatch):
+    """A typo in the table would be a setting that nothing reads."""
+    lines = zoo.tables.records("settings")
+    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 150
+    wrong = [{**lines[0], "setting": "optimizer_slowdwon"}]
+    monkeypatch.setattr(zoo.tables, "records", lambda name: wrong)
+    with pytest.raises(ValueError, match="nearest: optimizer_slowdown"):
+        zoo.frameworks.frameworks.__wrapped__()
+
+
+def test_a_later_version_changes_what_it_says_and_keeps_the_rest():
+    older, newer = zoo.framework("tensorrt_llm_0"), zoo.framework("tensorrt_llm")
+    assert (older["fused_quantise"], newer["fused_quantise"]) == (1.0, None)
+    assert older["pool_fraction"] == newer["pool_fraction"] == 0.9
+    assert zoo.framework("megatron_deepspeed")["optimizer_slowdown"] == zoo.framework("megatron_lm_2021")["optimizer_slowdown"]
+
+
+def test_no_framework_bears_the_name_of_a_paper_a_device_or_a_model():
+    taken = {zoo.tables.fold(name) for table in ("models", "hardware") for name in zoo.tables.labels(table)}
+    for row in zoo.find("frameworks"):
+        for name in (row.key, *row.aliases):
+            assert not re.search(r"\d{4}\.\d{5}", name) and zoo.tables.fold(name) not in taken, name
 
 
 @pytest.mark.parametrize(
     ("run", "key"),
     [
-        ({"framework": "torchtitan 2026"}, "torchtitan_2025"), ({"framework": "torchtitan 2024"}, "torchtitan"),
-        ({"source": "torchtitan benchmarks/llama3_h100_202412.md"}, "torchtitan"),
-        ({"framework": "torchtitan", "source": "read in 2025-06"}, "torchtitan_2025"),
+        ({"framework": "torchtitan 2026"}, "torchtitan"), ({"framework": "torchtitan 2024"}, "torchtitan_2024"),
+        ({"source": "torchtitan benchmarks/llama3_h100_202412.md"}, "torchtitan_2024"),
+        ({"framework": "torchtitan", "source": "read in 2025-06"}, "torchtitan"),
     ],
 )  # fmt: skip
 def test_a_framework_is_that_of_the_year(run, key):
-    assert labels.of_run("training", run)[0][0].key == key
+    assert frameworks.of_run("trainer", run)[0][0].key == key
 
 
 def test_widened_experts_are_a_setting_that_is_refitted():

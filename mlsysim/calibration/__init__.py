@@ -15,13 +15,14 @@ the share of peak that products reach, to twelve published runs on it.  Nothing 
 found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1 (which widened the intervals of mixtures, no
 more): their errors stand in the README beside the others.
 
-**Options of frameworks and engines** (``zoo/frameworks.csv``) follow from their documentation where that says enough;
-a setting that was read off published runs is listed in the row's column `fitted`, counts as a parameter and is fitted
+**Options of frameworks and engines** (``zoo/settings.csv``) follow from their documentation where that says enough;
+a setting that was read off published runs is marked `fitted` there, counts as a parameter and is fitted
 anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
 llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
 each serving engine, how often an early decode kernel reads a head that queries share, the rate of expert products
-whose 4-bit weights are widened on the way.  What a load generator tells the engines it starts (chunks, how often the
-scheduler looks at its queue, captured graphs) was read in its scripts.
+whose 4-bit weights are widened on the way.  What a launch script told its engine (chunks, how often the scheduler
+looks at its queue, captured graphs) is a column of the run; for published tables without such columns
+``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
 
 **With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
 dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines
@@ -37,7 +38,7 @@ benchmarks/accuracy.py --json`` prints every figure with its standard error, and
 
 **What a source leaves open** is filled by rules that are the same for every row: `mlsysim.calibration.training`,
 `mlsysim.calibration.serving`; a run that names no framework is taken as usual for its year
-(`mlsysim.calibration.labels`).
+(`mlsysim.calibration.frameworks`).
 
 From the outside in: `validate` and `fit` answer the two questions; `figures` is what a fit gives, `holdout` predicts
 what was left out; `system` and `least_squares` solve; `problem` records the runs as calls; `runs` reads tables;

@@ -12,7 +12,6 @@ from mlsysim.calibration.least_squares import solve
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.system import System
 from mlsysim.calibration.validate import Validation
-from mlsysim.schema.records import Assumptions
 
 
 def with_figures(problem: Problem, system: System, x: np.ndarray, before: Validation,
@@ -60,31 +59,9 @@ def held_out(problem: Problem, system: System, holdout: Any, loss: str, pull: np
         depends = np.sqrt(np.maximum(np.diag(found.information), 0.0)) > 1e-6
         x = np.where(depends, found.x, [k.centre for k in system.knobs])
         residual[out] = system.residuals(x)[out]
-        if system.refit and (lost := _only_there(system, out)):
-            residual[out] = _without(problem, system, x, lost)[out]
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
     lines = {(problem.runs.lines[p], t): r for p, t, r in zip(system.positions[rows], system.targets[rows], residual[rows])}
     error = np.array([math.expm1(lines[row, target]) for row, target in zip(frame.rows.row, frame.rows.target)])
     frame.rows["error"], frame.rows["predicted"] = error, frame.rows.measured * (1.0 + error)
     return frame
-
-
-def _only_there(system: System, out: np.ndarray) -> set[str]:
-    """Load generators and features whose settings were read off rows that are left out, and off no other."""
-    seen: list[set[str]] = [set(), set()]
-    for run in system.problem.kept:
-        plain = {key for name, key in run.fitted.items() if name not in Assumptions._fields}
-        seen[int(run.position in set(system.positions[out]))] |= plain
-    return seen[1] - seen[0]
-
-
-def _without(problem: Problem, system: System, x: np.ndarray, lost: set[str]) -> np.ndarray:
-    """Residuals where some load generators and features are not known."""
-    moving = sorted({k.name for k in system.knobs})
-    plain = Problem(problem.runs, problem.assume, moving=moving, without=lost)
-    other = System(plain, system.names, None, plain.chosen(), True)
-    at = {(k.name, k.group): value for k, value in zip(system.knobs, x)}
-    found = other.residuals(np.array([at.get((k.name, k.group), k.centre) for k in other.knobs]))
-    by_key = {(p, t): r for p, t, r in zip(other.positions, other.targets, found)}
-    return np.array([by_key.get((p, t), math.nan) for p, t in zip(system.positions, system.targets)])

@@ -12,12 +12,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from mlsysim import zoo
-from mlsysim.calibration import labels, serving, training
+from mlsysim.calibration import frameworks, serving, training
+from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
-from mlsysim.calibration.training import GIB, Refused
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.records import Assumptions, Format
@@ -34,7 +33,7 @@ class Run(NamedTuple):
     source: str
     group: str
     measured: dict[str, float]
-    fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `labels.read_off`
+    fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
 
 
 class Target(NamedTuple):
@@ -162,15 +161,13 @@ class Problem:
     """
 
     def __init__(self, runs: Runs, assume: Assumptions | None = None, fixed: Iterable[str] = (), sample: int | None = None,
-                 moving: Iterable[str] = (), resolver: Any = None,
-                 without: Collection[str] = ()):  # fmt: skip
+                 moving: Iterable[str] = (), resolver: Any = None):
         self.runs = runs
         self.kept: list[Run] = []
         self.refused: dict[int, str] = {}
         self.suspect: list[int] = []
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
-        self.without = without
         self.told: dict[int, dict[str, Any]] = {}
         self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple, zoo.Row] = {}
@@ -189,7 +186,7 @@ class Problem:
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple]]) -> None:
         if self.runs.kind == "serving":
-            asked = serving.question(run, self.without)
+            asked = serving.question(run)
             if not asked.measured:
                 raise Refused("no measured figure")
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
@@ -200,19 +197,20 @@ class Problem:
             return
         hardware = self._device(run)
         workload = self._model(run)
-        found, setting = labels.of_run("training", run, self.without)
+        found, setting = frameworks.of_run("trainer", run)
         precision = training.precision(run, hardware)
         candidates = training.candidates(run, workload, setting, found[0]["since"])
         shared = {"model": workload, "hardware": hardware, "precision": int(precision), **training.options(setting, hardware)}
         time = training.measured(run, workload, hardware, setting, candidates[0].inputs)
         measured = {} if math.isnan(time) else {"step_time": time}
-        if training.given(run, "measured_mem_gb") is not None:
+        if given(run, "measured_mem_gb") is not None:
             measured["memory_per_device"] = run["measured_mem_gb"] * GIB
         if not measured:
             raise Refused("no measured figure")
         group = "moe" if workload["n_experts"] else "dense"
-        source = str(training.given(run, "source_id", "source") or "?")
-        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, labels.read_off(found)))
+        source = str(given(run, "source_id", "source") or "?")
+        fitted = frameworks.read_off(found, frameworks.own_settings(run))
+        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
@@ -222,7 +220,7 @@ class Problem:
         """One row object per device, so that equal devices are bound once."""
         key = (run.get("hardware"), run.get("gpu"))
         if key not in self._devices:
-            self._devices[key] = training.device(run)
+            self._devices[key] = device(run)
         return self._devices[key]
 
     def _model(self, run: Mapping[str, Any]) -> zoo.Row:
@@ -287,8 +285,3 @@ def _resolver(name: str) -> Any:
 
     return {"training": DistributedModel, "serving": ServingModel, "closed": ContinuousBatchingModel,
             "saturated": ContinuousBatchingModel}[name]  # fmt: skip
-
-
-def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows of a result as a DataFrame."""
-    return pd.DataFrame(rows)

@@ -1,7 +1,8 @@
 """Measured runs as a table: read, checked once, numbers as numbers.
 
-A row is one published run.  Training runs and serving measurements are told apart by their columns; columns
-that are not listed here are kept and ignored, a blank cell says that the source is silent.
+A row is one published run.  Training runs and serving measurements are told apart by their columns; a column that
+bears the name of a setting (`mlsysim.zoo.frameworks`) holds for its run, any other is kept and ignored; a blank cell says
+that the source is silent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mlsysim.calibration.arguments import shown
+from mlsysim.zoo import frameworks
 
 #: kind -> columns that must be there (their cells may be blank)
 NEEDED = {
@@ -47,6 +49,8 @@ WHOLE = {
     "micro_batch", "dp", "cp", "ep", "interleave_v", "zero_stage", "input_len", "output_len", "requests_per_user",
     "n_requests", "prefill_chunk",
 }  # fmt: skip
+#: settings of a run that cannot be 0
+COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
 TEXTS = {"hardware", "model", "precision", "scenario"}
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
@@ -104,6 +108,7 @@ def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
         raise ValueError(f"{name}: has {len(rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them")
     checked: dict[str, list] = {}
     numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
+    numeric |= {column for column in header if frameworks.known(column) and column not in frameworks.WORDS}
     for i, column in enumerate(header):
         cells = [row[i] for row in rows]
         if column in numeric:
@@ -201,8 +206,9 @@ def _number(value: Any, column: str, line: int, name: str) -> float:
         if number not in (0.0, 1.0):
             raise ValueError(f"{where} must be 0 or 1")
         return number
-    if number < 0 or (number == 0 and column not in ("zero_stage", "length_cv")):
-        raise ValueError(f"{where} must be {'at least 0' if column == 'zero_stage' else 'above 0'}")
+    nothing = frameworks.known(column) and column not in COUNTED
+    if number < 0 or (number == 0 and not nothing):
+        raise ValueError(f"{where} must be {'at least 0' if nothing else 'above 0'}")
     if column in WHOLE and number != math.floor(number):
         raise ValueError(f"{where} must be a whole number")
     return number

@@ -11,25 +11,25 @@ prefill_only    prompt tokens/s of full steps
 decode_only     output tokens/s at a context, time between tokens
 =============== ==========================================================================================
 
-Settings that a source leaves blank follow the same rules for every row: what the engine does (`labels`: how it
-books the cache, chunk, share of memory, host time, cache format), what the load generator does (requests
-per client, lengths around the nominal ones, requests of a run; ten requests per client where nobody says), tp 1,
+Settings that a source leaves blank follow the same rules for every row: what the engine does
+(`mlsysim.calibration.frameworks`: how it books the cache, chunk, share of memory, host time, cache format), what the
+load generator does (requests per client; ten where nobody says), lengths as they are stated, tp 1,
 pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384
 tokens of a prefill step.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mlsysim import zoo
-from mlsysim.calibration import labels
-from mlsysim.calibration.training import PRECISIONS, Refused, device, given
+from mlsysim.calibration import frameworks
+from mlsysim.calibration.rules import PRECISIONS, Refused, device, given
 from mlsysim.schema import codes, records
 from mlsysim.schema.codes import Precision
+from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.tables import Row, UnknownName
 
 SCENARIOS = ("max_load", "closed_loop", "static_batch", "first_token", "prefill_only", "decode_only")
@@ -51,7 +51,7 @@ class Question(NamedTuple):
     assumed: dict[str, float]
     targets: dict[str, tuple[str, float, float]]  #: target -> (output, factor, power)
     measured: dict[str, float]
-    fitted: dict[str, str]  #: settings read off published runs, see `labels.read_off`
+    fitted: dict[str, str]  #: settings read off published runs, see `frameworks.read_off`
 
 
 def model(run: Mapping[str, Any]) -> Row:
@@ -71,14 +71,14 @@ def own_experts(workload: Row) -> bool:
 
 
 def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str]:
-    """What grouped products of a checkpoint's format cost on a device that has no such format: a feature of the table."""
+    """What grouped products of a checkpoint's format cost on a device that has no such format: a mechanism of the zoo."""
     if hardware["peak_fp4"]:
         return []
     if own_experts(workload):
         return ["widened_experts"]
-    engine = labels.recognise("serving", [run.get("framework"), run.get("engine")])
+    engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
     scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and given(run, "precision") in ("fp8", "FP8")
-    return ["block_scaled_experts"] if scaled and engine is not None and engine.key.startswith("tensorrt") else []
+    return ["block_scaled_experts"] if scaled and engine is not None and engine["framework"] == "tensorrt_llm" else []
 
 
 def formats(
@@ -89,18 +89,14 @@ def formats(
     if label not in PRECISIONS:
         raise Refused(f"precision {label!r} is not known: {', '.join(PRECISIONS)}")
     wide = Precision.BF16 if hardware["peak_bf16"] else Precision.FP16
-    asked = setting.get("kv_precision_fp4") if hardware["peak_fp4"] else None
-    if own_experts(workload):
-        return wide, PRECISIONS[asked] if asked else wide
+    products = wide if own_experts(workload) else PRECISIONS[label]
     cache = given(run, "precision_kv")
     if cache is not None:
         if str(cache).lower() not in PRECISIONS:
             raise Refused(f"precision_kv {cache!r} is not known: {', '.join(PRECISIONS)}")
-        return PRECISIONS[label], PRECISIONS[str(cache).lower()]
-    if asked:
-        return PRECISIONS[label], PRECISIONS[asked]
-    narrow = label == "fp8" and setting.get("kv_precision") == "weights"
-    return PRECISIONS[label], Precision.FP8 if narrow else wide
+        return products, PRECISIONS[str(cache).lower()]
+    narrow = label == "fp8" and setting.get("kv_precision") == "weights" and not own_experts(workload)
+    return products, Precision.FP8 if narrow else wide
 
 
 def expert_degree(run: Mapping[str, Any]) -> float:
@@ -111,14 +107,14 @@ def expert_degree(run: Mapping[str, Any]) -> float:
     return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
 
 
-def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
+def question(run: Mapping[str, Any]) -> Question:
     """A row as inputs of a resolver."""
     hardware, workload = device(run), model(run)
-    found, setting = labels.of_run("serving", run, without, experts_of(run, workload, hardware))
+    found, setting = frameworks.of_run("engine", run, experts_of(run, workload, hardware))
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
-    fitted = labels.read_off(found)
+    fitted = frameworks.read_off(found, frameworks.own_settings(run))
     precision, cache = formats(run, workload, hardware, setting)
     tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
     if not workload["n_experts"]:
@@ -133,9 +129,7 @@ def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
     if own_experts(workload):
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     defaults = records.Assumptions._field_defaults
-    assumed = {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
-    if batch and (polls := _from_users(setting.get("poll_steps_by_users"), batch)):
-        assumed["poll_steps"] = polls
+    assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     if scenario not in ONLINE:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
     measured = _measured(run, scenario, tp, pp, ep)
@@ -149,21 +143,20 @@ def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
         raise Refused(f"{scenario} needs {', '.join(missing)}")
     reserve = codes.labels(codes.Reserve)[setting.get("reserve", "grow")]
     if scenario in ("max_load", "closed_loop"):
-        mean, cv = given(run, "length_mean") or setting.get("length_mean", 1.0), given(run, "length_cv")
-        cv = setting.get("length_cv", 0.0) if cv is None else cv
+        mean, cv = setting.get("length_mean", 1.0), setting.get("length_cv", 0.0)
         inputs |= {
             "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)),
             "max_batch": setting.get("max_batch", 1024.0), "page_size": setting.get("page_size", 16.0),
             "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
-            "prefill_chunk": given(run, "prefill_chunk") or _chunk(setting, prompt, batch),
+            "prefill_chunk": setting.get("prefill_chunk", 8192.0),
             "prompt_cv": cv, "output_cv": cv,
         }  # fmt: skip
         if scenario == "max_load":
-            inputs["n_requests"] = given(run, "n_requests") or _requests(setting, prompt, answer)
+            inputs["n_requests"] = setting.get("n_requests", REQUESTS)
             return Question("saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted)
         inputs["users"] = batch
-        inputs["requests_per_user"] = given(run, "requests_per_user") or setting.get("requests_per_user", REQUESTS_PER_USER)
-        if not setting.get("first_wave"):
+        inputs["requests_per_user"] = setting.get("requests_per_user", REQUESTS_PER_USER)
+        if not setting.get("one_batch"):
             targets = {name: (name, 1.0, 1.0) for name in ("itl", "ttft", "tokens_per_s")}
             return Question("closed", inputs, assumed, targets, measured, fitted)
         for name in ("max_batch", "page_size", "pool_fraction", "prompt_cv", "output_cv", "users", "requests_per_user"):
@@ -189,38 +182,6 @@ def question(run: Mapping[str, Any], without: Collection[str] = ()) -> Question:
             "ttft": ("ttft", 1.0, 1.0), "itl": ("itl", 1.0, 1.0), "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
         }  # fmt: skip
     return Question("serving", inputs, assumed, targets, measured, fitted)
-
-
-def _requests(setting: Mapping[str, Any], prompt: float, answer: float) -> float:
-    """Requests of a run at maximum load: the harness's table by lengths."""
-    for pair in str(setting.get("n_requests", "")).split(","):
-        lengths, _, count = pair.strip().partition(" ")
-        if lengths == f"{prompt:.0f}/{answer:.0f}":
-            return float(count)
-    return REQUESTS
-
-
-def _chunk(setting: Mapping[str, Any], prompt: float, users: float | None) -> float:
-    """Tokens of a step.
-
-    ``prompt`` is one prompt and a token of every client, rounded up to 64 beyond another 64; ``prompt>=8192`` that, and
-    no fewer than those.
-    """
-    chunk = setting.get("prefill_chunk", 8192.0)
-    if not isinstance(chunk, str):
-        return float(chunk)
-    least = float(chunk.partition(">=")[2] or 0.0)
-    return max(math.ceil((prompt + (users or 0.0) + 64.0) / 64.0) * 64.0, least)
-
-
-def _from_users(cell: str | None, users: float) -> float | None:
-    """The entry of a table by clients: ``1 10, 16 30`` is 10 from one client on, 30 from 16."""
-    found = None
-    for pair in (cell or "").split(","):
-        least, _, value = pair.strip().partition(" ")
-        if value and users >= float(least):
-            found = float(value)
-    return found
 
 
 def _measured(run: Mapping[str, Any], scenario: str, tp: float, pp: float, ep: float) -> dict[str, float]:

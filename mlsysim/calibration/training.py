@@ -6,7 +6,7 @@ Settings that a source leaves blank follow the same rules for every row:
   in one vectorised call; recomputation: everything before 2022, later the least that fits;
 * tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
 * sequence length, attention kernel, overlap, bytes kept: what the framework does, and where none is named what was usual
-  for such a run in its year (`labels.likely`);
+  for such a run in its year (`mlsysim.calibration.frameworks.likely`);
 * batch: 4 Mi tokens, the size of GPT-3 to Llama, in whole rounds of the pipeline;
 * precision: bf16 where the device has it, else fp16;
 * gate, tied tables, head width 128 or hidden / heads, feed-forward width: as the parameter count says;
@@ -19,21 +19,19 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import labels
+from mlsysim.calibration.rules import PRECISIONS, TERA, Refused, given
 from mlsysim.equations import architecture
 from mlsysim.schema import codes, records
 from mlsysim.schema.codes import Attention, FlopsConvention, Limit, Precision, Recompute, Schedule
+from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.tables import Row, UnknownName
 
-GIB = 2.0**30
-TERA = 1e12
 #: tokens of a batch that nobody states
 BATCH_TOKENS = 2.0**22
 #: parameters above which Megatron layouts use the whole node for tensor parallelism
@@ -44,22 +42,9 @@ MICRO_BATCHES = (1, 2, 4, 8, 16, 32)
 CHUNKS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 STAGES = (1, 2, 4, 8, 16, 32)
 VOCAB = 51200.0  #: a vocabulary that nobody states: GPT-2's, padded
-#: sustained clock over power limit where that is below the device's own: power grows with the cube of the clock
-CLOCK_EXPONENT = 1.0 / 3.0
 #: year from which activations are recomputed only as far as memory asks
 SELECTIVE_SINCE = 2022
 UNFITTING = 1e9  #: ranks layouts that do not fit behind those that do
-
-PRECISIONS = {
-    "fp32": Precision.FP32, "tf32": Precision.TF32, "fp16": Precision.FP16, "half": Precision.FP16, "bf16": Precision.BF16,
-    "bfloat16": Precision.BF16, "fp8": Precision.FP8, "mxfp8": Precision.FP8, "fp8_block": Precision.FP8, "int8": Precision.INT8,
-    "int4": Precision.INT4, "nvfp4": Precision.NVFP4, "fp4": Precision.NVFP4, "mxfp4": Precision.MXFP4,
-}  # fmt: skip
-
-
-class Refused(ValueError):
-    """Why a row cannot be predicted."""
-
 
 class Candidate(NamedTuple):
     """One way of filling what a row leaves blank: inputs of DistributedModel, and how far recomputation goes."""
@@ -68,48 +53,7 @@ class Candidate(NamedTuple):
     recompute: int
 
 
-def known(value: Any) -> bool:
-    """Is a cell filled?"""
-    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
-
-
-def given(run: Mapping[str, Any], *names: str) -> Any:
-    """The first filled cell among some columns, else None."""
-    return next((run[n] for n in names if n in run and known(run[n])), None)
-
-
 # --- what the row says -------------------------------------------------------------------------------------
-
-
-def device(run: Mapping[str, Any]) -> Row:
-    """The hardware of a row; figures in its `gpu` label that differ from the zoo's replace them."""
-    name = given(run, "hardware")
-    if name is None:
-        raise Refused("no hardware stated")
-    try:
-        row = zoo.hardware(name)
-    except UnknownName as error:
-        raise Refused(str(error)) from None
-    label = given(run, "gpu") or ""
-    changed: dict[str, float] = {}
-    capacity = re.search(r"(\d+) ?GB(?!/s)", label)
-    if capacity and abs(float(capacity[1]) * 1e9 / row["mem_capacity_bytes"] - 1.0) > 0.1:
-        changed["mem_capacity"] = float(capacity[1]) * GIB * REPORTED_SHARE
-    rate = re.search(r"(\d+(?:\.\d+)?) ?TB/s", label)
-    if rate:
-        changed["mem_bandwidth"] = float(rate[1]) * TERA
-    power = re.search(r"(\d+) ?W\b", label)
-    if power and float(power[1]) < 0.95 * (row["tdp"] or math.inf):
-        share = (float(power[1]) / row["tdp"]) ** CLOCK_EXPONENT
-        changed["tdp"] = float(power[1])
-        changed |= {p: row[p] * share for p in row if p.startswith("peak_") and row[p]}
-    if not changed:
-        return row
-    return zoo.Hardware(row, name=label, **changed)
-
-
-#: share of a label's GiB that a device reports (H100: 79.6 of 80)
-REPORTED_SHARE = 0.99
 
 
 def precision(run: Mapping[str, Any], hardware: Row) -> Precision:
@@ -242,7 +186,7 @@ def options(setting: Mapping[str, Any], hardware: Row) -> dict[str, Any]:
 def assumed(setting: Mapping[str, Any]) -> dict[str, float]:
     """Assumptions that the framework decides."""
     defaults = records.Assumptions._field_defaults
-    return {name: labels.scaled(setting[name], defaults[name]) for name in setting if name in defaults}
+    return {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
 
 
 # --- what was measured ---------------------------------------------------------------------------------------

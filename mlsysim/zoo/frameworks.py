@@ -1,46 +1,183 @@
-"""What a framework or an engine does differently, as assumptions.
+"""What trainers, engines and load generators do: labelled settings with a source, as inputs and assumptions.
 
->>> assumptions("vLLM").host_step_time
-0.0016
+``frameworks.csv`` names them (a *mechanism* is something that any of them may do, such as compiled element-wise work);
+``settings.csv`` says what each does differently from the defaults, one setting a line, from which version on (a year
+for trainers), and whether the value was fitted to published runs.  A framework may be *like* another one.
+
+>>> assumptions("vLLM").host_step_time, assumptions("vLLM 0.12").host_step_time
+(0.001, 0.0016)
 >>> assumptions("torchtitan").eager_factor
 2.0
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import functools
+import re
+from typing import Any, NamedTuple
 
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.zoo import tables
 from mlsysim.zoo.tables import Row
 
+#: every setting that is read, besides the names of assumptions, and what it means
+SETTINGS: dict[str, str] = {
+    # training
+    "attention": "attention kernel (option)",
+    "sequence_parallel": "activations are split along the sequence where they can be",
+    "zero_stage": "what is sharded over replicas where a run does not say",
+    "recompute": "activations computed again where a run does not say (option)",
+    "schedule": "pipeline schedule (option)",
+    "interleaved": "least number of chunks a pipeline stage may have; none: one chunk",
+    "chunks": "chunks of a pipeline stage where it is interleaved",
+    "microbatches": "pp: as many micro-batches as stages",
+    "seq_len": "sequence length where a run does not say",
+    "batch_per_device": "the micro-batch is counted per device, not per replica",
+    "context_split": "contiguous: ranks of context parallelism take neighbouring tokens",
+    "optimizer_offload": "the optimizer lives on the host",
+    "flops_convention": "attention FLOPs that its utilization counts (option)",
+    "domain_size": "devices among which the fast links are used",
+    "inter_efficiency": "share of the network's bandwidth that its collectives reach",
+    # serving
+    "reserve": "how the cache is booked (option)",
+    "kv_precision": "weights: the cache of an 8-bit checkpoint is 8 bits wide, too",
+    "max_batch": "most requests at once",
+    "page_size": "tokens of a page of the cache",
+    "prefill_chunk": "most prompt tokens of a step",
+    "memory_fraction": "share of the device that is used",
+    "pool_fraction": "share of what weights and activations leave that the cache takes",
+    # load
+    "requests_per_user": "requests of each client",
+    "n_requests": "requests of a run at maximum load",
+    "length_mean": "mean length of prompts and answers over the nominal one",
+    "length_cv": "coefficient of variation of prompts and answers",
+    "one_batch": "clients start together and none sends a second request: a batch that stays together",
+}
+#: settings that are words
+WORDS = frozenset(
+    ("attention", "recompute", "schedule", "microbatches", "context_split", "flops_convention", "reserve", "kv_precision")
+)
+UNSET = "default"  #: a later version does again what nobody says otherwise
+
+
+def known(setting: str) -> bool:
+    """Is this the name of a setting that something reads?"""
+    return setting in SETTINGS or setting in Assumptions._fields
+
+
+def version(text: str) -> tuple[int, ...]:
+    """A version as numbers that compare: ``0.14`` comes after ``0.9``.
+
+    >>> version("0.14") > version("0.9.1")
+    True
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+class Version(NamedTuple):
+    """A framework from one of its versions on."""
+
+    since: tuple[int, ...]
+    row: Row
+    lines: dict[str, dict[str, str]]  #: setting -> its line of settings.csv
+
+
+@functools.cache
+def frameworks() -> dict[str, list[Version]]:
+    """Every framework by key, its versions ascending; the newest one's row bears the plain key."""
+    lines: dict[str, list[dict[str, str]]] = {}
+    for line in tables.records("settings"):
+        if not known(line["setting"]):
+            raise tables.unknown("setting", line["setting"], [*SETTINGS, *Assumptions._fields], "settings.csv")
+        lines.setdefault(line["framework"], []).append(line)
+    found: dict[str, list[Version]] = {}
+    for about in tables.records("frameworks"):
+        name, _, since = about["like"].partition(" ")
+        held = dict(_holding(found[name], version(since)).lines) if name else {}
+        own = lines.pop(about["key"], [])
+        steps = sorted({line["since_version"] for line in own}, key=version)
+        versions = []
+        for step in steps:
+            for line in (line for line in own if line["since_version"] == step):
+                held.pop(line["setting"], None)
+                if line["value"] != UNSET:
+                    held[line["setting"]] = line
+            versions.append(Version(version(step), _row(about, step, step == steps[-1], held), dict(held)))
+        found[about["key"]] = versions
+    if lines:
+        raise tables.unknown("framework", next(iter(lines)), found, "settings.csv")
+    return found
+
+
+def _row(about: dict[str, str], step: str, newest: bool, held: dict[str, dict[str, str]]) -> Row:
+    """One version as a row of the frameworks table: what is said of the framework, and every setting."""
+    values: dict[str, Any] = {column: tables.cell(column, text) for column, text in about.items()}
+    values.update(dict.fromkeys([*SETTINGS, *Assumptions._fields]))
+    values.update({name: tables.cell(name, line["value"]) for name, line in held.items()})
+    values["framework"] = about["key"]
+    values["fitted"] = " ".join(name for name, line in held.items() if line["fitted"] == "1") or None
+    values["source"] = "; ".join(dict.fromkeys([about["source"], *(line["source"] for line in held.values())]))
+    if about["kind"] == "trainer" and step:
+        values["since"] = float(step)
+    if not newest:
+        values.update(key=f"{about['key']}_{step.replace('.', '_')}", aliases=None)
+    return Row("frameworks", values["key"], values)
+
+
+def _holding(versions: list[Version], wanted: tuple[int, ...]) -> Version:
+    """What holds for a version: the newest where none is wanted, the oldest before all of them."""
+    if not wanted:
+        return versions[-1]
+    return next((found for found in reversed(versions) if found.since <= wanted), versions[0])
+
+
+def of_version(key: str, wanted: tuple[int, ...]) -> Row:
+    """A framework as it was in a version (a trainer: in a year); without one the newest."""
+    return _holding(frameworks()[key], wanted).row
+
+
+def rows() -> dict[str, Row]:
+    """The frameworks table: every version of every framework."""
+    return {found.row.key: found.row for versions in frameworks().values() for found in versions}
+
+
+tables.MADE["frameworks"] = rows
+
+
+def named(text: str) -> Row:
+    """The framework that a name means, with its version behind it perhaps: ``vLLM 0.12``."""
+    name, number = re.fullmatch(r"(.*?)[\s_-]*v?(\d[\d.]*\w*)?", text.strip()).groups()  # type: ignore[union-attr]
+    with contextlib.suppress(tables.UnknownName):
+        return tables.lookup("frameworks", text, "assume")
+    if number is None:
+        return tables.lookup("frameworks", text, "assume")
+    return of_version(tables.lookup("frameworks", name, "assume")["framework"], version(number))
+
 
 def scaled(value: Any, default: float) -> float:
-    """A setting of the frameworks table: a number, or ``x2``, a multiple of the default."""
+    """A setting: a number, or ``x2``, a multiple of the default."""
     if isinstance(value, str):
         return float(value.removeprefix("x")) * default
     return float(value)
 
 
 def settings(row: Row) -> dict[str, float]:
-    """The assumptions that a row of the frameworks table sets."""
+    """The assumptions that a framework sets."""
     defaults = Assumptions._field_defaults
     cells = row.values_by_column
-    return {n: scaled(cells[n], float(defaults[n])) for n in cells if n in defaults and cells[n] is not None}
+    return {n: scaled(cells[n], float(default)) for n, default in defaults.items() if cells[n] is not None}
 
 
 def assumptions(value: str | Row | Assumptions) -> Assumptions:
-    """Assumptions as they are, or those of a framework or engine by name (``assume="vllm"``)."""
+    """Assumptions as they are, or those of a framework by name (``assume="vllm"``, ``assume="vllm 0.12"``)."""
     if isinstance(value, Assumptions):
         return value
     if not isinstance(value, (str, Row)):
         raise ValueError(f"assume={value!r}: give ms.Assumptions(...), or a framework by name, see zoo.names('frameworks')")
-    row = tables.lookup("frameworks", value, "assume")
+    row = tables.lookup("frameworks", value, "assume") if isinstance(value, Row) else named(value)
     defaults = Assumptions._field_defaults
-    found = {}
-    for name, number in settings(row).items():
-        known = defaults[name]
-        found[name] = known.moved(number, f"{row.key}: {row.sources}")
+    found = {name: defaults[name].moved(number, f"{row.key}: {row.sources}") for name, number in settings(row).items()}
     return Assumptions()._replace(**found)
 
 

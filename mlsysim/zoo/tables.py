@@ -11,7 +11,7 @@ import functools
 import hashlib
 import html
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -391,10 +391,21 @@ def column_unit(row: Row, column: str) -> str:
     return VARIABLES[column].unit if column in VARIABLES else "1"
 
 
-def _cell(column: str, text: str) -> Any:
+def cell(column: str, text: str) -> Any:
+    """What stands in a cell: a number, a text, or None where it is empty."""
     if not text:
         return None
     return float(text) if column not in _TEXT_COLUMNS and _NUMBER.fullmatch(text) else text
+
+
+#: table -> how its rows are made where they are no lines of a file
+MADE: dict[str, Callable[[], dict[str, Row]]] = {}
+
+
+def records(name: str) -> list[dict[str, str]]:
+    """The lines of a file of the zoo, as text."""
+    with open(_FOLDER / f"{name}.csv", encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
 
 
 @functools.cache
@@ -402,12 +413,13 @@ def rows(table: str) -> dict[str, Row]:
     """All rows of a table by key."""
     if table not in TABLES:
         raise unknown("table", table, TABLES)
-    with open(_FOLDER / f"{table}.csv", encoding="utf-8", newline="") as handle:
-        found = {}
-        for record in csv.DictReader(handle):
-            values = {column: _cell(column, text) for column, text in record.items()}
-            key = values["name"] if table == "hardware" else values["key"]
-            found[key] = Row(table, key, values)
+    if table in MADE:
+        return MADE[table]()
+    found = {}
+    for record in records(table):
+        values = {column: cell(column, text) for column, text in record.items()}
+        key = values["name"] if table == "hardware" else values["key"]
+        found[key] = Row(table, key, values)
     return found
 
 
@@ -523,7 +535,7 @@ def frame(table: str):
 def digest() -> str:
     """Twelve hexadecimal digits of a hash over all tables: which data a result rests on."""
     total = hashlib.sha256()
-    for table in sorted(TABLES):
+    for table in sorted([*TABLES, "settings"]):
         total.update(table.encode())
         total.update((_FOLDER / f"{table}.csv").read_bytes().replace(b"\r\n", b"\n"))
     return total.hexdigest()[:12]

@@ -1,0 +1,188 @@
+"""What a trainer, an engine or a load generator does where a source does not say.
+
+The zoo's frameworks are labelled settings with a source.  A measured run names them in its `framework`, `engine` or
+`harness` column, a trainer also in the words by which it names its source; mechanisms (compiled element-wise work,
+asynchronous tensor parallelism ...) add to them, and a column of the run that bears the name of a setting goes before
+all of them.  What holds for the version that is named is taken; for a trainer without one, what held in the run's year.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mlsysim import zoo
+from mlsysim.calibration.rules import known
+from mlsysim.zoo.frameworks import known as is_setting
+from mlsysim.zoo.frameworks import of_version, version
+from mlsysim.zoo.tables import Row, fold
+
+#: columns of a row that are no setting
+ABOUT = ("key", "framework", "aliases", "kind", "since", "like", "fitted", "notes", "source", "verified")
+MIDLIFE = 3  #: years after its release in which a device is used most
+PAPER = re.compile(r"(?<!\d)(\d\d)(0[1-9]|1[0-2])\.\d{5}(?!\d)")  #: year and month of an arXiv number
+YEAR = re.compile(r"(?<!\d)(20[12]\d)(?:0[1-9]|1[0-2])?(?!\d)")
+REPORTED = 3  #: months of a year whose papers report runs of the year before
+NEWEST = 9999  #: year of a run that nothing dates
+#: what is taken when no framework is recognised, and nothing tells the year
+DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
+
+
+@functools.cache
+def _names(kind: str) -> list[tuple[str, Row]]:
+    """Every name of the newest versions of a kind, the longest first."""
+    rows = [row for row in zoo.find("frameworks", kind=kind) if row.key == row["framework"]]
+    found = [(fold(name), row) for row in rows for name in (row.key, *row.aliases)]
+    return sorted(found, key=lambda pair: -len(pair[0]))
+
+
+def _within(name: str, text: str) -> re.Match[str] | None:
+    """Where a name stands in a text, as words of their own, with the version behind it."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])(?:_(\d+(?:\.\d+)*))?", text)
+
+
+def _plain(text: str) -> str:
+    """A text folded as names are, versions without their v."""
+    return re.sub(r"(?<![a-z0-9])v(?=\d)", "", fold(text))
+
+
+def recognise(kind: str, texts: Sequence[Any], year: int | None = None) -> Row | None:
+    """The framework (or engine) that the first telling text names, in the version that is named with it.
+
+    Parameters
+    ----------
+    year : int, optional
+        Of the run: decides where a text names a trainer and no year.
+    """
+    for text in texts:
+        folded = _plain(text) if isinstance(text, str) else ""
+        for name, row in _names(kind):
+            if folded and (found := _within(name, folded)):
+                return of_version(row["framework"], _wanted(kind, found[1], year))
+    return None
+
+
+def _wanted(kind: str, number: str | None, year: int | None) -> tuple[int, ...]:
+    """The version to look for; trainers are told apart by years."""
+    named = version(number) if number else ()
+    if kind != "trainer":
+        return named
+    stated = YEAR.fullmatch(str(named[0])) if named else None
+    return named if stated else (year,) if year else ()
+
+
+def every(kind: str, texts: Sequence[Any]) -> list[Row]:
+    """Every framework of a kind that some texts name, in the order of the table."""
+    folded = [_plain(t) for t in texts if isinstance(t, str) and t]
+    hits = {row.key for name, row in _names(kind) if any(_within(name, text) for text in folded)}
+    return [row for row in zoo.find("frameworks", kind=kind) if row.key in hits]
+
+
+def settings(rows: Sequence[Row]) -> dict[str, Any]:
+    """The settings of some frameworks, the later ones deciding."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        found.update({k: v for k, v in row.values_by_column.items() if k not in ABOUT and v is not None})
+    return found
+
+
+def year_of(run: Mapping[str, Any]) -> int | None:
+    """The year of a run: what its paper's number or its source says, else the third after the device came.
+
+    >>> year_of({"source": "Somebody et al. (arXiv:2104.04473v5)"}), year_of({"source": "a blog of March 2024"})
+    (2021, 2024)
+    >>> year_of({"source": "a paper of January, arXiv:2201.11990"})
+    2021
+    >>> year_of({"source": "benchmarks/llama3_h100_202412.md"}), year_of({"framework": "torchtitan 2026"})
+    (2024, 2026)
+    >>> year_of({"hardware": "a100"}), year_of({})
+    (2023, None)
+    """
+    for text in (run.get(c) for c in ("framework", "source", "source_id", "notes")):
+        if isinstance(text, str) and (paper := PAPER.search(text)):
+            return 2000 + int(paper[1]) - (int(paper[2]) <= REPORTED)
+        if isinstance(text, str) and (year := YEAR.search(text)):
+            return int(year[1])
+    try:
+        released = zoo.hardware(run["hardware"])["release_year"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return int(released) + MIDLIFE if released else None
+
+
+def likely(run: Mapping[str, Any]) -> Row:
+    """The trainer of a run that names none: what was usual for such a run in its year.
+
+    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: llm-foundry up to 2023, then torchtitan, and DeepSpeed
+    before them; else Megatron of the year, up to 2022 with DeepSpeed where states are sharded.
+    """
+    year = year_of(run) or NEWEST
+    device = str(run.get("hardware") or "")
+    sharded = run.get("zero_stage")
+    stage = float(sharded) if isinstance(sharded, (int, float)) and sharded == sharded else 0.0
+    if re.match(r"tpu", fold(device)):
+        key = "maxtext"
+    elif stage == 3 and year >= 2022:
+        key = "llm_foundry" if year <= 2023 else "torchtitan"
+    elif stage >= 1 and year < 2023:
+        key = "megatron_deepspeed"
+    else:
+        key = DEFAULT["trainer"]
+    return of_version(key, (year,))
+
+
+def read_off(rows: Sequence[Row], own: Collection[str] = ()) -> dict[str, str]:
+    """Settings that were fitted to published runs, and the first framework of the table that has each so.
+
+    Parameters
+    ----------
+    own : collection of str
+        Settings that the run states itself.
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        fitted = (row.values_by_column["fitted"] or "").split()
+        for name in settings([row]):
+            found.pop(name, None)
+            if name in fitted and name not in own:
+                found[name] = _first_with(row.key, name)
+    return found
+
+
+@functools.cache
+def _first_with(key: str, name: str) -> str:
+    """The first framework whose fitted setting is this one's: one figure, however many versions have it."""
+    value = zoo.framework(key).values_by_column[name]
+    peers = [r for r in zoo.find("frameworks") if name in (r.values_by_column["fitted"] or "").split()]
+    return next(str(r.key) for r in peers if r.values_by_column[name] == value)
+
+
+def own_settings(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run says of itself in columns that bear the names of settings."""
+    return {name: value for name, value in run.items() if is_setting(name) and known(value)}
+
+
+def of_run(kind: str, run: Mapping[str, Any], more: Collection[str] = ()) -> tuple[list[Row], dict[str, Any]]:
+    """What the labels of a measured run say: the frameworks found, and the settings that hold for it.
+
+    Parameters
+    ----------
+    kind : {"trainer", "engine"}
+    run : mapping
+        One row of a table of measured runs.
+    more : collection of str
+        Mechanisms that its model and device call for.
+    """
+    if kind == "trainer":
+        named = " | ".join(t for t in (run.get(c) for c in ("source_id", "source")) if isinstance(t, str))
+        base = recognise(kind, [run.get("framework"), run.get("engine"), named], year_of(run)) or likely(run)
+    else:
+        base = recognise(kind, [run.get(c) for c in ("framework", "engine")]) or zoo.framework(DEFAULT[kind])
+    rows = [base, *(zoo.framework(key) for key in more)]
+    if kind == "trainer":
+        rows += every("mechanism", [run.get(c) for c in ("framework", "notes", "precision_label")])
+    else:
+        rows += every("load generator", [run.get("harness")])
+    return rows, {**settings(rows), **own_settings(run)}
