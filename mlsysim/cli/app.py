@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlsysim import __version__
+from mlsysim.cli import stopped
 from mlsysim.cli.results import BAD, FINE, say
 
 
@@ -28,7 +29,7 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         code: Any = BAD
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), stopped.terminable():
             warnings.showwarning = lambda message, *rest, **more: say(f"warning: {_line(str(message))}")
             try:
                 code = super().main(
@@ -42,6 +43,12 @@ class Commands(TyperGroup):
                     raise
                 say(f"error: {_sentence(error)}")
         sys.exit(code if isinstance(code, int) else FINE)
+
+    def invoke(self, context: Any) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt as stop:
+            return stopped.code(stop)
 
 
 def _line(text: str) -> str:

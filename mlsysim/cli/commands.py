@@ -1,4 +1,4 @@
-"""The commands.  Exit 0: fine; 1: bad input or usage, told in one line; 2: nothing feasible."""
+"""The commands.  Exit 0: fine; 1: bad input or usage, told in one line; 2: nothing feasible; 130, 143: stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlsysim.cli import asjson, estimate, grammar, show
+from mlsysim.cli import asjson, estimate, grammar, show, stopped
 from mlsysim.cli.app import app
 from mlsysim.cli.options import (
     INPUTS,
@@ -110,8 +110,11 @@ def solve(
     always = [n for n in ("feasible", "limit") if n in resolver.outputs]
     wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
     with progress() as tell:
-        ds = resolver.solve(keep=wanted, threads=threads, progress=tell, **search, **drawn, **inputs)
+        run = {"keep": wanted, "threads": threads, "progress": tell} | search | drawn | inputs
+        ds, stop = stopped.answer(lambda: resolver.solve(**run))
     give(ds, found, json, resolver.name, [search["objective"]] if search else [], places=bool(search))
+    if stop:
+        return stopped.code(stop)
     if "found" in ds and not bool(ds["found"].any()):
         return nothing(ds if "configurations" in ds else None, str(search.get("objective") or resolver.name))
     if "feasible" in ds and not bool(ds["feasible"].any()):
@@ -145,11 +148,12 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     drawn, counts = grammar.draws(found), Counts(where=where)
     estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
+        run = {"threads": threads, "progress": tell} | inputs
         if drawn:
-            ds = resolver.best(name, up, by, where, ties, threads=threads, **drawn, **inputs)
-            (why,) = resolver.sweep([counts], threads=threads, progress=tell, **inputs)
+            ds, stop = stopped.answer(lambda: resolver.best(name, up, by, where, ties, threads=threads, **drawn, **inputs))
+            why = None if stop else resolver.sweep([counts], **run)[0]
         else:
-            ds, why = resolver.sweep([search, counts], threads=threads, progress=tell, **inputs)
+            (ds, why), stop = stopped.answer(lambda: resolver.sweep([search, counts], **run))
     anything = bool(ds["found"].any())
     if anything or json:
         give(
@@ -161,6 +165,8 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             [name, *(n for n in ("win_share", f"{name}_p10", f"{name}_p90") if n in ds)],
             places=True,
         )
+    if stop:
+        return stopped.code(stop)
     return FINE if anything else nothing(why, name)
 
 
@@ -242,11 +248,12 @@ def pareto(
     search = Pareto(down, up, thin, clauses)
     estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
+        run = {"threads": threads, "progress": tell} | inputs
         if drawn:
-            ds = resolver.pareto(down, up, thin, clauses, threads=threads, **drawn, **inputs)
-            (why,) = resolver.sweep([counts], threads=threads, progress=tell, **inputs)
+            ds, stop = stopped.answer(lambda: resolver.pareto(down, up, thin, clauses, threads=threads, **drawn, **inputs))
+            why = None if stop else resolver.sweep([counts], **run)[0]
         else:
-            ds, why = resolver.sweep([search, counts], threads=threads, progress=tell, **inputs)
+            (ds, why), stop = stopped.answer(lambda: resolver.sweep([search, counts], **run))
     if ds.sizes["point"] or json:
         give(
             ds,
@@ -256,6 +263,8 @@ def pareto(
             f"{show.count(ds.attrs['points'], 'configuration')}",
             [*down, *up, *(["front_share"] if "front_share" in ds else [])],
         )
+    if stop:
+        return stopped.code(stop)
     return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
 
 

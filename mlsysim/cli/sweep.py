@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim import headline
-from mlsysim.cli import asjson, estimate, grammar, results, show
+from mlsysim.cli import asjson, estimate, grammar, results, show, stopped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,7 +112,9 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     estimate.before(resolver, inputs, searches, threads, yes)
     with results.progress(not json) as tell:
         meter = Meter(tell)
-        best, front, counts = resolver.sweep(searches, threads=threads, progress=meter, **inputs)
+        (best, front, counts), stop = stopped.answer(
+            lambda: resolver.sweep(searches, threads=threads, progress=meter, **inputs)
+        )
     seconds = time.perf_counter() - meter.begin
     points = int(counts.attrs["points"])
     numbers = dict(zip(counts["limit"].values.tolist(), counts["configurations"].values.tolist()))
@@ -154,6 +156,9 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
             show.note(line)
     if lost:
         results.say(f"error: {lost}")
+    if stop:
+        return stopped.code(stop)
+    if lost:
         return results.BAD
     return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")
 

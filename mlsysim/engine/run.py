@@ -99,6 +99,8 @@ class Sweep:
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.block_points = block or BLOCK
+        self.states: list[Any] = []  #: of the threads of a run, and how many points are in them
+        self.done = 0
         whole = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if whole else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
@@ -296,56 +298,71 @@ class Sweep:
         drop = tuple(i for i, a in enumerate(self.names) if a not in own)
         target[where] = np.asarray(value).squeeze(axis=drop) if value.ndim else value
 
-    def blocks(self) -> Iterator[tuple[int, int]]:
-        """Tile ranges of the blocks."""
-        step = self.tiles_per_block()
-        for lo in range(0, self.layout.n_tiles, step):
-            yield lo, min(lo + step, self.layout.n_tiles)
+    def blocks(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+        """Tile ranges of the blocks, of all tiles or of those from `first` to `last`."""
+        step, end = self.tiles_per_block(), self.layout.n_tiles if last is None else last
+        for lo in range(first, end, step):
+            yield lo, min(lo + step, end)
 
     def run(self, take: Callable[[Any, Block], None] | None = None, state: Callable[[], Any] | None = None,
             threads: int | None = None, progress: Callable[[int, int], None] | None = None) -> list[Any]:
         """Evaluate every block; `take(state, block)` reduces it.
+
+        After Ctrl-C, or a KeyboardInterrupt out of `progress`, each thread ends its block.  `states` and `done` then
+        tell what was reduced until then: whole blocks, each once.
 
         Returns
         -------
         list
             One state per thread that ran.
         """
-        workers = min(threads_wanted(threads), max(1, -(-self.layout.n_tiles // self.tiles_per_block())))
-        states: list[Any] = []
+        spans = iter(self.blocks())
+        count = -(-self.layout.n_tiles // self.tiles_per_block())
+        workers = min(threads_wanted(threads), max(1, count))
+        self.states, self.done = [], 0
         lock, halt = threading.Lock(), threading.Event()
-        queue = self.blocks()
-        total, done = self.program.n_points, 0
 
         def work() -> None:
-            nonlocal done
             own, scratch = (state() if state is not None else None), self._scratch()
             with lock:
-                states.append(own)
+                self.states.append(own)
             while not halt.is_set():
                 with lock:
-                    span = next(queue, None)
+                    span = next(spans, None)
                 if span is None:
                     return
                 block = self.evaluate(*span, scratch)
                 if take is not None:
                     take(own, block)
-                if progress is not None:
-                    with lock:
-                        done += int(block.starts[-1])
-                        progress(done, total)
+                with lock:
+                    self.done += int(block.starts[-1])
+                    if progress is not None:
+                        progress(self.done, self.program.n_points)
 
-        if workers == 1:
+        if count <= 1:
             work()
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                try:
-                    for future in as_completed([pool.submit(work) for _ in range(workers)]):
-                        future.result()
-                except BaseException:  # an error in one thread, or Ctrl-C: the others stop after their block
-                    halt.set()
-                    raise
-        return states
+        else:  # also for one thread: an interrupt strikes the thread that waits, never a state half changed
+            _together(work, workers, halt)
+        return self.states
+
+
+def _together(work: Callable[[], None], workers: int, halt: threading.Event) -> None:
+    """Do some work on several threads; what goes wrong in one of them, or Ctrl-C, sets `halt` for all."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException:
+            halt.set()
+            raise
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(guarded) for _ in range(workers)]):
+                future.result()
+        except BaseException:
+            halt.set()
+            raise
 
 
 def _consts(nodes: Sequence[Node]) -> list[Node]:

@@ -47,9 +47,12 @@ class Solver(Resolver):
 
     def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
         """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
+        from mlsysim.search.partial import handed
+
         inputs = {**self.bound, **inputs}
         bound = inputs.pop("resolver", None)
-        return self.answer(resolver or bound or self.model, **inputs)
+        with handed(lambda _: None):  # what a search on the way has found is no answer to this question
+            return self.answer(resolver or bound or self.model, **inputs)
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         from mlsysim.engine.selectors import Parameter
@@ -171,26 +174,38 @@ class Optimizer(Resolver):
         """Answers to the reductions that `questions` makes of the axes outside the design space."""
         from mlsysim.engine.program import Program
         from mlsysim.search import split
+        from mlsysim.search.partial import handed
         from mlsysim.search.reduce import reduce
 
         for name in apart:
             values: Any = {**self.bound, **inputs}.get(name)
             if split.several(values):
-                parts = [self._ask(questions, apart, run, {**inputs, name: value}) for value in values]
-                return [split.joined([part[i] for part in parts], name, values) for i in range(len(parts[0]))]
-        space = self.space(**inputs)
+                def ask(value: Any, name: str = name) -> list[xr.Dataset]:
+                    return self._ask(questions, apart, run, {**inputs, name: value})
+
+                return split.asked(ask, name, values)
+        with handed(lambda _: None):  # what `arrange` searches on the way is another question
+            space = self.space(**inputs)
         program = Program(space.resolver, space.inputs)
         asked = questions(tuple(a for a in program.axes if a not in space.searched))
         asked = [split.also(split.without(r, apart), space.where, space.ties) for r in asked]
-        return [ds.drop_vars("config", errors="ignore").assign_attrs(resolver=self.name, **(space.story or {}))
-                for ds in reduce(program, asked, **run)]
+
+        def own(answers: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+            about = {"resolver": self.name, **(space.story or {})}
+            return [ds.drop_vars("config", errors="ignore").assign_attrs(about) for ds in answers]
+
+        with handed(lambda found: own(found) if found else None):
+            return own(reduce(program, asked, **run))
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
+        from mlsysim.search.partial import handed
+
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
         apart = [name for name in self.split if all(name in r.by for r in reductions)]
-        return self._ask(lambda _: list(reductions), apart, run, inputs)
+        with handed():
+            return self._ask(lambda _: list(reductions), apart, run, inputs)
 
     def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
               where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
@@ -212,12 +227,17 @@ class Optimizer(Resolver):
         """
         from mlsysim.engine import label
         from mlsysim.search import split
+        from mlsysim.search.partial import handed
 
         wish = objective or self.usual(inputs)
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
         apart = [name for name in self.split if by is None or name in split.names(by)]
-        best, rivals, counts = self._ask(lambda outer: split.questions(wish, maximize, outer if by is None else by, where, ties),
-                                         apart, run, inputs)  # fmt: skip
+
+        def questions(outer: tuple[str, ...]) -> list[Any]:
+            return split.questions(wish, maximize, outer if by is None else by, where, ties)
+
+        with handed(lambda found: split.answer(found[0], found[1], found[2], wish) if found else None):
+            best, rivals, counts = self._ask(questions, apart, run, inputs)
         answer = split.answer(best, rivals, counts, wish)
         if self.finish is not None:
             answer = self.finish(*self._given(inputs), answer)

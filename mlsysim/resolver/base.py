@@ -24,6 +24,9 @@ class Resolver:
     Inputs are scalars, lists or arrays (an axis of their own), DataArrays (their named dims), names or rows of
     the zoo, quantities such as ``"80 GB"``; any field of a record may be overridden by name; ``points=`` takes
     paired configurations (a DataFrame, axis ``config``).
+
+    Ctrl-C ends any question; the KeyboardInterrupt carries as ``partial`` what `best`, `top`, `pareto` or `sweep` would have
+    answered from the points done so far (see `mlsysim.search.partial`), and None for what answers only at its end.
     """
 
     name: str
@@ -111,20 +114,24 @@ class Resolver:
             A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
         """
         from mlsysim.engine.solve import quantiles, solve
+        from mlsysim.search.partial import handed
 
         quantile = inputs.pop("quantile", None)
-        if quantile is None:
-            return solve(self.program(**inputs), keep, threads, progress, plan)
-        inputs.setdefault("sample", SAMPLES)
-        levels = [quantile] if isinstance(quantile, (int, float)) else quantile
-        return quantiles(solve(self.program(**inputs), keep, threads, progress, plan), levels)
+        if quantile is not None:
+            inputs.setdefault("sample", SAMPLES)
+        with handed():
+            stored = solve(self.program(**inputs), keep, threads, progress, plan)
+            levels = [quantile] if isinstance(quantile, (int, float)) else quantile
+            return stored if levels is None else quantiles(stored, levels)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
         """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing."""
+        from mlsysim.search.partial import handed
         from mlsysim.search.reduce import reduce
 
-        return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan)
+        with handed():
+            return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan)
 
     def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
@@ -161,8 +168,8 @@ class Resolver:
             from mlsysim.search.robust import best
 
             return best(self, Best(objective, maximize, by=by, where=where, ties=ties), {**self.bound, **inputs}, threads, plan)
-        return self.sweep([Best(objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
-                          progress=progress, plan=plan, **inputs)[0]
+        return self._alone(Best(objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
+                           progress=progress, plan=plan, **inputs)
 
     def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
@@ -175,8 +182,8 @@ class Resolver:
         if inputs.get("sample") is not None:
             raise TypeError("top ranks configurations, and sample= would rank draws: best(sample=n) says how often the "
                             "winner wins")
-        return self.sweep([Top(k, objective, maximize, by=by, where=where, ties=ties)], threads=threads, block=block,
-                          progress=progress, plan=plan, **inputs)[0]
+        return self._alone(Top(k, objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
+                           progress=progress, plan=plan, **inputs)
 
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
                where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
@@ -210,7 +217,7 @@ class Resolver:
             from mlsysim.search.robust import pareto
 
             return pareto(self, front, {**self.bound, **inputs}, threads, plan)
-        return self.sweep([front], threads=threads, block=block, progress=progress, plan=plan, **inputs)[0]
+        return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, **inputs)
 
     def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.
@@ -229,17 +236,26 @@ class Resolver:
         xarray.Dataset
             The unknown, `found`, `reached` (the output there) and, where there is no root, the best reachable value.
         """
+        from mlsysim.search.partial import handed
         from mlsysim.search.root import root
 
         if type(self).record is Resolver.record:
             raise self.no_stage("root")
-        return root(self, unknown, target, bounds, {**self.bound, **inputs})
+        with handed():
+            return root(self, unknown, target, bounds, {**self.bound, **inputs})
 
     def explain(self, **inputs: Any) -> str:
         """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
         from mlsysim.engine.explain import explain
 
         return explain(self, self.program(**inputs))
+
+    def _alone(self, reduction: Any, **asked: Any) -> xr.Dataset:
+        """One reduction over a pass of its own."""
+        from mlsysim.search.partial import first, handed
+
+        with handed(first):
+            return self.sweep([reduction], **asked)[0]
 
     def _no_quantile(self, question: str, inputs: Mapping[str, Any]) -> None:
         if inputs.get("quantile") is not None and "quantile" not in self.parameters():

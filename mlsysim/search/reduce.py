@@ -15,6 +15,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block, Sweep
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.search.partial import handed, marked
 
 
 def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
@@ -175,7 +176,6 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
             rows.append(place[node.index])
         wanted.append(rows)
     outermost = sorted({b for c in all_cells for b in c.by})
-    sweep = Sweep(program, columns, outermost, plan=plan, block=block)
 
     def take(states: list[Any], part: Block) -> None:
         for reduction, state, rows, cells in zip(reductions, states, wanted, all_cells):
@@ -184,8 +184,13 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
     def start() -> list[Any]:
         return [r.start(c) for r, c in zip(reductions, all_cells)]
 
-    states = sweep.run(take, start, threads, progress)
-    return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
+    def finish(states: list[list[Any]]) -> list[xr.Dataset]:
+        return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
+
+    sweep = Sweep(program, columns, outermost, plan=plan, block=block)
+    with handed(lambda _: marked(finish(sweep.states), sweep.done, program.n_points) if sweep.done else None):
+        sweep.run(take, start, threads, progress)
+    return finish(sweep.states)
 
 
 def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray, dims: tuple[str, ...], shape: tuple[int, ...],

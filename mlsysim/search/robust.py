@@ -14,6 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search.best import Best
 from mlsysim.search.pareto import Pareto, front_of
+from mlsysim.search.partial import first, handed
 from mlsysim.search.reduce import Cells
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     nominal = {**inputs, "sample": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
-    winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
-    drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+    with handed(first):
+        winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
+    with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
+        drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
     moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
     axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
@@ -48,8 +51,8 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
             quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
         told = f"{level} % quantile of {objective} while it wins"
         result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=told)
-    first = drawn.isel({b: 0 for b in by if b in drawn.dims})
-    rivals = [", ".join(f"{a}={first[a].values[i]}" for a in axes) for i in range(first.sizes["sample"])]
+    cell = drawn.isel({b: 0 for b in by if b in drawn.dims})
+    rivals = [", ".join(f"{a}={cell[a].values[i]}" for a in axes) for i in range(cell.sizes["sample"])]
     names, counts = np.unique(rivals, return_counts=True)
     order = np.argsort(-counts)[:5]
     result.attrs["rivals"] = "; ".join(f"{names[i]}: {counts[i] / counts.sum():.0%}" for i in order)
@@ -83,13 +86,15 @@ class Drawn(Pareto):
 
 def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
-    front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None})[0]
+    with handed(first):
+        front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None})[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in resolver.program(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
-    drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+    with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
+        drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
     axes = sorted(reduction.index)
     own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))

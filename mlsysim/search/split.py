@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import xarray as xr
 from mlsysim.engine import label
 from mlsysim.search.best import Best, Top
 from mlsysim.search.counts import Counts
+from mlsysim.search.partial import handed
 from mlsysim.search.reduce import names
 
 RIVALS = 8  #: how many of the best are kept to find one that differs
@@ -56,6 +57,25 @@ def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
         if all(key in part.attrs for part in parts):
             whole.attrs[key] = sum(part.attrs[key] for part in parts)
     return whole
+
+
+def asked(ask: Callable[[Any], list[xr.Dataset]], name: str, values: Any) -> list[xr.Dataset]:
+    """Answers to some questions for several values of an input, asked one after another."""
+    parts: list[list[xr.Dataset]] = []
+
+    def so_far(last: list[xr.Dataset] | None) -> list[xr.Dataset] | None:
+        known = [*parts, last] if last else parts
+        told = f"{len(parts)} of {len(values)} values of {name}"
+        told += f", and of the next {last[0].attrs['partial']}" if last else ""
+        return [whole.assign_attrs(partial=told) for whole in together(known)] if known else None
+
+    def together(known: list[list[xr.Dataset]]) -> list[xr.Dataset]:
+        return [joined(answers, name, values[: len(known)]) for answers in zip(*known)]
+
+    for value in values:
+        with handed(so_far):
+            parts.append(ask(value))
+    return together(parts)
 
 
 def questions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
