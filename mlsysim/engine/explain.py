@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlsysim.engine import cache
+from mlsysim.engine import folder
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.selectors import REQUIRED
@@ -41,7 +41,7 @@ def explain(resolver: Resolver, program: Program) -> str:
     nest, front = operations * NEST_OPERATION, operations * SEARCH_OPERATION
     lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
                  f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
-    lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
+    lines.append(f"kernel cache: {folder.directory() or 'in memory only'}")
     wiring = getattr(resolver, "wiring", None)
     if wiring is not None:
         lines.append("wiring:")
