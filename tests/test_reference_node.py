@@ -341,7 +341,8 @@ def test_weights_stay_where_they_fit_and_stream_otherwise():
 # --- wall 12: reasoning --------------------------------------------------------------------------------
 
 REASONING = [
-    ("sum of contexts", lambda: reasoning.sum_of_contexts(1000.0, 4000.0), "12002000", "derived"),
+    ("sum of contexts", lambda: 4000.0 * architecture.attended_positions(
+        workload("Llama-3.1-8B"), 4000.0, cached=1000.0), "12002000", "derived"),
     ("pass@10 at p = .2", lambda: reasoning.coverage(0.2, 10.0), ".892625818", "derived"),
     ("pass@10 of 200, 40 right", lambda: reasoning.pass_at_k(200.0, 40.0, 10.0), ".898710594", "derived"),
 ]

@@ -230,32 +230,37 @@ def causal_positions(seq_len):
     return 0.5 * (seq_len + 1.0)
 
 
-def window_positions(seq_len, window):
-    """The same within a causal window: ``w - w (w - 1) / (2 s)`` with ``w = min(window, s)``.
+def window_positions(new, window, cached=0.0):
+    """The same within a causal window, for `new` tokens after `cached` ones: ``[k (c + (k + 1)/2) + (n - k) w] / n``.
+
+    The first ``k = w - c`` tokens (at least 0, at most n) see all that lies before them, the others the window.
 
     Examples
     --------
-    >>> float(window_positions(32768.0, 4096.0))
-    3840.0625
+    >>> float(window_positions(32768.0, 4096.0)), float(window_positions(1.0, 4096.0, 32767.0))
+    (3840.0625, 4096.0)
     """
-    width = np.minimum(window, seq_len)
-    return width - width * (width - 1.0) / (2.0 * seq_len)
+    growing = np.minimum(np.maximum(window - cached, 0.0), new)
+    return (growing * (cached + causal_positions(growing)) + (new - growing) * window) / new
 
 
-def attended_positions(model: Workload, seq_len, convention=FlopsConvention.CAUSAL):
-    """Positions a token attends to, mean over positions and layers (local ones keep to their window).
+def attended_positions(model: Workload, new, convention=FlopsConvention.CAUSAL, cached=0.0):
+    """Positions a token attends to, mean over `new` tokens and all layers (local ones keep to their window).
 
     Parameters
     ----------
     model : Workload
-    seq_len : sequence length (tokens).
+    new : tokens that are computed: a sequence, the rest of a prompt, or the one token of a decode step.
     convention : `FlopsConvention`; FULL counts every position (within the window), masked or not.  An encoder
         sees every position under either.
+    cached : tokens before them.
     """
     full = (convention == FlopsConvention.FULL) | (model.flops_per_sample > 0)
-    everywhere = np.where(full, seq_len, causal_positions(seq_len))
+    everywhere = cached + np.where(full, new, causal_positions(new))
     within = np.where(
-        full, np.minimum(model.sliding_window, seq_len), window_positions(seq_len, model.sliding_window)
+        full,
+        np.minimum(model.sliding_window, cached + new),
+        window_positions(new, model.sliding_window, cached),
     )
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     return everywhere + local / np.maximum(model.n_layers, 1.0) * (within - everywhere)

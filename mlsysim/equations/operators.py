@@ -26,6 +26,7 @@ from mlsysim.equations.compute import (
     smooth_max,
     traffic_time,
 )
+from mlsysim.equations.counting import floor_div
 from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
 from mlsysim.equations.sharding import (
     cached_positions,
@@ -234,12 +235,6 @@ def decode_attention_time(
     return start + (slope * read) * (1.0 + slow)
 
 
-def _positions_up_to(length, window):
-    """Sum over positions 1..length of min(position, window)."""
-    width = np.minimum(length, window)
-    return width * length - 0.5 * width * (width - 1.0)
-
-
 def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new, cached):
     """Arithmetic of prefill attention, all layers (s): ``4 a d [n c + n (n + 1)/2] / t`` a prompt and layer.
 
@@ -254,11 +249,7 @@ def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, seq
     The rate follows the length attended to; local layers keep to their window.
     """
     length = cached + new
-    everywhere = new * (cached + 0.5 * (new + 1.0))
-    window = np.where(model.sliding_window > 0, model.sliding_window, 1.0)
-    within = _positions_up_to(length, window) - _positions_up_to(cached, window)
-    local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
-    positions = (model.n_layers - local) * everywhere + local * within
+    positions = model.n_layers * (new * architecture.attended_positions(model, new, cached=cached))
     per_position = architecture.attention_flops(model, 1.0) / tp
     return sequences * attention_time(
         per_position * positions,
@@ -272,8 +263,14 @@ def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, seq
 def prefill_attention_traffic(
     model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks=1.0
 ):
-    """Reading the cache in prefill, all layers (s); each of `chunks` steps reads what lies before it."""
-    read = model.n_layers * kv_tokens_read(new, cached, chunks)
+    """Reading the cache in prefill, all layers (s); each of `chunks` steps reads what lies before it.
+
+    Local layers keep to their window.
+    """
+    window = np.where(model.sliding_window > 0, model.sliding_window, 1.0)
+    local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
+    within = kv_tokens_read_in_window(new, cached, chunks, window)
+    read = (model.n_layers - local) * kv_tokens_read(new, cached, chunks) + local * within
     return sequences * (
         read
         * (
@@ -301,6 +298,22 @@ def kv_tokens_read(new, cached, chunks):
     69632.0
     """
     return chunks * cached + 0.5 * new * (chunks + 1.0)
+
+
+def kv_tokens_read_in_window(new, cached, chunks, window):
+    """The same in a local layer: a chunk of m tokens reads no more than ``w - 1 + m``.
+
+    Examples
+    --------
+    >>> float(kv_tokens_read_in_window(8192.0, 0.0, 16.0, 1024.0))  # the first two chunks see less
+    23026.0
+    >>> float(kv_tokens_read_in_window(1.0, 32767.0, 1.0, 4096.0))  # a decode step
+    4096.0
+    """
+    chunk = new / chunks
+    most = window - 1.0
+    growing = np.minimum(np.maximum(floor_div(most - cached, chunk) + 1.0, 0.0), chunks)
+    return kv_tokens_read(growing * chunk, cached, growing) + (chunks - growing) * (most + chunk)
 
 
 # --- communication -------------------------------------------------------------------------------------

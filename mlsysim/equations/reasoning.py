@@ -11,17 +11,6 @@ import numpy as np
 from mlsysim.equations.stage import stage
 
 
-def sum_of_contexts(prompt, generated):
-    """Positions attended to over a whole generation: ``n s0 + n (n + 1) / 2``.
-
-    Examples
-    --------
-    >>> float(sum_of_contexts(1000.0, 4000.0))
-    12002000.0
-    """
-    return generated * prompt + 0.5 * generated * (generated + 1.0)
-
-
 def coverage(success_rate, samples):
     """Probability that at least one of k independent samples is right: ``1 - (1 - p)^k``.
 

@@ -383,13 +383,15 @@ def straggler_factor(doublings, loss):
 
 
 def utilization(flops, n_accelerators, peak_flops, time):
-    """MFU or HFU: ``F / (n P t)``, F the model's or the hardware's operations.
+    """MFU or HFU: ``F / (n P t)``, F the model's or the hardware's operations; at most 1.
+
+    A convention that counts masked scores, which no causal kernel computes, would find more than there is.
 
     References
     ----------
     Chowdhery et al. 2022 (PaLM), appendix B.
     """
-    return flops / (n_accelerators * peak_flops * time)
+    return np.minimum(flops / (n_accelerators * peak_flops * time), 1.0)
 
 
 def run_flops(params, tokens, recomputed=0.0):

@@ -217,8 +217,8 @@ def distributed(
     return Distributed(
         **times._asdict(),
         **memory._asdict(),
-        mfu=steps * (seq_len * flops * of_peak),
-        hfu=steps * (seq_len * (flops + repeated) * of_peak),
+        mfu=np.minimum(steps * (seq_len * flops * of_peak), 1.0),
+        hfu=np.minimum(steps * (seq_len * (flops + repeated) * of_peak), 1.0),
         compute_utilization=steps * (work.compute.total() / (pp * dp * micro_batch)),
         scaling_efficiency=steps * (alone / (micro_batch * devices)),
         tokens_per_s=rate,

@@ -147,28 +147,31 @@ def efficiency(
             attention_half_length=np.where(unfused, 0.0, hardware.attention_half_length),
         )
     full = useful / hardware.attention_efficiency
-    arithmetic = operators.prefill_attention_arithmetic(model, hardware, 1.0, batch_size, seq_len, 0.0) / layers
+    short = full * hardware.attention_half_length / seq_len
+    arithmetic = full + short
     read = batch_size * seq_len * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
     written = 2.0 * tokens * format.activation_bytes * model.n_heads * architecture.value_width(model)
     moved = (read + written) / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
     start = hardware.decode_attention_latency
     prefill_core = _Parts(
-        useful, full - useful, arithmetic - full, start, start + np.maximum(arithmetic, moved), read +
+        useful, full - useful, short, start, start + np.maximum(arithmetic, moved), read +
         written, hardware.attention_peak_flops,
     )  # fmt: skip
 
-    one = architecture.attention_flops(model, seq_len)
-    absorbed = architecture.absorbed_attention_flops(model, seq_len)
+    positions = architecture.attended_positions(model, 1.0, cached=seq_len - 1.0)
+    one = architecture.attention_flops(model, positions)
+    absorbed = architecture.absorbed_attention_flops(model, positions)
     flops = batch_size * np.where(model.kv_lora_rank > 0, absorbed, one)
     useful = flops / hardware.attention_peak_flops
     full = useful / hardware.attention_efficiency
     total = operators.decode_attention_time(model, hardware, format, 1.0, batch_size, seq_len) / layers
+    read = batch_size * positions * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
     decode_core = _Parts(useful, full - useful, 0.0, start, total, read, hardware.attention_peak_flops)
 
     def whole(**how) -> _Parts:
         node = single_node(model, hardware, fleet, format, assume, batch_size=batch_size, **how)
         useful = node.mfu * node.latency
-        wasted = node.compute_time - useful
+        wasted = np.maximum(node.compute_time - useful, 0.0)
         return _Parts(
             useful, wasted, 0.0, node.overhead_time, node.latency, node.bytes_moved, hardware.peak_flops
         )

@@ -106,7 +106,7 @@ def inference_scaling(
     chains = samples * beam_width
     sequences = batch_size * chains
     generated = reasoning_steps * tokens_per_step + (0.0 if output_len is None else output_len)
-    positions = reasoning.sum_of_contexts(seq_len, generated)
+    positions = generated * architecture.attended_positions(model, generated, cached=seq_len)
     context = seq_len + 0.5 * (generated + 1.0)
 
     prefill = serve.prefill_step(

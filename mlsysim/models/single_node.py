@@ -151,10 +151,8 @@ def single_node(
     streams = 1.0 + np.where(training, 2.0 + np.where(recompute > Recompute.NONE, 1.0, 0.0), 0.0)
 
     # operations
-    full = flops_convention == FlopsConvention.FULL
     length = cached_prefix + seq_len
-    causal = architecture.attended_positions(model, seq_len, flops_convention)
-    positions = np.where(full, length, cached_prefix + causal)
+    positions = architecture.attended_positions(model, seq_len, flops_convention, cached_prefix)
     linear = tokens * architecture.linear_flops(model)
     attending = tokens * model.n_layers * architecture.attention_flops(model, positions)
     head = sampled * architecture.head_flops(model)

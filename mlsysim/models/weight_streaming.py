@@ -84,11 +84,9 @@ def weight_streaming(
     passes = np.where(training, 3.0, 1.0)
 
     # a mean layer: operations, weights read, cache read
-    positions = choose(
-        phase,
-        architecture.attended_positions(model, seq_len),
-        seq_len,
-        architecture.attended_positions(model, seq_len),
+    decoding = phase == Phase.DECODE
+    positions = architecture.attended_positions(
+        model, np.where(decoding, 1.0, seq_len), cached=np.where(decoding, seq_len - 1.0, 0.0)
     )
     flops = architecture.linear_flops(model) / layers + architecture.attention_flops(model, positions)
     touched = distinct_experts(model.n_experts, model.experts_per_token, rows)
@@ -97,7 +95,7 @@ def weight_streaming(
     read = format.weight_bytes * (every + touched * experts) / layers
     held = format.weight_bytes * (every + model.n_experts * experts) / layers
     cached = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len)
-    cache_read = np.where(phase == Phase.DECODE, cached / layers, 0.0)
+    cache_read = np.where(decoding, cached / layers, 0.0)
 
     arithmetic = passes * rows * flops / (share * hardware.peak_flops)
     on_chip = passes * (read + cache_read) / hardware.mem_bandwidth

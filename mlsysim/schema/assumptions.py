@@ -156,11 +156,11 @@ class Assumptions(NamedTuple):
         "each tensor-parallel rank sends its part of a message between stages; off: all of them send the whole",
         "1 Megatron-LM (arXiv:2104.04473, section 4.1); 0 DeepSpeed's pipeline, PyTorch",
     )
-    streaming_efficiency: Real = _positive(
-        0.85, "1",
+    streaming_efficiency: Real = _share(
+        0.85,
         "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88",
-        0.05,
+        0.05, above=True,
     )
     checkpoint_early_stop: Real = _switch(
         0.0,
@@ -488,11 +488,11 @@ class Assumptions(NamedTuple):
         "measured expert layers on H100",
         0.3,
     )
-    expert_bandwidth_efficiency: Real = _positive(
-        0.95, "1",
+    expert_bandwidth_efficiency: Real = _share(
+        0.95,
         "share of memory bandwidth at which experts are read",
         "measured expert layers on H100: 0.8 to 0.95; fitted to published serving runs: 0.9 to 1",
-        0.06,
+        0.06, above=True,
     )
     expert_gemm_efficiency: Real = _positive(
         1.0, "1",
@@ -611,11 +611,11 @@ class Assumptions(NamedTuple):
         "the rest is the operating system's",
         0.1,
     )
-    host_link_efficiency: Real = _positive(
-        0.87, "1",
+    host_link_efficiency: Real = _share(
+        0.87,
         "share of the host link that large pinned copies reach",
         "55 of 63 GB/s measured on PCIe 5",
-        0.08,
+        0.08, above=True,
     )
     local_storage_bandwidth: Real = _positive(
         7e9, "byte/s",
@@ -629,11 +629,11 @@ class Assumptions(NamedTuple):
         "Cerebras: 1.2 Tbit/s of links per system",
         0.15,
     )
-    wafer_efficiency: Real = _positive(
-        0.5, "1",
+    wafer_efficiency: Real = _share(
+        0.5,
         "share of a wafer's dense peak that matrix products reach",
         "order of magnitude; published training runs on CS-2: 0.3 to 0.6",
-        0.3,
+        0.3, above=True,
     )
     wafer_layer_latency: Real = _assumed(
         17e-6, "s",
