@@ -156,7 +156,7 @@ def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
 
     Parameters
     ----------
-    rows, columns : output shape.
+    rows, columns : output shape; a product without columns fills nothing.
     tile_rows, tile_columns : tile of one thread block.
     compute_units : tiles in flight at once (streaming multiprocessors).
 
@@ -167,7 +167,8 @@ def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
     """
     tiles = ceil_div(rows, tile_rows) * ceil_div(columns, tile_columns)
     waves = ceil_div(tiles, compute_units)
-    return rows * columns / (tile_rows * tile_columns * waves * compute_units)
+    held = tile_rows * tile_columns * waves * compute_units
+    return np.where(held > 0, rows * columns / np.where(held > 0, held, 1.0), 0.0)
 
 
 def attention_efficiency(length, plateau, half_length):

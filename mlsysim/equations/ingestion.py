@@ -80,13 +80,34 @@ def starvation(supply_ratio, variation, depth):
     >>> round(float(starvation(1 / 1.1, 0.0, 2.0)), 7), round(float(starvation(1.0, 2.0**0.5, 2.0)), 7)
     (0.0909091, 0.2)
     """
+    regular, power, reach, even = _buffer(supply_ratio, variation, depth)
+    varied = np.where(even, 1.0 / power, (supply_ratio - 1.0) / np.expm1(np.where(even, 1.0, reach)))
+    return np.where(regular, np.maximum(1.0 - supply_ratio, 0.0), varied)
+
+
+def fed_share(supply_ratio, variation, depth):
+    """Share of time a consumer is fed, one less `starvation`: ``s (s^(p - 1) - 1) / (s^p - 1)`` (1).
+
+    Above zero however little comes, where the difference from one would round to nothing.
+
+    Examples
+    --------
+    >>> round(float(fed_share(1 / 1.1, 0.0, 2.0)), 7), float(fed_share(1e-30, 1.0, 2.0))
+    (0.9090909, 1e-30)
+    """
+    regular, power, reach, even = _buffer(supply_ratio, variation, depth)
+    others = np.expm1(reach * (1.0 - 1.0 / power)) / np.expm1(np.where(even, 1.0, reach))
+    varied = np.where(even, 1.0 - 1.0 / power, supply_ratio * others)
+    return np.minimum(np.where(regular, supply_ratio, varied), 1.0)
+
+
+def _buffer(supply_ratio, variation, depth):
+    """Is everything regular; p of `starvation`; ``ln(s^p)``, no larger than exp can take; is s one."""
     squared = variation * variation
     regular = squared <= WHOLE
     power = 2.0 * (depth + OWN_PLACE + VARIATION_PLACES * squared) / np.where(regular, 1.0, squared)
     reach = np.minimum(power * np.log(np.maximum(supply_ratio, WHOLE)), LARGEST_EXPONENT)
-    even = np.abs(reach) < WHOLE
-    varied = np.where(even, 1.0 / power, (supply_ratio - 1.0) / np.expm1(np.where(even, 1.0, reach)))
-    return np.where(regular, np.maximum(1.0 - supply_ratio, 0.0), varied)
+    return regular, power, reach, np.abs(reach) < WHOLE
 
 
 def transform_time(batch_size, sample_time, workers):

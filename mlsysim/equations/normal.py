@@ -45,6 +45,9 @@ _ERF_SCALE = 0.3275911
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 _HALF_ROOT = 2.0**-0.5
 
+#: least probability that is told from none: 2^-1022, the smallest normal double
+SMALLEST_TAIL = 2.0**-1022
+
 
 def _polynomial(coefficients, x):
     value = coefficients[-1]
@@ -58,7 +61,7 @@ def _ratio(numerator_denominator, x):
 
 
 def normal_quantile(probability):
-    """Value that a standard normal variable stays below with this probability (0 < probability < 1).
+    """Value that a standard normal variable stays below with this probability; 0 gives -37.5, 1 its opposite.
 
     References
     ----------
@@ -72,7 +75,7 @@ def normal_quantile(probability):
     centred = probability - 0.5
     central = centred * _ratio(_CENTRE, 0.180625 - centred * centred)
     tail = np.minimum(probability, 1.0 - probability)
-    root = np.sqrt(-np.log(tail))
+    root = np.sqrt(-np.log(np.maximum(tail, SMALLEST_TAIL)))
     outer = np.where(root <= 5.0, _ratio(_MIDDLE, root - 1.6), _ratio(_TAIL, root - 5.0))
     return np.where(np.abs(centred) <= 0.425, central, np.where(centred < 0, -outer, outer))
 

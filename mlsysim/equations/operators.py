@@ -230,8 +230,9 @@ def decode_attention_time(
     slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence, rereads)
     start = model.n_layers * hardware.decode_attention_latency
     read = sequences * cached_positions(model, context)
-    ramp = hardware.decode_attention_ramp * model.n_layers / kv_bytes_per_layer_and_device(model, format, tp)
-    slow = np.where(hardware.decode_attention_ramp > 0, ramp / (read + ramp), 0.0)
+    each = kv_bytes_per_layer_and_device(model, format, tp)
+    ramp = hardware.decode_attention_ramp * model.n_layers / np.where(each > 0, each, 1.0)
+    slow = np.where(ramp > 0, ramp / (read + ramp), 0.0)
     return start + (slope * read) * (1.0 + slow)
 
 

@@ -79,12 +79,14 @@ def poisson_tail(mean, limit):
     """
     if mean <= 0.0:
         return 0.0
-    if limit < mean:  # sum what is below
+    if limit < mean:  # sum what is below, from its largest term
+        k = limit
+        term = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1.0))
         total = 0.0
-        k = 0.0
-        while k <= limit:
-            total += math.exp(k * math.log(mean) - mean - math.lgamma(k + 1.0))
-            k += 1.0
+        while k >= 0.0 and term > 1e-17 * total:
+            total += term
+            term *= k / mean
+            k -= 1.0
         return max(0.0, 1.0 - total)
     k = limit + 1.0
     term = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1.0))

@@ -115,8 +115,8 @@ def serving_flops(params, tokens):
 
 
 def affordable_tokens(compute, params, served_tokens):
-    """Training tokens left for a size: ``(C / N - 2 D_inf) / 6``; not above zero when serving takes all."""
-    return (compute / params - SERVING_FLOPS * served_tokens) / TRAINING_FLOPS
+    """Training tokens left for a size: ``(C / N - 2 D_inf) / 6``; none when serving takes all."""
+    return np.maximum((compute / params - SERVING_FLOPS * served_tokens) / TRAINING_FLOPS, 0.0)
 
 
 def affordable_params(compute, tokens, served_tokens):

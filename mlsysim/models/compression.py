@@ -155,7 +155,8 @@ def compression(
     attending: Any = choose(method, 1.0, 1.0, 1.0, 1.0, 1.0, dense_share, student, 1.0)
 
     dense_weights: Any = params * base / 8.0
-    weights: Any = ((params - uncompressed_params) * (stored * left) + uncompressed_params * base) / 8.0
+    as_they_are = np.minimum(uncompressed_params, params)
+    weights: Any = ((params - as_they_are) * (stored * left) + as_they_are * base) / 8.0
     cached = batch_size * sharding.cached_values(model, seq_len)
     dense_kv = cached * kv_base / 8.0
     kv = cached * attending * kv_stored / 8.0

@@ -254,6 +254,7 @@ def continuous_batching(
         balancing = batching.steps_to_balance(assume.balance_steps, groups, arrival_rate * chunks * itl, others)
         unseen = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
         last = np.where(apart, own_step, 0.0)
+        keeps_up = stable & (busy < 1.0)  # prompts alone may outrun the steps
         ttft_percentile = np.where(stable, latency_front + late + 2.0 * unseen + service + last + 0.5 * own_step, np.inf)
         ttft = np.where(stable, latency_front + wait + unseen + admission + service + last + 0.5 * own_step, np.inf)
         throughput = np.where(stable, arrival_rate, saturation)
@@ -317,11 +318,11 @@ def continuous_batching(
         )
         active = np.minimum(others + 1.0, slots)
         load = throughput / saturation
-        stable = load <= 1.0
+        keeps_up = load <= 1.0
         prompts_rate = throughput
     else:
         load = 1.0
-        stable = True
+        keeps_up = True
         active = slots
         own_step = full_time
         itl = token_at_most
@@ -371,7 +372,7 @@ def continuous_batching(
         (shape, Limit.SHAPE),
         (supported, Limit.CAPABILITY),
         (in_memory >= 1.0, Limit.MEMORY),
-        (stable, Limit.SATURATION),
+        (keeps_up, Limit.SATURATION),
     )
     binding = np.where(
         (active >= slots) & (in_memory < max_batch), float(Bottleneck.CAPACITY), serve.bottleneck(full_step)

@@ -143,7 +143,7 @@ def data(
     supply = np.minimum(supply, link)
 
     ratio = supply / demand
-    stall = ingestion.starvation(ratio, rate_cv, prefetch_depth)
+    fed = ingestion.fed_share(ratio, rate_cv, prefetch_depth)
     bottleneck: Any = np.where(demand > supply, narrowest, float(Bottleneck.COMPUTE))
     return Data(
         data_demand=demand,
@@ -154,9 +154,9 @@ def data(
         link_supply=link,
         link_utilization=demand / supply,
         is_stalled=demand > supply,
-        stall_fraction=stall,
-        delivered_rate=demand * (1.0 - stall),
-        slowdown=1.0 / (1.0 - stall),
+        stall_fraction=ingestion.starvation(ratio, rate_cv, prefetch_depth),
+        delivered_rate=demand * fed,
+        slowdown=1.0 / fed,
         margin=ratio - 1.0,
         bottleneck=bottleneck,
     )

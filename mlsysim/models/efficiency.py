@@ -183,7 +183,7 @@ def efficiency(
     kinds = (gemm, ffn, prefill_core, decode_core, convolution, prefill, decode, training)
     part = _Parts(*(choose(workload_type, *values) for values in zip(*kinds)))
 
-    share = 1.0 / part.total
+    share = np.where(part.total > 0, 1.0 / part.total, 0.0)  # nothing to do takes no share of anything
     mfu = part.useful * share
     on_device = part.total - part.start
     arithmetic = part.useful + part.kernel + part.tiles

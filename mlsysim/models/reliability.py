@@ -116,7 +116,7 @@ def reliability(
     saving = goodput * (cost / interval)
     restarting = failures.restart_share(restart, finite)
     completion = job_duration / goodput
-    limit = first_failing((fits_fleet(fleet, n_accelerators), Limit.SHAPE), (goodput > 0, Limit.SATURATION))
+    limit = first_failing((fits_fleet(fleet, n_accelerators), Limit.SHAPE), (completion < np.inf, Limit.SATURATION))
 
     def expected(per_device, per_node=0.0):
         per_job = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * per_node

@@ -116,7 +116,9 @@ def scaling(
     if hardware is not None and n_accelerators is not None:
         computes = hardware.peak_flops > 0
         hardware = with_some_rate(hardware)
-        rate = n_accelerators * hardware.peak_flops * (assume.training_mfu if mfu is None else mfu)
+        share = assume.training_mfu if mfu is None else mfu
+        computes = computes & (share > 0)
+        rate = n_accelerators * hardware.peak_flops * share
     asked = compute_budget
     if asked is None and rate is not None and duration is not None:
         asked = rate * duration
@@ -143,7 +145,7 @@ def scaling(
     if params is not None:
         chosen_params = params
         if tokens is None:
-            chosen_tokens = np.maximum(laws.affordable_tokens(budget, params, served), 0.0)
+            chosen_tokens = laws.affordable_tokens(budget, params, served)
     if tokens is not None:
         chosen_tokens = tokens
         if params is None:
@@ -161,7 +163,7 @@ def scaling(
     if batch_tokens is not None:
         overhead = laws.batch_overhead(batch_tokens, critical)
         steps = np.where(chosen_tokens > 0, chosen_tokens * overhead / batch_tokens, 0.0)
-    within = chosen_tokens > 0
+    within = (optimal_tokens > 0) & (chosen_tokens > 0)
     if params is not None and tokens is not None and asked is not None:
         within = within & (spent <= asked)
     limit = first_failing((computes, Limit.CAPABILITY), (within, Limit.BUDGET))

@@ -235,8 +235,13 @@ def serving(
         & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
         & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
     )
+    if replicas is not None:
+        shape = shape & (generated > 1.0)  # the first token is the prefill's: one more for decode devices to do anything
+    writes = architecture.generates(model)
+    if draft is not None:
+        writes = writes & architecture.generates(draft)
     supported = (
-        architecture.generates(model)
+        writes
         & computes
         & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
     )

@@ -92,9 +92,9 @@ def transformation(
         raise TypeError("give sample_cpu_time, or sample_bytes and cpu_throughput")
     at_once = cores if workers is None else np.minimum(workers, cores)
     transform = ingestion.transform_time(batch_size, per_sample, at_once)
-    starved = ingestion.starvation(step_time / transform, rate_cv, prefetch_depth)
+    busy = ingestion.fed_share(step_time / transform, rate_cv, prefetch_depth)
     serial = ingestion.unhidden_step(step_time, transform, prefetch_depth)
-    fed = np.where(prefetch_depth > 0, step_time / (1.0 - starved), serial)
+    fed = np.where(prefetch_depth > 0, step_time / busy, serial)
     behind = transform > step_time
     bottleneck: Any = np.where(behind, float(Bottleneck.HOST), float(Bottleneck.COMPUTE))
     return Transformation(

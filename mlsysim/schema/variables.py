@@ -524,7 +524,7 @@ fraction("cluster_utilization", "devices in use over devices held, on average", 
 option("procurement", "how the accelerators are paid for", codes.Procurement)
 option("price_basis", "price the capital starts from: the device or the whole node", codes.PriceBasis)
 positive("budget", "USD", "what the run may cost")
-positive("purchase_cost", "USD", "price of the hardware the run occupies", better="less")
+real("purchase_cost", "USD", "price of the hardware the run occupies; 0 where it is rented", better="less")
 real("capex", "USD", "capital cost that falls on the run", better="less")
 real("electricity_cost", "USD", "electricity of the run", better="less")
 real("maintenance_cost", "USD", "repair and support during the run", better="less")
