@@ -668,10 +668,10 @@ def test_a_long_search_is_announced_and_a_very_long_one_refused(monkeypatch, wor
     assert "15,000,000,000,000 points" in line and "batch_size has 10,000,000 values" in line and "--yes" in line
     monkeypatch.setattr("mlsysim.cli.estimate.FEW", 0)
     assert run(*words).stderr == ""
-    monkeypatch.setattr("mlsysim.engine.explain.SEARCH_OPERATION", 0.5)
+    monkeypatch.setattr("mlsysim.engine.estimate.SEARCH_OPERATION", 0.5)
     result = run(*words)
     assert result.exit_code == 0 and result.stderr.startswith("about 3 points, about ") and result.stdout
-    monkeypatch.setattr("mlsysim.engine.explain.SEARCH_OPERATION", 1e3)
+    monkeypatch.setattr("mlsysim.engine.estimate.SEARCH_OPERATION", 1e3)
     line = fails(*words)
     assert "about 3 points, about " in line and "coarser ranges (tp has 3 values" in line
     assert run(*words, "--yes").exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
     ValueError
         About an hour or more.
     """
-    from mlsysim.engine.explain import SEARCH_OPERATION
+    from mlsysim.engine import estimate
     from mlsysim.engine.run import Sweep, threads_wanted
     from mlsysim.resolver import Optimizer
 
@@ -43,7 +44,7 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
         if points < FEW:
             return
         loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain").loads()
-        seconds = SEARCH_OPERATION / workers * sum(n * math.prod(program.sizes[a] for a in along) for along, n in loads.items())
+        seconds = estimate.seconds(program, loads, threads)
     one, unit = show.scale(seconds, "s")
     told = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:
@@ -52,5 +53,6 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
             f"{resolver.name}: {told}: give coarser ranges ({', '.join(f'{n} has {axes[n]:,} values' for n in longest)}; "
             "a:b:log2 doubles, a:b:linear:20 takes 20), fewer axes, or --yes to run it all the same"
         )
+    warnings.simplefilter("ignore", estimate.LongCall)  # it is said here
     if seconds >= LONG:
         say(told)

@@ -19,6 +19,7 @@ import numpy as np
 from mlsysim import units, zoo
 from mlsysim.engine.check import check, option
 from mlsysim.engine.draws import Draws, family, spread_of
+from mlsysim.engine.memory import require
 from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
 from mlsysim.schema import codes
 from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
@@ -377,6 +378,8 @@ class Binder:
         """The fields of a record with their uncertainty drawn, along the axis ``sample``."""
         assert self.draws is not None and parameter.record is not None
         fields = parameter.record._fields
+        what = f"sample={self.draws.n}: the draws of {values[0].size:,} rows of {parameter.name}"
+        require(8 * values.size * self.draws.n, what, "fewer samples, or fewer rows at a time")
         drawn = np.repeat(values[..., None], self.draws.n, axis=-1)
         first = columns[0]
         rows = np.broadcast_to(_expand(first.values, first.dims, dims), self._shape(dims))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
 from mlsysim.engine import cache
-from mlsysim.engine.graph import NUMPY, Node
+from mlsysim.engine.graph import NUMPY, Node, reached
 
 
 def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Sequence[Node]) -> dict[int, np.ndarray]:
@@ -27,16 +27,7 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
     dict
         Arrays by node index, with length 1 where a node does not depend on an axis.
     """
-    last: dict[int, int] = {}
-    for node in nodes:
-        if node.index not in values:
-            for arg in node.args:
-                last[arg.index] = node.index
-    keep = {n.index for n in wanted}
-    ends: dict[int, list[int]] = {}
-    for index, end in last.items():
-        if index not in keep:
-            ends.setdefault(end, []).append(index)
+    ends = _ends(nodes, values, wanted)
     stages: dict[tuple, tuple] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
@@ -45,6 +36,41 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
             for index in ends.get(node.index, ()):
                 values.pop(index, None)
     return {n.index: values[n.index] for n in wanted}
+
+
+def _ends(nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]) -> dict[int, list[int]]:
+    """By node, what is needed for the last time there."""
+    last: dict[int, int] = {}
+    for node in nodes:
+        if node.index not in known:
+            for arg in node.args:
+                last[arg.index] = node.index
+    keep = {n.index for n in wanted}
+    ends: dict[int, list[int]] = {}
+    for index, end in last.items():
+        if index not in keep:
+            ends.setdefault(end, []).append(index)
+    return ends
+
+
+def bytes_at_once(nodes: Sequence[Node], wanted: Sequence[Node], points: Callable[[Node], int]) -> int:
+    """The most that `evaluate` holds at a time, where a node has a value at so many points."""
+    ends = _ends(nodes, (), wanted)
+    held: dict[int, int] = {}
+    now = most = 0
+    for node in nodes:
+        held[node.index] = points(node) * (1 if node.truth else 8)
+        now += held[node.index]
+        working = held[node.index] * (len(node.args) + 1) if node.op == "stage" else 0  # its arguments, side by side
+        most = max(most, now + working)
+        now -= sum(held.pop(index, 0) for index in ends.get(node.index, ()))
+    return most
+
+
+def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
+    """The most that is held while the stages among some nodes, and all that they need, are evaluated."""
+    stages = [n for n in nodes if n.op == "stage"]
+    return bytes_at_once(reached(stages), stages, points) if stages else 0
 
 
 def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple, tuple]) -> np.ndarray:

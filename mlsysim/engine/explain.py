@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlsysim.engine import folder
+from mlsysim.engine import cache, estimate
+from mlsysim.engine.memory import free_memory
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.selectors import REQUIRED
-from mlsysim.engine.solve import free_memory, result_bytes
+from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
-
-NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest at its best: one objective, much hoisted
-SEARCH_OPERATION = 2.5e-9  #: the same with what a front of several objectives does to each point; 1.1 to 4.4 ns measured
-
 
 def explain(resolver: Resolver, program: Program) -> str:
     """Points, bytes, seconds and layout of a call, and the wiring of a composition."""
@@ -33,15 +30,15 @@ def explain(resolver: Resolver, program: Program) -> str:
                  f"free: {_size(free)}")
     sweep = Sweep(program, list(nodes.values()), plan="plain")
     loads = sweep.loads()
-    operations = sum(ops * _product(program, axes) for axes, ops in loads.items())
+    operations = estimate.operations(program, loads)
     per_point = operations / max(program.n_points, 1)
     lines.append(f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
                  f"about {per_point:.0f} operations a point")
     plain = operations * PLAIN_OPERATION
-    nest, front = operations * NEST_OPERATION, operations * SEARCH_OPERATION
+    nest, front = operations * estimate.NEST_OPERATION, operations * estimate.SEARCH_OPERATION
     lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
                  f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
-    lines.append(f"kernel cache: {folder.directory() or 'in memory only'}")
+    lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
     wiring = getattr(resolver, "wiring", None)
     if wiring is not None:
         lines.append("wiring:")
@@ -51,13 +48,6 @@ def explain(resolver: Resolver, program: Program) -> str:
         lines.append("omitted:")
         lines += [f"  {name}: {why}" for name, why in omitted.items()]
     return "\n".join(lines)
-
-
-def _product(program: Program, axes: Any) -> int:
-    points = 1
-    for a in axes:
-        points *= program.sizes[a]
-    return points
 
 
 def _size(n: float) -> str:

@@ -16,6 +16,9 @@ from mlsysim.engine.graph import NUMPY, Graph, Node, reached
 from mlsysim.engine.selectors import Parameter
 from mlsysim.schema.variables import VARIABLES
 
+PART = 1 << 16  #: points at which outputs are evaluated together
+PLACES = 1 << 63  #: a point of the grid is known by its number, a signed integer of 64 bits
+
 
 class MissingDatum(ValueError):
     """A wanted figure needs a datum that nobody published."""
@@ -63,9 +66,7 @@ class Program:
             else:
                 leaves = binder.record(p)
                 arguments[name] = None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
-        self.axes: dict[str, Axis] = {n: a for n, a in binder.axes.items() if a.size > 1}
-        self.single: dict[str, Axis] = {n: a for n, a in binder.axes.items() if a.size == 1}
-        self.shape = tuple(a.size for a in self.axes.values())
+        self._lay_out()
         outputs = resolver.record(arguments, given)
         self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
         self.absent = [k for k, v in outputs.items() if v is None]
@@ -84,6 +85,17 @@ class Program:
     @property
     def sizes(self) -> dict[str, int]:
         return {n: a.size for n, a in self.axes.items()}
+
+    def _lay_out(self) -> None:
+        """The grid of all axes, those with a single value apart."""
+        axes = self.binder.axes.items()
+        self.axes: dict[str, Axis] = {n: a for n, a in axes if a.size > 1}
+        self.single: dict[str, Axis] = {n: a for n, a in axes if a.size == 1}
+        self.shape = tuple(a.size for a in self.axes.values())
+        if self.n_points >= PLACES:
+            longest = sorted(self.axes.values(), key=lambda a: -a.size)[:3]
+            raise ValueError(f"{self.resolver.name}: about 1e{math.log10(self.n_points):.0f} points, 2**63 are the most: ask "
+                             f"for fewer axes, or fewer values ({', '.join(f'{a.name} has {a.size:,}' for a in longest)})")
 
     def _enter(self, leaf: Leaf) -> Node:
         """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
@@ -113,9 +125,8 @@ class Program:
         """Add an axis of a solver's own to a recorded call: which parameter, which draw."""
         if axis in self.binder.axes:
             raise ValueError(f"the axis {axis!r} is the solver's own: rename yours")
-        made = self.binder.axes[axis] = Axis(axis, len(values), values)
-        (self.axes if made.size > 1 else self.single)[axis] = made
-        self.shape = tuple(a.size for a in self.axes.values())
+        self.binder.axes[axis] = Axis(axis, len(values), values)
+        self._lay_out()
 
     def assign(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
         """Give a leaf of a recorded call other values, along other axes perhaps."""
@@ -143,6 +154,10 @@ class Program:
             pending.pop()
         return self._dims[node.index]
 
+    def points_of(self, node: Node) -> int:
+        """At how many points a node has a value of its own."""
+        return math.prod(self.axes[a].size for a in self.dims(node))
+
     def leaf_array(self, node: Node) -> np.ndarray:
         """Values of a leaf, shaped to broadcast over all axes."""
         leaf = self.binder.leaves[node.payload]
@@ -162,9 +177,13 @@ class Program:
 
     def at(self, nodes: Mapping[str, Node], index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Values of some nodes at paired positions along the axes (by the plain plan)."""
+        size = len(next(iter(index.values()))) if index else 1
+        if size > PART:  # a part after the other: the plain plan holds many intermediate results
+            cuts = [{a: i[lo : lo + PART] for a, i in index.items()} for lo in range(0, size, PART)]
+            parts = [self.at(nodes, cut) for cut in cuts]
+            return {k: np.concatenate([part[k] for part in parts]) for k in nodes}
         needed = reached(nodes.values())
         values = {n.index: self.leaf_at(n, index) for n in needed if n.op == "leaf"}
-        size = len(next(iter(index.values()))) if index else 1
         found = evaluate(needed, values, list(nodes.values()))
         return {k: np.broadcast_to(found[n.index], (size,)) for k, n in nodes.items()}
 

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import math
 import numbers
-import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import label
-from mlsysim.engine.graph import Node
+from mlsysim.engine import estimate, label
+from mlsysim.engine.evaluate import stage_bytes
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import MissingDatum, Program
 from mlsysim.engine.run import Sweep
 
-
-class TooLarge(ValueError):
-    """The result would not fit in memory."""
-
-
-def free_memory() -> int:
-    """Bytes that could be allocated now."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return 4 << 30
+SORTED = 1 << 20  #: values whose quantiles are found together
 
 
 def axes_of(program: Program, node: Node) -> list[str]:
@@ -42,8 +27,7 @@ def axes_of(program: Program, node: Node) -> list[str]:
 
 def result_bytes(program: Program, nodes: dict[str, Node]) -> int:
     """Bytes that storing some outputs takes: each over just the axes on which it depends."""
-    sizes = program.sizes
-    return sum(np.dtype(label.dtype(k)).itemsize * math.prod(sizes[a] for a in axes_of(program, n)) for k, n in nodes.items())
+    return sum(np.dtype(label.dtype(k)).itemsize * program.points_of(n) for k, n in nodes.items())
 
 
 def solve(program: Program, keep: Iterable[str] | None = None, threads: int | None = None,
@@ -65,13 +49,10 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
         data = {why: name for name, why in omitted.items() if why.startswith("needs")}
         raise MissingDatum(f"{program.resolver.name} can tell nothing of this call: "
                            + "; ".join(f"{name} {why}" for why, name in data.items()))
-    size, room = result_bytes(program, nodes), free_memory() // 2
-    if size > room:
-        raise TooLarge(
-            f"{program.n_points:,} points x {len(nodes)} outputs would take {size / 1e9:.1f} GB, more than half of what is free "
-            f"({room / 1e9:.1f} GB): keep fewer outputs (keep=[...]), reduce while sweeping (best, top, pareto), or write to a "
-            "store"
-        )
+    size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
+    require(size, f"{program.n_points:,} points x {len(nodes)} outputs", "keep fewer outputs (keep=[...]), reduce while "
+            "sweeping (best, top, pareto), or store fewer points (fewer axes, fewer values on them, fewer samples)",
+            free_memory())
     dims = tuple(program.axes)
     shape = program.shape
     arrays: dict[str, np.ndarray] = {}
@@ -80,6 +61,7 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     if nodes:
         # an output that varies along no axis is one number: the plain plan gives it at once
         sweep = Sweep(program, list(nodes.values()), plan=plan if plan != "generic" else "nest", stored=list(arrays.values()))
+        estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
         sweep.run(threads=threads, progress=progress)
     full = {}
     for name, node in nodes.items():
@@ -97,21 +79,34 @@ def quantiles(result: xr.Dataset, levels: Sequence[float]) -> xr.Dataset:
     at = [float(q) for q in levels]
     arrays: dict[str, tuple] = {}
     for name, array in result.data_vars.items():
-        kind = label.dtype(str(name))
+        kind, about = label.dtype(str(name)), array.attrs
         if "sample" not in array.dims:
-            arrays[str(name)] = (array.dims, array.values, array.attrs)
+            arrays[str(name)] = (array.dims, array.values, about)
             continue
-        axis = array.dims.index("sample")
+        axis, values = array.dims.index("sample"), array.values
         dims = tuple(d for d in array.dims if d != "sample")
-        if array.strides[axis] == 0 if hasattr(array, "strides") else array.values.strides[axis] == 0:
-            arrays[str(name)] = (dims, np.take(array.values, 0, axis=axis), array.attrs)
+        shape = tuple(result.sizes[d] for d in dims)
+        own = values[tuple(slice(0, 1) if step == 0 else slice(None) for step in values.strides)]  # where it varies
+        if values.strides[axis] == 0:
+            arrays[str(name)] = (dims, np.broadcast_to(own.squeeze(axis), shape), about)
         elif kind is np.bool_:
-            about = {**array.attrs, "long_name": f"share of samples: {array.attrs.get('long_name', name)}"}
-            arrays[str(name)] = (dims, array.values.mean(axis=axis), about)
+            about = {**about, "long_name": f"share of samples: {about.get('long_name', name)}"}
+            arrays[str(name)] = (dims, np.broadcast_to(own.mean(axis=axis), shape), about)
         elif kind is np.float64:
-            arrays[str(name)] = (("quantile", *dims), np.quantile(array.values, at, axis=axis, method="linear"), array.attrs)
+            found = _levels(np.moveaxis(own, axis, -1), at)
+            arrays[str(name)] = (("quantile", *dims), np.broadcast_to(found, (len(at), *shape)), about)
     coords = {k: v for k, v in result.coords.items() if k != "sample"}
     return xr.Dataset(arrays, coords={**coords, "quantile": at}, attrs={**result.attrs, "samples": result.sizes["sample"]})
+
+
+def _levels(values: np.ndarray, at: Sequence[float]) -> np.ndarray:
+    """Quantiles along the last axis, some rows after others: sorting all of them at once would copy them."""
+    rows = values.reshape(-1, values.shape[-1])
+    found = np.empty((len(at), len(rows)))
+    step = max(1, SORTED // rows.shape[1])
+    for begin in range(0, len(rows), step):
+        found[:, begin : begin + step] = np.quantile(rows[begin : begin + step], at, axis=1, method="linear")
+    return found.reshape(len(at), *values.shape[:-1])
 
 
 def _storage(name: str) -> type:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine.check import nearest
+from mlsysim.engine.check import EXACT, nearest
+from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
@@ -29,7 +30,26 @@ CHOICES: dict[str, Sequence[Any]] = {
     "recompute": ("none", "selective", "full"),
     "sequence_parallel": (0, 1),
 }
+BOUND = 200 * (len(DEGREES) + 1)  #: bytes of a layout while its degrees are checked and bound
 TIES = ("pp", "memory_per_device")  #: among equals: fewer stages, then less memory
+
+
+@functools.cache
+def prime_powers(n: int) -> tuple[tuple[int, int], ...]:
+    """Primes of a whole number with their exponents.
+
+    >>> prime_powers(360)
+    ((2, 3), (3, 2), (5, 1))
+    """
+    found, p = [], 2
+    while p * p <= n:
+        exponent = 0
+        while n % p == 0:
+            n, exponent = n // p, exponent + 1
+        if exponent:
+            found.append((p, exponent))
+        p += 1 if p == 2 else 2
+    return (*found, (n, 1)) if n > 1 else tuple(found)
 
 
 @functools.cache
@@ -39,8 +59,19 @@ def divisors(n: int) -> tuple[int, ...]:
     >>> divisors(12)
     (1, 2, 3, 4, 6, 12)
     """
-    low = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return tuple(dict.fromkeys([*low, *(n // d for d in reversed(low))]))
+    found = [1]
+    for p, exponent in prime_powers(n):
+        found = [d * p**k for d in found for k in range(exponent + 1)]
+    return tuple(sorted(found))
+
+
+def n_factorisations(n: int, parts: int) -> int:
+    """How many ordered products of `parts` whole numbers make `n`.
+
+    >>> n_factorisations(16384, 4), n_factorisations(735_134_400, 4)
+    (680, 4300800)
+    """
+    return math.prod(math.comb(exponent + parts - 1, parts - 1) for _, exponent in prime_powers(n))
 
 
 def factorisations(n: int, parts: int) -> np.ndarray:
@@ -70,6 +101,8 @@ def _whole(name: str, values: Iterable[Any]) -> list[int]:
     for v in values:
         if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or v != int(v) or v < 1:
             raise ValueError(f"{name}={v!r}: must be a whole number, at least 1")
+        if v > EXACT:
+            raise ValueError(f"{name}={v!r}: must be at most 2**53, beyond which whole numbers are not exact")
         found.append(int(v))
     return found
 
@@ -124,6 +157,8 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
     degrees = {n: _whole(n, _values(n, inputs.pop(n))) for n in (*DEGREES, "ep") if inputs.get(n) is not None}
     choices = {n: _values(n, inputs.pop(n, CHOICES[n])) for n in CHOICES}
+    number = sum(n_factorisations(n, len(DEGREES)) for n in sizes)
+    require(3 * 8 * len(DEGREES) * number, f"n_accelerators: {number:,} layouts", "a cluster size of fewer divisors")
     rows = np.concatenate([factorisations(n, len(DEGREES)) for n in sizes])
     for i, name in enumerate(DEGREES):
         if name in degrees:
@@ -139,6 +174,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     enumerated = len(rows) * len(spread) * math.prod(len(v) for v in choices.values())
     fits = possible(program, ["config"], alone=True).reshape(-1)  # not yet knowing how experts are spread
     rows = rows[fits] if fits.any() else rows[:1]
+    require(BOUND * len(rows) * len(spread), f"{len(rows):,} layouts x {len(spread)} values of ep", "fewer degrees (ep=...)")
     table = {name: np.repeat(rows[:, i], len(spread)) for i, name in enumerate(DEGREES)} | {"ep": np.tile(spread, len(rows))}
     program = Program(resolver, {**inputs, **crossed, "points": table})
     alive = np.argwhere(possible(program, ["config", *PAIRED]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,20 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, accepted, directed, guarded, names, reserved, signed, winners
+from mlsysim.search.reduce import (
+    Cells,
+    Room,
+    accepted,
+    directed,
+    guarded,
+    names,
+    reserved,
+    signed,
+    winners,
+    winners_bytes,
+)
+
+OWN = 300  #: bytes of a cell besides its leaders: two arrays of Python's own
 
 
 @dataclass
@@ -50,8 +62,14 @@ class Top:
         extra = [counts.verdict(program, self.clauses)] if self.clauses else []
         return [key, *ties, *extra]
 
+    def room(self, program: Program, cells: Cells) -> Room:
+        kept = min(self.wanted, cells.points)
+        state = cells.count * (OWN + 8.0 * kept * (2 + len(self.ties)))
+        room = Room(state, winners_bytes(program, cells.count * kept))
+        return room._replace(ways=f"fewer of the best (k), {room.ways}") if self.ranked else room
+
     def start(self, cells: Cells) -> Leaders:
-        self.k = min(self.wanted, math.prod(cells.sizes.values()) // cells.count)  # no cell has more points
+        self.k = min(self.wanted, cells.points)
         width = 1 + len(self.ties)
         return Leaders([np.empty((0, width)) for _ in range(cells.count)],
                        [np.empty(0, dtype=np.int64) for _ in range(cells.count)])

@@ -13,7 +13,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.schema import codes
-from mlsysim.search.reduce import Cells, names
+from mlsysim.search.reduce import Cells, Room, names
 
 LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
 FIRST_CLAUSE = 1 + max(LIMITS)  #: verdict of the first clause; those of the others follow
@@ -62,6 +62,10 @@ class Counts:
         self.clauses = condition.clauses(program, self.where)
         return [verdict(program, self.clauses)]
 
+    def room(self, program: Program, cells: Cells) -> Room:
+        state = 8.0 * cells.count * (FIRST_CLAUSE + len(self.clauses))
+        return Room(state, 3 * state)
+
     def start(self, cells: Cells) -> np.ndarray:
         return np.zeros((cells.count, FIRST_CLAUSE + len(self.clauses)), dtype=np.int64)
 
@@ -76,7 +80,7 @@ class Counts:
         touched += np.bincount(code, minlength=touched.size).reshape(touched.shape)
 
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
-        total = np.sum(states, axis=0)
+        total = sum(states[1:], states[0])
         kinds = [*LIMITS.values(), *(text for text, _ in self.clauses)]
         table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(*cells.shape, len(kinds))
         coords: dict[str, Any] = {b: program.axes[b].values for b in cells.by}

@@ -18,6 +18,7 @@ import xarray as xr
 from mlsysim import units
 from mlsysim.engine import label
 from mlsysim.engine.graph import reached
+from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
 from mlsysim.schema.records import Assumptions
@@ -33,6 +34,7 @@ HARDWARE = (
     "node_power", "node_price", "host_memory", "carbon_intensity", "electricity_price", "offsite_water", "pue", "wue",
 )  # fmt: skip
 GROUPS = ("hardware", "rates", "assumptions")
+HELD = 12  #: arrays over all sides of all points, that slopes are taken from
 NOISE = 1e-3  #: differences of slopes that are curvature, not a kink
 
 
@@ -172,6 +174,8 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     costs = _costs(moved, prices)
 
     dims, shape = tuple(program.axes), program.shape
+    n = program.n_points * len(moved) * len(SIDES)
+    require(HELD * 8.0 * n, f"{output} at {n:,} points", "fewer axes, fewer values on them, or fewer inputs=[...]")
     program.widen("parameter", np.array([m.name for m in moved]))
     program.widen("side", np.arange(len(SIDES)))
     for number, m in enumerate(moved):
@@ -270,6 +274,8 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
             raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")
         dists.append(stats.uniform(low, high - low))
     dims, shape = tuple(sample.axes), sample.shape
+    n = sample.n_points * samples * (len(moved) + 2)
+    require(24.0 * n, f"{output} at {n:,} points", "fewer samples, axes or ranges")
 
     def outputs(x: np.ndarray) -> np.ndarray:
         program = Program(resolver, inputs, tuple(ranges))

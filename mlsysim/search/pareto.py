@@ -16,7 +16,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, accepted, guarded, names, reserved, signed, winners
+from mlsysim.search.reduce import Cells, Room, accepted, guarded, names, reserved, signed, winners, winners_bytes
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -53,11 +53,7 @@ def nest(points, keep):
 
 
 def _filter() -> Callable[[np.ndarray, np.ndarray], None]:
-    try:
-        source = inspect.getsource(nest)
-    except OSError:  # installed without its sources
-        return nest
-    return cache.compiled(f"import numpy as np\n\n\n{source}", "void(float64[:, ::1], boolean[::1])") or nest
+    return cache.compiled("import numpy as np\n\n\n" + inspect.getsource(nest), "void(float64[:, ::1], boolean[::1])")
 
 
 def front_of(points: np.ndarray, places: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,6 +134,11 @@ class Pareto:
             finite = finite & (node < np.inf)
         extra = [counts.verdict(program, self.clauses)] if self.clauses else []
         return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
+
+    def room(self, program: Program, cells: Cells) -> Room:
+        members = min(cells.points, MOST)
+        state = 16.0 * members * (2 + len(self.objectives))
+        return Room(state, winners_bytes(program, members), "fewer objectives, fewer or coarser axes, or fewer threads")
 
     def start(self, cells: Cells) -> Any:
         """An empty front."""

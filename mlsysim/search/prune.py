@@ -6,12 +6,14 @@ graph, depends on few axes, and is evaluated alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from mlsysim.engine.evaluate import evaluate
+from mlsysim.engine.evaluate import bytes_at_once, evaluate
 from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.schema.codes import Limit
 
@@ -57,6 +59,9 @@ def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE, 
     nodes = reached(conditions)
     alive: np.ndarray = np.ones([1] * len(names), dtype=bool)
     if conditions:
+        points = math.prod(program.sizes.get(a, 1) for a in axes)
+        require(bytes_at_once(nodes, conditions, program.points_of) + 2 * points, f"the shape rules at {points:,} points",
+                "fewer values of what is tried, or a cluster size of fewer divisors")
         leaves = {n.index: program.leaf_array(n) for n in nodes if n.op == "leaf"}
         values = evaluate(nodes, leaves, conditions)
         for node in sorted(conditions, key=lambda n: np.size(values[n.index])):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import condition, label
-from mlsysim.engine.graph import Node
+from mlsysim.engine import condition, estimate, label
+from mlsysim.engine.evaluate import stage_bytes
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block, Sweep
+from mlsysim.engine.run import BLOCK, Block, Sweep, threads_wanted
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.partial import handed, marked
@@ -47,6 +49,18 @@ class Reduction(Protocol):
         """The answer from the states of all threads."""
         ...
 
+    def room(self, program: Program, cells: Cells) -> Room:
+        """What it may need in memory, asked after `columns` and before anything runs."""
+        ...
+
+
+class Room(NamedTuple):
+    """Bytes that a reduction may need."""
+
+    state: float  #: of each thread
+    answer: float
+    ways: str = "fewer axes in by=, or fewer values on these"  #: what to ask for instead
+
 
 class Cells:
     """The cells of `by`, and the order of the grid that breaks ties."""
@@ -63,6 +77,7 @@ class Cells:
         self.sizes = program.sizes
         self.shape = tuple(self.sizes[b] for b in self.by)
         self.count = math.prod(self.shape)
+        self.points = math.prod(self.sizes.values()) // self.count  #: of each cell
         self.ranked = signature_order(program)
         strides, step = {}, 1
         for axis in reversed(self.ranked):
@@ -164,17 +179,8 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
            progress: Callable[[int, int], None] | None = None, plan: str = "auto") -> list[xr.Dataset]:
     """Run several reductions over one pass of the grid."""
     all_cells = [Cells(program, r.by) for r in reductions]
-    columns: list[Node] = []
-    place: dict[int, int] = {}
-    wanted: list[list[int]] = []
-    for reduction in reductions:
-        rows = []
-        for node in reduction.columns(program):
-            if node.index not in place:
-                place[node.index] = len(columns)
-                columns.append(node)
-            rows.append(place[node.index])
-        wanted.append(rows)
+    columns, wanted = _columns(program, reductions)
+    require_room(program, reductions, threads, block, columns)
     outermost = sorted({b for c in all_cells for b in c.by})
 
     def take(states: list[Any], part: Block) -> None:
@@ -188,9 +194,43 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
         return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
 
     sweep = Sweep(program, columns, outermost, plan=plan, block=block)
+    estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
     with handed(lambda _: marked(finish(sweep.states), sweep.done, program.n_points) if sweep.done else None):
         sweep.run(take, start, threads, progress)
     return finish(sweep.states)
+
+
+def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[Node], list[list[int]]]:
+    """What some reductions want evaluated, each once, and which of these each of them gets."""
+    columns: dict[int, Node] = {}
+    wanted = [[columns.setdefault(node.index, node) for node in reduction.columns(program)] for reduction in reductions]
+    place = {index: i for i, index in enumerate(columns)}
+    return list(columns.values()), [[place[node.index] for node in nodes] for nodes in wanted]
+
+
+def require_room(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
+                 columns: Sequence[Node] | None = None) -> None:
+    """Refuse a pass whose states, answers, stages and blocks would not fit in memory.
+
+    Raises
+    ------
+    TooLarge
+    """
+    columns = _columns(program, reductions)[0] if columns is None else columns
+    workers = min(threads_wanted(threads), max(1, -(-program.n_points // (block or BLOCK))))
+    rooms = [reduction.room(program, Cells(program, reduction.by)) for reduction in reductions]
+    needs = [(workers * room.state + room.answer, room.ways) for room in rooms]
+    needs.append((stage_bytes(reached(columns), program.points_of), "fewer values of the inputs of what is computed in loops"))
+    needs.append((8.0 * workers * len(columns) * (block or 0), "a smaller block="))  # the engine's own are small
+    names = ", ".join(type(reduction).__name__.lower() for reduction in reductions)
+    require(sum(size for size, _ in needs), f"{names} over {program.n_points:,} points", max(needs)[1])
+
+
+def winners_bytes(program: Program, n: int) -> float:
+    """What `winners` needs for so many points: places, outputs and labels, each with the copy that it is made from."""
+    nodes, _ = program.available()
+    labels = sum(np.asarray(values).dtype.itemsize for dims, values, _ in label.coordinates(program).values() if dims)
+    return 2.0 * n * (8 * len(program.axes) + 8 * len(nodes) + labels)
 
 
 def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray, dims: tuple[str, ...], shape: tuple[int, ...],
@@ -208,13 +248,10 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
     values = program.at(nodes, index)
     arrays: dict[str, np.ndarray] = {}
     for name, value in values.items():
-        kind = label.dtype(name)
-        if kind is np.float64:
-            arrays[name] = np.where(found, value, np.nan).reshape(shape)
-        else:
-            variable = VARIABLES.get(name.rsplit(".", 1)[-1])
-            nothing = codes.Limit.NOT_FOUND if variable is not None and variable.options is codes.Limit else 0
-            arrays[name] = np.where(found, value, nothing).astype(kind).reshape(shape)
+        kind, variable = label.dtype(name), VARIABLES.get(name.rsplit(".", 1)[-1])
+        of_limits = variable is not None and variable.options is codes.Limit
+        otherwise = np.nan if kind is np.float64 else int(codes.Limit.NOT_FOUND) if of_limits else 0
+        arrays[name] = np.where(found, value, otherwise).astype(kind).reshape(shape)
     arrays["found"] = found.reshape(shape)
     everything = label.coordinates(program)
     coords: dict[str, Any] = {}
@@ -225,7 +262,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
         elif set(along) <= {*dims, *free}:
             at = np.asarray(values_)[tuple(index[a] for a in along)]
             if not found.all():
-                nothing = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
+                nothing: Any = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
                 at = np.where(found, at, np.array(nothing, dtype=at.dtype if at.dtype.kind in "mM" else None))
             coords[name] = (dims, at.reshape(shape), about)
     return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))

@@ -12,7 +12,7 @@ from mlsysim.engine import label
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.codes import Region
-from mlsysim.search.root import POINTS, Function, _bounds, crossing
+from mlsysim.search.root import POINTS, Function, _bounds, crossing, foresee
 from mlsysim.search.target import Target, condition
 
 
@@ -65,6 +65,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         c.widen(program)
     outputs = [program.graph.as_number(program.output(o)) for o in wanted]
     dims, shape, n = tuple(program.axes), program.shape, program.n_points
+    foresee(program, nodes, outputs, 4 + len(outputs))
     answer, closest = np.empty(n), np.empty(n)
     side, binding = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int64)
     at = np.empty((len(outputs), n))

@@ -13,9 +13,9 @@ import xarray as xr
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search.best import Best
-from mlsysim.search.pareto import Pareto, front_of
+from mlsysim.search.pareto import BATCH, Pareto, front_of
 from mlsysim.search.partial import first, handed
-from mlsysim.search.reduce import Cells
+from mlsysim.search.reduce import Cells, Room, require_room
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -30,6 +30,7 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     nominal = {**inputs, "sample": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
+    _require_room(resolver, again, inputs, threads)
     with handed(first):
         winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
@@ -60,10 +61,21 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     return result
 
 
+def _require_room(resolver: Resolver, drawn: Any, inputs: Mapping[str, Any], threads: int | None) -> None:
+    """Ask for the room of the second pass, the larger one, before the first one runs."""
+    program = resolver.program(**inputs)
+    if all(b in program.binder.axes for b in drawn.by):  # an optimizer may ask by what it searches apart
+        require_room(program, [drawn], threads)
+
+
 class Drawn(Pareto):
     """The front of every sample by itself: the positions of its members along every axis, `sample` among them."""
 
     by = ("sample",)
+
+    def room(self, program: Program, cells: Cells) -> Room:
+        """That of newcomers to each front before they are merged; how long the fronts become, nobody knows before."""
+        return Room(8.0 * cells.count * min(cells.points, BATCH) * (2 + len(self.objectives)), 0.0, "fewer samples or threads")
 
     def start(self, cells: Cells) -> Any:
         return [super(Drawn, self).start(cells) for _ in range(cells.count)]
@@ -86,13 +98,14 @@ class Drawn(Pareto):
 
 def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
+    least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
+    again = Drawn(least, most, where=reduction.where)
+    _require_room(resolver, again, inputs, threads)
     with handed(first):
         front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None})[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in resolver.program(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
-    least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
-    again = Drawn(least, most, where=reduction.where)
     with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
         drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
     axes = sorted(reduction.index)

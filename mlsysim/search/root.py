@@ -8,23 +8,26 @@ over the range finds the change where the function turns inside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import label
+from mlsysim.engine import estimate, label
 from mlsysim.engine.check import check, nearest
 from mlsysim.engine.function import Function
-from mlsysim.engine.graph import reached
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
+from mlsysim.engine.run import PLAIN_OPERATION
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.target import target as read
 
 WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds of its own
 POINTS = 1 << 16  #: points that are bisected together
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
+HALVINGS = 64  #: that part all doubles
 SCAN = 64  #: steps of the first look over the range
 ZOOM, ZOOMS = 16, 3  #: steps of a closer look, and how often
 
@@ -55,7 +58,7 @@ def spread(low: float, high: float, whole: bool, n: int = SCAN) -> np.ndarray:
 def bisect(verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray]:
     """Neighbouring values between which a verdict leaves `start`, its value at `low`."""
     a, b = (low.copy(), high.copy()) if whole else (_ordinal(low), _ordinal(high))
-    for _ in range(64):
+    for _ in range(HALVINGS):
         if whole:
             middle = np.floor(a + (b - a) / 2)
             x = middle
@@ -147,6 +150,7 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         raise ValueError(f"target: {output_name}={wanted!r}: a root meets its target; SynthesisSolver takes {asked.sign}=")
     asked.widen(program)
     n = program.n_points
+    foresee(program, [node], [output], 4)
     names = list(program.axes)
     columns: dict[str, np.ndarray] = {k: np.empty(n) for k in (unknown, "reached", "nearest")}
     found = np.empty(n, dtype=bool)
@@ -191,6 +195,23 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     result["reached"].attrs["long_name"] = f"{output_name} at that value, or the best that can be reached"
     result["nearest"].attrs = label.attributes(unknown) | {"long_name": f"{unknown} at which `reached` is reached"}
     return result
+
+
+def foresee(program: Program, unknown: Sequence[Node], outputs: Sequence[Node], kept: int) -> None:
+    """Refuse a grid of answers that would not fit in memory, and warn of one that takes long.
+
+    Parameters
+    ----------
+    kept : int
+        Numbers of each answer.
+    """
+    n = program.n_points
+    require(16.0 * n * kept, f"the answers at {n:,} points", "fewer axes, or fewer values on them")
+    moved = {u.index for u in unknown}
+    for node in reached(outputs):
+        if any(a.index in moved for a in node.args):
+            moved.add(node.index)
+    estimate.warn(n * (SCAN + HALVINGS) * len(moved) * PLAIN_OPERATION, n)
 
 
 def _better(name: str) -> str:
