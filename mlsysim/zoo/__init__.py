@@ -9,11 +9,13 @@
 (482.01, '-')
 >>> zoo.hardware("h1000")
 Traceback (most recent call last):
-mlsysim.zoo.tables.UnknownName: hardware: no hardware is named 'h1000'; nearest: ...
+mlsysim.zoo.spelling.UnknownName: hardware: no hardware is named 'h1000'; nearest: ...
 
 A row is a mapping (`Row`): canonical names give base units, columns of the table what is stored.  What
 no source gives and a rule supplies is in ``row.derived``; what nobody knows is None, and NaN in a record.
 """
+
+import os
 
 from mlsysim.zoo import tables as _tables
 from mlsysim.zoo.accelerators import accelerator_record, format_record
@@ -78,9 +80,24 @@ __all__ = [
 ]
 
 
-def model(name: str | Row) -> Row:
-    """A row of the models table."""
+def model(name: str | os.PathLike | Row) -> Row:
+    """A row of the models table; the path of a ``config.json`` (or of the folder that holds one) is read instead.
+
+    Raises
+    ------
+    UnknownName
+        No row bears the name, or several may be meant.
+    ValueError
+        The file is none that `from_config` understands.
+    """
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and _is_file(name)):
+        return from_config(name)
     return _tables.lookup("models", name, "model")
+
+
+def _is_file(name: str) -> bool:
+    """Does a text name a file or a folder rather than a row?"""
+    return name.endswith(".json") or name.startswith(("./", "../", "/", "~"))
 
 
 def hardware(name: str | Row) -> Row:

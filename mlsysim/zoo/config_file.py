@@ -135,13 +135,13 @@ def read(config: str | os.PathLike | Mapping[str, Any]) -> tuple[ConfigFile, str
         return ConfigFile(config, "config"), ""
     if not isinstance(config, (str, os.PathLike)):
         raise ValueError(f"config={config!r}: give the path of a config.json, its folder, or its content as a dict")
-    path = Path(config)
     try:
+        path = Path(config).expanduser()
         path = path / "config.json" if path.is_dir() else path
         raw = path.read_bytes() if path.stat().st_size <= LARGEST else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no home to expand
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise ValueError(f"{path}: {reason}") from None
+        raise ValueError(f"{config}: {reason}") from None
     if raw is None:
         raise ValueError(f"{path}: is larger than {LARGEST // 2**20} MiB, so no config.json")
     return ConfigFile(_parsed(raw, str(path)), path.name), path.resolve().parent.name

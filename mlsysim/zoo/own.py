@@ -6,7 +6,7 @@
 'published count of llama3_1_70b, moved by what n_layers changes in the configuration'
 >>> Hardware("h100", mem_bandwith="4 TB/s")
 Traceback (most recent call last):
-mlsysim.zoo.tables.UnknownName: Hardware: no field is named 'mem_bandwith'; nearest: mem_bandwidth, ...
+mlsysim.zoo.spelling.UnknownName: Hardware: no field is named 'mem_bandwith'; nearest: mem_bandwidth, ...
 """
 
 from __future__ import annotations

@@ -6,17 +6,17 @@ A cell is a float, a text or None (not found; never zero).  Files are read when 
 from __future__ import annotations
 
 import csv
-import difflib
 import functools
 import hashlib
 import html
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlsysim import units
 from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
+from mlsysim.zoo.spelling import Index, UnknownName, fold, nearest, unknown
 
 TABLES = (
     "hardware",
@@ -110,13 +110,6 @@ _TEXT_COLUMNS = frozenset(
 )
 
 
-class UnknownName(KeyError, ValueError):
-    """A name that is not there; says where it was looked for and which names are near."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
-
 class Derived(str):
     """Why a field that no source gives has a value: a sentence, with the relative `spread` of the value."""
 
@@ -129,41 +122,6 @@ class Derived(str):
 
     def __reduce__(self):
         return Derived, (str(self), self.spread)
-
-
-def fold(name: str) -> str:
-    """A name as names are compared: case, and runs of space, ``_`` and ``-``, make no difference.
-
-    >>> fold("Llama-3.1 70B") == fold("llama_3.1__70b")
-    True
-    """
-    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
-
-
-def nearest(name: str, known: Collection[str], count: int = 4) -> list[str]:
-    """The names most like `name`, spelled as they are known.
-
-    >>> nearest("mem_bandwith", ["mem_bandwidth", "tdp"])
-    ['mem_bandwidth']
-    """
-    spelled = {fold(k): k for k in known}
-    wanted = fold(name)
-    inside = sorted((k for k in spelled if wanted and wanted in k), key=len)[: count // 2]
-    close = difflib.get_close_matches(wanted, spelled, n=count, cutoff=0.5)
-    return [spelled[k] for k in dict.fromkeys([*inside, *close])][:count]
-
-
-def unknown(kind: str, name: object, known: Collection[str], argument: str = "") -> UnknownName:
-    """The error for a name that is not there."""
-    near = nearest(str(name), known)
-    hint = (
-        f"nearest: {', '.join(near)}"
-        if near
-        else f"{len(known)} names are known"
-        if len(known) > 12
-        else f"known: {', '.join(known)}"
-    )
-    return UnknownName(f"{argument + ': ' if argument else ''}no {kind} is named {str(name)!r}; {hint}")
 
 
 class Row(Mapping[str, Any]):
@@ -427,8 +385,8 @@ _REGISTERED: dict[str, dict[str, Row]] = {}
 
 
 @functools.cache
-def _index(table: str) -> dict[str, str]:
-    return {fold(label): key for key, row in rows(table).items() for label in (*row.aliases, key)}
+def _index(table: str) -> Index:
+    return Index(table, {key: (key, *row.aliases) for key, row in rows(table).items()})
 
 
 def labels(table: str) -> list[str]:
@@ -463,12 +421,12 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
     own = _REGISTERED.get(table, {}).get(folded)
     if own is not None:
         return own
-    key = _index(table).get(folded)
+    key = _index(table).find(name, argument) if isinstance(name, str) else None
     if key is None:
         one = "model" if table == "models" else table.rstrip("s")
         near: dict[str, str] = {}  # one label a row
         for label in nearest(str(name), labels(table), 12):
-            near.setdefault(_index(table).get(fold(label), label), label)
+            near.setdefault(_index(table).exact.get(fold(label), label), label)
         hint = f"nearest: {', '.join([*near.values()][:4])}" if near else f"see mlsysim.zoo.names({table!r})"
         raise UnknownName(f"{argument + ': ' if argument else ''}no {one} is named {str(name)!r}; {hint}")
     return rows(table)[key]
@@ -476,7 +434,7 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
 
 def register(row: Row) -> Row:
     """Make a row of one's own known by its name, in this process, wherever a name is accepted."""
-    if fold(row.key) in _index(row.table):
+    if fold(row.key) in _index(row.table).exact:
         raise ValueError(f"{row.key!r} already names a row of {row.table}: give it another name")
     _REGISTERED.setdefault(row.table, {})[fold(row.key)] = row
     return row

@@ -1,0 +1,206 @@
+"""Which row a name means: spellings, vendors' and tuners' words, version dates, what drivers print.
+
+A name is looked up as it is, then without the words that do not change which row is meant, in another order of its
+words, and by its last words (``4090``) if those belong to one row alone.  Two rows that fit equally well are an error,
+never a guess.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+
+#: words that say who makes or sells a thing, not which one it is
+VENDORS = frozenset((
+    "nvidia", "amd", "intel", "google", "apple", "aws", "amazon", "microsoft", "huawei", "qualcomm", "meta",
+    "geforce", "tesla", "quadro", "instinct", "radeon", "cloud", "gpu", "graphics", "accelerator", "oam", "oem",
+))  # fmt: skip
+#: words that say how a model was tuned or packed: its shape is that of the row
+TUNED = frozenset((
+    "instruct", "instruction", "it", "chat", "base", "hf", "thinking", "reasoning", "pt", "preview", "latest",
+    "exp", "experimental", "terminus", "gguf", "mlx", "unsloth", "uncensored", "abliterated", "sft", "dpo", "rlhf",
+    "post", "train", "pretrained", "official", "quantized", "dynamic",
+))  # fmt: skip
+#: words that name a number format -> the precision that they stand for
+FORMATS = {
+    "fp8": "fp8", "fp8_dynamic": "fp8", "mxfp8": "fp8", "int8": "int8", "w8a8": "int8", "w8a16": "int8", "8bit": "int8",
+    "awq": "int4", "gptq": "int4", "int4": "int4", "w4a16": "int4", "4bit": "int4", "bnb_4bit": "int4", "autoround": "int4",
+    "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "bf16": "bf16", "fp16": "fp16",
+}  # fmt: skip
+_GGUF = re.compile(r"i?q(\d)(_(k|0|1|xxs|xs|s|m|l|xl|nl))*")
+#: dates (0528, 2507, 20241022, 2024_08_06) and versions (v0.1) at the end of a model's name
+_DATED = re.compile(r"_(v\d+(\.\d+)*|\d{4}|\d{6}|\d{8}|20\d\d_\d\d_\d\d)$")
+WHOLE_FORMATS = ("bf16", "fp16")
+
+
+class UnknownName(KeyError, ValueError):
+    """A name that is not there; says where it was looked for and which names are near."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+def fold(name: str) -> str:
+    """A name as names are compared: case, and runs of space, ``_`` and ``-``, make no difference.
+
+    >>> fold("Llama-3.1 70B") == fold("llama_3.1__70b")
+    True
+    """
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+
+
+def compact(name: str) -> str:
+    """A name without anything between its letters and digits.
+
+    >>> compact("Trainium 3"), compact("llama3_1_8b")
+    ('trainium3', 'llama318b')
+    """
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def nearest(name: str, known: Collection[str], count: int = 4) -> list[str]:
+    """The names most like `name`, spelled as they are known.
+
+    >>> nearest("mem_bandwith", ["mem_bandwidth", "tdp"])
+    ['mem_bandwidth']
+    """
+    spelled = {fold(k): k for k in known}
+    wanted = fold(name)
+    inside = sorted((k for k in spelled if wanted and wanted in k), key=len)[: count // 2]
+    close = difflib.get_close_matches(wanted, spelled, n=count, cutoff=0.5)
+    return [spelled[k] for k in dict.fromkeys([*inside, *close])][:count]
+
+
+def unknown(kind: str, name: object, known: Collection[str], argument: str = "") -> UnknownName:
+    """The error for a name that is not there."""
+    near = nearest(str(name), known)
+    hint = (
+        f"nearest: {', '.join(near)}"
+        if near
+        else f"{len(known)} names are known"
+        if len(known) > 12
+        else f"known: {', '.join(known)}"
+    )
+    return UnknownName(f"{argument + ': ' if argument else ''}no {kind} is named {str(name)!r}; {hint}")
+
+
+class Index:
+    """The names of one table, and which row each of them means.
+
+    Parameters
+    ----------
+    table : str
+    labels : mapping
+        Row -> its names.
+
+    Raises
+    ------
+    ValueError
+        Two rows bear one name.
+    """
+
+    def __init__(self, table: str, labels: Mapping[str, Collection[str]]):
+        self.table = table
+        self.exact: dict[str, str] = {}
+        self.close: dict[str, set[str]] = {}
+        self.ordered: dict[tuple[str, ...], set[str]] = {}
+        self.tails: dict[tuple[str, ...], set[str]] = {}
+        for key, names in labels.items():
+            for name in names:
+                if self.exact.setdefault(fold(name), key) != key:
+                    raise ValueError(f"{table}: {name!r} names two rows, {self.exact[fold(name)]} and {key}")
+                self.close.setdefault(compact(name), set()).add(key)
+                words = tuple(fold(name).split("_"))
+                self.ordered.setdefault(tuple(sorted(words)), set()).add(key)
+                for start in range(len(words)):
+                    if any(letter.isdigit() for letter in words[start]):
+                        self.tails.setdefault(words[start:], set()).add(key)
+
+    def find(self, name: str, argument: str = "") -> str | None:
+        """The row that a name means, None where there is none.
+
+        Raises
+        ------
+        UnknownName
+            Several rows fit equally well.
+        """
+        if fold(name) in self.exact:
+            return self.exact[fold(name)]
+        for form, packed in _forms(self.table, name):
+            fitting = {self.exact[form]} if form in self.exact else self.close.get(compact(form), set())
+            words = tuple(form.split("_"))
+            fitting = fitting or self.ordered.get(tuple(sorted(words)), set())
+            if not fitting and len(compact(form)) > 1:
+                fitting = self.tails.get(words, set())
+            if len(fitting) > 1:
+                head = f"{argument}: " if argument else ""
+                raise UnknownName(f"{head}{name!r} may be any of {', '.join(sorted(fitting))}: name one of them")
+            if fitting:
+                found = next(iter(fitting))
+                if packed and packed not in WHOLE_FORMATS:
+                    _say_format(name, found, packed, argument)
+                return found
+        return None
+
+
+def _say_format(name: str, row: str, packed: str, argument: str) -> None:
+    """The name of a checkpoint says its format, which a row does not."""
+    warnings.warn(
+        f"{argument or 'model'}={name!r} is taken as {row}, whose shape it has; its number format is not taken from the name: "
+        f"say precision={packed!r}",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def _forms(table: str, name: str) -> Iterator[tuple[str, str]]:
+    """A name in ever shorter forms, each with the format that was taken off it."""
+    text = fold(name)
+    if table == "models":
+        text = text.removeprefix("hf://").rstrip("/").rpartition("/")[2]
+    seen: set[str] = set()
+    packed = ""
+
+    def fresh(form: str) -> bool:
+        return bool(form) and form not in seen and not seen.add(form)  # type: ignore[func-returns-value]
+
+    if fresh(text):
+        yield text, packed
+    words = [word for word in re.split(r"[_()\[\],]+|(?<=[a-z])\.(?=[a-z])", text) if word]
+    words = [word for word in words if word not in VENDORS] or words
+    if fresh("_".join(words)):
+        yield "_".join(words), packed
+    if table != "models":
+        return
+    while True:  # what tuning, dates and packing added at the end goes word by word
+        form, taken = _shorter("_".join(words))
+        packed = packed or taken
+        if not form or form == "_".join(words):
+            break
+        words = form.split("_")
+        if fresh(form):
+            yield form, packed
+    inner = "_".join(word for word in words if word not in TUNED)
+    if fresh(inner):
+        yield inner, packed
+    _, found, behind = "_".join(words).partition("_distill_")
+    if found and fresh(behind):  # a smaller model taught by a larger one has the smaller one's shape
+        yield behind, packed
+
+
+def _shorter(form: str) -> tuple[str, str]:
+    """A model's name without its last word of tuning, date or format, and the format that it was."""
+    for length in (2, 1):
+        head, last = "_".join(form.split("_")[:-length]), "_".join(form.split("_")[-length:])
+        if last in FORMATS:
+            return head, FORMATS[last]
+    words = form.split("_")
+    for start in range(1, len(words)):
+        if found := _GGUF.fullmatch("_".join(words[start:])):
+            return "_".join(words[:start]), "int8" if int(found[1]) > 5 else "int4"
+    if words[-1] in TUNED:
+        return "_".join(words[:-1]), ""
+    undated = _DATED.sub("", form)
+    return (undated if any(letter.isdigit() for letter in undated) else form), ""  # a version may be all that tells two apart
