@@ -22,6 +22,7 @@ Prefixes are decimal (GB = 1e9 byte), Ki, Mi, Gi ... are powers of 1024; B is a 
 
 from __future__ import annotations
 
+import datetime
 import functools
 import math
 import re
@@ -265,7 +266,7 @@ def _meant(rest: str, unit: str) -> str:
 
 
 def _refuse(value: object, unit: str, name: str, rest: str = "") -> ValueError:
-    shown = value if isinstance(value, str) else str(value)
+    shown = value if isinstance(value, str) else " ".join(str(value).split())
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     wanted = "plain number" if unit == "1" else f"value in {unit}"
     example = _EXAMPLES.get(unit)
@@ -340,7 +341,7 @@ def parse(value, unit: str, name: str = "") -> float:
 
     Parameters
     ----------
-    value : number, str or pint quantity
+    value : number, str, timedelta or pint quantity
         A number is taken as being in `unit` already.
     unit : str
         The base unit that is wanted, spelled as in `mlsysim.schema.variables` ("byte/s", "USD/J", "1").
@@ -368,9 +369,14 @@ def parse(value, unit: str, name: str = "") -> float:
     ValueError: mem_capacity: 'four' is no value in byte: write it like "80 GB" or "80 GiB"
     """
     if isinstance(value, np.ndarray) and not value.ndim:
-        value = value.item()
+        value = value[()]
     if isinstance(value, str):
         return _parse_text(value, unit, name)
+    if isinstance(value, (datetime.timedelta, np.timedelta64)) and unit == "s":
+        try:
+            return float(np.timedelta64(value) / np.timedelta64(1, "s"))
+        except TypeError as error:  # months have no length
+            raise _refuse(value, unit, name) from error
     if hasattr(value, "magnitude") and hasattr(value, "to"):
         try:
             converted = value.to(_pint_spelling(unit)).magnitude

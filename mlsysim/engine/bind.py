@@ -6,27 +6,27 @@ that are as long as one axis; the grid itself is never looked at.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+import functools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mlsysim import units, zoo
-from mlsysim.engine.check import check, option
+from mlsysim import zoo
+from mlsysim.engine.check import check
+from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.memory import require
 from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
-from mlsysim.schema import codes
 from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
-from mlsysim.schema.variables import ALIASES, VARIABLES, Variable
+from mlsysim.schema.variables import ALIASES, VARIABLES
 
-SIMPLE = "biufU"  #: kinds of arrays whose values can be told apart by sorting
-LONG = 64  #: values of a column that are looked at one by one
+#: dims of results that are no inputs: what they number is said by the question that made them
+TAKEN = ("sample", "quantile", "rank", "point", "found")
 
 
 @dataclass
@@ -47,29 +47,6 @@ class Leaf:
     dims: tuple[str, ...]
     values: np.ndarray
     missing: str = ""  #: the first label for which nobody published the datum
-
-
-@dataclass
-class Column:
-    """One input as the user gave it, in base units, codes or rows."""
-
-    name: str
-    dims: tuple[str, ...]
-    values: np.ndarray
-    labels: np.ndarray  #: what the user will see
-
-
-def _is_sequence(value) -> bool:
-    if isinstance(value, (str, bytes, Mapping)) or hasattr(value, "table"):
-        return False
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return False
-    if hasattr(value, "magnitude"):
-        return np.ndim(value.magnitude) > 0
-    if isinstance(value, (list, tuple, range)):
-        return True
-    listed = isinstance(value, (Sequence, np.ndarray)) or (hasattr(value, "__len__") and hasattr(value, "__iter__"))
-    return listed and np.ndim(value) > 0
 
 
 class Binder:
@@ -98,177 +75,104 @@ class Binder:
 
     # --- names ---------------------------------------------------------------------------------------------
 
-    def known(self) -> set[str]:
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
         """Every name that this call accepts."""
         plain = {name for name, p in self.parameters.items() if p.record is None}
         dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}
         aliases = {a for a, (name, _) in ALIASES.items() if name in plain or name in self.fields}
-        return plain | set(self.picks) | set(self.fields) | dotted | aliases
+        return frozenset(plain | set(self.picks) | set(self.fields) | dotted | aliases)
 
     def canonical(self, name: str) -> tuple[str, float]:
         """The canonical name of an input and the factor to its base unit."""
-        if name in self.known():
+        if name in self.known:
             return ALIASES.get(name, (name, 1.0))
-        listed = {n for n in self.known() if "." not in n and n not in Assumptions._fields}
-        close = difflib.get_close_matches(name, sorted(self.known()), n=3, cutoff=0.6)
+        listed = {n for n in self.known if "." not in n and n not in Assumptions._fields}
+        close = difflib.get_close_matches(name, sorted(self.known), n=3, cutoff=0.6)
         hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
         raise TypeError(f"{self.title} has no input {name!r}{hint}")
 
-    def variable(self, name: str) -> Variable:
-        return VARIABLES[name.rsplit(".", 1)[-1]]
+    def _spellings(self, name: str) -> tuple[str, ...]:
+        """Names that mean the same as a canonical one: ``mem_bandwidth`` and ``hardware.mem_bandwidth``."""
+        record, dot, short = name.rpartition(".")
+        if dot and self.fields[short][0] == record and short not in self.parameters:
+            return name, short
+        return (name, f"{self.fields[name][0]}.{name}") if name in self.fields and name not in self.parameters else (name,)
 
     # --- values --------------------------------------------------------------------------------------------
 
-    def _one(self, name: str, value, factor: float):
-        """One element of an input: a row, a code, or a number in base units."""
-        short = name.rsplit(".", 1)[-1]
-        if name in self.picks:
-            selector = self.picks[name]
-            if short in VARIABLES and VARIABLES[short].kind == "option":
-                return option(VARIABLES[short], value)
-            return selector.pick(value)
-        if short not in VARIABLES and short in Assumptions._fields:
-            try:
-                number = units.parse(value, Assumptions._field_defaults[short].unit)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name}={value!r}: {error}") from None
-            if not math.isfinite(number):
-                raise ValueError(f"{name}={value!r}: must be a finite number")
-            return number
-        if factor != 1.0 and not isinstance(value, str) and not hasattr(value, "magnitude"):  # a unit of its own needs no factor
-            value = float(value) * factor
-        return check(short, value)
+    def _reader(self, name: str, factor: float = 1.0) -> Reader:
+        return Reader(name, factor, self.picks[name].pick if name in self.picks else None)
 
-    @staticmethod
-    def _label(value, picked):
-        if isinstance(value, (str, np.str_)):
-            return str(value)
-        if hasattr(picked, "key"):
-            return str(picked.key)
-        return value
-
-    def _label_of(self, name: str, value, picked):
-        short = name.rsplit(".", 1)[-1]
-        variable = VARIABLES.get(short)
-        if variable is not None and variable.kind == "option":
-            assert variable.options is not None
-            return codes.label(variable.options(int(picked)))
-        if name in self.picks:
-            return self._label(value, picked)
-        if variable is not None and variable.kind in ("count", "flag") and math.isfinite(picked):
-            return int(picked)
-        return picked
-
-    def add(self, name: str, value, along: str | None = None) -> None:
+    def add(self, name: str, value: Any, along: str | None = None) -> None:
         """Take one input of the call; `along` names the axis of paired inputs."""
         original = name
         name, factor = self.canonical(name)
-        if name in self.columns:
-            raise TypeError(f"{name} is given twice ({original!r} means the same)" if original != name
-                            else f"{name} is given twice")
+        for same in self._spellings(name):
+            if same in self.columns:
+                other = original if original != same else ""
+                raise TypeError(f"{same} is given twice" + (f" ({other!r} means the same)" if other else ""))
         if value is None:
             parameter = self.parameters.get(name)
             if name in self.picks or (parameter is not None and parameter.default is None):
                 return
-        if hasattr(value, "data_vars"):
-            raise ValueError(f"{name}: a Dataset holds many variables: give one of them")
-        dims: tuple[str, ...]
-        coords: dict[str, np.ndarray] = {}
-        if hasattr(value, "dims") and hasattr(value, "coords"):  # an xarray DataArray
-            dims = tuple(str(d) for d in value.dims)
-            unit = value.attrs.get("units")
-            items = np.asarray(value.values)
-            if unit and items.dtype.kind in "fiu" and name not in self.picks and unit != self.variable(name).unit:
-                items = np.vectorize(lambda v: units.parse(f"{v!r} {unit}", self.variable(name).unit, name), otypes=[float])(
-                    items.astype(float))
-            for d in dims:
-                if d in value.coords or dims != (name,):
-                    coords[d] = np.asarray(value.coords[d].values) if d in value.coords else np.arange(value.sizes[d])
-                    seen_once, number = np.unique(coords[d], return_counts=True)
-                    if np.any(number > 1):
-                        raise ValueError(f"{name}: {seen_once[number > 1][0]!s} is twice among the labels of axis {d!r}")
-            if not items.size:
-                raise ValueError(f"{name} is empty: give at least one value")
-        elif _is_sequence(value):
-            if hasattr(value, "magnitude"):
-                value = [type(value)(m, value.units) for m in np.ravel(value.magnitude)]
-            simple = isinstance(value, np.ndarray) and value.dtype.kind in SIMPLE
-            nested = (isinstance(v, list) or getattr(v, "shape", ()) for v in value)
-            if getattr(value, "ndim", 1) != 1 or (not simple and any(nested)):
-                raise ValueError(f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired "
-                                 "inputs is points=...)")
-            if simple:
-                items = value
-            else:
-                listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
-                items = np.empty(len(listed), dtype=object)
-                for i, item in enumerate(listed):
-                    items[i] = item
-            if not len(items):
-                raise ValueError(f"{name} is empty: give at least one value")
-            dims = (along or name,)
-        else:
-            stray = isinstance(value, Mapping) and name not in self.picks
-            if stray or isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
-                raise ValueError(f"{name}: {type(value).__name__} is not understood: give one value, a list or an array")
-            items = np.empty((), dtype=object)
-            items[()] = value.item() if isinstance(value, np.ndarray) else value
-            dims = ()
-        distinct: dict[Any, Any] = {}
-        kinds, which = items.reshape(-1), None
-        if kinds.dtype.kind in SIMPLE and kinds.size > LONG:  # each value of a long column is looked at once
-            kinds, which = np.unique(kinds, return_inverse=True)
-        flat_values, flat_labels = np.empty(kinds.size, dtype=object), np.empty(kinds.size, dtype=object)
-        for i, item in enumerate(kinds.tolist()):
-            try:
-                seen = distinct.get((type(item), item))
-            except TypeError:
-                seen = None
-            if seen is None:
-                picked = self._one(name, item, factor)
-                seen = (picked, self._label_of(name, item, picked))
-                with contextlib.suppress(TypeError):  # what cannot be hashed is looked at each time
-                    distinct[type(item), item] = seen
-            flat_values[i], flat_labels[i] = seen
-        shown = readable(flat_labels) if len(dims) == 1 else np.empty(0)
-        if which is not None:
-            flat_values, flat_labels, shown = flat_values[which], flat_labels[which], shown[which] if len(dims) == 1 else shown
-        values, labels = flat_values.reshape(items.shape), flat_labels.reshape(items.shape)
-        if dims == (name,) and along is None and name not in coords:
-            keys = [getattr(v, "key", v) for v in flat_values]
-            if len(set(map(repr, keys))) < len(keys):
-                twice = next(lab for i, lab in enumerate(flat_labels) if repr(keys[i]) in map(repr, keys[:i]))
-                raise ValueError(f"{name}: {twice!r} is given twice")
-            coords[name] = shown
-        for d in dims:
-            size = items.shape[dims.index(d)]
-            given = coords.get(d)
-            axis = self.axes.get(d)
-            if axis is None:
-                self.axes[d] = Axis(d, size, given if given is not None else np.arange(size))
-            elif axis.size != size or (given is not None and not np.array_equal(axis.values, given)):
-                raise ValueError(f"axis {d!r}: {name} has labels {_few(given, size)}, an earlier input has "
-                                 f"{_few(axis.values, axis.size)}; make them equal or rename one dim")
-        if len(dims) == 1 and dims[0] != name:
-            self.axes[dims[0]].paired[name] = shown
-        self.columns[name] = Column(name, dims, values, labels)
+        made = column_of(self._reader(name, factor), value, along)
+        for d, size in zip(made.dims, made.values.shape):
+            self._axis(name, d, size, made.marks.get(d))
+        if len(made.dims) == 1 and made.dims[0] != name:
+            self.axes[made.dims[0]].paired[name] = readable(made.labels)
+        if made.beside is not None:
+            self.axes[name].paired[f"{name}_index"] = made.beside
+        self.columns[name] = made
+
+    def _axis(self, name: str, dim: str, size: int, marks: np.ndarray | None) -> None:
+        """The axis along which an input varies: a new one, or one that an earlier input made."""
+        axis = self.axes.get(dim)
+        if axis is None:
+            self.axes[dim] = Axis(dim, size, marks if marks is not None else np.arange(size))
+        elif axis.size != size or (marks is not None and not np.array_equal(axis.values, marks)):
+            raise ValueError(f"axis {dim!r}: {name} has labels {few(marks) if marks is not None else f'({size} values)'}, "
+                             f"an earlier input has {few(axis.values)}; make them equal or rename one dim")
+
+    def settle(self) -> None:
+        """Refuse axes whose name means something else in this call: their labels would be taken for what was computed.
+
+        A dim that bears the name of an input is the axis of that input, with its very labels.
+        """
+        records = {p.name for p in self.parameters.values()}
+        for name, made in self.columns.items():
+            for d in made.dims:
+                cure = f"rename that dim, as in rename({d}={name}_of)" if d.isidentifier() else "rename that dim"
+                own = self.columns.get(d)
+                if d in TAKEN:
+                    raise ValueError(f"{name}: its dim {d!r} bears the name of something that answers add of themselves: {cure}")
+                if d == name or d not in self.known | records:
+                    continue
+                if own is None:
+                    raise ValueError(f"{name} lies along {d!r}, which is an input of {self.title}: give {d}=... as well, "
+                                     f"with the same values, or {cure}")
+                alone = own.dims == () and self.axes[d].size == 1 and str(own.labels[()]) == str(self.axes[d].values[0])
+                if own.dims != (d,) and not alone:
+                    raise ValueError(f"{name} lies along {d!r}, but {d} itself is {few(own.labels)}: give {d} the values of that "
+                                     f"dim, or {cure}")
 
     def points(self, table, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
         if not hasattr(table, "keys"):
             raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names "
                              "to lists")
-        for name in table:
-            if isinstance(table[name], str) or not hasattr(table[name], "__len__"):
+        names = list(table)
+        if len(set(map(str, names))) < len(names):
+            raise ValueError(f"points: {next(n for n in names if names.count(n) > 1)} is given twice")
+        for name in names:
+            if isinstance(table[name], (str, bytes)) or not hasattr(table[name], "__len__"):
                 raise ValueError(f"points: {name}={table[name]!r} is one value: every column is a list, all of one length")
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
         for name in table:
-            column = table[name]
-            column = np.asarray(column) if hasattr(column, "dtype") else column
-            simple = isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in SIMPLE
-            self.add(str(name), column if simple else list(column.tolist() if hasattr(column, "tolist") else column), along)
+            listed = table[name]
+            self.add(str(name), np.asarray(listed) if hasattr(listed, "coords") else listed, along)
 
     # --- leaves --------------------------------------------------------------------------------------------
 
@@ -333,7 +237,7 @@ class Binder:
                 if selector.default is REQUIRED and not any(own.values()):
                     raise TypeError(f"{self.title} needs {selector.name} ({says(selector.name)})")
                 one = np.empty((), dtype=object)
-                one[()] = None if selector.default in (None, REQUIRED) else self._one(selector.name, selector.default, 1.0)
+                one[()] = None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
                 column = Column(selector.name, (), one, one)
             picked.append(column)
         if record is Site:
@@ -465,23 +369,6 @@ def _expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) ->
     moved = np.transpose(values, order) if values.ndim else values
     sizes = iter(moved.shape)
     return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
-
-
-def readable(labels: np.ndarray) -> np.ndarray:
-    """Labels as an array of text or numbers."""
-    items = labels.reshape(-1).tolist()
-    if all(isinstance(v, str) for v in items):
-        return np.array(items).reshape(labels.shape)
-    numeric = np.array(items, dtype=np.float64).reshape(labels.shape)
-    whole = numeric.astype(np.int64) if np.all(np.abs(numeric) < 2**53) else None
-    return whole if whole is not None and np.array_equal(whole, numeric) else numeric
-
-
-def _few(values, size: int) -> str:
-    if values is None:
-        return f"({size} values)"
-    shown = ", ".join(map(str, np.asarray(values)[:4]))
-    return f"[{shown}{', ...' if size > 4 else ''}] ({size})"
 
 
 def _one_method(column: Column | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from mlsysim import units
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES, Variable
 
-EXACT = 2.0**53  #: whole numbers up to here are exact doubles
+EXACT = 2.0**53  #: whole numbers below are exact doubles, and no other number is read as one of them
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -24,6 +25,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; nearest: {', '.join(close)}"
     return f"; known: {', '.join(known)}" if len(known) <= 40 else ""
+
+
+def _shown(value: Any, most: int = 60) -> str:
+    """A value in an error: on one line, and no longer than need be."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = f"{type(value).__name__} of {value.bit_length()} bits"
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def option(variable: Variable, value: Any) -> int:
@@ -63,22 +73,36 @@ def check(name: str, value: Any, *, unit: str | None = None) -> float:
     try:
         number = units.parse(value, variable.unit) if unit is None else float(value)
     except OverflowError:
-        raise ValueError(f"{name}={str(value)[:12]}...: too large for a number") from None
+        raise ValueError(f"{name}={_shown(value, 12)}: too large for a number") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}={value!r}: {error}") from None
-    described = f"{name}={value!r}: {variable.meaning}"
+        raise ValueError(f"{name}={_shown(value)}: {error}") from None
+    described = f"{name}={_shown(value)}: {variable.meaning}"
     if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
         raise ValueError(f"{described} must be a number, not true or false")
-    if math.isnan(number):
-        raise ValueError(f"{described} must be a number, not NaN")
-    if number < variable.low or (variable.above and number == variable.low):
-        raise ValueError(f"{described} must be {'above' if variable.above else 'at least'} {variable.low:g}")
-    if number > variable.high:
-        raise ValueError(f"{described} must be at most {variable.high:g}")
-    if math.isinf(number):
-        raise ValueError(f"{described} must be finite")
-    if variable.kind == "count" and number > EXACT:
-        raise ValueError(f"{described} must be at most 2**53, beyond which whole numbers are not exact")
-    if variable.kind in ("count", "flag") and number != math.floor(number):
-        raise ValueError(f"{described} must be a whole number")
+    for fails, sentence in _faults(variable):
+        if fails(number):
+            raise ValueError(f"{described} {sentence}")
     return number
+
+
+@functools.cache
+def _faults(variable: Variable) -> tuple[tuple[Callable[[Any], Any], str], ...]:
+    """What a number may not be: a test, of one or of an array of them, and how to say it."""
+    low, high = variable.low, variable.high
+    found: list[tuple[Callable[[Any], Any], str]] = [
+        (lambda x: x != x, "must be a number, not NaN"),
+        (lambda x: x <= low, f"must be above {low:g}") if variable.above else (lambda x: x < low, f"must be at least {low:g}"),
+        (lambda x: x > high, f"must be at most {high:g}"),
+        (lambda x: abs(x) == math.inf, "must be finite"),
+    ]
+    if variable.kind == "count":
+        found.append((lambda x: x >= EXACT, "must be at most 2**53 - 1, beyond which whole numbers are not exact"))
+    if variable.kind in ("count", "flag"):
+        found.append((lambda x: x % 1 != 0, "must be a whole number"))
+    return tuple(found)
+
+
+def unsound(variable: Variable, numbers: np.ndarray) -> np.ndarray:
+    """Where numbers in base units are out of bounds."""
+    with np.errstate(invalid="ignore"):
+        return np.logical_or.reduce([fails(numbers) for fails, _ in _faults(variable)])

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.bind import readable
+from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES

@@ -55,6 +55,7 @@ class Program:
                     binder.points(group, "config" if i == 0 else f"config_{i + 1}")
             else:
                 binder.add(name, value)
+        binder.settle()
         self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
         self._nodes: dict[str, Node] = {}
