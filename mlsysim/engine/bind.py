@@ -25,10 +25,6 @@ from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, buil
 from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES, VARIABLES
 
-#: dims of results that are no inputs: what they number is said by the question that made them
-TAKEN = ("sample", "quantile", "rank", "point", "found")
-
-
 @dataclass
 class Axis:
     """One labelled dimension of the grid."""
@@ -144,8 +140,8 @@ class Binder:
             for d in made.dims:
                 cure = f"rename that dim, as in rename({d}={name}_of)" if d.isidentifier() else "rename that dim"
                 own = self.columns.get(d)
-                if d in TAKEN:
-                    raise ValueError(f"{name}: its dim {d!r} bears the name of something that answers add of themselves: {cure}")
+                if d == "sample" and self.draws is not None and made.seed != self.draws.seed:
+                    raise ValueError(f"{name}: its dim 'sample' is not that of the {self.draws.n} draws of this call: {cure}")
                 if d == name or d not in self.known | records:
                     continue
                 if own is None:

@@ -30,6 +30,7 @@ class Column:
     labels: np.ndarray  #: what the user will see
     marks: dict[str, np.ndarray] = field(default_factory=dict)  #: the user's labels of some dims
     beside: np.ndarray | None = None  #: labels that run along with the values (the index of a Series)
+    seed: int | None = None  #: of the draws that an earlier answer numbers along ``sample``
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Written:
     marks: dict[str, np.ndarray] = field(default_factory=dict)
     mark_units: dict[str, str] = field(default_factory=dict)
     beside: np.ndarray | None = None
+    seed: int | None = None
 
 
 class Reader:
@@ -136,7 +138,7 @@ def column_of(reader: Reader, value: Any, along: str | None = None) -> Column:
     if not written.items.size:
         raise ValueError(f"{name} is empty: give at least one value")
     values, labels = reader.read(written.items, written.unit)
-    made = Column(name, written.dims, values, labels, written.marks, written.beside)
+    made = Column(name, written.dims, values, labels, written.marks, written.beside, written.seed)
     if name in written.dims and along is None:
         _own_axis(reader, made, written)
     return made
@@ -229,6 +231,7 @@ def _of_dataarray(reader: Reader, value: Any) -> Written:
             coordinate = value.coords[d]
             written.marks[text] = np.asarray(coordinate.values)
             written.mark_units[text] = str(coordinate.attrs.get("units") or "")
+            written.seed = coordinate.attrs.get("seed") if text == "sample" else written.seed
         elif text != name:
             written.marks[text] = np.arange(value.sizes[d])
         _labels_once(name, text, written.marks.get(text))

@@ -42,6 +42,8 @@ def coordinates(program: Program) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, axis in program.axes.items():
         found[name] = (name, axis.values, _about(name))
+        if name == "sample" and program.draws is not None:  # an answer along these draws goes with draws of this seed only
+            found[name] = (name, axis.values, {"seed": program.draws.seed})
         for other, values in axis.paired.items():
             found[other] = (name, values, _about(other))
     for name, column in program.binder.columns.items():
