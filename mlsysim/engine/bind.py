@@ -25,6 +25,7 @@ from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, buil
 from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES, VARIABLES
 
+
 @dataclass
 class Axis:
     """One labelled dimension of the grid."""
@@ -140,8 +141,9 @@ class Binder:
             for d in made.dims:
                 cure = f"rename that dim, as in rename({d}={name}_of)" if d.isidentifier() else "rename that dim"
                 own = self.columns.get(d)
-                if d == "sample" and self.draws is not None and made.seed != self.draws.seed:
-                    raise ValueError(f"{name}: its dim 'sample' is not that of the {self.draws.n} draws of this call: {cure}")
+                drawn = self.draws
+                if d == "sample" and drawn is not None and (drawn.seed, drawn.n) != (made.seed, self.axes[d].size):
+                    raise ValueError(f"{name}: its dim 'sample' is not that of the {drawn.n} draws of this call: {cure}")
                 if d == name or d not in self.known | records:
                     continue
                 if own is None:
