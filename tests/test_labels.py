@@ -135,8 +135,6 @@ def test_two_spellings_of_one_field_are_refused(first, second):
 def test_dims_that_are_no_text_are_named_by_what_they_print():
     got = ask(tp=xr.DataArray([1, 2], dims=(3,)))
     assert got.itl.dims == ("3",) and got["3"].values.tolist() == [0, 1]
-    labelled = xr.DataArray([1, 2], dims="x", coords={"x": [10, 20]}).rename({"x": 3})
-    assert ask(tp=labelled)["3"].values.tolist() == [10, 20]
 
 
 @pytest.mark.parametrize("values", [

@@ -6,7 +6,7 @@ import difflib
 import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if len(known) <= 40 else ""
 
 
-def _shown(value: Any, most: int = 60) -> str:
+def shown(value: Any, most: int = 60) -> str:
     """A value in an error: on one line, and no longer than need be."""
     try:
         text = " ".join(repr(value).split())
@@ -48,14 +48,47 @@ def option(variable: Variable, value: Any) -> int:
         for code in known.values():
             if code == value:
                 return code
-    raise ValueError(f"{variable.name}={value!r}: allowed are {', '.join(known)}")
+    raise ValueError(f"{variable.name}={shown(value)}: allowed are {', '.join(known)}")
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
     """A whole number that says how many."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name}={shown(value)}: must be a whole number, at least {least}")
     return int(value)
+
+
+def flag(name: str, value: Any) -> bool | None:
+    """A choice between yes and no, or None where nothing was said."""
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={shown(value)}: must be True or False")
+    return None if value is None else bool(value)
+
+
+def names(value: str | Iterable[str] | None, argument: str) -> tuple[str, ...]:
+    """One name or several as a tuple, each once."""
+    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument}={shown(value)}: must be a name or a list of names")
+    return tuple(dict.fromkeys(found))
+
+
+def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:
+    """A mapping of names to values, or None for an empty one."""
+    if value is not None and not (isinstance(value, Mapping) and all(isinstance(name, str) for name in value)):
+        raise TypeError(f"{argument}={shown(value)}: must be a mapping of names, as in {argument}={example}")
+    return dict(value or {})
+
+
+def is_fraction(value: Any) -> bool:
+    """Is a value a number from 0 to 1?"""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and 0 <= float(value) <= 1
+
+
+def told(progress: Any) -> None:
+    """Refuse a `progress` that cannot be called."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)")
 
 
 def check(name: str, value: Any, *, unit: str | None = None) -> float:
@@ -73,10 +106,10 @@ def check(name: str, value: Any, *, unit: str | None = None) -> float:
     try:
         number = units.parse(value, variable.unit) if unit is None else float(value)
     except OverflowError:
-        raise ValueError(f"{name}={_shown(value, 12)}: too large for a number") from None
+        raise ValueError(f"{name}={shown(value, 12)}: too large for a number") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}={_shown(value)}: {error}") from None
-    described = f"{name}={_shown(value)}: {variable.meaning}"
+        raise ValueError(f"{name}={shown(value)}: {error}") from None
+    described = f"{name}={shown(value)}: {variable.meaning}"
     if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
         raise ValueError(f"{described} must be a number, not true or false")
     for fails, sentence in _faults(variable):

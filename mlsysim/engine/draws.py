@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.engine.check import whole
 from mlsysim.schema.records import Assumptions
 
 MOST = 100_000  #: samples; quantiles of more are no more certain than the spreads they are drawn from
@@ -23,13 +24,9 @@ class Draws:
     """
 
     def __init__(self, n: int, seed: int = 0):
-        if isinstance(n, bool) or int(n) != n or n < 2:
-            raise ValueError(f"sample={n!r}: must be a whole number, at least 2")
-        if n > MOST:
-            raise ValueError(f"sample={n!r}: must be at most {MOST:,}")
-        if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-            raise ValueError(f"seed={seed!r}: must be a whole number, at least 0")
-        self.n, self.seed = int(n), int(seed)
+        self.n, self.seed = whole("sample", n, 2), whole("seed", seed, 0)
+        if self.n > MOST:
+            raise ValueError(f"sample={self.n}: must be at most {MOST:,}")
 
     def factor(self, name: str, spread: float) -> np.ndarray:
         """Factors around 1 for one quantity, with a standard deviation of `spread` in log space."""

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
+from mlsysim.engine.check import names, nearest
 from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
@@ -93,6 +94,17 @@ def _short(labels: np.ndarray) -> str:
     if labels.size == 1:
         return flat[0]
     return f"[{', '.join(flat)}{f', ... ({labels.size})' if labels.size > 3 else ''}]"
+
+
+def kept(ds: xr.Dataset, keep: Any, also: tuple[str, ...] = ()) -> xr.Dataset:
+    """Some variables of an answer, and those of `also` that it has."""
+    if keep is None:
+        return ds
+    wanted = names(keep, "keep")
+    for name in wanted:
+        if name not in ds:
+            raise ValueError(f"keep: the answer has no {name!r}{nearest(name, map(str, ds.data_vars))}")
+    return ds[list(dict.fromkeys((*wanted, *(n for n in also if n in ds))))]
 
 
 class Shown(np.ndarray):

@@ -41,13 +41,15 @@ class Program:
     def __init__(self, resolver: Any, inputs: Mapping[str, Any], moving: Collection[str] = ()):
         self.resolver, self.moving = resolver, frozenset(moving)
         inputs = dict(inputs)
-        sample, seed = inputs.pop("sample", None), inputs.pop("seed", 0)
+        sample, seed = inputs.pop("sample", None), inputs.pop("seed", None)
+        if seed is not None and sample is None:
+            raise TypeError(f"seed={seed!r} goes with sample=n (or quantile=): nothing is drawn without")
         points = inputs.get("points")
         groups = [] if points is None else points if isinstance(points, (list, tuple)) else [points]
         given = {name for name, value in inputs.items() if value is not None and name != "points"}
         given |= {str(name) for group in groups for name in (group if hasattr(group, "keys") else ())}
         parameters = resolver.parameters(given)
-        self.draws = Draws(sample, seed) if sample is not None else None
+        self.draws = Draws(sample, 0 if seed is None else seed) if sample is not None else None
         self.binder = binder = Binder(parameters, resolver.name, self.draws)
         for name, value in inputs.items():
             if name == "points":

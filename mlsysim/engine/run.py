@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine import cache
-from mlsysim.engine.check import whole
+from mlsysim.engine.check import told, whole
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.nest import Writer, pack
@@ -67,8 +67,8 @@ def threads_wanted(threads: int | None) -> int:
     """Threads to use: as told, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
     if threads is None:
         text = os.environ.get("MLSYSIM_THREADS", "")
-        if text and not text.isdigit():
-            raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number")
+        if text and not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+            raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number, at least 1")
         threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return whole("threads", threads)
 
@@ -91,24 +91,24 @@ class Sweep:
 
     def __init__(self, program: Program, columns: Sequence[Node], outermost: Sequence[str] = (), plan: str = "auto",
                  stored: Sequence[np.ndarray] | None = None, block: int | None = None):
-        if plan not in PLANS:
+        if not isinstance(plan, str) or plan not in PLANS:
             raise ValueError(f"plan={plan!r}: allowed are {', '.join(PLANS)}")
         self.program, self.columns, self.stored = program, list(columns), stored
         self.nodes = reached(self.columns)
         self.sizes = program.sizes
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
-        self.block_points = block or BLOCK
+        self.block_points = BLOCK if block is None else whole("block", block)
         self.states: list[Any] = []  #: of the threads of a run, and how many points are in them
         self.done = 0
-        whole = program.n_points <= SMALL and plan == "auto"
-        self._split(math.inf if whole else min(TABLE, max(program.n_points // 8, 1)))
+        small = program.n_points <= SMALL and plan == "auto"
+        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable | None = None
         self.plan = "plain"
         if plan == "generic":
             self._generic(outermost)
-        elif plan == "nest" or (plan == "auto" and not whole and self._worth(outermost)):
+        elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
         self.tables = self._tabulate()
         if self.nest is not None:
@@ -316,6 +316,7 @@ class Sweep:
         list
             One state per thread that ran.
         """
+        told(progress)
         spans = iter(self.blocks())
         count = -(-self.layout.n_tiles // self.tiles_per_block())
         workers = min(threads_wanted(threads), max(1, count))

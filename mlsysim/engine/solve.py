@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from mlsysim.engine import estimate, label
+from mlsysim.engine.check import is_fraction, names, shown
 from mlsysim.engine.evaluate import stage_bytes
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.memory import free_memory, require
@@ -42,9 +43,7 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     TooLarge
         The result would take more than half of the free memory.
     """
-    if isinstance(keep, str):
-        keep = [keep]
-    nodes, omitted = program.available(list(keep) if keep is not None else None)
+    nodes, omitted = program.available(names(keep, "keep") if keep is not None else None)
     if not nodes and keep is None:
         data = {why: name for name, why in omitted.items() if why.startswith("needs")}
         raise MissingDatum(f"{program.resolver.name} can tell nothing of this call: "
@@ -72,11 +71,21 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     return label.dataset(program, full, dims, label.coordinates(program), label.story(program, omitted))
 
 
-def quantiles(result: xr.Dataset, levels: Sequence[float]) -> xr.Dataset:
+def levels(quantile: Any) -> list[float]:
+    """Which quantiles are asked for, each once."""
+    several = isinstance(quantile, Iterable) and not isinstance(quantile, str) and getattr(quantile, "ndim", 1) > 0
+    given = list(quantile) if several else [quantile]
+    if not given or not all(is_fraction(q) for q in given):
+        raise ValueError(f"quantile={shown(quantile)}: a number from 0 to 1, or several")
+    if len(set(given)) < len(given):
+        raise ValueError(f"quantile={shown(quantile)}: a number is given twice")
+    return [float(q) for q in given]
+
+
+def quantiles(result: xr.Dataset, at: Sequence[float]) -> xr.Dataset:
     """A sampled result by its quantiles: dim `quantile` instead of `sample`; flags become the share of samples."""
-    if isinstance(levels, str) or not all(isinstance(q, numbers.Real) and 0 <= q <= 1 for q in levels) or not len(levels):
-        raise ValueError(f"quantile={levels!r}: a number from 0 to 1, or several")
-    at = [float(q) for q in levels]
+    if "quantile" in result.dims:
+        raise ValueError("axis 'quantile' bears the name of the quantiles that are asked for: rename that dim")
     arrays: dict[str, tuple] = {}
     for name, array in result.data_vars.items():
         kind, about = label.dtype(str(name)), array.attrs
@@ -96,7 +105,7 @@ def quantiles(result: xr.Dataset, levels: Sequence[float]) -> xr.Dataset:
             found = _levels(np.moveaxis(own, axis, -1), at)
             arrays[str(name)] = (("quantile", *dims), np.broadcast_to(found, (len(at), *shape)), about)
     coords = {k: v for k, v in result.coords.items() if k != "sample"}
-    return xr.Dataset(arrays, coords={**coords, "quantile": at}, attrs={**result.attrs, "samples": result.sizes["sample"]})
+    return xr.Dataset(arrays, coords={**coords, "quantile": list(at)}, attrs={**result.attrs, "samples": result.sizes["sample"]})
 
 
 def _levels(values: np.ndarray, at: Sequence[float]) -> np.ndarray:

@@ -52,7 +52,7 @@ class Solver(Resolver):
         inputs = {**self.bound, **inputs}
         bound = inputs.pop("resolver", None)
         with handed(lambda _: None):  # what a search on the way has found is no answer to this question
-            return self.answer(resolver or bound or self.model, **inputs)
+            return self.answer(_resolver(resolver) or _resolver(bound) or self.model, **inputs)
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         from mlsysim.engine.selectors import Parameter
@@ -133,8 +133,8 @@ class Optimizer(Resolver):
 
     def _given(self, inputs: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any]]:
         """What is asked, and all inputs by canonical name."""
-        inputs = {ALIASES[n][0] if n in ALIASES and ALIASES[n][1] == 1.0 else n: v for n, v in {**self.bound, **inputs}.items()}
-        resolver = inputs.pop("resolver", None) or self.model
+        inputs = {**_canonical(self.bound), **_canonical(inputs)}
+        resolver = _resolver(inputs.pop("resolver", None)) or self.model
         return resolver, {**resolver.bound, **inputs}
 
     def space(self, **inputs: Any) -> Space:
@@ -201,9 +201,10 @@ class Optimizer(Resolver):
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
         from mlsysim.search.partial import handed
+        from mlsysim.search.reduce import several
 
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
-        apart = [name for name in self.split if all(name in r.by for r in reductions)]
+        apart = [name for name in self.split if all(name in r.by for r in several(reductions))]
         with handed():
             return self._ask(lambda _: list(reductions), apart, run, inputs)
 
@@ -226,12 +227,13 @@ class Optimizer(Resolver):
             As `Resolver.best`, with `configurations` (how many there are, by what stops them) and the `runner_up`.
         """
         from mlsysim.engine import label
+        from mlsysim.engine.check import names
         from mlsysim.search import split
         from mlsysim.search.partial import handed
 
-        wish = objective or self.usual(inputs)
+        wish = self.usual(inputs) if objective is None else objective
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
-        apart = [name for name in self.split if by is None or name in split.names(by)]
+        apart = [name for name in self.split if by is None or name in names(by, "by")]
 
         def questions(outer: tuple[str, ...]) -> list[Any]:
             return split.questions(wish, maximize, outer if by is None else by, where, ties)
@@ -244,22 +246,44 @@ class Optimizer(Resolver):
         for name in answer.coords:  # arithmetic between answers forgets them
             about = {k: v for k, v in label.attributes(str(name)).items() if not k.startswith("flag_")}
             answer[name].attrs = {**about, **answer[name].attrs}
-        answer = answer if keep is None else answer[[n for n in (*split.names(keep), "found") if n in answer]]
+        answer = label.kept(answer, keep, ("found",))
         return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
 
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.best`; `objective` as in `solve`."""
-        return super().best(objective or self.usual(inputs), *args, **inputs)
+        return super().best(self.usual(inputs) if objective is None else objective, *args, **inputs)
 
     def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.top`; `objective` as in `solve`."""
-        return super().top(k, objective or self.usual(inputs), *args, **inputs)
+        return super().top(k, self.usual(inputs) if objective is None else objective, *args, **inputs)
 
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any,
                **inputs: Any) -> xr.Dataset:
         """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""
-        least, most = (minimize, maximize) if minimize or maximize else self.front
+        from mlsysim.engine.check import names
+
+        least, most = names(minimize, "minimize"), names(maximize, "maximize")
+        least, most = (least, most) if least or most else self.front
         return super().pareto(least, most, *args, **inputs)
+
+
+def _canonical(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs by canonical name, where the spelling that was taken brings no unit with it."""
+    found: dict[str, Any] = {}
+    for name, value in inputs.items():
+        known, factor = ALIASES.get(name, (name, 1.0))
+        known = known if factor == 1.0 else name
+        if known in found:
+            raise TypeError(f"{known} is given twice ({name!r} means the same)")
+        found[known] = value
+    return found
+
+
+def _resolver(asked: Any) -> Resolver | None:
+    """What a solver or an optimizer is told to ask."""
+    if asked is not None and not isinstance(asked, Resolver):
+        raise TypeError(f"resolver={asked!r}: must be a resolver, as in resolver=ms.ServingModel")
+    return asked
 
 
 def _check_asked(resolver: Solver | Optimizer, inputs: Mapping[str, Any]) -> None:

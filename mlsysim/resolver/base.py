@@ -113,16 +113,16 @@ class Resolver:
         ValueError
             A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
         """
-        from mlsysim.engine.solve import quantiles, solve
+        from mlsysim.engine.solve import levels, quantiles, solve
         from mlsysim.search.partial import handed
 
         quantile = inputs.pop("quantile", None)
-        if quantile is not None:
-            inputs.setdefault("sample", SAMPLES)
+        at = None if quantile is None else levels(quantile)
+        if at is not None and inputs.get("sample") is None:
+            inputs["sample"] = SAMPLES
         with handed():
             stored = solve(self.program(**inputs), keep, threads, progress, plan)
-            levels = [quantile] if isinstance(quantile, (int, float)) else quantile
-            return stored if levels is None else quantiles(stored, levels)
+            return stored if at is None else quantiles(stored, at)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:

@@ -9,11 +9,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition, label
+from mlsysim.engine.check import names
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.schema import codes
-from mlsysim.search.reduce import Cells, Room, names
+from mlsysim.search.reduce import Cells, Room
 
 LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
 FIRST_CLAUSE = 1 + max(LIMITS)  #: verdict of the first clause; those of the others follow

@@ -12,11 +12,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import cache, condition
+from mlsysim.engine.check import names
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, Room, accepted, guarded, names, reserved, signed, winners, winners_bytes
+from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, winners, winners_bytes
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -120,6 +121,8 @@ class Pareto:
         self.objectives = [(n, False) for n in names(minimize, "minimize")] + [(n, True) for n in names(maximize, "maximize")]
         if not self.objectives:
             raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
+        if twice := {n for n, up in self.objectives if up} & {n for n, up in self.objectives if not up}:
+            raise ValueError(f"{min(twice)} is to be minimized and maximized: name it once")
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, condition.texts(where)

@@ -20,14 +20,6 @@ from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.partial import handed, marked
 
 
-def names(value: str | Sequence[str] | None, argument: str = "names") -> tuple[str, ...]:
-    """One name or several as a tuple, each once."""
-    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if not all(isinstance(name, str) for name in found):
-        raise TypeError(f"{argument}={value!r}: must be a name or a list of names")
-    return tuple(dict.fromkeys(found))
-
-
 class Reduction(Protocol):
     """What `reduce` asks of a reduction."""
 
@@ -175,9 +167,18 @@ def guarded(condition: Node, node: Node) -> Node:
     return node.graph.apply("where", (condition & (node == node), node, np.inf))
 
 
+def several(reductions: Any) -> list[Reduction]:
+    """Reductions as a list, each of them one."""
+    found = list(reductions) if isinstance(reductions, Iterable) else [reductions]
+    if not found or not all(hasattr(r, "columns") and hasattr(r, "finish") for r in found):
+        raise TypeError(f"reductions={reductions!r}: must be a list of Best, Top, Pareto or Counts of mlsysim.search")
+    return found
+
+
 def reduce(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
            progress: Callable[[int, int], None] | None = None, plan: str = "auto") -> list[xr.Dataset]:
     """Run several reductions over one pass of the grid."""
+    reductions = several(reductions)
     all_cells = [Cells(program, r.by) for r in reductions]
     columns, wanted = _columns(program, reductions)
     require_room(program, reductions, threads, block, columns)

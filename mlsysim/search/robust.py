@@ -27,7 +27,7 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
     frequent winners of the first cell.
     """
-    nominal = {**inputs, "sample": None}
+    nominal = {**inputs, "sample": None, "seed": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
     _require_room(resolver, again, inputs, threads)
@@ -102,7 +102,7 @@ def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], thr
     again = Drawn(least, most, where=reduction.where)
     _require_room(resolver, again, inputs, threads)
     with handed(first):
-        front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None})[0]
+        front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None, "seed": None})[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in resolver.program(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))

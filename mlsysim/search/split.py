@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
+from mlsysim.engine.check import names
 from mlsysim.search.best import Best, Top
 from mlsysim.search.counts import Counts
 from mlsysim.search.partial import handed
-from mlsysim.search.reduce import names
 
 RIVALS = 8  #: how many of the best are kept to find one that differs
 
@@ -33,7 +33,7 @@ def without(reduction: Any, apart: Sequence[str]) -> Any:
 def also(reduction: Any, where: Sequence[str], ties: Sequence[str]) -> Any:
     """The same reduction under further conditions, with ties where it has none."""
     twin = copy.copy(reduction)
-    twin.where = (*where, *names(reduction.where)) or None
+    twin.where = (*where, *names(reduction.where, "where")) or None
     if hasattr(twin, "ties") and not twin.ties:
         twin.ties = tuple(ties)
     return twin
