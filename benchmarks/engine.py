@@ -156,6 +156,15 @@ def each_model(ms, quick: bool) -> dict[str, dict[str, float]]:
     return found
 
 
+def untimed() -> str:
+    """The models that have no grid here, in brackets; empty where every one has."""
+    import mlsysim as ms
+    from mlsysim.resolver import Model
+
+    missing = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model) and name not in MODELS]
+    return f" (not timed: {', '.join(missing)})" if missing else ""
+
+
 def median_time(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     """Median wall time of `work`, and its last result."""
     times, result = [], None
@@ -335,7 +344,7 @@ def table(figures: dict[str, Any]) -> str:
         (f"all {s['outputs']} outputs stored",
          f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
         ("against broadcasting NumPy", f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)"),
-        ("every other closed form, a million points or more, one core", spread(
+        (f"every other closed form, a million points or more, one core{untimed()}", spread(
             [v["points_per_s"] for k, v in figures["models"].items() if k not in LOOPS])),
         *((f"`{k}`: {why}", f"{figures['models'][k]['points_per_s'] / 1e6:.1f} M points/s") for k, why in LOOPS.items()),
         (f"`best` over {m['points'] / 1e9:.2f} thousand million points",

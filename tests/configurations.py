@@ -1,8 +1,14 @@
 """A few sensible calls of every resolver, for the contract that all of them keep.
 
+A resolver's calls stand here, or as ``CONFIGURATIONS = {"ItsName": [...]}`` in a test file of its own
+(``test_reference_*.py``).
+
 Lists are axes; together the calls of a resolver name every optional input that brings an output of its own.
 Lengths are odd where they can be, and some divisors are no powers of two.
 """
+
+import importlib
+from pathlib import Path
 
 DAY = 86400.0
 
@@ -461,3 +467,7 @@ CONFIGURATIONS = {
         {"hardware": "h100", "n_accelerators": [49, 98], "duration": "30 days", "region": ["usa"]},
     ],
 }
+
+for _path in sorted(Path(__file__).parent.glob("test_reference_*.py")):
+    if "\nCONFIGURATIONS = {" in _path.read_text(encoding="utf-8"):
+        CONFIGURATIONS |= importlib.import_module(_path.stem).CONFIGURATIONS

@@ -13,9 +13,13 @@ engine = pytest.importorskip("engine")
 peers = pytest.importorskip("peers")
 
 
-def test_every_model_has_its_grid():
-    assert set(engine.MODELS) == {name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)}
-    assert set(engine.LOOPS) < set(engine.MODELS)
+def test_every_model_has_its_grid_or_is_named_as_not_timed(monkeypatch):
+    models = {name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)}
+    assert set(engine.MODELS) <= models and set(engine.LOOPS) < set(engine.MODELS)
+    assert all(name in engine.untimed() for name in models - set(engine.MODELS))
+    assert engine.untimed() == ""  # of ours none
+    monkeypatch.delitem(engine.MODELS, "ServingModel")
+    assert engine.untimed() == " (not timed: ServingModel)"
 
 
 @pytest.mark.slow
@@ -33,3 +37,16 @@ def test_neighbours():
     figures = peers.measure(quick=True)
     ours = figures["mlsysim-sweep"]
     assert ours["points_per_s"] > 0 and ours["rows"] == figures["rows"] and 0 < ours["median_error"] < 0.2
+
+
+def test_figures_that_moved_are_named_for_the_changelog():
+    import changes
+
+    before = {"training": {"step_time | a": 0.04, "step_time | b": 0.05, "step_time | c": 0.1}}
+    now = {"training": {"step_time | a": 0.07, "step_time | b": 0.052, "step_time | d": 0.2}}
+    assert changes.moved(before, now) == [
+        "- training, step_time | c: no longer predicted",
+        "- training, step_time | a: 4.0 -> 7.0 %",
+        "- training, step_time | d: new, 20.0 %",
+    ]
+    assert changes.accepted_at("no-such-revision") == {}

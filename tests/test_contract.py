@@ -92,7 +92,7 @@ def factor(unit, scales):
 
 def test_every_resolver_is_tested():
     assert {name for name in mlsysim.RESOLVERS if not CONFIGURATIONS.get(name)} == set(), (
-        "add calls to configurations.py"
+        "add CONFIGURATIONS = {\"ItsName\": [...]} to its test_reference_*.py, or calls to configurations.py"
     )
 
 
