@@ -1,5 +1,6 @@
 """Compiled code on disk: never stale, never half written, and not needed."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -84,9 +85,9 @@ def test_an_edited_equation_never_gives_the_old_number(project):
     assert len(set(second)) == 1 and float(second[0]) == float(first[0]) + 0.5
     assert entries < {p.name for p in cache.iterdir()}
     (project / "equation.py").write_text(EQUATION.format(literal=0.0))
-    before = {p: p.stat().st_mtime_ns for p in cache.rglob("*.nb*")}
+    before = {p: p.stat().st_mtime_ns for p in cache.iterdir()}
     assert finish(start(project, MLSYSIM_CACHE=str(cache))) == first
-    assert {p: p.stat().st_mtime_ns for p in cache.rglob("*.nb*")} == before, "the third run compiled nothing"
+    assert {p: p.stat().st_mtime_ns for p in cache.iterdir()} == before, "the third run compiled nothing"
 
 
 def test_four_processes_starting_cold_together(project):
@@ -119,21 +120,32 @@ def test_the_key_covers_all_that_a_nest_is_made_of(monkeypatch):
     keys = {cache.digest("a", "b"), cache.digest("b", "b"), cache.digest("a", "a")}
     for place, value in (
         ("numba.__version__", "9.9"),
+        ("llvmlite.__version__", "9.9"),
+        ("llvmlite.binding.get_host_cpu_name", lambda: "another"),
+        ("numba.config.CPU_FEATURES", "+none"),
+        ("numba.config.OPT", 1),
         ("mlsysim.engine.cache.OPTIONS", {"fastmath": True}),
-        ("mlsysim.engine.cache.imported", lambda: "other"),
+        ("mlsysim.engine.cache.imported", lambda text: "other"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(place, value)
+            cache.machine.cache_clear()
             keys.add(cache.digest("a", "b"))
-    assert len(keys) == 6
+    cache.machine.cache_clear()
+    assert len(keys) == 10
+
+
+def test_the_key_covers_what_a_source_imports(monkeypatch):
+    from mlsysim.engine import cache, nest, select
+
+    head = "\n".join(nest._HEAD)
+    assert "import mlsysim" not in head.replace("from mlsysim.engine.select import", "")
+    assert inspect.getsource(select) in cache.imported(head)
+    assert cache.imported("import numpy\nfrom mlsysim.units import parse\n").startswith('"""Quantities')
 
 
 def test_where_the_cache_lies(monkeypatch, tmp_path):
-    from mlsysim.engine import cache
-
-    def directory():
-        cache.directory.cache_clear()
-        return cache.directory()
+    from mlsysim.engine.folder import directory
 
     with monkeypatch.context() as patch:
         patch.setenv("MLSYSIM_CACHE", str(tmp_path / "here"))
@@ -151,7 +163,23 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
         patch.setenv("HOME", str(tmp_path / "file"))
         patch.setattr("tempfile.tempdir", str(tmp_path))
         assert directory().parent == tmp_path and directory().name.startswith("mlsysim-")
-    cache.directory.cache_clear()
+    assert not (tmp_path / "here").exists() and not (tmp_path / "home").exists(), "asking makes nothing"
+
+
+def test_a_tilde_is_the_home_and_a_relative_path_stays_where_it_began(monkeypatch, tmp_path):
+    from mlsysim.engine.folder import directory
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLSYSIM_CACHE", "~/kernels")
+    assert directory() == tmp_path / "home" / "kernels"
+    monkeypatch.setenv("MLSYSIM_CACHE", "kernels-of-this-test")
+    assert directory() == tmp_path / "kernels-of-this-test"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert directory() == tmp_path / "kernels-of-this-test"
+    monkeypatch.setenv("MLSYSIM_CACHE", "~nobody-of-this-name/kernels")
+    assert directory() is None
 
 
 def test_importing_is_light():

@@ -74,29 +74,51 @@ def _version(module: str) -> str:
         return "?" if importlib.util.find_spec(module) else ""
 
 
-def cache_works() -> tuple[str, bool, str]:
-    """Directory of the kernel cache, whether a nest can be compiled into it, and how that went."""
+def kernel_cache() -> dict[str, Any]:
+    """Where compiled code is kept, how much, whether it can be read and written, and what stands in the way."""
+    from mlsysim.engine import folder
+
+    tried = []
+    for place in folder.places():
+        tried.append(folder.standing(place))
+        if not tried[-1].unwritten:
+            break
+    found = next((s for s in reversed(tried) if not s.unwritten), next((s for s in tried if not s.unread), None))
+    trouble = [f"{s.path}: {s.unread or s.unwritten}" for s in tried if s.unread or s.unwritten]
+    works, how = _compiles()
+    if folder.off():
+        how += "; MLSYSIM_CACHE is off, so nothing is kept between runs"
+    elif found is None:
+        how += "; nothing is kept between runs"
+    else:
+        size = f"{show.quantity(found.size, 'byte')} of {show.quantity(folder.bound(), 'byte')}"
+        how += f"; {found.files} kernels kept, {size}; {'only read' if found.unwritten else 'read and written'}"
+    return {
+        "cache": str(found.path) if found is not None else "in memory only",
+        "cache_works": works and (folder.off() or found is not None),
+        "cache_note": "; ".join([how, *trouble, *([folder.REMEDY] if trouble else [])]),
+        "cache_kernels": found.files if found is not None else 0,
+        "cache_size": found.size if found is not None else 0,
+        "cache_bound": folder.bound(),
+        "cache_readable": found is not None,
+        "cache_writable": found is not None and not found.unwritten,
+        "cache_trouble": trouble,
+    }
+
+
+def _compiles() -> tuple[bool, str]:
+    """Does the compiler work, and how fast?"""
     from mlsysim.engine import cache
 
-    place = cache.directory()
-    if place is None:
-        return (
-            "in memory only",
-            True,
-            "compiled code is not kept between runs (MLSYSIM_CACHE moves the cache)",
-        )
-    kept = sum(1 for _ in place.glob("*/nest.py"))
-    text = "def nest(x):\n    return x + 1.0\n"
     begin = time.perf_counter()
     try:
-        works = cache.compiled(text, "float64(float64)")(1.0) == 2.0 and cache.kept(text, "float64(float64)")
+        nest = cache.compiled("def nest(x):\n    return x + 1.0\n", "float64(float64)")
+        works = nest is None or nest(1.0) == 2.0
     except Exception as error:
-        return str(place), False, f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return (
-        str(place),
-        works,
-        f"{kept} kernels kept; compiled or loaded one in {time.perf_counter() - begin:.2f} s",
-    )
+        return False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if nest is None:
+        return True, "there is no compiler (NUMBA_DISABLE_JIT, or numba cannot be imported): large sweeps are slow"
+    return works, f"compiled or loaded one in {time.perf_counter() - begin:.2f} s"
 
 
 def doctor(json: bool) -> bool:
@@ -105,7 +127,8 @@ def doctor(json: bool) -> bool:
     from mlsysim.engine.memory import free_memory
     from mlsysim.engine.run import threads_wanted
 
-    place, works, how = cache_works()
+    cache = kernel_cache()
+    works = cache["cache_works"]
     extras = {extra: {m: _version(m) for m in modules} for extra, modules in EXTRAS.items()}
     found: dict[str, Any] = {
         "mlsysim": mlsysim.__version__,
@@ -115,9 +138,7 @@ def doctor(json: bool) -> bool:
         "cores": os.cpu_count(),
         "threads": threads_wanted(None),
         "free_memory": free_memory(),
-        "cache": place,
-        "cache_works": works,
-        "cache_note": how,
+        **cache,
         "resolvers": len(mlsysim.RESOLVERS),
         "data": tables.digest(),
         "extras": {extra: all(modules.values()) for extra, modules in extras.items()},
@@ -130,7 +151,7 @@ def doctor(json: bool) -> bool:
     rows += [
         ["threads", f"{found['threads']} of {found['cores']} cores"],
         ["free memory", show.quantity(found["free_memory"], "byte")],
-        ["kernel cache", f"{place} ({'works' if works else 'DOES NOT WORK'}: {how})"],
+        ["kernel cache", f"{cache['cache']} ({'works' if works else 'DOES NOT WORK'}: {cache['cache_note']})"],
         ["resolvers", str(found["resolvers"])],
         ["data", found["data"]],
     ]

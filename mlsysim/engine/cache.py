@@ -1,114 +1,173 @@
-"""Compiled nests on disk: keyed by their own source, published in one step.
+"""Compiled code: made once a process, kept on disk for the next, and never what somebody else left there.
 
-numba's plain ``cache=True`` does not notice an edited callee, and processes that start together have
-crashed on half-written files.  Here the source *is* the physics, so its digest is the whole key; it is
-compiled in a private directory that is renamed into place, and a loser of that race uses the winner's.
-``MLSYSIM_CACHE`` moves the cache; ``MLSYSIM_CACHE=off`` keeps compiled code in memory only.
+Here the source *is* the physics, so its digest is most of the key; the rest is the code that it imports, its
+signature, the versions and the processor.  A kept file holds all of that in full, then numba's code, under a
+digest of both: a file that is torn, was edited or belongs to another key is compiled again before anything of
+it is loaded.  The digest is no signature: whoever may write the file can make another.  That nobody else may
+is for `mlsysim.engine.folder` to see to.
+
+numba's own ``cache=True`` does not notice an edited callee, trusts what lies beside the source, and cannot use
+a folder that is read-only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
-import os
-import shutil
+import pickle
+import re
 import sys
-import tempfile
-import threading
+import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": False}
+from mlsysim.engine import folder, forks
 
-_lock = threading.Lock()
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": False}
+#: numba's settings that change what it makes of a source
+SWITCHES = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK")
+
 _loaded: dict[str, Callable] = {}
 
 
-@functools.lru_cache
-def directory() -> Path | None:
-    """Where compiled nests are kept, or None when nowhere."""
-    wish = os.environ.get("MLSYSIM_CACHE", "")
-    if wish.lower() in ("off", "0", "none"):
-        return None
-    base = Path(wish) if wish else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlsysim"
-    for candidate in (base, Path(tempfile.gettempdir()) / f"mlsysim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"):
-        try:
-            candidate.mkdir(parents=True, exist_ok=True)
-            probe = tempfile.mkdtemp(dir=candidate)
-            os.rmdir(probe)
-            return candidate
-        except OSError:
-            continue
-    return None
+def compiler() -> bool:
+    """Can this process compile?  Where it cannot, the plain plan and Python answer the same, more slowly."""
+    return not forks.orphaned() and _numba_serves()
 
 
 @functools.cache
-def imported() -> str:
-    """The code of the project that nests import."""
-    return Path(__file__).with_name("select.py").read_text(encoding="utf-8")
+def _numba_serves() -> bool:
+    with forks.compiling():  # a child forked during this import would wait for ever for its end
+        try:
+            import numba
+        except Exception as error:  # NUMBA_NUM_THREADS=0, a numba that does not suit this numpy ...
+            folder.tell("compiler", f"numba cannot be imported ({error}): large sweeps take longer without a compiler")
+            return False
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+def imported(text: str) -> str:
+    """The code of the project that a source imports."""
+    return "\n".join(map(_module, re.findall(r"^(?:from|import) (mlsysim[\w.]*)", text, re.MULTILINE)))
+
+
+@functools.cache
+def _module(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None
+    return str(spec.loader.get_source(name))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def machine() -> str:
+    """What code is made for: the processor and the switches that numba goes by, numba, LLVM, the interpreter."""
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numba
+
+    features = ""
+    with contextlib.suppress(RuntimeError):  # not known on every platform
+        features = llvm.get_host_cpu_features().flatten()
+    switches = [f"{name}={getattr(numba.config, name, None)}" for name in SWITCHES]
+    return "\n".join((llvm.get_process_triple(), llvm.get_host_cpu_name(), features, *switches, numba.__version__,
+                      llvmlite.__version__, str(sys.implementation.cache_tag), sys.version.split()[0]))  # fmt: skip
+
+
+def identity(text: str, signature: str) -> str:
+    """All that compiled code depends on."""
+    return "\n".join((text, imported(text), signature, machine(), repr(sorted(OPTIONS.items()))))
 
 
 def digest(text: str, signature: str) -> str:
-    """Key of a nest: its source and what it imports, its signature, numba and the interpreter."""
-    import numba
-
-    parts = (text, imported(), signature, numba.__version__, sys.version.split()[0], repr(sorted(OPTIONS.items())))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+    """Key of a nest."""
+    return hashlib.sha256(identity(text, signature).encode()).hexdigest()[:24]
 
 
 def kept(text: str, signature: str) -> bool:
     """Is this nest compiled already, in memory or on disk?"""
+    if not compiler():
+        return False
     key = digest(text, signature)
-    place = directory()
-    return key in _loaded or (place is not None and (place / key / "nest.py").exists())
+    return key in _loaded or folder.holds(f"{key}.kernel")
 
 
-def _load(path: Path, key: str, signature: str, cached: bool) -> Callable:
-    import numba
-
-    spec = importlib.util.spec_from_file_location(f"mlsysim_nest_{key}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # numba finds the globals of a cached function by its module
-    spec.loader.exec_module(module)
-    return numba.njit(signature, cache=cached, **OPTIONS)(module.nest)
-
-
-def compiled(text: str, signature: str) -> Callable:
-    """The compiled `nest` of a source text."""
-    import numba
-
+def compiled(text: str, signature: str) -> Callable | None:
+    """The compiled `nest` of a source text, or None where there is no compiler."""
+    if not compiler():
+        return None
     key = digest(text, signature)
-    with _lock:
-        if key in _loaded:
-            return _loaded[key]
-        place = directory()
-        function: Callable
-        if place is None:
-            scope: dict = {}
-            exec(compile(text, f"<nest {key}>", "exec"), scope)
-            function = numba.njit(signature, **OPTIONS)(scope["nest"])
-        else:
-            function = _from_disk(text, signature, key, place)
-        _loaded[key] = function
-        return function
+    with forks.compiling():
+        if key not in _loaded:
+            whole = identity(text, signature)
+            shelf = Shelf(opened(folder.read(f"{key}.kernel"), whole))
+            _loaded[key] = _compile(text, signature, key, shelf)
+            code = shelf.fresh()
+            if code is not None:
+                folder.keep(f"{key}.kernel", sealed(whole, code))
+        return _loaded[key]
 
 
-def _from_disk(text: str, signature: str, key: str, place: Path) -> Callable:
-    """A kept nest; compiled and published when there is none, or none that can be read."""
-    home = place / key
-    if (home / "nest.py").exists():
+def sealed(whole: str, code: bytes) -> bytes:
+    """What a file holds: a digest, what the code was made of, the code."""
+    body = whole.encode() + b"\0" + code
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def opened(content: bytes | None, whole: str) -> bytes | None:
+    """The code in a file, if it is whole and was made of just this."""
+    seal, _, body = (content or b"").partition(b"\n")
+    head = whole.encode() + b"\0"
+    if not body.startswith(head) or hashlib.sha256(body).hexdigest().encode() != seal:
+        return None
+    return body[len(head) :]
+
+
+class Shelf:
+    """What numba takes for its cache of one function: gives it code, and receives what it compiled."""
+
+    def __init__(self, code: bytes | None):
+        self.code, self.result = code, None
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        if self.code is None:
+            return None
         try:
-            return _load(home / "nest.py", key, signature, cached=True)
-        except Exception:  # a torn or foreign file: whatever is wrong with it, the source makes a new one
-            shutil.rmtree(home, ignore_errors=True)
-    private = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=place))
-    (private / "nest.py").write_text(text, encoding="utf-8")
-    function = _load(private / "nest.py", key, signature, cached=True)
+            from numba.core.compiler import CompileResult
+
+            target.refresh()
+            return CompileResult._rebuild(target, *pickle.loads(self.code))
+        except Exception:  # whatever is wrong with it, the source makes a new one
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        self.result = result
+
+    def fresh(self) -> bytes | None:
+        """What numba compiled, as bytes; None if it compiled nothing, or what cannot be kept."""
+        if self.result is None or self.result.lifted or self.result.library.has_dynamic_globals:
+            return None
+        try:
+            from numba.core.serialize import dumps
+
+            return dumps(self.result._reduce())
+        except Exception:  # another numba: what cannot be kept is compiled again
+            return None
+
+
+def _compile(text: str, signature: str, key: str, shelf: Shelf) -> Callable:
+    import numba
+
+    module = types.ModuleType(f"mlsysim_nest_{key}")
+    sys.modules[module.__name__] = module  # numba finds the globals of kept code by the name of its module
     try:
-        os.rename(private, home)
-    except OSError:  # another process was first
-        shutil.rmtree(private, ignore_errors=True)
-    return function
+        exec(compile(text, f"<nest {key}>", "exec"), module.__dict__)
+        nest = numba.njit(**OPTIONS)(module.nest)
+        nest._cache = shelf
+        nest.compile(signature)
+        nest.disable_compile()
+    except BaseException:
+        sys.modules.pop(module.__name__, None)
+        raise
+    return nest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlsysim.engine import cache, estimate
+from mlsysim.engine import estimate, folder
 from mlsysim.engine.memory import free_memory
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
@@ -38,7 +38,7 @@ def explain(resolver: Resolver, program: Program) -> str:
     nest, front = operations * estimate.NEST_OPERATION, operations * estimate.SEARCH_OPERATION
     lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
                  f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
-    lines.append(f"kernel cache: {cache.directory() or 'in memory only'}")
+    lines.append(f"kernel cache: {folder.directory() or 'in memory only'}")
     wiring = getattr(resolver, "wiring", None)
     if wiring is not None:
         lines.append("wiring:")

@@ -6,6 +6,8 @@ Three plans give the same bits:
 * ``nest``: what depends on few axes is tabulated by the plain plan once, the rest is a compiled loop nest.
 * ``generic``: the nest of a single paired axis, one per kernel and set of inputs; any grid is fed to it
   expanded, block by block, so that it serves sweeps of every shape once it is on disk.
+
+Where nothing can be compiled (``NUMBA_DISABLE_JIT=1``) every sweep is plain, whatever was asked for.
 """
 
 from __future__ import annotations
@@ -197,11 +199,11 @@ class Sweep:
             outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
         return f"uint64(int64, int64, int64[::1], int64[::1], float64[::1], float64[::1], {outs})"
 
-    def _compile(self, outermost: Sequence[str]) -> Callable:
-        text, signature = self._write(outermost)
-        nest = cache.compiled(text, signature)
-        self.layout = self.layout_nest
-        self.plan = "nest"
+    def _compile(self, outermost: Sequence[str]) -> Callable | None:
+        """The compiled nest; where there is no compiler, none, and the plan stays plain."""
+        nest = cache.compiled(*self._write(outermost))
+        if nest is not None:
+            self.layout, self.plan = self.layout_nest, "nest"
         return nest
 
     def _generic(self, outermost: Sequence[str]) -> None:
@@ -217,8 +219,9 @@ class Sweep:
         dims = {n.index: lane if n.op != "const" else frozenset() for n in self.nodes}
         layout = Layout((), ("point",), {"point": 1 << 30}, 512)
         self.source = Writer(layout, body, leaves, dims, self.columns).write()
-        self.generic = cache.compiled(self.source.text, self._signature())
-        self.leaves, self.plan = leaves, "generic"
+        generic = cache.compiled(self.source.text, self._signature())
+        if generic is not None:
+            self.generic, self.leaves, self.plan = generic, leaves, "generic"
 
     # --- running -------------------------------------------------------------------------------------------
 

@@ -50,22 +50,26 @@ class Stage:
                 return np.float64(result) if self.outputs == 1 else tuple(map(np.float64, result))
         return self.over(args)
 
-    def over(self, args: Sequence, compiler: Callable[[str, str], Callable] | None = None):
+    def over(self, args: Sequence, compiler: Callable[[str, str], Callable | None] | None = None):
         """The function over arrays that broadcast.
 
         Parameters
         ----------
         args : sequence of array_like
         compiler : callable, optional
-            Takes `source` and `signature`, gives the compiled loop (default: compiled in memory; the engine
-            keeps it on disk).  A few elements run as plain Python, unless that overflows.
+            Takes `source` and `signature`, gives the compiled loop, or None where there is no compiler (default:
+            compiled in memory; the engine keeps it on disk).  A few elements run as plain Python, unless that
+            overflows.
         """
         arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
         flat = [np.array(a).ravel() for a in arrays]
         out = np.empty((self.outputs, flat[0].size))
         if flat[0].size > self.few or not self._interpreted(out, flat):
             loop = self.loop if compiler is None else compiler(self.source, self.signature)
-            loop(out, *flat)
+            if loop is None:
+                self._by_hand(out, flat)
+            else:
+                loop(out, *flat)
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
@@ -91,11 +95,34 @@ class Stage:
                 scope[name] = plain if value is self else value.plain
         return plain
 
-    @functools.cached_property
-    def loop(self) -> Callable:
-        """The compiled loop, in memory."""
-        import numba
+    def _by_hand(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
+        """Fill `out` without a compiler, each element by plain Python or, where that raises, as IEEE arithmetic has it."""
+        for i in range(out.shape[1]):
+            element = [values[i : i + 1] for values in columns]
+            if not self._interpreted(out[:, i : i + 1], [e.tolist() for e in element]):
+                with np.errstate(all="ignore"):
+                    out[:, i] = self.ieee(*(e[0] for e in element))
 
+    @functools.cached_property
+    def ieee(self) -> Callable:
+        """The function as plain Python that goes on where Python raises: ``log(0)``, ``exp(1000)``, ``x / 0``."""
+        scope = {**self.function.__globals__, "math": IEEE, "int": _integer}
+        made = types.FunctionType(self.function.__code__, scope, closure=self.function.__closure__)
+        for used in _names(self.function.__code__):
+            value = scope.get(used)
+            if isinstance(value, Stage):
+                scope[used] = made if value is self else value.ieee
+        return made
+
+    @functools.cached_property
+    def loop(self) -> Callable | None:
+        """The compiled loop, in memory; None where numba is told not to compile, or cannot be imported."""
+        try:
+            import numba
+        except Exception:
+            return None
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return None
         scope: dict = {}
         exec(compile(self.source, f"<stage {self.function.__name__}>", "exec"), scope)
         return numba.njit(self.signature, error_model="numpy", nogil=True)(scope["nest"])
@@ -116,6 +143,40 @@ class Stage:
         each = [f"        out[{k}, i] = result{f'[{k}]' if self.outputs > 1 else ''}" for k in range(self.outputs)]
         head = "import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model=\"numpy\", nogil=True)\n"
         return "\n\n".join([head, *parts.values(), "\n".join([*lines, *each])]) + "\n"
+
+
+def _integer(value: float = 0.0) -> int:
+    """``int`` as a processor has it: what fits in no integer is the least one."""
+    return int(value) if math.isfinite(value) else -(2**63)
+
+
+def _ieee(name: str) -> Callable:
+    """A function of `math` that gives infinity or NaN where `math` raises."""
+    function, ufunc = getattr(math, name), getattr(np, {"pow": "power"}.get(name, name), None)
+
+    def call(*args):
+        try:
+            return np.float64(function(*args))
+        except (ArithmeticError, ValueError) as error:
+            if isinstance(ufunc, np.ufunc):
+                return ufunc(*map(np.float64, args))
+            return np.float64(math.inf if isinstance(error, OverflowError) else math.nan)
+
+    return call
+
+
+def _rounded(name: str) -> Callable:
+    function = getattr(math, name)
+    return lambda x: function(x) if math.isfinite(x) else _integer(x)
+
+
+#: `math` without exceptions
+IEEE = types.SimpleNamespace(
+    **vars(math)
+    | {name: _ieee(name) for name in ("sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "pow", "fmod", "sin", "cos", "tan",
+                                      "asin", "acos", "atanh", "acosh", "sinh", "cosh", "gamma", "lgamma")}
+    | {name: _rounded(name) for name in ("floor", "ceil", "trunc")}
+)  # fmt: skip
 
 
 def _collect(stage: Stage, parts: dict[str, str]) -> None:

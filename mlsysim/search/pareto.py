@@ -54,7 +54,11 @@ def nest(points, keep):
 
 
 def _filter() -> Callable[[np.ndarray, np.ndarray], None]:
-    return cache.compiled("import numpy as np\n\n\n" + inspect.getsource(nest), "void(float64[:, ::1], boolean[::1])")
+    try:
+        source = inspect.getsource(nest)
+    except OSError:  # installed without its sources
+        return nest
+    return cache.compiled(f"import numpy as np\n\n\n{source}", "void(float64[:, ::1], boolean[::1])") or nest
 
 
 def front_of(points: np.ndarray, places: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
