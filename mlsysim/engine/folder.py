@@ -121,13 +121,12 @@ def check(place: Path) -> None:
 
 def _make(place: Path) -> None:
     """Make a folder, and those above it, for this user alone, whatever the umask."""
-    if os.path.lexists(place):
-        return
-    _make(place.parent)
-    with contextlib.suppress(FileExistsError):  # another process was first
-        os.mkdir(place, 0o700)
-        if os.lstat(place).st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(place, 0o700)
+    for level in (*reversed(place.parents), place):
+        if not os.path.lexists(level):
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.mkdir(level, 0o700)
+                if os.lstat(level).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                    os.chmod(level, 0o700)
 
 
 def _content(file: Path) -> bytes:
@@ -211,10 +210,12 @@ def bound() -> float:
     text = os.environ.get("MLSYSIM_CACHE_SIZE", "").strip()
     try:
         size = parse(text, "byte", "MLSYSIM_CACHE_SIZE") if text else SIZE
+        if not size >= 0:
+            raise ValueError(f"MLSYSIM_CACHE_SIZE: {text!r} is no size")
     except ValueError as error:
         tell("size", f"{error}; {SIZE / 1e6:.0f} MB it is")
         return SIZE
-    return size if size >= 0 else SIZE
+    return size
 
 
 def _listed(place: Path) -> list[tuple[float, int, os.DirEntry]]:
