@@ -26,6 +26,10 @@ hypothesis.settings.load_profile("same")
 _own: list[str] = []
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rounds", type=int, default=1, help="how often the rounds of tests/test_rounds.py are run")
+
+
 def pytest_configure(config):
     """Workers of pytest-xdist inherit the directory from the process that started them."""
     if "MLSYSIM_CACHE" not in os.environ:
