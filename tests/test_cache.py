@@ -222,3 +222,53 @@ def test_one_answer_needs_no_compiler():
         check=True,
     )
     assert done.stdout.strip() == "False"
+
+
+VERBS = """
+    import numpy as np
+    from mlsysim.engine import cache
+    from toy import ClimbModel, StepModel
+
+    grid = dict(hardware="h100", global_batch=[49, 98, 147, 588], tp=[1, 2, 7, 14, 28], dp=[1, 3, 7, 49], pp=[1, 7, 11, 77],
+                virtual_stages=[1, 7], mem_bandwidth=np.linspace(1e12, 3e12, 40))
+    for plan in ("auto", "nest"):
+        for model in (StepModel, ClimbModel):
+            print(model.best("itl", by="tp", plan=plan, **grid).itl.values.tolist())
+            print(model.top(3, "energy", plan=plan, **grid).energy.values.tolist())
+            front = model.pareto(["itl", "memory_per_device"], maximize="mem_bandwidth", plan=plan, **grid)
+            print(front.itl.values.tolist())
+            print(float(model.solve(plan=plan, keep="itl", **grid).itl.sum()))
+    print(StepModel.best("itl", plan="generic", **grid).itl.values.tolist())
+    root = ClimbModel.root("mem_bandwidth", {"itl": 0.1}, hardware="h100", global_batch=[49, 98], pp=[1, 7, 11, 77])
+    print(root.mem_bandwidth.values.tolist())
+    print(cache.compiler())
+"""
+
+
+def test_without_a_compiler_every_verb_answers_the_same(project):
+    (project / "verbs.py").write_text(textwrap.dedent(VERBS))
+    odd = {"NUMBA_NUM_THREADS": "many", "NUMBA_CACHE_DIR": str(project / "foreign"), "PYTHONWARNINGS": "default"}
+    environments = [
+        {},
+        odd,
+        {"NUMBA_DISABLE_JIT": "1"},
+        {"NUMBA_NUM_THREADS": "0", "PYTHONWARNINGS": "default"},
+    ]
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    running = [
+        start(project, "verbs.py", PYTHONPATH=path, MLSYSIM_CACHE=str(project / f"cache-{i}"), **more)
+        for i, more in enumerate(environments)
+    ]
+    answers = [finish(process) for process in running]
+    assert [answer.pop() for answer in answers] == ["True", "True", "False", "False"]
+    assert answers[1] == answers[0] and answers[2] == answers[0] and answers[3] == answers[0]
+    assert not (project / "foreign").exists() and len(list((project / "cache-1").iterdir())) > 4
+
+
+def test_a_numba_that_cannot_be_imported_is_told(monkeypatch):
+    from mlsysim.engine import cache, folder
+
+    monkeypatch.setattr(folder, "_told", set())
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.warns(RuntimeWarning, match="numba cannot be imported"):
+        assert not cache._numba_serves.__wrapped__()

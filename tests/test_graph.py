@@ -241,6 +241,33 @@ def test_plain_python_divides_by_zero_as_compiled_code_does():
     assert shares(0.0) == np.inf and list(shares(np.array([0.0, -2.0]))) == [np.inf, -0.5]
 
 
+@stage
+def rough(x, y):
+    """Where Python raises: a logarithm of 0, an overflow, a division, a root of less than 0."""
+    return math.log(x) * math.exp(y) + math.sqrt(x - y) / (x - 1.0) + math.pow(x, y)
+
+
+@stage
+def rougher(x, y):
+    """The same, called by another stage."""
+    total = 0.0
+    for k in range(int(math.floor(y)) % 3 + 1):
+        total += rough(x, y + k)
+    return total
+
+
+@pytest.mark.parametrize("loop", [rough, rougher, privacy.log_erfc, privacy.log_add, privacy.log_subtract])
+def test_without_a_compiler_a_stage_gives_the_bits_of_compiled_code(loop):
+    values = np.array([0.0, 1.0, -2.0, 0.3, 7.0, 800.0, 1e300, np.inf, -np.inf, np.nan])
+    if loop is privacy.log_erfc:
+        columns = [values]
+    elif loop is rougher:  # a whole number of the infinite is none
+        columns = [a.ravel() for a in np.meshgrid(values, values[:6])]
+    else:
+        columns = [a.ravel() for a in np.meshgrid(values, values)]
+    np.testing.assert_array_equal(loop.over(columns, lambda source, signature: None), loop.over(columns, cache.compiled))
+
+
 def test_a_stage_is_one_node_per_output_and_takes_numbers_arrays_and_symbols():
     g = Graph()
     x = g.leaf("x")

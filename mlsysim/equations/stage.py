@@ -13,7 +13,8 @@ import inspect
 import math
 import textwrap
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -86,33 +87,30 @@ class Stage:
     @functools.cached_property
     def plain(self) -> Callable:
         """The function with plain calls in place of its calls of other stages, which would look at every argument."""
-        scope = dict(self.function.__globals__)
-        plain = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__,
-                                   self.function.__closure__)
-        for name in _names(self.function.__code__):
-            value = scope.get(name)
-            if isinstance(value, Stage):
-                scope[name] = plain if value is self else value.plain
-        return plain
-
-    def _by_hand(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
-        """Fill `out` without a compiler, each element by plain Python or, where that raises, as IEEE arithmetic has it."""
-        for i in range(out.shape[1]):
-            element = [values[i : i + 1] for values in columns]
-            if not self._interpreted(out[:, i : i + 1], [e.tolist() for e in element]):
-                with np.errstate(all="ignore"):
-                    out[:, i] = self.ieee(*(e[0] for e in element))
+        return self._made("plain", {})
 
     @functools.cached_property
     def ieee(self) -> Callable:
-        """The function as plain Python that goes on where Python raises: ``log(0)``, ``exp(1000)``, ``x / 0``."""
-        scope = {**self.function.__globals__, "math": IEEE, "int": _integer}
-        made = types.FunctionType(self.function.__code__, scope, closure=self.function.__closure__)
-        for used in _names(self.function.__code__):
-            value = scope.get(used)
+        """The plain function that goes on where Python raises: ``log(0)``, ``exp(1000)``, ``int(inf)``."""
+        return self._made("ieee", {"math": IEEE, "int": _integer})
+
+    def _made(self, kind: str, names: Mapping[str, Any]) -> Callable:
+        """The function with other meanings of some names, and stages of the same kind in place of other stages."""
+        scope = {**self.function.__globals__, **names}
+        made = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__,
+                                  self.function.__closure__)
+        for name in _names(self.function.__code__):
+            value = scope.get(name)
             if isinstance(value, Stage):
-                scope[used] = made if value is self else value.ieee
+                scope[name] = made if value is self else getattr(value, kind)
         return made
+
+    def _by_hand(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
+        """Fill `out` without a compiler: each element by plain Python, or by `ieee` where that raises."""
+        for i in range(out.shape[1]):
+            if not self._interpreted(out[:, i : i + 1], [values[i : i + 1] for values in columns]):
+                with np.errstate(all="ignore"):
+                    out[:, i] = self.ieee(*(values[i] for values in columns))
 
     @functools.cached_property
     def loop(self) -> Callable | None:
@@ -170,13 +168,14 @@ def _rounded(name: str) -> Callable:
     return lambda x: function(x) if math.isfinite(x) else _integer(x)
 
 
+_RAISING = ("sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "pow", "fmod", "sin", "cos", "tan", "asin", "acos",
+            "acosh", "atanh", "sinh", "cosh", "gamma", "lgamma")  # fmt: skip
 #: `math` without exceptions
 IEEE = types.SimpleNamespace(
     **vars(math)
-    | {name: _ieee(name) for name in ("sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "pow", "fmod", "sin", "cos", "tan",
-                                      "asin", "acos", "atanh", "acosh", "sinh", "cosh", "gamma", "lgamma")}
+    | {name: _ieee(name) for name in _RAISING}
     | {name: _rounded(name) for name in ("floor", "ceil", "trunc")}
-)  # fmt: skip
+)
 
 
 def _collect(stage: Stage, parts: dict[str, str]) -> None:
