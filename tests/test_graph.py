@@ -251,7 +251,7 @@ def rough(x, y):
 def rougher(x, y):
     """The same, called by another stage."""
     total = 0.0
-    for k in range(int(math.floor(y)) % 3 + 1):
+    for k in range(math.floor(y) % 3 + 1):
         total += rough(x, y + k)
     return total
 
