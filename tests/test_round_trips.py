@@ -54,7 +54,7 @@ def followed(resolver, leaf, low, high, rest):
             yield name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in MODELS])
 def test_roots_lead_back_to_what_was_put_in(name):
     rng = np.random.default_rng(len(name))
     resolver = ms.RESOLVERS[name]

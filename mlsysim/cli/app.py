@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlsysim import __version__
-from mlsysim.cli import stopped
+from mlsysim.cli import stopped, streams
 from mlsysim.cli.results import BAD, FINE, say
 
 
@@ -29,19 +29,18 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         code: Any = BAD
+        streams.prepare()
         with warnings.catch_warnings(), stopped.terminable():
             warnings.showwarning = lambda message, *rest, **more: say(f"warning: {_line(str(message))}")
             try:
                 code = super().main(
                     args, prog_name or "mlsysim", complete_var, False, windows_expand_args, **extra
                 )
-                sys.stdout.flush()
-            except BrokenPipeError:  # the reader (head, less) has gone
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            except Exception as error:
-                if os.environ.get("MLSYSIM_DEBUG", "") not in ("", "0"):
-                    raise
-                say(f"error: {_sentence(error)}")
+                error: BaseException | None = streams.undelivered()
+            except (Exception, SystemExit) as raised:
+                lost = streams.undelivered()
+                error = lost if lost and isinstance(raised, (OSError, SystemExit)) else raised
+            code = _ended(error, code)
         sys.exit(code if isinstance(code, int) else FINE)
 
     def invoke(self, context: Any) -> Any:
@@ -49,6 +48,20 @@ class Commands(TyperGroup):
             return super().invoke(context)
         except KeyboardInterrupt as stop:
             return stopped.code(stop)
+
+
+def _ended(error: BaseException | None, code: Any) -> Any:
+    """Say in a line what went wrong; the exit code, `code` where nothing did."""
+    if error is None:
+        return code
+    if isinstance(error, SystemExit):  # typer leaves by one where the reader has gone
+        return streams.LEFT if isinstance(error.__context__, BrokenPipeError) else error.code
+    if isinstance(error, BrokenPipeError):
+        return streams.LEFT
+    if os.environ.get("MLSYSIM_DEBUG", "") not in ("", "0"):
+        raise error
+    say(f"error: {_sentence(error)}")
+    return BAD
 
 
 def _line(text: str) -> str:
@@ -60,6 +73,9 @@ def _sentence(error: BaseException) -> str:
         text = _line(error.format_message())
         hint = "; inputs are written key=value, as in tp=4" if type(error).__name__ == "NoSuchOption" else ""
         return text.rstrip(".") + hint
+    if isinstance(error, OSError) and error.errno:
+        nameless = "standard output: " if error.errno in streams.FAULTS else ""
+        return f"{error.filename}: {error.strerror}" if error.filename else nameless + error.strerror
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, MemoryError)):
         return _line(str(error)) or type(error).__name__
     if type(error).__name__ == "Abort":

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,9 @@ MAIN = (
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
-    print(text, file=sys.stderr)
+    """A line on stderr, if anyone can read it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -102,11 +103,22 @@ def unused(path: str, *endings: str) -> str:
     return next(name for name in names if not any(os.path.lexists(name + e) for e in endings)) + ending
 
 
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """An error of writing a file bears its name: without one it is that of a stream."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = path
+        raise
+
+
 def write(ds: xr.Dataset, path: str) -> str:
     """Save a result at its `place`, by the ending of its name; base units, options as labels."""
     ending = os.path.splitext(path)[1].lower()
     if ending == ".json":
-        with open(path, "w", encoding="utf-8") as handle:
+        with named(path), open(path, "w", encoding="utf-8") as handle:
             handle.write(asjson.text(ds))
     elif ending == ".csv":
         if math.prod(ds.sizes.values()) > 5_000_000:
@@ -118,9 +130,11 @@ def write(ds: xr.Dataset, path: str) -> str:
         index = not all(d in ("point", "rank") for d in ds.sizes)
         if not ds.sizes:
             table = table.expand_dims("point")
-        table.to_dataframe().to_csv(path, index=index)
+        with named(path):
+            table.to_dataframe().to_csv(path, index=index)
     else:
-        ds.to_netcdf(path, engine="h5netcdf")
+        with named(path):
+            ds.to_netcdf(path, engine="h5netcdf")
     return path
 
 

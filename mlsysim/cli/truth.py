@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlsysim.cli import asjson, show
-from mlsysim.cli.results import progress, say
+from mlsysim.cli.results import named, progress, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +55,11 @@ def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: boo
     with progress() as tell:
         result = answer(None, path, fit=fit or None, by=by, loss=loss, holdout="source" if holdout else None, progress=tell)
     if plot is not None:
-        result.plot().figure.savefig(plot, dpi=120)
+        with named(plot):
+            result.plot().figure.savefig(plot, dpi=120)
     if out is not None:
-        result.to_toml(out)
+        with named(out):
+            result.to_toml(out)
     if json:
         told = {"figures": result.table, "about": result.about}
         for name in ("before", "fitted", "held_out"):
