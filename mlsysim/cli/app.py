@@ -74,8 +74,8 @@ def _sentence(error: BaseException) -> str:
         hint = "; inputs are written key=value, as in tp=4" if type(error).__name__ == "NoSuchOption" else ""
         return text.rstrip(".") + hint
     if isinstance(error, OSError) and error.errno:
-        nameless = "standard output: " if error.errno in streams.FAULTS else ""
-        return f"{error.filename}: {error.strerror}" if error.filename else nameless + error.strerror
+        where = error.filename or ("standard output" if error.errno in streams.FAULTS else "")
+        return f"{where}: {error.strerror}" if where else str(error.strerror)
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, MemoryError)):
         return _line(str(error)) or type(error).__name__
     if type(error).__name__ == "Abort":
