@@ -567,6 +567,32 @@ def test_doctor():
     assert "kernel cache" in run("doctor").stdout
 
 
+def test_doctor_says_how_the_cache_stands(tmp_path, monkeypatch):
+    from mlsysim.engine import cache, folder
+
+    def found(place):
+        monkeypatch.setenv("MLSYSIM_CACHE", str(place))
+        monkeypatch.setattr(cache, "_loaded", {})
+        monkeypatch.setattr(folder, "_told", {"folder"})
+        out = run("doctor", "--json")
+        return out.exit_code, json.loads(out.stdout)
+
+    code, good = found(tmp_path / "cache")
+    assert code == 0 and good["cache"] == str(tmp_path / "cache") and good["cache_trouble"] == []
+    assert good["cache_readable"] and good["cache_writable"] and good["cache_kernels"] == 1
+    assert 0 < good["cache_size"] < good["cache_bound"] == folder.SIZE
+    assert "1 kernels kept" in good["cache_note"] and "read and written" in good["cache_note"]
+    (tmp_path / "file").write_text("")
+    code, bad = found(tmp_path / "file")
+    assert code == 1 and not bad["cache_readable"] and not bad["cache_writable"]
+    assert f"{tmp_path / 'file'}: it is a file" in bad["cache_note"] and "MLSYSIM_CACHE" in bad["cache_note"]
+    (tmp_path / "cache").chmod(0o777)
+    code, open_to_all = found(tmp_path / "cache")
+    assert code == 1 and "mode 0777" in open_to_all["cache_note"]
+    code, off = found("off")
+    assert code == 0 and "MLSYSIM_CACHE is off" in off["cache_note"]
+
+
 def test_texts_are_for_a_terminal():
     assert "``" not in run("schema", "serving").stdout + run("walls").stdout
     out = run("best", "serving", "itl", *SERVE[1:], "hardware=h100", "tp=4").stdout

@@ -78,6 +78,7 @@ def kernel_cache() -> dict[str, Any]:
     """Where compiled code is kept, how much, whether it can be read and written, and what stands in the way."""
     from mlsysim.engine import folder
 
+    works, how = _compiles()
     tried = []
     for place in folder.places():
         tried.append(folder.standing(place))
@@ -85,7 +86,6 @@ def kernel_cache() -> dict[str, Any]:
             break
     found = next((s for s in reversed(tried) if not s.unwritten), next((s for s in tried if not s.unread), None))
     trouble = [f"{s.path}: {s.unread or s.unwritten}" for s in tried if s.unread or s.unwritten]
-    works, how = _compiles()
     if folder.off():
         how += "; MLSYSIM_CACHE is off, so nothing is kept between runs"
     elif found is None:

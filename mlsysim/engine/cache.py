@@ -49,8 +49,9 @@ def _numba_serves() -> bool:
 
 
 def imported(text: str) -> str:
-    """The code of the project that a source imports."""
-    return "\n".join(map(_module, re.findall(r"^(?:from|import) (mlsysim[\w.]*)", text, re.MULTILINE)))
+    """The code of the project that a source imports, at its head."""
+    head = text.partition("\ndef ")[0]
+    return "\n".join(map(_module, re.findall(r"^(?:from|import) (mlsysim[\w.]*)", head, re.MULTILINE)))
 
 
 @functools.cache
@@ -98,15 +99,21 @@ def compiled(text: str, signature: str) -> Callable | None:
     if not compiler():
         return None
     key = digest(text, signature)
-    with forks.compiling():
-        if key not in _loaded:
-            whole = identity(text, signature)
-            shelf = Shelf(opened(folder.read(f"{key}.kernel"), whole))
-            _loaded[key] = _compile(text, signature, key, shelf)
-            code = shelf.fresh()
-            if code is not None:
-                folder.keep(f"{key}.kernel", sealed(whole, code))
-        return _loaded[key]
+    if key not in _loaded:
+        with forks.compiling():
+            if key not in _loaded:  # no other thread was first
+                _load(text, signature, key)
+    return _loaded[key]
+
+
+def _load(text: str, signature: str, key: str) -> None:
+    """Make a nest of what is kept, or compile it and keep it."""
+    whole = identity(text, signature)
+    shelf = Shelf(opened(folder.read(f"{key}.kernel"), whole))
+    _loaded[key] = _compile(text, signature, key, shelf)
+    code = shelf.fresh()
+    if code is not None:
+        folder.keep(f"{key}.kernel", sealed(whole, code))
 
 
 def sealed(whole: str, code: bytes) -> bytes:
@@ -146,12 +153,13 @@ class Shelf:
 
     def fresh(self) -> bytes | None:
         """What numba compiled, as bytes; None if it compiled nothing, or what cannot be kept."""
-        if self.result is None or self.result.lifted or self.result.library.has_dynamic_globals:
+        if self.result is None:
             return None
         try:
             from numba.core.serialize import dumps
 
-            return dumps(self.result._reduce())
+            constant = not self.result.lifted and not self.result.library.has_dynamic_globals
+            return dumps(self.result._reduce()) if constant else None
         except Exception:  # another numba: what cannot be kept is compiled again
             return None
 
