@@ -268,6 +268,16 @@ def test_without_a_compiler_a_stage_gives_the_bits_of_compiled_code(loop):
     np.testing.assert_array_equal(loop.over(columns, lambda source, signature: None), loop.over(columns, cache.compiled))
 
 
+def test_a_stage_without_its_source_answers():
+    scope = {"stage": stage}
+    exec("@stage\ndef typed(x):\n    return x / (x - 1.0)\n", scope)
+    values = np.arange(10.0)
+    with np.errstate(all="ignore"):
+        expected = values / (values - 1.0)
+    for compiler in (None, cache.compiled):
+        np.testing.assert_array_equal(scope["typed"].over([values], compiler), expected)
+
+
 def test_a_stage_is_one_node_per_output_and_takes_numbers_arrays_and_symbols():
     g = Graph()
     x = g.leaf("x")

@@ -66,7 +66,10 @@ class Stage:
         flat = [np.array(a).ravel() for a in arrays]
         out = np.empty((self.outputs, flat[0].size))
         if flat[0].size > self.few or not self._interpreted(out, flat):
-            loop = self.loop if compiler is None else compiler(self.source, self.signature)
+            try:
+                loop = self.loop if compiler is None else compiler(self.source, self.signature)
+            except OSError:  # its source is not to be had: typed at a prompt, or installed without sources
+                loop = None
             if loop is None:
                 self._by_hand(out, flat)
             else:
