@@ -56,6 +56,11 @@ def generates(model: Workload):
 # --- parameters ----------------------------------------------------------------------------------------
 
 
+def within_context(model: Workload, tokens):
+    """Does a sequence fit into what the model was trained for (a model without `max_context` takes any)?"""
+    return (model.max_context <= 0) | (tokens <= model.max_context)
+
+
 def query_key_width(model: Workload):
     """Width of a query or key head in the score product (MLA: with and without rotary part)."""
     return np.where(model.kv_lora_rank > 0, model.nope_head_dim + model.rope_head_dim, model.head_dim)

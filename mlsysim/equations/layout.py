@@ -15,6 +15,7 @@ import numpy as np
 
 from mlsysim.equations.counting import divides, floor_div
 from mlsysim.equations.pipeline import most_layers
+from mlsysim.equations.sharding import model_divides
 from mlsysim.schema.codes import Schedule
 from mlsysim.schema.records import Workload
 
@@ -120,8 +121,7 @@ def layout_possible(model: Workload, layout: Layout, seq_len):
     chunks_have_layers = layout.virtual_stages <= most_layers(model.n_layers, pp)
     interleaves = (layout.schedule == Schedule.ONE_F_ONE_B) & (pp > 1) & chunks_have_layers
     return (
-        divides(tp, model.n_heads)
-        & (pp <= model.n_layers)
+        model_divides(model, tp, pp)
         & ((ep == 1) | (divides(ep, model.n_experts) & (model.n_experts > 0)))
         & (divides(tp, key_value_heads) | divides(key_value_heads, tp))
         & (divides(2.0 * cp, seq_len) | (cp == 1))

@@ -12,7 +12,7 @@ Pope et al. 2023 (arXiv:2211.05102); Kwon et al. 2023 (arXiv:2309.06180); DeepSe
 import numpy as np
 
 from mlsysim.equations import architecture
-from mlsysim.equations.counting import ceil_div
+from mlsysim.equations.counting import ceil_div, divides
 from mlsysim.schema.records import Assumptions, Format, Workload
 
 # --- layout --------------------------------------------------------------------------------------------
@@ -31,6 +31,26 @@ def attention_groups(tp, ep):
 def expert_split(tp, ep):
     """Devices that share one expert's matrices: ``max(1, t / e)``."""
     return np.maximum(tp / ep, 1.0)
+
+
+def model_divides(model: Workload, tp, pp):
+    """Can a model be cut so: t divides its heads, and each of p stages has a layer."""
+    return divides(tp, model.n_heads) & (pp <= model.n_layers)
+
+
+def replica_possible(model: Workload, tp, pp, ep):
+    """Can a replica be laid out so: `model_divides`, e divides the experts, and one of t and e divides the other.
+
+    Examples
+    --------
+    >>> from mlsysim import zoo
+    >>> mixtral = zoo.workload_record(zoo.model("mixtral_8x7b"))  # 32 heads, 32 layers, 8 experts
+    >>> cuts = (8.0, 2.0, 4.0), (8.0, 2.0, 3.0), (3.0, 1.0, 1.0), (1.0, 33.0, 1.0)
+    >>> [bool(replica_possible(mixtral, *cut)) for cut in cuts]
+    [True, False, False, False]
+    """
+    experts = divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))
+    return model_divides(model, tp, pp) & ((ep <= 1) | experts)
 
 
 # --- weights -------------------------------------------------------------------------------------------

@@ -77,6 +77,17 @@ def arithmetic_only(hardware: Accelerator, assume: Assumptions, efficiency) -> t
     return hardware, assume
 
 
+def serving_device(hardware: Accelerator, efficiency, bandwidth_efficiency, textbook) -> Accelerator:
+    """The device that serves: by hand where `textbook` is set, at constant shares where these are given."""
+    return with_efficiency(textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency)
+
+
+def serving_assumptions(assume: Assumptions, efficiency, textbook) -> Assumptions:
+    """The assumptions beside that device: by hand where `textbook` is set, no factor over a given efficiency."""
+    assume = textbook_assumptions(assume, textbook)
+    return assume if efficiency is None else assume._replace(serving_gemm_factor=1.0)
+
+
 def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
     """The device of a hand calculation where `textbook` is set: full rates, no start times."""
     by_hand = textbook > 0

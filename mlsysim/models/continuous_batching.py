@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, batching, operators, sharding
+from mlsysim.equations import architecture, batching, loops, paging, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations.counting import ceil_div, divides, floor_div, round_up
-from mlsysim.equations.queueing import erlang_c
+from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
+from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -132,293 +131,76 @@ def continuous_batching(
     ----------
     Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
     """
-    assume = textbook_assumptions(assume, textbook)
-    if efficiency is not None:
-        assume = assume._replace(serving_gemm_factor=1.0)
-    device = with_efficiency(
-        textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
+    assume = serving_assumptions(assume, efficiency, textbook)
+    device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
+    layout = {"tp": tp, "pp": pp, "ep": ep}
+    requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
+    pool = paging.pool(
+        model, format, assume, requests, **layout, capacity=memory_fraction * device.mem_capacity,
+        pool_fraction=pool_fraction, page_size=page_size, prefill_chunk=prefill_chunk, max_batch=max_batch,
+        reserve=reserve, overflow=overflow,
+    )  # fmt: skip
+    server = loops.server(
+        model, device, fleet, format, assume, requests, **layout, prefill_chunk=prefill_chunk, slots=pool.slots
     )
-    layout = (tp, pp, ep)
-    replica = sharding.devices(tp, pp, ep)
-    arrival_rate, users, n_requests = (
-        None if whole is None else whole / replicas for whole in (arrival_rate, users, n_requests)
-    )
-    groups = sharding.attention_groups(tp, ep)
-
-    # lengths
-    carried, variance = batching.carried_length(seq_len, prompt_cv, output_len, output_cv)
-    second, _ = batching.lognormal_moments(output_len, output_cv)
-    context = seq_len + 0.5 * second / output_len
-    steps = np.maximum(output_len - 1.0, 0.0)
-    new = np.maximum(seq_len - cached_prefix, 1.0)
-
-    # memory
-    held = sharding.weights_per_device(model, format, *layout)
-    fixed = (
-        held + sharding.workspace_bytes(model, assume, tp, prefill_chunk) + sharding.reserved_bytes(assume, *layout)
-    )
-    logits = sharding.logits_bytes(model, assume, tp, 1.0 / groups)
-    shared = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, cached_prefix) * groups
-    pool = np.maximum(pool_fraction * (memory_fraction * device.mem_capacity - fixed) - shared, 0.0)
-    per_token = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, 1.0)
-    booking = reserve == Reserve.RESERVE
-    own = np.where(booking, round_up(seq_len + output_len, page_size), carried + 0.5 * (page_size - 1.0))
-    prefix_pages = floor_div(np.maximum(cached_prefix, 0.0), page_size) * page_size
-    whole = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, own)
-    shared_pages = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, prefix_pages)
-    mean = np.maximum(whole - shared_pages, per_token) + logits
-    lengths = np.sqrt(
-        (seq_len * prompt_cv) * (seq_len * prompt_cv) + (output_len * output_cv) * (output_len * output_cv)
-    )
-    deviation = per_token * np.where(booking, lengths, np.sqrt(variance))
-    in_memory = floor_div(batching.admitted_requests(pool, mean, deviation, overflow), 1.0)
-    slots = np.maximum(np.minimum(in_memory, max_batch), 1.0)
-    most = np.where(in_memory >= 1.0, slots, 0.0)
-
-    # steps
-    prompt_attention = operators.prefill_attention_time(
-        model, device, format, tp, 1.0, new, cached_prefix, ceil_div(new, prefill_chunk)
-    )
-    starting = model.n_layers * device.decode_attention_latency
-    floor = serve.eager_floor(model, assume)
-    apart = assume.last_token_apart > 0
-
-    def parts(batch, prompt_tokens=None):
-        """The step with `batch` sequences beside tokens of prompts, by class."""
-        beside = 0.0 if prompt_tokens is None else prompt_tokens * (prompt_attention / new) + groups * starting
-        prompt_tokens = 0.0 if prompt_tokens is None else prompt_tokens
-        return serve.decode_step(
-            model, device, fleet, format, assume, *layout, batch, context, 1.0, prompt_tokens, beside
-        )
-
-    def decoding(batch):
-        return serve.total(parts(batch))
-
-    def mixed(batch, prompt_tokens):
-        return np.maximum(serve.total(parts(batch, prompt_tokens)), floor)
-
-    def with_one(batch):
-        """The step in which a group takes a chunk of one prompt; the others can take one as well in that time."""
-        return mixed(batch, groups * one_chunk)
-
-    def loaded(batch, together):
-        """The step of a batch, and what one prompt adds to the steps it shares where `together` groups take one."""
-        step = decoding(batch)
-        return step, chunks * (with_one(batch) - step) / together
-
-    # maximum load: where prompts fill every step, only so many requests decode that one leaves for each that comes
-    decoders = np.minimum(np.maximum(groups * prefill_chunk * steps / (new + steps), 1.0), slots)
-    room = np.maximum(groups * prefill_chunk - decoders, 1.0)
-    chunks = ceil_div(new, room / groups)
-    one_chunk = new / chunks
-    full_step = parts(decoders)
-    full_time = serve.total(full_step)
-    filled = mixed(decoders, room)
-    added_full = (new / room) * (filled - full_time)
-    token_at_most = full_time + decoders * added_full / np.maximum(steps, 1.0)
-    saturation = decoders / (steps * full_time + decoders * added_full)
-
-    latency_front = assume.frontend_time + seq_len * assume.frontend_token_time
-    ttft_percentile = None
+    full = loops.full_steps(server)
     if arrival_rate is not None:
-        # open loop: b = lambda (S_out - 1) ITL(b + 1)
-        load = arrival_rate / saturation
-        stable = load < 1.0
-        pace = arrival_rate * chunks
-
-        def pacing(batch):
-            """The mean step as numerator and denominator (see Notes); no denominator where prompts outrun the steps."""
-            step, first, whole = decoding(batch), with_one(batch), mixed(batch, room)
-            further = (whole - first) * (one_chunk / np.where(room > one_chunk, room - one_chunk, 1.0))
-            alone = pace * first <= 1.0
-            free = np.where(alone, 1.0 - pace * (first - step), np.where(room > one_chunk, 1.0 - pace * further, 0.0))
-            return np.where(alone, step, first - further), np.maximum(free, 0.0)
-
-        def surplus(others):
-            step, free = pacing(others + 1.0)
-            return np.where(free > 0, others * free - arrival_rate * steps * step, -1.0)
-
-        others = batching.solve_increasing(surplus, 0.0 * slots, decoders)
-        own_step = decoding(others + 1.0)
-        step, free = pacing(others + 1.0)
-        paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
-        itl = np.where(stable, np.minimum(paced, np.maximum(token_at_most, own_step)), token_at_most)
-        active = np.where(stable, others, slots)
-        service = chunks * with_one(others)
-        busy = arrival_rate * (new / room) * mixed(others, room)
-        wait = batching.prefill_wait(busy, service, prompt_cv)
-        full = erlang_c(slots, slots * np.minimum(load, 1.0))
-        admission = np.where(stable, full / (saturation * np.where(stable, 1.0 - load, 1.0)), np.inf)
-        late = batching.wait_at_percentile(np.minimum(busy, 1.0), wait, percentile)
-        late = late + batching.wait_at_percentile(full, admission, percentile)
-        balancing = batching.steps_to_balance(assume.balance_steps, groups, arrival_rate * chunks * itl, others)
-        unseen = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
-        last = np.where(apart, own_step, 0.0)
-        keeps_up = stable & (busy < 1.0)  # prompts alone may outrun the steps
-        ttft_percentile = np.where(stable, latency_front + late + 2.0 * unseen + service + last + 0.5 * own_step, np.inf)
-        ttft = np.where(stable, latency_front + wait + unseen + admission + service + last + 0.5 * own_step, np.inf)
-        throughput = np.where(stable, arrival_rate, saturation)
-        prompts_rate = throughput
+        run = loops.open_loop(server, full, arrival_rate / replicas, percentile)
     elif users is not None:
-        # closed loop: b is the share of the others' cycle that is spent decoding
-        load = None
-        others_all = users - 1.0
-        each = np.maximum(users / groups, 1.0)  # clients of a group: prompts on other groups are nobody's queue
-        per_step = np.maximum(prefill_chunk / new, 1.0)
-        first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
-        later = 1.0 - first_wave
-
-        crowd = np.minimum(others_all, slots - 1.0)
-        step_of_all = decoding(crowd + 1.0)
-        cycle = np.maximum(steps + think_time / step_of_all, 1.0)  # of a client, in steps
-        prompts_a_step = users * chunks / cycle
-        balancing = batching.steps_to_balance(assume.balance_steps, groups, prompts_a_step, crowd)
-        gathered = np.minimum(batching.at_least_one(prompts_a_step) + prompts_a_step * balancing, users)
-        beside_each_other = batching.occupied(groups, gathered)
-        _, more = loaded(crowd + 1.0, beside_each_other)
-        everyone = step_of_all + crowd * more / np.maximum(steps, 1.0)
-        alone = beside_each_other * more  # what a prompt adds to the steps of its group
-        # prompts that one look at the queue finds beside one's own
-        looked = np.minimum(np.maximum(assume.poll_steps - 1.0, 0.0) / cycle, 1.0) * (each - 1.0)
-        seen_with = batching.seen_together(looked, per_step)
-        queue = batching.collision_factor(each, alone, output_len, everyone, prompt_cv + output_cv, np.minimum(per_step, each))
-        before = np.maximum(np.minimum(users, slots) / groups - 1.0, 0.0)  # no more than these can be ahead of a prompt
-        met = 1.0 + np.minimum(queue, before)
-        shared_by = (1.0 - 0.5 * first_wave) / np.maximum(steps, 1.0)
-
-        def unseen(others, token, more):
-            """Time until the scheduler takes a prompt, and of those that it takes with it."""
-            steps_unseen = np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
-            return steps_unseen * token + np.minimum(others, 1.0) * seen_with * beside_each_other * more
-
-        def shortage(others):
-            step, more = loaded(others + 1.0, beside_each_other)
-            token = step + others * more * shared_by
-            first = met * (beside_each_other * more + chunks * step) + unseen(others, token, more)
-            return others * (think_time + first + steps * token) - others_all * steps * token
-
-        limited = np.minimum(others_all, slots - 1.0)
-        others = batching.solve_increasing(shortage, 0.0 * limited, limited)
-        own_step, more = loaded(others + 1.0, beside_each_other)
-        token = own_step + others * more * shared_by
-        first = met * chunks * with_one(others) + np.where(apart, own_step, 0.0)
-        first = first + unseen(others, token, more)
-        burst_steps = ceil_div(np.minimum(users, slots) * new, groups * prefill_chunk)
-        burst_tokens = np.minimum(users, slots) * new / burst_steps
-        burst = burst_steps * mixed(0.5 * np.minimum(users, slots), burst_tokens)
-        together = batching.burst_ttft(burst, burst_steps) + np.where(apart, step_of_all, 0.0)
-        simultaneous = assume.frontend_client_time * users
-        ttft_free = latency_front + simultaneous + later * first + first_wave * together
-        itl = np.minimum(token, np.maximum(token_at_most, own_step))
-        rate = users / (think_time + ttft_free + steps * itl)
-        throughput = np.minimum(rate, saturation)
-        crowded = users > slots
-        ttft = np.where(
-            crowded, np.maximum(users / throughput - think_time - steps * itl, ttft_free), ttft_free
-        )
-        active = np.minimum(others + 1.0, slots)
-        load = throughput / saturation
-        keeps_up = load <= 1.0
-        prompts_rate = throughput
+        run = loops.closed_loop(server, full, users / replicas, think_time, requests_per_user)
     else:
-        load = 1.0
-        keeps_up = True
-        active = slots
-        own_step = full_time
-        itl = token_at_most
-        throughput = saturation
-        if n_requests is not None:
-            throughput = finite_rate(n_requests, slots, steps, new, room, added_full, decoding)
-        ttft = latency_front + chunks * mixed(slots, np.minimum(groups * one_chunk, room)) + np.where(apart, full_time, 0.0)
-        prompts_rate = throughput
+        run = loops.maximum_load(server, full, None if n_requests is None else n_requests / replicas)
 
-    # a token that shares its step with prompts
-    with_prompt = batching.mixed_fraction(prompts_rate, own_step, new, groups * prefill_chunk)
+    # batches that are booked contiguously for the longest answer, and wait for it
+    longest = paging.booked_longest(requests)
+    static_bytes = sharding.kv_bytes_per_sequence_and_device(model, format, **layout, context=longest)
+    static_slots = np.maximum(np.minimum(floor_div(pool.size, static_bytes), max_batch), 1.0)
 
-    def itl_at(share):
-        together = np.maximum(batching.poisson_quantile(prompts_rate * own_step, share), 1.0)
-        crowd = np.minimum(groups * prefill_chunk, np.maximum(together, groups) * one_chunk)
-        return np.where(with_prompt > 1.0 - share, np.maximum(mixed(active, crowd), itl), itl)
-
-    e2e_percentile = None
-    if ttft_percentile is not None:
-        longer = np.maximum(batching.length_quantile(output_len, output_cv, percentile) - 1.0, 0.0)
-        e2e_percentile = ttft_percentile + longer * itl
-
-    # static batching: booked contiguously for the longest answer, and waiting for it
-    longest_booked = seq_len * (1.0 + 3.0 * prompt_cv) + output_len * (1.0 + 3.0 * output_cv)
-    per_booked = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, longest_booked)
-    static_slots = np.maximum(np.minimum(floor_div(pool, per_booked), max_batch), 1.0)
-    longest = batching.longest_of(output_len, output_cv, static_slots)
-    static_prefill = (static_slots * new / room) * mixed(0.0 * slots + 1.0, room)
-    static_rate = static_slots / (static_prefill + longest * decoding(static_slots))
-
-    paged = active * np.where(booking, whole, mean) * replica / groups
-    tokens_per_s = throughput * output_len  # of one replica
-    power = serve.step_power(device, assume, full_step, full_time)
-    shape = (
-        divides(tp, model.n_heads)
-        & (pp <= model.n_layers)
-        & (cached_prefix < seq_len)
-        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
-        & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size))
-    )
-    supported = (
-        architecture.generates(model)
-        & (hardware.peak_flops > 0)
-        & ((model.max_context <= 0) | (seq_len + output_len <= model.max_context))
-    )
+    replica = sharding.devices(tp, pp, ep)
+    tokens_per_s = run.throughput * output_len  # of one replica
+    power = serve.step_power(device, assume, full.step, full.step_time)
+    late, late_request = run.ttft_at_percentile, loops.request_time_at(server, run, percentile)
+    shape = sharding.replica_possible(model, tp, pp, ep) & (cached_prefix < seq_len)
+    able = architecture.generates(model) & architecture.within_context(model, seq_len + output_len)
     limit = first_failing(
-        (shape, Limit.SHAPE),
-        (supported, Limit.CAPABILITY),
-        (in_memory >= 1.0, Limit.MEMORY),
-        (keeps_up, Limit.SATURATION),
+        (shape & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size)), Limit.SHAPE),
+        (able & (hardware.peak_flops > 0), Limit.CAPABILITY),
+        (pool.admitted >= 1.0, Limit.MEMORY),
+        (run.keeps_up, Limit.SATURATION),
     )
-    binding = np.where(
-        (active >= slots) & (in_memory < max_batch), float(Bottleneck.CAPACITY), serve.bottleneck(full_step)
-    )
+    memory_binds = (run.active >= pool.slots) & (pool.admitted < max_batch)
     answer = ContinuousBatching(
-        throughput=throughput * replicas,
+        throughput=run.throughput * replicas,
         tokens_per_s=tokens_per_s * replicas,
         tokens_per_s_per_device=tokens_per_s / replica,
-        ttft=ttft * assume.first_token_scatter,
-        itl=itl * assume.token_scatter,
-        itl_p99=itl_at(0.99) * assume.token_scatter,
-        itl_at_capacity=token_at_most * assume.token_scatter,
-        ttft_at_percentile=None if ttft_percentile is None else ttft_percentile * assume.first_token_scatter,
-        itl_at_percentile=itl_at(percentile) * assume.token_scatter,
-        e2e_at_percentile=e2e_percentile,
-        e2e_latency=ttft + steps * itl,
-        step_time=own_step,
-        active_requests=active,
-        max_active_requests=most,
-        saturation_rate=saturation * replicas,
-        queue_utilization=load,
-        preemption_probability=batching.overflow_probability(active, pool, mean, deviation),
-        fragmentation=1.0 - batching.usable_share(carried, page_size),
-        contiguous_fragmentation=1.0 - carried / np.maximum(longest_booked, carried),
-        paged_kv_size=paged,
-        speedup_over_static=saturation / static_rate,
-        memory_weights=held,
-        memory_per_device=fixed + active * mean + shared,
+        ttft=run.ttft * assume.first_token_scatter,
+        itl=run.itl * assume.token_scatter,
+        itl_p99=loops.token_time_at(server, full, run, 0.99) * assume.token_scatter,
+        itl_at_capacity=full.token_time * assume.token_scatter,
+        ttft_at_percentile=None if late is None else late * assume.first_token_scatter,
+        itl_at_percentile=loops.token_time_at(server, full, run, percentile) * assume.token_scatter,
+        e2e_at_percentile=late_request,
+        e2e_latency=run.ttft + server.decoded * run.itl,
+        step_time=run.step_time,
+        active_requests=run.active,
+        max_active_requests=pool.max_active,
+        saturation_rate=full.rate * replicas,
+        queue_utilization=run.load,
+        preemption_probability=batching.overflow_probability(run.active, pool.size, pool.request, pool.deviation),
+        fragmentation=1.0 - batching.usable_share(pool.carried, page_size),
+        contiguous_fragmentation=1.0 - pool.carried / np.maximum(longest, pool.carried),
+        paged_kv_size=run.active * pool.paged * replica / server.groups,
+        speedup_over_static=full.rate / loops.static_rate(server, full, static_slots),
+        memory_weights=pool.weights,
+        memory_per_device=pool.fixed + run.active * pool.request + pool.prefix,
         n_accelerators=replica * replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * replica * device.hourly_price / tokens_per_s,
         joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=binding,
+        bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step)),
     )
     return where_possible(hardware.peak_flops > 0, answer)
-
-
-def finite_rate(n_requests, slots, steps, new, room, added, decoding):
-    """Requests per second of a run of `n_requests` queued at once: full rounds, then what is left."""
-    batch = np.minimum(slots, n_requests)
-    rounds = floor_div(n_requests, batch)
-    left = n_requests - rounds * batch
-    last = np.where(left > 0, decoding(np.maximum(left, 1.0)), 0.0)
-    duration = n_requests * added + steps * (rounds * decoding(batch) + last)
-    return n_requests / duration
 
 
 ContinuousBatchingModel = Model("ContinuousBatchingModel", continuous_batching, domain="node", walls=(5,))

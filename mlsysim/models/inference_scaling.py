@@ -6,9 +6,9 @@ import numpy as np
 
 from mlsysim.equations import architecture, reasoning, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations.counting import divides, floor_div
+from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
+from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -95,12 +95,8 @@ def inference_scaling(
     Wei et al. 2022 (arXiv:2201.11903); Snell et al. 2024 (arXiv:2408.03314); Brown et al. 2024
     (arXiv:2407.21787).
     """
-    assume = textbook_assumptions(assume, textbook)
-    if efficiency is not None:
-        assume = assume._replace(serving_gemm_factor=1.0)
-    device = with_efficiency(
-        textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
-    )
+    assume = serving_assumptions(assume, efficiency, textbook)
+    device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
     replica = sharding.devices(tp, pp, ep)
     chains = samples * beam_width
@@ -142,16 +138,14 @@ def inference_scaling(
         per_success = usd / covered
 
     shape = (
-        divides(tp, model.n_heads)
-        & (pp <= model.n_layers)
+        sharding.replica_possible(model, tp, pp, ep)
         & (generated >= 1.0)
-        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
         & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
     )
     supported = (
         architecture.generates(model)
         & (hardware.peak_flops > 0)
-        & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
+        & architecture.within_context(model, seq_len + generated)
     )
     fits = memory <= memory_fraction * device.mem_capacity
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))

@@ -6,10 +6,10 @@ import numpy as np
 
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations.counting import ceil_div, divides, floor_div
+from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
-from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
+from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -126,17 +126,13 @@ def serving(
     Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
     "DistServe" (arXiv:2401.09670).
     """
-    assume = textbook_assumptions(assume, textbook)
-    if efficiency is not None:
-        assume = assume._replace(serving_gemm_factor=1.0)
+    assume = serving_assumptions(assume, efficiency, textbook)
     computes = hardware.peak_flops > 0
-    prefill_device = textbook_device(with_some_rate(hardware), textbook)
-    prefill_device = with_efficiency(prefill_device, efficiency, bandwidth_efficiency)
+    prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     decode_device = prefill_device
     if decode_hardware is not None:
         computes = computes & (decode_hardware.peak_flops > 0)
-        decode_device = textbook_device(with_some_rate(decode_hardware), textbook)
-        decode_device = with_efficiency(decode_device, efficiency, bandwidth_efficiency)
+        decode_device = serving_device(decode_hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
     replica = sharding.devices(tp, pp, ep)
     generated = 0.0 if output_len is None else output_len
@@ -230,9 +226,7 @@ def serving(
         throughput = batch_size / duration
 
     shape = (
-        divides(tp, model.n_heads)
-        & (pp <= model.n_layers)
-        & ((ep <= 1) | (divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))))
+        sharding.replica_possible(model, tp, pp, ep)
         & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
     )
     if replicas is not None:
@@ -243,7 +237,7 @@ def serving(
     supported = (
         writes
         & computes
-        & ((model.max_context <= 0) | (seq_len + generated <= model.max_context))
+        & architecture.within_context(model, seq_len + generated)
     )
     limit = first_failing((shape & (cached_prefix < seq_len), Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
     prefill_bottleneck = serve.bottleneck(prefill)

@@ -1,0 +1,196 @@
+"""Reference values of a server's loops: the pool of pages by hand, the loops by the closed forms of a linear step.
+
+A step of ``c0 + c1 b + c2 n + c3 b s`` seconds has closed forms under every load (`mlsysim.equations.batching`); the
+loops, which solve for steps of any shape, must meet them where such a step takes the place of the real one.
+"""
+
+import numpy as np
+import pytest
+
+from mlsysim import zoo
+from mlsysim.equations import batching, loops, paging
+from mlsysim.schema.codes import Precision, Reserve
+from mlsysim.schema.records import Assumptions
+
+LLAMA8 = zoo.workload_record(zoo.model("llama3_1_8b"))
+H100 = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)
+BF16 = zoo.format_record(Precision.BF16)
+FLEET = zoo.fleet_record("dgx_h100", None)
+BARE = Assumptions(
+    workspace_bytes_per_value=0.0, runtime_reserve=0.0, logit_bytes=0.0, frontend_time=0.0, frontend_token_time=0.0,
+    frontend_client_time=0.0, eager_kernel_time=0.0, poll_steps=1.0, balance_steps=0.0, last_token_apart=0.0,
+)  # fmt: skip
+REQUESTS = paging.Requests(512.0, 128.0, 0.0, 0.0, 0.0)
+C0, C1, C2, C3 = 8e-3, 5e-5, 6e-5, 2.5e-8
+CONTEXT = 576.0
+STEP = (C0, C1, C2, C3, 512.0, 128.0, CONTEXT)
+
+
+def decoding(batch):
+    return C0 + (C1 + C3 * CONTEXT) * batch
+
+
+def mixed(batch, tokens):
+    return decoding(batch) + C2 * tokens
+
+
+@pytest.fixture
+def linear(monkeypatch):
+    """A server whose steps are linear, and its steps at maximum load."""
+    monkeypatch.setattr(loops, "decoding_time", lambda server, batch: decoding(batch))
+    monkeypatch.setattr(loops, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
+    monkeypatch.setattr(loops.serve, "total", lambda step: step)
+    monkeypatch.setattr(loops, "decoding_step", lambda server, batch: decoding(batch))
+    server = loops.server(
+        LLAMA8, H100, FLEET, BF16, BARE, REQUESTS, tp=1.0, pp=1.0, ep=1.0, prefill_chunk=2048.0, slots=64.0
+    )
+    return server, loops.full_steps(server)
+
+
+def close(computed, expected, rel=1e-9):
+    assert float(computed) == pytest.approx(expected, rel=rel)
+
+
+# --- pool ----------------------------------------------------------------------------------------------
+
+
+def pool_of(**changes):
+    plain = {
+        "tp": 1.0, "pp": 1.0, "ep": 1.0, "capacity": 72e9, "pool_fraction": 1.0, "page_size": 16.0,
+        "prefill_chunk": 8192.0, "max_batch": 1e6, "reserve": Reserve.GROW, "overflow": 0.5,
+    }  # fmt: skip
+    return paging.pool(LLAMA8, BF16, BARE, REQUESTS, **{**plain, **changes})
+
+
+def test_a_pool_admits_what_it_holds_on_the_mean():
+    """16.06 GB of weights; 512 + 64 tokens of 128 KiB and half a page a request; half of the time too few pages."""
+    pool = pool_of()
+    close(pool.weights, 2 * 8_030_261_248)
+    close(pool.size, 72e9 - 2 * 8_030_261_248)
+    close(pool.request, 131072 * 583.5)
+    close(pool.deviation, 131072 * np.sqrt(128.0**2 / 12))  # uniform between the first and the last token
+    assert float(pool.admitted) == float(pool.slots) == (72e9 - 16_060_522_496) // (131072 * 583.5)
+
+
+def test_a_pool_that_books_up_front_admits_whole_requests():
+    pool = pool_of(reserve=Reserve.RESERVE, overflow=0.01)
+    close(pool.request, 131072 * 640)
+    close(pool.deviation, 0.0)
+    assert float(pool.admitted) == (72e9 - 16_060_522_496) // (131072 * 640)
+
+
+def test_a_model_that_leaves_no_pool_runs_nothing():
+    pool = pool_of(capacity=16e9)
+    assert (float(pool.size), float(pool.slots), float(pool.max_active)) == (0.0, 1.0, 0.0)
+
+
+# --- maximum load --------------------------------------------------------------------------------------
+
+
+def test_the_maximum_load_of_a_linear_step(linear):
+    """`batching.saturated_rate` with all 64 slots decoding."""
+    _, full = linear
+    close(full.decoders, 64.0)
+    close(full.chunks, 1.0)
+    close(full.rate, batching.saturated_rate(*STEP, 64.0))
+    close(full.added_time, C2 * 512)
+
+
+def test_a_budget_of_prompts_bounds_the_load(linear):
+    """`batching.token_budget_rate`: prompts fill what the decoding requests leave of the budget of every step."""
+    server, _ = linear
+    full = loops.full_steps(server._replace(prefill_chunk=256.0))
+    close(full.decoders + full.room, 256.0)
+    close(full.rate, batching.token_budget_rate(C0, C1, C2, C3, 128.0, CONTEXT, 512.0, float(full.room)))
+
+
+def test_a_run_of_a_few_requests_is_one_batch(linear):
+    server, full = linear
+    close(loops.run_rate(server, full, 7.0), 7 / (7 * C2 * 512 + 127 * decoding(7)))
+    close(loops.run_rate(server, full, 65.0), 65 / (65 * C2 * 512 + 127 * (decoding(64) + decoding(1))))
+    close(loops.maximum_load(server, full, None).ttft, mixed(64, 512))
+
+
+# --- open and closed loop ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arrival_rate", [1e-6, 3.0, 9.0, 15.0])
+def test_an_open_loop_of_a_linear_step(linear, arrival_rate):
+    """`batching.open_token_time`, and Little's law for the requests that decode."""
+    server, full = linear
+    load = arrival_rate / batching.saturation_rate(*STEP[1:])
+    run = loops.open_loop(server, full, arrival_rate, 0.99)
+    close(run.itl, batching.open_token_time(C0, C1, C3, CONTEXT, load), rel=1e-5)
+    close(run.active, arrival_rate * 127 * float(run.itl), rel=1e-5)
+    assert float(run.throughput) == arrival_rate
+
+
+def test_an_open_loop_beyond_the_maximum_never_answers(linear):
+    server, full = linear
+    run = loops.open_loop(server, full, 2.0 * full.rate, 0.99)
+    assert not run.keeps_up and np.isinf(run.ttft) and np.isinf(run.ttft_at_percentile)
+    close(run.throughput, full.rate)
+
+
+def test_one_client_waits_for_nobody(linear):
+    """`batching.closed_loop_rate`, exact for one client: 0.940823 requests per second without thinking."""
+    server, full = linear
+    for think_time in (0.0, 3.0):
+        run = loops.closed_loop(server, full, 1.0, think_time, None)
+        close(run.ttft, mixed(0, 512))
+        close(run.itl, decoding(1))
+        close(run.throughput, batching.closed_loop_rate(*STEP, 1.0, think_time, 512.0))
+    close(loops.closed_loop(server, full, 1.0, 0.0, None).throughput, 0.940823, rel=1e-6)
+
+
+@pytest.mark.parametrize("users", [2.0, 4.0, 16.0])
+def test_a_closed_loop_of_a_linear_step(linear, users):
+    """Within 5 % of `batching.closed_loop_rate`, which knows of no queue of prompts."""
+    server, full = linear
+    expected = float(batching.closed_loop_rate(*STEP, users, 0.0, 512.0))
+    close(loops.closed_loop(server, full, users, 0.0, None).throughput, expected, rel=0.05)
+
+
+def test_clients_that_start_together_wait_for_half_of_the_burst(linear):
+    """Four prompts fill one step; eight take two, the first half of them one."""
+    server, _ = linear
+    close(loops.first_wave_ttft(server, 4.0, decoding(4)), mixed(2, 2048))
+    close(loops.first_wave_ttft(server, 8.0, decoding(8)), 0.75 * 2 * mixed(4, 2048))
+
+
+# --- tails and comparison ------------------------------------------------------------------------------
+
+
+def test_a_late_token_shares_its_step_with_prompts(linear):
+    """10 prompts a second and steps of 20 ms: 18 % of the steps have one, 1.8 % two (Poisson of 0.2)."""
+    server, full = linear
+    run = loops.Operation(10.0, 1.0, 2.0, 0.02, 0.02, 8.0, 0.5, True)
+    close(loops.token_time_at(server, full, run, 0.5), 0.02)
+    close(loops.token_time_at(server, full, run, 0.9), mixed(8, 512))
+    close(loops.token_time_at(server, full, run, 0.99), mixed(8, 1024))
+    close(loops.request_time_at(server, run, 0.9), 2.0 + 127 * 0.02)
+
+
+def test_static_batches_wait_for_their_longest_answer(linear):
+    server, full = linear
+    prefill = 32 * 512 / float(full.room) * mixed(1, float(full.room))
+    close(loops.static_rate(server, full, 32.0), 32 / (prefill + 128 * decoding(32)))
+
+
+def test_a_prompt_taken_with_others_waits_for_them(linear):
+    """Half of ten steps until the next look, and two prompts more of 30 ms each."""
+    server, _ = linear
+    server = server._replace(assume=BARE._replace(poll_steps=11.0))
+    meeting = loops.Meeting(groups_with_prompt=1.0, polled_together=2.0, balancing=0.0, queue_factor=1.0)
+    close(loops.poll_wait(server, meeting, 5.0, 0.01, 0.03), 5 * 0.01 + 2 * 0.03)
+
+
+def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
+    """The real step: with nothing beside it a mixed step is a decoding one and the starts of attention."""
+    server = loops.server(
+        LLAMA8, H100, FLEET, BF16, BARE, REQUESTS, tp=1.0, pp=1.0, ep=1.0, prefill_chunk=2048.0, slots=64.0
+    )
+    starts = 32 * H100.decode_attention_latency
+    close(loops.mixed_time(server, 8.0, 0.0), float(loops.decoding_time(server, 8.0)) + starts)
+    slow = server._replace(assume=BARE._replace(eager_kernel_time=1e-3))
+    close(loops.mixed_time(slow, 8.0, 0.0), 14 * 32 * 1e-3)
