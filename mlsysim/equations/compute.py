@@ -162,7 +162,7 @@ def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
 
     Examples
     --------
-    >>> float(round(tile_efficiency(4096.0, 4096.0, 128.0, 256.0, 132.0), 6))
+    >>> round(float(tile_efficiency(4096.0, 4096.0, 128.0, 256.0, 132.0)), 6)
     0.969697
     """
     tiles = ceil_div(rows, tile_rows) * ceil_div(columns, tile_columns)
