@@ -491,12 +491,16 @@ def test_a_result_of_many_axes_displays_few_values():
     result = result.assign(itl=result.n_accelerators * 2.0)
     assert result.itl.ndim == 8 and result.itl.size > 9e6
     printed = itertools.count()
-    for shown in (result, result.n_accelerators, result.itl, result.bottleneck.isel(tp=[0, 1, 2])):
+    below = result.where(result.n_accelerators < 100)
+    fifth = result.isel(pp=[0, 1, 2], dp=slice(5)).fillna(0.0).transpose(..., "hardware")
+    several = xr.concat([result.itl, below.itl], "again")
+    for shown in (result, result.n_accelerators, result.itl, result.bottleneck.isel(tp=[0, 1, 2]), below, below.itl, fifth,
+                  fifth.itl, several, several.clip(1.0, 50.0)):
         for display in (repr, lambda shown: shown._repr_html_()):
             with np.printoptions(formatter={"all": lambda value: str(next(printed))}):
                 text = display(shown)
             assert "n_accelerators" in text or "bottleneck" in text or "itl" in text
-    assert 0 < next(printed) < 10_000
+    assert 0 < next(printed) < 20_000
 
 
 def test_arrays_that_print_at_once_are_arrays():

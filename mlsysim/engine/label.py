@@ -114,6 +114,11 @@ class Shown(np.ndarray):
     notebook.  One at each end is 0.1 s.  Nothing else differs from an ndarray.
     """
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """What NumPy's functions (``where``, ``stack`` ...) make of such an array prints at once too."""
+        found = super().__array_function__(func, types, args, kwargs)
+        return found.view(Shown) if type(found) is np.ndarray else found
+
     def __repr__(self) -> str:
         if self.ndim > 10:
             return f"[{self.size:,} values, {self.dtype}]"
