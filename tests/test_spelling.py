@@ -133,7 +133,7 @@ def test_names_that_fit_several_rows_are_refused_with_all_of_them():
 
 
 def test_two_rows_with_one_name_are_an_error_when_the_table_is_read():
-    with pytest.raises(ValueError, match="(?i)'r100' names two rows, rubin and radeon"):
+    with pytest.raises(ValueError, match=r"(?i)'r100' names two rows, rubin and radeon"):
         Index("hardware", {"rubin": ["rubin", "R100"], "radeon": ["radeon", "r100"]})
 
 
