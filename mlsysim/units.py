@@ -336,7 +336,7 @@ def _pint_spelling(unit: str) -> str:
     return "dimensionless" if unit == "1" else re.sub(r"\bL\b", "liter", unit)
 
 
-def parse(value, unit: str, name: str = "") -> float:
+def parse(value: Any, unit: str, name: str = "") -> float:
     """A number in base units.
 
     Parameters
@@ -417,7 +417,7 @@ def text(value: float, unit: str) -> str:
 
 
 @functools.cache
-def registry():
+def registry() -> Any:
     """A pint registry that knows USD, FLOP, token and gCO2e besides what pint knows.
 
     >>> q = registry().Quantity(3.35, "TB/s")

@@ -56,7 +56,7 @@ def loss_named(loss: Any) -> str:
     """A loss that the fit knows."""
     if loss not in LOSSES:
         raise ValueError(f"loss={shown(loss)}: allowed are {', '.join(LOSSES)}")
-    return loss
+    return str(loss)
 
 
 def pull(prior: Any) -> float | None:

@@ -94,7 +94,7 @@ class Calibration:
             raise ValueError(f"{group!r} was not measured; fitted: {', '.join(sorted(every))}")
         return self.table[self.table.group == group]
 
-    def to_toml(self, path: str | os.PathLike) -> Path:
+    def to_toml(self, path: str | os.PathLike[str]) -> Path:
         """Write the figures to a file that `from_toml` reads."""
         lines = ["# figures fitted to measured runs; read by Calibration.from_toml", "[calibration]",
                  f"kind = {_quoted(self.kind)}", f"about = {_quoted(self.about)}"]  # fmt: skip
@@ -114,7 +114,7 @@ class Calibration:
         return target
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike) -> Calibration:
+    def from_toml(cls, path: str | os.PathLike[str]) -> Calibration:
         """Read what `to_toml` wrote."""
         try:
             with open(path, "rb") as handle:

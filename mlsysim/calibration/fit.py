@@ -49,7 +49,7 @@ USUAL = {
 LEVEL = {"training": "training_level", "serving": "serving_level"}
 
 
-def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike, fit: Sequence[str] | None = None, by: str | None = None,
+def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike[str], fit: Sequence[str] | None = None, by: str | None = None,
               loss: str = "soft_l1", holdout: str | Sequence[str] | float | None = "source", prior: float | None = None,
               assume: Assumptions | None = None, refit: bool = False, bootstrap: int = 40, seed: int = 0,
               progress: Callable[[int, int], None] | None = None) -> Calibration:  # fmt: skip
@@ -223,7 +223,7 @@ def _described(system: System, best: Solution, spread: np.ndarray, lows: np.ndar
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def read_figures(path: str | os.PathLike) -> Calibration:
+def read_figures(path: str | os.PathLike[str]) -> Calibration:
     """Figures written by `Calibration.to_toml`."""
     return Calibration.from_toml(path)
 

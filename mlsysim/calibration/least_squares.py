@@ -24,7 +24,7 @@ def softened(residual: np.ndarray, loss: str, scale: float) -> np.ndarray:
         rho = np.where(z <= 1.0, z, 2.0 * np.sqrt(z) - 1.0)
     else:  # "cauchy"
         rho = np.log1p(z)
-    return np.sign(residual) * scale * np.sqrt(rho)
+    return np.asarray(np.sign(residual) * scale * np.sqrt(rho))
 
 
 class Solution(NamedTuple):
@@ -84,4 +84,4 @@ def _covariance(jacobian: np.ndarray, residual: np.ndarray, sources: np.ndarray,
     lost = values < 1e-9 * max(values.max(), 1e-300)
     for vector in vectors.T[lost]:
         covariance += 1e6 * np.outer(vector, vector)
-    return covariance
+    return np.asarray(covariance)

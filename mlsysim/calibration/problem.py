@@ -70,7 +70,7 @@ class Part:
         self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
         self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
         names = list(dict.fromkeys(n for point in inputs for n in point))
-        table: dict[str, list] = {}
+        table: dict[str, list[Any]] = {}
         for name in names:
             table[name] = [point[name] if name in point else _default(resolver, name, point) for point in inputs]
         fixed = set(fixed)
@@ -170,9 +170,9 @@ class Problem:
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
         self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
-        self._models: dict[tuple, zoo.Row] = {}
-        self._devices: dict[tuple, zoo.Row] = {}
-        questions: dict[tuple[str, ...], list[tuple]] = {}  # by resolver and by the outputs that are asked for
+        self._models: dict[tuple[Any, ...], zoo.Row] = {}
+        self._devices: dict[tuple[Any, ...], zoo.Row] = {}
+        questions: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}  # by resolver and by the outputs that are asked for
         for position, run in enumerate(runs.table.to_dict("records")):
             if run.get("suspect") == 1:
                 self.suspect.append(position)
@@ -184,7 +184,7 @@ class Problem:
         for name, asked in questions.items():
             self._enter(resolver or _resolver(name[0]), asked)
 
-    def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple]]) -> None:
+    def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
         if self.runs.kind == "serving":
             asked = serving.question(run)
             if not asked.measured:
@@ -230,7 +230,7 @@ class Problem:
             self._models[key] = training.model(run)
         return self._models[key]
 
-    def _enter(self, resolver: Any, asked: list[tuple]) -> None:
+    def _enter(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
         inputs, assumed, rows, targets, modes = [], [], [], [], []
         for points, own, position, wanted, recompute in asked:
             for point, mode in zip(points, recompute):

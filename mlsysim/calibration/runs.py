@@ -80,7 +80,7 @@ class Runs(NamedTuple):
     name: str
 
 
-def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
+def read(source: pd.DataFrame | str | os.PathLike[str]) -> Runs:
     """A table of measured runs from a CSV file or a DataFrame.
 
     Raises
@@ -106,7 +106,7 @@ def read(source: pd.DataFrame | str | os.PathLike) -> Runs:
         raise ValueError(f"{name}: has a header and no rows")
     if len(rows) > MOST_ROWS:
         raise ValueError(f"{name}: has {len(rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them")
-    checked: dict[str, list] = {}
+    checked: dict[str, list[Any]] = {}
     numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
     numeric |= {column for column in header if frameworks.known(column) and column not in frameworks.WORDS}
     for i, column in enumerate(header):

@@ -47,7 +47,7 @@ class System:
         groups = groups_of(problem.runs, by)
         self.knobs: list[Knob] = []
         index: dict[tuple[str, str], int] = {}
-        self.pieces: list[tuple] = []
+        self.pieces: list[tuple[Any, ...]] = []
         sources: list[str] = []
         targets: list[str] = []
         positions: list[int] = []

@@ -30,7 +30,8 @@ from mlsysim.equations import architecture
 from mlsysim.schema import codes, records
 from mlsysim.schema.codes import Attention, FlopsConvention, Limit, Precision, Recompute, Schedule
 from mlsysim.zoo.frameworks import scaled
-from mlsysim.zoo.tables import Row, UnknownName
+from mlsysim.zoo.spelling import UnknownName
+from mlsysim.zoo.tables import Row
 
 #: tokens of a batch that nobody states
 BATCH_TOKENS = 2.0**22
@@ -199,7 +200,7 @@ def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: flo
     if "6n" in convention or "palm" in convention:  # 6 N + 12 L a d s per token
         n_params = given(run, "n_params") or workload["total_params"]
         heads = record.n_heads * record.head_dim
-        return batch * seq_len * (6.0 * n_params + 12.0 * record.n_layers * heads * seq_len)
+        return float(batch * seq_len * (6.0 * n_params + 12.0 * record.n_layers * heads * seq_len))
     counted = FlopsConvention.CAUSAL if "causal" in convention and "non-causal" not in convention else FlopsConvention.FULL
     flops = 3.0 * architecture.forward_flops(record, seq_len, counted)
     if hardware_flops:
@@ -227,11 +228,11 @@ def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapp
     executed = any(word in convention for word in ("hardware", "recompute")) and not convention.startswith("model")
     peak = zoo.hardware(run["hardware"])["peak_bf16"] or hardware["peak_fp16"]
     if (rate := given(run, "measured_tflops_per_gpu")) is not None:
-        return step_flops(run, workload, batch, seq_len, convention, executed) / (n * rate * TERA)
+        return float(step_flops(run, workload, batch, seq_len, convention, executed) / (n * rate * TERA))
     if (share := given(run, "measured_mfu")) is not None:
-        return step_flops(run, workload, batch, seq_len, convention, False) / (n * share * peak)
+        return float(step_flops(run, workload, batch, seq_len, convention, False) / (n * share * peak))
     if (share := given(run, "measured_hfu")) is not None:
-        return step_flops(run, workload, batch, seq_len, convention, True) / (n * share * peak)
+        return float(step_flops(run, workload, batch, seq_len, convention, True) / (n * share * peak))
     return math.nan
 
 

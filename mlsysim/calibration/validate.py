@@ -111,7 +111,7 @@ def statistics(rows: pd.DataFrame) -> dict[str, Any]:
 SAMPLES = 100
 
 
-def validate(runs: pd.DataFrame | str | os.PathLike, assume: Assumptions | None = None, sample: int = SAMPLES) -> Validation:
+def validate(runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | None = None, sample: int = SAMPLES) -> Validation:
     """Predictions against measured runs.
 
     Parameters

@@ -7,6 +7,7 @@
 
 def main() -> None:
     """Run the command line."""
-    from mlsysim.cli.commands import app
+    from mlsysim.cli import commands  # noqa: F401  (its import makes the commands known)
+    from mlsysim.cli.app import app
 
     app()

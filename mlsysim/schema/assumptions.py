@@ -34,7 +34,7 @@ class Assumed(float):
     kind: str
 
     def __new__(cls, value: float, unit: str, meaning: str, source: str, spread: float, *, low: float = 0.0,
-                high: float = math.inf, above: bool = False, kind: str = "real"):  # fmt: skip
+                high: float = math.inf, above: bool = False, kind: str = "real") -> Assumed:  # fmt: skip
         self = super().__new__(cls, value)
         self.unit, self.meaning, self.source, self.spread = unit, meaning, source, spread
         self.low, self.high, self.above, self.kind = low, high, above, kind

@@ -6,7 +6,7 @@ Base units only: s, byte, FLOP, USD, J, kg, L, W, and their quotients; fractions
 
 import math
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlsysim.schema import codes
 from mlsysim.schema.records import Assumptions
@@ -57,7 +57,7 @@ ALIASES: dict[str, tuple[str, float]] = {
 }
 
 
-def _add(name: str, unit: str, meaning: str, **rest) -> None:
+def _add(name: str, unit: str, meaning: str, **rest: Any) -> None:
     if name in VARIABLES:
         raise ValueError(f"{name} is declared twice")
     VARIABLES[name] = Variable(name, unit, meaning, **rest)
@@ -69,17 +69,17 @@ def real(name: str, unit: str, meaning: str, low: float = 0.0, high: float = mat
     _add(name, unit, meaning, low=low, high=high, above=above, better=better, takes=takes)
 
 
-def positive(name: str, unit: str, meaning: str, **rest) -> None:
+def positive(name: str, unit: str, meaning: str, **rest: Any) -> None:
     """Declare a quantity that is above zero."""
     real(name, unit, meaning, above=True, **rest)
 
 
-def fraction(name: str, meaning: str, high: float = 1.0, **rest) -> None:
+def fraction(name: str, meaning: str, high: float = 1.0, **rest: Any) -> None:
     """Declare a share, 0..1 unless `high` says otherwise."""
     real(name, "1", meaning, high=high, **rest)
 
 
-def count(name: str, meaning: str, low: float = 1.0, unit: str = "1", **rest) -> None:
+def count(name: str, meaning: str, low: float = 1.0, unit: str = "1", **rest: Any) -> None:
     """Declare a whole number, at least `low`."""
     _add(name, unit, meaning, low=low, kind="count", **rest)
 

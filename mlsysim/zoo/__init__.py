@@ -24,12 +24,12 @@ from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.own import Datacenter, Grid, Hardware, System, Workload
 from mlsysim.zoo.records import site_record
+from mlsysim.zoo.spelling import UnknownName
 from mlsysim.zoo.tables import (
     TABLES,
     Constant,
     Derived,
     Row,
-    UnknownName,
     digest,
     find,
     lookup,
@@ -80,7 +80,7 @@ __all__ = [
 ]
 
 
-def model(name: str | os.PathLike | Row) -> Row:
+def model(name: str | os.PathLike[str] | Row) -> Row:
     """A row of the models table; the path of a ``config.json`` (or of the folder that holds one) is read instead.
 
     Raises

@@ -118,7 +118,7 @@ class ConfigFile:
         return ConfigFile(content, name)
 
 
-def read(config: str | os.PathLike | Mapping[str, Any]) -> tuple[ConfigFile, str]:
+def read(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[ConfigFile, str]:
     """A configuration and what its place calls it.
 
     Parameters

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.zoo import tables
+from mlsysim.zoo.spelling import UnknownName, unknown
 from mlsysim.zoo.tables import Row
 
 #: every setting that is read, besides the names of assumptions, and what it means
@@ -89,7 +90,7 @@ def frameworks() -> dict[str, list[Version]]:
     lines: dict[str, list[dict[str, str]]] = {}
     for line in tables.records("settings"):
         if not known(line["setting"]):
-            raise tables.unknown("setting", line["setting"], [*SETTINGS, *Assumptions._fields], "settings.csv")
+            raise unknown("setting", line["setting"], [*SETTINGS, *Assumptions._fields], "settings.csv")
         lines.setdefault(line["framework"], []).append(line)
     found: dict[str, list[Version]] = {}
     for about in tables.records("frameworks"):
@@ -106,7 +107,7 @@ def frameworks() -> dict[str, list[Version]]:
             versions.append(Version(version(step), _row(about, step, step == steps[-1], held), dict(held)))
         found[about["key"]] = versions
     if lines:
-        raise tables.unknown("framework", next(iter(lines)), found, "settings.csv")
+        raise unknown("framework", next(iter(lines)), found, "settings.csv")
     return found
 
 
@@ -148,7 +149,7 @@ tables.MADE["frameworks"] = rows
 def named(text: str) -> Row:
     """The framework that a name means, with its version behind it perhaps: ``vLLM 0.12``."""
     name, number = re.fullmatch(r"(.*?)[\s_-]*v?(\d[\d.]*\w*)?", text.strip()).groups()  # type: ignore[union-attr]
-    with contextlib.suppress(tables.UnknownName):
+    with contextlib.suppress(UnknownName):
         return tables.lookup("frameworks", text, "assume")
     if number is None:
         return tables.lookup("frameworks", text, "assume")

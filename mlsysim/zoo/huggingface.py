@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
-from mlsysim.zoo import config_file, own, tables
+from mlsysim.zoo import config_file, own
 from mlsysim.zoo.config_file import ConfigFile
+from mlsysim.zoo.spelling import nearest
 from mlsysim.zoo.tables import Row
 
 _GATED = """llama mistral mixtral qwen2 qwen3 qwen2_moe qwen3_moe phi3 deepseek_v2 deepseek_v3 deepseek_v32
@@ -141,7 +142,7 @@ def _attention(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: 
 
 
 def from_config(
-    config: str | os.PathLike | Mapping[str, Any], *, name: str | None = None, **fields: Any
+    config: str | os.PathLike[str] | Mapping[str, Any], *, name: str | None = None, **fields: Any
 ) -> Row:
     """A workload from a model's ``config.json``.
 
@@ -183,7 +184,7 @@ def from_config(
     if known is None:
         missing = [f for f in ("gated_ffn", "tied_embeddings") if f not in fields]
         if missing:
-            near = tables.nearest(kind, FAMILIES)
+            near = nearest(kind, FAMILIES)
             raise ValueError(
                 f"{inner.name}: model_type {kind!r} is not known{'; nearest: ' + ', '.join(near) if near else ''}; "
                 f"give {' and '.join(f + '=0 or 1' for f in missing)}"
