@@ -15,6 +15,7 @@ from toy import BASE, BillModel, ClimbModel, StepModel
 from mlsysim.resolver import compose
 from mlsysim.schema import codes
 from mlsysim.search import Best, Counts, Pareto, Top
+from mlsysim.search.thin import Plane, thin
 
 #: Order in which ties are resolved: the signature, then record fields, then axes of the user's own.
 SIGNATURE = [
@@ -261,6 +262,66 @@ def test_epsilon_thins_a_front_and_covers_it():
         a, b = (np.stack([front[n].values for n in names], axis=1) for front in (full, thin))
         assert {tuple(r) for r in b} <= {tuple(r) for r in a}
         assert all(np.any(np.all(b <= row * (1 + epsilon), axis=1)) for row in a)
+
+
+@settings(max_examples=200)
+@given(
+    rows=st.integers(1, 6).flatmap(
+        lambda d: st.lists(
+            st.lists(st.sampled_from([-4.0, -1.5, -1.0, 0.0, 1.0, 1.01, 1.1, 2.0, 2.5, 40.0]), min_size=d, max_size=d),
+            min_size=1,
+            max_size=60,
+        )
+    ),
+    epsilon=st.sampled_from([1e-9, 0.01, 0.1, 0.5]),
+)
+def test_a_thinned_front_is_what_comparing_each_with_each_leaves(rows, epsilon):
+    """Whatever the number of objectives, and for any sorted rows."""
+    points = np.unique(np.array(rows), axis=0)
+    kept = []
+    for i, row in enumerate(points):
+        if not any(np.all(points[k] <= row + epsilon * np.abs(row)) for k in kept):
+            kept.append(i)
+    assert thin(points, epsilon).tolist() == kept
+
+
+def test_the_longest_front_is_thinned_without_comparing_each_with_each():
+    """Comparisons are counted where the second objective is looked up: some tens for each member, not thousands."""
+
+    class Counted(float):
+        n = 0
+
+        def __le__(self, other):
+            Counted.n += 1
+            return float(self) <= float(other)
+
+        def __lt__(self, other):
+            Counted.n += 1
+            return float(self) < float(other)
+
+        __ge__, __gt__ = (lambda self, other: not self < other), (lambda self, other: not self <= other)
+
+    n = 2000
+    angle = np.linspace(0.1, 1.4, n)
+    plane = Plane()
+    for a in angle:  # each is kept: the longest staircase there can be
+        point = [Counted(np.sin(a)), Counted(np.cos(a))]
+        assert not plane.reaches(point)
+        plane.add(point)
+    assert len(plane.first) == n and Counted.n < 40 * n
+
+
+@pytest.mark.parametrize("threads, block", [(1, None), (2, 50), (1, 50)])
+def test_a_front_that_is_too_long_is_refused_with_how_far_it_came(monkeypatch, threads, block):
+    """Whatever the threads; one that is just long enough is given."""
+    call = {**wide_front(300), "micro_batch": 1, "hardware": "h100"}
+    size = StepModel.pareto(["itl", "tdp"], **call).sizes["point"]
+    monkeypatch.setattr("mlsysim.search.pareto.MOST", size)
+    assert StepModel.pareto(["itl", "tdp"], threads=threads, block=block, **call).sizes["point"] == size
+    monkeypatch.setattr("mlsysim.search.pareto.MOST", size - 1)
+    for epsilon in (None, 0.5):
+        with pytest.raises(ValueError, match=r"more than .* front of \d+ of all 600 points: .*fewer objectives.*where="):
+            StepModel.pareto(["itl", "tdp"], epsilon=epsilon, threads=threads, block=block, **call)
 
 
 @settings(max_examples=25)

@@ -18,6 +18,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search import counts
 from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, winners, winners_bytes
+from mlsysim.search.thin import thin
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -84,6 +85,7 @@ class Front:
     points: np.ndarray
     places: np.ndarray
     count: np.ndarray
+    total: int  #: points of the grid
     waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     n_waiting: int = 0
     seen: int = 0
@@ -98,11 +100,17 @@ class Front:
         places = np.concatenate([self.places, *(p for _, p in self.waiting)])
         count = np.concatenate([self.count, np.ones(self.n_waiting, dtype=np.int64)])
         self.points, self.places, self.count = front_of(points, places, count)
-        if len(self.points) > MOST:
-            raise ValueError(f"more than {MOST:,} configurations are on this front: ask for fewer objectives, fewer or coarser "
-                             "axes, or what is within reach (where=...)")
+        _require_short(len(self.points), self.seen, self.total)
         self.waiting, self.n_waiting = [], 0
         self.pivots = _spread(self.points)
+
+
+def _require_short(members: int, seen: int, total: int) -> None:
+    """Refuse a front that grows too long, as soon as it does."""
+    if members > MOST:
+        raise ValueError(f"more than {MOST:,} configurations are on the front of {seen:,} of all {total:,} points: ask for fewer "
+                         "objectives, fewer or coarser axes, or what is within reach (where=...); epsilon= does not help: "
+                         "it thins a front that was found")
 
 
 def _spread(points: np.ndarray) -> np.ndarray:
@@ -150,7 +158,7 @@ class Pareto:
     def start(self, cells: Cells) -> Any:
         """An empty front."""
         d = len(self.objectives)
-        return Front(np.empty((0, d)), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        return Front(np.empty((0, d)), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), cells.points)
 
     def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
         self.fold(state, block, columns, cells)
@@ -191,6 +199,7 @@ class Pareto:
         points, places, count = front_of(np.concatenate([s.points for s in states]), np.concatenate([s.places for s in states]),
                                          np.concatenate([s.count for s in states]))
         full = len(points)
+        _require_short(full, sum(s.seen for s in states), cells.points)
         if self.epsilon is not None:
             keep = thin(points, self.epsilon)
             points, places, count = points[keep], places[keep], count[keep]
@@ -207,13 +216,3 @@ class Pareto:
         result = winners(program, self.index, found, ("point",), (len(places),), list(program.axes), attrs)
         about = {"units": "1", "long_name": "configurations with these objectives"}
         return result.drop_vars("found").assign(count=("point", count, about))
-
-
-def thin(points: np.ndarray, epsilon: float) -> np.ndarray:
-    """Rows to keep of a sorted front, so that each other is within `epsilon` of a kept one in every objective."""
-    kept: list[int] = []
-    for i, row in enumerate(points):
-        chosen = points[kept]
-        if not len(kept) or not np.any(np.all(chosen <= row + epsilon * np.abs(row), axis=1)):
-            kept.append(i)
-    return np.array(kept, dtype=np.int64)
