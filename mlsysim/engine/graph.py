@@ -8,6 +8,7 @@ Folding uses only identities that are exact for IEEE doubles: all plans give the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -264,3 +265,18 @@ def reached(outputs: Iterable[Node]) -> list[Node]:
             found.append(node)
             pending.extend(node.args)
     return sorted(found, key=lambda node: node.index)
+
+
+def digest(outputs: Iterable[Node]) -> str:
+    """What some nodes compute from which leaves, whatever else stands in their graph."""
+    wanted = list(outputs)
+    known: dict[int, str] = {}
+    for node in reached(wanted):
+        payload = node.payload
+        if node.op == "const":
+            payload = float(payload).hex()
+        elif node.op == "stage":
+            payload = (payload[0].source, payload[1])
+        text = repr((node.op, payload, [known[a.index] for a in node.args]))
+        known[node.index] = hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(" ".join(known[n.index] for n in wanted).encode()).hexdigest()

@@ -65,6 +65,25 @@ class Block:
         return self.layout.index(self.lo, self.starts, positions)
 
 
+@dataclass
+class Spans:
+    """Ranges of tiles that are each reduced to a state of their own.
+
+    Attributes
+    ----------
+    ranges : list of (int, int)
+        Tiles from the first on, up to but without the last.
+    fold : callable
+        ``fold(own, state, span)`` is told of every range that is done, to fold its state into that of the thread.
+    done : int
+        Points that lie in no range because they are known.
+    """
+
+    ranges: list[tuple[int, int]]
+    fold: Callable[[Any, Any, tuple[int, int]], None]
+    done: int = 0
+
+
 def threads_wanted(threads: int | None) -> int:
     """Threads to use: as told, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
     if threads is None:
@@ -89,10 +108,12 @@ class Sweep:
         Flat arrays, one a column, over the column's own axes: results are written there instead.
     block : int, optional
         Points of a block.
+    repeatable : bool
+        Let ``plan="auto"`` depend on the call alone, not on what is compiled already: the tiles are the same next time.
     """
 
     def __init__(self, program: Program, columns: Sequence[Node], outermost: Sequence[str] = (), plan: str = "auto",
-                 stored: Sequence[np.ndarray] | None = None, block: int | None = None):
+                 stored: Sequence[np.ndarray] | None = None, block: int | None = None, repeatable: bool = False):
         if not isinstance(plan, str) or plan not in PLANS:
             raise ValueError(f"plan={plan!r}: allowed are {', '.join(PLANS)}")
         self.program, self.columns, self.stored = program, list(columns), stored
@@ -101,8 +122,10 @@ class Sweep:
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.block_points = BLOCK if block is None else whole("block", block)
-        self.states: list[Any] = []  #: of the threads of a run, and how many points are in them
-        self.done = 0
+        self.repeatable = repeatable
+        self.states: list[Any] = []  #: of the threads of a run
+        self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
+        self.done = 0  #: points that are in all of these
         small = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
@@ -181,9 +204,11 @@ class Sweep:
         if plain < WORTH:
             return False
         text, signature = self._write(outermost)
-        if cache.kept(text, signature):
+        if not self.repeatable and cache.kept(text, signature):
             return True
         compiling = COMPILE[0] + COMPILE[1] * len(self.body) + COMPILE[2] * text.count("for j_")
+        if self.repeatable:
+            return plain > compiling
         spent[text] = spent.get(text, 0.0) + plain
         return spent[text] > compiling
 
@@ -308,11 +333,12 @@ class Sweep:
             yield lo, min(lo + step, end)
 
     def run(self, take: Callable[[Any, Block], None] | None = None, state: Callable[[], Any] | None = None,
-            threads: int | None = None, progress: Callable[[int, int], None] | None = None) -> list[Any]:
+            threads: int | None = None, progress: Callable[[int, int], None] | None = None,
+            spans: Spans | None = None) -> list[Any]:
         """Evaluate every block; `take(state, block)` reduces it.
 
-        After Ctrl-C, or a KeyboardInterrupt out of `progress`, each thread ends its block.  `states` and `done` then
-        tell what was reduced until then: whole blocks, each once.
+        After Ctrl-C, or a KeyboardInterrupt out of `progress`, each thread ends its block.  `states`, `open` and `done`
+        then tell what was reduced until then: whole blocks, each once.
 
         Returns
         -------
@@ -320,30 +346,39 @@ class Sweep:
             One state per thread that ran.
         """
         told(progress)
-        spans = iter(self.blocks())
-        count = -(-self.layout.n_tiles // self.tiles_per_block())
-        workers = min(threads_wanted(threads), max(1, count))
-        self.states, self.done = [], 0
+        ranges = list(self.blocks()) if spans is None else spans.ranges
+        queue, workers = iter(ranges), min(threads_wanted(threads), max(1, len(ranges)))
+        self.states, self.open, self.done = [], {}, 0 if spans is None else spans.done
         lock, halt = threading.Lock(), threading.Event()
 
         def work() -> None:
             own, scratch = (state() if state is not None else None), self._scratch()
             with lock:
+                me = len(self.states)
                 self.states.append(own)
             while not halt.is_set():
                 with lock:
-                    span = next(spans, None)
+                    span = next(queue, None)
                 if span is None:
                     return
-                block = self.evaluate(*span, scratch)
-                if take is not None:
-                    take(own, block)
-                with lock:
-                    self.done += int(block.starts[-1])
-                    if progress is not None:
-                        progress(self.done, self.program.n_points)
+                held = own
+                if spans is not None and state is not None:
+                    held = self.open[me] = state()
+                for lo, hi in self.blocks(*span):
+                    if halt.is_set():
+                        return
+                    block = self.evaluate(lo, hi, scratch)
+                    if take is not None:
+                        take(held, block)
+                    with lock:
+                        self.done += int(block.starts[-1])
+                        if progress is not None:
+                            progress(self.done, self.program.n_points)
+                if spans is not None:
+                    spans.fold(own, held, span)
+                    del self.open[me]
 
-        if count <= 1:
+        if len(ranges) <= 1 and spans is None:
             work()
         else:  # also for one thread: an interrupt strikes the thread that waits, never a state half changed
             _together(work, workers, halt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.resolver.base import Resolver
@@ -175,13 +176,15 @@ class Optimizer(Resolver):
         from mlsysim.engine.program import Program
         from mlsysim.search import split
         from mlsysim.search.partial import handed
+        from mlsysim.search.parts import within
         from mlsysim.search.reduce import reduce
 
         for name in apart:
             values: Any = {**self.bound, **inputs}.get(name)
             if split.several(values):
-                def ask(value: Any, name: str = name) -> list[xr.Dataset]:
-                    return self._ask(questions, apart, run, {**inputs, name: value})
+                def ask(number: int, value: Any, name: str = name) -> list[xr.Dataset]:
+                    own = {**run, "resume": within(run["resume"], f"{name}-{number}")}
+                    return self._ask(questions, apart, own, {**inputs, name: value})
 
                 return split.asked(ask, name, values)
         with handed(lambda _: None):  # what `arrange` searches on the way is another question
@@ -198,12 +201,13 @@ class Optimizer(Resolver):
             return own(reduce(program, asked, **run))
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+              **inputs: Any) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
         from mlsysim.search.partial import handed
         from mlsysim.search.reduce import several
 
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
         apart = [name for name in self.split if all(name in r.by for r in several(reductions))]
         with handed():
             return self._ask(lambda _: list(reductions), apart, run, inputs)
@@ -211,12 +215,12 @@ class Optimizer(Resolver):
     def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
               where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
               threads: int | None = None, block: int | None = None, progress: Callable[[int, int], None] | None = None,
-              plan: str = "auto", **inputs: Any) -> xr.Dataset:
+              plan: str = "auto", resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
         """The best configuration for every combination of the inputs that are not searched.
 
         Parameters
         ----------
-        objective, maximize, by, where, ties
+        objective, maximize, by, where, ties, resume
             As in `Resolver.best`; `by` is every axis outside the design space unless said.
         keep : sequence of str, optional
             Outputs to return.
@@ -232,7 +236,7 @@ class Optimizer(Resolver):
         from mlsysim.search.partial import handed
 
         wish = self.usual(inputs) if objective is None else objective
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
         apart = [name for name in self.split if by is None or name in names(by, "by")]
 
         def questions(outer: tuple[str, ...]) -> list[Any]:

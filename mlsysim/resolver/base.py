@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.kernels import Kernel
@@ -125,18 +126,33 @@ class Resolver:
             return stored if at is None else quantiles(stored, at)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> list[xr.Dataset]:
-        """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing."""
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+              **inputs: Any) -> list[xr.Dataset]:
+        """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing.
+
+        Parameters
+        ----------
+        reductions : sequence
+        threads, progress, plan
+            See `solve`.
+        block : int, optional
+            Points that a thread evaluates at once.
+        resume : path, optional
+            A folder of the sweep's own: each part of a second or two, once it is done, is a small file there, and the same call
+            (after Ctrl-C, `kill`, a power cut) goes on from these to the same answer.  Another call, other inputs or data and
+            another version of mlsysim are refused; delete the folder when the answer is no longer wanted.
+        """
         from mlsysim.search.partial import handed
         from mlsysim.search.reduce import reduce
 
         with handed():
-            return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan)
+            return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan,
+                          resume=resume)
 
     def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
              block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-             **inputs: Any) -> xr.Dataset:
+             resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
         """The best feasible configuration, one for each cell of `by`.
 
         Parameters
@@ -153,6 +169,8 @@ class Resolver:
             characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
+        resume : path, optional
+            A folder from which the same call goes on when it was stopped (see `sweep`).
 
         Returns
         -------
@@ -167,14 +185,15 @@ class Resolver:
         if inputs.get("sample") is not None:
             from mlsysim.search.robust import best
 
-            return best(self, Best(objective, maximize, by=by, where=where, ties=ties), {**self.bound, **inputs}, threads, plan)
+            search = Best(objective, maximize, by=by, where=where, ties=ties)
+            return best(self, search, {**self.bound, **inputs}, threads, plan, resume)
         return self._alone(Best(objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
-                           progress=progress, plan=plan, **inputs)
+                           progress=progress, plan=plan, resume=resume, **inputs)
 
     def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
             block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-            **inputs: Any) -> xr.Dataset:
+            resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
         from mlsysim.search import Top
 
@@ -183,11 +202,12 @@ class Resolver:
             raise TypeError("top ranks configurations, and sample= would rank draws: best(sample=n) says how often the "
                             "winner wins")
         return self._alone(Top(k, objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
-                           progress=progress, plan=plan, **inputs)
+                           progress=progress, plan=plan, resume=resume, **inputs)
 
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
                where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
-               progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+               progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+               **inputs: Any) -> xr.Dataset:
         """The exact Pareto front of the feasible configurations.
 
         Parameters
@@ -196,7 +216,7 @@ class Resolver:
             Objectives.
         epsilon : float, optional
             Thin the front: a point goes when a kept one is no worse than by this relative amount in every objective.
-        where : str or sequence of str, optional
+        where, resume
             See `best`.
 
         Returns
@@ -216,8 +236,8 @@ class Resolver:
         if inputs.get("sample") is not None:
             from mlsysim.search.robust import pareto
 
-            return pareto(self, front, {**self.bound, **inputs}, threads, plan)
-        return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, **inputs)
+            return pareto(self, front, {**self.bound, **inputs}, threads, plan, resume)
+        return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
     def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.

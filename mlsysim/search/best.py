@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,11 @@ class Top:
         self.by, self.where, self.ties = names(by, "by"), condition.texts(where), names(ties, "ties")
         self.ranked = True
 
+    def __repr__(self) -> str:
+        k = f"{self.wanted}, " if self.ranked else ""
+        return (f"{type(self).__name__}({k}{self.objective!r}, maximize={self.maximize}, by={self.by}, where={self.where!r}, "
+                f"ties={self.ties})")
+
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "found", *(["rank"] if self.ranked else []))
         condition, self.clauses = accepted(program, self.where)
@@ -70,8 +75,7 @@ class Top:
     def start(self, cells: Cells) -> Leaders:
         self.k = min(self.wanted, cells.points)
         width = 1 + len(self.ties)
-        return Leaders([np.empty((0, width)) for _ in range(cells.count)],
-                       [np.empty(0, dtype=np.int64) for _ in range(cells.count)])
+        return Leaders([np.empty((0, width))] * cells.count, [np.empty(0, dtype=np.int64)] * cells.count)
 
     def take(self, state: Leaders, block: Block, columns: np.ndarray, cells: Cells) -> None:
         key = columns[0]
@@ -119,6 +123,34 @@ class Top:
     def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.lexsort((places, *keys.T[::-1]))[: self.k]
         return keys[order], places[order]
+
+    def merge(self, state: Leaders, other: Leaders) -> None:
+        for cell, places in enumerate(other.places):
+            if len(places):
+                state.keys[cell], state.places[cell] = self._sorted(np.concatenate([state.keys[cell], other.keys[cell]]),
+                                                                    np.concatenate([state.places[cell], places]))
+        state.points += other.points
+        state.accepted += other.accepted
+        if other.verdicts is not None:
+            state.verdicts = other.verdicts if state.verdicts is None else state.verdicts + other.verdicts
+
+    def pack(self, state: Leaders) -> dict[str, np.ndarray]:
+        held = [cell for cell, places in enumerate(state.places) if len(places)]
+        none = np.empty(0, dtype=np.int64)
+        return {"cell": np.array(held, dtype=np.int64), "length": np.array([len(state.places[c]) for c in held], dtype=np.int64),
+                "keys": np.concatenate([np.empty((0, 1 + len(self.ties))), *(state.keys[c] for c in held)]),
+                "places": np.concatenate([none, *(state.places[c] for c in held)]),
+                "points": np.array([state.points, state.accepted]),
+                "verdicts": none if state.verdicts is None else state.verdicts}
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Leaders:
+        state = self.start(cells)
+        ends = np.cumsum(arrays["length"])
+        for cell, begin, end in zip(arrays["cell"].tolist(), ends - arrays["length"], ends):
+            state.keys[cell], state.places[cell] = arrays["keys"][begin:end], arrays["places"][begin:end]
+        state.points, state.accepted = arrays["points"].tolist()
+        state.verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
+        return state
 
     def finish(self, states: list[Leaders], program: Program, cells: Cells) -> xr.Dataset:
         places = np.zeros((cells.count, self.k), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,9 @@ class Counts:
         self.by = names(by, "by")
         self.where = condition.texts(where)
 
+    def __repr__(self) -> str:
+        return f"Counts(by={self.by}, where={self.where!r})"
+
     def columns(self, program: Program) -> list[Node]:
         self.clauses = condition.clauses(program, self.where)
         return [verdict(program, self.clauses)]
@@ -79,6 +82,18 @@ class Counts:
         touched = state[first : last + 1]
         code = columns[0].astype(np.int64) + state.shape[1] * np.repeat(which - first, np.diff(block.starts))
         touched += np.bincount(code, minlength=touched.size).reshape(touched.shape)
+
+    def merge(self, state: np.ndarray, other: np.ndarray) -> None:
+        state += other
+
+    def pack(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        held = np.flatnonzero(state.any(axis=1))
+        return {"cell": held, "verdicts": state[held]}
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> np.ndarray:
+        state = self.start(cells)
+        state[arrays["cell"]] = arrays["verdicts"]
+        return state
 
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
         total = sum(states[1:], states[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,7 @@ class Front:
     places: np.ndarray
     count: np.ndarray
     total: int  #: points of the grid
-    waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
     n_waiting: int = 0
     seen: int = 0
     accepted: int = 0
@@ -96,13 +96,42 @@ class Front:
     def merge(self) -> None:
         if not self.waiting:
             return
-        points = np.concatenate([self.points, *(p for p, _ in self.waiting)])
-        places = np.concatenate([self.places, *(p for _, p in self.waiting)])
-        count = np.concatenate([self.count, np.ones(self.n_waiting, dtype=np.int64)])
-        self.points, self.places, self.count = front_of(points, places, count)
+        together = (np.concatenate(arrays) for arrays in zip((self.points, self.places, self.count), *self.waiting))
+        self.points, self.places, self.count = front_of(*together)
         _require_short(len(self.points), self.seen, self.total)
         self.waiting, self.n_waiting = [], 0
         self.pivots = _spread(self.points)
+
+    def wait(self, points: np.ndarray, places: np.ndarray, count: np.ndarray) -> None:
+        """Take newcomers, which are merged when there are many."""
+        self.waiting.append((points, places, count))
+        self.n_waiting += len(points)
+        if self.pivots is None or self.n_waiting >= max(BATCH, len(self.points)):
+            self.merge()
+
+    def join(self, other: Front) -> None:
+        """Take the points of another front."""
+        other.merge()
+        self.seen += other.seen
+        self.accepted += other.accepted
+        if other.verdicts is not None:
+            self.verdicts = other.verdicts if self.verdicts is None else self.verdicts + other.verdicts
+        if len(other.points):
+            self.wait(other.points, other.places, other.count)
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """The front as arrays."""
+        self.merge()
+        none = np.empty(0, dtype=np.int64)
+        return {"points": self.points, "places": self.places, "count": self.count, "seen": np.array([self.seen, self.accepted]),
+                "verdicts": none if self.verdicts is None else self.verdicts}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, np.ndarray], total: int) -> Front:
+        """The front that was packed."""
+        seen, accepted = arrays["seen"].tolist()
+        verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
+        return cls(arrays["points"], arrays["places"], arrays["count"], total, seen=seen, accepted=accepted, verdicts=verdicts)
 
 
 def _require_short(members: int, seen: int, total: int) -> None:
@@ -139,6 +168,9 @@ class Pareto:
             raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, condition.texts(where)
         self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis; copies share it
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.objectives}, epsilon={self.epsilon}, where={self.where!r})"
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")
@@ -188,10 +220,16 @@ class Pareto:
                 if not alive.size:
                     return
         places = np.broadcast_to(cells.rank(block.index(alive + begins)), alive.shape)
-        state.waiting.append((np.ascontiguousarray(points.T), places))
-        state.n_waiting += alive.size
-        if state.pivots is None or state.n_waiting >= max(BATCH, len(state.points)):
-            state.merge()
+        state.wait(np.ascontiguousarray(points.T), places, np.ones(alive.size, dtype=np.int64))
+
+    def merge(self, state: Any, other: Any) -> None:
+        state.join(other)
+
+    def pack(self, state: Any) -> dict[str, np.ndarray]:
+        return state.pack()
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
+        return Front.unpack(arrays, cells.points)
 
     def finish(self, states: list[Front], program: Program, cells: Cells) -> xr.Dataset:
         for state in states:

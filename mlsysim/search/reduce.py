@@ -18,6 +18,7 @@ from mlsysim.engine.run import BLOCK, Block, Sweep, threads_wanted
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.partial import handed, marked
+from mlsysim.search.parts import Parts
 
 
 class Reduction(Protocol):
@@ -44,6 +45,19 @@ class Reduction(Protocol):
     def room(self, program: Program, cells: Cells) -> Room:
         """What it may need in memory, asked after `columns` and before anything runs."""
         ...
+
+    def merge(self, state: Any, other: Any) -> None:
+        """Fold a state into another; in which order makes no difference."""
+        ...
+
+    def pack(self, state: Any) -> dict[str, np.ndarray]:
+        """A state as arrays of numbers, for a file (see `mlsysim.search.parts`)."""
+        ...
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
+        """The state that was packed."""
+        ...
+
 
 
 class Room(NamedTuple):
@@ -176,7 +190,7 @@ def several(reductions: Any) -> list[Reduction]:
 
 
 def reduce(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
-           progress: Callable[[int, int], None] | None = None, plan: str = "auto") -> list[xr.Dataset]:
+           progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: Any = None) -> list[xr.Dataset]:
     """Run several reductions over one pass of the grid."""
     reductions = several(reductions)
     all_cells = [Cells(program, r.by) for r in reductions]
@@ -194,11 +208,14 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
     def finish(states: list[list[Any]]) -> list[xr.Dataset]:
         return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
 
-    sweep = Sweep(program, columns, outermost, plan=plan, block=block)
+    sweep = Sweep(program, columns, outermost, plan=plan, block=block, repeatable=resume is not None)
     estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-    with handed(lambda _: marked(finish(sweep.states), sweep.done, program.n_points) if sweep.done else None):
-        sweep.run(take, start, threads, progress)
-    return finish(sweep.states)
+    parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
+    known = [] if parts is None else [parts.state]
+    with handed(lambda _: marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
+                if sweep.done else None):
+        sweep.run(take, start, threads, progress, None if parts is None else parts.spans)
+    return finish([*known, *sweep.states])
 
 
 def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[Node], list[list[int]]]:

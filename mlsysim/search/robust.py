@@ -13,15 +13,17 @@ import xarray as xr
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
 from mlsysim.search.best import Best
-from mlsysim.search.pareto import BATCH, Pareto, front_of
+from mlsysim.search.pareto import BATCH, Front, Pareto, front_of
 from mlsysim.search.partial import first, handed
+from mlsysim.search.parts import within
 from mlsysim.search.reduce import Cells, Room, require_room
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
 
 
-def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
+def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads: int | None, plan: str,
+         resume: Any = None) -> xr.Dataset:
     """The winner at the nominal values, with `win_share`: the share of samples in which it wins as well.
 
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
@@ -32,9 +34,9 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
     _require_room(resolver, again, inputs, threads)
     with handed(first):
-        winner = resolver.sweep([reduction], threads=threads, plan=plan, **nominal)[0]
+        winner = resolver.sweep([reduction], threads=threads, plan=plan, resume=within(resume, "nominal"), **nominal)[0]
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
-        drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+        drawn = resolver.sweep([again], threads=threads, plan=plan, resume=within(resume, "draws"), **inputs)[0]
     moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
     axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
@@ -86,6 +88,20 @@ class Drawn(Pareto):
             a, b = int(block.starts[tile]), int(block.starts[tile + 1])
             self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
 
+    def merge(self, state: Any, other: Any) -> None:
+        for front, more in zip(state, other):
+            front.join(more)
+
+    def pack(self, state: Any) -> dict[str, np.ndarray]:
+        fronts = [front.pack() for front in state]
+        lengths = {f"{name} length": np.array([len(front[name]) for front in fronts]) for name in fronts[0]}
+        return lengths | {name: np.concatenate([front[name] for front in fronts]) for name in fronts[0]}
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
+        names = [name for name in arrays if f"{name} length" in arrays]
+        pieces = {name: np.split(arrays[name], np.cumsum(arrays[f"{name} length"])[:-1]) for name in names}
+        return [Front.unpack(dict(zip(names, front)), cells.points) for front in zip(*(pieces[name] for name in names))]
+
     def finish(self, states: list[Any], program: Program, cells: Cells) -> Any:
         fronts = []
         for of_sample in zip(*states):
@@ -96,18 +112,20 @@ class Drawn(Pareto):
         return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})
 
 
-def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str) -> xr.Dataset:
+def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str,
+           resume: Any = None) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
     _require_room(resolver, again, inputs, threads)
     with handed(first):
-        front = resolver.sweep([reduction], threads=threads, plan=plan, **{**inputs, "sample": None, "seed": None})[0]
+        nominal = {**inputs, "sample": None, "seed": None}
+        front = resolver.sweep([reduction], threads=threads, plan=plan, resume=within(resume, "nominal"), **nominal)[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in resolver.program(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
     with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
-        drawn = resolver.sweep([again], threads=threads, plan=plan, **inputs)[0]
+        drawn = resolver.sweep([again], threads=threads, plan=plan, resume=within(resume, "draws"), **inputs)[0]
     axes = sorted(reduction.index)
     own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))

@@ -59,8 +59,8 @@ def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
     return whole
 
 
-def asked(ask: Callable[[Any], list[xr.Dataset]], name: str, values: Any) -> list[xr.Dataset]:
-    """Answers to some questions for several values of an input, asked one after another."""
+def asked(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any) -> list[xr.Dataset]:
+    """Answers to some questions for several values of an input, asked one after another; `ask` is told number and value."""
     parts: list[list[xr.Dataset]] = []
 
     def so_far(last: list[xr.Dataset] | None) -> list[xr.Dataset] | None:
@@ -72,9 +72,9 @@ def asked(ask: Callable[[Any], list[xr.Dataset]], name: str, values: Any) -> lis
     def together(known: list[list[xr.Dataset]]) -> list[xr.Dataset]:
         return [joined(answers, name, values[: len(known)]) for answers in zip(*known)]
 
-    for value in values:
+    for number, value in enumerate(values):
         with handed(so_far):
-            parts.append(ask(value))
+            parts.append(ask(number, value))
     return together(parts)
 
 
