@@ -74,6 +74,23 @@ def test_reductions_that_are_interrupted_together_tell_of_the_same_points():
     assert best.attrs["accepted"] == counts["configurations"].sel(limit="none")
 
 
+def test_a_search_under_uncertainty_hands_back_its_nominal_answer():
+    asked = {**GRID, "sample": 3, "plan": "plain", "block": 500}
+    for ask in (lambda **more: StepModel.best("itl", **more), lambda **more: StepModel.pareto(["itl", "energy"], **more)):
+        half = stopped(ask, **asked)
+        assert "points" in half.attrs["partial"] and half.attrs["points"] < POINTS
+
+        def drawn(done, total):
+            if total > POINTS:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            ask(progress=drawn, **asked)
+        nominal = caught.value.partial
+        xr.testing.assert_equal(nominal, ask(**GRID))
+        assert nominal.attrs["partial"].startswith("all points at the nominal values")
+
+
 def test_what_is_raised_is_what_the_caller_raised():
     class Enough(KeyboardInterrupt):
         pass
@@ -162,6 +179,39 @@ def test_a_signal_ends_a_command_which_tells_what_it_has(signalled, command, num
     points = answer["attrs"]["points"]
     assert result.stderr.splitlines()[-1] == f"stopped: this is from {points:,} of 474,416 points"
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_the_same_command_goes_on_from_the_folder(signalled, tmp_path):
+    commands = [
+        ["best", *TRAIN, "step_time"],
+        ["top", *TRAIN, "step_time"],
+        ["pareto", *TRAIN, "minimize=step_time,memory_per_device"],
+        ["sweep", *TRAIN, "minimize=step_time,memory_per_device", "--out", "none"],
+    ]
+    for i, command in enumerate(commands):
+        whole, folder = run(*command), tmp_path / str(i)
+        signalled(signal.SIGINT, 0.3)
+        first = run(*command, "--resume", str(folder))
+        assert first.exit_code == 130
+        assert first.stderr.splitlines()[-1].endswith(f"points; the same command goes on from {folder}")
+        written = {p: p.stat().st_mtime_ns for p in folder.glob("part-*")}
+        signalled(signal.SIGINT, 2.0)
+        again = run(*command, f"resume={folder}")
+        assert again.exit_code == whole.exit_code == 0, again.stderr
+        if command[0] != "sweep":  # which tells the time that it took
+            assert again.stdout == whole.stdout
+        assert written and all(p.stat().st_mtime_ns == at for p, at in written.items())
+        other = run(*command, "where=dp > 1", "--resume", str(folder))
+        assert other.exit_code == 1 and other.stderr.startswith(f"error: resume='{folder}': it holds parts of another call")
+
+
+def test_half_a_front_replaces_nothing(signalled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    signalled(signal.SIGINT, 0.3)
+    assert run("sweep", *TRAIN, "minimize=step_time,memory_per_device").exit_code == 130
+    assert list(tmp_path.iterdir()) == []
+    assert run("sweep", *TRAIN, "minimize=step_time,memory_per_device", "--out", "half.csv").exit_code == 130
+    assert [p.name for p in tmp_path.iterdir()] == ["half.csv"]
 
 
 def test_a_command_that_has_nothing_yet_says_so(monkeypatch):

@@ -20,6 +20,7 @@ from mlsysim.cli.options import (
     Objective,
     Out,
     Quantile,
+    Resume,
     Sample,
     Seed,
     Threads,
@@ -130,6 +131,7 @@ def solve(
 def ranked(given: dict[str, Any], many: bool) -> int:
     """`best` and `top`, with the options that were given."""
     from mlsysim.search import Best, Counts, Top
+    from mlsysim.search.parts import within
     from mlsysim.search.reduce import directed
 
     words, threads, yes, json = (given.pop(name) for name in ("words", "threads", "yes", "json"))
@@ -148,9 +150,10 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     drawn, counts = grammar.draws(found), Counts(where=where)
     estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
-        run = {"threads": threads, "progress": tell} | inputs
+        run = {"threads": threads, "progress": tell, "resume": found["resume"]} | inputs
         if drawn:
-            ds, stop = stopped.answer(lambda: resolver.best(name, up, by, where, ties, threads=threads, **drawn, **inputs))
+            ds, stop = stopped.answer(lambda: resolver.best(name, up, by, where, ties, **run, **drawn))
+            run["resume"] = within(found["resume"], "limits")
             why = None if stop else resolver.sweep([counts], **run)[0]
         else:
             (ds, why), stop = stopped.answer(lambda: resolver.sweep([search, counts], **run))
@@ -166,7 +169,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             places=True,
         )
     if stop:
-        return stopped.code(stop)
+        return stopped.code(stop, found["resume"])
     return FINE if anything else nothing(why, name)
 
 
@@ -184,6 +187,7 @@ def best(
     seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
+    resume: Resume = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -207,6 +211,7 @@ def top(
     keep: Keep = None,
     out: Out = None,
     threads: Threads = None,
+    resume: Resume = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -226,6 +231,7 @@ def pareto(
     seed: Seed = None,
     out: Out = None,
     threads: Threads = None,
+    resume: Resume = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -234,10 +240,11 @@ def pareto(
     With sample=64 also front_share, how often a point is on the front when what is uncertain is drawn again.
     """
     from mlsysim.search import Counts, Pareto
+    from mlsysim.search.parts import within
 
     given = {
         "minimize": minimize, "maximize": maximize, "where": where, "epsilon": epsilon, "keep": keep,
-        "sample": sample, "seed": seed, "out": out,
+        "sample": sample, "seed": seed, "out": out, "resume": resume,
     }  # fmt: skip
     resolver, inputs, found = asked(words, given)
     down, up = grammar.objectives(found)
@@ -248,9 +255,10 @@ def pareto(
     search = Pareto(down, up, thin, clauses)
     estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
     with progress() as tell:
-        run = {"threads": threads, "progress": tell} | inputs
+        run = {"threads": threads, "progress": tell, "resume": found["resume"]} | inputs
         if drawn:
-            ds, stop = stopped.answer(lambda: resolver.pareto(down, up, thin, clauses, threads=threads, **drawn, **inputs))
+            ds, stop = stopped.answer(lambda: resolver.pareto(down, up, thin, clauses, **run, **drawn))
+            run["resume"] = within(found["resume"], "limits")
             why = None if stop else resolver.sweep([counts], **run)[0]
         else:
             (ds, why), stop = stopped.answer(lambda: resolver.sweep([search, counts], **run))
@@ -264,7 +272,7 @@ def pareto(
             [*down, *up, *(["front_share"] if "front_share" in ds else [])],
         )
     if stop:
-        return stopped.code(stop)
+        return stopped.code(stop, found["resume"])
     return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
 
 
@@ -325,6 +333,7 @@ def sweep(
         typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),
     ] = None,
     threads: Threads = None,
+    resume: Resume = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -345,6 +354,7 @@ def sweep(
             "where": where,
             "epsilon": epsilon,
             "out": out,
+            "resume": resume,
         },
         threads,
         yes,

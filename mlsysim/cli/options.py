@@ -24,6 +24,12 @@ Maximize = Annotated[str | None, typer.Option(help="Outputs to maximize, joined 
 Ties = Annotated[str | None, typer.Option(help="Outputs that decide among equals.")]
 Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json or .nc file.")]
 Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THREADS, or every core).")]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Keep finished parts in this folder; the same command goes on from there when it was stopped."
+    ),
+]
 Objective = Annotated[str | None, typer.Option(help="An output; its direction is in the schema.")]
 Epsilon = Annotated[str | None, typer.Option(metavar="<float>", help="Thin the front by this relative amount.")]
 Sample = Annotated[str | None, typer.Option(metavar="<int>", help="Draw what is uncertain so many times.")]

@@ -113,19 +113,21 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     with results.progress(not json) as tell:
         meter = Meter(tell)
         (best, front, counts), stop = stopped.answer(
-            lambda: resolver.sweep(searches, threads=threads, progress=meter, **inputs)
+            lambda: resolver.sweep(searches, threads=threads, progress=meter, resume=found["resume"], **inputs)
         )
     seconds = time.perf_counter() - meter.begin
     points = int(counts.attrs["points"])
     numbers = dict(zip(counts["limit"].values.tolist(), counts["configurations"].values.tolist()))
     feasible = int(sum(n for name, n in numbers.items() if name == "none"))
     saved, lost = "", ""
+    if stop and not found["out"]:  # half a front is saved where the user wanted the whole, and nowhere else
+        path = "none"
     if path != "none" and front.sizes["point"]:
         try:
             saved = results.write(front, path)
         except OSError as error:  # what was found is still told
             lost = f"the front is not saved: {error}"
-    picture, note = draw(front, best, [*down, *up], saved, by[0] if by else headline.BY)
+    picture, note = draw(front, best, [*down, *up], "" if stop else saved, by[0] if by else headline.BY)
     if json:
         print(
             asjson.text(
@@ -157,7 +159,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     if lost:
         results.say(f"error: {lost}")
     if stop:
-        return stopped.code(stop)
+        return stopped.code(stop, found["resume"])
     if lost:
         return results.BAD
     return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")

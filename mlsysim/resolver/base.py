@@ -186,7 +186,8 @@ class Resolver:
             from mlsysim.search.robust import best
 
             search = Best(objective, maximize, by=by, where=where, ties=ties)
-            return best(self, search, {**self.bound, **inputs}, threads, plan, resume)
+            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+            return best(self, search, {**self.bound, **inputs}, run)
         return self._alone(Best(objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
                            progress=progress, plan=plan, resume=resume, **inputs)
 
@@ -236,7 +237,8 @@ class Resolver:
         if inputs.get("sample") is not None:
             from mlsysim.search.robust import pareto
 
-            return pareto(self, front, {**self.bound, **inputs}, threads, plan, resume)
+            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+            return pareto(self, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
     def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:

@@ -22,21 +22,20 @@ if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
 
 
-def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], threads: int | None, plan: str,
-         resume: Any = None) -> xr.Dataset:
+def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
     """The winner at the nominal values, with `win_share`: the share of samples in which it wins as well.
 
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
-    frequent winners of the first cell.
+    frequent winners of the first cell.  `run` says how to sweep (threads, plan, progress, resume).
     """
     nominal = {**inputs, "sample": None, "seed": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
     _require_room(resolver, again, inputs, threads)
     with handed(first):
-        winner = resolver.sweep([reduction], threads=threads, plan=plan, resume=within(resume, "nominal"), **nominal)[0]
+        winner = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
-        drawn = resolver.sweep([again], threads=threads, plan=plan, resume=within(resume, "draws"), **inputs)[0]
+        drawn = resolver.sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
     moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
     axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
@@ -112,20 +111,19 @@ class Drawn(Pareto):
         return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})
 
 
-def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], threads: int | None, plan: str,
-           resume: Any = None) -> xr.Dataset:
+def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
     _require_room(resolver, again, inputs, threads)
     with handed(first):
         nominal = {**inputs, "sample": None, "seed": None}
-        front = resolver.sweep([reduction], threads=threads, plan=plan, resume=within(resume, "nominal"), **nominal)[0]
+        front = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in resolver.program(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
     with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
-        drawn = resolver.sweep([again], threads=threads, plan=plan, resume=within(resume, "draws"), **inputs)[0]
+        drawn = resolver.sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
     axes = sorted(reduction.index)
     own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))
