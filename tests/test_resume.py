@@ -17,6 +17,7 @@ from toy import BillModel, ClimbModel, StepModel
 import mlsysim as ms
 from mlsysim.resolver import compose
 from mlsysim.search import Best, Counts, Pareto, Top, parts
+from mlsysim.search.reduce import Room
 
 RUN = {"plan": "plain", "block": 300}
 
@@ -164,6 +165,12 @@ def test_a_reduction_that_cannot_be_written_down_is_refused(tmp_path):
 
         def columns(self, program):
             return [program.output("itl")]
+
+        def room(self, program, cells):
+            return Room(0.0, 0.0)
+
+        def start(self, cells):
+            return []
 
     with pytest.raises(TypeError) as told:
         StepModel.sweep([Mine()], resume=tmp_path / "runs", **GRID)

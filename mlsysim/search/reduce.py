@@ -59,7 +59,6 @@ class Reduction(Protocol):
         ...
 
 
-
 class Room(NamedTuple):
     """Bytes that a reduction may need."""
 

@@ -31,7 +31,7 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     nominal = {**inputs, "sample": None, "seed": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
-    _require_room(resolver, again, inputs, threads)
+    _require_room(resolver, again, inputs, run["threads"])
     with handed(first):
         winner = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
@@ -115,7 +115,7 @@ def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], run
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
-    _require_room(resolver, again, inputs, threads)
+    _require_room(resolver, again, inputs, run["threads"])
     with handed(first):
         nominal = {**inputs, "sample": None, "seed": None}
         front = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
