@@ -172,6 +172,9 @@ def test_a_reduction_that_cannot_be_written_down_is_refused(tmp_path):
         def start(self, cells):
             return []
 
+        def finish(self, states, program, cells):
+            return states
+
     with pytest.raises(TypeError) as told:
         StepModel.sweep([Mine()], resume=tmp_path / "runs", **GRID)
     assert "Mine has no pack, unpack and merge" in str(told.value) and not (tmp_path / "runs").exists()
