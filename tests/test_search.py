@@ -504,6 +504,9 @@ def test_labels_may_be_times_and_dims_of_any_name():
     assert best.time.values == times.time.values[1] and best.mem_bandwidth.item() == 2e12
     none = StepModel.best("itl", where="itl < 0", mem_bandwidth=times, **grid)
     assert np.isnat(none.time.values) and not none.found
+    for word in ("NaT", "soon"):
+        with pytest.raises(ValueError, match=f"time holds times, which '{word}' is not"):
+            StepModel.best("itl", where=f"time > '{word}'", mem_bandwidth=times, **grid)
     for dim, ask in (
         ("rank", lambda **k: StepModel.top(2, "itl", **k)),
         ("point", lambda **k: StepModel.pareto("itl", **k)),

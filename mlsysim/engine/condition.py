@@ -198,11 +198,18 @@ def _has_node(program: Program, name: str) -> bool:
     return False
 
 
+def _time(word: str) -> np.datetime64:
+    """A time as it is written; nothing comes before, after or at NaT."""
+    if word.strip().lower() in ("", "nat"):
+        raise ValueError("no time")
+    return np.datetime64(word)
+
+
 def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -> Node:
     """Where labels are (or are not) among some words; times also come before or after."""
     if labels.shown.dtype.kind == "M":
         try:
-            times = [np.datetime64(word) for word in words]
+            times = [_time(word) for word in words]
         except ValueError:
             raise ValueError(f"where: {labels.name} holds times, which {', '.join(words)!r} is not: write '2026-01-31'") from None
         hit = np.logical_or.reduce([NUMPY[op](labels.shown, time) for time in times])
