@@ -486,7 +486,7 @@ def test_devices_of_the_zoo_that_meet_the_targets():
         ({"target_kv_bytes_per_token": 5.0}, "no direction|does not depend|depends on none"),
         ({"target_itl": 1.0, "unknown": "seq_len"}, "unknown and must not be given"),
         ({"target_itl": 1.0, "unknown": "reserve"}, "an option"),
-        ({"target_itl": 1.0, "unknown": "nics_per_node"}, "does not depend"),
+        ({"target_itl": 1.0, "unknown": "psus_per_node"}, "does not depend"),
         ({"target_itl": 1.0, "unknown": "mem_bandwidth", "bounds": (2.0, 1.0)}, "low must be below"),
         ({"target_itl": 1.0, "unknown": "mem_bandwith"}, "nearest: mem_bandwidth"),
     ],

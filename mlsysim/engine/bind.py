@@ -10,8 +10,8 @@ import difflib
 import functools
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,31 +19,12 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.engine.check import check
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
-from mlsysim.engine.draws import Draws, family, spread_of
-from mlsysim.engine.memory import require
-from mlsysim.engine.selectors import REQUIRED, Parameter, Record, Selector, build, says, selectors
-from mlsysim.schema.records import Assumptions, Fleet, Site, Workload
+from mlsysim.engine.draws import Draws
+from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
+from mlsysim.engine.recipe import Recipe
+from mlsysim.engine.selectors import REQUIRED, Parameter, Selector, says, selectors
+from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES, VARIABLES
-
-
-@dataclass
-class Axis:
-    """One labelled dimension of the grid."""
-
-    name: str
-    size: int
-    values: np.ndarray
-    paired: dict[str, np.ndarray] = field(default_factory=dict)  #: columns that run along it together
-
-
-@dataclass
-class Leaf:
-    """Values of one input over the axes on which they vary."""
-
-    name: str
-    dims: tuple[str, ...]
-    values: np.ndarray
-    missing: str = ""  #: the first label for which nobody published the datum
 
 
 class Binder:
@@ -56,6 +37,7 @@ class Binder:
         self.axes: dict[str, Axis] = {}
         self.columns: dict[str, Column] = {}
         self.leaves: dict[str, Leaf] = {}
+        self.recipes: dict[str, Recipe] = {}  #: by record parameter
         self.derived: dict[str, str] = {}
         self.rents: dict[str, str] = {}  #: whose list the hourly price of a device is from
         self.picks: dict[str, Selector] = {}
@@ -174,34 +156,6 @@ class Binder:
 
     # --- leaves --------------------------------------------------------------------------------------------
 
-    def _reduce(self, values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Drop axes along which nothing varies."""
-        for d in list(dims):
-            i = dims.index(d)
-            first = np.take(values, [0], axis=i)
-            if np.all((values == first) | (np.isnan(values) & np.isnan(first))):
-                values, dims = np.take(values, 0, axis=i), dims[:i] + dims[i + 1 :]
-        return values, dims
-
-    def _leaf(self, name: str, values: np.ndarray, dims: tuple[str, ...], labels: np.ndarray | None = None) -> Leaf:
-        values = np.asarray(values, dtype=np.float64)
-        missing = ""
-        holes = np.isnan(values)
-        if holes.any():
-            where = np.argwhere(holes)[0]
-            missing = ", ".join(f"{d}={self._coordinate(d, int(i))}" for d, i in zip(dims, where)) or "this input"
-            if labels is not None:
-                named = np.asarray(labels, dtype=object)
-                missing = str(named[tuple(where)[: named.ndim]])
-        values, dims = self._reduce(values, dims)
-        leaf = Leaf(name, dims, values, missing)
-        self.leaves[name] = leaf
-        return leaf
-
-    def _coordinate(self, dim: str, index: int):
-        axis = self.axes[dim]
-        return axis.paired.get("hardware", axis.values)[index] if axis.paired else axis.values[index]
-
     def plain(self, name: str) -> Leaf | None:
         """The leaf of a plain input, its default, or None when it is absent."""
         column = self.columns.get(name)
@@ -212,16 +166,55 @@ class Binder:
                 raise TypeError(f"{self.title} needs {name} ({meaning})")
             if default is None:
                 return None
-            return self._leaf(name, np.asarray(check(name, default)), ())
-        return self._leaf(name, column.values.astype(np.float64), column.dims)
+            found = leaf(name, check(name, default), (), self.axes)
+        else:
+            found = leaf(name, column.values.astype(np.float64), column.dims, self.axes)
+        self.leaves[name] = found
+        return found
 
     def record(self, parameter: Parameter) -> dict[str, Leaf] | None:
         """The leaves of a record parameter's fields, or None for an optional record nobody gave."""
-        record = parameter.record
-        assert record is not None
-        fields: tuple[str, ...] = record._fields
-        own = {f: self._override(parameter.name, f) for f in fields}
-        picked: list[Column | None] = []
+        assert parameter.record is not None
+        accepts = self._accepts(parameter)
+        given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
+        picked = self._picked(parameter, any(f in given for f in parameter.record._fields))
+        if picked is None:
+            return None
+        stated = {f: Leaf(f, column.dims, column.values.astype(np.float64)) for f, column in given.items()}
+        if self.draws is not None and picked:
+            self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
+        recipe = self.recipes[parameter.name] = Recipe(parameter, picked, accepts, stated, self.axes, self.draws)
+        self.derived.update(recipe.notes())
+        self.rents.update((str(row.key), str(basis)) for rows in recipe.noted for row in rows
+                          if (basis := getattr(row, "values_by_column", {}).get("cloud_price_basis")))
+        leaves = recipe.leaves()
+        if parameter.record is Workload and "total_params" in given and np.any(leaves["n_layers"].values > 0):
+            raise ValueError("total_params: the count of a transformer follows from its layers and widths: give those, or "
+                             "ms.Workload(model, total_params=...)")
+        self.leaves.update((found.name, found) for found in leaves.values())
+        return leaves
+
+    def _accepts(self, parameter: Parameter) -> dict[str, str]:
+        """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""
+        assert parameter.record is not None
+        found: dict[str, str] = {}
+        device = self.parameters.get("hardware")
+        if device is not None and device is not parameter and device.record is Accelerator:
+            # a fleet is made of the device, and a second device that nobody named is the first one
+            same = parameter.record is Accelerator and parameter.name not in self.columns
+            if parameter.record is Fleet or same:
+                found |= {f"hardware.{f}": f for f in Accelerator._fields if self._stated(f"{parameter.name}.{f}") is None}
+        return found | {f"{parameter.name}.{f}": f for f in parameter.record._fields}
+
+    def _stated(self, name: str) -> Column | None:
+        """What the user gave for a field of a record, by its dotted name or its plain one."""
+        record, _, short = name.partition(".")
+        plain = self.columns.get(short) if self.fields[short][0] == record else None
+        return self.columns.get(name, plain)
+
+    def _picked(self, parameter: Parameter, stated: bool) -> list[Column] | None:
+        """What the selectors of a record picked, None for an optional record nobody gave."""
+        picked: list[Column] = []
         chosen = selectors(parameter)
         if parameter.default is None and not any(s.name in self.columns for s in chosen if s.fallback or s is chosen[0]):
             return None
@@ -229,85 +222,35 @@ class Binder:
             column = self.columns.get(selector.name)
             if column is None and selector.fallback:
                 column = self.columns.get(selector.fallback)
-            if column is None and selector.name == "hardware" and record is not Fleet and "fleet" in self.columns:
+            if column is None and selector.name == "hardware" and parameter.record is not Fleet and "fleet" in self.columns:
                 column = self._from_fleet()
             if column is None:
-                if selector.default is REQUIRED and not any(own.values()):
+                if selector.default is REQUIRED and not stated:
                     raise TypeError(f"{self.title} needs {selector.name} ({says(selector.name)})")
                 one = np.empty((), dtype=object)
                 one[()] = None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
                 column = Column(selector.name, (), one, one)
             picked.append(column)
-        if record is Site:
+        if parameter.record is Site:
             _one_method(picked[0])
-        if record is Assumptions:
-            picked = [self._calibrated(picked[0])]
-        tables = self._tabulate(record, picked) if picked else (np.full((len(fields),), math.nan), ())
-        if self.draws is not None and picked:
-            tables = self._sampled(parameter, picked, *tables)
-        leaves = {}
-        for i, name in enumerate(fields):
-            full = f"{parameter.name}.{name}"
-            column = own[name]
-            if column is not None:
-                leaves[name] = self._leaf(full, column.values.astype(np.float64), column.dims)
-            else:
-                labels = self._labels(picked)
-                leaves[name] = self._leaf(full, tables[0][i], tables[1], labels)
-        if record is Workload and own["total_params"] is not None and np.any(leaves["n_layers"].values > 0):
-            raise ValueError("total_params: the count of a transformer follows from its layers and widths: give those, or "
-                             "ms.Workload(model, total_params=...)")
-        return leaves
+        return [self._calibrated(picked[0])] if parameter.record is Assumptions else picked
 
-    def _calibrated(self, assume: Column | None) -> Column | None:
+    def _calibrated(self, assume: Column) -> Column:
         """Assumptions with what the devices of the call were calibrated to."""
         devices = self.columns.get("hardware")
-        if assume is None or devices is None or not any(getattr(v, "assumed", None) for v in devices.values.reshape(-1)):
+        if devices is None or not any(getattr(v, "assumed", None) for v in devices.values.reshape(-1)):
             return assume
-        dims = self._union([assume, devices])
-        shape = self._shape(dims)
-        ours: Any = np.broadcast_to(_expand(assume.values, assume.dims, dims), shape)
-        theirs: Any = np.broadcast_to(_expand(devices.values, devices.dims, dims), shape)
-        labels = np.broadcast_to(_expand(devices.labels, devices.dims, dims), shape)
+        dims = union(self.axes, [assume, devices])
+        whole = shape(self.axes, dims)
+        ours: Any = np.broadcast_to(expand(assume.values, assume.dims, dims), whole)
+        theirs: Any = np.broadcast_to(expand(devices.values, devices.dims, dims), whole)
+        labels = np.broadcast_to(expand(devices.labels, devices.dims, dims), whole)
         once: dict[tuple[int, int], Any] = {}
-        values = np.empty(shape, dtype=object)
-        for i in np.ndindex(shape):
+        values = np.empty(whole, dtype=object)
+        for i in np.ndindex(whole):
             key = (id(ours[i]), id(theirs[i]))
             values[i] = once.setdefault(key, zoo.frameworks.merged(ours[i], theirs[i]))
-        return Column("assume", dims, values, labels)
-
-    def _sampled(self, parameter: Parameter, columns: list, values: np.ndarray, dims: tuple[str, ...]) -> tuple:
-        """The fields of a record with their uncertainty drawn, along the axis ``sample``."""
-        assert self.draws is not None and parameter.record is not None
-        fields = parameter.record._fields
-        what = f"sample={self.draws.n}: the draws of {values[0].size:,} rows of {parameter.name}"
-        require(8 * values.size * self.draws.n, what, "fewer samples, or fewer rows at a time")
-        drawn = np.repeat(values[..., None], self.draws.n, axis=-1)
-        first = columns[0]
-        rows = np.broadcast_to(_expand(first.values, first.dims, dims), self._shape(dims))
-        for i, name in enumerate(fields):
-            for where in np.ndindex(rows.shape):
-                spread = spread_of(rows[where], name)
-                if spread:
-                    stream = f"{getattr(rows[where], 'key', parameter.name)}.{family(name)}"
-                    drawn[(i, *where)] *= self.draws.factor(stream, spread)
-            variable = VARIABLES.get(name)
-            if variable is not None and variable.high == 1.0:
-                drawn[i] = np.minimum(drawn[i], 1.0)
-        self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
-        return drawn, (*dims, "sample")
-
-    def _labels(self, picked: list) -> np.ndarray | None:
-        """What to call each cell of a record: the labels of its first selector."""
-        for column in picked:
-            if column is not None and column.labels is not None and any(label is not None for label in column.labels.flat):
-                dims = self._union(picked)
-                return np.broadcast_to(_expand(column.labels, column.dims, dims), self._shape(dims))
-        return None
-
-    def _override(self, parameter: str, name: str) -> Column | None:
-        dotted = self.columns.get(f"{parameter}.{name}")
-        return dotted if dotted is not None else self.columns.get(name) if self.fields[name][0] == parameter else None
+        return replace(assume, dims=dims, values=values, labels=labels)
 
     def _from_fleet(self) -> Column:
         """The accelerator of a fleet, when the call names a fleet and no hardware."""
@@ -316,57 +259,26 @@ class Binder:
         for i in np.ndindex(column.values.shape):
             system: Any = column.values[i]
             rows[i] = zoo.hardware(system["accelerator"])
-        return Column("hardware", column.dims, rows, column.labels)
+        return replace(column, name="hardware", values=rows)
 
-    def _union(self, columns) -> tuple[str, ...]:
-        dims = {d for c in columns if c is not None for d in c.dims}
-        return tuple(d for d in self.axes if d in dims)
+    # --- what moves ----------------------------------------------------------------------------------------
 
-    def _shape(self, dims: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(self.axes[d].size for d in dims)
+    def followers(self, moved: Iterable[str]) -> set[str]:
+        """Leaves that follow when some leaves are given other values, those themselves left out."""
+        names = set(moved)
+        return {f"{recipe.name}.{field}" for recipe in self.recipes.values() if (own := recipe.moved(names))
+                for field in recipe.followers(own.values())} - names
 
-    def _tabulate(self, record: Record, columns: list) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Every field of a record over the axes that its selectors have: (fields, *dims)."""
-        dims = self._union(columns)
-        shape = self._shape(dims)
-        combined = np.zeros(shape, dtype=np.int64)
-        choices: list[list] = []
-        for column in columns:
-            distinct: dict[int | None, int] = {}
-            rows: list = []
-            number = np.empty(column.values.shape, dtype=np.int64)
-            for i in np.ndindex(column.values.shape):
-                row = column.values[i]
-                key = row if isinstance(row, (int, type(None))) else id(row)
-                if key not in distinct:
-                    distinct[key] = len(rows)
-                    rows.append(row)
-                number[i] = distinct[key]
-            combined = combined * len(rows) + _expand(number, column.dims, dims)
-            choices.append(rows)
-        used, inverse = np.unique(combined, return_inverse=True)
-        table = np.empty((len(record._fields), len(used)))
-        for j, code in enumerate(used.tolist()):
-            rows = []
-            for options in reversed(choices):
-                code, which = divmod(code, len(options))
-                rows.append(options[which])
-            rows.reverse()
-            table[:, j] = [float(v) for v in build(record, rows)]
-            for row in rows:
-                for name, sentence in (getattr(row, "derived", None) or {}).items():
-                    self.derived[f"{row.key}.{name}"] = str(sentence)
-                if basis := getattr(row, "values_by_column", {}).get("cloud_price_basis"):
-                    self.rents[str(row.key)] = str(basis)
-        return table[:, inverse.reshape(-1)].reshape(-1, *shape), dims
-
-
-def _expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:
-    """`values` over `dims`, shaped to broadcast over the dims `onto`."""
-    order = [dims.index(d) for d in onto if d in dims]
-    moved = np.transpose(values, order) if values.ndim else values
-    sizes = iter(moved.shape)
-    return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
+    def following(self, moved: Mapping[str, Leaf]) -> dict[str, Leaf]:
+        """Those leaves, as they are when others have the values given here."""
+        found: dict[str, Leaf] = {}
+        for recipe in self.recipes.values():
+            own = recipe.moved(moved)
+            fields = recipe.followers(own.values()) if own else set()
+            if fields:
+                leaves = recipe.leaves({**recipe.given, **{field: moved[name] for name, field in own.items()}})
+                found |= {leaves[field].name: leaves[field] for field in fields}
+        return {name: found[name] for name in found if name not in moved}
 
 
 def _one_method(column: Column | None) -> None:

@@ -13,9 +13,7 @@ import numpy as np
 
 from mlsysim import units
 from mlsysim.schema import codes
-from mlsysim.schema.variables import VARIABLES, Variable
-
-EXACT = 2.0**53  #: whole numbers below are exact doubles, and no other number is read as one of them
+from mlsysim.schema.variables import EXACT, VARIABLES, Variable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,7 @@
-"""Outputs of a recorded call as a function of some of its inputs: only what depends on them is evaluated again."""
+"""Outputs of a recorded call as a function of some of its inputs: only what depends on them is evaluated again.
+
+What is derived from an input that moves (power when idle from the power limit, collectives from the link) moves too.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,18 @@ class Function:
         self.single = isinstance(outputs, Node)
         self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
         nodes = reached(self.outputs)
+        self.size = len(next(iter(index.values()))) if index else 1
         moved: set[int] = {n.index for n in self.unknown}
+        self.derived = []  #: for each record: its fields at the points, where the unknowns enter, which leaves follow
+        names = {n.payload: i for i, n in enumerate(self.unknown)}
+        for recipe in program.binder.recipes.values():
+            enter = [(field, names[name]) for name, field in recipe.moved(names).items()]
+            fields = recipe.followers([field for field, _ in enter]) if enter else set()
+            follow = [(n, n.payload.rsplit(".", 1)[-1]) for n in nodes if n.op == "leaf" and n.index not in moved
+                      and n.payload in {f"{recipe.name}.{field}" for field in fields}]
+            if follow:
+                self.derived.append((recipe.along(index, self.size), enter, follow))
+                moved |= {n.index for n, _ in follow}
         for node in nodes:
             if any(a.index in moved for a in node.args):
                 moved.add(node.index)
@@ -40,7 +54,6 @@ class Function:
         fixed = reached(still)
         known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
         self.known = evaluate(fixed, known, still)
-        self.size = len(next(iter(index.values()))) if index else 1
 
     def __call__(self, *x: np.ndarray) -> np.ndarray:
         """Values of shape (points,), or (outputs, points) where several were asked for.
@@ -52,6 +65,9 @@ class Function:
         """
         each = x if len(x) > 1 else x * len(self.unknown)
         values = {**self.known, **{n.index: v for n, v in zip(self.unknown, each, strict=True)}}
+        for fields, enter, follow in self.derived:
+            made = fields({field: np.broadcast_to(each[i], (self.size,)) for field, i in enter})
+            values |= {n.index: made[field] for n, field in follow}
         found = evaluate(self.moving, values, self.outputs)
         rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
         return rows[0] if self.single else np.stack(rows)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlsysim.engine.bind import Axis, Binder, Leaf
+from mlsysim.engine.bind import Binder
 from mlsysim.engine.check import nearest
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
+from mlsysim.engine.leaves import Axis, Leaf
 from mlsysim.engine.selectors import Parameter
 from mlsysim.schema.variables import VARIABLES
 
@@ -61,6 +62,7 @@ class Program:
         self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
         self._nodes: dict[str, Node] = {}
+        self._following: set[str] = set()  #: leaves that follow what a solver will move
         arguments: dict[str, Any] = {}
         for name, p in parameters.items():
             if p.record is None:
@@ -68,6 +70,7 @@ class Program:
                 arguments[name] = None if leaf is None else self._enter(leaf)
             else:
                 leaves = binder.record(p)
+                self._follow(name)
                 arguments[name] = None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
         self._lay_out()
         outputs = resolver.record(arguments, given)
@@ -100,13 +103,23 @@ class Program:
             raise ValueError(f"{self.resolver.name}: about 1e{math.log10(self.n_points):.0f} points, 2**63 are the most: ask "
                              f"for fewer axes, or fewer values ({', '.join(f'{a.name} has {a.size:,}' for a in longest)})")
 
+    def _moves(self, name: str) -> bool:
+        """Will a solver move a leaf, or what it follows?"""
+        return name in self._following or not self.moving.isdisjoint((name, name.rsplit(".", 1)[-1]))
+
+    def _follow(self, parameter: str) -> None:
+        """Note which fields of a record follow what a solver will move."""
+        recipe = self.binder.recipes.get(parameter)
+        if recipe is not None and self.moving:
+            own = [field for name, field in recipe.accepts.items() if self._moves(name)]
+            self._following |= {f"{parameter}.{field}" for field in recipe.followers(own)} if own else set()
+
     def _enter(self, leaf: Leaf) -> Node:
         """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
         variable = VARIABLES.get(leaf.name.rsplit(".", 1)[-1])
         if leaf.values.ndim == 0:
             value = float(leaf.values)
-            moves = not self.moving.isdisjoint((leaf.name, leaf.name.rsplit(".", 1)[-1]))
-            if (value in (0.0, 1.0) and not moves) or (variable is not None and variable.kind == "option"):
+            if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (variable is not None and variable.kind == "option"):
                 node = self.graph.constant(value)
                 self._nodes[leaf.name] = node
                 return node
@@ -131,9 +144,14 @@ class Program:
         self.binder.axes[axis] = Axis(axis, len(values), values)
         self._lay_out()
 
-    def assign(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
-        """Give a leaf of a recorded call other values, along other axes perhaps."""
-        self.binder.leaves[name] = Leaf(name, dims, np.asarray(values, dtype=np.float64))
+    def assign(self, leaves: Iterable[Leaf]) -> None:
+        """Give leaves of a recorded call other values, along other axes perhaps; what is derived from them follows."""
+        moved = {leaf.name: leaf for leaf in leaves}
+        self.replace((self.binder.following(moved) | moved).values())
+
+    def replace(self, leaves: Iterable[Leaf]) -> None:
+        """Put other leaves in the place of those of their names, and no more."""
+        self.binder.leaves.update((leaf.name, leaf) for leaf in leaves)
         self._dims.clear()
 
     # --- dims and data -------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,21 +64,21 @@ def selectors(parameter: Parameter) -> list[Selector]:
     raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
 
 
-def build(record: Record, rows: Sequence[Any]) -> tuple:
-    """One record from what its selectors picked."""
+def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple:
+    """One record from what its selectors picked and the fields that the user gave, numbers or arrays of them."""
     if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
-        return record(*[math.nan] * len(record._fields))
+        return record(**{**dict.fromkeys(record._fields, math.nan), **given})
     if record is Workload:
-        return zoo.workload_record(rows[0])
+        return zoo.workload_record(rows[0], **given)
     if record is Accelerator:
-        return zoo.accelerator_record(rows[0], int(rows[1]), None if rows[2] is None else int(rows[2]))
+        return zoo.accelerator_record(rows[0], int(rows[1]), None if rows[2] is None else int(rows[2]), **given)
     if record is Format:
-        return zoo.format_record(int(rows[0]), None if rows[1] is None else int(rows[1]))
+        return zoo.format_record(int(rows[0]), None if rows[1] is None else int(rows[1]), **given)
     if record is Fleet:
-        return zoo.fleet_record(*rows)
+        return zoo.fleet_record(*rows, **given)
     if record is Site:
-        return zoo.site_record(*rows)
-    return rows[0] if rows[0] is not None else Assumptions()
+        return zoo.site_record(*rows, **given)
+    return (rows[0] if rows[0] is not None else Assumptions())._replace(**given)
 
 
 def says(name: str) -> str:

@@ -107,8 +107,7 @@ def weight_streaming(
     weights = layers * held + format.activation_bytes * tables
     cache = np.where(training, 0.0, cached)
     parts = streaming.parts_needed(weights + cache, hardware.mem_capacity)
-    resident = (parts <= max_parts) & ~training
-    n_parts = np.where(resident, parts, 1.0)
+    holds = (parts <= max_parts) & ~training
 
     one_sequence = arithmetic / np.maximum(batch_size, 1.0)
     stage = np.maximum(
@@ -117,26 +116,29 @@ def weight_streaming(
     stage = stage + assume.wafer_layer_latency
     head_flops = architecture.head_flops(model) / (share * hardware.peak_flops)
     head_bytes = format.activation_bytes * architecture.embedding_params(model) / hardware.mem_bandwidth
-    path = layers * stage + np.maximum(head_flops, head_bytes) + (n_parts - 1.0) * assume.wafer_hop_latency
+    path = layers * stage + np.maximum(head_flops, head_bytes) + (parts - 1.0) * assume.wafer_hop_latency
     resident_rate = streaming.pipeline_rate(batch_size, stage, path)
 
     layer = np.maximum(compute, injection) + assume.wafer_layer_latency
     sampled = np.where(training, rows, batch_size)
     head = passes * np.maximum(sampled * head_flops, head_bytes * hardware.mem_bandwidth / injected_at)
     streamed = layers * layer + head
-    latency = np.where(resident, np.maximum(path, batch_size * stage), streamed)
-    throughput = np.where(resident, resident_rate, batch_size / streamed)
-    per_pass = choose(phase, seq_len, 1.0, seq_len)
-
-    fills = path / stage
-    row_work = passes * flops / (share * hardware.peak_flops)
-    hides = injection / row_work / per_pass
     activations = np.where(
         training,
         rows * format.activation_bytes * layers * model.hidden,
         rows * format.activation_bytes * assume.wafer_live_activations * model.hidden,
     )
     streamed_use = cache + activations + assume.wafer_layers_held * held
+    # a device that could hold the model still streams it where a batch that shares each layer is done sooner
+    staged = np.maximum(path, batch_size * stage)
+    resident = holds & ((staged <= streamed) | (streamed_use > hardware.mem_capacity))
+    latency = np.where(resident, staged, streamed)
+    throughput = np.where(resident, resident_rate, batch_size / streamed)
+    per_pass = choose(phase, seq_len, 1.0, seq_len)
+
+    fills = path / stage
+    row_work = passes * flops / (share * hardware.peak_flops)
+    hides = injection / row_work / per_pass
     used = np.where(resident, (weights + cache) / parts, streamed_use)
     limit = first_failing(
         ((seq_len >= 1) & (batch_size >= 1), Limit.SHAPE),

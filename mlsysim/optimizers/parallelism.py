@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine.check import EXACT, nearest
+from mlsysim.engine.check import nearest
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema import codes
+from mlsysim.schema.variables import EXACT
 from mlsysim.search.prune import possible
 from mlsysim.search.split import several
 

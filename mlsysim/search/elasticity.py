@@ -18,6 +18,8 @@ import xarray as xr
 from mlsysim import units
 from mlsysim.engine import label
 from mlsysim.engine.graph import reached
+from mlsysim.engine.leaves import Leaf, expand, union
+from mlsysim.engine.leaves import shape as lengths_of
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
@@ -72,31 +74,36 @@ def _moved(program: Program, name: str, leaf: str) -> Moved:
 
 def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -> list[Moved]:
     """The inputs to move: those named, or a group of what the output depends on."""
-    depends = {n.payload for n in reached([program.output(output)]) if n.op == "leaf"}
     if wanted is not None and not (isinstance(wanted, str) and wanted in GROUPS):
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         return [_moved(program, n, program.leaf_name(n)) for n in dict.fromkeys(names)]
-    short = {leaf: leaf.rsplit(".", 1)[-1] for leaf in depends}
-    often = list(short.values())
-    found = []
-    for leaf in program.binder.leaves:
-        name = short.get(leaf, "")
-        variable = VARIABLES.get(name)
-        if leaf not in depends or (variable is not None and variable.kind in ("option", "flag")):
-            continue
-        of_group = {
-            "hardware": name in HARDWARE,
-            "rates": name in VARIABLES and time_exponent(unit_of(name)) != 0,
-            "assumptions": name in Assumptions._fields,
-        }[wanted or "hardware"]
-        if of_group and np.any(program.binder.leaves[leaf].values != 0):
-            found.append(_moved(program, leaf if often.count(name) > 1 else name, leaf))
+    reads = {n.payload for n in reached([program.output(output)]) if n.op == "leaf"}
+    short = {leaf: leaf.rsplit(".", 1)[-1] for leaf in program.binder.leaves}
+    group = [leaf for leaf, name in short.items() if _in_group(name, wanted or "hardware")]
+    follow = {leaf: program.binder.followers([leaf]) for leaf in group}
+    group = [leaf for leaf in group if leaf in reads or not reads.isdisjoint(follow[leaf])]
+    if wanted == "rates":  # a rate that is derived from another one moves with it, and must not be counted twice
+        with_others = {follower for leaf in group for follower in follow[leaf]}
+        group = [leaf for leaf in group if leaf not in with_others]
+    group = [leaf for leaf in group if np.any(program.binder.leaves[leaf].values != 0)]
+    often = [short[leaf] for leaf in group]
+    found = [_moved(program, leaf if often.count(short[leaf]) > 1 else short[leaf], leaf) for leaf in group]
     if not found and wanted is None:  # nothing of hardware in it: whatever number the user gave
         found = [_moved(program, name, name) for name, column in program.binder.columns.items()
-                 if name in depends and VARIABLES[name].kind in ("real", "count")]
+                 if name in reads and VARIABLES[name].kind in ("real", "count")]
     if not found:
         raise ValueError(f"{output} depends on no input of the kind {wanted or 'hardware'!r}: name some, inputs=[...]")
     return found
+
+
+def _in_group(name: str, group: str) -> bool:
+    """Is an input one of a group of numbers?"""
+    variable = VARIABLES.get(name)
+    if variable is not None and variable.kind in ("option", "flag"):
+        return False
+    if group == "assumptions":
+        return name in Assumptions._fields
+    return name in HARDWARE if group == "hardware" else name in VARIABLES and time_exponent(unit_of(name)) != 0
 
 
 def _candidates(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -176,20 +183,14 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     dims, shape = tuple(program.axes), program.shape
     n = program.n_points * len(moved) * len(SIDES)
     require(HELD * 8.0 * n, f"{output} at {n:,} points", "fewer axes, fewer values on them, or fewer inputs=[...]")
-    program.widen("parameter", np.array([m.name for m in moved]))
-    program.widen("side", np.arange(len(SIDES)))
-    for number, m in enumerate(moved):
-        leaf = program.binder.leaves[m.leaf]
-        values = np.repeat(np.repeat(leaf.values[..., None, None], len(moved), axis=-2), len(SIDES), axis=-1)
-        values[..., number, :] = spread(m, leaf.values, step)
-        program.assign(m.leaf, values, (*leaf.dims, "parameter", "side"))
+    here = _move(program, moved, output, step)
     full = (*shape, len(moved), len(SIDES))
     x = np.empty(full)
     for number, m in enumerate(moved):
         own = program.binder.leaves[m.leaf].dims
-        moving = program.leaf_array(program.graph.leaf(m.leaf))
-        moving = moving.reshape([n if d in own else 1 for n, d in zip(full, (*dims, "parameter", "side"))])
-        x[..., number, :] = moving[..., number, :]
+        array = program.leaf_array(program.graph.leaf(m.leaf))
+        array = array.reshape([n if d in own else 1 for n, d in zip(full, (*dims, "parameter", "side"))])
+        x[..., number, :] = array[..., number, :]
     y = solve(program, [output], threads, progress, plan)[output].values.astype(np.float64).reshape(full)
     central, up, down, kink = slopes(x, y, step, np.array([m.whole for m in moved]))
     gain = np.fmax(np.fmax(sign * up, -sign * down), 0.0) if sign else np.abs(central)
@@ -200,7 +201,7 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
         "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down),
         "kink": (along, kink), "gain": (along, gain), "rank": (along, rank),
         f"{output}_low": (along, y[..., 0]), f"{output}_high": (along, y[..., -1]),
-        "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., 0, HERE]),
+        "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., (here or [0])[0], HERE]),
     }  # fmt: skip
     if costs is not None:
         with np.errstate(all="ignore"):
@@ -216,6 +217,52 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
         about = f"{output} with the input {moved_} by the perturbation"
         result[f"{output}_{end}"].attrs = {"units": VARIABLES[output.rsplit(".", 1)[-1]].unit, "long_name": about}
     return result
+
+
+def _move(program: Program, moved: Sequence[Moved], output: str, step: float) -> list[int]:
+    """Let each input move in its row of `parameter`, along `side`, and with it what is derived from it.
+
+    Returns
+    -------
+    list of int
+        Numbers of the inputs that, given as they are, leave everything else as it is.
+    """
+    program.widen("parameter", np.array([m.name for m in moved]))
+    program.widen("side", np.arange(len(SIDES)))
+    nominal = dict(program.binder.leaves)
+    depends = {n.payload for n in reached([program.output(output)]) if n.op == "leaf"}
+    moves: dict[str, dict[int, Leaf]] = {}  #: leaf -> number of the input that moves -> what it is then
+    here: list[int] = []
+    for number, m in enumerate(moved):
+        leaf = nominal[m.leaf]
+        own = Leaf(m.leaf, (*leaf.dims, "side"), spread(m, leaf.values, step))
+        follow = {n: follower for n, follower in program.binder.following({m.leaf: own}).items() if n in depends}
+        for name, moving in (follow | {m.leaf: own}).items():
+            moves.setdefault(name, {})[number] = moving
+        if all(_same_here(program, nominal[n], follower) for n, follower in follow.items()):
+            here.append(number)
+    program.replace(_along(program, nominal[n], moving, len(moved)) for n, moving in moves.items())
+    return here
+
+
+def _along(program: Program, nominal: Leaf, moves: Mapping[int, Leaf], count: int) -> Leaf:
+    """A leaf along `parameter` and `side`: its own values, except where an input moves that it is or follows."""
+    dims = tuple(d for d in union(program.binder.axes, [nominal, *moves.values()]) if d not in ("parameter", "side"))
+    lengths = lengths_of(program.binder.axes, dims)
+    values = np.empty((*lengths, count, len(SIDES)))
+    values[...] = expand(nominal.values, nominal.dims, dims)[..., None, None]
+    for number, moved in moves.items():
+        values[..., number, :] = expand(moved.values, moved.dims, (*dims, "side"))
+    return Leaf(nominal.name, (*dims, "parameter", "side"), values)
+
+
+def _same_here(program: Program, nominal: Leaf, moved: Leaf) -> bool:
+    """Is a leaf at the point itself what it is when nothing moves?"""
+    dims = union(program.binder.axes, [nominal, moved])
+    values = expand(moved.values, moved.dims, dims)
+    if "side" in dims:
+        values = np.take(values, [HERE], axis=dims.index("side"))
+    return np.allclose(values, expand(nominal.values, nominal.dims, dims), rtol=1e-12, atol=0.0)
 
 
 def _strongest(values: np.ndarray, moved: Sequence[Moved]) -> np.ndarray:
@@ -281,8 +328,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
         program = Program(resolver, inputs, tuple(ranges))
         flat = x.reshape(len(moved), -1)
         program.widen("draw", np.arange(flat.shape[1]))
-        for m, values in zip(moved, flat):
-            program.assign(m.leaf, values, ("draw",))
+        program.assign(Leaf(m.leaf, ("draw",), values) for m, values in zip(moved, flat))
         y = solve(program, [output], threads, progress, plan)[output].values
         return np.array(y, dtype=np.float64).reshape(-1, *x.shape[1:])
 

@@ -17,7 +17,7 @@ from mlsysim.search.target import Target, condition
 
 
 def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
-           tied: Sequence[str] = (), feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
+           feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
     """The first value of `unknown` from below at which the conditions begin, or cease, to hold together.
 
     Parameters
@@ -25,8 +25,6 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
     conditions : sequence of Target, each with a side
     bounds : (low, high), optional
         Default the bounds of the schema.
-    tied : sequence of str
-        Record fields that take the value of the unknown too.
     feasible : bool, optional
         Must the configuration work?  Default: if that depends on the unknown.
     only_dependent : bool
@@ -42,13 +40,12 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         raise TypeError(f"{unknown} is the unknown and must not be given")
     low, high, whole = _bounds(unknown, bounds)
     inside = low if whole else float(np.sqrt(max(low, 1e-300) * high))
-    names = {unknown, unknown.rsplit(".", 1)[-1]}
-    program = Program(resolver, {**inputs, unknown: inside, **dict.fromkeys(tied, inside)}, {*names, *tied})
-    nodes = [program.graph.leaf(program.leaf_name(n)) for n in (unknown, *tied)]
-    moved = {n.index for n in nodes}
+    program = Program(resolver, {**inputs, unknown: inside}, {unknown, unknown.rsplit(".", 1)[-1]})
+    node = program.graph.leaf(program.leaf_name(unknown))
+    moved = {node.payload, *program.binder.followers([node.payload])}
 
-    def depends(node: Node) -> bool:
-        return any(n.index in moved for n in reached([node]))
+    def depends(output: Node) -> bool:
+        return any(n.op == "leaf" and n.payload in moved for n in reached([output]))
 
     conditions = [c for c in conditions if not only_dependent or depends(program.output(c.output))]
     works = program.outputs.get("feasible")
@@ -65,7 +62,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         c.widen(program)
     outputs = [program.graph.as_number(program.output(o)) for o in wanted]
     dims, shape, n = tuple(program.axes), program.shape, program.n_points
-    foresee(program, nodes, outputs, 4 + len(outputs))
+    foresee(program, [node], outputs, 4 + len(outputs))
     answer, closest = np.empty(n), np.empty(n)
     side, binding = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int64)
     at = np.empty((len(outputs), n))
@@ -73,7 +70,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         part = slice(begin, min(begin + POINTS, n))
         size = part.stop - part.start
         index = dict(zip(dims, np.unravel_index(np.arange(part.start, part.stop), shape))) if dims else {}
-        function = Function(program, nodes, outputs, index)
+        function = Function(program, node, outputs, index)
         goals = [c.at(index, size) for c in conditions]
 
         def look(x: np.ndarray, function: Function = function, goals: list = goals) -> tuple[np.ndarray, np.ndarray]:

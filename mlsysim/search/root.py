@@ -137,13 +137,14 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     output_name, wanted = next(iter(target.items()))
     low, high, whole = _bounds(unknown, bounds)
     inside = next((x for x in (low, high, math.sqrt(max(low, 1e-300) * high)) if x not in (0.0, 1.0)), 2.0)
-    program = Program(resolver, {**inputs, unknown: inside})
+    program = Program(resolver, {**inputs, unknown: inside}, {unknown, unknown.rsplit(".", 1)[-1]})
     node = program.named(unknown)
     if node.op != "leaf":
         raise ValueError(f"{unknown} is an option: a root needs a number")
     output = program.output(output_name)
     program.available([output_name])
-    if node.index not in {n.index for n in reached([output])}:
+    moved = {node.payload, *program.binder.followers([node.payload])}
+    if not any(n.op == "leaf" and n.payload in moved for n in reached([output])):
         raise ValueError(f"{output_name} does not depend on {unknown} in this call")
     asked = read(output_name, wanted)
     if asked.sign:
@@ -207,9 +208,11 @@ def foresee(program: Program, unknown: Sequence[Node], outputs: Sequence[Node], 
     """
     n = program.n_points
     require(16.0 * n * kept, f"the answers at {n:,} points", "fewer axes, or fewer values on them")
-    moved = {u.index for u in unknown}
+    names = {u.payload for u in unknown}
+    names |= program.binder.followers(names)
+    moved: set[int] = set()
     for node in reached(outputs):
-        if any(a.index in moved for a in node.args):
+        if (node.op == "leaf" and node.payload in names) or any(a.index in moved for a in node.args):
             moved.add(node.index)
     estimate.warn(n * (SCAN + HALVINGS) * len(moved) * PLAIN_OPERATION, n)
 

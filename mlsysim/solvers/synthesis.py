@@ -21,8 +21,6 @@ from mlsysim.search.target import Target, condition
 
 #: what is asked for when no unknown is named, and what it is called in the answer
 REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem_capacity": "required_capacity"}
-#: rates that go with another: where no device is named, attention computes at the rate of products
-TIED = {"peak_flops": ("attention_peak_flops",)}
 #: a device that is never in the way
 UNLIMITED = {"peak_flops": 1e30, "vector_flops": 1e30, "mem_bandwidth": 1e30, "mem_capacity": 1e30, "sram_capacity": 1e30,
              "link_bandwidth": 1e30, "host_bandwidth": 1e30}  # fmt: skip
@@ -91,10 +89,8 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
             raise ValueError(f"targets: {resolver.name} has no output {name!r}{nearest(name, resolver.outputs)}")
     conditions = [condition(n, v) for n, v in wanted.items()]
     anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
-    tied: Mapping[str, tuple[str, ...]] = {}
     if anyone:
         given["hardware"] = zoo.Hardware(name="unlimited", **UNLIMITED)
-        tied = TIED
     several = unknown is None or not isinstance(unknown, str)
     asked = list(REQUIRED) if unknown is None else [unknown] if isinstance(unknown, str) else list(unknown)
     limits = bounds if isinstance(bounds, Mapping) else dict.fromkeys(asked, bounds)
@@ -102,7 +98,7 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     attrs: dict[str, Any] = {}
     depends = False
     for name in asked:
-        answer = region(resolver, name, conditions, limits.get(name), given, tied.get(name, ()), feasible, unknown is None)
+        answer = region(resolver, name, conditions, limits.get(name), given, feasible, unknown is None)
         if answer is None:
             continue
         depends = depends or any(n in answer for n in wanted)

@@ -91,23 +91,24 @@ def _rate(row: Row, precision: Precision) -> Any:
 def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """The rates of products, attention and vectors.
 
-    A `peak_flops` that was given holds at every precision; the rates that the row lists by format stay what they
-    are, and attention and vectors follow those.
+    A `peak_flops` that was given holds at every precision.  Attention and vectors follow the rates that the row
+    lists by format; where it lists none of 16 bits, they follow that one.
     """
-    own = row.given.get("peak_flops")
+    own: Any = row.given.get("peak_flops")
     fields["peak_flops"] = _rate(row, precision) if own is None else own
     wide = max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
-    if precision in (Precision.FP32, Precision.TF32):
+    if own is not None and not wide:
+        fields["attention_peak_flops"] = own
+        derived["attention_peak_flops"] = Derived("no 16-bit rate: attention runs at the rate given for the GEMMs", 0.3)
+    elif precision in (Precision.FP32, Precision.TF32):
         fields["attention_peak_flops"] = first(_rate(row, precision), wide)
+    elif wide:
+        fields["attention_peak_flops"] = wide
     else:
-        fields["attention_peak_flops"] = wide or _rate(row, Precision.FP32)
-        if not wide:
-            derived["attention_peak_flops"] = Derived(
-                "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
-            )
-    if own is not None and not np.any(fields["attention_peak_flops"]):
-        derived["attention_peak_flops"] = Derived("no rate by format: attention runs at that of the GEMMs", 0.3)
-    fields["attention_peak_flops"] = first(fields["attention_peak_flops"], fields["peak_flops"])
+        fields["attention_peak_flops"] = first(_rate(row, Precision.FP32), fields["peak_flops"])
+        derived["attention_peak_flops"] = Derived(
+            "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
+        )
     if known(fields["vector_flops"]):
         return
     if wide or own is not None:

@@ -15,13 +15,14 @@ listed in ``row.derived``.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsysim.equations.compute import weight_only
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo import tables
+from mlsysim.zoo.fields import plain
 from mlsysim.zoo.tables import Derived, Row
 
 SPREAD = 0.2  #: relative spread of a curve taken from another device
@@ -206,53 +207,73 @@ def _link(device: str, which: str) -> float:
     )
 
 
-def _rated(value: Any) -> str:
-    """A bandwidth, or several, in a sentence."""
-    low, high = float(np.min(value)) / 1e9, float(np.max(value)) / 1e9
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+class _Way(NamedTuple):
+    """A way to a device's peers, and the measured device whose all-reduce it scales."""
+
+    name: str
+    source: str
+    ours: Any  #: its bandwidth, byte/s
+    theirs: float
+
+    def __str__(self) -> str:
+        low, high = float(np.min(self.ours)) / 1e9, float(np.max(self.ours)) / 1e9
+        ours = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        return f"{self.source}'s, scaled by the {self.name} bandwidths ({ours} against {self.theirs / 1e9:.4g} GB/s)"
+
+
+def _ways(row: Row, n: int) -> list[_Way]:
+    """How `n` devices reach each other: over their link where it joins as many, else over the host's.
+
+    A link that the user gives to a device without one does not close the way over the host.
+    """
+    device, _ = own(row)
+    link = row.given.get("link_bandwidth", row.values_by_column["intra_link_Bps"])
+    host = row.given.get("host_bandwidth", row.values_by_column["host_link_Bps"])
+    found = []
+    if link is not None and n <= _largest_bridge(row):
+        source = device if _link(device, "link") else FALLBACK
+        found.append(_Way("link", source, link, _link(source, "link")))
+    published = tables.rows("hardware").get(row.origin)
+    added = "link_bandwidth" in row.given and (published is None or published.values_by_column["intra_link_Bps"] is None)
+    if host is not None and (not found or added):
+        source = PCIE if _link(device, "link") else device
+        found.append(_Way("host link", source, host, _link(source, "host")))
+    return found
+
+
+def _scaled(row: Row, way: _Way, n: int) -> dict[str, Any]:
+    """All-reduce among `n` devices over one way: the measured one, its transfers as fast as the way allows."""
+    base = curve(way.source, "bf16")
+    assert base
+    ratio = way.ours / way.theirs
+    start = base[f"allreduce_latency_{n}"]
+    ours = row.given.get(f"allreduce_latency_{n}", start)
+    return {
+        f"allreduce_latency_{n}": start,
+        f"nccl_latency_{n}": base[f"nccl_latency_{n}"],
+        f"bus_bandwidth_{n}": base[f"bus_bandwidth_{n}"] * ratio,
+        **{f"allreduce_{size}_{n}": ours + (base[f"allreduce_{size}_{n}"] - start) / ratio for size in SIZES},
+    }
 
 
 def _allreduce(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     device, measured = own(row)
-    link = row.given.get("link_bandwidth", row.values_by_column["intra_link_Bps"])
-    host = row.given.get("host_bandwidth", row.values_by_column["host_link_Bps"])
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict.fromkeys(ALLREDUCE, float("nan"))
     derived: dict[str, Derived] = {}
     for n in COUNTS:
-        fields = [
-            f"allreduce_latency_{n}",
-            f"nccl_latency_{n}",
-            f"bus_bandwidth_{n}",
-            *(f"allreduce_{size}_{n}" for size in SIZES),
-        ]
-        by_link = link is not None and n <= _largest_bridge(row)
-        if by_link:
-            source, ours = (device if _link(device, "link") else FALLBACK), link
-            theirs = _link(source, "link")
-        else:
-            source, ours = (PCIE if _link(device, "link") else device), host
-            theirs = _link(source, "host")
-        base = curve(source, "bf16")
-        assert base
-        if ours is None:
-            values.update(dict.fromkeys(fields, float("nan")))
+        ways = _ways(row, n)
+        if not ways:
             continue
-        ratio = ours / theirs
-        start = base[f"allreduce_latency_{n}"]
-        ours_start = row.given.get(f"allreduce_latency_{n}", start)
-        for name in fields:
-            if name.startswith("bus_bandwidth"):
-                values[name] = base[name] * ratio
-            elif "latency" in name:
-                values[name] = base[name]
-            else:
-                values[name] = ours_start + (base[name] - start) / ratio
-        if source != device or not measured or np.any(np.abs(ratio - 1.0) > 1e-9):
-            sentence = (
-                f"all-reduce among {n} was not measured: {source}'s, scaled by the {'link' if by_link else 'host link'} "
-                f"bandwidths ({_rated(ours)} against {theirs / 1e9:.4g} GB/s)"
-            )
-            derived.update({name: Derived(sentence, SPREAD) for name in fields})
+        found = _scaled(row, ways[0], n)
+        for other in ways[1:]:
+            for name, value in _scaled(row, other, n).items():
+                better = np.maximum if name.startswith("bus_bandwidth") else np.minimum
+                found[name] = plain(better(found[name], value))
+        values |= found
+        first = ways[0]
+        if first.source != device or not measured or np.any(np.abs(first.ours / first.theirs - 1.0) > 1e-9):
+            sentence = f"all-reduce among {n} was not measured: {', or '.join(map(str, ways))}"
+            derived.update({name: Derived(sentence, SPREAD) for name in found})
     return values, derived
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Fleet
 from mlsysim.zoo import accelerators, tables
-from mlsysim.zoo.fields import NAN, filled, known, stored, where
+from mlsysim.zoo.fields import NAN, filled, first, known, stored, where
 from mlsysim.zoo.tables import Derived, Row
 
 #: share of a fast link's peak that a transfer reaches: middle of measured NVLink (0.83-0.91) and TPU (0.90)
@@ -50,6 +50,12 @@ class _Making:
         """Enter a field that follows from something else."""
         self.fields[name] = value
         self.derived[name] = Derived(why, spread)
+
+    @property
+    def repeats(self) -> bool:
+        """Is the row a node or a networked rack, of which a fleet has as many as are needed?"""
+        kind = None if self.system is None else self.system.values_by_column.get("kind")
+        return kind == "node" or (self.outer is not None and kind == "rack")
 
     @property
     def own_device(self) -> bool:
@@ -97,9 +103,7 @@ def _size(making: _Making) -> None:
         return
     per_node = ("node_power", "node_price", "host_memory")
     fields.update({name: (_per_node if name in per_node else stored)(system, name) for name in Fleet._fields})
-    kind = system.values_by_column.get("kind")
-    repeats = kind == "node" or (making.outer is not None and kind == "rack")
-    if making.lacks("fleet_size") or (repeats and "fleet_size" not in making.given):
+    if making.lacks("fleet_size") or (making.repeats and "fleet_size" not in making.given):
         fields["fleet_size"] = 0.0  # nodes and networked racks are bought as many as are needed
     if making.lacks("domain_size"):
         making.follow("domain_size", fields["accelerators_per_node"], "no larger fast domain is given: the node", 0.0)
@@ -183,7 +187,11 @@ def _network_latency(making: _Making, one_domain: Any) -> None:
 def _network(making: _Making) -> None:
     """Links between nodes."""
     system, outer, fields = making.system, making.outer, making.fields
-    one_domain = (fields["fleet_size"] > 0) & (fields["domain_size"] >= fields["fleet_size"])
+    size = fields["fleet_size"]
+    if system is not None and not making.repeats:  # a pod without a bound keeps the network of its row
+        published = tables.rows("systems").get(system.origin, system).values_by_column["total_accelerators"]
+        size = first(size, published or 0.0)
+    one_domain = (size > 0) & (fields["domain_size"] >= size)
     if system is None:
         why = "one node: nothing lies between nodes; name a system for more"
         for name, inside in (("inter_bandwidth", "intra_bandwidth"), ("inter_latency", "intra_latency")):
@@ -230,8 +238,8 @@ def _node(making: _Making) -> None:
             value, key = _sibling(siblings, name) if siblings is not None else (NAN, "")
             why, spread = (f"that of {key}, same accelerators", 0.1) if key else (why, spread)
             making.follow(name, filled(value, otherwise), why, spread)
-    for name in ("nics_per_node", "psus_per_node", "node_price") if siblings is not None else ():
-        if making.lacks(name):
+    for name in ("nics_per_node", "psus_per_node", "node_price"):
+        if siblings is not None and making.lacks(name):
             value, key = _sibling(siblings, name)
             if key:
                 making.follow(name, value, f"that of {key}, same accelerators", 0.1)

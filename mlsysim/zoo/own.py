@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from mlsysim import units
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import EXACT, VARIABLES
 from mlsysim.zoo import tables, workloads
 from mlsysim.zoo.tables import CANONICAL, FIELDS, Row
 
@@ -29,20 +31,35 @@ _STORED = {
 }
 
 
+def _number(where: str, value: Any, unit: str) -> float:
+    """A quantity in base units; what is no quantity is refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{where}={value!r} must be a number, not true or false")
+    try:
+        number = units.parse(value, unit, where)
+    except OverflowError:
+        raise ValueError(f"{where}={str(value)[:12]}... is too large for a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{where}={value!r} must be finite; None says that it is unknown")
+    return number
+
+
 def _checked(name: str, value: Any, maker: str) -> float:
     """A canonical field in base units, inside its bounds."""
     variable = VARIABLES[name]
     where = f"{maker}: {name}"
-    number = units.parse(value, variable.unit, where)
+    if variable.kind == "flag" and isinstance(value, (bool, np.bool_)):
+        return float(value)
+    number = _number(where, value, variable.unit)
     low, high = variable.low, variable.high
-    if not math.isfinite(number):
-        raise ValueError(f"{where}={value!r} must be finite; None says that it is unknown")
     if number < low or number > high or (variable.above and number == low):
         bound = f"above {low:g}" if variable.above else f"at least {low:g}"
         raise ValueError(
             f"{where}={value!r} is out of bounds: {bound}"
             f"{'' if math.isinf(high) else f', at most {high:g}'} {variable.unit}".removesuffix(" 1")
         )
+    if variable.kind == "count" and number >= EXACT:
+        raise ValueError(f"{where}={value!r}: at most 2**53 - 1, beyond which whole numbers are not exact")
     if variable.kind in ("count", "flag") and number != int(number):
         raise ValueError(f"{where}={value!r} is no whole number")
     return number
@@ -58,13 +75,10 @@ def _column(template: Row, column: str, value: Any, maker: str) -> Any:
     if value is None or (texts and isinstance(value, str)):
         return value
     unit = tables.column_unit(template, column)
-    if isinstance(value, (int, float)):
-        number = float(value)
-    else:
-        base, factor = _STORED.get(unit, (unit, 1.0))
-        number = units.parse(value, base, f"{maker}: {column}") * factor
-    if not math.isfinite(number) or number < 0:
-        raise ValueError(f"{maker}: {column}={value!r} must be finite and not negative")
+    base, factor = (unit, 1.0) if isinstance(value, (int, float)) else _STORED.get(unit, (unit, 1.0))
+    number = _number(f"{maker}: {column}", value, base) * factor
+    if number < 0:
+        raise ValueError(f"{maker}: {column}={value!r} must not be negative")
     return number
 
 

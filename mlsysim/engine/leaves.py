@@ -1,0 +1,76 @@
+"""The axes of a call and the leaves that vary along them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Axis:
+    """One labelled dimension of the grid."""
+
+    name: str
+    size: int
+    values: np.ndarray
+    paired: dict[str, np.ndarray] = field(default_factory=dict)  #: columns that run along it together
+
+    def label(self, index: int) -> Any:
+        """What a place along it is called: by its device, where one runs along it."""
+        return self.paired.get("hardware", self.values)[index]
+
+
+@dataclass
+class Leaf:
+    """Values of one input over the axes on which they vary."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: np.ndarray
+    missing: str = ""  #: the first label for which nobody published the datum
+
+
+def expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:
+    """`values` over `dims`, shaped to broadcast over the dims `onto`."""
+    order = [dims.index(d) for d in onto if d in dims]
+    moved = np.transpose(values, order) if values.ndim else values
+    sizes = iter(moved.shape)
+    return moved.reshape([next(sizes) if d in dims else 1 for d in onto])
+
+
+def union(axes: Mapping[str, Axis], columns: Iterable[Any]) -> tuple[str, ...]:
+    """The dims of some columns (None: of none), in the order of the axes."""
+    dims = {d for c in columns if c is not None for d in c.dims}
+    return tuple(d for d in axes if d in dims)
+
+
+def shape(axes: Mapping[str, Axis], dims: Iterable[str]) -> tuple[int, ...]:
+    """How many places there are along some dims."""
+    return tuple(axes[d].size for d in dims)
+
+
+def _reduced(values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Drop axes along which nothing varies."""
+    for d in list(dims):
+        i = dims.index(d)
+        first = np.take(values, [0], axis=i)
+        if np.all((values == first) | (np.isnan(values) & np.isnan(first))):
+            values, dims = np.take(values, 0, axis=i), dims[:i] + dims[i + 1 :]
+    return values, dims
+
+
+def leaf(name: str, values: Any, dims: tuple[str, ...], axes: Mapping[str, Axis], labels: np.ndarray | None = None) -> Leaf:
+    """A leaf over the axes along which it varies; `labels` say what its places along the first dims are called."""
+    values = np.asarray(values, dtype=np.float64)
+    missing = ""
+    holes = np.isnan(values)
+    if holes.any():
+        where = np.argwhere(holes)[0]
+        missing = ", ".join(f"{d}={axes[d].label(int(i))}" for d, i in zip(dims, where)) or "this input"
+        if labels is not None:
+            missing = str(np.asarray(labels, dtype=object)[tuple(where)[: labels.ndim]])
+    values, dims = _reduced(values, dims)
+    return Leaf(name, dims, values, missing)
