@@ -110,7 +110,7 @@ def compare(resolver, selector, record, parameter, make, base, **rest):
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: getattr(d, "key", d))
 def test_a_field_of_a_device_means_the_same_in_every_spelling(device):
-    for precision in ("bf16", "fp8", "fp32"):
+    for precision in ("bf16", "fp32"):
         compare(ms.ServingModel, "hardware", Accelerator, "hardware", zoo.Hardware, zoo.hardware(device), **SERVE,
                 precision=precision)
 
@@ -191,7 +191,8 @@ FOLLOWED = ("link_bandwidth", "link_latency", "host_bandwidth", "tdp", "mem_capa
 
 @pytest.mark.parametrize("resolver", CALLS, ids=lambda r: r.name)
 def test_every_resolver_answers_both_spellings_alike(resolver):
-    for device in ("h100", "mi300x", "l40s"):
+    slow = resolver is ms.ContinuousBatchingModel  # fixed points
+    for device in ("l40s",) if slow else ("h100", "mi300x", "l40s"):
         rows, names = [], []
         for field in FOLLOWED:
             made, xs = tried(zoo.Hardware, zoo.hardware(device), field)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

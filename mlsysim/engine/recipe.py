@@ -61,12 +61,12 @@ class Recipe:
         combined = np.zeros(shape(self.axes, self.dims), dtype=np.int64)
         choices: list[list] = []
         for column in picked:
-            distinct: dict[int | None, int] = {}
+            distinct: dict[float | None, int] = {}
             rows: list = []
             number = np.empty(column.values.shape, dtype=np.int64)
             for i in np.ndindex(column.values.shape):
                 row = column.values[i]
-                key = row if isinstance(row, (int, type(None))) else id(row)
+                key = row if isinstance(row, (int, float, type(None))) else id(row)
                 if key not in distinct:
                     distinct[key] = len(rows)
                     rows.append(row)
