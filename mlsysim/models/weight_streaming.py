@@ -53,7 +53,7 @@ def weight_streaming(
     seq_len : context of decoding, tokens per sequence of prefill and training.
     batch_size : sequences in flight.
     phase : `prefill`, `decode` or `training`.
-    max_parts : devices over which resident weights may spread; if they need more, weights are streamed.
+    max_parts : devices over which resident weights may spread; if they need more, or if that is sooner, weights are streamed.
     injection_bandwidth : bandwidth at which weights enter (byte/s); an assumption unless given.
     efficiency : share of peak that products reach; an assumption unless given.
 

@@ -29,6 +29,7 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     inputs : str or sequence of str
         Inputs, record fields or assumptions to move, or a group of those that the output depends on: ``"hardware"``
         (default: figures of devices, networks and sites), ``"rates"`` (whatever has time in its unit) or ``"assumptions"``.
+        What is derived from an input moves with it; of the rates those move that follow from no other.
     perturbation : float
         Relative step, both ways; `perturbation_pct` is the same in percent.  Counts move to their next values.
     maximize : bool
