@@ -15,6 +15,7 @@ import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.engine.bind import Binder
 from mlsysim.engine.leaves import expand
+from mlsysim.schema.codes import Limit
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 
@@ -342,8 +343,9 @@ def test_a_device_of_ones_own_computes_at_the_rate_that_was_given():
     assert ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=whole).latency < 1.0
     rateless = zoo.Hardware(name="rateless", **rest)
     assert not ms.ServingModel.solve(model="llama3_1_8b", hardware=rateless, seq_len=2048).feasible
-    with pytest.raises(ValueError, match=r"attention_peak_flops=0: .* above 0"):
-        ms.ServingModel.solve(model="llama3_1_8b", hardware="h100", attention_peak_flops=0, seq_len=2048)
+    for resolver in list(CALLS)[:6]:
+        without = resolver.solve(hardware="h100", attention_peak_flops=0, plan="plain", **CALLS[resolver])
+        assert not without.feasible and without.limit == Limit.CAPABILITY, resolver.name
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@ from mlsysim.schema.records import Accelerator, Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 
+def can_compute(hardware: Accelerator):
+    """Has the device a rate for matrix products and one for attention?"""
+    return (hardware.peak_flops > 0) & (hardware.attention_peak_flops > 0)
+
+
 def with_some_rate(hardware: Accelerator) -> Accelerator:
     """The device with one operation per second where it lacks the format: times stay numbers, astronomic ones."""
     return hardware._replace(

@@ -8,7 +8,7 @@ from mlsysim.equations import architecture, batching, loops, paging, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
+from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -164,7 +164,7 @@ def continuous_batching(
     able = architecture.generates(model) & architecture.within_context(model, seq_len + output_len)
     limit = first_failing(
         (shape & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size)), Limit.SHAPE),
-        (able & (hardware.peak_flops > 0), Limit.CAPABILITY),
+        (able & can_compute(hardware), Limit.CAPABILITY),
         (pool.admitted >= 1.0, Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),
     )
@@ -200,7 +200,7 @@ def continuous_batching(
         limit=limit,
         bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step)),
     )
-    return where_possible(hardware.peak_flops > 0, answer)
+    return where_possible(can_compute(hardware), answer)
 
 
 ContinuousBatchingModel = Model("ContinuousBatchingModel", continuous_batching, domain="node", walls=(5,))

@@ -14,7 +14,7 @@ from mlsysim.equations.links import links
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.pipeline import most_layers
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import arithmetic_only
+from mlsysim.equations.textbook import arithmetic_only, can_compute
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Collective, FlopsConvention, Limit, Recompute, Schedule
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -150,7 +150,7 @@ def distributed(
     Shoeybi et al. 2019; Rajbhandari et al. 2020; Narayanan et al. 2021; Korthikanti et al. 2022; Qi et al.
     2023; Zhao et al. 2023 (FSDP); Liu et al. 2023 (ring attention); DeepSeek-AI 2024.
     """
-    capable = (hardware.peak_flops > 0) & (model.n_layers > 0) & (format.weight_only == 0)
+    capable = can_compute(hardware) & (model.n_layers > 0) & (format.weight_only == 0)
     peak: Any = np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0)
     hardware, assume = arithmetic_only(hardware._replace(peak_flops=peak), assume, efficiency)
     attention = attention if efficiency is None else None

@@ -8,7 +8,7 @@ from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
 from mlsysim.equations.selection import choose, first_failing
-from mlsysim.equations.textbook import where_possible, with_some_rate
+from mlsysim.equations.textbook import can_compute, where_possible, with_some_rate
 from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.models.single_node import ffn_width, single_node
 from mlsysim.resolver import Model, kernel
@@ -115,7 +115,7 @@ def efficiency(
     Chowdhery et al. 2022, "PaLM" (arXiv:2204.02311), appendix B; Dao 2023, "FlashAttention-2"
     (arXiv:2307.08691).
     """
-    computes = hardware.peak_flops > 0
+    computes = can_compute(hardware)
     hardware = with_some_rate(hardware)
     tokens = batch_size * seq_len
     width = ffn_width(model)

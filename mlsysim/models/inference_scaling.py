@@ -8,7 +8,7 @@ from mlsysim.equations import architecture, reasoning, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
+from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -144,7 +144,7 @@ def inference_scaling(
     )
     supported = (
         architecture.generates(model)
-        & (hardware.peak_flops > 0)
+        & can_compute(hardware)
         & architecture.within_context(model, seq_len + generated)
     )
     fits = memory <= memory_fraction * device.mem_capacity
@@ -169,7 +169,7 @@ def inference_scaling(
         limit=limit,
         bottleneck=np.where(ttft > thinking, serve.bottleneck(prefill), serve.bottleneck(decode)),
     )
-    return where_possible(hardware.peak_flops > 0, answer)
+    return where_possible(can_compute(hardware), answer)
 
 
 InferenceScalingModel = Model("InferenceScalingModel", inference_scaling, domain="algorithm", walls=(12,))

@@ -9,7 +9,7 @@ from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
-from mlsysim.equations.textbook import serving_assumptions, serving_device, where_possible
+from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -127,11 +127,11 @@ def serving(
     "DistServe" (arXiv:2401.09670).
     """
     assume = serving_assumptions(assume, efficiency, textbook)
-    computes = hardware.peak_flops > 0
+    computes = can_compute(hardware)
     prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     decode_device = prefill_device
     if decode_hardware is not None:
-        computes = computes & (decode_hardware.peak_flops > 0)
+        computes = computes & can_compute(decode_hardware)
         decode_device = serving_device(decode_hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
     replica = sharding.devices(tp, pp, ep)

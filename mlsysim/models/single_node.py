@@ -12,7 +12,14 @@ from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import textbook_assumptions, textbook_device, where_possible, with_efficiency, with_some_rate
+from mlsysim.equations.textbook import (
+    can_compute,
+    textbook_assumptions,
+    textbook_device,
+    where_possible,
+    with_efficiency,
+    with_some_rate,
+)
 from mlsysim.equations.training import (
     GEMM_BACKWARD,
     optimizer_time,
@@ -118,7 +125,7 @@ def single_node(
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
     assume = textbook_assumptions(assume, textbook)
-    computes = hardware.peak_flops > 0
+    computes = can_compute(hardware)
     hardware = with_efficiency(
         textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency
     )
