@@ -1,5 +1,6 @@
 """Recording: the graph is the kernel, folded only where a double stays the same double."""
 
+import itertools
 import math
 
 import hypothesis.strategies as st
@@ -286,3 +287,20 @@ def test_a_stage_is_one_node_per_output_and_takes_numbers_arrays_and_symbols():
     assert whole is again[0] and rest is again[1] and whole is not rest
     assert split(23.0, 7.0) == (3.0, 2.0)
     assert split(np.array([23.0, 7.0]), 7.0)[0].tolist() == [3.0, 1.0]
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(0.0, 504), (1.0, 16)])
+def test_a_compiled_loop_returns_to_python_often(monkeypatch, seconds, longest):
+    clock, pieces = itertools.count(), []
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock) * seconds)
+
+    def loop(out, a, b):
+        pieces.append(a.size)
+        out[0], out[1] = a + b, a * b
+
+    both = stage(lambda a, b: (a + b, a * b), outputs=2)
+    monkeypatch.setattr(type(both), "source", "")
+    a = np.arange(1000.0)
+    total, product = both.over((a, 3.0), lambda *_: loop)
+    assert np.array_equal(total, a + 3) and np.array_equal(product, a * 3)
+    assert sum(pieces) == 1000 and max(pieces) == longest

@@ -12,6 +12,7 @@ import functools
 import inspect
 import math
 import textwrap
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 #: elements that plain Python does before a compiler would have begun
 FEW = 4
+#: elements of the first piece of a compiled loop, and seconds of a piece, which is doubled until it takes so long
+FIRST, PIECE = 16, 0.2
 
 
 class Stage:
@@ -73,7 +76,7 @@ class Stage:
             if loop is None:
                 self._by_hand(out, flat)
             else:
-                loop(out, *flat)
+                _in_pieces(loop, out, flat)
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
@@ -179,6 +182,19 @@ IEEE = types.SimpleNamespace(
     | {name: _ieee(name) for name in _RAISING}
     | {name: _rounded(name) for name in ("floor", "ceil", "trunc")}
 )
+
+
+def _in_pieces(loop: Callable, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
+    """Run a compiled loop over some elements after the others: Python hears Ctrl-C only in between."""
+    begin, size = 0, FIRST
+    while begin < out.shape[1]:
+        end = min(begin + size, out.shape[1])
+        piece = np.empty((out.shape[0], end - begin))
+        started = time.perf_counter()
+        loop(piece, *(column[begin:end] for column in columns))
+        size = size * 2 if time.perf_counter() - started < PIECE else max(1, size // 2)
+        out[:, begin:end] = piece
+        begin = end
 
 
 def _collect(stage: Stage, parts: dict[str, str]) -> None:
