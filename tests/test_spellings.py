@@ -341,6 +341,10 @@ def test_a_device_of_ones_own_computes_at_the_rate_that_was_given():
             assert a == pytest.approx(b, rel=1e-12), output
         assert asked.feasible.all()
     assert ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=whole).latency < 1.0
+    bare = zoo.Hardware(name="bare", peak_flops=5e14, mem_bandwidth=2e12, mem_capacity=64e9)  # only small ones need a scratchpad
+    assert ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=bare, plan="plain").feasible
+    small = zoo.Hardware(bare, name="small", mem_capacity=1e6)
+    assert "sram_capacity" in ms.SingleNodeModel.solve(model="resnet50", hardware=small, plan="plain").attrs["omitted"]
     rateless = zoo.Hardware(name="rateless", **rest)
     assert not ms.ServingModel.solve(model="llama3_1_8b", hardware=rateless, seq_len=2048).feasible
     for resolver in list(CALLS)[:6]:

@@ -266,7 +266,7 @@ def single_node(
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)
     memory = weights + gradients + optimizer + activations + kv_cache + reserve
     in_main = np.where(tiny, weights + gradients + optimizer + kv_cache, memory)
-    scratchpad = ~tiny | (activations <= hardware.sram_capacity)
+    scratchpad = np.where(tiny, activations, 0.0) <= np.where(tiny, hardware.sram_capacity, 0.0)
 
     # what does not fit: states and cache leave the device, activations stay
     movable = weights + gradients + optimizer + kv_cache
