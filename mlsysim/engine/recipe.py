@@ -7,6 +7,7 @@ rows, however many values there are.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -181,14 +182,20 @@ class Recipe:
         """Those of some leaves that state something here, with the field that each states."""
         return {name: self.accepts[name] for name in leaves if name in self.accepts}
 
+    @functools.cached_property
+    def _plain(self) -> tuple[dict[str, float], list[tuple]]:
+        """One value of each field that was given, and the record of each combination with these."""
+        first = {n: float(given.values.flat[0]) for n, given in self.given.items()}
+        return first, [build(self.record, rows, first) for rows in self.combinations]
+
     def followers(self, moved: Collection[str]) -> set[str]:
         """Fields that change, or could, when some fields are given, those themselves left out."""
-        first = {n: float(given.values.flat[0]) for n, given in self.given.items()}
+        first, plain = self._plain
         probe = {n: np.full(2, first.get(n, 1.0)) for n in moved}
         found: set[str] = set()
         with np.errstate(all="ignore"):
-            for rows in self.combinations:
-                before, after = build(self.record, rows, first), build(self.record, rows, {**first, **probe})
+            for rows, before in zip(self.combinations, plain):
+                after = build(self.record, rows, {**first, **probe})
                 found |= {field for field, a, b in zip(self.record._fields, before, after)
                           if field not in moved and field not in first and (np.ndim(b) or not (a == b or (a != a and b != b)))}
         return found
