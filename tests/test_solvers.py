@@ -12,6 +12,7 @@ import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Region
+from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.elasticity import slopes, time_exponent, unit_of
 
 
@@ -349,7 +350,8 @@ def test_roots_lead_back(model, fixed, varied, pairs):
         else:
             program = model.program(**fixed, points=points)
             base = float(program.binder.leaves[program.leaf_name(unknown)].values) * np.exp(rng.normal(0.0, 0.5, n))
-        base = np.maximum(base, 1.0) if unknown == "pue" else base
+        bounds = VARIABLES[unknown.rsplit(".", 1)[-1]]
+        base = np.clip(base, max(bounds.low, 1.0) if unknown == "pue" else bounds.low, bounds.high)
         truth = model.solve(keep=[output], **fixed, points={**points, unknown: base})[output]
         target = xr.DataArray(truth.values, dims="config")
         root = model.root(unknown, {output: target}, **fixed, points=points)
