@@ -288,9 +288,7 @@ def _of_objects(name: str, listed: list[Any]) -> np.ndarray:
             pass
     if any(isinstance(v, list) or getattr(v, "shape", ()) for v in listed):
         raise _two_dims(name)
-    items = np.empty(len(listed), dtype=object)
-    items[:] = listed
-    return items
+    return np.fromiter(listed, dtype=object, count=len(listed))  # as they are: older NumPys look into a quantity otherwise
 
 
 def _two_dims(name: str) -> ValueError:
