@@ -496,3 +496,20 @@ def test_devices_of_the_zoo_that_meet_the_targets():
 def test_what_cannot_be_sought_is_told(wrong, message):
     with pytest.raises((ValueError, TypeError), match=message):
         ms.SynthesisSolver.solve(ms.ServingModel, model="llama3_1_8b", hardware="h100", seq_len=1000, **wrong)
+
+
+def test_targets_keep_their_units():
+    """A quantity of any package that has a magnitude and a unit, alone, in a list, as an array or in a DataArray."""
+    pint = pytest.importorskip("pint")
+    Q = pint.UnitRegistry().Quantity
+    point = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 100}
+    plain = ms.ServingModel.root("mem_bandwidth", {"itl": [0.020, 0.030]}, **point).mem_bandwidth.values
+    array = Q([20.0, 30.0], "ms")
+    for several in ([Q(20, "ms"), "30 ms"], array, xr.DataArray(array, dims="slo"), ["20 ms", 0.03]):
+        got = ms.ServingModel.root("mem_bandwidth", {"itl": several}, **point).mem_bandwidth.values
+        assert got == pytest.approx(plain, rel=1e-12)
+    assert ms.ServingModel.root("mem_bandwidth", {"itl": Q(20, "ms")}, **point).mem_bandwidth.item() == pytest.approx(plain[0])
+    with pytest.raises(ValueError, match="itl"):
+        ms.ServingModel.root("mem_bandwidth", {"itl": [Q(20, "W")]}, **point)
+    with pytest.raises(ValueError, match="values along one axis"):
+        ms.ServingModel.root("mem_bandwidth", {"itl": [[0.02], [0.03]]}, **point)

@@ -62,6 +62,11 @@ class Target(NamedTuple):
         return np.fmin(off, np.inf)  # NaN misses by inf
 
 
+def _items(values: Any) -> np.ndarray:
+    """Values or quantities, one object each: NumPy would strip the units."""
+    return np.fromiter(values.reshape(-1), dtype=object, count=values.size).reshape(values.shape)
+
+
 def target(output: str, wanted: Any) -> Target:
     """What a user says: ``0.05``, ``"50 ms"``, ``">= 40"``, ``True``, a list (an axis of its own) or a DataArray.
 
@@ -77,13 +82,14 @@ def target(output: str, wanted: Any) -> Target:
     if hasattr(wanted, "dims"):
         dims = tuple(str(d) for d in wanted.dims)
         labels = {d: np.asarray(wanted.coords[d]) if d in wanted.coords else np.arange(wanted.sizes[d]) for d in dims}
-        items = np.asarray(wanted.values, dtype=object)
-    elif isinstance(wanted, (list, tuple, range, np.ndarray)):
-        if not len(wanted) or np.ndim(wanted) > 1:
+        items = _items(wanted.data)
+    elif isinstance(wanted, (list, tuple, range)) or getattr(wanted, "shape", ()):
+        if not len(wanted) or any(isinstance(w, (list, tuple)) or np.shape(getattr(w, "magnitude", w)) for w in wanted):
             raise ValueError(f"targets: {output}={wanted!r}: values along one axis, or a DataArray")
-        items = np.array(list(wanted), dtype=object)
+        items = np.fromiter(wanted, dtype=object, count=len(wanted))
     else:
-        items = np.array(wanted, dtype=object)
+        items = np.empty((), dtype=object)
+        items[()] = wanted
     signs: set[str] = set()
     values = np.empty(items.shape)
     for place, item in np.ndenumerate(items):
@@ -91,7 +97,8 @@ def target(output: str, wanted: Any) -> Target:
         if isinstance(item, str) and (match := _SIGN.match(item)):
             sign, number = match.groups()
         signs.add(sign[:1])
-        values[place] = units.parse(number, variable.unit, output) if isinstance(number, str) else check(short, number)
+        said = isinstance(number, str) or hasattr(number, "magnitude")
+        values[place] = units.parse(number, variable.unit, output) if said else check(short, number)
     if len(signs) > 1:
         raise ValueError(f"targets: {output}={wanted!r}: all at most or all at least")
     if items.ndim and not dims:
