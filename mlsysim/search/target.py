@@ -83,7 +83,7 @@ def target(output: str, wanted: Any) -> Target:
         dims = tuple(str(d) for d in wanted.dims)
         labels = {d: np.asarray(wanted.coords[d]) if d in wanted.coords else np.arange(wanted.sizes[d]) for d in dims}
         items = _items(wanted.data)
-    elif isinstance(wanted, (list, tuple, range)) or getattr(wanted, "shape", ()):
+    elif isinstance(wanted, (list, tuple, range)) or np.shape(getattr(wanted, "magnitude", wanted)):
         if not len(wanted) or any(isinstance(w, (list, tuple)) or np.shape(getattr(w, "magnitude", w)) for w in wanted):
             raise ValueError(f"targets: {output}={wanted!r}: values along one axis, or a DataArray")
         items = np.fromiter(wanted, dtype=object, count=len(wanted))
