@@ -55,6 +55,7 @@ class FullSteps(NamedTuple):
     step: serve.Step  #: a step that only decodes, by class
     step_time: Any  #: and its time (s)
     added_time: Any  #: what the prompt of one request adds to the steps (s)
+    prompt_time: Any  #: the steps that it fills, all of their time (s)
     token_time: Any  #: time between tokens of a request (s)
     rate: Any  #: requests per second
 
@@ -159,7 +160,11 @@ def full_steps(server: Server) -> FullSteps:
     chunks = ceil_div(server.computed, room / server.groups)
     step = decoding_step(server, decoders)
     step_time = serve.total(step)
-    added = (server.computed / room) * (mixed_time(server, decoders, room) - step_time)
+    filled = mixed_time(server, decoders, room)
+    prompt = server.computed / room
+    added = prompt * (filled - step_time)
+    prompt_steps = decoders * prompt  # while all write one answer: more than the answers have where these are short
+    shared = np.minimum(prompt_steps / np.maximum(server.decoded, 1.0), 1.0)
     return FullSteps(
         decoders=decoders,
         room=room,
@@ -168,8 +173,9 @@ def full_steps(server: Server) -> FullSteps:
         step=step,
         step_time=step_time,
         added_time=added,
-        token_time=step_time + decoders * added / np.maximum(server.decoded, 1.0),
-        rate=decoders / (server.decoded * step_time + decoders * added),
+        prompt_time=prompt * filled,
+        token_time=step_time + shared * (filled - step_time),
+        rate=decoders / (np.maximum(server.decoded, prompt_steps) * step_time + decoders * added),
     )
 
 
@@ -180,7 +186,7 @@ def run_rate(server: Server, full: FullSteps, n_requests):
     left = n_requests - rounds * batch
     last = np.where(left > 0, decoding_time(server, np.maximum(left, 1.0)), 0.0)
     duration = n_requests * full.added_time + server.decoded * (rounds * decoding_time(server, batch) + last)
-    return n_requests / duration
+    return n_requests / np.maximum(duration, n_requests * full.prompt_time)
 
 
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
@@ -314,7 +320,7 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
         group_users,
         prefill_time=groups_with_prompt * addition,
         output=server.requests.output,
-        token_time=step + running * addition / np.maximum(server.decoded, 1.0),
+        token_time=step + np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks) * addition,
         length_cv=server.requests.prompt_cv + server.requests.output_cv,
         sharing=np.minimum(prompts_per_step, group_users),
     )
@@ -377,7 +383,8 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         """A decoding step, the time between tokens, and what one prompt adds, with so many others."""
         step = decoding_time(server, others + 1.0)
         addition = prompt_addition(server, full, others + 1.0, meeting.groups_with_prompt)
-        return step, step + others * addition * addition_share, addition
+        shared = np.minimum(others * addition_share, meeting.groups_with_prompt / full.chunks)  # one chunk to a step
+        return step, step + shared * addition, addition
 
     def surplus(others):
         step, token, addition = at(others)
