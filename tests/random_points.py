@@ -13,10 +13,9 @@ import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.engine.selectors import REQUIRED
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import LARGEST, SMALLEST, VARIABLES
 
 ROUNDING = 1e-12  #: by how much, relative to it, a value may miss a bound for rounding
-SMALLEST, LARGEST = 1e-9, 1e18  #: how far from one the odd values of a quantity are drawn
 
 #: models of every kind: windowed ones, hybrids, mixtures, latent attention, encoders, networks that are no transformers
 WINDOWED = ("mistral_7b", "gemma2_27b", "gemma3_27b", "gpt_oss_20b", "gpt_oss_120b", "llama4_maverick")
@@ -56,7 +55,7 @@ def usual(rng, name: str, n: int, around: float | None = None):
 def odd(rng, name: str, n: int):
     """Values far outside, and on the bounds."""
     variable = VARIABLES[name]
-    largest = 2.0**40 if variable.kind == "count" else LARGEST
+    largest = 2.0**52 if variable.kind == "count" else LARGEST
     low, high = max(variable.low, SMALLEST), min(variable.high, largest)
     wide = _between(rng, low, high, n)
     edge = rng.choice([variable.low if not variable.above else low, high], n)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlsysim import units
 from mlsysim.schema import codes
-from mlsysim.schema.variables import EXACT, VARIABLES, Variable
+from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variable, beyond_reach
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -126,6 +126,7 @@ def _faults(variable: Variable) -> tuple[tuple[Callable[[Any], Any], str], ...]:
         (lambda x: x > high, f"must be at most {high:g}"),
         (lambda x: abs(x) == math.inf, "must be finite"),
     ]
+    found.append((beyond_reach, f"must be {'' if variable.above else '0 or '}from {SMALLEST:g} to {LARGEST:g}"))
     if variable.kind == "count":
         found.append((lambda x: x >= EXACT, "must be at most 2**53 - 1, beyond which whole numbers are not exact"))
     if variable.kind in ("count", "flag"):

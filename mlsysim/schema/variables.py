@@ -47,6 +47,16 @@ EXACT = 2.0**53  #: whole numbers below are exact doubles, and no other number i
 
 VARIABLES: dict[str, Variable] = {}
 
+#: how small or large a quantity that is not 0 may be given, in its base unit: what lies beyond is a slip of the pen, and
+#: a time made of such figures would no longer be a number
+SMALLEST, LARGEST = 1e-18, 1e36
+
+
+def beyond_reach(number):
+    """Is a quantity, or each of an array of them, not 0 and smaller than `SMALLEST` or larger than `LARGEST`?"""
+    return (number != 0) & ((abs(number) < SMALLEST) | (abs(number) > LARGEST))
+
+
 #: The guide's spellings, accepted at the border: alias -> (canonical name, factor to the base unit).
 ALIASES: dict[str, tuple[str, float]] = {
     "duration_days": ("duration", 86400.0),

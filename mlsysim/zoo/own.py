@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
-from mlsysim.schema.variables import EXACT, VARIABLES
+from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, beyond_reach
 from mlsysim.zoo import tables, workloads
 from mlsysim.zoo.tables import CANONICAL, FIELDS, Row
 
@@ -60,6 +60,8 @@ def _checked(name: str, value: Any, maker: str) -> float:
         )
     if variable.kind == "count" and number >= EXACT:
         raise ValueError(f"{where}={value!r}: at most 2**53 - 1, beyond which whole numbers are not exact")
+    if beyond_reach(number):
+        raise ValueError(f"{where}={value!r} must be {'' if variable.above else '0 or '}from {SMALLEST:g} to {LARGEST:g}")
     if variable.kind in ("count", "flag") and number != int(number):
         raise ValueError(f"{where}={value!r} is no whole number")
     return number
