@@ -134,3 +134,23 @@ def test_what_hardly_arrives_slows_without_end_but_by_a_number():
 def test_many_spares_answer_at_once():
     found = ms.ReliabilityModel.solve(fleet="dgx_h100", job_duration="54 days", n_accelerators=[1e6, 1e15], spare_nodes=10**9)
     assert np.isfinite(found.spare_wait).all()
+
+
+def test_a_run_above_its_level_is_faster_in_all_its_parts():
+    run = ms.DistributedModel.solve(
+        model="llama3_1_8b", hardware="h100", global_batch=512, seq_len=4096, tp=2, dp=16, pp=[1, 2], training_scatter=[0.5, 1.0, 2.0]
+    )
+    parts = run.compute_time + run.bubble_time + run.exposed_communication + run.optimizer_time + run.overhead_time
+    assert (run.overhead_time >= 0).all() and (run.communication_fraction <= 1).all() and (run.compute_utilization <= 1).all()
+    alone = parts.isel(pp=0)
+    assert np.allclose(alone, run.step_time.isel(pp=0))
+
+
+def test_nothing_is_left_of_states_that_are_smaller_than_their_copy():
+    call = {"model": "llama3_1_8b", "hardware": "h100"}
+    saved = ms.CheckpointModel.solve(**call, n_accelerators=8, master_weight_bytes=50.0)
+    assert saved.checkpoint_moments == 0
+    run = ms.DistributedModel.solve(**call, global_batch=8, seq_len=4096, precision="fp32", optimizer_bytes=1.0)
+    assert run.memory_optimizer == 0
+    drawn = ms.SustainabilityModel.solve(hardware="h100", region="usa", duration="1 day", idle_power=1e9)
+    assert drawn.average_power > 0

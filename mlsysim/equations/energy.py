@@ -28,14 +28,15 @@ def activity(compute_utilization, memory_activity, memory_weight):
 
 
 def device_power(idle_power, power_limit, busy):
-    """Power of a device (W): linear between idle and its limit.
+    """Power of a device (W): linear between idle and its limit, which idle does not pass.
 
     Examples
     --------
     >>> float(device_power(70.0, 700.0, 0.5))
     385.0
     """
-    return idle_power + (power_limit - idle_power) * busy
+    idle = np.minimum(idle_power, power_limit)
+    return idle + (power_limit - idle) * busy
 
 
 def facility_energy(it_energy, pue):

@@ -52,7 +52,7 @@ def optimizer_state_bytes(optimizer_bytes, parameter_bytes, wide_bytes):
     >>> float(optimizer_state_bytes(12.0, 2.0, 4.0)), float(optimizer_state_bytes(12.0, 4.0, 4.0))
     (12.0, 8.0)
     """
-    return optimizer_bytes - np.where(parameter_bytes >= wide_bytes, wide_bytes, 0.0)
+    return np.maximum(optimizer_bytes - np.where(parameter_bytes >= wide_bytes, wide_bytes, 0.0), 0.0)
 
 
 def shared_by_pair(each: Stages, dual) -> Stages:

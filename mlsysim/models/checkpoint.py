@@ -85,7 +85,7 @@ def checkpoint(
     working = format.parameter_bytes
     copy = assume.master_weight_bytes
     moments = choose(
-        optimizer, assume.optimizer_bytes - copy, assume.adam_8bit_bytes, assume.momentum_bytes, 0.0
+        optimizer, np.maximum(assume.optimizer_bytes - copy, 0.0), assume.adam_8bit_bytes, assume.momentum_bytes, 0.0
     )
     weights = failures.checkpoint_bytes(params, working)
     master = failures.checkpoint_bytes(params, np.where(working < copy, copy, 0.0))

@@ -175,6 +175,7 @@ def distributed(
     round_size = micro_batch * dp * np.where(virtual_stages > 1, pp, 1.0)
     n_microbatches = global_batch / round_size * np.where(virtual_stages > 1, pp, 1.0)
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
+    stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
     times = training_step.step_times(
         plan, work, assume, n_microbatches=n_microbatches,
         data=data_parallel.data_exchange(
@@ -185,7 +186,7 @@ def distributed(
         optimizer=training_step.update_time(
             plan, hardware, fleet, format, assume, **held, optimizer_offload=optimizer_offload
         ),
-        stretch=training_step.straggling(plan, assume) * training_step.machine_level(model, assume),
+        stretch=stretch,
         possible=capable,
     )  # fmt: skip
     memory = training_memory.fullest_stage(
@@ -219,7 +220,7 @@ def distributed(
         **memory._asdict(),
         mfu=np.minimum(steps * (seq_len * flops * of_peak), 1.0),
         hfu=np.minimum(steps * (seq_len * (flops + repeated) * of_peak), 1.0),
-        compute_utilization=steps * (work.compute.total() / (pp * dp * micro_batch)),
+        compute_utilization=steps * (np.minimum(stretch, 1.0) * work.compute.total() / (pp * dp * micro_batch)),
         scaling_efficiency=steps * (alone / (micro_batch * devices)),
         tokens_per_s=rate,
         tokens_per_s_per_device=steps * (seq_len / devices),

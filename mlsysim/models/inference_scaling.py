@@ -135,7 +135,7 @@ def inference_scaling(
     per_success = None
     if success_rate is not None:
         covered = reasoning.coverage(success_rate, samples)
-        per_success = usd / covered
+        per_success = np.where(covered > 0, usd / covered, np.inf)
 
     shape = (
         sharding.replica_possible(model, tp, pp, ep)

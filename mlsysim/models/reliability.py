@@ -116,7 +116,8 @@ def reliability(
     saving = goodput * (cost / interval)
     restarting = failures.restart_share(restart, finite)
     completion = job_duration / goodput
-    limit = first_failing((fits_fleet(fleet, n_accelerators), Limit.SHAPE), (completion < np.inf, Limit.SATURATION))
+    expected_failures = over(completion, rate)
+    limit = first_failing((fits_fleet(fleet, n_accelerators), Limit.SHAPE), ((completion < np.inf) & (expected_failures < np.inf), Limit.SATURATION))
 
     def expected(per_device, per_node=0.0):
         per_job = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * per_node
@@ -125,7 +126,7 @@ def reliability(
     return Reliability(
         mtbf=mtbf,
         failure_probability=failures.failure_probability(job_duration, rate),
-        expected_failures=over(completion, rate),
+        expected_failures=expected_failures,
         expected_gpu_failures=expected(assume.gpu_failure_rate),
         expected_hbm_failures=expected(assume.hbm_failure_rate),
         expected_network_failures=expected(assume.nic_failure_rate + assume.network_failure_rate),
