@@ -184,7 +184,8 @@ def _consistent(rng, drawn: dict, n: int) -> dict:
 
 #: outputs that say how far one would have to go: infinite where no such point exists
 #: (`loss_delta`: a loss at which all the accuracy at stake is gone; `usd_per_success`: nothing ever succeeds)
-NEVER = {"usd_per_success", "break_even_duration", "break_even_utilization", "equal_utility_batch", "equal_utility_dataset", "loss_delta"}
+NEVER = {"break_even_duration", "break_even_utilization", "equal_utility_batch", "equal_utility_dataset", "loss_delta",
+         "usd_per_success"}  # fmt: skip
 #: shares of what there is that are in use
 IN_USE = ("memory_utilization", "queue_utilization")
 

@@ -52,7 +52,8 @@ LENGTHS = [1, 777, 8192, 32768, 131072]
 def test_operations_time_and_traffic_count_the_same_positions(model):
     """A local layer reads its window, however long the sequence."""
     for kind in ("attention", "decode_attention", "prefill", "decode"):
-        found = ms.EfficiencyModel.solve(model=model, hardware=["h100", "a100"], workload_type=kind, batch_size=64, seq_len=LENGTHS)
+        call = {"model": model, "hardware": ["h100", "a100"], "workload_type": kind}
+        found = ms.EfficiencyModel.solve(**call, batch_size=64, seq_len=LENGTHS)
         assert (found.bandwidth_utilization <= 1).all() and (found.mfu <= 1).all(), kind
     one_step = ms.SingleNodeModel.solve(model=model, hardware="h100", batch_size=8, seq_len=1, cached_prefix=[32767, 131071])
     everywhere = ms.Workload(model, local_layers=0)
@@ -111,9 +112,9 @@ def test_more_bandwidth_never_lengthens_the_time_between_tokens(load, chunk):
 def test_what_is_next_to_nothing_is_refused(name):
     call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 777}
     for given in (5e-324, [5e-324], np.full(100, 5e-324)):
-        with pytest.raises(ValueError, match=f"{name}=.*from 1e-18"):
+        with pytest.raises(ValueError, match=rf"{name}=.*from 1e-18"):
             ms.ServingModel.solve(**call, **{name: given})
-    with pytest.raises(ValueError, match="mem_bandwidth.*from 1e-18"):
+    with pytest.raises(ValueError, match=r"mem_bandwidth.*from 1e-18"):
         ms.Hardware("h100", mem_bandwidth=5e-324)
 
 
@@ -138,8 +139,9 @@ def test_many_spares_answer_at_once():
 
 def test_a_run_above_its_level_is_faster_in_all_its_parts():
     run = ms.DistributedModel.solve(
-        model="llama3_1_8b", hardware="h100", global_batch=512, seq_len=4096, tp=2, dp=16, pp=[1, 2], training_scatter=[0.5, 1.0, 2.0]
-    )
+        model="llama3_1_8b", hardware="h100", global_batch=512, seq_len=4096, tp=2, dp=16, pp=[1, 2],
+        training_scatter=[0.5, 1.0, 2.0],
+    )  # fmt: skip
     parts = run.compute_time + run.bubble_time + run.exposed_communication + run.optimizer_time + run.overhead_time
     assert (run.overhead_time >= 0).all() and (run.communication_fraction <= 1).all() and (run.compute_utilization <= 1).all()
     alone = parts.isel(pp=0)

@@ -128,7 +128,9 @@ def test_a_root_reproduces_its_target(name):
     x = float(known.values.reshape(-1)[0])
     target = model.solve(plan="plain", **{**one, unknown: x})[output].item()
     one.pop(unknown, None)
-    got = model.root(unknown, {output: target}, bounds=(x / 8.0, min(x * 8.0, VARIABLES[unknown].high)), **one)
+    variable = VARIABLES[unknown]
+    bounds = (max(x / 8.0, variable.low), min(x * 8.0, variable.high))
+    got = model.root(unknown, {output: target}, bounds=bounds, **one)
     assert got.found.item()
     again = model.solve(plan="plain", **{**one, unknown: got[unknown].item()})[output].item()
     np.testing.assert_allclose(again, target, rtol=1e-6)

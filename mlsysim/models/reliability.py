@@ -117,7 +117,10 @@ def reliability(
     restarting = failures.restart_share(restart, finite)
     completion = job_duration / goodput
     expected_failures = over(completion, rate)
-    limit = first_failing((fits_fleet(fleet, n_accelerators), Limit.SHAPE), ((completion < np.inf) & (expected_failures < np.inf), Limit.SATURATION))
+    limit = first_failing(
+        (fits_fleet(fleet, n_accelerators), Limit.SHAPE),
+        ((completion < np.inf) & (expected_failures < np.inf), Limit.SATURATION),
+    )
 
     def expected(per_device, per_node=0.0):
         per_job = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * per_node
