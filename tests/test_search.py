@@ -670,6 +670,15 @@ def test_what_nobody_named_is_omitted_with_the_reason():
     )
 
 
+@pytest.mark.parametrize("more", [{}, {"precision": "bf16"}, {"precision": ["bf16", "fp8"]}])
+def test_a_datum_of_no_row_is_told_with_the_row_to_name(more):
+    """And not as that of a number format, which has no such datum."""
+    told = StepModel.solve(**PART, **more).attrs["omitted"]
+    assert "is not known for this input: give tdp=..., or hardware=..." in told
+    with pytest.raises(ValueError, match=r"energy needs tdp .* for this input: .*or hardware=\.\.\."):
+        StepModel.solve(keep="energy", **PART, **more)
+
+
 @pytest.mark.parametrize(
     "ask, name, field",
     [

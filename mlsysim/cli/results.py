@@ -178,6 +178,8 @@ def omitted(ds: xr.Dataset) -> dict[str, str]:
 
 def left_out(ds: xr.Dataset, keep: Sequence[str] = ()) -> str:
     """One line about the outputs that an answer lacks; with `keep`, about those of them."""
+    from mlsysim.engine.leaves import NO_ROW
+
     lacking: dict[str, list[str]] = {}
     for name, why in omitted(ds).items():
         if not keep or name in keep:
@@ -186,7 +188,7 @@ def left_out(ds: xr.Dataset, keep: Sequence[str] = ()) -> str:
     for why, names in lacking.items():
         if why.startswith("needs "):
             datum, place = re.match(r"needs (\S+)(?:.* not known for (.*): give )?", why).groups()  # type: ignore[union-attr]
-            unknown = f", not known for {place}" if place and place != "this input" else ""
+            unknown = f", not known for {place}" if place and place != NO_ROW else ""
             parts.append(f"{show.told(names)} (needs {datum}{unknown}: give {datum}=...)")
     optional = [name for why, names in lacking.items() if not why.startswith("needs ") for name in names]
     if optional:

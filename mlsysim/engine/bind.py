@@ -165,9 +165,9 @@ class Binder:
                 raise TypeError(f"{self.title} needs {name} ({meaning})")
             if default is None:
                 return None
-            found = leaf(name, check(name, default), (), self.axes)
+            found = leaf(name, check(name, default), ())
         else:
-            found = leaf(name, column.values.astype(np.float64), column.dims, self.axes)
+            found = leaf(name, column.values.astype(np.float64), column.dims)
         self.leaves[name] = found
         return found
 

@@ -216,7 +216,8 @@ def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -
         return _table(program, f"{labels.name} {op} {sorted(words)}", hit, labels.dims)
     if op not in ("eq", "ne"):
         raise ValueError(f"where: {labels.name} has labels, which have no order: compare them with ==, != or in")
-    hits = [_hit(program, labels, word) for word in words]
+    shown = labels.shown.astype(str)
+    hits = [_hit(program, labels, shown, word) for word in words]
     name = f"{labels.name} in {sorted(words)}"
     if labels.dims or labels.name in program.binder.columns:
         node = _table(program, name, np.logical_or.reduce(hits), labels.dims)
@@ -227,9 +228,9 @@ def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -
     return ~node if op == "ne" else node
 
 
-def _hit(program: Program, labels: Labels, word: str) -> np.ndarray:
+def _hit(program: Program, labels: Labels, shown: np.ndarray, word: str) -> np.ndarray:
     """Where a label is a word: as it is shown, or another spelling of the same row or option."""
-    hit = np.asarray(labels.shown.astype(str) == word)
+    hit = np.asarray(shown == word)
     if not hit.any():
         variable = VARIABLES.get(labels.name.rsplit(".", 1)[-1])
         selector = program.binder.picks.get(labels.name)
@@ -240,8 +241,7 @@ def _hit(program: Program, labels: Labels, word: str) -> np.ndarray:
                 key = selector.pick(word).key
                 hit = np.array([getattr(row, "key", None) == key for row in labels.rows.reshape(-1)]).reshape(labels.rows.shape)
     if not hit.any():
-        shown = [str(v) for v in labels.shown.reshape(-1)]
-        raise ValueError(f"where: {labels.name} has no label {word!r}{nearest(word, shown)}")
+        raise ValueError(f"where: {labels.name} has no label {word!r}{nearest(word, shown.reshape(-1).tolist())}")
     return hit
 
 

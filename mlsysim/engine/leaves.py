@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+NO_ROW = "this input"  #: what lacks a datum where no row is named that could have it
+
 
 @dataclass
 class Axis:
@@ -17,10 +19,6 @@ class Axis:
     size: int
     values: np.ndarray
     paired: dict[str, np.ndarray] = field(default_factory=dict)  #: columns that run along it together
-
-    def label(self, index: int) -> Any:
-        """What a place along it is called: by its device, where one runs along it."""
-        return self.paired.get("hardware", self.values)[index]
 
 
 @dataclass
@@ -62,15 +60,14 @@ def _reduced(values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tup
     return values, dims
 
 
-def leaf(name: str, values: Any, dims: tuple[str, ...], axes: Mapping[str, Axis], labels: np.ndarray | None = None) -> Leaf:
+def leaf(name: str, values: Any, dims: tuple[str, ...], labels: np.ndarray | None = None) -> Leaf:
     """A leaf over the axes along which it varies; `labels` say what its places along the first dims are called."""
     values = np.asarray(values, dtype=np.float64)
     missing = ""
     holes = np.isnan(values)
     if holes.any():
-        where = np.argwhere(holes)[0]
-        missing = ", ".join(f"{d}={axes[d].label(int(i))}" for d, i in zip(dims, where)) or "this input"
+        missing = NO_ROW
         if labels is not None:
-            missing = str(np.asarray(labels, dtype=object)[tuple(where)[: labels.ndim]])
+            missing = str(np.asarray(labels, dtype=object)[tuple(np.argwhere(holes)[0])[: labels.ndim]])
     values, dims = _reduced(values, dims)
     return Leaf(name, dims, values, missing)

@@ -13,7 +13,7 @@ from mlsysim.engine.check import nearest
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
-from mlsysim.engine.leaves import Axis, Leaf
+from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.selectors import Parameter
 from mlsysim.schema.variables import VARIABLES
 
@@ -275,7 +275,7 @@ class Program:
         variable = VARIABLES.get(name)
         about = f" ({variable.meaning}, {variable.unit})" if variable else ""
         others = "or leave that one out"
-        if leaf.missing == "this input":  # no row was named that could have it
+        if leaf.missing == NO_ROW:
             rows = [p for p in self.binder.picks if p in ("fleet", "hardware")]
             others = "or " + " or ".join(f"{p}=..." for p in rows) if rows else others
         return f"{name}{about}, which is not known for {leaf.missing}: give {name}=..., {others}"

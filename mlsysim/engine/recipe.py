@@ -85,8 +85,10 @@ class Recipe:
         return codes.reshape(combined.shape), found
 
     def _labelled(self, picked: Sequence[Column]) -> np.ndarray | None:
-        """What to call each place of the record: the labels of its first selector."""
+        """What to call each place of the record: the labels of the first selector that names rows, not an option of them."""
         for column in picked:
+            if column.name in VARIABLES and VARIABLES[column.name].options is not None:
+                continue
             if any(label is not None for label in column.labels.flat):
                 return np.broadcast_to(expand(column.labels, column.dims, self.dims), self.codes.shape)
         return None
@@ -162,7 +164,7 @@ class Recipe:
             else:
                 values = values.reshape((*self.codes.shape, *(n for n in values.shape[1:] if n > 1)))
                 own = (*self.dims, *own)
-            found[field] = leaf(full, values, own, self.axes, labels)
+            found[field] = leaf(full, values, own, labels)
         return found
 
     def _over_cells(self, given: Leaf, further: tuple[str, ...]) -> Any:
