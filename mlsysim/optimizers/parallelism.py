@@ -102,8 +102,8 @@ def _whole(name: str, values: Iterable[Any]) -> list[int]:
     for v in values:
         if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or v != int(v) or v < 1:
             raise ValueError(f"{name}={v!r}: must be a whole number, at least 1")
-        if v > EXACT:
-            raise ValueError(f"{name}={v!r}: must be at most 2**53, beyond which whole numbers are not exact")
+        if v >= EXACT:
+            raise ValueError(f"{name}={v!r}: must be at most 2**53 - 1, beyond which whole numbers are not exact")
         found.append(int(v))
     return found
 
