@@ -8,9 +8,10 @@ from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
 from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.single_pass import mean_ffn_width
 from mlsysim.equations.textbook import can_compute, where_possible, with_some_rate
 from mlsysim.equations.training import attention_core_time, attention_plateau
-from mlsysim.models.single_node import ffn_width, single_node
+from mlsysim.models.single_node import single_node
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Attention, Bottleneck, Limit, WorkloadType
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -118,7 +119,7 @@ def efficiency(
     computes = can_compute(hardware)
     hardware = with_some_rate(hardware)
     tokens = batch_size * seq_len
-    width = ffn_width(model)
+    width = mean_ffn_width(model)
     up = (1.0 + model.gated_ffn) * width
     shape = (
         tokens if rows is None else rows,
