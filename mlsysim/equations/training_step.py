@@ -139,7 +139,7 @@ def step_times(layout: Layout, work: StageWork, assume: Assumptions, *, n_microb
     step_time = np.where(possible, stretched, np.inf)
     faster = np.minimum(stretch, 1.0)  # a run above its level: all parts are shorter
     times = n_microbatches * faster
-    bubble = faster * span - times * on_slowest(work, work.forward.plus(work.backward))
+    bubble = faster * np.maximum(span - n_microbatches * on_slowest(work, work.forward.plus(work.backward)), 0.0)
     tp, cp, ep = (times * on_slowest(work, part) for part in (work.tp, work.cp, work.ep))
     pp_time = times * send_each + faster * send_once
     dp_time = times * data.each + faster * data.once
