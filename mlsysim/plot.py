@@ -9,6 +9,7 @@ import numpy as np
 
 from mlsysim.cli.asjson import labelled
 from mlsysim.cli.show import scale
+from mlsysim.engine import check
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,11 +51,18 @@ def front(
     Axes
     """
     _matplotlib()
-    names = list(objectives) or [
+    if not hasattr(ds, "data_vars"):
+        raise TypeError(f"a front is a Dataset, as pareto gives it, not {type(ds).__name__}")
+    names = list(check.names(objectives, "objectives")) or [
         part.split()[-1] for part in str(ds.attrs.get("objectives", "")).split(", ") if part
     ]
-    if len(names) < 2:
+    if len(names) not in (2, 3):
         raise ValueError(f"a front is drawn over two or three objectives, not {names}")
+    for name in names:
+        if name not in ds or ds[name].dims != ("point",):
+            raise ValueError(f"objectives: {name!r} is no output of this front{check.nearest(name, map(str, ds.data_vars))}")
+    if not isinstance(by, str):
+        raise TypeError(f"by={by!r}: must be the name of a coordinate")
     if ax is None:
         import matplotlib.pyplot as plt
 

@@ -275,6 +275,15 @@ def _refuse(value: object, unit: str, name: str, rest: str = "") -> ValueError:
     return ValueError(f"{name + ': ' if name else ''}{shown!r} is no {wanted}: {hint}{meant}")
 
 
+def example(unit: str) -> str:
+    """How a value in `unit` is written.
+
+    >>> example("byte"), example("FLOP/byte")
+    ('"80 GB"', '"1 FLOP/byte"')
+    """
+    return _EXAMPLES[unit].split(" or ")[0].split(", ")[0] if unit in _EXAMPLES else f'"1 {unit}"'
+
+
 def number(text: str) -> float | None:
     """A number without a unit as text, in ASCII digits; None when it is anything else.
 

@@ -80,10 +80,9 @@ def listed(value: str | Sequence[str] | None) -> list[str]:
 
 def whole(name: str, value: Any) -> int | None:
     """A count among the options."""
-    try:
-        return None if value is None else int(str(value))
-    except ValueError:
-        raise ValueError(f"{name}={value!r}: must be a whole number") from None
+    if value is not None and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", str(value)):
+        raise ValueError(f"{name}={value!r}: must be a whole number")
+    return None if value is None else int(value)
 
 
 def draws(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,8 +246,12 @@ def table(path: str) -> Any:
 def numbers(key: str, text: str, unit: str | None) -> Any:
     """One value, or the list that commas and ranges make; `unit` None takes plain numbers only."""
     found: list[Any] = []
-    several = "," in text
-    for part in text.split(","):
+    parts = text.split(",")
+    several = len(parts) > 1
+    for left, right in zip(parts, parts[1:]):
+        if re.fullmatch(r"\s*\d{1,3}", left) and re.fullmatch(r"0\d\d\s*", right):
+            raise ValueError(f"{key}={text}: commas join values; write {left.strip()}{right.strip()} without one")
+    for part in parts:
         if ":" in part:
             several = True
             found += _range(key, part.strip(), unit)
@@ -261,18 +264,26 @@ def numbers(key: str, text: str, unit: str | None) -> Any:
 
 def _single(text: str) -> Any:
     """A number as a number; anything else as it is (the binding reads units and refuses nonsense)."""
+    from mlsysim import units
+
     try:
-        number = float(text)
-    except ValueError:
+        number = units.number(text)
+    except ValueError:  # too large or too small: told with the name of the input
         return text
-    return int(number) if number.is_integer() and abs(number) < 2**63 else number
+    if number is None:
+        return text
+    if re.fullmatch(r"[+-]?[\d_]+", text):
+        return int(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _end(key: str, part: str, text: str, unit: str | None) -> float:
     from mlsysim import units
 
     try:
-        number = float(text) if unit is None else units.parse(text, unit)
+        number = units.number(text) if unit is None else units.parse(text, unit)
+        if number is None:
+            raise ValueError(f"{text!r} is no number")
     except ValueError as error:
         reason = f"{text!r} is no number" if unit is None else str(error)
         raise ValueError(f"{key}={part}: {reason}") from None

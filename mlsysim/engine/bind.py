@@ -21,9 +21,9 @@ from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
 from mlsysim.engine.recipe import Recipe
-from mlsysim.engine.selectors import REQUIRED, Parameter, Selector, says, selectors
+from mlsysim.engine.selectors import REQUIRED, Parameter, Selector, selectors
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
-from mlsysim.schema.variables import ALIASES, VARIABLES
+from mlsysim.schema.variables import ALIASES
 
 
 class Binder:
@@ -160,9 +160,6 @@ class Binder:
         column = self.columns.get(name)
         if column is None:
             default = self.parameters[name].default
-            if default is REQUIRED:
-                meaning = VARIABLES[name].meaning if name in VARIABLES else ""
-                raise TypeError(f"{self.title} needs {name} ({meaning})")
             if default is None:
                 return None
             found = leaf(name, check(name, default), ())
@@ -176,7 +173,7 @@ class Binder:
         assert parameter.record is not None
         accepts = self._accepts(parameter)
         given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
-        picked = self._picked(parameter, any(f in given for f in parameter.record._fields))
+        picked = self._picked(parameter)
         if picked is None:
             return None
         stated = {f: Leaf(f, column.dims, column.values.astype(np.float64)) for f, column in given.items()}
@@ -211,7 +208,7 @@ class Binder:
         plain = self.columns.get(short) if self.fields[short][0] == record else None
         return self.columns.get(name, plain)
 
-    def _picked(self, parameter: Parameter, stated: bool) -> list[Column] | None:
+    def _picked(self, parameter: Parameter) -> list[Column] | None:
         """What the selectors of a record picked, None for an optional record nobody gave."""
         picked: list[Column] = []
         chosen = selectors(parameter)
@@ -224,8 +221,6 @@ class Binder:
             if column is None and selector.name == "hardware" and parameter.record is not Fleet and "fleet" in self.columns:
                 column = self._from_fleet()
             if column is None:
-                if selector.default is REQUIRED and not stated:
-                    raise TypeError(f"{self.title} needs {selector.name} ({says(selector.name)})")
                 one = np.empty((), dtype=object)
                 one[()] = None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
                 column = Column(selector.name, (), one, one)

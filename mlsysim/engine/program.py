@@ -14,6 +14,7 @@ from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
+from mlsysim.engine.needs import lacking
 from mlsysim.engine.selectors import Parameter
 from mlsysim.schema.variables import VARIABLES
 
@@ -59,6 +60,7 @@ class Program:
             else:
                 binder.add(name, value)
         binder.settle()
+        lacking(resolver.name, parameters, binder.columns)
         self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
         self._nodes: dict[str, Node] = {}

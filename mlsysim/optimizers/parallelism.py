@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine.check import nearest
+from mlsysim.engine.check import check, nearest, shown
 from mlsysim.engine.memory import require
+from mlsysim.engine.needs import lacking
 from mlsysim.engine.program import Program
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema import codes
-from mlsysim.schema.variables import EXACT
 from mlsysim.search.prune import possible
 from mlsysim.search.split import several
 
@@ -94,18 +94,17 @@ def _values(name: str, given: Any) -> list[Any]:
     """One value or several of an input as a list."""
     if hasattr(given, "dims") or isinstance(given, Mapping):
         raise TypeError(f"{name}: the optimizer tries every value of a list; give a value or a list")
-    return list(given) if several(given) else [given]
+    found = list(given) if several(given) else [given]
+    if not found:
+        raise ValueError(f"{name} is empty: give at least one value")
+    for i, value in enumerate(found):
+        if any(value is v or value == v for v in found[:i]):
+            raise ValueError(f"{name}: {shown(value)} is given twice")
+    return found
 
 
 def _whole(name: str, values: Iterable[Any]) -> list[int]:
-    found = []
-    for v in values:
-        if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or v != int(v) or v < 1:
-            raise ValueError(f"{name}={v!r}: must be a whole number, at least 1")
-        if v >= EXACT:
-            raise ValueError(f"{name}={v!r}: must be at most 2**53 - 1, beyond which whole numbers are not exact")
-        found.append(int(v))
-    return found
+    return [int(check(name, v)) for v in values]
 
 
 def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
@@ -149,12 +148,12 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     inputs = dict(inputs)
     if "points" in inputs:
         raise TypeError("ParallelismOptimizer makes its own points: give degrees and choices as lists")
-    if inputs.get("n_accelerators") is None:
-        raise TypeError("ParallelismOptimizer needs n_accelerators, the size of the cluster")
     for name in (*DEGREES, "ep", *CHOICES):
         if name not in resolver.parameters(inputs):
             raise TypeError(f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
                             f"{nearest(name, resolver.parameters(inputs))}")  # fmt: skip
+    given = {n for n, v in inputs.items() if v is not None}
+    lacking("ParallelismOptimizer", resolver.parameters(given), given, also=("n_accelerators",))
     sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
     degrees = {n: _whole(n, _values(n, inputs.pop(n))) for n in (*DEGREES, "ep") if inputs.get(n) is not None}
     choices = {n: _values(n, inputs.pop(n, CHOICES[n])) for n in CHOICES}

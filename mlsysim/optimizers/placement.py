@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from mlsysim import units, zoo
+from mlsysim import zoo
+from mlsysim.engine.columns import Reader, is_sequence
 from mlsysim.engine.program import Program
 from mlsysim.models.economics import EconomicsModel
 from mlsysim.models.sustainability import SustainabilityModel
 from mlsysim.resolver import Model, Optimizer, Resolver, Space, compose, kernel
 from mlsysim.schema.kinds import Real
-from mlsysim.schema.variables import ALIASES, VARIABLES
+from mlsysim.schema.variables import ALIASES
 
 HOUR = 3600.0  #: seconds between the values of an hourly profile
 SEARCHED = ("region", "datacenter", "site", "start")
@@ -99,7 +100,11 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     profile = inputs.pop("hourly_carbon", None)
     story: dict[str, Any] = {}
     if profile is not None:
-        if not hasattr(profile, "dims") or "hour" not in profile.dims:
+        if inputs.get("carbon_intensity") is not None:
+            raise TypeError("carbon_intensity is given twice (hourly_carbon says it hour by hour)")
+        if "region" in getattr(profile, "dims", ()) and "region" not in getattr(profile, "coords", ()):
+            raise ValueError("hourly_carbon: its dim region has no labels: assign_coords(region=[...])")
+        if not hasattr(profile, "coords") or "hour" not in profile.dims:
             raise TypeError("hourly_carbon: pass an xarray.DataArray with a dim hour (and region, where it differs)")
         means = window_means(profile, _duration(inputs))
         inputs["carbon_intensity"] = means
@@ -121,8 +126,11 @@ def _duration(inputs: dict[str, Any]) -> float:
         if name in inputs:
             factor = ALIASES[name][1] if name in ALIASES else 1.0
             value = inputs[name]
-            if np.ndim(value) == 0 and not hasattr(value, "dims"):
-                return factor * units.parse(value, VARIABLES["duration"].unit, name)
+            if not is_sequence(value) and not hasattr(value, "dims"):
+                length = Reader("duration", factor).one(value)
+                if length > 0:
+                    return length
+                raise ValueError(f"{name}={value!r}: hourly_carbon needs a run that takes some time")
     raise TypeError("hourly_carbon needs the duration of the run as one number: duration=\"30 days\"")
 
 

@@ -27,6 +27,8 @@ class Composition(Resolver):
     """Several resolvers as one fused kernel: outputs feed later inputs of their name or of a synonym."""
 
     def __init__(self, stages: Sequence[Resolver], wire: Mapping[str, str] | None = None, name: str = ""):
+        from mlsysim.engine.check import mapping, nearest
+
         self.stages = tuple(stages)
         if not self.stages:
             raise ValueError("compose needs at least one resolver")
@@ -39,11 +41,12 @@ class Composition(Resolver):
         for stage_name in names:
             if names.count(stage_name) > 1:
                 raise ValueError(f"compose: {stage_name} occurs twice")
+        mapping("wire", wire, "{'duration': 'training_time'}")
+        if not isinstance(name, str) or not all(isinstance(output, str) for output in (wire or {}).values()):
+            raise TypeError("compose: name, and what wire= names, must be text")
         inputs = {n for s in self.stages[1:] for p in s.parameters(s.bound) for n in (p, f"{s.name}.{p}")}
         for key in wire or {}:
             if key not in inputs:
-                from mlsysim.engine.check import nearest
-
                 raise ValueError(f"wire: no stage after the first has an input {key!r}{nearest(key, inputs)}")
         self.wire = dict(wire or {})
         self.name = name or " + ".join(s.name for s in self.stages)

@@ -69,6 +69,27 @@ ALIASES: dict[str, tuple[str, float]] = {
 }
 
 
+#: Inputs that must be given, as one writes them; `mlsysim.engine.needs` shows them where they are missing.
+EXAMPLES: dict[str, str] = {
+    "model": 'model="llama3_1_8b"',
+    "draft": 'draft="llama3_2_1b"',
+    "hardware": 'hardware="h100"',
+    "region": 'region="fra" (or electricity_price="0.12 USD/kWh", carbon_intensity="400 g/kWh")',
+    "seq_len": "seq_len=2048",
+    "batch_size": "batch_size=32",
+    "global_batch": "global_batch=512",
+    "n_accelerators": "n_accelerators=1024",
+    "cores": "cores=32",
+    "arrival_rate": 'arrival_rate="10 requests/s"',
+    "service_latency": 'service_latency="100 ms"',
+    "step_time": 'step_time="50 ms"',
+    "duration": 'duration="30 days"',
+    "job_duration": 'job_duration="30 days"',
+    "avg_duration": 'avg_duration="4 hours"',
+    "base_training_time": 'base_training_time="10 days"',
+}
+
+
 def _add(name: str, unit: str, meaning: str, **rest: Any) -> None:
     if name in VARIABLES:
         raise ValueError(f"{name} is declared twice")

@@ -291,7 +291,7 @@ def _costs(moved: Sequence[Moved], prices: Mapping[str, Any] | None) -> np.ndarr
 def _price(name: str, price: Any, unit: str, one: str) -> float:
     """``"$40 per GB/s"`` or a number of USD per base unit."""
     if not isinstance(price, str):
-        return float(price)
+        return _amount(f"prices: {name}", price)
     amount, per, what = price.partition(" per ")
     if not per:
         raise ValueError(f"prices: {name}={price!r}: write a number in {one}, or \"$40 per 1 GB/s\"")
@@ -299,14 +299,23 @@ def _price(name: str, price: Any, unit: str, one: str) -> float:
     return units.parse(amount.strip(), "USD", name) / units.parse(what, unit, name)
 
 
+def _amount(name: str, price: Any) -> float:
+    """A price as a plain number, not negative."""
+    number = math.nan if isinstance(price, bool) else units.parse(price, "1", name)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name}={price!r}: must be a finite number, at least 0")
+    return number
+
+
 def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], samples: int, seed: int, inputs: Mapping[str, Any],
           threads: int | None = None, progress: Any = None, plan: str = "auto") -> xr.Dataset:
     """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""
     from scipy import stats
 
-    from mlsysim.engine.check import check
+    from mlsysim.engine.check import check, whole
 
-    if len(ranges) < 1 or samples < 2 or samples & (samples - 1):
+    samples, seed = whole("samples", samples, 2), whole("seed", seed, 0)
+    if len(ranges) < 1 or samples & (samples - 1):
         raise ValueError(f"ranges of at least one input, and samples={samples!r} a power of two")
     sample = Program(resolver, inputs, tuple(ranges))
     sample.available([output])
@@ -316,6 +325,8 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
         if m.whole:
             raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")
         short = m.leaf.rsplit(".", 1)[-1]
+        if isinstance(ends, str) or not hasattr(ends, "__len__") or len(ends) != 2:
+            raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")
         low, high = (check(short, e) if short in VARIABLES else units.parse(e, unit_of(short)) for e in ends)
         if not low < high:
             raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import estimate, label
-from mlsysim.engine.check import check, nearest
+from mlsysim.engine.check import check, mapping, nearest, shown
 from mlsysim.engine.function import Function
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.memory import require
@@ -130,6 +130,9 @@ def _between(low: np.ndarray, high: np.ndarray, whole: bool) -> np.ndarray:
 def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None,
          inputs: Mapping[str, Any]) -> xr.Dataset:
     """See `mlsysim.resolver.Resolver.root`."""
+    if not isinstance(unknown, str):
+        raise TypeError(f"unknown={shown(unknown)}: must be the name of an input")
+    target = mapping("target", target, "{'itl': '20 ms'}")
     if len(target) != 1:
         raise ValueError(f"target={dict(target)!r}: give one output, target={{'itl': 0.02}}")
     if unknown in inputs:
@@ -232,8 +235,8 @@ def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float,
     low = variable.low if variable.low > 0 else (1.0 if whole else WIDEST[0])
     high = variable.high if math.isfinite(variable.high) else (2.0**40 if whole else WIDEST[1])
     if bounds is not None:
-        if len(bounds) != 2:
-            raise ValueError(f"bounds={bounds!r}: give (low, high)")
+        if isinstance(bounds, (str, bytes, Mapping)) or not hasattr(bounds, "__len__") or len(bounds) != 2:
+            raise ValueError(f"bounds={shown(bounds)}: give (low, high)")
         low, high = (check(short, b) for b in bounds)
         if not low < high:
             raise ValueError(f"bounds={bounds!r}: low must be below high")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlsysim import units
+from mlsysim.engine import label
+from mlsysim.engine.check import check, flag, mapping, names, nearest, shown
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
+from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.elasticity import elasticity, sobol
 
 if TYPE_CHECKING:
@@ -70,17 +74,38 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     >>> ds.binding_constraint.values
     array(['mem_bandwidth', 'mem_bandwidth'], dtype='<U20')
     """
-    if perturbation_pct is not None:
-        perturbation = 0.01 * perturbation_pct
-    output = output or resolver.outputs[0]
+    output = resolver.outputs[0] if output is None else _quantity(resolver, output)
     given = {**resolver.bound, **point}
+    alone = {"inputs": inputs, "perturbation_pct": perturbation_pct, "maximize": flag("maximize", maximize), "prices": prices}
     if ranges is not None:
-        return _kept(sobol(resolver, output, ranges, samples, seed, given, threads, progress, plan), keep)
-    return _kept(elasticity(resolver, output, inputs, perturbation, maximize, prices, given, threads, progress, plan), keep)
+        for name, value in alone.items():
+            if value is not None:
+                raise TypeError(f"{name}={shown(value)} moves one input after the other, ranges= all of them: leave one out")
+        ranges = mapping("ranges", ranges, "{'mem_bandwidth': ('1 TB/s', '4 TB/s')}")
+        return label.kept(sobol(resolver, output, ranges, samples, seed, given, threads, progress, plan), keep)
+    if perturbation_pct is not None:
+        if perturbation != 0.1:
+            raise TypeError(f"perturbation={shown(perturbation)} and perturbation_pct={shown(perturbation_pct)} say the same: "
+                            "leave one of them out")  # fmt: skip
+        perturbation = 0.01 * units.parse(perturbation_pct, "1", "perturbation_pct")
+    if prices is not None:
+        prices = mapping("prices", prices, "{'mem_bandwidth': '$4 per GB/s'}")
+    moved = inputs if inputs is None or isinstance(inputs, str) else names(inputs, "inputs")
+    found = elasticity(resolver, output, moved, check("perturbation", perturbation), maximize, prices, given, threads, progress, plan)
+    return label.kept(found, keep)
 
 
-def _kept(ds: xr.Dataset, keep: Sequence[str] | None) -> xr.Dataset:
-    return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
+def _quantity(resolver: Resolver, output: Any) -> str:
+    """The output that is asked about: one that is a number."""
+    if not isinstance(output, str):
+        raise TypeError(f"output={shown(output)}: must be the name of an output")
+    variable = VARIABLES.get(output.rsplit(".", 1)[-1])
+    if output not in resolver.outputs:
+        raise ValueError(f"{resolver.name} has no output {output!r}{nearest(output, resolver.outputs)}")
+    if variable is not None and variable.kind in ("option", "flag"):
+        kind = "a label" if variable.kind == "option" else "true or false"
+        raise ValueError(f"output={output!r} is {kind}: an elasticity needs a quantity")
+    return output
 
 
 SensitivitySolver = Solver(

@@ -10,7 +10,7 @@ import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.engine import label
-from mlsysim.engine.check import nearest
+from mlsysim.engine.check import flag, mapping, names, nearest, whole
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
 from mlsysim.models.single_node import SingleNodeModel
@@ -79,9 +79,13 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     array([0.02, 0.02])
     """
     given = {**resolver.bound, **point}
-    wanted = dict(targets or {})
+    wanted = mapping("targets", targets, "{'itl': '20 ms'}")
     for name in [n for n in given if n.startswith("target_")]:
-        wanted[name.removeprefix("target_")] = given.pop(name)
+        output, value = name.removeprefix("target_"), given.pop(name)
+        if output in wanted:
+            raise TypeError(f"the target on {output} is given twice: targets= and {name}=")
+        if value is not None:
+            wanted[output] = value
     if not wanted:
         raise TypeError("SynthesisSolver needs a target: targets={'itl': '20 ms'} or target_itl='20 ms'")
     for name in wanted:
@@ -91,9 +95,15 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
     if anyone:
         given["hardware"] = zoo.Hardware(name="unlimited", **UNLIMITED)
-    several = unknown is None or not isinstance(unknown, str)
-    asked = list(REQUIRED) if unknown is None else [unknown] if isinstance(unknown, str) else list(unknown)
-    limits = bounds if isinstance(bounds, Mapping) else dict.fromkeys(asked, bounds)
+    several = not isinstance(unknown, str)
+    asked = list(REQUIRED) if unknown is None else list(names(unknown, "unknown"))
+    if not asked:
+        raise ValueError("unknown=[] is empty: name an input")
+    feasible, devices = flag("feasible", feasible), whole("devices", devices, 0)
+    limits = mapping("bounds", bounds, "{'mem_bandwidth': ('1 TB/s', '8 TB/s')}") if isinstance(bounds, Mapping) else \
+        dict.fromkeys(asked, bounds)
+    if stray := [n for n in limits if n not in asked]:
+        raise ValueError(f"bounds: {stray[0]!r} is none of the unknowns, {', '.join(asked)}")
     found: dict[str, xr.DataArray] = {}
     attrs: dict[str, Any] = {}
     depends = False
@@ -115,7 +125,7 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     if devices and "hardware" in resolver.parameters(given) and all(n in Accelerator._fields for n in asked):
         fitting = _devices(resolver, conditions, given, devices, threads, progress, plan)
         ds = ds.merge(fitting, compat="override", join="exact", combine_attrs="override")
-    return ds if keep is None else ds[[n for n in ([keep] if isinstance(keep, str) else keep) if n in ds]]
+    return label.kept(ds, keep)
 
 
 def _devices(resolver: Resolver, conditions: Sequence[Target], given: Mapping[str, Any], most: int, threads: int | None,

@@ -1,0 +1,47 @@
+"""What a call must be given: all that is missing is told at once, each with an example."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from mlsysim import units
+from mlsysim.engine.selectors import REQUIRED, Parameter, says, selectors
+from mlsysim.schema.records import Fleet
+from mlsysim.schema.variables import EXAMPLES, VARIABLES
+
+
+def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[str], also: Collection[str] = ()) -> None:
+    """Raise when inputs that must be given are not, telling all of them at once.
+
+    Parameters
+    ----------
+    given : collection of str
+        Inputs of the call by canonical name.
+    also : collection of str
+        Inputs that the one who asks needs besides.
+    """
+    absent = [name for name in also if name not in given]
+    taken: set[str] = set()  #: a field that two records have is that of the first
+    for p in parameters.values():
+        if p.record is None:
+            absent += [p.name] if p.default is REQUIRED and p.name not in given else []
+            continue
+        short = {f for f in p.record._fields if f not in taken}
+        taken |= short
+        if any(f in given for f in short) or any(f"{p.name}.{f}" in given for f in p.record._fields):
+            continue  # a row is needed only where no field of it is given
+        for s in selectors(p):
+            stands_in = s.fallback in given or (s.name == "hardware" and p.record is not Fleet and "fleet" in given)
+            if s.default is REQUIRED and s.name not in given and not stands_in:
+                absent.append(s.name)
+    if absent:
+        raise TypeError(f"{title} needs {', '.join(map(_example, dict.fromkeys(absent)))}")
+
+
+def _example(name: str) -> str:
+    """An input that is missing: what it is and how it is written."""
+    variable = VARIABLES.get(name)
+    wanted = EXAMPLES.get(name)
+    if wanted is None and variable is not None:
+        wanted = f"{name}={max(variable.low, 1.0):.0f}" if variable.kind == "count" else f"{name}={units.example(variable.unit)}"
+    return f"{name} ({says(name)}{f'; for example {wanted}' if wanted else ''})"
