@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.engine.check import check
+from mlsysim.engine.check import check, shown
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
@@ -68,7 +68,7 @@ class Binder:
         listed = {n for n in self.known if "." not in n and n not in Assumptions._fields}
         close = difflib.get_close_matches(name, sorted(self.known), n=3, cutoff=0.6)
         hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
-        raise TypeError(f"{self.title} has no input {name!r}{hint}")
+        raise TypeError(f"{self.title} has no input {shown(name)}{hint}")
 
     def _spellings(self, name: str) -> tuple[str, ...]:
         """Names that mean the same as a canonical one: ``mem_bandwidth`` and ``hardware.mem_bandwidth``."""
@@ -137,7 +137,7 @@ class Binder:
 
     def points(self, table, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
-        if not hasattr(table, "keys"):
+        if not hasattr(table, "keys") or (hasattr(table, "index") and not hasattr(table, "columns")):
             raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names "
                              "to lists")
         names = list(table)
@@ -145,7 +145,7 @@ class Binder:
             raise ValueError(f"points: {next(n for n in names if names.count(n) > 1)} is given twice")
         for name in names:
             if isinstance(table[name], (str, bytes)) or not hasattr(table[name], "__len__"):
-                raise ValueError(f"points: {name}={table[name]!r} is one value: every column is a list, all of one length")
+                raise ValueError(f"points: {name}={shown(table[name])} is one value: every column is a list, all of one length")
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")

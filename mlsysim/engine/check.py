@@ -15,6 +15,8 @@ from mlsysim import units
 from mlsysim.schema import codes
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variable, beyond_reach
 
+NO_NUMBERS = (bool, np.bool_, np.timedelta64)  #: that call themselves one
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; nearest: a, b"`` or the whole list when it is short."""
@@ -28,10 +30,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def shown(value: Any, most: int = 60) -> str:
     """A value in an error: on one line, and no longer than need be."""
     try:
-        text = " ".join(repr(value).split())
+        return one_line(repr(value), most)
     except ValueError:  # Python writes no integer of more than 4,300 digits
-        text = f"{type(value).__name__} of {value.bit_length()} bits"
-    return text if len(text) <= most else f"{text[:most]}..."
+        return f"{type(value).__name__} of {value.bit_length()} bits"
+
+
+def one_line(text: str, most: int) -> str:
+    """Text on one line, cut where it is too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def option(variable: Variable, value: Any) -> int:
@@ -51,7 +58,7 @@ def option(variable: Variable, value: Any) -> int:
 
 def whole(name: str, value: Any, least: int = 1) -> int:
     """A whole number that says how many."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < least:
+    if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name}={shown(value)}: must be a whole number, at least {least}")
     return int(value)
 
@@ -65,10 +72,13 @@ def flag(name: str, value: Any) -> bool | None:
 
 def names(value: str | Iterable[str] | None, argument: str) -> tuple[str, ...]:
     """One name or several as a tuple, each once."""
-    found = () if value is None else tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if not all(isinstance(name, str) for name in found):
-        raise TypeError(f"{argument}={shown(value)}: must be a name or a list of names")
-    return tuple(dict.fromkeys(found))
+    several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+    found: dict[str, None] = {}
+    for name in () if value is None else value if several else (value,):  # type: ignore[union-attr]
+        if not isinstance(name, str):
+            raise TypeError(f"{argument}={shown(value)}: must be a name or a list of names")
+        found[str(name)] = None
+    return tuple(found)
 
 
 def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:
 
 def is_fraction(value: Any) -> bool:
     """Is a value a number from 0 to 1?"""
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and 0 <= float(value) <= 1
+    return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)
 
 
 def told(progress: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
-from mlsysim.engine.check import check, option, unsound
+from mlsysim.engine.check import check, one_line, option, shown, unsound
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
@@ -68,7 +68,12 @@ class Reader:
     def one(self, value: Any) -> Any:
         """One value: a row, a code, or a number in base units."""
         if self.pick is not None:
-            return self.pick(value) if not self.chosen or self.variable is None else option(self.variable, value)
+            if self.chosen and self.variable is not None:
+                return option(self.variable, value)
+            try:
+                return self.pick(value)
+            except (TypeError, ValueError) as error:  # with the value as Python shows it, a table perhaps
+                raise ValueError(one_line(str(error), 600)) from None
         if self.factor != 1.0 and not isinstance(value, (bool, np.bool_)):
             unit = "" if self.variable is None else self.variable.unit
             if not isinstance(value, str) and not hasattr(value, "magnitude"):  # a unit of its own needs no factor
@@ -88,7 +93,7 @@ class Reader:
         """Values and labels of some items, all in `unit` when it is given."""
         variable = self.variable
         if self.pick is None and not self.chosen and variable is not None:
-            if items.dtype.kind == "m" and variable.unit == "s":
+            if items.dtype.kind == "m" and variable.unit == "s" and np.datetime_data(items.dtype)[0] not in ("Y", "M", "generic"):
                 items, unit = items / np.timedelta64(1, "s"), "s"
             if items.dtype.kind in "iuf" or (items.dtype.kind == "b" and variable.kind == "flag"):
                 return self._numbers(items, unit)
@@ -106,7 +111,7 @@ class Reader:
         if wrong.any():
             first = items.reshape(-1)[int(np.argmax(wrong.reshape(-1)))].item()
             self.one(f"{first!r} {unit}" if unit and unit != self.variable.unit else first)
-            raise ValueError(f"{self.name}={first!r}: out of bounds")
+            raise ValueError(f"{self.name}={shown(first)}: out of bounds")
         return numbers, numbers.astype(np.int64) if self.variable.kind in ("count", "flag") else numbers
 
     def _distinct(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -280,7 +285,7 @@ def _of_sequence(reader: Reader, value: Any, dim: str, alone: bool) -> Written:
 def _of_objects(name: str, listed: list[Any]) -> np.ndarray:
     """A list as an array: of numbers where all are, else of objects."""
     kinds = set(map(type, listed))
-    if all(issubclass(kind, (int, float, np.integer, np.floating)) and kind is not bool for kind in kinds):
+    if all(issubclass(kind, (int, float, np.integer, np.floating)) and kind not in (bool, np.timedelta64) for kind in kinds):
         whole = all(issubclass(kind, (int, np.integer)) for kind in kinds)
         try:
             return np.array(listed, dtype=np.int64 if whole else np.float64)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim import units
-from mlsysim.engine.check import nearest, option
+from mlsysim.engine.check import nearest, option, shown
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
@@ -52,13 +52,15 @@ def texts(where: str | Iterable[str] | None) -> tuple[str, ...]:
     """The conditions of a `where` as a tuple."""
     if where is None:
         return ()
-    found = (where,) if isinstance(where, str) or not isinstance(where, Iterable) else tuple(where)
-    for text in found:
+    several = isinstance(where, Iterable) and not isinstance(where, str) and getattr(where, "ndim", 1) > 0
+    found: list[str] = []
+    for text in where if several else (where,):
         if not isinstance(text, str):
-            raise ValueError(f"where={text!r} is no condition; {_EXAMPLE}")
+            raise ValueError(f"where={shown(text)} is no condition; {_EXAMPLE}")
+        found.append(text)
     if sum(map(len, found)) > LONGEST:
         raise ValueError(f"where: {sum(map(len, found)):,} characters of conditions; at most {LONGEST:,} are read")
-    return found
+    return tuple(found)
 
 
 def clauses(program: Program, where: str | Iterable[str] | None) -> list[tuple[str, Node]]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.check import names, nearest
+from mlsysim.engine.check import names, nearest, shown
 from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
@@ -103,7 +103,7 @@ def kept(ds: xr.Dataset, keep: Any, also: tuple[str, ...] = ()) -> xr.Dataset:
     wanted = names(keep, "keep")
     for name in wanted:
         if name not in ds:
-            raise ValueError(f"keep: the answer has no {name!r}{nearest(name, map(str, ds.data_vars))}")
+            raise ValueError(f"keep: the answer has no {shown(name)}{nearest(name, map(str, ds.data_vars))}")
     return ds[list(dict.fromkeys((*wanted, *(n for n in also if n in ds))))]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine.bind import Binder
-from mlsysim.engine.check import nearest
+from mlsysim.engine.check import nearest, shown
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
@@ -45,7 +45,7 @@ class Program:
         inputs = dict(inputs)
         sample, seed = inputs.pop("sample", None), inputs.pop("seed", None)
         if seed is not None and sample is None:
-            raise TypeError(f"seed={seed!r} goes with sample=n (or quantile=): nothing is drawn without")
+            raise TypeError(f"seed={shown(seed)} goes with sample=n (or quantile=): nothing is drawn without")
         points = inputs.get("points")
         groups = [] if points is None else points if isinstance(points, (list, tuple)) else [points]
         given = {name for name, value in inputs.items() if value is not None and name != "points"}
@@ -289,7 +289,7 @@ class Program:
         if name in self.absent:
             raise ValueError(f"{self.resolver.name} gives {name} only when an optional input is given "
                              f"(see {self.resolver.name}.schema)")
-        raise ValueError(f"{self.resolver.name} has no output {name!r}{nearest(name, [*self.outputs, *self.absent])}")
+        raise ValueError(f"{self.resolver.name} has no output {shown(name)}{nearest(name, [*self.outputs, *self.absent])}")
 
     def named(self, name: str) -> Node:
         """The node of an output, of an input or of a record field."""
@@ -300,7 +300,7 @@ class Program:
         for full, node in self._nodes.items():
             if full.rsplit(".", 1)[-1] == name:
                 return node
-        raise ValueError(f"{self.resolver.name} has no output or input {name!r}"
+        raise ValueError(f"{self.resolver.name} has no output or input {shown(name)}"
                          f"{nearest(name, [*self.outputs, *(n.rsplit('.', 1)[-1] for n in self._nodes), *self.axes])}")
 
     def labels(self, name: str) -> tuple[np.ndarray, tuple[str, ...]] | None:

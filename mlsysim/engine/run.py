@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine import cache
-from mlsysim.engine.check import told, whole
+from mlsysim.engine.check import shown, told, whole
 from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.nest import Writer, pack
@@ -84,12 +84,24 @@ class Spans:
     done: int = 0
 
 
+def block_wanted(block: int | None) -> int:
+    """Points of a block: as told, or as many as serve the caches."""
+    return BLOCK if block is None else whole("block", block)
+
+
+def planned(plan: Any) -> str:
+    """A plan by its name."""
+    if not isinstance(plan, str) or plan not in PLANS:
+        raise ValueError(f"plan={shown(plan)}: allowed are {', '.join(PLANS)}")
+    return plan
+
+
 def threads_wanted(threads: int | None) -> int:
     """Threads to use: as told, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
     if threads is None:
         text = os.environ.get("MLSYSIM_THREADS", "")
         if text and not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
-            raise ValueError(f"MLSYSIM_THREADS={text!r}: must be a whole number, at least 1")
+            raise ValueError(f"MLSYSIM_THREADS={shown(text)}: must be a whole number, at least 1")
         threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return whole("threads", threads)
 
@@ -114,8 +126,7 @@ class Sweep:
 
     def __init__(self, program: Program, columns: Sequence[Node], outermost: Sequence[str] = (), plan: str = "auto",
                  stored: Sequence[np.ndarray] | None = None, block: int | None = None, repeatable: bool = False):
-        if not isinstance(plan, str) or plan not in PLANS:
-            raise ValueError(f"plan={plan!r}: allowed are {', '.join(PLANS)}")
+        plan = planned(plan)
         self.program, self.columns, self.stored = program, list(columns), stored
         self.nodes = reached(self.columns)
         self.sizes = program.sizes
@@ -126,6 +137,9 @@ class Sweep:
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
         self.done = 0  #: points that are in all of these
+        self.block_points = block_wanted(block)
+        self.states: list[Any] = []  #: of the threads of a run, and how many points are in them
+        self.done = 0
         small = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)

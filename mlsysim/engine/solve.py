@@ -15,7 +15,7 @@ from mlsysim.engine.evaluate import stage_bytes
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import MissingDatum, Program
-from mlsysim.engine.run import Sweep
+from mlsysim.engine.run import Sweep, planned
 
 SORTED = 1 << 20  #: values whose quantiles are found together
 
@@ -59,7 +59,8 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
         arrays[name] = np.empty(math.prod(program.sizes[a] for a in axes_of(program, node)), dtype=_storage(name))
     if nodes:
         # an output that varies along no axis is one number: the plain plan gives it at once
-        sweep = Sweep(program, list(nodes.values()), plan=plan if plan != "generic" else "nest", stored=list(arrays.values()))
+        how = "nest" if planned(plan) == "generic" else plan
+        sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
         estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
         sweep.run(threads=threads, progress=progress)
     full = {}

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
+from mlsysim.engine.check import shown
 from mlsysim.engine.program import Program
 from mlsysim.models.continuous_batching import ContinuousBatchingModel
 from mlsysim.resolver import Optimizer, Resolver, Space
@@ -44,7 +45,7 @@ def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Target]:
         kept = KEEPS.get(output, (output, output))[0 if loaded else 1]
         asked = condition(kept, wanted)
         if asked.dims:
-            raise ValueError(f"{name}={wanted!r}: one target at a time")
+            raise ValueError(f"{name}={shown(wanted)}: one target at a time")
         found.append(asked)
     if loaded and all(c.output in OF_BATCH for c in found):
         found.append(condition("queue_utilization", BUSY))

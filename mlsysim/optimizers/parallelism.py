@@ -97,9 +97,11 @@ def _values(name: str, given: Any) -> list[Any]:
     found = list(given) if several(given) else [given]
     if not found:
         raise ValueError(f"{name} is empty: give at least one value")
-    for i, value in enumerate(found):
-        if any(value is v or value == v for v in found[:i]):
-            raise ValueError(f"{name}: {shown(value)} is given twice")
+    seen: set[str] = set()
+    for value in found:
+        if (text := shown(value)) in seen:
+            raise ValueError(f"{name}: {text} is given twice")
+        seen.add(text)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
+from mlsysim.engine.check import shown
 from mlsysim.engine.columns import Reader, is_sequence
 from mlsysim.engine.program import Program
 from mlsysim.models.economics import EconomicsModel
@@ -130,7 +131,7 @@ def _duration(inputs: dict[str, Any]) -> float:
                 length = Reader("duration", factor).one(value)
                 if length > 0:
                     return length
-                raise ValueError(f"{name}={value!r}: hourly_carbon needs a run that takes some time")
+                raise ValueError(f"{name}={shown(value)}: hourly_carbon needs a run that takes some time")
     raise TypeError("hourly_carbon needs the duration of the run as one number: duration=\"30 days\"")
 
 

@@ -286,7 +286,9 @@ def _canonical(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _resolver(asked: Any) -> Resolver | None:
     """What a solver or an optimizer is told to ask."""
     if asked is not None and not isinstance(asked, Resolver):
-        raise TypeError(f"resolver={asked!r}: must be a resolver, as in resolver=ms.ServingModel")
+        from mlsysim.engine.check import shown
+
+        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
     return asked
 
 

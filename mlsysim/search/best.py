@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition
-from mlsysim.engine.check import flag, names, whole
+from mlsysim.engine.check import flag, names, shown, whole
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
@@ -48,7 +48,7 @@ class Top:
                  where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
         self.k = self.wanted = whole("k", k)
         if not isinstance(objective, str):
-            raise TypeError(f"objective={objective!r}: must be the name of an output")
+            raise TypeError(f"objective={shown(objective)}: must be the name of an output")
         self.objective, self.maximize = objective, flag("maximize", maximize)
         self.by, self.where, self.ties = names(by, "by"), condition.texts(where), names(ties, "ties")
         self.ranked = True

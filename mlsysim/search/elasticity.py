@@ -17,6 +17,7 @@ import xarray as xr
 
 from mlsysim import units
 from mlsysim.engine import label
+from mlsysim.engine.check import shown
 from mlsysim.engine.graph import reached
 from mlsysim.engine.leaves import Leaf, expand, union
 from mlsysim.engine.leaves import shape as lengths_of
@@ -171,7 +172,7 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
                plan: str = "auto") -> xr.Dataset:
     """See `mlsysim.solvers.sensitivity`."""
     if not 0 < perturbation <= 10:
-        raise ValueError(f"perturbation={perturbation!r}: a relative amount above 0 and at most 10")
+        raise ValueError(f"perturbation={shown(perturbation)}: a relative amount above 0 and at most 10")
     step = math.log1p(perturbation)
     program = Program(resolver, inputs, _candidates(wanted))
     program.available([output])
@@ -294,7 +295,7 @@ def _price(name: str, price: Any, unit: str, one: str) -> float:
         return _amount(f"prices: {name}", price)
     amount, per, what = price.partition(" per ")
     if not per:
-        raise ValueError(f"prices: {name}={price!r}: write a number in {one}, or \"$40 per 1 GB/s\"")
+        raise ValueError(f"prices: {name}={shown(price)}: write a number in {one}, or \"$40 per 1 GB/s\"")
     what = what.strip() if what.strip()[:1].isdigit() else f"1 {what.strip()}"
     return units.parse(amount.strip(), "USD", name) / units.parse(what, unit, name)
 
@@ -303,7 +304,7 @@ def _amount(name: str, price: Any) -> float:
     """A price as a plain number, not negative."""
     number = math.nan if isinstance(price, bool) else units.parse(price, "1", name)
     if not 0 <= number < math.inf:
-        raise ValueError(f"{name}={price!r}: must be a finite number, at least 0")
+        raise ValueError(f"{name}={shown(price)}: must be a finite number, at least 0")
     return number
 
 
@@ -316,7 +317,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
 
     samples, seed = whole("samples", samples, 2), whole("seed", seed, 0)
     if len(ranges) < 1 or samples & (samples - 1):
-        raise ValueError(f"ranges of at least one input, and samples={samples!r} a power of two")
+        raise ValueError(f"ranges of at least one input, and samples={shown(samples)} a power of two")
     sample = Program(resolver, inputs, tuple(ranges))
     sample.available([output])
     moved = [_moved(sample, n, sample.leaf_name(n)) for n in ranges]
@@ -326,10 +327,10 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
             raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")
         short = m.leaf.rsplit(".", 1)[-1]
         if isinstance(ends, str) or not hasattr(ends, "__len__") or len(ends) != 2:
-            raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")
+            raise ValueError(f"ranges: {m.name}={shown(ends)}: (low, high)")
         low, high = (check(short, e) if short in VARIABLES else units.parse(e, unit_of(short)) for e in ends)
         if not low < high:
-            raise ValueError(f"ranges: {m.name}={ends!r}: (low, high)")
+            raise ValueError(f"ranges: {m.name}={shown(ends)}: (low, high)")
         dists.append(stats.uniform(low, high - low))
     dims, shape = tuple(sample.axes), sample.shape
     n = sample.n_points * samples * (len(moved) + 2)

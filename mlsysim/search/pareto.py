@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import cache, condition
-from mlsysim.engine.check import names
+from mlsysim.engine.check import names, shown
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
@@ -165,7 +165,7 @@ class Pareto:
         if twice := {n for n, up in self.objectives if up} & {n for n, up in self.objectives if not up}:
             raise ValueError(f"{min(twice)} is to be minimized and maximized: name it once")
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
-            raise ValueError(f"epsilon={epsilon!r}: a relative amount between 0 and 1")
+            raise ValueError(f"epsilon={shown(epsilon)}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, condition.texts(where)
         self.index: dict[str, np.ndarray] = {}  #: of the points of a finished front, along every axis; copies share it
 

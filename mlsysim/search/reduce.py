@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition, estimate, label
+from mlsysim.engine.check import shown
 from mlsysim.engine.evaluate import stage_bytes
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import BLOCK, Block, Sweep, threads_wanted
+from mlsysim.engine.run import Block, Sweep, block_wanted, threads_wanted
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.partial import handed, marked
@@ -77,7 +78,7 @@ class Cells:
                 from mlsysim.engine.check import nearest
 
                 axes = nearest(b, program.axes) if program.axes else ", which has none: give an input several values"
-                raise ValueError(f"by={b!r} is no axis of this call{axes}")
+                raise ValueError(f"by={shown(b)} is no axis of this call{axes}")
         self.by = tuple(b for b in by if b in program.axes)
         self.sizes = program.sizes
         self.shape = tuple(self.sizes[b] for b in self.by)
@@ -182,9 +183,9 @@ def guarded(condition: Node, node: Node) -> Node:
 
 def several(reductions: Any) -> list[Reduction]:
     """Reductions as a list, each of them one."""
-    found = list(reductions) if isinstance(reductions, Iterable) else [reductions]
+    found = list(reductions) if isinstance(reductions, (list, tuple)) else [reductions]
     if not found or not all(hasattr(r, "columns") and hasattr(r, "finish") for r in found):
-        raise TypeError(f"reductions={reductions!r}: must be a list of Best, Top, Pareto or Counts of mlsysim.search")
+        raise TypeError(f"reductions={shown(reductions)}: must be a list of Best, Top, Pareto or Counts of mlsysim.search")
     return found
 
 
@@ -234,7 +235,7 @@ def require_room(program: Program, reductions: Sequence[Reduction], threads: int
     TooLarge
     """
     columns = _columns(program, reductions)[0] if columns is None else columns
-    workers = min(threads_wanted(threads), max(1, -(-program.n_points // (block or BLOCK))))
+    workers = min(threads_wanted(threads), max(1, -(-program.n_points // block_wanted(block))))
     rooms = [reduction.room(program, Cells(program, reduction.by)) for reduction in reductions]
     needs = [(workers * room.state + room.answer, room.ways) for room in rooms]
     needs.append((stage_bytes(reached(columns), program.points_of), "fewer values of the inputs of what is computed in loops"))

@@ -134,7 +134,7 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         raise TypeError(f"unknown={shown(unknown)}: must be the name of an input")
     target = mapping("target", target, "{'itl': '20 ms'}")
     if len(target) != 1:
-        raise ValueError(f"target={dict(target)!r}: give one output, target={{'itl': 0.02}}")
+        raise ValueError(f"target={shown(target)}: give one output, target={{'itl': 0.02}}")
     if unknown in inputs:
         raise TypeError(f"{unknown} is the unknown and must not be given")
     output_name, wanted = next(iter(target.items()))
@@ -151,7 +151,7 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         raise ValueError(f"{output_name} does not depend on {unknown} in this call")
     asked = read(output_name, wanted)
     if asked.sign:
-        raise ValueError(f"target: {output_name}={wanted!r}: a root meets its target; SynthesisSolver takes {asked.sign}=")
+        raise ValueError(f"target: {output_name}={shown(wanted)}: a root meets its target; SynthesisSolver takes {asked.sign}=")
     asked.widen(program)
     n = program.n_points
     foresee(program, [node], [output], 4)
@@ -239,5 +239,5 @@ def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float,
             raise ValueError(f"bounds={shown(bounds)}: give (low, high)")
         low, high = (check(short, b) for b in bounds)
         if not low < high:
-            raise ValueError(f"bounds={bounds!r}: low must be below high")
+            raise ValueError(f"bounds={shown(bounds)}: low must be below high")
     return low, high, whole

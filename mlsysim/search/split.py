@@ -20,7 +20,7 @@ RIVALS = 8  #: how many of the best are kept to find one that differs
 
 def several(value: Any) -> bool:
     """Is this a list of values?"""
-    return isinstance(value, (list, tuple, range, np.ndarray)) and not hasattr(value, "_fields") and np.ndim(value) > 0
+    return isinstance(value, (list, tuple, range, np.ndarray)) and not hasattr(value, "_fields") and getattr(value, "ndim", 1) > 0
 
 
 def without(reduction: Any, apart: Sequence[str]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import units
-from mlsysim.engine.check import check, nearest
+from mlsysim.engine.check import check, nearest, shown
 from mlsysim.engine.program import Program
 from mlsysim.schema.variables import VARIABLES
 
@@ -83,9 +83,9 @@ def target(output: str, wanted: Any) -> Target:
         dims = tuple(str(d) for d in wanted.dims)
         labels = {d: np.asarray(wanted.coords[d]) if d in wanted.coords else np.arange(wanted.sizes[d]) for d in dims}
         items = _items(wanted.data)
-    elif isinstance(wanted, (list, tuple, range)) or np.shape(getattr(wanted, "magnitude", wanted)):
-        if not len(wanted) or any(isinstance(w, (list, tuple)) or np.shape(getattr(w, "magnitude", w)) for w in wanted):
-            raise ValueError(f"targets: {output}={wanted!r}: values along one axis, or a DataArray")
+    elif isinstance(wanted, (list, tuple, range)) or getattr(getattr(wanted, "magnitude", wanted), "shape", ()):
+        if not len(wanted) or any(isinstance(w, (list, tuple)) or getattr(getattr(w, "magnitude", w), "shape", ()) for w in wanted):
+            raise ValueError(f"targets: {output}={shown(wanted)}: values along one axis, or a DataArray")
         items = np.fromiter(wanted, dtype=object, count=len(wanted))
     else:
         items = np.empty((), dtype=object)
@@ -100,7 +100,7 @@ def target(output: str, wanted: Any) -> Target:
         said = isinstance(number, str) or hasattr(number, "magnitude")
         values[place] = units.parse(number, variable.unit, output) if said else check(short, number)
     if len(signs) > 1:
-        raise ValueError(f"targets: {output}={wanted!r}: all at most or all at least")
+        raise ValueError(f"targets: {output}={shown(wanted)}: all at most or all at least")
     if items.ndim and not dims:
         dims, labels = (f"target_{output}",), {f"target_{output}": values}
     return Target(output, next(iter(signs)), values, dims, labels)

@@ -91,7 +91,8 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     if prices is not None:
         prices = mapping("prices", prices, "{'mem_bandwidth': '$4 per GB/s'}")
     moved = inputs if inputs is None or isinstance(inputs, str) else names(inputs, "inputs")
-    found = elasticity(resolver, output, moved, check("perturbation", perturbation), maximize, prices, given, threads, progress, plan)
+    step = check("perturbation", perturbation)
+    found = elasticity(resolver, output, moved, step, maximize, prices, given, threads, progress, plan)
     return label.kept(found, keep)
 
 
@@ -104,7 +105,7 @@ def _quantity(resolver: Resolver, output: Any) -> str:
         raise ValueError(f"{resolver.name} has no output {output!r}{nearest(output, resolver.outputs)}")
     if variable is not None and variable.kind in ("option", "flag"):
         kind = "a label" if variable.kind == "option" else "true or false"
-        raise ValueError(f"output={output!r} is {kind}: an elasticity needs a quantity")
+        raise ValueError(f"output={shown(output)} is {kind}: an elasticity needs a quantity")
     return output
 
 
