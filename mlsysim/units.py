@@ -392,8 +392,8 @@ def parse(value: Any, unit: str, name: str = "") -> float:
         except Exception as error:  # pint's own errors: dimension or unit that its registry does not know
             raise _refuse(value, unit, name) from error
         return converted if getattr(converted, "ndim", 0) else float(converted)
-    number_like = not isinstance(value, (complex, np.complexfloating)) and (hasattr(type(value), "__float__") or hasattr(type(value), "__index__"))
-    if getattr(value, "ndim", 0) or not number_like:
+    number_like = any(hasattr(type(value), one) for one in ("__float__", "__index__"))
+    if getattr(value, "ndim", 0) or not number_like or isinstance(value, (complex, np.complexfloating)):
         raise _refuse(value, unit, name)  # float() would read b"8", too
     try:
         return float(value)

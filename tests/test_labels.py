@@ -100,7 +100,7 @@ def test_earlier_results_come_in_along_the_axes_of_this_call():
         first.itl.isel(hardware=0, dp=0).drop_vars("tp"),
         first.isel(hardware=0, dp=0).set_coords("energy").itl.swap_dims(tp="energy"),
     ):
-        with pytest.raises(ValueError, match="axis 'tp'|lies along|output"):
+        with pytest.raises(ValueError, match=r"axis 'tp'|lies along|output"):
             ask(tp=grid["tp"], host_step_time=other)
 
 

@@ -18,6 +18,7 @@ Ranges of numbers, with or without units:
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -248,7 +249,7 @@ def numbers(key: str, text: str, unit: str | None) -> Any:
     found: list[Any] = []
     parts = text.split(",")
     several = len(parts) > 1
-    for left, right in zip(parts, parts[1:]):
+    for left, right in itertools.pairwise(parts):
         if re.fullmatch(r"\s*\d{1,3}", left) and re.fullmatch(r"0\d\d\s*", right):
             raise ValueError(f"{key}={text}: commas join values; write {left.strip()}{right.strip()} without one")
     for part in parts:

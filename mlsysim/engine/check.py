@@ -60,6 +60,10 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     """A whole number that says how many."""
     if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name}={shown(value)}: must be a whole number, at least {least}")
+    if value >= EXACT:
+        raise ValueError(f"{name}={shown(value, 20)}: is too large")
+    if value >= EXACT:
+        raise ValueError(f"{name}={shown(value, 20)}: is too large")
     return int(value)
 
 
@@ -74,7 +78,7 @@ def names(value: str | Iterable[str] | None, argument: str) -> tuple[str, ...]:
     """One name or several as a tuple, each once."""
     several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
     found: dict[str, None] = {}
-    for name in () if value is None else value if several else (value,):  # type: ignore[union-attr]
+    for name in () if value is None else value if several else (value,):
         if not isinstance(name, str):
             raise TypeError(f"{argument}={shown(value)}: must be a name or a list of names")
         found[str(name)] = None
@@ -90,7 +94,7 @@ def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:
 
 def is_fraction(value: Any) -> bool:
     """Is a value a number from 0 to 1?"""
-    return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)
+    return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)  # type: ignore[operator]  # type: ignore[operator]
 
 
 def told(progress: Any) -> None:
@@ -117,6 +121,8 @@ def check(name: str, value: Any, *, unit: str | None = None) -> float:
         raise ValueError(f"{name}={shown(value, 12)}: too large for a number") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}={shown(value)}: {error}") from None
+    if getattr(number, "ndim", 0):
+        raise ValueError(f"{name}={shown(value)}: give one number")
     described = f"{name}={shown(value)}: {variable.meaning}"
     if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
         raise ValueError(f"{described} must be a number, not true or false")

@@ -74,7 +74,7 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
 
 def levels(quantile: Any) -> list[float]:
     """Which quantiles are asked for, each once."""
-    several = isinstance(quantile, Iterable) and not isinstance(quantile, str) and getattr(quantile, "ndim", 1) > 0
+    several = isinstance(quantile, (list, tuple)) or getattr(quantile, "ndim", 0) == 1
     given = list(quantile) if several else [quantile]
     if not given or not all(is_fraction(q) for q in given):
         raise ValueError(f"quantile={shown(quantile)}: a number from 0 to 1, or several")

@@ -326,7 +326,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
         if m.whole:
             raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")
         short = m.leaf.rsplit(".", 1)[-1]
-        if isinstance(ends, str) or not hasattr(ends, "__len__") or len(ends) != 2:
+        if not isinstance(ends, (list, tuple)) or len(ends) != 2:
             raise ValueError(f"ranges: {m.name}={shown(ends)}: (low, high)")
         low, high = (check(short, e) if short in VARIABLES else units.parse(e, unit_of(short)) for e in ends)
         if not low < high:

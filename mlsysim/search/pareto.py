@@ -163,7 +163,7 @@ class Pareto:
         if not self.objectives:
             raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
         if twice := {n for n, up in self.objectives if up} & {n for n, up in self.objectives if not up}:
-            raise ValueError(f"{min(twice)} is to be minimized and maximized: name it once")
+            raise ValueError(f"{shown(min(twice))} is to be minimized and maximized: name it once")
         if epsilon is not None and not (isinstance(epsilon, numbers.Real) and 0 < epsilon < 1):
             raise ValueError(f"epsilon={shown(epsilon)}: a relative amount between 0 and 1")
         self.epsilon, self.where = epsilon, condition.texts(where)

@@ -235,7 +235,7 @@ def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float,
     low = variable.low if variable.low > 0 else (1.0 if whole else WIDEST[0])
     high = variable.high if math.isfinite(variable.high) else (2.0**40 if whole else WIDEST[1])
     if bounds is not None:
-        if isinstance(bounds, (str, bytes, Mapping)) or not hasattr(bounds, "__len__") or len(bounds) != 2:
+        if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
             raise ValueError(f"bounds={shown(bounds)}: give (low, high)")
         low, high = (check(short, b) for b in bounds)
         if not low < high:
