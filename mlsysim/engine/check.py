@@ -58,13 +58,12 @@ def option(variable: Variable, value: Any) -> int:
 
 def whole(name: str, value: Any, least: int = 1) -> int:
     """A whole number that says how many."""
-    if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Integral) or value < least:
+    number = least - 1 if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Integral) else int(value)
+    if number < least:
         raise ValueError(f"{name}={shown(value)}: must be a whole number, at least {least}")
-    if value >= EXACT:
+    if number >= EXACT:
         raise ValueError(f"{name}={shown(value, 20)}: is too large")
-    if value >= EXACT:
-        raise ValueError(f"{name}={shown(value, 20)}: is too large")
-    return int(value)
+    return number
 
 
 def flag(name: str, value: Any) -> bool | None:
@@ -94,7 +93,7 @@ def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:
 
 def is_fraction(value: Any) -> bool:
     """Is a value a number from 0 to 1?"""
-    return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)  # type: ignore[operator]  # type: ignore[operator]
+    return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)  # type: ignore[operator]
 
 
 def told(progress: Any) -> None:

@@ -132,14 +132,11 @@ class Sweep:
         self.sizes = program.sizes
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
-        self.block_points = BLOCK if block is None else whole("block", block)
         self.repeatable = repeatable
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
         self.done = 0  #: points that are in all of these
         self.block_points = block_wanted(block)
-        self.states: list[Any] = []  #: of the threads of a run, and how many points are in them
-        self.done = 0
         small = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
