@@ -10,16 +10,18 @@ from mlsysim.schema.records import Fleet
 from mlsysim.schema.variables import EXAMPLES, VARIABLES
 
 
-def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[str], also: Collection[str] = ()) -> None:
+def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[str],
+            also: Mapping[str, str] | None = None) -> None:
     """Raise when inputs that must be given are not, telling all of them at once.
 
     Parameters
     ----------
     given : collection of str
         Inputs of the call by canonical name.
-    also : collection of str
-        Inputs that the one who asks needs besides.
+    also : mapping of str to str
+        Inputs that the one who asks needs besides, and what each is to it.
     """
+    also = also or {}
     absent = [name for name in also if name not in given]
     taken: set[str] = set()  #: a field that two records have is that of the first
     for p in parameters.values():
@@ -35,13 +37,13 @@ def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[s
             if s.default is REQUIRED and s.name not in given and not stands_in:
                 absent.append(s.name)
     if absent:
-        raise TypeError(f"{title} needs {', '.join(map(_example, dict.fromkeys(absent)))}")
+        raise TypeError(f"{title} needs {', '.join(_example(n, also.get(n) or says(n)) for n in dict.fromkeys(absent))}")
 
 
-def _example(name: str) -> str:
+def _example(name: str, meaning: str) -> str:
     """An input that is missing: what it is and how it is written."""
     variable = VARIABLES.get(name)
     wanted = EXAMPLES.get(name)
     if wanted is None and variable is not None:
         wanted = f"{name}={max(variable.low, 1.0):.0f}" if variable.kind == "count" else f"{name}={units.example(variable.unit)}"
-    return f"{name} ({says(name)}{f'; for example {wanted}' if wanted else ''})"
+    return f"{name} ({meaning}{f'; for example {wanted}' if wanted else ''})"

@@ -155,7 +155,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
             raise TypeError(f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
                             f"{nearest(name, resolver.parameters(inputs))}")  # fmt: skip
     given = {n for n, v in inputs.items() if v is not None}
-    lacking("ParallelismOptimizer", resolver.parameters(given), given, also=("n_accelerators",))
+    lacking("ParallelismOptimizer", resolver.parameters(given), given, also={"n_accelerators": "the size of the cluster"})
     sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
     degrees = {n: _whole(n, _values(n, inputs.pop(n))) for n in (*DEGREES, "ep") if inputs.get(n) is not None}
     choices = {n: _values(n, inputs.pop(n, CHOICES[n])) for n in CHOICES}
