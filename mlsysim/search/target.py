@@ -67,6 +67,10 @@ def _items(values: Any) -> np.ndarray:
     return np.fromiter(values.reshape(-1), dtype=object, count=values.size).reshape(values.shape)
 
 
+def _shape(wanted: Any) -> Any:
+    return getattr(getattr(wanted, "magnitude", wanted), "shape", ())
+
+
 def target(output: str, wanted: Any) -> Target:
     """What a user says: ``0.05``, ``"50 ms"``, ``">= 40"``, ``True``, a list (an axis of its own) or a DataArray.
 
@@ -83,8 +87,8 @@ def target(output: str, wanted: Any) -> Target:
         dims = tuple(str(d) for d in wanted.dims)
         labels = {d: np.asarray(wanted.coords[d]) if d in wanted.coords else np.arange(wanted.sizes[d]) for d in dims}
         items = _items(wanted.data)
-    elif isinstance(wanted, (list, tuple, range)) or getattr(getattr(wanted, "magnitude", wanted), "shape", ()):
-        if not len(wanted) or any(isinstance(w, (list, tuple)) or getattr(getattr(w, "magnitude", w), "shape", ()) for w in wanted):
+    elif isinstance(wanted, (list, tuple, range)) or _shape(wanted):
+        if not len(wanted) or any(isinstance(w, (list, tuple)) or _shape(w) for w in wanted):
             raise ValueError(f"targets: {output}={shown(wanted)}: values along one axis, or a DataArray")
         items = np.fromiter(wanted, dtype=object, count=len(wanted))
     else:
