@@ -144,7 +144,8 @@ class Binder:
         if len(set(map(str, names))) < len(names):
             raise ValueError(f"points: {next(n for n in names if names.count(n) > 1)} is given twice")
         for name in names:
-            if isinstance(table[name], (str, bytes)) or not (hasattr(table[name], "__len__") and getattr(table[name], "ndim", 1) != 0):
+            listed = table[name]
+            if isinstance(listed, (str, bytes)) or not hasattr(listed, "__len__") or getattr(listed, "ndim", 1) == 0:
                 raise ValueError(f"points: {name}={shown(table[name])} is one value: every column is a list, all of one length")
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
