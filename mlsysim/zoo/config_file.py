@@ -27,10 +27,12 @@ class ConfigFile:
         What the file holds.
     name : str
         How errors call the file.
+    nested : bool
+        Is it one part of a file that describes several?
     """
 
-    def __init__(self, content: Mapping[str, Any], name: str):
-        self.content, self.name = content, name
+    def __init__(self, content: Mapping[str, Any], name: str, nested: bool = False):
+        self.content, self.name, self.nested = content, name, nested
 
     def refuse(self, key: str, must: str) -> ValueError:
         """The error for a value that cannot be, shortened to one line."""
@@ -108,14 +110,40 @@ class ConfigFile:
             raise self.refuse(key, "must be a list of texts")
         return list(value)
 
+    def flags(self, key: str) -> list[bool]:
+        """A list of 0 and 1; empty where the file is silent."""
+        value = self.content.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, (list, tuple)) or not all(one in (0, 1) for one in value):
+            raise self.refuse(key, "must be a list of 0 and 1")
+        return [bool(one) for one in value]
+
+    def indices(self, key: str, layers: float) -> list[int]:
+        """A list of layers, counted from 0."""
+        value = self.content.get(key)
+        if not isinstance(value, (list, tuple)) or not all(type(one) is int and 0 <= one < layers for one in value):
+            raise self.refuse(key, f"must be a list of layers from 0 to {layers - 1:g}")
+        return list(value)
+
+    def by_layer(self, key: str, values: list[Any], layers: float) -> list[Any]:
+        """One value for each layer; lists may go on for prediction layers, and nothing may be missing."""
+        if values and len(values) < layers:
+            raise self.refuse(key, f"differs from layer to layer and has {len(values)} entries for {layers:g} layers")
+        return values[: int(layers)]
+
+    def filled(self, values: Mapping[str, Any]) -> ConfigFile:
+        """The same file with values for keys that it does not name (a key that is null is named)."""
+        return ConfigFile({**values, **self.content}, self.name, self.nested)
+
     def language_model(self) -> ConfigFile:
         """The part that describes the language model, where a file describes several parts."""
-        content, name = self.content, self.name
+        content, name, nested = self.content, self.name, False
         for key in NESTED:
             if isinstance(inner := content.get(key), Mapping):
                 tied = {k: v for k, v in content.items() if k == "tie_word_embeddings"}
-                content, name = {**tied, **inner}, f"{name}: {key}"
-        return ConfigFile(content, name)
+                content, name, nested = {**tied, **inner}, f"{name}: {key}", True
+        return ConfigFile(content, name, nested)
 
 
 def read(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[ConfigFile, str]:

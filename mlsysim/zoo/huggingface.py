@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
 from mlsysim.zoo import config_file, own
 from mlsysim.zoo.config_file import ConfigFile
+from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, Family
 from mlsysim.zoo.spelling import nearest
 from mlsysim.zoo.tables import Row
-
-_GATED = """llama mistral mixtral qwen2 qwen3 qwen2_moe qwen3_moe phi3 deepseek_v2 deepseek_v3 deepseek_v32
-kimi_k2 glm4 glm4_moe gpt_oss olmo olmo2 granite internlm2 minimax_m2 llama4_text baichuan"""
-#: model_type -> (gated feed-forward network, embeddings tied by default, learned positions)
-FAMILIES: dict[str, tuple[bool, bool, bool]] = {
-    **dict.fromkeys(_GATED.split(), (True, False, False)),
-    **dict.fromkeys(("gemma", "gemma2", "gemma3_text", "cohere", "cohere2"), (True, True, False)),
-    **dict.fromkeys(("gpt2", "opt"), (False, True, True)),
-    **dict.fromkeys(("gpt_neox", "phi"), (False, False, False)),
-    **dict.fromkeys(("bloom", "falcon", "starcoder2"), (False, True, False)),
-}
 
 #: field of a workload -> names it goes by
 _NAMES: dict[str, tuple[str, ...]] = {
     "hidden": ("hidden_size", "n_embd", "d_model"),
     "n_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
     "n_heads": ("num_attention_heads", "n_head", "n_heads"),
-    "vocab": ("vocab_size",),
+    "vocab": ("vocab_size", "padded_vocab_size"),
     "max_context": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
     "n_experts": ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts"),
     "experts_per_token": (
         "num_experts_per_tok",
         "num_experts_per_token",
+        "experts_per_token",
         "moe_top_k",
+        "moe_topk",
+        "moe_k",
+        "top_k_experts",
         "num_selected_experts",
     ),
 }
 _REQUIRED = ("hidden", "n_layers", "n_heads", "vocab")
 #: keys of models whose layers are of other kinds than attention and a feed-forward network or experts
 _OTHER_LAYERS = re.compile(
-    "hybrid_override_pattern|full_attention_interval|attn_layer_period|expert_layer_period|attn_type_list|block_configs|"
-    "(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|"
-    "attn_config|mlp_only_layers"
+    "hybrid_override_pattern|layers_block_type|hybrid_layer_pattern|full_attention_interval|attn_layer_period|"
+    "expert_layer_period|attn_type_list|block_configs|(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|"
+    "(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|attn_config|compress_ratios|sparse_attention_config|"
+    "num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|moe_latent_size|attention_other_setting|"
+    "image_size|patch_size"
 )
 _NOT_UNDERSTOOD = (
     "tells of layers that are not understood (state space, linear attention, encoder and decoder, sizes by layer): "
@@ -52,7 +49,10 @@ _NOT_UNDERSTOOD = (
 )
 #: head widths of latent attention -> their keys
 _LATENT = {"nope_head_dim": "qk_nope_head_dim", "rope_head_dim": "qk_rope_head_dim", "v_head_dim": "v_head_dim"}
+_HEAD_WIDTHS = ("head_dim", "attention_head_dim", "kv_channels")
 _WHOLE_CONTEXT, _LOCAL = ("full_attention", "global_attention"), ("sliding_attention", "chunked_attention")
+#: keys of DBRX that hold a part of its sizes -> the keys that are read there
+_NESTED_SIZES = {"ffn_config": ("ffn_hidden_size", "moe_num_experts", "moe_top_k"), "attn_config": ("kv_n_heads",)}
 
 
 def _refuse_other_layers(config: ConfigFile) -> None:
@@ -67,14 +67,60 @@ def _refuse_other_layers(config: ConfigFile) -> None:
         raise config.refuse("layer_types", f"has layers of kind {odd[0]!r}: {known} are understood")
 
 
-def _local_layers(config: ConfigFile, layers: float, kind: str) -> float:
-    """How many layers look no further than their window; families whose files do not say have a default."""
-    kinds = config.texts("layer_types")
+def _without_nested_sizes(config: ConfigFile) -> ConfigFile:
+    """DBRX's file with the sizes of its layers beside the others."""
+    if config.text("model_type") != "dbrx":
+        return config
+    content = dict(config.content)
+    for key, names in _NESTED_SIZES.items():
+        part = content.pop(key, None)
+        if isinstance(part, Mapping):
+            content.update({name: part[name] for name in names if name in part})
+    return ConfigFile(content, config.name)
+
+
+def _known_family(config: ConfigFile, fields: dict[str, Any]) -> tuple[Family, str]:
+    """The family of a file, and a remark where its name is new: then its own keys have to tell what it is."""
+    kind = config.text("model_type")
+    if kind in FAMILIES:
+        return FAMILIES[kind], ""
+    activation = config.text("hidden_act") or config.text("activation_function")
+    told = {
+        "gated_ffn": "gated_ffn" in fields or activation in GATED_ACTIVATIONS,
+        "tied_embeddings": "tied_embeddings" in fields or config.has("tie_word_embeddings"),
+    }
+    missing = [field for field, known in told.items() if not known]
+    if missing:
+        near = nearest(kind, FAMILIES)
+        raise ValueError(
+            f"{config.name}: model_type {kind!r} is not known{'; nearest: ' + ', '.join(near) if near else ''}; "
+            f"give {' and '.join(f + '=0 or 1' for f in missing)}"
+        )
+    if {"gated_ffn", "tied_embeddings"} <= fields.keys():
+        return Family(), ""
+    remark = f"model_type {kind!r} is not known: read as a decoder of ordinary shape"
+    warnings.warn(f"{config.name}: {remark}", UserWarning, stacklevel=3)
+    return Family(), remark
+
+
+def _local_layers(config: ConfigFile, layers: float) -> float:
+    """How many layers look no further than their window."""
+    kinds = config.by_layer("layer_types", config.texts("layer_types"), layers)
     if kinds:
         return float(sum(one in _LOCAL for one in kinds))
-    every = config.number("n_layers", "sliding_window_pattern", "_sliding_window_pattern", least=1)
-    every = every or {"gemma2": 2.0, "gemma3": 6.0, "gemma3_text": 6.0, "llama4_text": 4.0}.get(kind)
-    return layers - layers // every if every else layers
+    rotary = config.by_layer("no_rope_layers", config.flags("no_rope_layers"), layers)
+    if rotary:  # Llama 4: layers with rotary embedding are the chunked ones
+        return float(sum(rotary))
+    if config.has("max_window_layers") and config.has("use_sliding_window"):
+        return max(layers - (config.number("n_layers", "max_window_layers") or 0.0), 0.0)
+    for key in ("sliding_window_pattern", "_sliding_window_pattern", "no_rope_layer_interval"):
+        pattern = config.content.get(key)
+        if isinstance(pattern, str) and pattern and set(pattern) <= set("LG"):
+            return float(sum(pattern[layer % len(pattern)] == "L" for layer in range(int(layers))))
+        every = config.number("n_layers", key, least=1)
+        if every:
+            return layers - layers // every
+    return layers
 
 
 def _size(config: ConfigFile, fields: Mapping[str, Any], name: str, needed: bool = True) -> float:
@@ -89,35 +135,72 @@ def _size(config: ConfigFile, fields: Mapping[str, Any], name: str, needed: bool
     return found
 
 
-def _feed_forward(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float) -> dict[str, float | None]:
+def _layers_with_experts(config: ConfigFile, layers: float) -> dict[str, float]:
+    """Which layers have experts: all after the first dense ones, or every n-th of those."""
+    first = config.number("first_dense_layers", "first_k_dense_replace", "moe_layer_start_index") or 0.0
+    listed = config.content.get("moe_layer_freq")
+    if isinstance(listed, (list, tuple)):
+        sparse = config.by_layer("moe_layer_freq", config.flags("moe_layer_freq"), layers)
+        return {"first_dense_layers": _leading(config, "moe_layer_freq", sparse), "moe_layer_interval": 1.0}
+    kinds = config.by_layer("mlp_layer_types", config.texts("mlp_layer_types"), layers)
+    if kinds:
+        sparse = [one != "dense" for one in kinds]
+        return {"first_dense_layers": _leading(config, "mlp_layer_types", sparse), "moe_layer_interval": 1.0}
+    steps = ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq", "moe_layer_interval")
+    interval = config.number("moe_layer_interval", *steps) or 1.0
+    if config.content.get("mlp_only_layers"):
+        dense = config.indices("mlp_only_layers", layers)
+        sparse = [layer not in dense and (layer + 1) % interval == 0 for layer in range(int(layers))]
+        return {"first_dense_layers": _leading(config, "mlp_only_layers", sparse), "moe_layer_interval": 1.0}
+    return {"first_dense_layers": first, "moe_layer_interval": interval}
+
+
+def _leading(config: ConfigFile, key: str, sparse: list[bool]) -> float:
+    """How many dense layers lead, of a list that says where experts are."""
+    first = sparse.index(True) if True in sparse else len(sparse)
+    if not all(sparse[first:]):
+        raise config.refuse(key, "differs from layer to layer: only leading layers without experts are understood")
+    return float(first)
+
+
+def _shared_experts(config: ConfigFile, kind: str, expert: float | None) -> float:
+    """Experts that every token visits, in widths of a routed one."""
+    widths = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size",
+              "share_expert_dim")  # fmt: skip
+    key = config.first(*widths)
+    together = config.number("ffn_hidden", *widths)
+    if key and together and expert:
+        if together % expert:
+            raise config.refuse(key, f"must be a multiple of the width of an expert, {expert:g}")
+        return together // expert
+    counts = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
+    return config.number("n_shared_experts", *counts) or (1.0 if kind == "llama4_text" else 0.0)
+
+
+def _feed_forward(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float, layers: float) -> dict[str, float | None]:
     """Widths of the feed-forward networks, and the experts with the layers that have them."""
     dense = config.number("ffn_hidden", "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
-    if dense is None and kind in ("gpt2", "bloom", "falcon"):
+    if dense is None and kind in ("gpt2", "bloom", "falcon", "gptj"):
         dense = 4.0 * width
-    if kind == "llama4_text":
-        dense, expert = config.number("ffn_hidden", "intermediate_size_mlp") or dense, dense
-    else:
-        expert = config.number("ffn_hidden", "moe_intermediate_size", least=1) or dense
+    wider = config.number("ffn_hidden", "intermediate_size_mlp", "dense_intermediate_size")
+    expert = config.number("ffn_hidden", "moe_intermediate_size", least=1) or dense
     if dense is None and expert is None and "ffn_hidden" not in fields:
         raise ValueError(f"{config.name}: none of intermediate_size, n_inner, ffn_dim is given: add ffn_hidden=")
     experts = _size(config, fields, "n_experts", needed=False)
     if not experts:
+        if config.content.get("mlp_only_layers"):
+            raise config.refuse("mlp_only_layers", "is understood beside experts only, and the file has none")
         return {"ffn_hidden": dense}
-    shared = config.number("n_shared_experts", "n_shared_experts", "num_shared_experts")
-    together = config.number("ffn_hidden", "shared_expert_intermediate_size")
-    if shared is None and together and expert:
-        shared = together // expert
-    first = config.number("first_dense_layers", "first_k_dense_replace") or 0.0
-    interval = config.number("moe_layer_interval", "interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq") or 1.0
+    dense = wider or dense
+    where = _layers_with_experts(config, layers)
     grouped = (config.number("n_experts", "n_group") or 1.0) > 1.0  # groups of experts lie on nodes: a token goes to some of them
     return {
         "n_experts": experts,
         "experts_per_token": _size(config, fields, "experts_per_token"),
         "ffn_hidden": expert,
-        "first_dense_layers": first,
-        "moe_layer_interval": interval,
-        "dense_ffn_hidden": dense if first or interval > 1.0 else None,
-        "n_shared_experts": 1.0 if shared is None and kind == "llama4_text" else shared or 0.0,
+        **where,
+        "dense_ffn_hidden": dense if where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 else None,
+        "n_shared_experts": _shared_experts(config, kind, expert),
         "expert_node_limit": config.number("expert_node_limit", "topk_group") if grouped else None,
     }
 
@@ -134,11 +217,21 @@ def _attention(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: 
                 raise ValueError(f"{config.name}: kv_lora_rank is given and {key} is not: add {field}=")
         parts = (fields.get(name, found[name]) for name in ("nope_head_dim", "rope_head_dim"))
         return {**found, "head_dim": sum(units.parse(part, "1", config.name) for part in parts)}
-    group = config.number("n_kv_heads", "num_key_value_heads", "num_kv_heads", "multi_query_group_num", least=1)
+    groups = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num", "kv_n_heads")
+    group = config.number("n_kv_heads", *groups, least=1)
     shared = config.flag("multi_query", False)
     if group is None or (kind == "falcon" and shared and not config.flag("new_decoder_architecture", False)):
         group = 1.0 if shared else heads
-    return {"n_kv_heads": group, "head_dim": config.number("head_dim", "head_dim", least=1) or width // heads}
+    return {"n_kv_heads": group, "head_dim": config.number("head_dim", *_HEAD_WIDTHS, least=1) or width // heads}
+
+
+def _beyond_the_layers(config: ConfigFile, family: Family, kind: str, width: float, longest: float | None) -> float:
+    """Parameters outside the layers and the token table: learned positions, segments, the pooler of an encoder."""
+    positions = 0.0 if family.positions is None else (longest or 0.0) + family.positions
+    if kind not in ENCODERS:
+        return positions * width
+    segments = 2.0 if not config.has("type_vocab_size") else config.number("vocab", "type_vocab_size") or 0.0
+    return (positions + segments) * width + width * (width + 1.0)
 
 
 def from_config(
@@ -177,36 +270,35 @@ def from_config(
     8030257152.0
     """
     whole, place = config_file.read(config)
-    inner = whole.language_model()
+    inner = _without_nested_sizes(whole.language_model())
+    if not inner.has("model_type") and whole.text("model_type") in TEXT_OF:
+        inner = inner.filled({"model_type": TEXT_OF[whole.text("model_type")]})
     kind = inner.text("model_type")
     label = name or whole.text("_name_or_path") or place or kind or "config"
-    known = FAMILIES.get(kind)
-    if known is None:
-        missing = [f for f in ("gated_ffn", "tied_embeddings") if f not in fields]
-        if missing:
-            near = nearest(kind, FAMILIES)
-            raise ValueError(
-                f"{inner.name}: model_type {kind!r} is not known{'; nearest: ' + ', '.join(near) if near else ''}; "
-                f"give {' and '.join(f + '=0 or 1' for f in missing)}"
-            )
-        known = (True, True, False)  # both are given by the user
-    gated, tied, positions = known
     _refuse_other_layers(inner)
+    family, remark = _known_family(inner, fields)
+    inner = inner.filled({**family.silent, **(family.sizes if inner.nested else {})})
 
     width, layers, heads, vocab = (_size(inner, fields, size) for size in _REQUIRED)
+    projected = inner.number("hidden", "word_embed_proj_dim")
+    if projected and projected != width:
+        raise inner.refuse("word_embed_proj_dim", f"must be hidden_size={width:g}: a table of another width is not understood")
     found: dict[str, Any] = {"hidden": width, "n_layers": layers, "n_heads": heads, "vocab": vocab}
     found["max_context"] = inner.number("max_context", *_NAMES["max_context"])
-    found["gated_ffn"] = float(gated)
-    found["tied_embeddings"] = float(inner.flag("tie_word_embeddings", tied))
-    found.update(_feed_forward(inner, fields, kind, width))
+    found["gated_ffn"] = float(family.gated)
+    found["tied_embeddings"] = float(inner.flag("tie_word_embeddings", family.tied))
+    found.update(_feed_forward(inner, fields, kind, width, layers))
     found.update(_attention(inner, fields, kind, width, heads))
-    window = inner.number("sliding_window", "sliding_window", "attention_chunk_size")
+    window = inner.number("sliding_window", "attention_chunk_size", "sliding_window")
     if window and inner.flag("use_sliding_window", True):
-        found["sliding_window"], found["local_layers"] = window, _local_layers(inner, layers, kind)
-    if positions and found["max_context"]:
-        found["extra_params"] = found["max_context"] * width
+        found["sliding_window"], found["local_layers"] = window, _local_layers(inner, layers)
+    found["extra_params"] = _beyond_the_layers(inner, family, kind, width, found["max_context"]) or None
     found.update(fields)
     row = own.Workload(name=label, **{field: value for field, value in found.items() if value is not None})
     shape = "MLA-MoE" if found.get("kv_lora_rank") else "MoE" if found.get("n_experts") else "dense transformer"
+    shape = "encoder" if kind in ENCODERS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
+    remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
+    if any(remarks):
+        row.values_by_column["notes"] = "; ".join(filter(None, remarks))
     return row

@@ -131,7 +131,8 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
         key = name or origin
     values["aliases"] = None
     values["name" if table == "hardware" else "key"] = key
-    made = Row(table, key, values, given, origin or key)
+    # a row made from nothing follows no row of the table, also where it has the name of one
+    made = Row(table, key, values, given, origin or f"own {key}")
     if base is not None:
         made.assumed = dict(tables.lookup(table, base, maker).assumed)
     return made

@@ -1,0 +1,142 @@
+"""What a published ``config.json`` becomes: counts of its class, class defaults, other spellings, refusals by name."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import mlsysim as ms
+from mlsysim import zoo
+
+with (Path(__file__).parent / "published_params.csv").open() as file:
+    PUBLISHED = list(csv.DictReader(file))
+PLAIN = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32}
+PLAIN |= {"vocab_size": 32000}
+
+
+@pytest.mark.parametrize("line", PUBLISHED, ids=[line["hf_id"] for line in PUBLISHED])
+def test_a_published_file_has_the_parameters_of_its_class_or_is_refused_by_name(line):
+    """Total within 1 %, active within 2.5 % of the parameters that the model's class allocates."""
+    try:
+        row = zoo.from_config(json.loads(line["config"]))
+    except ValueError as error:
+        named = re.match(r"config: (?:text_config: )?(\w+)[= ]", str(error))
+        assert named and f'"{named[1]}"' in line["config"]
+        return
+    assert row["total_params"] == pytest.approx(float(line["count_text"]), rel=0.01)
+    assert row["active_params"] == pytest.approx(float(line["count_active"]), rel=0.025)
+
+
+def test_most_published_files_are_read():
+    def read(line):
+        try:
+            return bool(zoo.from_config(json.loads(line["config"])))
+        except ValueError:
+            return False
+
+    assert sum(map(read, PUBLISHED)) >= 70
+
+
+def test_a_part_that_writes_only_what_differs_from_its_class_takes_the_rest_from_it():
+    gemma = {"model_type": "gemma3", "text_config": {
+        "hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+        "sliding_window": 1024}}  # fmt: skip
+    row = zoo.from_config(gemma)
+    assert row["total_params"] == pytest.approx(3.88e9, rel=2e-3)
+    assert (row["n_heads"], row["n_kv_heads"], row["head_dim"], row["local_layers"]) == (8, 4, 256, 29)
+    llava = zoo.from_config({"model_type": "llava", "text_config": {"model_type": "llama", "vocab_size": 32064}, "vision_config": {}})
+    assert llava["total_params"] == pytest.approx(6.74e9, rel=2e-3)
+
+
+def test_llama4_without_a_list_of_layers_keeps_its_window_in_three_of_four():
+    text = {"model_type": "llama4_text", "num_hidden_layers": 48, "attention_chunk_size": 8192, "num_key_value_heads": 8}
+    text |= {"hidden_size": 5120, "intermediate_size": 8192, "intermediate_size_mlp": 16384, "num_attention_heads": 40}
+    text |= {"vocab_size": 202048, "num_local_experts": 16, "num_experts_per_tok": 1, "head_dim": 128}
+    row = zoo.from_config({"model_type": "llama4", "text_config": text, "vision_config": {"hidden_size": 1408}})
+    assert row["local_layers"] == 36 and "vision tower" in row.notes
+    listed = zoo.from_config({**text, "no_rope_layers": [1, 0, 0, 0] * 12})
+    assert listed["local_layers"] == 12
+
+
+@pytest.mark.parametrize("more, local", [({}, 0), ({"use_sliding_window": True}, 3), ({"use_sliding_window": False}, 0)])
+def test_qwen_has_windows_only_where_the_file_turns_them_on_and_only_in_its_last_layers(more, local):
+    file = {**PLAIN, "model_type": "qwen2", "num_hidden_layers": 24, "sliding_window": 4096, "max_window_layers": 21, **more}
+    assert zoo.from_config(file)["local_layers"] == local
+
+
+MIXTURE = {**PLAIN, "model_type": "deepseek_v3", "n_routed_experts": 64, "num_experts_per_tok": 6, "moe_intermediate_size": 1408}
+
+
+def test_a_list_that_says_which_layers_have_experts_is_a_number_of_leading_dense_layers():
+    one = zoo.from_config({**MIXTURE, "moe_layer_freq": [0, 0] + [1] * 30})
+    assert one["first_dense_layers"] == 2
+    assert one["total_params"] == zoo.from_config({**MIXTURE, "first_k_dense_replace": 2})["total_params"]
+    kinds = zoo.from_config({**MIXTURE, "mlp_layer_types": ["dense"] * 3 + ["sparse"] * 29})
+    assert kinds["first_dense_layers"] == 3
+    only = zoo.from_config({**MIXTURE, "model_type": "qwen3_moe", "mlp_only_layers": [0, 1]})
+    assert only["first_dense_layers"] == 2
+
+
+@pytest.mark.parametrize("key, value, says", [
+    ("moe_layer_freq", [0, 1], "2 entries for 32 layers"), ("moe_layer_freq", [0, "x"] * 16, "list of 0 and 1"),
+    ("mlp_only_layers", [32], "from 0 to 31"), ("mlp_only_layers", "first", "list of layers"),
+    ("mlp_layer_types", ["dense"], "1 entries for 32 layers"), ("shared_expert_intermediate_size", 2000, "multiple of the width"),
+    ("compress_ratios", [4, 128], "understood"), ("num_kv_shared_layers", 15, "understood"), ("patch_size", 16, "understood"),
+    ("word_embed_proj_dim", 512, "must be hidden_size"),
+])  # fmt: skip
+def test_a_refusal_names_the_key(key, value, says):
+    with pytest.raises(ValueError, match=rf"^config: {key}=.*{says}") as caught:
+        zoo.from_config({**MIXTURE, key: value})
+    assert "\n" not in str(caught.value)
+
+
+FILES = {
+    "ERNIE-4.5-21B": ({"model_type": "ernie4_5_moe", "hidden_size": 2560, "intermediate_size": 12288, "num_hidden_layers": 28,
+        "num_attention_heads": 20, "num_key_value_heads": 4, "head_dim": 128, "moe_num_experts": 64, "moe_k": 6,
+        "moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_intermediate_size": 1536, "vocab_size": 103424,
+        "tie_word_embeddings": True}, 21.8e9),
+    "Hunyuan-A13B": ({"model_type": "hunyuan_v1_moe", "hidden_size": 4096, "intermediate_size": 3072, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "attention_head_dim": 128, "moe_intermediate_size": [3072] * 32,
+        "moe_topk": [8] * 32, "num_shared_expert": [1] * 32, "num_experts": 64, "vocab_size": 128167,
+        "tie_word_embeddings": True}, 80.4e9),
+    "chatglm3-6b": ({"model_type": "chatglm", "hidden_size": 4096, "padded_vocab_size": 65024, "num_layers": 28,
+        "multi_query_attention": True, "multi_query_group_num": 2, "ffn_hidden_size": 13696, "kv_channels": 128,
+        "num_attention_heads": 32}, 6.24e9),
+    "DBRX": ({"model_type": "dbrx", "d_model": 6144, "n_layers": 40, "n_heads": 48, "attn_config": {"kv_n_heads": 8, "clip_qkv": 8},
+        "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4}, "vocab_size": 100352}, 131.6e9),
+    "experts only": ({**MIXTURE, "intermediate_size": None, "num_experts": 64, "n_routed_experts": None}, 37.85e9),
+    "SmolLM3": ({"model_type": "smollm3", "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
+        "num_attention_heads": 16, "num_key_value_heads": 4, "vocab_size": 128256}, 3.075e9),
+    "Nemotron-4-340B": ({"model_type": "nemotron", "hidden_size": 18432, "intermediate_size": 73728, "num_hidden_layers": 96,
+        "num_attention_heads": 96, "num_key_value_heads": 8, "vocab_size": 256000}, 341e9),
+    "BERT-base": ({"model_type": "bert", "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+        "num_attention_heads": 12, "vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}, 109482240),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_other_spellings_and_other_names_of_known_shapes_are_read(name):
+    file, count = FILES[name]
+    row = zoo.from_config(file)
+    assert row["total_params"] == pytest.approx(count, rel=5e-3)
+    if name == "DBRX":
+        assert (row["n_kv_heads"], row["n_experts"], row["experts_per_token"]) == (8, 16, 4)
+
+
+def test_a_new_name_of_an_ordinary_shape_is_read_with_a_remark():
+    with pytest.warns(UserWarning, match="model_type 'llama9' is not known"):
+        row = zoo.from_config({**PLAIN, "model_type": "llama9", "hidden_act": "silu", "tie_word_embeddings": False})
+    assert "not known" in row.notes and row["gated_ffn"] == 1
+    assert row["total_params"] == zoo.from_config({**PLAIN, "model_type": "llama"})["total_params"]
+
+
+def test_an_encoder_from_its_file_writes_nothing():
+    answer = ms.ServingModel.solve(model=zoo.from_config(FILES["BERT-base"][0]), hardware="a100", seq_len=128)
+    assert not answer.feasible and int(answer.limit) == int(ms.ServingModel.solve(model="bert_base", hardware="a100", seq_len=128).limit)
+
+
+def test_a_row_made_from_nothing_does_not_follow_the_row_whose_name_it_has():
+    shape = {"n_layers": 2, "hidden": 64, "ffn_hidden": 256, "n_heads": 4, "n_kv_heads": 4, "head_dim": 16, "vocab": 1000}
+    assert ms.Workload(name="minimax_m2", **shape)["total_params"] == ms.Workload(name="tiny", **shape)["total_params"]
