@@ -9,6 +9,7 @@ import pytest
 
 from mlsysim import zoo
 from mlsysim.equations import batching, loops, paging
+from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.codes import Precision, Reserve
 from mlsysim.schema.records import Assumptions
 
@@ -41,7 +42,7 @@ def linear(monkeypatch):
     monkeypatch.setattr(loops, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
     monkeypatch.setattr(loops.serve, "total", lambda step: step)
     monkeypatch.setattr(loops, "decoding_step", lambda server, batch: decoding(batch))
-    server = loops.server(
+    server = serve_requests(
         LLAMA8, H100, FLEET, BF16, BARE, REQUESTS, tp=1.0, pp=1.0, ep=1.0, prefill_chunk=2048.0, slots=64.0
     )
     return server, loops.full_steps(server)
@@ -187,7 +188,7 @@ def test_a_prompt_taken_with_others_waits_for_them(linear):
 
 def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
     """The real step: with nothing beside it a mixed step is a decoding one and the starts of attention."""
-    server = loops.server(
+    server = serve_requests(
         LLAMA8, H100, FLEET, BF16, BARE, REQUESTS, tp=1.0, pp=1.0, ep=1.0, prefill_chunk=2048.0, slots=64.0
     )
     starts = 32 * H100.decode_attention_latency

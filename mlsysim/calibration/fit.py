@@ -223,11 +223,6 @@ def _described(system: System, best: Solution, spread: np.ndarray, lows: np.ndar
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def read_figures(path: str | os.PathLike[str]) -> Calibration:
-    """Figures written by `Calibration.to_toml`."""
-    return Calibration.from_toml(path)
-
-
 def usual(kind: str) -> Mapping[str, float]:
     """What is fitted when nobody says what, with its default."""
     defaults = Assumptions._field_defaults

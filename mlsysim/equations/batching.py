@@ -20,7 +20,7 @@ Yu et al. 2022, "Orca" (OSDI); Kwon et al. 2023 (arXiv:2309.06180); Agrawal et a
 import numpy as np
 
 from mlsysim.equations.counting import ceil_div
-from mlsysim.equations.normal import normal_quantile, normal_tail
+from mlsysim.equations.normal import largest_deviate, normal_quantile, normal_tail
 
 # --- linear step ---------------------------------------------------------------------------------------
 
@@ -179,9 +179,9 @@ def length_quantile(mean, cv, probability):
 
 
 def longest_of(mean, cv, count):
-    """Expected longest of `count` lognormal lengths, by the quantile ``(n - 3/8)/(n + 1/4)`` (Blom 1958)."""
+    """Expected longest of `count` lognormal lengths, see `normal.largest_deviate`."""
     variance = np.log1p(cv * cv)
-    deviate = np.where(count > 1, normal_quantile((count - 0.375) / (count + 0.25)), 0.0)
+    deviate = largest_deviate(count)
     return np.where(cv > 0, mean * np.exp(np.sqrt(variance) * deviate - 0.5 * variance), mean)
 
 

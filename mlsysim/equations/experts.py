@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.equations.normal import normal_quantile
+from mlsysim.equations.normal import largest_deviate
 
 _CERTAIN = 1.0 - 2.0**-53  # largest probability below 1
 
@@ -38,8 +38,7 @@ def distinct_experts(n_experts, experts_per_token, tokens):
 def slowest_rank_load(n_experts, experts_per_token, tokens, ranks):
     """Token-expert pairs on the fullest of e ranks: ``mu + z sqrt(mu (1 - 1/e) (E - k)/(E - 1))``.
 
-    mu = k T / e is the mean, z the expected maximum of e normal deviates (Blom 1958),
-    ``Phi^-1((e - 3/8)/(e + 1/4))``.
+    mu = k T / e is the mean, z the expected maximum of e normal deviates (see `normal.largest_deviate`).
 
     Parameters
     ----------
@@ -57,9 +56,8 @@ def slowest_rank_load(n_experts, experts_per_token, tokens, ranks):
     80.0485
     """
     mean = experts_per_token * tokens / ranks
-    deviate = np.where(ranks > 1, normal_quantile((ranks - 0.375) / (ranks + 0.25)), 0.0)
     spread = (1.0 - 1.0 / ranks) * (n_experts - experts_per_token) / np.maximum(n_experts - 1.0, 1.0)
-    return mean + deviate * np.sqrt(mean * np.maximum(spread, 0.0))
+    return mean + largest_deviate(ranks) * np.sqrt(mean * np.maximum(spread, 0.0))
 
 
 def nodes_touched(n_experts, experts_per_token, n_nodes, max_experts=16, limit=0.0):

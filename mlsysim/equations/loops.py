@@ -16,33 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, operators, sharding
+from mlsysim.equations import batching
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
-from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
 from mlsysim.equations.queueing import erlang_c
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
-
-
-class Server(NamedTuple):
-    """One replica and its requests: all that a step of it costs depends on."""
-
-    model: Workload
-    hardware: Accelerator
-    fleet: Fleet
-    format: Format
-    assume: Assumptions
-    tp: Any
-    pp: Any
-    ep: Any
-    requests: Requests
-    prefill_chunk: Any  #: most tokens of prompts and answers per step and attention group
-    slots: Any  #: requests that run at once, at most
-    groups: Any  #: attention groups, each with its own requests and queue
-    context: Any  #: tokens that a decoding request attends to, mean
-    decoded: Any  #: tokens of a request that are decoded
-    computed: Any  #: tokens of a prompt that are computed
-    prompt_attention: Any  #: attention of one prompt, all layers (s)
+from mlsysim.equations.server import (
+    Server,
+    decoding_step,
+    decoding_time,
+    frontend_time,
+    last_step_time,
+    mixed_time,
+)
 
 
 class FullSteps(NamedTuple):
@@ -76,57 +61,6 @@ class Operation(NamedTuple):
 # --- steps ---------------------------------------------------------------------------------------------
 
 
-def server(model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions,
-           requests: Requests, *, tp, pp, ep, prefill_chunk, slots) -> Server:  # fmt: skip
-    """The server of some requests; parameters as the fields of `Server`."""
-    computed = computed_tokens(requests)
-    return Server(
-        model=model,
-        hardware=hardware,
-        fleet=fleet,
-        format=format,
-        assume=assume,
-        tp=tp,
-        pp=pp,
-        ep=ep,
-        requests=requests,
-        prefill_chunk=prefill_chunk,
-        slots=slots,
-        groups=sharding.attention_groups(tp, ep),
-        context=mean_context(requests),
-        decoded=decoded_tokens(requests),
-        computed=computed,
-        prompt_attention=operators.prefill_attention_time(
-            model, hardware, format, tp, sequences=1.0, new=computed, cached=requests.cached_prefix,
-            chunks=ceil_div(computed, prefill_chunk),
-        ),
-    )  # fmt: skip
-
-
-def decoding_step(server: Server, batch) -> serve.Step:
-    """A step of `batch` requests that decode, by class (s)."""
-    return serve.decode_step(
-        server.model, server.hardware, server.fleet, server.format, server.assume, tp=server.tp, pp=server.pp,
-        ep=server.ep, batch=batch, context=server.context,
-    )  # fmt: skip
-
-
-def decoding_time(server: Server, batch):
-    """Time of a step of `batch` requests that decode (s)."""
-    return serve.total(decoding_step(server, batch))
-
-
-def mixed_time(server: Server, batch, prompt_tokens):
-    """Time of a step with tokens of prompts beside the requests that decode (s), kernels launched one by one."""
-    starts = server.groups * (server.model.n_layers * server.hardware.decode_attention_latency)
-    step = serve.decode_step(
-        server.model, server.hardware, server.fleet, server.format, server.assume, tp=server.tp, pp=server.pp,
-        ep=server.ep, batch=batch, context=server.context, prompt_tokens=prompt_tokens,
-        prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
-    )  # fmt: skip
-    return np.maximum(serve.total(step), serve.eager_floor(server.model, server.assume))
-
-
 def chunk_time(server: Server, full: FullSteps, batch):
     """Time of a step in which a group computes a chunk of a prompt; the other groups can take one in that time (s)."""
     return mixed_time(server, batch, server.groups * full.chunk)
@@ -136,16 +70,6 @@ def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt):
     """What one prompt adds to the steps that it shares, where several groups compute one at a time (s)."""
     longer = chunk_time(server, full, batch) - decoding_time(server, batch)
     return full.chunks * longer / groups_with_prompt
-
-
-def last_step_time(server: Server, step):
-    """Step that an engine needs for the last token of a prompt, where it computes that apart (s)."""
-    return np.where(server.assume.last_token_apart > 0, step, 0.0)
-
-
-def frontend_time(server: Server):
-    """Time of a request in the front end, before the engine sees it (s)."""
-    return server.assume.frontend_time + server.requests.prompt * server.assume.frontend_token_time
 
 
 # --- maximum load --------------------------------------------------------------------------------------

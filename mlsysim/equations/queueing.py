@@ -113,11 +113,6 @@ def wait_quantile(waiting, decay, tail):
     return np.where(some, np.log(np.where(some, waiting / tail, 1.0)) / np.where(some, decay, 1.0), 0.0)
 
 
-def kingman_bound(load, arrival_scv, service_scv):
-    """Upper bound on the mean wait of G/G/1 in service times: ``(ca^2/rho + rho cs^2) / (2 (1 - rho))``."""
-    return (arrival_scv / load + load * service_scv) / (2.0 * (1.0 - load))
-
-
 def thinned_scv(arrival_scv, ways):
     """Squared variation of a stream split at random into n: ``1 + (ca^2 - 1) / n``."""
     return 1.0 + (arrival_scv - 1.0) / ways

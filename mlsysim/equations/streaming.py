@@ -43,16 +43,6 @@ def injection_time(nbytes, injection_bandwidth):
     return nbytes / injection_bandwidth
 
 
-def break_even_rows(weight_bytes, efficiency, peak_flops, injection_bandwidth):
-    """Rows per step above which streamed weights cost no time: ``w eta P / (2 B)``.
-
-    Parameters
-    ----------
-    weight_bytes : w (byte); efficiency : eta; peak_flops : P (FLOP/s); injection_bandwidth : B (byte/s).
-    """
-    return weight_bytes * efficiency * peak_flops / (2.0 * injection_bandwidth)
-
-
 def pipeline_rate(batch, stage_time, path_time):
     """Passes per second through stages in a row: ``min(b / path, 1 / slowest stage)``.
 

@@ -8,6 +8,7 @@ from mlsysim.equations import architecture, batching, loops, paging, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import first_failing
+from mlsysim.equations.server import server as serve_requests
 from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
@@ -140,7 +141,7 @@ def continuous_batching(
         pool_fraction=pool_fraction, page_size=page_size, prefill_chunk=prefill_chunk, max_batch=max_batch,
         reserve=reserve, overflow=overflow,
     )  # fmt: skip
-    server = loops.server(
+    server = serve_requests(
         model, device, fleet, format, assume, requests, **layout, prefill_chunk=prefill_chunk, slots=pool.slots
     )
     full = loops.full_steps(server)

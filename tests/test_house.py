@@ -1,0 +1,99 @@
+"""What keeps the house habitable: short functions, short modules, and imports that run from floor to floor, down only."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "mlsysim").rglob("*.py"))
+ASIDE = sorted([*(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+LONGEST_FUNCTION, LONGEST_TEST, LONGEST_MODULE = 120, 150, 450  # lines; of a function without its docstring
+#: registries: one row after the other
+REGISTRIES = {"schema/variables.py", "schema/records.py", "schema/assumptions.py"}
+#: what is still too long; nothing may be added
+LONG_FUNCTIONS = {
+    "models/compression.py:compression",
+    "models/efficiency.py:efficiency",
+    "models/serving.py:serving",
+}
+LONG_MODULES = {"cli/commands.py", "zoo/tables.py"}
+#: floors, the lowest first; what stands on one floor may use each other and what lies below
+FLOORS = (
+    ("schema",), ("equations", "units"), ("zoo",), ("engine",), ("search",), ("resolver",), ("models",),
+    ("solvers", "optimizers", "calibration"), ("walls", "headline", "plot"), ("cli",),
+)  # fmt: skip
+#: imports that still run up; nothing may be added
+UPWARD = {("plot.py", "mlsysim.cli.asjson"), ("plot.py", "mlsysim.cli.show")}
+
+
+def name_of(path):
+    return path.relative_to(ROOT / "mlsysim" if "mlsysim" in path.parts else ROOT).as_posix()
+
+
+def lines_without_docstring(function):
+    first = function.body[0]
+    says = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return function.end_lineno - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if says else 0)
+
+
+def long_functions(path, most):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return {f"{name_of(path)}:{f.name}" for f in functions if lines_without_docstring(f) > most}
+
+
+def test_functions_are_short():
+    found = {name for path in PACKAGE for name in long_functions(path, LONGEST_FUNCTION)}
+    found |= {name for path in ASIDE for name in long_functions(path, LONGEST_TEST)}
+    assert found <= LONG_FUNCTIONS, f"longer than they may be: {sorted(found - LONG_FUNCTIONS)}"
+    assert found >= LONG_FUNCTIONS, f"short now, strike them from the list: {sorted(LONG_FUNCTIONS - found)}"
+
+
+def test_modules_are_short():
+    found = {name_of(p) for p in PACKAGE if len(p.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE} - REGISTRIES
+    assert found <= LONG_MODULES, f"longer than they may be: {sorted(found - LONG_MODULES)}"
+    assert found >= LONG_MODULES, f"short now, strike them from the list: {sorted(LONG_MODULES - found)}"
+
+
+def imports(path):
+    """Modules of the package that a module imports, inside functions too; not those that only a type checker sees."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def floor(module):
+    """The floor of a module of the package by its dotted name, or None for the front door."""
+    room = module.split(".")[1] if "." in module else ""
+    return next((i for i, rooms in enumerate(FLOORS) if room in rooms), None)
+
+
+def test_imports_run_down_only():
+    found = set()
+    for path in PACKAGE:
+        module = ".".join(("mlsysim", *path.relative_to(ROOT / "mlsysim").with_suffix("").parts))
+        here = floor(module)
+        for target in imports(path):
+            there = floor(target) if target.startswith("mlsysim.") else None
+            if here is not None and there is not None and there > here:
+                found.add((name_of(path), ".".join(target.split(".")[:3])))
+    assert found <= UPWARD, f"imports that run up: {sorted(found - UPWARD)}"
+    assert found >= UPWARD, f"gone, strike them from the list: {sorted(UPWARD - found)}"
+
+
+@pytest.mark.parametrize("room", [room for rooms in FLOORS for room in rooms])
+def test_every_floor_is_there(room):
+    assert (ROOT / "mlsysim" / room).is_dir() or (ROOT / "mlsysim" / f"{room}.py").is_file()
