@@ -17,7 +17,7 @@ LONG_FUNCTIONS = {
     "models/efficiency.py:efficiency",
     "models/serving.py:serving",
 }
-LONG_MODULES = {"cli/commands.py", "zoo/tables.py"}
+LONG_MODULES = {"cli/commands.py", "units.py", "zoo/tables.py"}
 #: floors, the lowest first; what stands on one floor may use each other and what lies below
 FLOORS = (
     ("schema",), ("equations", "units"), ("zoo",), ("engine",), ("search",), ("resolver",), ("models",),
