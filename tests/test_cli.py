@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
-from typer.testing import CliRunner
+from terminal import runner
 
 import mlsysim as ms
 from mlsysim import headline, plot
@@ -19,7 +19,7 @@ SERVE = ["serving", "model=llama3_1_70b", "seq_len=2048"]
 
 
 def run(*words, env=None):
-    return CliRunner().invoke(app, list(words), env={"COLUMNS": "200", **(env or {})})
+    return runner().invoke(app, list(words), env={"COLUMNS": "200", **(env or {})})
 
 
 def fails(*words):

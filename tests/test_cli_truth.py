@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from terminal import runner
 
 from mlsysim.cli.commands import app
 
@@ -12,7 +12,7 @@ MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
 
 
 def run(*words):
-    return CliRunner().invoke(app, [str(w) for w in words])
+    return runner().invoke(app, [str(w) for w in words])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from terminal import runner
 
 import mlsysim as ms
 from mlsysim.cli.commands import app
@@ -30,7 +30,7 @@ COMMANDS = [c for block in blocks("sh") for c in block.splitlines() if c.startsw
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command):
-    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    result = runner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.stderr
     assert result.stdout
 

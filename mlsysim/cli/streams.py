@@ -51,7 +51,7 @@ def undelivered() -> OSError | None:
         sys.stdout.flush()
     except OSError as error:
         if isinstance(sys.stdout, Closed):
-            sys.stdout = Closed()
+            sys.stdout.asked = False  # said once: it is flushed again when the program ends
         else:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error

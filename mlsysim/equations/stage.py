@@ -214,7 +214,9 @@ def _collect(stage: Stage, parts: dict[str, str]) -> None:
         elif value is not None and not inspect.ismodule(value) and value is not stage:
             raise TypeError(f"stage {name} uses {used}: numbers, math, numpy and other stages are what it may name")
     lines = inspect.getsource(function).splitlines()
-    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("def "))
+    start = next((i for i, line in enumerate(lines) if line.lstrip().startswith(f"def {name}(")), None)
+    if start is None:  # lines of something else: Python 3.13 finds some for what was typed
+        raise OSError(f"the source of stage {name} is not to be had")
     parts[name] = "@jit\n" + textwrap.dedent("\n".join(lines[start:]))
 
 
