@@ -32,7 +32,7 @@ MAIN = (
 def say(text: str) -> None:
     """A line on stderr, if anyone can read it."""
     with suppress(OSError):
-        print(text, file=sys.stderr)
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
