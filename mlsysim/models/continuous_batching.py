@@ -7,6 +7,7 @@ import numpy as np
 from mlsysim.equations import architecture, batching, loops, paging, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import floor_div
+from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
@@ -164,7 +165,7 @@ def continuous_batching(
     shape = sharding.replica_possible(model, tp, pp, ep) & (cached_prefix < seq_len)
     able = architecture.generates(model) & architecture.within_context(model, seq_len + output_len)
     limit = first_failing(
-        (shape & ((fleet.fleet_size <= 0) | (replica * replicas <= fleet.fleet_size)), Limit.SHAPE),
+        (shape & fits_fleet(fleet, replica * replicas), Limit.SHAPE),
         (able & can_compute(hardware), Limit.CAPABILITY),
         (pool.admitted >= 1.0, Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),

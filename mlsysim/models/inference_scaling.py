@@ -7,6 +7,7 @@ import numpy as np
 from mlsysim.equations import architecture, reasoning, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import floor_div
+from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
@@ -140,7 +141,7 @@ def inference_scaling(
     shape = (
         sharding.replica_possible(model, tp, pp, ep)
         & (generated >= 1.0)
-        & ((fleet.fleet_size <= 0) | (replica <= fleet.fleet_size))
+        & fits_fleet(fleet, replica)
     )
     supported = (
         architecture.generates(model)

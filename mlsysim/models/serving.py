@@ -7,6 +7,7 @@ import numpy as np
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
+from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
 from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
@@ -227,7 +228,7 @@ def serving(
 
     shape = (
         sharding.replica_possible(model, tp, pp, ep)
-        & ((fleet.fleet_size <= 0) | (used <= fleet.fleet_size))
+        & fits_fleet(fleet, used)
     )
     if replicas is not None:
         shape = shape & (generated > 1.0)  # the first token is the prefill's: one more for decode devices to do anything
