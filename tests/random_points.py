@@ -11,7 +11,7 @@ from strategies import RANGES, SCALES
 
 import mlsysim as ms
 from mlsysim import zoo
-from mlsysim.engine.selectors import REQUIRED
+from mlsysim.engine.parameters import REQUIRED
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import LARGEST, SMALLEST, VARIABLES
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mlsysim.models
 from mlsysim import zoo
-from mlsysim.engine.selectors import REQUIRED
+from mlsysim.engine.parameters import REQUIRED
 from mlsysim.resolver import Kernel, Model
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload

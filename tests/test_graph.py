@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from mlsysim.engine import cache
-from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer, pack
 from mlsysim.engine.plan import Layout
 from mlsysim.equations import privacy

@@ -17,9 +17,9 @@ from mlsysim.equations import (
     training_memory,
     training_step,
 )
+from mlsysim.equations.conventions import arithmetic_only
 from mlsysim.equations.layout import device_count, layout, layout_possible
 from mlsysim.equations.pipeline import Stages
-from mlsysim.equations.textbook import arithmetic_only
 from mlsysim.schema.codes import Attention, Collective, Precision, Recompute, Schedule
 from mlsysim.schema.records import Assumptions
 

@@ -4,7 +4,7 @@ import pytest
 
 from mlsysim import zoo
 from mlsysim.equations import single_pass
-from mlsysim.equations.textbook import serving_device, textbook_assumptions
+from mlsysim.equations.conventions import serving_device, textbook_assumptions
 from mlsysim.schema.codes import Precision, Recompute
 from mlsysim.schema.records import Assumptions
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlsysim import zoo
-from mlsysim.engine.check import nearest, whole
 from mlsysim.engine.draws import MOST
+from mlsysim.schema.check import nearest, whole
 from mlsysim.schema.records import Accelerator, Assumptions
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy")

@@ -22,7 +22,7 @@ from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
 from mlsysim.calibration.validate import changed, predictions
-from mlsysim.engine.check import whole
+from mlsysim.schema.check import whole
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 

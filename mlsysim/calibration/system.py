@@ -16,8 +16,8 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.calibration.problem import Part, Problem
 from mlsysim.calibration.runs import Runs
-from mlsysim.engine.function import Function
 from mlsysim.engine.graph import reached
+from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
@@ -79,7 +79,7 @@ class System:
                 nodes.append(node)
                 bases.append(base)
                 which.append(numbers)
-            function = Function(part.program, nodes, outputs, at)
+            function = PartialProgram(part.program, nodes, outputs, at)
             rows, measured, pick = [], [], []
             for k, target in enumerate(used):
                 spec = part.targets[target]

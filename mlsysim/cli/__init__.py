@@ -1,7 +1,7 @@
 """The command line: ``mlsysim sweep``, ``solve``, ``best``, ``pareto``, ``root``, ``zoo``, ``doctor`` ...
 
-`app` is the program; `grammar` reads words; `commands`, `sweep`, `truth` and `about` answer, `estimate` says how long;
-`results`, `show` and `asjson` write.
+`app` is the program; `grammar` reads words; `commands`, `sweep`, `calibration`, `zoo` and `doctor` answer;
+`estimate` says how long; `results`, `show` and `asjson` write.
 """
 
 

@@ -430,7 +430,7 @@ def zoo(
     json: Json = False,
 ) -> int:
     """Hardware, models, grids ...: tables, a table, or one row with its sources."""
-    from mlsysim.cli.about import zoo as answer
+    from mlsysim.cli.zoo import zoo as answer
 
     answer(table, name, json)
     return FINE
@@ -443,7 +443,7 @@ def validate(
     json: Json = False,
 ) -> int:
     """Predictions against measured runs, per source."""
-    from mlsysim.cli.truth import validate as answer
+    from mlsysim.cli.calibration import validate as answer
 
     answer(file, assume, json)
     return FINE
@@ -461,7 +461,7 @@ def calibrate(
     json: Json = False,
 ) -> int:
     """Fit assumptions or hardware figures to measured runs."""
-    from mlsysim.cli.truth import calibrate as answer
+    from mlsysim.cli.calibration import calibrate as answer
 
     answer(file, grammar.listed(fit), by, loss, holdout, out, plot, json)
     return FINE
@@ -470,6 +470,6 @@ def calibrate(
 @app.command()
 def doctor(json: Json = False) -> int:
     """Versions, the kernel cache and whether it works, threads, memory, extras."""
-    from mlsysim.cli.about import doctor as answer
+    from mlsysim.cli.doctor import doctor as answer
 
     return FINE if answer(json) else BAD

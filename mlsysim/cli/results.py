@@ -217,7 +217,7 @@ def give(
     keep = grammar.listed(found.get("keep"))
     unknown = [k for k in keep if k not in ds.variables]
     if unknown:
-        from mlsysim.engine.check import nearest
+        from mlsysim.schema.check import nearest
 
         if line := left_out(ds, unknown[:1]):
             raise ValueError(f"keep={unknown[0]!r} is {line}")

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.engine.check import check, shown
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
+from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, selectors
 from mlsysim.engine.recipe import Recipe
-from mlsysim.engine.selectors import REQUIRED, Parameter, Selector, selectors
+from mlsysim.schema.check import check, shown
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
-from mlsysim.engine.check import check, one_line, option, shown, unsound
 from mlsysim.schema import codes
+from mlsysim.schema.check import check, one_line, option, shown, unsound
 from mlsysim.schema.variables import VARIABLES
 
 LONGEST = 100_000_000  #: values of one axis: its labels alone take a gigabyte

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim import units
-from mlsysim.engine.check import nearest, option, shown
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
+from mlsysim.schema.check import nearest, option, shown
 from mlsysim.schema.variables import VARIABLES
 
 LONGEST = 100_000  #: characters of all conditions of a search together

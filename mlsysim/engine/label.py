@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.check import names, nearest, shown
 from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
+from mlsysim.schema.check import names, nearest, shown
 from mlsysim.schema.variables import VARIABLES
 
 

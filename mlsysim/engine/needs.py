@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from mlsysim import units
-from mlsysim.engine.selectors import REQUIRED, Parameter, says, selectors
+from mlsysim.engine.parameters import REQUIRED, Parameter, says, selectors
 from mlsysim.schema.records import Fleet
 from mlsysim.schema.variables import EXAMPLES, VARIABLES
 

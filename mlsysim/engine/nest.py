@@ -30,7 +30,7 @@ _CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log"
 STORES = 8
 
 _HEAD = ("import math", "", "import numpy as np", "from numpy import uint64 as u", "",
-         "from mlsysim.engine.select import select", "", "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
+         "from mlsysim.engine.intrinsics import select", "", "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
 
 
 @dataclass

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine.bind import Binder
-from mlsysim.engine.check import nearest, shown
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import NUMPY, Graph, Node, reached
+from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.needs import lacking
-from mlsysim.engine.selectors import Parameter
+from mlsysim.engine.parameters import Parameter
+from mlsysim.schema.check import nearest, shown
 from mlsysim.schema.variables import VARIABLES
 
 PART = 1 << 16  #: points at which outputs are evaluated together

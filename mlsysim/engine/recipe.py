@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
 from mlsysim.engine.memory import require
-from mlsysim.engine.selectors import Parameter, build
+from mlsysim.engine.parameters import Parameter, build
 from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine import cache
-from mlsysim.engine.check import shown, told, whole
-from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer, pack
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
+from mlsysim.schema.check import shown, told, whole
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)

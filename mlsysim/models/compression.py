@@ -9,8 +9,8 @@ import numpy as np
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import compression as smaller
 from mlsysim.equations.compute import weight_only
+from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import choose, first_failing
-from mlsysim.equations.textbook import with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
 from mlsysim.schema.kinds import Code, Flag, Real

@@ -6,6 +6,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, data_parallel, training, training_memory, training_step
 from mlsysim.equations import pipeline_stages as stages
+from mlsysim.equations.conventions import arithmetic_only, can_compute
 from mlsysim.equations.counting import divides
 from mlsysim.equations.exchanges import exchanges, message_bytes
 from mlsysim.equations.layer import layer, single_device_time
@@ -14,7 +15,6 @@ from mlsysim.equations.links import links
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.pipeline import most_layers
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import arithmetic_only, can_compute
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Collective, FlopsConvention, Limit, Recompute, Schedule
 from mlsysim.schema.kinds import Code, Flag, Real

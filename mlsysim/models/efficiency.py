@@ -7,9 +7,9 @@ import numpy as np
 from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
+from mlsysim.equations.conventions import can_compute, where_possible, with_some_rate
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.equations.single_pass import mean_ffn_width
-from mlsysim.equations.textbook import can_compute, where_possible, with_some_rate
 from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.models.single_node import single_node
 from mlsysim.resolver import Model, kernel

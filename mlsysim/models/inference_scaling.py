@@ -6,10 +6,10 @@ import numpy as np
 
 from mlsysim.equations import architecture, reasoning, sharding
 from mlsysim.equations import serving as serve
+from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import scaling as laws
+from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Law, Limit
 from mlsysim.schema.kinds import Code, Flag, Real

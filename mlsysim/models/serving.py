@@ -6,11 +6,11 @@ import numpy as np
 
 from mlsysim.equations import architecture, sharding
 from mlsysim.equations import serving as serve
+from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
-from mlsysim.equations.textbook import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, roofline, single_pass
+from mlsysim.equations.conventions import can_compute, serving_device, textbook_assumptions, where_possible
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
-from mlsysim.equations.textbook import can_compute, serving_device, textbook_assumptions, where_possible
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute

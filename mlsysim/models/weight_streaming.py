@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, sharding, streaming
+from mlsysim.equations.conventions import where_possible, with_some_rate
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.selection import choose, first_failing
-from mlsysim.equations.textbook import where_possible, with_some_rate
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck, Limit, Phase
 from mlsysim.schema.kinds import Code, Flag, Real

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
-from mlsysim.engine.check import shown
 from mlsysim.engine.program import Program
 from mlsysim.models.continuous_batching import ContinuousBatchingModel
 from mlsysim.resolver import Optimizer, Resolver, Space
+from mlsysim.schema.check import shown
 from mlsysim.schema.codes import Limit
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine.check import check, nearest, shown
 from mlsysim.engine.memory import require
 from mlsysim.engine.needs import lacking
 from mlsysim.engine.program import Program
 from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
+from mlsysim.resolver.answer import several
 from mlsysim.schema import codes
+from mlsysim.schema.check import check, nearest, shown
 from mlsysim.search.prune import possible
-from mlsysim.search.split import several
 
 DEGREES = ("tp", "pp", "dp", "cp")  #: multiply to the devices
 PAIRED = ("micro_batch", "virtual_stages", "schedule")  #: what the shape rules tie to the degrees

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.check import shown
 from mlsysim.engine.columns import Reader, is_sequence
 from mlsysim.engine.program import Program
 from mlsysim.models.economics import EconomicsModel
 from mlsysim.models.sustainability import SustainabilityModel
 from mlsysim.resolver import Model, Optimizer, Resolver, Space, compose, kernel
+from mlsysim.schema.check import shown
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.variables import ALIASES
 

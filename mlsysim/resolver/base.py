@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
-    from mlsysim.engine.selectors import Parameter
 
 SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 
@@ -27,7 +28,7 @@ class Resolver:
     paired configurations (a DataFrame, axis ``config``).
 
     Ctrl-C ends any question; the KeyboardInterrupt carries as ``partial`` what `best`, `top`, `pareto` or `sweep` would have
-    answered from the points done so far (see `mlsysim.search.partial`), and None for what answers only at its end.
+    answered from the points done so far (see `mlsysim.search.interrupted`), and None for what answers only at its end.
     """
 
     name: str
@@ -59,8 +60,6 @@ class Resolver:
 
     def __call__(self, **inputs: Any) -> Resolver:
         """The same resolver with some inputs bound."""
-        import copy
-
         self._check_names(inputs)
         twin = copy.copy(self)
         twin.bound = {**self.bound, **inputs}
@@ -115,7 +114,7 @@ class Resolver:
             A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
         """
         from mlsysim.engine.solve import levels, quantiles, solve
-        from mlsysim.search.partial import handed
+        from mlsysim.search.interrupted import handed
 
         quantile = inputs.pop("quantile", None)
         at = None if quantile is None else levels(quantile)
@@ -142,7 +141,7 @@ class Resolver:
             (after Ctrl-C, `kill`, a power cut) goes on from these to the same answer.  Another call, other inputs or data and
             another version of mlsysim are refused; delete the folder when the answer is no longer wanted.
         """
-        from mlsysim.search.partial import handed
+        from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import reduce
 
         with handed():
@@ -183,11 +182,11 @@ class Resolver:
 
         self._no_quantile("best", inputs)
         if inputs.get("sample") is not None:
-            from mlsysim.search.robust import best
+            from mlsysim.resolver.robust import best
 
             search = Best(objective, maximize, by=by, where=where, ties=ties)
             run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
-            return best(self, search, {**self.bound, **inputs}, run)
+            return best(self.sweep, self.program, search, {**self.bound, **inputs}, run)
         return self._alone(Best(objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
                            progress=progress, plan=plan, resume=resume, **inputs)
 
@@ -235,10 +234,10 @@ class Resolver:
                             f"{self.name}(epsilon=...).pareto(...)")
         front = Pareto(minimize, maximize, epsilon, where=where)
         if inputs.get("sample") is not None:
-            from mlsysim.search.robust import pareto
+            from mlsysim.resolver.robust import pareto
 
             run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
-            return pareto(self, front, {**self.bound, **inputs}, run)
+            return pareto(self.sweep, self.program, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
     def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
@@ -258,7 +257,7 @@ class Resolver:
         xarray.Dataset
             The unknown, `found`, `reached` (the output there) and, where there is no root, the best reachable value.
         """
-        from mlsysim.search.partial import handed
+        from mlsysim.search.interrupted import handed
         from mlsysim.search.root import root
 
         if type(self).record is Resolver.record:
@@ -268,13 +267,18 @@ class Resolver:
 
     def explain(self, **inputs: Any) -> str:
         """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
-        from mlsysim.engine.explain import explain
+        from mlsysim.resolver.explain import explain
 
-        return explain(self, self.program(**inputs))
+        program = self.program(**inputs)
+        return explain(self.name, program, self.wires(program.binder.columns))
+
+    def wires(self, given: Iterable[str]) -> list[str] | None:
+        """How outputs feed inputs inside this resolver, a line each; None where there is nothing to connect."""
+        return None
 
     def _alone(self, reduction: Any, **asked: Any) -> xr.Dataset:
         """One reduction over a pass of its own."""
-        from mlsysim.search.partial import first, handed
+        from mlsysim.search.interrupted import first, handed
 
         with handed(first):
             return self.sweep([reduction], **asked)[0]
@@ -289,9 +293,9 @@ class Resolver:
     @property
     def schema(self) -> pd.DataFrame:
         """Inputs and outputs with unit, default, bounds and meaning."""
-        from mlsysim.engine.explain import schema
+        from mlsysim.resolver.explain import schema
 
-        return schema(self)
+        return schema(self.parameters(), self.outputs)
 
     def __repr__(self) -> str:
         bound = f" with {', '.join(self.bound)} bound" if self.bound else ""
@@ -338,3 +342,19 @@ class Model(Resolver):
     @property
     def outputs(self) -> tuple[str, ...]:
         return self.kernel.outputs
+
+
+def asked_resolver(asked: Any) -> Resolver | None:
+    """What a solver or an optimizer is told to ask."""
+    if asked is not None and not isinstance(asked, Resolver):
+        from mlsysim.schema.check import shown
+
+        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
+    return asked
+
+
+def check_asked(resolver: Resolver, inputs: Mapping[str, Any]) -> None:
+    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
+    twin = copy.copy(resolver)
+    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
+    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

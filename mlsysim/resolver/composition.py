@@ -11,7 +11,7 @@ from mlsysim.resolver.base import Resolver
 from mlsysim.schema.variables import ALIASES, VARIABLES
 
 if TYPE_CHECKING:
-    from mlsysim.engine.selectors import Parameter
+    from mlsysim.engine.parameters import Parameter
 
 
 class Wire(NamedTuple):
@@ -27,7 +27,7 @@ class Composition(Resolver):
     """Several resolvers as one fused kernel: outputs feed later inputs of their name or of a synonym."""
 
     def __init__(self, stages: Sequence[Resolver], wire: Mapping[str, str] | None = None, name: str = ""):
-        from mlsysim.engine.check import mapping, nearest
+        from mlsysim.schema.check import mapping, nearest
 
         self.stages = tuple(stages)
         if not self.stages:
@@ -47,6 +47,8 @@ class Composition(Resolver):
         inputs = {n for s in self.stages[1:] for p in s.parameters(s.bound) for n in (p, f"{s.name}.{p}")}
         for key in wire or {}:
             if key not in inputs:
+                from mlsysim.schema.check import nearest
+
                 raise ValueError(f"wire: no stage after the first has an input {key!r}{nearest(key, inputs)}")
         self.wire = dict(wire or {})
         self.name = name or " + ".join(s.name for s in self.stages)
@@ -77,8 +79,11 @@ class Composition(Resolver):
             known.update(dict.fromkeys(stage.outputs, stage.name))
         return wires
 
+    def wires(self, given: Iterable[str]) -> list[str] | None:
+        return [f"{w.stage}.{w.input} <- {w.source}.{w.output}" for w in self.wiring(given)]
+
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
-        from mlsysim.engine.selectors import REQUIRED
+        from mlsysim.engine.parameters import REQUIRED
 
         given = set(given) | set(self.bound)
         wired = {(w.stage, w.input) for w in self.wiring(given)}

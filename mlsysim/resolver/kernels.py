@@ -13,7 +13,7 @@ import numpy as np
 from mlsysim.schema import records
 
 if TYPE_CHECKING:
-    from mlsysim.engine.selectors import Parameter
+    from mlsysim.engine.parameters import Parameter
 
 RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, records.Assumptions)
 
@@ -56,7 +56,7 @@ class Kernel:
     @functools.cached_property
     def parameters(self) -> dict[str, Parameter]:
         """Parameters by name, records told from plain inputs."""
-        from mlsysim.engine.selectors import REQUIRED, Parameter
+        from mlsysim.engine.parameters import REQUIRED, Parameter
 
         found = {}
         for name, p in self.signature.parameters.items():

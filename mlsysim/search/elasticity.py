@@ -17,13 +17,13 @@ import xarray as xr
 
 from mlsysim import units
 from mlsysim.engine import label
-from mlsysim.engine.check import shown
 from mlsysim.engine.graph import reached
 from mlsysim.engine.leaves import Leaf, expand, union
 from mlsysim.engine.leaves import shape as lengths_of
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
+from mlsysim.schema.check import shown
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
@@ -313,7 +313,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""
     from scipy import stats
 
-    from mlsysim.engine.check import check, whole
+    from mlsysim.schema.check import check, whole
 
     samples, seed = whole("samples", samples, 2), whole("seed", seed, 0)
     if len(ranges) < 1 or samples & (samples - 1):

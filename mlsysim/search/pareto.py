@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import cache, condition
-from mlsysim.engine.check import names, shown
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block
+from mlsysim.schema.check import names, shown
 from mlsysim.search import counts
 from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, winners, winners_bytes
 from mlsysim.search.thin import thin
@@ -254,3 +254,45 @@ class Pareto:
         result = winners(program, self.index, found, ("point",), (len(places),), list(program.axes), attrs)
         about = {"units": "1", "long_name": "configurations with these objectives"}
         return result.drop_vars("found").assign(count=("point", count, about))
+
+
+class Drawn(Pareto):
+    """The front of every sample by itself: the positions of its members along every axis, `sample` among them."""
+
+    by = ("sample",)
+
+    def room(self, program: Program, cells: Cells) -> Room:
+        """That of newcomers to each front before they are merged; how long the fronts become, nobody knows before."""
+        return Room(8.0 * cells.count * min(cells.points, BATCH) * (2 + len(self.objectives)), 0.0, "fewer samples or threads")
+
+    def start(self, cells: Cells) -> Any:
+        return [super(Drawn, self).start(cells) for _ in range(cells.count)]
+
+    def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        which = cells.of_tiles(block)
+        for tile in range(block.hi - block.lo):
+            a, b = int(block.starts[tile]), int(block.starts[tile + 1])
+            self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
+
+    def merge(self, state: Any, other: Any) -> None:
+        for front, more in zip(state, other):
+            front.join(more)
+
+    def pack(self, state: Any) -> dict[str, np.ndarray]:
+        fronts = [front.pack() for front in state]
+        lengths = {f"{name} length": np.array([len(front[name]) for front in fronts]) for name in fronts[0]}
+        return lengths | {name: np.concatenate([front[name] for front in fronts]) for name in fronts[0]}
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
+        names = [name for name in arrays if f"{name} length" in arrays]
+        pieces = {name: np.split(arrays[name], np.cumsum(arrays[f"{name} length"])[:-1]) for name in names}
+        return [Front.unpack(dict(zip(names, front)), cells.points) for front in zip(*(pieces[name] for name in names))]
+
+    def finish(self, states: list[Any], program: Program, cells: Cells) -> Any:
+        fronts = []
+        for of_sample in zip(*states):
+            for state in of_sample:
+                state.merge()
+            _, places, _ = front_of(*(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count")))
+            fronts.append(cells.unrank(places))
+        return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlsysim.engine.evaluate import bytes_at_once, evaluate
 from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.interpret import bytes_at_once, evaluate
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.schema.codes import Limit

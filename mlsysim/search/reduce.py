@@ -10,15 +10,15 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition, estimate, label
-from mlsysim.engine.check import shown
-from mlsysim.engine.evaluate import stage_bytes
 from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block, Sweep, block_wanted, threads_wanted
 from mlsysim.schema import codes
+from mlsysim.schema.check import shown
 from mlsysim.schema.variables import VARIABLES
-from mlsysim.search.partial import handed, marked
+from mlsysim.search.interrupted import handed, marked
 from mlsysim.search.parts import Parts
 
 
@@ -75,7 +75,7 @@ class Cells:
         unknown = [b for b in by if b not in program.axes]
         for b in unknown:
             if b not in program.single:
-                from mlsysim.engine.check import nearest
+                from mlsysim.schema.check import nearest
 
                 axes = nearest(b, program.axes) if program.axes else ", which has none: give an input several values"
                 raise ValueError(f"by={shown(b)} is no axis of this call{axes}")
@@ -130,7 +130,7 @@ def reserved(program: Program, *names: str) -> None:
 
 def signature_order(program: Program) -> list[str]:
     """Axes in the order of the signature, whatever the order in which the user named them."""
-    from mlsysim.engine.selectors import selectors
+    from mlsysim.engine.parameters import selectors
 
     order: dict[str, int] = {}
     for p in program.parameters.values():

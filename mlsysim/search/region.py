@@ -12,7 +12,7 @@ from mlsysim.engine import label
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.codes import Region
-from mlsysim.search.root import POINTS, Function, _bounds, crossing, foresee
+from mlsysim.search.root import POINTS, PartialProgram, _bounds, crossing, foresee
 from mlsysim.search.target import Target, condition
 
 
@@ -70,10 +70,10 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         part = slice(begin, min(begin + POINTS, n))
         size = part.stop - part.start
         index = dict(zip(dims, np.unravel_index(np.arange(part.start, part.stop), shape))) if dims else {}
-        function = Function(program, node, outputs, index)
+        function = PartialProgram(program, node, outputs, index)
         goals = [c.at(index, size) for c in conditions]
 
-        def look(x: np.ndarray, function: Function = function, goals: list = goals) -> tuple[np.ndarray, np.ndarray]:
+        def look(x: np.ndarray, function: PartialProgram = function, goals: list = goals) -> tuple[np.ndarray, np.ndarray]:
             values = function(x)
             holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
             return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)

@@ -15,12 +15,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import estimate, label
-from mlsysim.engine.check import check, mapping, nearest, shown
-from mlsysim.engine.function import Function
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
+from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.engine.run import PLAIN_OPERATION
+from mlsysim.schema.check import check, mapping, nearest, shown
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.target import target as read
 
@@ -161,13 +161,13 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     for start in range(0, n, POINTS):
         part = slice(start, min(start + POINTS, n))
         index = dict(zip(names, np.unravel_index(np.arange(part.start, part.stop), program.shape))) if names else {}
-        function = Function(program, node, output, index)
+        function = PartialProgram(program, node, output, index)
         size = part.stop - part.start
         goal = asked.at(index, size)
         with np.errstate(invalid="ignore"):
             falling = function(np.full(size, low)) > goal
 
-            def look(x: np.ndarray, function: Function = function, falling: np.ndarray = falling,
+            def look(x: np.ndarray, function: PartialProgram = function, falling: np.ndarray = falling,
                      goal: np.ndarray = goal) -> tuple[np.ndarray, np.ndarray]:
                 value = function(x)
                 return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)

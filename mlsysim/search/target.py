@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import units
-from mlsysim.engine.check import check, nearest, shown
 from mlsysim.engine.program import Program
+from mlsysim.schema.check import check, nearest, shown
 from mlsysim.schema.variables import VARIABLES
 
 _SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.*)", re.S)

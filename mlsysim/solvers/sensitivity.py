@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysim import units
 from mlsysim.engine import label
-from mlsysim.engine.check import check, flag, mapping, names, nearest, shown
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
+from mlsysim.schema.check import check, flag, mapping, names, nearest, shown
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search.elasticity import elasticity, sobol
 

@@ -10,11 +10,11 @@ import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.engine import label
-from mlsysim.engine.check import flag, mapping, names, nearest, whole
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
+from mlsysim.schema.check import flag, mapping, names, nearest, whole
 from mlsysim.schema.records import Accelerator
 from mlsysim.search.region import region
 from mlsysim.search.target import Target, condition

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
-from mlsysim.zoo import config_file, own
+from mlsysim.zoo import config_file, custom
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, Family
 from mlsysim.zoo.spelling import nearest
@@ -294,7 +294,7 @@ def from_config(
         found["sliding_window"], found["local_layers"] = window, _local_layers(inner, layers)
     found["extra_params"] = _beyond_the_layers(inner, family, kind, width, found["max_context"]) or None
     found.update(fields)
-    row = own.Workload(name=label, **{field: value for field, value in found.items() if value is not None})
+    row = custom.Workload(name=label, **{field: value for field, value in found.items() if value is not None})
     shape = "MLA-MoE" if found.get("kv_lora_rank") else "MoE" if found.get("n_experts") else "dense transformer"
     shape = "encoder" if kind in ENCODERS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)

@@ -1,90 +1,19 @@
-"""Tiers 2 and 3: what asks another resolver, the solvers and the optimizers."""
+"""Tier 3: the search of a design space that another resolver evaluates."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.resolver.base import Resolver
-from mlsysim.schema.variables import ALIASES, VARIABLES
+from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.schema.variables import ALIASES
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
+    from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
-    from mlsysim.engine.selectors import Parameter
-
-
-class Solver(Resolver):
-    """Tier 2, X = f^-1(Y): a question about any resolver, answered at every point of its grid.
-
-    Parameters
-    ----------
-    name : str
-        Public name.
-    answer : callable
-        ``answer(resolver, **inputs)``; its keyword-only parameters are the solver's own.
-    model : Resolver
-        What is asked when no resolver is named.
-    outputs : tuple of str
-        Variables of the answer.
-    """
-
-    def __init__(self, name: str, answer: Callable[..., xr.Dataset], model: Resolver, outputs: tuple[str, ...],
-                 domain: str = "analysis", walls: tuple[int, ...] = ()):
-        self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
-        self._outputs = outputs
-        self.bound = {}
-        self.__doc__ = answer.__doc__
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The solver's own parameters and their defaults."""
-        kinds = inspect.signature(self.answer).parameters.values()
-        return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
-
-    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
-        """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
-        from mlsysim.search.partial import handed
-
-        inputs = {**self.bound, **inputs}
-        bound = inputs.pop("resolver", None)
-        with handed(lambda _: None):  # what a search on the way has found is no answer to this question
-            return self.answer(_resolver(resolver) or _resolver(bound) or self.model, **inputs)
-
-    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
-        from mlsysim.engine.selectors import Parameter
-
-        asked = self.bound.get("resolver", self.model)
-        own = {n: Parameter(n, None, default) for n, default in self.options.items()}
-        targets = {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
-        return {**asked.parameters(given), **own, **targets}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return self._outputs
-
-    def _check_names(self, inputs: Mapping[str, Any]) -> None:
-        _check_asked(self, inputs)
-
-    def program(self, **inputs: Any) -> Program:
-        raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
-
-    @property
-    def schema(self) -> pd.DataFrame:
-        import pandas as pd
-
-        from mlsysim.engine.explain import schema
-
-        own = [{"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
-               for n, default in self.options.items()]
-        asked = schema(self.bound.get("resolver", self.model))
-        outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
-                                 "meaning": VARIABLES[n].meaning} for n in self.outputs])
-        return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])
 
 
 class Space(NamedTuple):
@@ -135,7 +64,7 @@ class Optimizer(Resolver):
     def _given(self, inputs: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any]]:
         """What is asked, and all inputs by canonical name."""
         inputs = {**_canonical(self.bound), **_canonical(inputs)}
-        resolver = _resolver(inputs.pop("resolver", None)) or self.model
+        resolver = asked_resolver(inputs.pop("resolver", None)) or self.model
         return resolver, {**resolver.bound, **inputs}
 
     def space(self, **inputs: Any) -> Space:
@@ -149,7 +78,7 @@ class Optimizer(Resolver):
         return Program(space.resolver, space.inputs)
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
-        from mlsysim.engine.selectors import Parameter
+        from mlsysim.engine.parameters import Parameter
 
         asked = self.bound.get("resolver", self.model)
         own = {n: Parameter(n, None, default) for n, default in self.own.items()}
@@ -162,7 +91,7 @@ class Optimizer(Resolver):
         return self.bound.get("resolver", self.model).outputs
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
-        _check_asked(self, inputs)
+        check_asked(self, inputs)
 
     # --- questions -------------------------------------------------------------------------------------------
 
@@ -174,24 +103,24 @@ class Optimizer(Resolver):
              inputs: Mapping[str, Any]) -> list[xr.Dataset]:
         """Answers to the reductions that `questions` makes of the axes outside the design space."""
         from mlsysim.engine.program import Program
-        from mlsysim.search import split
-        from mlsysim.search.partial import handed
+        from mlsysim.resolver.answer import also, ask_each, several, without
+        from mlsysim.search.interrupted import handed
         from mlsysim.search.parts import within
         from mlsysim.search.reduce import reduce
 
         for name in apart:
             values: Any = {**self.bound, **inputs}.get(name)
-            if split.several(values):
+            if several(values):
                 def ask(number: int, value: Any, name: str = name) -> list[xr.Dataset]:
                     own = {**run, "resume": within(run["resume"], f"{name}-{number}")}
                     return self._ask(questions, apart, own, {**inputs, name: value})
 
-                return split.asked(ask, name, values)
+                return ask_each(ask, name, values)
         with handed(lambda _: None):  # what `arrange` searches on the way is another question
             space = self.space(**inputs)
         program = Program(space.resolver, space.inputs)
         asked = questions(tuple(a for a in program.axes if a not in space.searched))
-        asked = [split.also(split.without(r, apart), space.where, space.ties) for r in asked]
+        asked = [also(without(r, apart), space.where, space.ties) for r in asked]
 
         def own(answers: Sequence[xr.Dataset]) -> list[xr.Dataset]:
             about = {"resolver": self.name, **(space.story or {})}
@@ -204,7 +133,7 @@ class Optimizer(Resolver):
               progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
               **inputs: Any) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
-        from mlsysim.search.partial import handed
+        from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import several
 
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
@@ -231,20 +160,20 @@ class Optimizer(Resolver):
             As `Resolver.best`, with `configurations` (how many there are, by what stops them) and the `runner_up`.
         """
         from mlsysim.engine import label
-        from mlsysim.engine.check import names
-        from mlsysim.search import split
-        from mlsysim.search.partial import handed
+        from mlsysim.resolver.answer import assembled, reductions
+        from mlsysim.schema.check import names
+        from mlsysim.search.interrupted import handed
 
         wish = self.usual(inputs) if objective is None else objective
         run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
         apart = [name for name in self.split if by is None or name in names(by, "by")]
 
         def questions(outer: tuple[str, ...]) -> list[Any]:
-            return split.questions(wish, maximize, outer if by is None else by, where, ties)
+            return reductions(wish, maximize, outer if by is None else by, where, ties)
 
-        with handed(lambda found: split.answer(found[0], found[1], found[2], wish) if found else None):
+        with handed(lambda found: assembled(found[0], found[1], found[2], wish) if found else None):
             best, rivals, counts = self._ask(questions, apart, run, inputs)
-        answer = split.answer(best, rivals, counts, wish)
+        answer = assembled(best, rivals, counts, wish)
         if self.finish is not None:
             answer = self.finish(*self._given(inputs), answer)
         for name in answer.coords:  # arithmetic between answers forgets them
@@ -264,7 +193,7 @@ class Optimizer(Resolver):
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any,
                **inputs: Any) -> xr.Dataset:
         """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""
-        from mlsysim.engine.check import names
+        from mlsysim.schema.check import names
 
         least, most = names(minimize, "minimize"), names(maximize, "maximize")
         least, most = (least, most) if least or most else self.front
@@ -281,21 +210,3 @@ def _canonical(inputs: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{known} is given twice ({name!r} means the same)")
         found[known] = value
     return found
-
-
-def _resolver(asked: Any) -> Resolver | None:
-    """What a solver or an optimizer is told to ask."""
-    if asked is not None and not isinstance(asked, Resolver):
-        from mlsysim.engine.check import shown
-
-        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
-    return asked
-
-
-def _check_asked(resolver: Solver | Optimizer, inputs: Mapping[str, Any]) -> None:
-    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
-    import copy
-
-    twin = copy.copy(resolver)
-    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
-    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block
 from mlsysim.search.best import Best
-from mlsysim.search.pareto import BATCH, Front, Pareto, front_of
-from mlsysim.search.partial import first, handed
+from mlsysim.search.interrupted import first, handed
+from mlsysim.search.pareto import Drawn, Pareto
 from mlsysim.search.parts import within
-from mlsysim.search.reduce import Cells, Room, require_room
+from mlsysim.search.reduce import require_room
 
-if TYPE_CHECKING:
-    from mlsysim.resolver import Resolver
+Sweep = Callable[..., list[xr.Dataset]]  #: `Resolver.sweep`
+Recorded = Callable[..., Program]  #: `Resolver.program`
 
 
-def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
+def best(sweep: Sweep, recorded: Recorded, reduction: Best, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
     """The winner at the nominal values, with `win_share`: the share of samples in which it wins as well.
 
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
@@ -31,11 +30,11 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     nominal = {**inputs, "sample": None, "seed": None}
     objective, by = reduction.objective, reduction.by
     again = Best(objective, reduction.maximize, by=(*by, "sample"), where=reduction.where, ties=reduction.ties)
-    _require_room(resolver, again, inputs, run["threads"])
+    _require_room(recorded(**inputs), again, run["threads"])
     with handed(first):
-        winner = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
+        winner = sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
-        drawn = resolver.sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
+        drawn = sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
     moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
     axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
@@ -62,68 +61,26 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     return result
 
 
-def _require_room(resolver: Resolver, drawn: Any, inputs: Mapping[str, Any], threads: int | None) -> None:
+def _require_room(program: Program, drawn: Any, threads: int | None) -> None:
     """Ask for the room of the second pass, the larger one, before the first one runs."""
-    program = resolver.program(**inputs)
     if all(b in program.binder.axes for b in drawn.by):  # an optimizer may ask by what it searches apart
         require_room(program, [drawn], threads)
 
 
-class Drawn(Pareto):
-    """The front of every sample by itself: the positions of its members along every axis, `sample` among them."""
-
-    by = ("sample",)
-
-    def room(self, program: Program, cells: Cells) -> Room:
-        """That of newcomers to each front before they are merged; how long the fronts become, nobody knows before."""
-        return Room(8.0 * cells.count * min(cells.points, BATCH) * (2 + len(self.objectives)), 0.0, "fewer samples or threads")
-
-    def start(self, cells: Cells) -> Any:
-        return [super(Drawn, self).start(cells) for _ in range(cells.count)]
-
-    def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
-        which = cells.of_tiles(block)
-        for tile in range(block.hi - block.lo):
-            a, b = int(block.starts[tile]), int(block.starts[tile + 1])
-            self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
-
-    def merge(self, state: Any, other: Any) -> None:
-        for front, more in zip(state, other):
-            front.join(more)
-
-    def pack(self, state: Any) -> dict[str, np.ndarray]:
-        fronts = [front.pack() for front in state]
-        lengths = {f"{name} length": np.array([len(front[name]) for front in fronts]) for name in fronts[0]}
-        return lengths | {name: np.concatenate([front[name] for front in fronts]) for name in fronts[0]}
-
-    def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
-        names = [name for name in arrays if f"{name} length" in arrays]
-        pieces = {name: np.split(arrays[name], np.cumsum(arrays[f"{name} length"])[:-1]) for name in names}
-        return [Front.unpack(dict(zip(names, front)), cells.points) for front in zip(*(pieces[name] for name in names))]
-
-    def finish(self, states: list[Any], program: Program, cells: Cells) -> Any:
-        fronts = []
-        for of_sample in zip(*states):
-            for state in of_sample:
-                state.merge()
-            _, places, _ = front_of(*(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count")))
-            fronts.append(cells.unrank(places))
-        return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})
-
-
-def pareto(resolver: Resolver, reduction: Pareto, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
+def pareto(sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[str, Any],
+           run: Mapping[str, Any]) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
-    _require_room(resolver, again, inputs, run["threads"])
+    _require_room(recorded(**inputs), again, run["threads"])
     with handed(first):
         nominal = {**inputs, "sample": None, "seed": None}
-        front = resolver.sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
+        front = sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
     told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
-    if "sample" not in resolver.program(**inputs).axes:
+    if "sample" not in recorded(**inputs).axes:
         return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
     with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
-        drawn = resolver.sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
+        drawn = sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
     axes = sorted(reduction.index)
     own = list(zip(*(np.broadcast_to(reduction.index[a], front.sizes["point"]).tolist() for a in axes)))
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))

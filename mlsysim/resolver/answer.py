@@ -1,4 +1,4 @@
-"""What an optimizer's answer is made of: reductions over one design space after another, joined."""
+"""The answer of an optimizer: the reductions it is made of, and how those over several design spaces are joined."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import label
-from mlsysim.engine.check import names
+from mlsysim.schema.check import names
 from mlsysim.search.best import Best, Top
 from mlsysim.search.counts import Counts
-from mlsysim.search.partial import handed
+from mlsysim.search.interrupted import handed
 
 RIVALS = 8  #: how many of the best are kept to find one that differs
 
@@ -59,7 +59,7 @@ def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
     return whole
 
 
-def asked(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any) -> list[xr.Dataset]:
+def ask_each(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any) -> list[xr.Dataset]:
     """Answers to some questions for several values of an input, asked one after another; `ask` is told number and value."""
     parts: list[list[xr.Dataset]] = []
 
@@ -78,12 +78,12 @@ def asked(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any) -
     return together(parts)
 
 
-def questions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
+def reductions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
     """The reductions behind an answer: the best, those next to it, and what stops the others."""
     return [Best(objective, maximize, by, where, ties), Top(RIVALS, objective, maximize, by, where, ties), Counts(by, where)]
 
 
-def answer(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
+def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
     """The best, with the first of the others that is not its equal, and how many were stopped by what."""
     differs = ((rivals[objective] != rivals[objective].isel(rank=0)) & rivals["found"]).transpose(..., "rank")
     at = xr.where(differs.any("rank"), differs.argmax("rank"), 0)

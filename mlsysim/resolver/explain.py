@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from mlsysim.engine import estimate, folder
 from mlsysim.engine.memory import free_memory
+from mlsysim.engine.parameters import REQUIRED, Parameter
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
-from mlsysim.engine.selectors import REQUIRED
 from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
 from mlsysim.schema.variables import VARIABLES
 
-if TYPE_CHECKING:
-    from mlsysim.resolver import Resolver
 
-def explain(resolver: Resolver, program: Program) -> str:
+def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
     """Points, bytes, seconds and layout of a call, and the wiring of a composition."""
     nodes, omitted = program.available()
-    lines = [f"{resolver.name}: {program.n_points:,} points"]
+    lines = [f"{title}: {program.n_points:,} points"]
     for name, axis in program.axes.items():
         lines.append(f"  {name}: {axis.size:,} values")
     store, free = result_bytes(program, nodes), free_memory()
@@ -39,11 +38,8 @@ def explain(resolver: Resolver, program: Program) -> str:
     lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
                  f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
     lines.append(f"kernel cache: {folder.directory() or 'in memory only'}")
-    wiring = getattr(resolver, "wiring", None)
-    if wiring is not None:
-        lines.append("wiring:")
-        given = {*resolver.bound, *program.binder.columns}
-        lines += [f"  {w.stage}.{w.input} <- {w.source}.{w.output}" for w in wiring(given)]
+    if wires is not None:
+        lines += ["wiring:", *(f"  {wire}" for wire in wires)]
     if omitted:
         lines.append("omitted:")
         lines += [f"  {name}: {why}" for name, why in omitted.items()]
@@ -58,10 +54,10 @@ def _size(n: float) -> str:
     return ""
 
 
-def schema(resolver: Resolver) -> pd.DataFrame:
+def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.DataFrame:
     """One row per input and output."""
     rows: list[dict[str, Any]] = []
-    for name, p in resolver.parameters(()).items():
+    for name, p in parameters.items():
         if p.record is not None:
             default = "required" if p.default is REQUIRED else "optional"
             rows.append({"name": name, "role": "record", "unit": "", "default": default, "allowed": p.record.__name__,
@@ -76,7 +72,7 @@ def schema(resolver: Resolver) -> pd.DataFrame:
         else:
             allowed = f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
         rows.append({"name": name, "role": "input", "unit": v.unit, "default": default, "allowed": allowed, "meaning": v.meaning})
-    for name in resolver.outputs:
+    for name in outputs:
         v = VARIABLES[name.rsplit(".", 1)[-1]]
         better = f"{v.better} is better" if v.better in ("less", "more") else ""
         allowed = ", ".join(codes.labels(v.options)) if v.options is not None else better

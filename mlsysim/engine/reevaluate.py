@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mlsysim.engine.evaluate import evaluate
 from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.program import Program
 
 
-class Function:
+class PartialProgram:
     """Some outputs as a function of one input (or of several), at paired points of the grid.
 
     Parameters

@@ -1,0 +1,87 @@
+"""Tier 2: questions to another resolver that turn its outputs into inputs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.schema.variables import VARIABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from mlsysim.engine.parameters import Parameter
+    from mlsysim.engine.program import Program
+
+
+class Solver(Resolver):
+    """Tier 2, X = f^-1(Y): a question about any resolver, answered at every point of its grid.
+
+    Parameters
+    ----------
+    name : str
+        Public name.
+    answer : callable
+        ``answer(resolver, **inputs)``; its keyword-only parameters are the solver's own.
+    model : Resolver
+        What is asked when no resolver is named.
+    outputs : tuple of str
+        Variables of the answer.
+    """
+
+    def __init__(self, name: str, answer: Callable[..., xr.Dataset], model: Resolver, outputs: tuple[str, ...],
+                 domain: str = "analysis", walls: tuple[int, ...] = ()):
+        self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
+        self._outputs = outputs
+        self.bound = {}
+        self.__doc__ = answer.__doc__
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The solver's own parameters and their defaults."""
+        kinds = inspect.signature(self.answer).parameters.values()
+        return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
+
+    def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
+        """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
+        from mlsysim.search.interrupted import handed
+
+        inputs = {**self.bound, **inputs}
+        bound = inputs.pop("resolver", None)
+        with handed(lambda _: None):  # what a search on the way has found is no answer to this question
+            return self.answer(asked_resolver(resolver) or asked_resolver(bound) or self.model, **inputs)
+
+    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
+        from mlsysim.engine.parameters import Parameter
+
+        asked = self.bound.get("resolver", self.model)
+        own = {n: Parameter(n, None, default) for n, default in self.options.items()}
+        targets = {n: Parameter(n, None, None) for n in given if n.startswith("target_")}
+        return {**asked.parameters(given), **own, **targets}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        check_asked(self, inputs)
+
+    def program(self, **inputs: Any) -> Program:
+        raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        import pandas as pd
+
+        from mlsysim.resolver.explain import schema
+
+        own = [{"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
+               for n, default in self.options.items()]
+        model = self.bound.get("resolver", self.model)
+        asked = schema(model.parameters(), model.outputs)
+        outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
+                                 "meaning": VARIABLES[n].meaning} for n in self.outputs])
+        return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])
