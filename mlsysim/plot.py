@@ -9,7 +9,7 @@ import numpy as np
 
 from mlsysim.cli.asjson import labelled
 from mlsysim.cli.show import scale
-from mlsysim.engine import check
+from mlsysim.schema import check
 
 if TYPE_CHECKING:
     import xarray as xr
