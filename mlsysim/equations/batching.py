@@ -21,6 +21,7 @@ import numpy as np
 
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.normal import largest_deviate, normal_quantile, normal_tail
+from mlsysim.equations.queueing import EULER
 
 # --- linear step ---------------------------------------------------------------------------------------
 
@@ -343,6 +344,5 @@ def seen_together(others, per_step):
     return others * 0.5 * (1.0 + fitting)
 
 
-EULER = 0.5772156649015329
 #: part of a prompt's time added per prompt that shares its step, equal lengths (fitted to closed-loop runs)
 LOCKED_SHARE = 0.05

@@ -334,6 +334,10 @@ def slowest_tail(tail, leaves):
     return -np.expm1(leaves * np.log1p(-tail))
 
 
+#: the Euler-Mascheroni constant, limit of H_n - ln n
+EULER = 0.5772156649015329
+
+
 @stage
 def harmonic(n):
     """H_n = 1 + 1/2 + ... + 1/n: mean of the slowest of n exponential answers over one answer.
@@ -344,7 +348,7 @@ def harmonic(n):
     5.18737752
     """
     if n > 1e6:
-        return math.log(n) + 0.5772156649015328606 + 0.5 / n - 1.0 / (12.0 * n * n)
+        return math.log(n) + EULER + 0.5 / n - 1.0 / (12.0 * n * n)
     total = 0.0
     k = n
     while k >= 1.0:
