@@ -20,7 +20,7 @@ LONG_FUNCTIONS = {
 LONG_MODULES = {"cli/commands.py", "units.py", "zoo/tables.py"}
 #: floors, the lowest first; what stands on one floor may use each other and what lies below
 FLOORS = (
-    ("schema",), ("equations", "units"), ("zoo",), ("engine",), ("search",), ("resolver",), ("models",),
+    ("schema", "units"), ("equations",), ("zoo",), ("engine",), ("search",), ("resolver",), ("models",),
     ("solvers", "optimizers", "calibration"), ("walls", "headline", "plot"), ("cli",),
 )  # fmt: skip
 #: imports that still run up; nothing may be added
