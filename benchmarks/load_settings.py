@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mlsysim import zoo
-from mlsysim.zoo.tables import fold
+from mlsysim.zoo.spelling import fold
 
 LINES = Path(__file__).resolve().parent / "measured" / "load_settings.csv"
 #: columns that say for which runs a line holds, and where it was read

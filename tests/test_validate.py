@@ -486,10 +486,10 @@ def test_a_later_version_changes_what_it_says_and_keeps_the_rest():
 
 
 def test_no_framework_bears_the_name_of_a_paper_a_device_or_a_model():
-    taken = {zoo.tables.fold(name) for table in ("models", "hardware") for name in zoo.tables.labels(table)}
+    taken = {zoo.spelling.fold(name) for table in ("models", "hardware") for name in zoo.tables.labels(table)}
     for row in zoo.find("frameworks"):
         for name in (row.key, *row.aliases):
-            assert not re.search(r"\d{4}\.\d{5}", name) and zoo.tables.fold(name) not in taken, name
+            assert not re.search(r"\d{4}\.\d{5}", name) and zoo.spelling.fold(name) not in taken, name
 
 
 @pytest.mark.parametrize(

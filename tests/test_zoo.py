@@ -19,6 +19,7 @@ from mlsysim.schema.codes import Limit, Precision
 from mlsysim.schema.records import Accelerator
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.zoo import accelerators, curves, tables, workloads
+from mlsysim.zoo.row import CANONICAL
 
 HARDWARE = zoo.names("hardware")
 KWH = 3.6e6
@@ -69,7 +70,7 @@ def test_table_is_well_formed(table):
         assert re.fullmatch("[a-z][a-z0-9_]*", row.key), row.key
         assert None not in row.values_by_column, (row.key, "more cells than columns")
         for label in (row.key, *row.aliases):
-            assert seen.setdefault(zoo.tables.fold(label), row.key) == row.key, (label, "names two rows")
+            assert seen.setdefault(zoo.spelling.fold(label), row.key) == row.key, (label, "names two rows")
         for column in [*REQUIRED[table], "source", "verified"]:
             if row.key != "hailo8":  # no external memory: nothing to state
                 assert row.values_by_column[column] is not None, (row.key, column)
@@ -358,7 +359,7 @@ def test_derived_assumptions_are_named():
     for key in HARDWARE:
         row = zoo.hardware(key)
         record = zoo.accelerator_record(row, accelerators.usual_precision(row))
-        for name, (column, _) in tables.CANONICAL["hardware"].items():
+        for name, (column, _) in CANONICAL["hardware"].items():
             given = row.values_by_column[column] is not None
             assert given or math.isnan(getattr(record, name)) or name in row.derived, (key, name)
             assert not (given and name in row.derived), (key, name)

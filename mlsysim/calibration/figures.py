@@ -14,7 +14,7 @@ import pandas as pd
 from mlsysim import zoo
 from mlsysim.calibration.validate import Validation
 from mlsysim.schema.records import Accelerator, Assumptions
-from mlsysim.zoo.tables import Row
+from mlsysim.zoo.row import Row
 
 #: columns of the table of fitted figures
 COLUMNS = ["name", "group", "value", "default", "low", "high", "spread", "identified", "why", "unit"]

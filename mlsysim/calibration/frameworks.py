@@ -17,8 +17,8 @@ from mlsysim import zoo
 from mlsysim.calibration.rules import known
 from mlsysim.zoo.frameworks import known as is_setting
 from mlsysim.zoo.frameworks import of_version, version
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import fold
-from mlsysim.zoo.tables import Row
 
 #: columns of a row that are no setting
 ABOUT = ("key", "framework", "aliases", "kind", "since", "like", "fitted", "notes", "source", "verified")

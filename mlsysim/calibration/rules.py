@@ -9,8 +9,8 @@ from typing import Any
 
 from mlsysim import zoo
 from mlsysim.schema.codes import Precision
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import UnknownName
-from mlsysim.zoo.tables import Row
 
 GIB = 2.0**30
 TERA = 1e12

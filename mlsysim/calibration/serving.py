@@ -30,8 +30,8 @@ from mlsysim.calibration.rules import PRECISIONS, Refused, device, given
 from mlsysim.schema import codes, records
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import UnknownName
-from mlsysim.zoo.tables import Row
 
 SCENARIOS = ("max_load", "closed_loop", "static_batch", "first_token", "prefill_only", "decode_only")
 #: scenarios whose requests come over HTTP

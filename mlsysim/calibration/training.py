@@ -30,8 +30,8 @@ from mlsysim.equations import architecture
 from mlsysim.schema import codes, records
 from mlsysim.schema.codes import Attention, FlopsConvention, Limit, Precision, Recompute, Schedule
 from mlsysim.zoo.frameworks import scaled
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import UnknownName
-from mlsysim.zoo.tables import Row
 
 #: tokens of a batch that nobody states
 BATCH_TOKENS = 2.0**22

@@ -55,6 +55,7 @@ _SINGULAR = {
 def zoo(table: str | None, name: str | None, json: bool) -> None:
     """Print the tables, a table, or a row."""
     from mlsysim import zoo as tables
+    from mlsysim.zoo.row import FIELDS
 
     if table is None:
         counts = {t: len(tables.names(t)) for t in tables.TABLES}
@@ -87,7 +88,7 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
             "unit": row.unit(field),
             **({"derived": row.derived[field]} if field in row.derived else {}),
         }
-        for field in dict.fromkeys([*row, *tables.tables.FIELDS.get(key, ())])
+        for field in dict.fromkeys([*row, *FIELDS.get(key, ())])
     }
     print(
         asjson.text(

@@ -23,13 +23,11 @@ from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload
 from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
-from mlsysim.zoo.records import site_record
+from mlsysim.zoo.row import Constant, Derived, Row
+from mlsysim.zoo.sites import site_record
 from mlsysim.zoo.spelling import UnknownName
 from mlsysim.zoo.tables import (
     TABLES,
-    Constant,
-    Derived,
-    Row,
     digest,
     find,
     lookup,

@@ -9,8 +9,7 @@ import numpy as np
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, tables
-from mlsysim.zoo.fields import first, known, stored
-from mlsysim.zoo.tables import CANONICAL, Derived, Row
+from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, stored
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
 EMBODIED_PER_WATT = 0.28
@@ -207,3 +206,11 @@ def usual_precision(row: Row) -> Precision:
         if np.any(_rate(row, precision)):
             return precision
     return Precision.BF16
+
+
+def _as_usual(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
+    fields, derived = described(row, usual_precision(row), None)
+    return fields, {name: text for name, text in derived.items() if known(fields[name])}
+
+
+RULES["hardware"] = Rule(_as_usual, lambda row, field: curves.fitted(row, field, usual_precision(row)))

@@ -22,8 +22,7 @@ import numpy as np
 from mlsysim.equations.compute import weight_only
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo import tables
-from mlsysim.zoo.fields import plain
-from mlsysim.zoo.tables import Derived, Row
+from mlsysim.zoo.row import Derived, Row, plain
 
 SPREAD = 0.2  #: relative spread of a curve taken from another device
 SIZES = ("256k", "1m", "4m", "16m", "64m")

@@ -19,13 +19,14 @@ import numpy as np
 from mlsysim import units
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, beyond_reach
 from mlsysim.zoo import tables, workloads
-from mlsysim.zoo.tables import CANONICAL, FIELDS, Row
+from mlsysim.zoo.row import CANONICAL, FIELDS, KWH, Row, column_unit, state
+from mlsysim.zoo.spelling import unknown
 
 #: units of columns that `units.parse` reads in another base unit: unit of the column -> (base unit, factor)
 _STORED = {
-    "g/kWh": ("kg/J", 1e3 * tables.KWH),
-    "L/kWh": ("L/J", tables.KWH),
-    "USD/kWh": ("USD/J", tables.KWH),
+    "g/kWh": ("kg/J", 1e3 * KWH),
+    "L/kWh": ("L/J", KWH),
+    "USD/kWh": ("USD/J", KWH),
     "USD/hour": ("USD/s", 3600.0),
     "hour": ("s", 1.0 / 3600.0),
 }
@@ -76,7 +77,7 @@ def _column(template: Row, column: str, value: Any, maker: str) -> Any:
     }
     if value is None or (texts and isinstance(value, str)):
         return value
-    unit = tables.column_unit(template, column)
+    unit = column_unit(template, column)
     base, factor = (unit, 1.0) if isinstance(value, (int, float)) else _STORED.get(unit, (unit, 1.0))
     number = _number(f"{maker}: {column}", value, base) * factor
     if number < 0:
@@ -99,7 +100,7 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
     by_column = {column: canonical for canonical, (column, _) in CANONICAL.get(table, {}).items()}
     for field, value in fields.items():
         if field not in FIELDS[table] and field not in values:
-            raise tables.unknown("field", field, [*FIELDS[table], *values], maker)
+            raise unknown("field", field, [*FIELDS[table], *values], maker)
         canonical = field if field in FIELDS[table] else by_column.get(field, "")
         if canonical and canonical in VARIABLES:
             column, factor = CANONICAL[table].get(canonical, (canonical, 1.0))
@@ -111,7 +112,7 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
                 continue
             # a bare number for a column is in the column's unit
             stored = value if field == canonical else _column(template, field, value, maker) * factor
-            tables.state(table, canonical, _checked(canonical, stored, maker), values, given)
+            state(table, canonical, _checked(canonical, stored, maker), values, given)
         elif field in values and field not in ("key",):
             values[field] = _column(template, field, value, maker)
             if field == "mem_device_reported_bytes":

@@ -12,8 +12,7 @@ import numpy as np
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Fleet
 from mlsysim.zoo import accelerators, tables
-from mlsysim.zoo.fields import NAN, filled, first, known, stored, where
-from mlsysim.zoo.tables import Derived, Row
+from mlsysim.zoo.row import NAN, RULES, Derived, Row, Rule, filled, first, known, stored, where
 
 #: share of a fast link's peak that a transfer reaches: middle of measured NVLink (0.83-0.91) and TPU (0.90)
 LINK_SHARE = 0.87
@@ -301,3 +300,10 @@ def fleet_record(
         fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
         fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
     return Fleet(**{**fields, **{name: value for name, value in given.items() if name in Fleet._fields}})
+
+
+def _with_its_accelerator(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
+    return described(row, tables.lookup("hardware", row.values_by_column["accelerator"] or "", "accelerator"))
+
+
+RULES["systems"] = Rule(_with_its_accelerator)

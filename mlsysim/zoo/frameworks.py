@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.zoo import tables
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import UnknownName, unknown
-from mlsysim.zoo.tables import Row
 
 #: every setting that is read, besides the names of assumptions, and what it means
 SETTINGS: dict[str, str] = {

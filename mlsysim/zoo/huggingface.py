@@ -12,8 +12,8 @@ from mlsysim import units
 from mlsysim.zoo import config_file, custom
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, Family
+from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import nearest
-from mlsysim.zoo.tables import Row
 
 #: field of a workload -> names it goes by
 _NAMES: dict[str, tuple[str, ...]] = {

@@ -10,8 +10,7 @@ from mlsysim.equations import architecture
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
 from mlsysim.zoo import tables
-from mlsysim.zoo.fields import NAN, filled, first, known, plain, stored, where
-from mlsysim.zoo.tables import Derived, Row
+from mlsysim.zoo.row import NAN, RULES, Derived, Row, Rule, filled, first, known, plain, stored, where
 
 
 def parameters(fields: dict[str, Any], active: bool = False) -> Any:
@@ -175,3 +174,6 @@ def workload_record(row: Row | str, **given: Any) -> Workload:
     `given` are fields that the user gives, numbers or arrays: what is derived from them follows.
     """
     return Workload(**described(tables.lookup("models", row, "model").having(given))[0])
+
+
+RULES["models"] = Rule(described)
