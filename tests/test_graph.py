@@ -12,9 +12,10 @@ from mlsysim.engine import cache
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer, pack
+from mlsysim.engine.pieces import timed_pieces
 from mlsysim.engine.plan import Layout
 from mlsysim.equations import privacy
-from mlsysim.equations.stage import stage
+from mlsysim.equations.stage import equal_pieces, stage
 
 AXES = {"a": 3, "b": 4, "c": 5}
 LEAVES = {
@@ -289,18 +290,30 @@ def test_a_stage_is_one_node_per_output_and_takes_numbers_arrays_and_symbols():
     assert split(np.array([23.0, 7.0]), 7.0)[0].tolist() == [3.0, 1.0]
 
 
-@pytest.mark.parametrize(("seconds", "longest"), [(0.0, 504), (1.0, 16)])
-def test_a_compiled_loop_returns_to_python_often(monkeypatch, seconds, longest):
-    clock, pieces = itertools.count(), []
+@pytest.mark.parametrize(
+    ("pieces", "seconds", "longest"), [(timed_pieces, 0.0, 504), (timed_pieces, 1.0, 16), (equal_pieces, 0.0, 16)]
+)
+def test_a_compiled_loop_returns_to_python_often(monkeypatch, pieces, seconds, longest):
+    clock, sizes = itertools.count(), []
     monkeypatch.setattr("time.perf_counter", lambda: next(clock) * seconds)
 
     def loop(out, a, b):
-        pieces.append(a.size)
+        sizes.append(a.size)
         out[0], out[1] = a + b, a * b
 
     both = stage(lambda a, b: (a + b, a * b), outputs=2)
     monkeypatch.setattr(type(both), "source", "")
     a = np.arange(1000.0)
-    total, product = both.over((a, 3.0), lambda *_: loop)
+    total, product = both.over((a, 3.0), lambda *_: loop, pieces)
     assert np.array_equal(total, a + 3) and np.array_equal(product, a * 3)
-    assert sum(pieces) == 1000 and max(pieces) == longest
+    assert sum(sizes) == 1000 and max(sizes) == longest
+
+
+def test_the_engine_times_the_pieces_of_a_compiled_loop(monkeypatch):
+    asked = []
+    monkeypatch.setattr("mlsysim.engine.interpret.timed_pieces", lambda n: asked.append(n) or timed_pieces(n))
+    g = Graph()
+    x = g.leaf("x")
+    _, rest = split(x, 7.0)
+    values = evaluate(reached([rest]), {x.index: np.arange(100.0)}, [rest])
+    assert asked == [100] and np.array_equal(values[rest.index], np.arange(100.0) % 7)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsysim.engine import cache
 from mlsysim.engine.graph import NUMPY, Node, reached
+from mlsysim.engine.pieces import timed_pieces
 
 
 def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Sequence[Node]) -> dict[int, np.ndarray]:
@@ -80,7 +81,7 @@ def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple, tup
         stage, which = node.payload
         key = (id(stage), tuple(a.index for a in node.args))
         if key not in stages:
-            result = stage.over([values[a.index] for a in node.args], cache.compiled)
+            result = stage.over([values[a.index] for a in node.args], cache.compiled, timed_pieces)
             stages[key] = result if isinstance(result, tuple) else (result,)
         return np.asarray(stages[key][which])
     return NUMPY[node.op](*(values[a.index] for a in node.args))

@@ -12,17 +12,23 @@ import functools
 import inspect
 import math
 import textwrap
-import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 #: elements that plain Python does before a compiler would have begun
 FEW = 4
-#: elements of the first piece of a compiled loop, and seconds of a piece, which is doubled until it takes so long
-FIRST, PIECE = 16, 0.2
+#: elements that a compiled loop does before it returns to Python
+PIECE = 16
+
+
+def equal_pieces(count: int) -> Iterator[tuple[int, int]]:
+    """Where pieces of `PIECE` elements begin and end: Python hears Ctrl-C only between two calls of a compiled loop."""
+    for begin in range(0, count, PIECE):
+        yield begin, min(begin + PIECE, count)
+
 
 
 class Stage:
@@ -54,7 +60,12 @@ class Stage:
                 return np.float64(result) if self.outputs == 1 else tuple(map(np.float64, result))
         return self.over(args)
 
-    def over(self, args: Sequence, compiler: Callable[[str, str], Callable | None] | None = None):
+    def over(
+        self,
+        args: Sequence,
+        compiler: Callable[[str, str], Callable | None] | None = None,
+        pieces: Callable[[int], Iterator[tuple[int, int]]] = equal_pieces,
+    ):
         """The function over arrays that broadcast.
 
         Parameters
@@ -64,6 +75,9 @@ class Stage:
             Takes `source` and `signature`, gives the compiled loop, or None where there is no compiler (default:
             compiled in memory; the engine keeps it on disk).  A few elements run as plain Python, unless that
             overflows.
+        pieces : callable, optional
+            Takes the number of elements and gives where each piece of the compiled loop begins and ends (default:
+            equal ones; the engine lets them grow as long as they are quick).
         """
         arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
         flat = [np.array(a).ravel() for a in arrays]
@@ -76,7 +90,10 @@ class Stage:
             if loop is None:
                 self._by_hand(out, flat)
             else:
-                _in_pieces(loop, out, flat)
+                for begin, end in pieces(out.shape[1]):
+                    piece = np.empty((self.outputs, end - begin))
+                    loop(piece, *(values[begin:end] for values in flat))
+                    out[:, begin:end] = piece
         shaped = [row.reshape(arrays[0].shape)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
@@ -182,19 +199,6 @@ IEEE = types.SimpleNamespace(
     | {name: _ieee(name) for name in _RAISING}
     | {name: _rounded(name) for name in ("floor", "ceil", "trunc")}
 )
-
-
-def _in_pieces(loop: Callable, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
-    """Run a compiled loop over some elements after the others: Python hears Ctrl-C only in between."""
-    begin, size = 0, FIRST
-    while begin < out.shape[1]:
-        end = min(begin + size, out.shape[1])
-        piece = np.empty((out.shape[0], end - begin))
-        started = time.perf_counter()
-        loop(piece, *(column[begin:end] for column in columns))
-        size = size * 2 if time.perf_counter() - started < PIECE else max(1, size // 2)
-        out[:, begin:end] = piece
-        begin = end
 
 
 def _collect(stage: Stage, parts: dict[str, str]) -> None:
