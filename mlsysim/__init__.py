@@ -9,12 +9,11 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 # ruff: noqa: I001  (the resolvers stand in the order of their walls)
 
-__version__ = "0.1.0"
-
 from mlsysim import zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.records import Assumptions
+from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
 
@@ -83,6 +82,7 @@ __all__ = [
     "TransformationModel",
     "WeightStreamingModel",
     "Workload",
+    "__version__",
     "calibrate",
     "compose",
     "kernel",

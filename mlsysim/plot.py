@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim.cli.asjson import labelled
-from mlsysim.cli.show import scale
+from mlsysim.engine.label import labelled
 from mlsysim.schema import check
+from mlsysim.sizes import scale
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mlsysim import units
+from mlsysim import sizes, units
 from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
@@ -236,8 +236,8 @@ def test_text_of_a_number_reads_back():
         (0.08 / KWH, "USD/J"),
         (0.4 / KWH, "kg/J"),
     ]:
-        assert units.parse(units.text(value, unit), unit) == pytest.approx(value, rel=1e-3)
-    assert units.text(math.nan, "W") == "unknown"
+        assert units.parse(sizes.text(value, unit), unit) == pytest.approx(value, rel=1e-3)
+    assert sizes.text(math.nan, "W") == "unknown"
 
 
 def test_pint():

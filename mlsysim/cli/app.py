@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mlsysim import __version__
 from mlsysim.cli import stopped, streams
 from mlsysim.cli.results import BAD, FINE, say
+from mlsysim.version import __version__
 
 
 class Commands(TyperGroup):

@@ -13,19 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsysim.engine.label import labelled
+
 if TYPE_CHECKING:
     import xarray as xr
-
-
-def labelled(array: xr.DataArray, values: np.ndarray | None = None) -> np.ndarray:
-    """Values of a variable (or some of them); codes of an option as their labels."""
-    values = array.values if values is None else values
-    meanings = array.attrs.get("flag_meanings")
-    if meanings is None or values.dtype.kind not in "iu":
-        return values
-    codes = dict(zip(np.asarray(array.attrs["flag_values"]).tolist(), str(meanings).split()))
-    table = np.array([codes.get(i, "") for i in range(max(codes) + 1)])
-    return table[values]
 
 
 def plain(value: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from mlsysim.cli import asjson, show
-from mlsysim.cli.results import named, progress, say
+import typer
+
+from mlsysim.cli import asjson, grammar, show
+from mlsysim.cli.options import Json
+from mlsysim.cli.results import FINE, named, progress, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,15 +21,19 @@ SHOWN = 10
 REASONS = 3
 
 
-def validate(path: str, assume: str | None, json: bool) -> None:
-    """Predictions against measured runs: per source, then what was refused."""
+def validate(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    assume: Annotated[str | None, typer.Option(help="Figures that `calibrate --out` wrote.")] = None,
+    json: Json = False,
+) -> int:
+    """Predictions against measured runs, per source."""
     from mlsysim.calibration import Calibration
     from mlsysim.calibration import validate as answer
 
-    result = answer(path, None if assume is None else Calibration.from_toml(assume).assumptions)
+    result = answer(file, None if assume is None else Calibration.from_toml(assume).assumptions)
     if json:
         print(asjson.text(result.summary))
-        return
+        return FINE
     if result.answered:
         _table(result)
         say(f"{result!r}"[1:-1])
@@ -40,20 +47,30 @@ def validate(path: str, assume: str | None, json: bool) -> None:
             say(f"{show.count(rows, 'row')} refused: {why}")
         if len(reasons) > REASONS:
             say(f"... and for {show.count(len(reasons) - REASONS, 'other reason')} (--json names them)")
-        return
+        return FINE
     for row, why in result.refused.head(SHOWN).itertuples(index=False):
         say(f"line {row}: {why}")
     if len(result.refused) > SHOWN:
         say(f"... and {len(result.refused) - SHOWN} more lines refused")
+    return FINE
 
 
-def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: bool, out: str | None, plot: str | None,
-              json: bool) -> None:
-    """Figures fitted to measured runs, with intervals, and the error of what was left out."""
+def calibrate(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    fit: Annotated[str | None, typer.Option(help="Figures to fit, joined by commas (default: the usual ones).")] = None,
+    by: Annotated[str | None, typer.Option(help="A column, such as hardware: figures for each of its values.")] = None,
+    loss: Annotated[str, typer.Option(help="linear, soft_l1, huber or cauchy.")] = "soft_l1",
+    holdout: Annotated[bool, typer.Option(help="Leave each source out in turn.")] = True,
+    out: Annotated[str | None, typer.Option(help="Write the figures: a .toml file.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Draw predicted against measured: a .png file.")] = None,
+    json: Json = False,
+) -> int:
+    """Fit assumptions or hardware figures to measured runs."""
     from mlsysim.calibration import calibrate as answer
 
     with progress() as tell:
-        result = answer(None, path, fit=fit or None, by=by, loss=loss, holdout="source" if holdout else None, progress=tell)
+        result = answer(None, file, fit=grammar.listed(fit) or None, by=by, loss=loss,
+                        holdout="source" if holdout else None, progress=tell)
     if plot is not None:
         with named(plot):
             result.plot().figure.savefig(plot, dpi=120)
@@ -66,7 +83,7 @@ def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: boo
             found = getattr(result, name)
             told[name] = None if found is None else found.summary
         print(asjson.text(told))
-        return
+        return FINE
     table = result.table
     columns = {
         "figure": table.name, "for": table.group, "value": _numbers(table.value),
@@ -82,6 +99,7 @@ def calibrate(path: str, fit: list[str], by: str | None, loss: str, holdout: boo
     for where in (out, plot):
         if where is not None:
             say(f"written to {where}")
+    return FINE
 
 
 def _numbers(column: pd.Series) -> list[str]:

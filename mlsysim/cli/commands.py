@@ -9,6 +9,8 @@ import typer
 
 from mlsysim.cli import asjson, estimate, grammar, show, stopped
 from mlsysim.cli.app import app
+from mlsysim.cli.calibration import calibrate, validate
+from mlsysim.cli.doctor import doctor
 from mlsysim.cli.options import (
     INPUTS,
     By,
@@ -29,7 +31,9 @@ from mlsysim.cli.options import (
     Words,
     Yes,
 )  # fmt: skip
-from mlsysim.cli.results import BAD, FINE, NOTHING, give, nothing, place, progress, say, stops
+from mlsysim.cli.results import FINE, NOTHING, give, nothing, place, progress, say, stops
+from mlsysim.cli.zoo import zoo
+from mlsysim.engine.label import labelled
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -123,7 +127,7 @@ def solve(
             return nothing(None, f"in none of {ds.attrs['samples']:,} samples (without quantile= the limits are told)")
         import numpy as np
 
-        names, numbers = np.unique(asjson.labelled(ds["limit"]), return_counts=True)
+        names, numbers = np.unique(labelled(ds["limit"]), return_counts=True)
         return nothing(None, stops(dict(zip(names.tolist(), numbers.tolist()))))
     return FINE
 
@@ -421,55 +425,5 @@ def _table(frame: Any, json: bool) -> None:
     show.grid([show.Column(str(c), [str(v) for v in frame[c]]) for c in frame.columns])
 
 
-@app.command()
-def zoo(
-    table: Annotated[
-        str | None, typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...")
-    ] = None,
-    name: Annotated[str | None, typer.Argument(help="A row, by key or alias.")] = None,
-    json: Json = False,
-) -> int:
-    """Hardware, models, grids ...: tables, a table, or one row with its sources."""
-    from mlsysim.cli.zoo import zoo as answer
-
-    answer(table, name, json)
-    return FINE
-
-
-@app.command()
-def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
-    assume: Annotated[str | None, typer.Option(help="Figures that `calibrate --out` wrote.")] = None,
-    json: Json = False,
-) -> int:
-    """Predictions against measured runs, per source."""
-    from mlsysim.cli.calibration import validate as answer
-
-    answer(file, assume, json)
-    return FINE
-
-
-@app.command()
-def calibrate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
-    fit: Annotated[str | None, typer.Option(help="Figures to fit, joined by commas (default: the usual ones).")] = None,
-    by: Annotated[str | None, typer.Option(help="A column, such as hardware: figures for each of its values.")] = None,
-    loss: Annotated[str, typer.Option(help="linear, soft_l1, huber or cauchy.")] = "soft_l1",
-    holdout: Annotated[bool, typer.Option(help="Leave each source out in turn.")] = True,
-    out: Annotated[str | None, typer.Option(help="Write the figures: a .toml file.")] = None,
-    plot: Annotated[str | None, typer.Option(help="Draw predicted against measured: a .png file.")] = None,
-    json: Json = False,
-) -> int:
-    """Fit assumptions or hardware figures to measured runs."""
-    from mlsysim.cli.calibration import calibrate as answer
-
-    answer(file, grammar.listed(fit), by, loss, holdout, out, plot, json)
-    return FINE
-
-
-@app.command()
-def doctor(json: Json = False) -> int:
-    """Versions, the kernel cache and whether it works, threads, memory, extras."""
-    from mlsysim.cli.doctor import doctor as answer
-
-    return FINE if answer(json) else BAD
+for answer in (zoo, validate, calibrate, doctor):
+    app.command()(answer)

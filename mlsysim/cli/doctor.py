@@ -12,6 +12,8 @@ from typing import Any
 
 import mlsysim
 from mlsysim.cli import asjson, show
+from mlsysim.cli.options import Json
+from mlsysim.cli.results import BAD, FINE
 
 NEEDED = ("numpy", "xarray", "numba", "pandas", "scipy", "typer", "rich")
 EXTRAS = {
@@ -77,8 +79,8 @@ def _compiles() -> tuple[bool, str]:
     return works, f"compiled or loaded one in {time.perf_counter() - begin:.2f} s"
 
 
-def doctor(json: bool) -> bool:
-    """Print what is installed; is all well?"""
+def doctor(json: Json = False) -> int:
+    """Versions, the kernel cache and whether it works, threads, memory, extras."""
     from mlsysim import zoo as tables
     from mlsysim.engine.memory import free_memory
     from mlsysim.engine.run import threads_wanted
@@ -101,7 +103,7 @@ def doctor(json: bool) -> bool:
     }
     if json:
         print(asjson.text(found))
-        return works
+        return FINE if works else BAD
     rows = [[k, str(found[k])] for k in ("mlsysim", "python", "platform")]
     rows += [[m, v] for m, v in found["versions"].items()]
     rows += [
@@ -122,4 +124,4 @@ def doctor(json: bool) -> bool:
             ]
         )
     show.grid([show.Column("", [r[0] for r in rows]), show.Column("", [r[1] for r in rows])])
-    return works
+    return FINE if works else BAD

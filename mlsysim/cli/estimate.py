@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysim.cli import show
 from mlsysim.cli.results import say
+from mlsysim.sizes import scale
 
 if TYPE_CHECKING:
     from mlsysim.resolver import Resolver
@@ -45,7 +46,7 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
             return
         loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain").loads()
         seconds = estimate.seconds(program, loads, threads)
-    one, unit = show.scale(seconds, "s")
+    one, unit = scale(seconds, "s")
     told = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:
         longest = sorted(axes, key=lambda n: -axes[n])[:3]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim.cli import asjson, grammar, show
+from mlsysim.engine.label import labelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -126,7 +127,7 @@ def write(ds: xr.Dataset, path: str) -> str:
                 f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: "
                 "write a .nc file, or reduce"
             )
-        table = ds.assign({k: (v.dims, asjson.labelled(v)) for k, v in ds.data_vars.items()})
+        table = ds.assign({k: (v.dims, labelled(v)) for k, v in ds.data_vars.items()})
         index = not all(d in ("point", "rank") for d in ds.sizes)
         if not ds.sizes:
             table = table.expand_dims("point")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from mlsysim.cli import asjson, show
+from mlsysim.cli.options import Json
+from mlsysim.cli.results import FINE
 
 #: table -> columns that its list shows
 COLUMNS = {
@@ -52,8 +56,14 @@ _SINGULAR = {
 }
 
 
-def zoo(table: str | None, name: str | None, json: bool) -> None:
-    """Print the tables, a table, or a row."""
+def zoo(
+    table: Annotated[
+        str | None, typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A row, by key or alias.")] = None,
+    json: Json = False,
+) -> int:
+    """Hardware, models, grids ...: tables, a table, or one row with its sources."""
     from mlsysim import zoo as tables
     from mlsysim.zoo.row import FIELDS
 
@@ -61,7 +71,7 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
         counts = {t: len(tables.names(t)) for t in tables.TABLES}
         if json:
             print(asjson.text({"tables": counts, "data": tables.digest()}))
-            return
+            return FINE
         show.grid(
             [
                 show.Column("table", list(counts)),
@@ -69,7 +79,7 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
                 show.Column("for example", [", ".join(tables.names(t)[:3]) for t in counts]),
             ]
         )
-        return
+        return FINE
     key = _SINGULAR.get(table.lower(), table.lower())
     if key not in tables.TABLES:
         from mlsysim.schema.check import nearest
@@ -77,11 +87,11 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
         raise ValueError(f"no table is named {table!r}{nearest(key, tables.TABLES)}")
     if name is None:
         _list(key, json)
-        return
+        return FINE
     row = tables.lookup(key, name, table)
     if not json:
         print(row)
-        return
+        return FINE
     fields = {
         field: {
             "value": row[field],
@@ -95,6 +105,7 @@ def zoo(table: str | None, name: str | None, json: bool) -> None:
             {"table": key, "key": row.key, "source": row.sources, "verified": row.verified, "fields": fields}
         )
     )
+    return FINE
 
 
 def _list(table: str, json: bool) -> None:

@@ -14,6 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.check import names, nearest, shown
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.version import __version__
 
 
 def attributes(name: str) -> dict[str, Any]:
@@ -26,6 +27,17 @@ def attributes(name: str) -> dict[str, Any]:
         found["flag_values"] = np.array(sorted(codes.labels(variable.options).values()), dtype=np.int8)
         found["flag_meanings"] = " ".join(codes.labels(variable.options))
     return found
+
+
+def labelled(array: xr.DataArray, values: np.ndarray | None = None) -> np.ndarray:
+    """Values of a variable (or some of them); codes of an option as their labels."""
+    values = array.values if values is None else values
+    meanings = array.attrs.get("flag_meanings")
+    if meanings is None or values.dtype.kind not in "iu":
+        return values
+    named = dict(zip(np.asarray(array.attrs["flag_values"]).tolist(), str(meanings).split()))
+    by_code = np.array([named.get(code, "") for code in range(max(named) + 1)])
+    return by_code[values]
 
 
 def dtype(name: str) -> type:
@@ -71,8 +83,6 @@ def _scalar(label: Any) -> Any:
 
 def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str, Any]:
     """Attributes of a result: who computed what from which data."""
-    from mlsysim import __version__
-
     found: dict[str, Any] = {
         "resolver": program.resolver.name,
         "version": __version__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mlsysim import units
+from mlsysim import sizes
 
 
 class TooLarge(ValueError):
@@ -45,5 +45,5 @@ def require(size: float, what: str, ways: str, free: int | None = None) -> None:
     """
     room = (free_memory() if free is None else free) // 2
     if size > room:
-        raise TooLarge(f"{what} would take {units.text(size, 'byte')}, more than half of what is free "
-                       f"({units.text(2 * room, 'byte')}): {ways}")
+        raise TooLarge(f"{what} would take {sizes.text(size, 'byte')}, more than half of what is free "
+                       f"({sizes.text(2 * room, 'byte')}): {ways}")

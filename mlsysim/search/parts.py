@@ -27,6 +27,7 @@ import numpy as np
 from mlsysim.engine import graph
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import PLAIN_OPERATION, Spans, Sweep
+from mlsysim.version import __version__
 
 if TYPE_CHECKING:
     from mlsysim.search.reduce import Cells, Reduction
@@ -75,8 +76,6 @@ def cut(sweep: Sweep) -> list[tuple[int, int]]:
 
 def identity(program: Program, sweep: Sweep, reductions: Sequence[Reduction], tiles: int) -> dict[str, Any]:
     """What parts must have in common to belong together, under the names of `SAME`."""
-    from mlsysim import __version__
-
     data = hashlib.sha256()
     for name, leaf in sorted(program.binder.leaves.items()):
         values = np.ascontiguousarray(leaf.values)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim import units
+from mlsysim import sizes
 from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.zoo.spelling import unknown
@@ -244,7 +244,7 @@ class Row(Mapping[str, Any]):
             if isinstance(value, str):
                 lines.append((column, value))
             elif unit in ("byte", "byte/s", "FLOP/s", "s", "W"):
-                lines.append((column, units.text(value, unit)))
+                lines.append((column, sizes.text(value, unit)))
             else:
                 lines.append((column, f"{value:.10g}{'' if unit == '1' else ' ' + unit}"))
         lines += [(f"{name} (given)", f"{value:.6g}") for name, value in self.given.items()]
