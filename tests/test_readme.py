@@ -18,7 +18,9 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.S)
 
 
-def test_python():
+def test_python(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    monkeypatch.chdir(tmp_path)  # what the blocks write stays there
     scope = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), scope)
@@ -56,3 +58,23 @@ def test_every_resolver_is_listed():
 def test_pictures_exist():
     for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT):
         assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_a_page_names_is_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:mlsysim|tests|benchmarks|docs|notebooks)/[\w./]*\w)`", text))
+    named |= set(re.findall(r"\]\((?!http)([\w./]+)\)", text))
+    folder = (ROOT / page).parent
+    wanting = [
+        name for name in named if not (ROOT / name).exists() and not (folder / name).exists() and "mine" not in name
+    ]
+    wanting += [
+        name
+        for name in re.findall(
+            r"`((?:cli|calibration|solvers|optimizers|models|resolver|search|engine|zoo|equations|schema)/[\w.]*)`",
+            text,
+        )
+        if not (ROOT / "mlsysim" / name).exists()
+    ]
+    assert not wanting

@@ -29,6 +29,7 @@ class Leaf:
     dims: tuple[str, ...]
     values: np.ndarray
     missing: str = ""  #: the first label for which nobody published the datum
+    labels: np.ndarray | None = None  #: what its places are called, where something is missing
 
 
 def expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:
@@ -50,24 +51,29 @@ def shape(axes: Mapping[str, Axis], dims: Iterable[str]) -> tuple[int, ...]:
     return tuple(axes[d].size for d in dims)
 
 
-def _reduced(values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _reduced(
+    values: np.ndarray, dims: tuple[str, ...], labels: np.ndarray | None
+) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     """Drop axes along which nothing varies."""
     for d in list(dims):
         i = dims.index(d)
         first = np.take(values, [0], axis=i)
         if np.all((values == first) | (np.isnan(values) & np.isnan(first))):
             values, dims = np.take(values, 0, axis=i), dims[:i] + dims[i + 1 :]
-    return values, dims
+            labels = None if labels is None else np.take(labels, 0, axis=i)
+    return values, dims, labels
 
 
 def leaf(name: str, values: Any, dims: tuple[str, ...], labels: np.ndarray | None = None) -> Leaf:
     """A leaf over the axes along which it varies; `labels` say what its places along the first dims are called."""
     values = np.asarray(values, dtype=np.float64)
-    missing = ""
+    missing, called = "", None
     holes = np.isnan(values)
     if holes.any():
         missing = NO_ROW
         if labels is not None:
-            missing = str(np.asarray(labels, dtype=object)[tuple(np.argwhere(holes)[0])[: labels.ndim]])
-    values, dims = _reduced(values, dims)
-    return Leaf(name, dims, values, missing)
+            called = np.asarray(labels, dtype=object)
+            called = np.broadcast_to(called.reshape((*called.shape, *(1,) * (values.ndim - called.ndim))), values.shape)
+            missing = str(called[tuple(np.argwhere(holes)[0])])
+    values, dims, called = _reduced(values, dims, called)
+    return Leaf(name, dims, values, missing, called)

@@ -10,7 +10,8 @@ import numpy as np
 
 from mlsysim.engine.bind import Binder
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.graph import NUMPY, Graph, Node, reached
+from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.holes import Holes
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.needs import lacking
@@ -83,8 +84,7 @@ class Program:
                 raise ValueError(f"axis {name!r} bears the name of an output: rename that dim")
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
-        self._holes: list[Leaf | None] = []  #: by node: a datum that nobody published and that it needs
-        self._steady: dict[int, Any] = {}  #: nodes that have one value everywhere
+        self._holes = Holes(self.graph, binder.leaves, binder.axes)
 
     @property
     def n_points(self) -> int:
@@ -213,35 +213,12 @@ class Program:
     # --- what was asked for --------------------------------------------------------------------------------
 
     def missing(self, node: Node) -> Leaf | None:
-        """The first unpublished datum that a node would need: not for what a condition, the same everywhere, leaves out."""
-        if not any(leaf.missing for leaf in self.binder.leaves.values()):
-            return None
-        for n in self.graph.nodes[len(self._holes) :]:
-            leaf = self.binder.leaves[n.payload] if n.op == "leaf" else None
-            needs = n.args
-            if n.op == "where" and n.args[0].index in self._steady:
-                needs = (n.args[1] if self._steady[n.args[0].index] else n.args[2],)
-            if leaf is not None and leaf.missing:
-                self._holes.append(leaf)
-                continue
-            self._holes.append(next((h for a in needs if (h := self._holes[a.index])), None))
-            if n.op == "const":
-                self._steady[n.index] = n.payload
-            elif leaf is not None and not leaf.dims:
-                self._steady[n.index] = float(leaf.values)
-            elif n.op in NUMPY and all(a.index in self._steady for a in n.args):
-                with np.errstate(all="ignore"):
-                    self._steady[n.index] = NUMPY[n.op](*(self._steady[a.index] for a in n.args))
-        return self._holes[node.index]
+        """The first unpublished datum that a node would need: not what a condition of the physics leaves out."""
+        return self._holes.of(node)
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
         """Where along an axis every datum that some outputs need and that varies along it is published."""
-        known = np.ones(self.binder.axes[axis].size, dtype=bool)
-        for node in reached([self.output(name) for name in wanted]):
-            leaf = self.binder.leaves[node.payload] if node.op == "leaf" else None
-            if leaf is not None and leaf.missing and axis in leaf.dims:
-                known &= ~np.isnan(leaf.values).any(axis=tuple(i for i, d in enumerate(leaf.dims) if d != axis))
-        return known
+        return self._holes.known_along(axis, self.binder.axes[axis].size, [self.output(name) for name in wanted])
 
     def available(self, wanted: Sequence[str] | None = None) -> tuple[dict[str, Node], dict[str, str]]:
         """Outputs that can be given, and why each other one is omitted.

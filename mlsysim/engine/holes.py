@@ -1,0 +1,117 @@
+"""Data that nobody published, and the figures of a call that would need them.
+
+A device without a power limit still has a step time, and one without a network still answers on a single node: a
+missing datum matters only where a condition of the physics lets it in.  So every node is looked at in each place
+(a combination of rows) where something is missing, with the conditions as they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mlsysim.engine.graph import NUMPY, Graph, Node
+from mlsysim.engine.leaves import NO_ROW, Axis, Leaf, expand
+
+MOST = 512  #: places that are looked at one by one; beyond, only conditions that hold everywhere count
+NONE = -1
+
+
+class Holes:
+    """What is missing in a recorded call.
+
+    Parameters
+    ----------
+    graph : Graph
+    leaves : mapping
+        The leaves of the call by name; what nobody published is NaN in them.
+    axes : mapping
+        The axes of the call by name.
+    """
+
+    def __init__(self, graph: Graph, leaves: Mapping[str, Leaf], axes: Mapping[str, Axis]):
+        self.graph, self.leaves = graph, leaves
+        self.lacking = [leaf for leaf in leaves.values() if leaf.missing]
+        wanted = {d for leaf in self.lacking for d in leaf.dims}
+        self.dims = tuple(d for d in axes if d in wanted)
+        anywhere = np.zeros([axes[d].size for d in self.dims], dtype=bool)
+        for leaf in self.lacking:
+            anywhere |= expand(np.isnan(leaf.values), leaf.dims, self.dims)
+        self.places = np.argwhere(anywhere)
+        self.apart = len(self.places) <= MOST
+        self._holes: list[np.ndarray] = []  #: by node: which of `lacking` it needs, by place
+        self._steady: dict[int, np.ndarray] = {}  #: by node: its value by place, where that is the same all over the rest
+
+    def of(self, node: Node) -> Leaf | None:
+        """The first missing datum that a node would need, called after the row that lacks it; None if there is none."""
+        if not self.lacking:
+            return None
+        found = self._at(node)
+        if (found == NONE).all():
+            return None
+        first = int(np.argmax(found != NONE))
+        leaf = self.lacking[found[first]]
+        if leaf.missing == NO_ROW or leaf.labels is None or not self.apart:
+            return leaf
+        where = tuple(int(self.places[first][self.dims.index(d)]) for d in leaf.dims)
+        return replace(leaf, missing=str(leaf.labels[where]))
+
+    def known_along(self, axis: str, size: int, nodes: Sequence[Node]) -> np.ndarray:
+        """Where along an axis nothing is missing that some nodes need and that varies along it."""
+        known = np.ones(size, dtype=bool)
+        if axis not in self.dims:
+            return known
+        for node in nodes:
+            found = self._at(node)
+            if self.apart:
+                known[self.places[found != NONE][:, self.dims.index(axis)]] = False
+                continue
+            for leaf in (self.lacking[i] for i in set(found.tolist()) - {NONE}):
+                if axis in leaf.dims:
+                    known &= ~np.isnan(leaf.values).any(axis=tuple(i for i, d in enumerate(leaf.dims) if d != axis))
+        return known
+
+    def _at(self, node: Node) -> np.ndarray:
+        """Which missing datum a node needs, by place; -1 for none."""
+        for n in self.graph.nodes[len(self._holes) :]:
+            self._holes.append(self._needed(n))
+            value = self._value(n)
+            if value is not None:
+                self._steady[n.index] = value
+        return self._holes[node.index]
+
+    def _needed(self, node: Node) -> np.ndarray:
+        count = len(self.places) if self.apart else 1
+        if node.op == "leaf" and self.leaves[node.payload].missing:
+            leaf = self.leaves[node.payload]
+            which = next(i for i, other in enumerate(self.lacking) if other is leaf)
+            values = self._there(leaf)
+            return np.full(count, which) if values is None else np.where(np.isnan(values), which, NONE)
+        needed = [self._holes[arg.index] for arg in node.args]
+        if node.op == "where" and node.args[0].index in self._steady:
+            met = np.broadcast_to(self._steady[node.args[0].index], (count,)).astype(bool)
+            needed = [needed[0], np.where(met, needed[1], needed[2])]
+        found = np.full(count, NONE)
+        for some in needed:
+            found = np.where(found != NONE, found, some)
+        return found
+
+    def _value(self, node: Node) -> np.ndarray | None:
+        if node.op == "const":
+            return np.asarray(node.payload)
+        if node.op == "leaf":
+            return self._there(self.leaves[node.payload])
+        if node.op not in NUMPY or any(a.index not in self._steady for a in node.args):
+            return None
+        with np.errstate(all="ignore"):
+            return np.asarray(NUMPY[node.op](*(self._steady[a.index] for a in node.args)))
+
+    def _there(self, leaf: Leaf) -> np.ndarray | None:
+        """A leaf in every place, None where it varies along other axes as well."""
+        if not self.apart:
+            return None if leaf.dims or leaf.missing else leaf.values
+        if not set(leaf.dims) <= set(self.dims):
+            return None
+        return np.asarray(leaf.values[tuple(self.places[:, self.dims.index(d)] for d in leaf.dims)])
