@@ -36,7 +36,7 @@ def test_most_published_files_are_read():
         except ValueError:
             return False
 
-    assert sum(map(read, PUBLISHED)) >= 70
+    assert sum(map(read, PUBLISHED)) >= 94
 
 
 def test_a_part_that_writes_only_what_differs_from_its_class_takes_the_rest_from_it():
@@ -46,7 +46,7 @@ def test_a_part_that_writes_only_what_differs_from_its_class_takes_the_rest_from
     row = zoo.from_config(gemma)
     assert row["total_params"] == pytest.approx(3.88e9, rel=2e-3)
     assert (row["n_heads"], row["n_kv_heads"], row["head_dim"], row["local_layers"]) == (8, 4, 256, 29)
-    llava = zoo.from_config({"model_type": "llava", "text_config": {"model_type": "llama", "vocab_size": 32064}, "vision_config": {}})
+    llava = zoo.from_config({"model_type": "llava", "text_config": {"model_type": "llama", "vocab_size": 32064}})
     assert llava["total_params"] == pytest.approx(6.74e9, rel=2e-3)
 
 

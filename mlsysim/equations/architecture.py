@@ -16,6 +16,7 @@ DeepSeek-AI 2024 (arXiv:2405.04434) for latent attention; Shazeer et al. 2017 (a
 
 import numpy as np
 
+from mlsysim.equations import mixers
 from mlsysim.equations.counting import floor_div
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
@@ -24,14 +25,41 @@ from mlsysim.schema.records import Workload
 
 
 def moe_layers(model: Workload):
-    """Layers with experts: ``(L - first dense) / interval``, 0 without experts."""
+    """Layers with experts: ``(L - first dense) / interval`` unless the model counts them, 0 without experts."""
     interval = np.maximum(model.moe_layer_interval, 1.0)
-    return np.where(model.n_experts > 0, floor_div(model.n_layers - model.first_dense_layers, interval), 0.0)
+    by_rule = floor_div(model.n_layers - model.first_dense_layers, interval)
+    return np.where(model.n_experts > 0, np.where(model.expert_layers > 0, model.expert_layers, by_rule), 0.0)
 
 
 def dense_layers(model: Workload):
-    """Layers without experts."""
-    return model.n_layers - moe_layers(model)
+    """Layers with a feed-forward network that has no experts."""
+    return model.n_layers - moe_layers(model) - model.network_free_layers
+
+
+def attention_layers(model: Workload):
+    """Layers with attention."""
+    return model.n_layers - model.attention_free_layers
+
+
+def mixing_layers(model: Workload):
+    """Layers in which tokens see each other: by attention, by a recurrent mixer, or by both side by side."""
+    return np.minimum(model.n_layers, attention_layers(model) + model.recurrent_layers)
+
+
+def residual_blocks(model: Workload):
+    """Parts that add to the residual stream: mixers and networks, two a layer where no layer lacks one."""
+    return mixing_layers(model) + (model.n_layers - model.network_free_layers)
+
+
+def alike(model: Workload):
+    """Is every layer attention to what lies before it (within a window, if any) and a network or experts?"""
+    other = model.attention_free_layers + model.network_free_layers + model.recurrent_layers + model.index_topk
+    return other <= 0
+
+
+def trains(model: Workload):
+    """Is a training step of the model priced: layers that are all alike, in one stack?"""
+    return alike(model) & (model.decoder_layers <= 0)
 
 
 def dense_ffn_width(model: Workload):
@@ -88,7 +116,7 @@ def attention_params(model: Workload):
         model.nope_head_dim + model.v_head_dim
     )
     latent = query + key_value + heads * model.v_head_dim * hidden
-    return np.where(model.kv_lora_rank > 0, latent, grouped)
+    return np.where(model.kv_lora_rank > 0, latent, grouped) + model.attention_gate_params
 
 
 def attention_biases(model: Workload):
@@ -171,6 +199,13 @@ def active_moe_layer_params(model: Workload):
     return moe_layer_params(model) - (model.n_experts - model.experts_per_token) * expert_params(model)
 
 
+def other_layers_params(model: Workload):
+    """What layers of other kinds add to a count of layers that all have attention and a network, or take from it."""
+    attention = attention_params(model) + attention_biases(model)
+    without_network = model.network_free_layers * (attention + norm_params(model))
+    return without_network - model.attention_free_layers * attention + mixers.mixer_params(model)
+
+
 def total_params(model: Workload):
     """Parameters of the model: layers, table(s), final norm, what the record lists beyond (`extra_params`).
 
@@ -182,7 +217,7 @@ def total_params(model: Workload):
     """
     layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * moe_layer_params(model)
     tables = embedding_params(model) + head_params(model)
-    return layers + tables + final_norm_params(model) + model.extra_params
+    return layers + tables + final_norm_params(model) + model.extra_params + other_layers_params(model)
 
 
 def counted_params(model: Workload):
@@ -196,7 +231,7 @@ def active_params(model: Workload, input_embedding=1.0):
         model
     )
     tables = input_embedding * embedding_params(model) + head_params(model)
-    return layers + tables + final_norm_params(model) + model.extra_params
+    return layers + tables + final_norm_params(model) + model.extra_params + other_layers_params(model)
 
 
 def gpt_params(n_layers, hidden, vocab, seq_len):
@@ -225,9 +260,9 @@ def moe_layer_linear_flops(model: Workload):
 
 def linear_flops(model: Workload):
     """Matrix products of one token in all layers, forward, without the head (FLOP)."""
-    return dense_layers(model) * dense_layer_linear_flops(model) + moe_layers(model) * moe_layer_linear_flops(
-        model
-    )
+    layers = dense_layers(model) * dense_layer_linear_flops(model) + moe_layers(model) * moe_layer_linear_flops(model)
+    attention = (model.network_free_layers - model.attention_free_layers) * attention_params(model)
+    return layers + 2.0 * (attention + mixers.mixer_params(model))
 
 
 def causal_positions(seq_len):
@@ -250,7 +285,9 @@ def window_positions(new, window, cached=0.0):
 
 
 def attended_positions(model: Workload, new, convention=FlopsConvention.CAUSAL, cached=0.0):
-    """Positions a token attends to, mean over `new` tokens and all layers (local ones keep to their window).
+    """Positions a token attends to, mean over `new` tokens and all layers.
+
+    Local layers keep to their window, those with an index to the best `index_topk`; layers without attention count 0.
 
     Parameters
     ----------
@@ -267,8 +304,15 @@ def attended_positions(model: Workload, new, convention=FlopsConvention.CAUSAL, 
         np.minimum(model.sliding_window, cached + new),
         window_positions(new, model.sliding_window, cached),
     )
+    best = np.where(
+        full,
+        np.minimum(model.index_topk, cached + new),
+        window_positions(new, model.index_topk, cached),
+    )
+    everywhere = np.where(model.index_topk > 0, best, everywhere)
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
-    return everywhere + local / np.maximum(model.n_layers, 1.0) * (within - everywhere)
+    layers = np.maximum(model.n_layers, 1.0)
+    return everywhere + local / layers * (within - everywhere) - model.attention_free_layers / layers * everywhere
 
 
 def attention_flops(model: Workload, positions):
@@ -292,7 +336,8 @@ def head_flops(model: Workload):
 def forward_flops(model: Workload, seq_len, convention=FlopsConvention.CAUSAL):
     """Everything one token costs forward: matrices, attention, head (FLOP)."""
     attention = model.n_layers * attention_flops(model, attended_positions(model, seq_len, convention))
-    return linear_flops(model) + attention + head_flops(model)
+    mixing = mixers.mixer_flops(model, seq_len, causal_positions(seq_len))
+    return linear_flops(model) + attention + head_flops(model) + mixing
 
 
 def gpt_step_flops(global_batch, seq_len, n_layers, hidden, vocab, recomputed=1.0):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture
+from mlsysim.equations import architecture, mixers
 from mlsysim.equations.allreduce import allreduce_time
 from mlsysim.equations.compute import (
     attention_time,
@@ -29,12 +29,12 @@ from mlsysim.equations.compute import (
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
 from mlsysim.equations.sharding import (
-    cached_positions,
     devices,
     expert_split,
     kv_bytes_per_layer_and_device,
     kv_heads_per_device,
     layer_params_per_device,
+    read_positions,
     vector_params_per_device,
 )
 from mlsysim.schema.kinds import Real
@@ -47,15 +47,16 @@ def products_per_step(model: Workload):
     """Matrix products started per pass through all layers (without the head).
 
     QKV, output, gate and up in one, down: 4; latent attention has 3 more, a layer with experts starts its
-    router and, if it has shared experts, their two products instead of the dense two.
+    router and, if it has shared experts, their two products instead of the dense two.  A recurrent mixer has 2.
     """
     latent = np.where(model.kv_lora_rank > 0, 3.0, 0.0)
     with_experts = architecture.moe_layers(model)
     shared = np.where(model.n_shared_experts > 0, 2.0, 0.0)
     return (
-        model.n_layers * (2.0 + latent)
-        + (model.n_layers - with_experts) * 2.0
+        architecture.attention_layers(model) * (2.0 + latent)
+        + architecture.dense_layers(model) * 2.0
         + with_experts * (1.0 + shared)
+        + model.recurrent_layers * 2.0
     )
 
 
@@ -71,11 +72,14 @@ def product_values_per_row(model: Workload, tp):
     attention = np.where(model.kv_lora_rank > 0, latent, grouped)
     matrices = architecture.ffn_matrices(model)
     with_experts = architecture.moe_layers(model)
-    dense = (model.n_layers - with_experts) * (
+    dense = architecture.dense_layers(model) * (
         2.0 * model.hidden + matrices * architecture.dense_ffn_width(model) / tp
     )
     shared = with_experts * (2.0 * model.hidden + matrices * model.n_shared_experts * model.ffn_hidden / tp)
-    return model.n_layers * attention + dense + np.where(model.n_shared_experts > 0, shared, 0.0)
+    projected = model.recurrent_params / (np.maximum(model.hidden, 1.0) * tp)
+    recurrent = model.recurrent_layers * (2.0 * model.hidden + projected)
+    attending = architecture.attention_layers(model) * attention
+    return attending + dense + np.where(model.n_shared_experts > 0, shared, 0.0) + recurrent
 
 
 class Work(NamedTuple):
@@ -228,12 +232,16 @@ def decode_attention_time(
     B is the cache of a layer, B0 the device's `decode_attention_ramp`: short caches do not fill the device.
     """
     slope = decode_attention_slope(model, hardware, format, tp, rows_per_sequence, rereads)
-    start = model.n_layers * hardware.decode_attention_latency
-    read = sequences * cached_positions(model, context)
+    start = architecture.mixing_layers(model) * hardware.decode_attention_latency
+    read = sequences * read_positions(model, context)
     each = kv_bytes_per_layer_and_device(model, format, tp)
     ramp = hardware.decode_attention_ramp * model.n_layers / np.where(each > 0, each, 1.0)
     slow = np.where(ramp > 0, ramp / (read + ramp), 0.0)
-    return start + (slope * read) * (1.0 + slow)
+    mixing = np.maximum(
+        mixers.mixer_arithmetic(model, hardware, tp, sequences * rows_per_sequence, 1.0, context),
+        mixers.mixer_traffic(model, hardware, format, tp, sequences, context),
+    )
+    return start + (slope * read) * (1.0 + slow) + mixing
 
 
 def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new, cached):
@@ -250,15 +258,18 @@ def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, seq
     The rate follows the length attended to; local layers keep to their window.
     """
     length = cached + new
+    before = cached + architecture.causal_positions(new)
+    mixing = mixers.mixer_arithmetic(model, hardware, tp, sequences, new, before)
     positions = model.n_layers * (new * architecture.attended_positions(model, new, cached=cached))
     per_position = architecture.attention_flops(model, 1.0) / tp
-    return sequences * attention_time(
+    attending = sequences * attention_time(
         per_position * positions,
         length,
         hardware.attention_peak_flops,
         hardware.attention_efficiency,
         hardware.attention_half_length,
     )
+    return attending + mixing
 
 
 def prefill_attention_traffic(
@@ -271,14 +282,15 @@ def prefill_attention_traffic(
     window = np.where(model.sliding_window > 0, model.sliding_window, 1.0)
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     within = kv_tokens_read_in_window(new, cached, chunks, window)
-    read = (model.n_layers - local) * kv_tokens_read(new, cached, chunks) + local * within
-    return sequences * (
+    read = (architecture.attention_layers(model) - local) * kv_tokens_read(new, cached, chunks) + local * within
+    attending = sequences * (
         read
         * (
             kv_bytes_per_layer_and_device(model, format, tp)
             / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
         )
     )
+    return attending + chunks * mixers.mixer_traffic(model, hardware, format, tp, sequences, cached + new)
 
 
 def prefill_attention_time(
@@ -321,9 +333,9 @@ def kv_tokens_read_in_window(new, cached, chunks, window):
 
 
 def allreduces_per_step(model: Workload, tp, ep):
-    """All-reduces of a pass: two a layer, one where experts are exchanged between groups instead."""
+    """All-reduces of a pass: one for each part of a layer, none where experts are exchanged between groups instead."""
     exchanged = np.where(ep > tp, architecture.moe_layers(model), 0.0)
-    return 2.0 * model.n_layers - exchanged
+    return architecture.residual_blocks(model) - exchanged
 
 
 def expert_exchange_time(

@@ -120,8 +120,9 @@ def pool(model: Workload, format: Format, assume: Assumptions, requests: Request
     )
     whole = round_up(requests.prompt + requests.output, page_size)
     booked = cache_bytes(np.where(booking, whole, carried + 0.5 * (page_size - 1.0)))
-    prefix_pages = cache_bytes(floor_div(np.maximum(requests.cached_prefix, 0.0), page_size) * page_size)
-    token = cache_bytes(1.0)
+    states = cache_bytes(0.0)  # of recurrent mixers: no pages, and every request has its own
+    prefix_pages = cache_bytes(floor_div(np.maximum(requests.cached_prefix, 0.0), page_size) * page_size) - states
+    token = cache_bytes(1.0) - states
     logits = sharding.logits_bytes(model, assume, tp, 1.0 / groups)
     request = np.maximum(booked - prefix_pages, token) + logits
     deviation = token * np.where(booking, whole_deviation(requests), np.sqrt(variance))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import operators, sharding
+from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
@@ -79,7 +79,7 @@ def decoding_time(server: Server, batch):
 
 def mixed_time(server: Server, batch, prompt_tokens):
     """Time of a step with tokens of prompts beside the requests that decode (s), kernels launched one by one."""
-    starts = server.groups * (server.model.n_layers * server.hardware.decode_attention_latency)
+    starts = server.groups * (architecture.mixing_layers(server.model) * server.hardware.decode_attention_latency)
     step = serve.decode_step(
         server.model, server.hardware, server.fleet, server.format, server.assume, tp=server.tp, pp=server.pp,
         ep=server.ep, batch=batch, context=server.context, prompt_tokens=prompt_tokens,

@@ -80,7 +80,7 @@ def rows_cost(
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
     experts = expert_work(model, hardware, format, assume, tp, ep, rows * attention_groups(tp, ep))
-    kernels = model.n_layers * (assume.elementwise_kernels * assume.elementwise_kernel_time)
+    kernels = 0.5 * architecture.residual_blocks(model) * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
     exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows)
@@ -96,7 +96,7 @@ def elementwise_per_row(model: Workload, hardware: Accelerator, format: Format, 
     """Seconds of element-wise work per token, all layers; the feed-forward part is divided over t."""
     with_experts = architecture.moe_layers(model)
     width = (
-        (model.n_layers - with_experts) * architecture.dense_ffn_width(model)
+        architecture.dense_layers(model) * architecture.dense_ffn_width(model)
         + with_experts * architecture.active_ffn_width(model)
     ) / np.maximum(model.n_layers, 1.0)
     nbytes = elementwise_bytes_per_token(model.hidden, width / tp, model.gated_ffn, format.activation_bytes)
@@ -115,7 +115,7 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
     written narrow.
     """
     with_experts = architecture.moe_layers(model)
-    dense = model.n_layers - with_experts
+    dense = architecture.dense_layers(model)
     narrow = dense * architecture.dense_ffn_width(model) + with_experts * (
         model.n_shared_experts * model.ffn_hidden
     )
@@ -208,8 +208,8 @@ def eager_floor(model: Workload, assume: Assumptions):
     """Least time of one prefill step whose kernels are launched one by one (s)."""
     with_experts = architecture.moe_layers(model)
     latent = np.where(model.kv_lora_rank > 0, KERNELS_LATENT, 0.0)
-    kernels = KERNELS_DENSE * (model.n_layers - with_experts) + KERNELS_EXPERTS * with_experts
-    return assume.eager_kernel_time * (kernels + latent * model.n_layers)
+    kernels = KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + KERNELS_EXPERTS * with_experts
+    return assume.eager_kernel_time * (kernels + latent * architecture.attention_layers(model))
 
 
 def prefill_step(
@@ -251,7 +251,7 @@ def prefill_step(
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks)
-    starts = steps * (model.n_layers * hardware.decode_attention_latency)
+    starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)
     head = head_work(model, hardware, format, tp, per_group)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     turns = steps + (pp - 1.0)

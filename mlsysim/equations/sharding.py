@@ -11,7 +11,7 @@ Pope et al. 2023 (arXiv:2211.05102); Kwon et al. 2023 (arXiv:2309.06180); DeepSe
 
 import numpy as np
 
-from mlsysim.equations import architecture
+from mlsysim.equations import architecture, mixers
 from mlsysim.equations.counting import ceil_div, divides
 from mlsysim.schema.records import Assumptions, Format, Workload
 
@@ -70,17 +70,18 @@ def attention_params_per_device(model: Workload, tp):
     query_up = query_rank * query * (model.nope_head_dim + model.rope_head_dim)
     key_value_up = model.kv_lora_rank * query * (model.nope_head_dim + model.v_head_dim)
     latent = down + query_up + key_value_up + query * model.v_head_dim * model.hidden
-    return np.where(model.kv_lora_rank > 0, latent, grouped)
+    return np.where(model.kv_lora_rank > 0, latent, grouped) + model.attention_gate_params / tp
 
 
 def layer_params_per_device(model: Workload, tp):
-    """Weights every token passes, all layers, on one device: attention, feed-forward, shared experts."""
+    """Weights every token passes, all layers, on one device: attention and other mixers, feed-forward, shared experts."""
     per_unit = architecture.ffn_matrices(model) * model.hidden / tp
     with_experts = architecture.moe_layers(model)
-    dense = (model.n_layers - with_experts) * per_unit * architecture.dense_ffn_width(model)
+    dense = architecture.dense_layers(model) * per_unit * architecture.dense_ffn_width(model)
     shared = with_experts * per_unit * model.n_shared_experts * model.ffn_hidden
     router = with_experts * architecture.router_params(model)
-    return model.n_layers * attention_params_per_device(model, tp) + dense + shared + router
+    attention = architecture.attention_layers(model) * attention_params_per_device(model, tp)
+    return attention + dense + shared + router + mixers.mixer_params_per_device(model, tp)
 
 
 def vector_params_per_device(model: Workload, tp):
@@ -121,8 +122,9 @@ def weights_per_device(model: Workload, format: Format, tp, pp, ep):
 
 
 def kv_bytes_per_token(model: Workload, format: Format):
-    """Cached bytes of one token, whole model: ``2 L k d`` values, or ``L (c + rope)`` with MLA (byte)."""
-    return format.kv_bytes * model.n_layers * architecture.kv_values(model)
+    """Cached bytes of one token, whole model: ``2 L k d`` values, or ``L (c + rope)`` with MLA; keys of indexes (byte)."""
+    values = format.kv_bytes * architecture.attention_layers(model) * architecture.kv_values(model)
+    return values + format.kv_bytes * mixers.index_values(model, 1.0)
 
 
 def kv_bytes_per_layer_and_device(model: Workload, format: Format, tp):
@@ -136,21 +138,34 @@ def cached_positions(model: Workload, context):
     """Positions cached per sequence, summed over the layers: local layers keep their window only."""
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     window = np.minimum(context, np.where(model.sliding_window > 0, model.sliding_window, context))
-    return (model.n_layers - local) * context + local * window
+    return (architecture.attention_layers(model) - local) * context + local * window
+
+
+def read_positions(model: Workload, context):
+    """Cached positions that a decode step reads, summed over the layers: with an index no more than its best."""
+    best = architecture.attention_layers(model) * np.minimum(context, model.index_topk)
+    return np.where(model.index_topk > 0, best, cached_positions(model, context))
 
 
 def cached_values(model: Workload, context):
-    """Values cached for one sequence, whole model: all layers, local ones their window only."""
-    return architecture.kv_values(model) * cached_positions(model, context)
+    """Values cached for one sequence, whole model: all layers, local ones their window only; keys of indexes."""
+    return architecture.kv_values(model) * cached_positions(model, context) + mixers.index_values(model, context)
+
+
+def kept_bytes(model: Workload, format: Format, context):
+    """What one sequence keeps, whole model: its cache, and the states of recurrent mixers whatever its length (byte)."""
+    return format.kv_bytes * cached_values(model, context) + mixers.state_bytes_per_sequence(model)
 
 
 def kv_bytes_per_sequence_and_device(model: Workload, format: Format, tp, pp, ep, context):
-    """Cache of one sequence on one device of the fullest stage, seen from the whole replica (byte).
+    """Cache and states of one sequence on one device of the fullest stage, seen from the whole replica (byte).
 
     With attention groups a device holds every ``e / t``-th sequence, which this mean counts as its share.
     """
     share = stage_share(model, pp) / attention_groups(tp, ep)
-    return share * kv_bytes_per_layer_and_device(model, format, tp) * cached_positions(model, context)
+    cache = share * kv_bytes_per_layer_and_device(model, format, tp) * cached_positions(model, context)
+    other = mixers.state_bytes_per_sequence(model) / tp + format.kv_bytes * mixers.index_values(model, context)
+    return cache + share * other
 
 
 # --- memory --------------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, operators, roofline, sharding
+from mlsysim.equations import architecture, mixers, operators, roofline, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.adapters import adapter_params
 from mlsysim.equations.compute import smooth_max
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
 from mlsysim.equations.training import GEMM_BACKWARD, optimizer_time
-from mlsysim.schema.codes import Attention, Recompute
+from mlsysim.schema.codes import Attention, FlopsConvention, Recompute
 from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
 
 #: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM (byte)
@@ -142,7 +142,9 @@ def operations(model: Workload, batch: Batch, passes: Passes, convention):
     """
     positions = architecture.attended_positions(model, batch.new, convention, batch.cached)
     linear = batch.tokens * architecture.linear_flops(model)
+    before = batch.cached + np.where(convention == FlopsConvention.FULL, batch.new, architecture.causal_positions(batch.new))
     attending = batch.tokens * model.n_layers * architecture.attention_flops(model, positions)
+    attending = attending + batch.tokens * mixers.mixer_flops(model, batch.new, before)
     head = batch.sampled * architecture.head_flops(model)
     other = batch.size * np.where(model.n_layers > 0, 0.0, model.flops_per_sample)
     flops = passes.products * (linear + head + other) + passes.counted_attention * attending
@@ -235,7 +237,8 @@ def device_time(model: Workload, hardware: Accelerator, format: Format, assume: 
     streaming = passes.elementwise * batch.tokens * per_row + np.where(by_hand, 0.0, update)
     small = passes.elementwise * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     attention_starts = passes.attention * hardware.decode_attention_latency
-    kernels = np.where(transformer, model.n_layers * (attention_starts + small), 0.0)
+    pairs = 0.5 * architecture.residual_blocks(model)  # of a mixer and a network
+    kernels = np.where(transformer, pairs * (attention_starts + small), 0.0)
     host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
     compute = dense_arithmetic + done * experts.arithmetic + attention
     memory = dense_traffic + expert_traffic + cache_read + streaming
@@ -298,7 +301,7 @@ def stored_bytes(model: Workload, format: Format, by_hand):
 def mean_ffn_width(model: Workload):
     """Feed-forward width that a token passes, mean over the layers."""
     with_experts = architecture.moe_layers(model)
-    dense = model.n_layers - with_experts
+    dense = architecture.dense_layers(model)
     whole = dense * architecture.dense_ffn_width(model) + with_experts * architecture.active_ffn_width(model)
     return whole / np.maximum(model.n_layers, 1.0)
 
@@ -352,6 +355,7 @@ def pass_memory(model: Workload, hardware: Accelerator, format: Format, assume: 
     optimizer = np.where(training, states.optimizer, 0.0)
     activations = activation_bytes(model, format, assume, batch, training, recompute, by_hand)
     cached = batch.size * format.kv_bytes * sharding.cached_values(model, batch.cached + batch.new)
+    cached = cached + batch.size * mixers.state_bytes_per_sequence(model)
     kv_cache = np.where(training, 0.0, cached) * np.where(architecture.generates(model), 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)

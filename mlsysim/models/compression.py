@@ -219,7 +219,7 @@ def compression(
     computes = supported
     if factor_rank is not None:
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
-    supported = supported & (~cache | (model.n_layers > 0))
+    supported = supported & (~cache | (model.n_layers > 0)) & architecture.alike(model)
     limit = first_failing(
         (shape, Limit.SHAPE),
         (supported, Limit.CAPABILITY), (weights + kv <= tp * hardware.mem_capacity, Limit.MEMORY)

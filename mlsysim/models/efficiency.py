@@ -206,7 +206,7 @@ def efficiency(
     decoding = (workload_type == WorkloadType.DECODE) | (workload_type == WorkloadType.DECODE_ATTENTION)
     limit = first_failing(
         ((shape[0] >= 1.0) & ((shape[1] > 0) | no_network), Limit.SHAPE),
-        (computes & known & (architecture.generates(model) | ~decoding), Limit.CAPABILITY),
+        (computes & known & architecture.alike(model) & (architecture.generates(model) | ~decoding), Limit.CAPABILITY),
     )
     answer = Efficiency(
         mfu=mfu,

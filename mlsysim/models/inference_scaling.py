@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, reasoning, sharding
+from mlsysim.equations import architecture, mixers, reasoning, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import floor_div
@@ -120,13 +120,15 @@ def inference_scaling(
     fixed = held + sharding.workspace_bytes(model, assume, tp, rows) + sharding.reserved_bytes(assume, *layout)
     per_prompt = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len)
     per_whole = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, seq_len + generated)
-    per_chain = (per_whole - per_prompt) + sharding.logits_bytes(model, assume, tp, 1.0)
+    states = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, 0.0)  # every chain has its own
+    per_chain = (per_whole - per_prompt) + states + sharding.logits_bytes(model, assume, tp, 1.0)
     memory = fixed + batch_size * (per_prompt + chains * per_chain)
     room = memory_fraction * device.mem_capacity - fixed - batch_size * per_prompt
     most = floor_div(np.maximum(room, 0.0), batch_size * beam_width * per_chain)
     prompts = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len)
     whole = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len + generated)
-    growth = chains * (whole - prompts)
+    states = batch_size * mixers.state_bytes_per_sequence(model)
+    growth = chains * (whole - prompts) + (chains - 1.0) * states
 
     power_first = serve.step_power(device, assume, prefill, ttft)
     power = serve.step_power(device, assume, decode, itl)
@@ -157,7 +159,7 @@ def inference_scaling(
         generated_tokens=generated * chains,
         attended_positions=positions * chains,
         tokens_per_s=sequences / itl,
-        kv_cache=prompts + growth,
+        kv_cache=prompts + growth + states,
         kv_growth=growth,
         memory_per_device=memory,
         max_samples=most,

@@ -169,7 +169,7 @@ def serving(
     booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, context)
     held = sharding.weights_per_device(model, format, *layout)
     per_sequence = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
-    cache = format.kv_bytes * sharding.cached_values(model, booked)
+    cache = sharding.kept_bytes(model, format, booked)
     if draft is not None:
         held = held + sharding.weights_per_device(draft, format, *layout)
         per_sequence = per_sequence + sharding.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
@@ -191,7 +191,7 @@ def serving(
     ttft = prefill_time
     if decode_hardware is not None:
         link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
-        moved = sharding.cached_values(model, seq_len) * format.kv_bytes / link
+        moved = sharding.kept_bytes(model, format, seq_len) / link
         layers = np.maximum(model.n_layers, 1.0)
         transfer = fleet.inter_latency + np.maximum(
             moved / layers, moved - prefill_time * (layers - 1.0) / layers

@@ -131,6 +131,7 @@ def single_node(
     supported = (
         computes
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
+        & (~training | architecture.trains(model))
         & architecture.within_context(model, cached_prefix + seq_len)
     )
     limit = first_failing(

@@ -140,9 +140,10 @@ def weight_streaming(
     row_work = passes * flops / (share * hardware.peak_flops)
     hides = injection / row_work / per_pass
     used = np.where(resident, (weights + cache) / parts, streamed_use)
+    layered = (model.n_layers > 0) & architecture.alike(model)
     limit = first_failing(
         ((seq_len >= 1) & (batch_size >= 1), Limit.SHAPE),
-        ((model.n_layers > 0) & (architecture.generates(model) | (phase != Phase.DECODE)) & computes, Limit.CAPABILITY),
+        (layered & (architecture.generates(model) | (phase != Phase.DECODE)) & computes, Limit.CAPABILITY),
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     working = np.where(resident, stage - assume.wafer_layer_latency, np.maximum(compute, injection))

@@ -45,6 +45,23 @@ class Workload(NamedTuple):
     v_head_dim: Real
     sliding_window: Real
     local_layers: Real
+    # layers that are not all alike
+    expert_layers: Real
+    attention_free_layers: Real
+    network_free_layers: Real
+    attention_gate_params: Real
+    recurrent_layers: Real
+    recurrent_params: Real
+    recurrent_state: Real
+    recurrent_convolution: Real
+    recurrent_step_flops: Real
+    recurrent_prompt_flops: Real
+    state_bytes: Real
+    index_layers: Real
+    index_heads: Real
+    index_head_dim: Real
+    index_topk: Real
+    decoder_layers: Real
     max_context: Real
     extra_params: Real
     flops_per_sample: Real

@@ -132,6 +132,13 @@ class ConfigFile:
             raise self.refuse(key, f"differs from layer to layer and has {len(values)} entries for {layers:g} layers")
         return values[: int(layers)]
 
+    def part(self, key: str) -> ConfigFile:
+        """An object inside the file, with checks of its own."""
+        value = self.content.get(key)
+        if not isinstance(value, Mapping):
+            raise self.refuse(key, "must be an object of keys and values")
+        return ConfigFile(value, f"{self.name}: {key}")
+
     def filled(self, values: Mapping[str, Any]) -> ConfigFile:
         """The same file with values for keys that it does not name (a key that is null is named)."""
         return ConfigFile({**values, **self.content}, self.name, self.nested)

@@ -42,12 +42,12 @@ def _sizes(*values: int | None, **more: Any) -> dict[str, Any]:
 _LLAMA = _sizes(4096, 11008, 32, 32, None, 32000)
 _QWEN = {"use_sliding_window": False}
 _QWEN_SIZES = _sizes(4096, 22016, 32, 32, 32, 151936)
-_GEMMA_HEAD = {"head_dim": 256}
+_WIDE_HEAD = {"head_dim": 256}
 _TIED, _UNGATED, _PLAIN = Family(tied=True), Family(gated=False), Family()
 
-_ORDINARY = """phi3 deepseek_v2 deepseek_v32 glm_moe_dsa kimi_k2 glm glm4_moe olmo olmo2 olmoe granite granitemoe internlm2 internlm3
-minimax_m2 baichuan ministral ministral3 mimo phimoe seed_oss stablelm hunyuan_v1_dense hunyuan_v1_moe hunyuan chatglm dbrx
-solar exaone aquila yi orion xverse"""
+_ORDINARY = """phi3 deepseek_v2 deepseek_v32 glm_moe_dsa kimi_k2 glm glm4_moe olmo olmo2 olmoe granite granitemoe internlm2
+internlm3 minimax_m2 baichuan ministral ministral3 mimo phimoe seed_oss stablelm hunyuan_v1_dense hunyuan_v1_moe hunyuan chatglm
+dbrx solar exaone aquila yi orion xverse"""
 
 #: model_type -> its family
 FAMILIES: dict[str, Family] = {
@@ -74,13 +74,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "smollm3": Family(tied=True, silent=_QWEN),
     **dict.fromkeys(("ernie4_5", "ernie4_5_moe"), Family(tied=True, silent={"moe_layer_start_index": 1})),
-    "gemma": Family(tied=True, silent=_GEMMA_HEAD, sizes=_sizes(3072, 24576, 28, 16, 16, 256000)),
+    "gemma": Family(tied=True, silent=_WIDE_HEAD, sizes=_sizes(3072, 24576, 28, 16, 16, 256000)),
     "gemma2": Family(
-        tied=True, silent={**_GEMMA_HEAD, "sliding_window": 4096, "sliding_window_pattern": 2},
+        tied=True, silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 2},
         sizes=_sizes(2304, 9216, 26, 8, 4, 256000),
     ),
     "gemma3_text": Family(
-        tied=True, silent={**_GEMMA_HEAD, "sliding_window": 4096, "sliding_window_pattern": 6},
+        tied=True, silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 6},
         sizes=_sizes(2304, 9216, 26, 8, 4, 262208, max_position_embeddings=131072),
     ),
     "cohere": _TIED,
@@ -90,6 +90,11 @@ FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("gpt_neox", "phi", "gptj", "nemotron"), _UNGATED),
     **dict.fromkeys(("bloom", "falcon"), Family(gated=False, tied=True)),
     "starcoder2": Family(gated=False, tied=True, silent={"sliding_window": 4096}),
+    **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_moe"), Family(silent=_WIDE_HEAD)),
+    **dict.fromkeys(("qwen3_5_text", "qwen3_5_moe_text"), Family(silent=_WIDE_HEAD)),
+    **dict.fromkeys(("kimi_linear", "minimax", "jamba", "falcon_h1", "mamba2"), _PLAIN),
+    **dict.fromkeys(("granitemoehybrid", "mamba"), _TIED),
+    "nemotron_h": _UNGATED,
     **dict.fromkeys(("bert", "roberta", "xlm-roberta"), Family(gated=False, tied=True, positions=0.0)),
 }  # fmt: skip
 #: families that see the whole input at once and write nothing

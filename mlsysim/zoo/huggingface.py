@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
-from mlsysim.zoo import config_file, custom
+from mlsysim.zoo import config_file, custom, layer_kinds
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, Family
 from mlsysim.zoo.row import Row
@@ -35,13 +35,17 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 _REQUIRED = ("hidden", "n_layers", "n_heads", "vocab")
-#: keys of models whose layers are of other kinds than attention and a feed-forward network or experts
+#: keys of layers that no workload can describe
+_NEVER = (
+    "hybrid_layer_pattern|block_configs|(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|attn_config|compress_ratios|"
+    "sparse_attention_config|num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|moe_latent_size|"
+    "routed_expert_hidden_size|attention_other_setting|image_size|patch_size"
+)
+_NOT_IN_ANY_FAMILY = re.compile(_NEVER)
+#: keys of layers of other kinds, which only the families that are known to have them may use
 _OTHER_LAYERS = re.compile(
-    "hybrid_override_pattern|layers_block_type|hybrid_layer_pattern|full_attention_interval|attn_layer_period|"
-    "expert_layer_period|attn_type_list|block_configs|(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|"
-    "(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|attn_config|compress_ratios|sparse_attention_config|"
-    "num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|moe_latent_size|attention_other_setting|"
-    "image_size|patch_size"
+    "hybrid_override_pattern|layers_block_type|full_attention_interval|attn_layer_period|expert_layer_period|attn_type_list|"
+    f"(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|{_NEVER}"
 )
 _NOT_UNDERSTOOD = (
     "tells of layers that are not understood (state space, linear attention, encoder and decoder, sizes by layer): "
@@ -50,19 +54,22 @@ _NOT_UNDERSTOOD = (
 #: head widths of latent attention -> their keys
 _LATENT = {"nope_head_dim": "qk_nope_head_dim", "rope_head_dim": "qk_rope_head_dim", "v_head_dim": "v_head_dim"}
 _HEAD_WIDTHS = ("head_dim", "attention_head_dim", "kv_channels")
-_WHOLE_CONTEXT, _LOCAL = ("full_attention", "global_attention"), ("sliding_attention", "chunked_attention")
+_WHOLE_CONTEXT = ("full_attention", "global_attention", "deepseek_sparse_attention")
+_LOCAL = ("sliding_attention", "chunked_attention")
 #: keys of DBRX that hold a part of its sizes -> the keys that are read there
 _NESTED_SIZES = {"ffn_config": ("ffn_hidden_size", "moe_num_experts", "moe_top_k"), "attn_config": ("kv_n_heads",)}
 
 
 def _refuse_other_layers(config: ConfigFile) -> None:
     """Raise for a model of which a part would go uncounted; no hint can make up for that."""
+    hybrid = config.text("model_type") in layer_kinds.HYBRIDS
+    keys = _NOT_IN_ANY_FAMILY if hybrid else _OTHER_LAYERS
     for key, value in config.content.items():
         same = isinstance(value, (list, tuple)) and all(one == 1 for one in value)  # every layer is full attention
-        if _OTHER_LAYERS.fullmatch(str(key)) and value not in (None, 0, False, "", {}) and not same:
+        if keys.fullmatch(str(key)) and value not in (None, 0, False, "", {}) and not same:
             raise config.refuse(key, _NOT_UNDERSTOOD)
     odd = [kind for kind in config.texts("layer_types") if kind not in (*_WHOLE_CONTEXT, *_LOCAL)]
-    if odd:
+    if odd and not hybrid:
         known = ", ".join((*_WHOLE_CONTEXT, *_LOCAL))
         raise config.refuse("layer_types", f"has layers of kind {odd[0]!r}: {known} are understood")
 
@@ -177,8 +184,12 @@ def _shared_experts(config: ConfigFile, kind: str, expert: float | None) -> floa
     return config.number("n_shared_experts", *counts) or (1.0 if kind == "llama4_text" else 0.0)
 
 
-def _feed_forward(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float, layers: float) -> dict[str, float | None]:
+def _feed_forward(
+    config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float, layers: float
+) -> dict[str, float | None]:
     """Widths of the feed-forward networks, and the experts with the layers that have them."""
+    if kind in ("mamba", "mamba2"):
+        return {}
     dense = config.number("ffn_hidden", "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
     if dense is None and kind in ("gpt2", "bloom", "falcon", "gptj"):
         dense = 4.0 * width
@@ -187,19 +198,22 @@ def _feed_forward(config: ConfigFile, fields: Mapping[str, Any], kind: str, widt
     if dense is None and expert is None and "ffn_hidden" not in fields:
         raise ValueError(f"{config.name}: none of intermediate_size, n_inner, ffn_dim is given: add ffn_hidden=")
     experts = _size(config, fields, "n_experts", needed=False)
+    if kind == "granitemoehybrid" and not experts:  # the shared network is then the only one
+        return {"ffn_hidden": config.number("ffn_hidden", "shared_intermediate_size") or dense}
     if not experts:
         if config.content.get("mlp_only_layers"):
             raise config.refuse("mlp_only_layers", "is understood beside experts only, and the file has none")
         return {"ffn_hidden": dense}
     dense = wider or dense
     where = _layers_with_experts(config, layers)
+    other = where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 or kind in layer_kinds.HYBRIDS
     grouped = (config.number("n_experts", "n_group") or 1.0) > 1.0  # groups of experts lie on nodes: a token goes to some of them
     return {
         "n_experts": experts,
         "experts_per_token": _size(config, fields, "experts_per_token"),
         "ffn_hidden": expert,
         **where,
-        "dense_ffn_hidden": dense if where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 else None,
+        "dense_ffn_hidden": dense if other else None,
         "n_shared_experts": _shared_experts(config, kind, expert),
         "expert_node_limit": config.number("expert_node_limit", "topk_group") if grouped else None,
     }
@@ -258,8 +272,11 @@ def from_config(
     Notes
     -----
     Dense transformers, experts (shared, leading dense layers, every n-th layer), latent attention, sliding
-    windows and explicit head sizes are understood; numbers may be written as text.  Parameters are counted
-    from the configuration: biases, query norms and the final norm are not.
+    windows, explicit head sizes, sparse attention with an index (DeepSeek-V3.2, GLM-5) and the recurrent layers of
+    Qwen3-Next, Qwen3.5, Kimi-Linear, MiniMax-Text, Jamba, Granite 4, Nemotron-H, Falcon-H1 and Mamba are understood;
+    numbers may be written as text.  A key that the file leaves out has the default of its class, where that is known.
+    Parameters are counted from the configuration: biases, query norms and the final norm are not; `row.notes` says
+    what else is not.
 
     Examples
     --------
@@ -279,7 +296,10 @@ def from_config(
     family, remark = _known_family(inner, fields)
     inner = inner.filled({**family.silent, **(family.sizes if inner.nested else {})})
 
-    width, layers, heads, vocab = (_size(inner, fields, size) for size in _REQUIRED)
+    if kind == "nemotron_h":
+        inner = inner.filled({"num_hidden_layers": len(layer_kinds.blocks(inner))})
+    attends = kind not in ("mamba", "mamba2")
+    width, layers, heads, vocab = (_size(inner, fields, size, attends or size != "n_heads") for size in _REQUIRED)
     projected = inner.number("hidden", "word_embed_proj_dim")
     if projected and projected != width:
         raise inner.refuse("word_embed_proj_dim", f"must be hidden_size={width:g}: a table of another width is not understood")
@@ -288,7 +308,13 @@ def from_config(
     found["gated_ffn"] = float(family.gated)
     found["tied_embeddings"] = float(inner.flag("tie_word_embeddings", family.tied))
     found.update(_feed_forward(inner, fields, kind, width, layers))
-    found.update(_attention(inner, fields, kind, width, heads))
+    if attends:
+        found.update(_attention(inner, fields, kind, width, heads))
+    found.update(layer_kinds.fields(inner, width, layers))
+    if kind in layer_kinds.GATED_ATTENTION:
+        found["attention_gate_params"] = width * heads * found["head_dim"]
+    if inner.flag("mla_use_output_gate", False):
+        found["attention_gate_params"] = width * heads * found["v_head_dim"]
     window = inner.number("sliding_window", "attention_chunk_size", "sliding_window")
     if window and inner.flag("use_sliding_window", True):
         found["sliding_window"], found["local_layers"] = window, _local_layers(inner, layers)
@@ -296,7 +322,7 @@ def from_config(
     found.update(fields)
     row = custom.Workload(name=label, **{field: value for field, value in found.items() if value is not None})
     shape = "MLA-MoE" if found.get("kv_lora_rank") else "MoE" if found.get("n_experts") else "dense transformer"
-    shape = "encoder" if kind in ENCODERS else shape
+    shape = "encoder" if kind in ENCODERS else shape if attends else "SSM"
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
     remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
     if any(remarks):

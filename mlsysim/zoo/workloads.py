@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,24 @@ def parameters(fields: dict[str, Any], active: bool = False) -> Any:
         return total + layers * (3.0 * attention + 2.0 * matrices * width * get("ffn_hidden") + 5.0 * width)
     experts = get("n_experts")
     interval = first(get("moe_layer_interval"), 1.0)
-    sparse = where(experts > 0, (layers - get("first_dense_layers")) / interval, 0.0)
+    by_rule = (layers - get("first_dense_layers")) / interval
+    sparse = where(experts > 0, where(get("expert_layers") > 0, get("expert_layers"), by_rule), 0.0)
+    gated = (layers - get("attention_free_layers")) * get("attention_gate_params")
+    total = total + gated - get("attention_free_layers") * attention + _mixers(get)
     used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
     return (
         total
         + layers * (attention + 2.0 * width)
         + sparse * (used * matrices * width * get("ffn_hidden") + width * experts)
-        + (layers - sparse) * matrices * width * first(get("dense_ffn_hidden"), get("ffn_hidden"))
+        + (layers - sparse - get("network_free_layers")) * matrices * width * first(get("dense_ffn_hidden"), get("ffn_hidden"))
     )
+
+
+def _mixers(get: Callable[[str], Any]) -> Any:
+    """Weights of recurrent mixers and indexes."""
+    queries = get("q_lora_rank") * get("index_heads") * get("index_head_dim")
+    index = queries + get("hidden") * (get("index_heads") + get("index_head_dim")) + 2.0 * get("index_head_dim")
+    return get("recurrent_layers") * get("recurrent_params") + get("index_layers") * index
 
 
 #: fields from which the parameter count follows
@@ -62,6 +73,13 @@ ARCHITECTURE = tuple(
         "sliding_window",
         "local_layers",
         "expert_node_limit",
+        "recurrent_state",
+        "recurrent_convolution",
+        "recurrent_step_flops",
+        "recurrent_prompt_flops",
+        "state_bytes",
+        "index_topk",
+        "decoder_layers",
     )
 )
 
@@ -128,6 +146,17 @@ def _counted(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> N
             derived[name] = Derived("counted from the configuration", 0.02)
 
 
+def _mixing(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """The format of recurrent states, and the second stack of an encoder with a decoder."""
+    states = (fields["recurrent_layers"] > 0) & (fields["state_bytes"] == 0)
+    if np.any(states):
+        fields["state_bytes"] = where(states, 4.0, fields["state_bytes"])
+        derived["state_bytes"] = Derived("recurrent states are held in 32 bits unless a model says otherwise", 0.0)
+    if row.values_by_column.get("kind") == "encoder-decoder":
+        fields["decoder_layers"] = first(fields["decoder_layers"], fields["n_layers"])
+        derived["decoder_layers"] = Derived("as many layers as the first stack", 0.0)
+
+
 def _experts(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """Where the experts are, of a model that does not say."""
     sparse = fields["n_experts"] > 0
@@ -144,13 +173,13 @@ def described(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a model, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in Workload._fields}
     derived: dict[str, Derived] = {}
-    layered = filled(fields["n_heads"], 0.0) > 0
+    layered = (filled(fields["n_heads"], 0.0) > 0) | (filled(fields["recurrent_layers"], 0.0) > 0)
     for name, value in fields.items():
         if name not in _ANY_MODEL:
             fields[name] = where(layered, filled(value, 0.0), 0.0)
     if np.any(layered):
         transformer = dict(fields)
-        for rule in (_counted, _experts, _in_one_pass, _beyond_the_layers):
+        for rule in (_counted, _experts, _mixing, _in_one_pass, _beyond_the_layers):
             rule(row, transformer, derived)
         fields = {name: where(layered, transformer[name], value) for name, value in fields.items()}
     follows = not np.any(layered) and "total_params" in row.given and "active_params" not in row.given
