@@ -327,7 +327,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     return figures
 
 
-def spread(rates: list[float]) -> str:
+def slowest_to_fastest(rates: list[float]) -> str:
     """The slowest, the median and the fastest of some rates."""
     low, middle, high = (f(rates) / 1e6 for f in (min, statistics.median, max))
     return f"{low:.0f} to {high:.0f} M points/s, median {middle:.0f}"
@@ -344,7 +344,7 @@ def table(figures: dict[str, Any]) -> str:
         (f"all {s['outputs']} outputs stored",
          f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
         ("against broadcasting NumPy", f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)"),
-        (f"every other closed form, a million points or more, one core{untimed()}", spread(
+        (f"every other closed form, a million points or more, one core{untimed()}", slowest_to_fastest(
             [v["points_per_s"] for k, v in figures["models"].items() if k not in LOOPS])),
         *((f"`{k}`: {why}", f"{figures['models'][k]['points_per_s'] / 1e6:.1f} M points/s") for k, why in LOOPS.items()),
         (f"`best` over {m['points'] / 1e9:.2f} thousand million points",

@@ -12,7 +12,7 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 from mlsysim import zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload

@@ -60,7 +60,7 @@ def front(
         raise ValueError(f"a front is drawn over two or three objectives, not {names}")
     for name in names:
         if name not in ds or ds[name].dims != ("point",):
-            raise ValueError(f"objectives: {name!r} is no output of this front{check.nearest(name, map(str, ds.data_vars))}")
+            raise ValueError(f"objectives: {name!r} is no output of this front{check.hint(name, map(str, ds.data_vars))}")
     if not isinstance(by, str):
         raise TypeError(f"by={by!r}: must be the name of a coordinate")
     if ax is None:

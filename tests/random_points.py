@@ -12,7 +12,8 @@ from strategies import RANGES, SCALES
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.engine.parameters import REQUIRED
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
 from mlsysim.schema.variables import LARGEST, SMALLEST, VARIABLES
 
 ROUNDING = 1e-12  #: by how much, relative to it, a value may miss a bound for rounding

@@ -16,8 +16,9 @@ import mlsysim.models
 from mlsysim import zoo
 from mlsysim.engine.parameters import REQUIRED
 from mlsysim.resolver import Kernel, Model
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 
 #: Where quantities of a unit usually lie.

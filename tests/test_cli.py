@@ -205,7 +205,7 @@ def test_every_resolver_is_found_by_its_short_name():
 
 
 def test_no_input_is_named_like_an_option():
-    from mlsysim.schema.records import Assumptions
+    from mlsysim.schema.assumptions import Assumptions
     from mlsysim.schema.variables import ALIASES, VARIABLES
 
     options = {

@@ -15,7 +15,7 @@ import mlsysim
 from mlsysim import units
 from mlsysim.engine.graph import reached
 from mlsysim.resolver import Model, Resolver
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.search import Best
 from mlsysim.search.reduce import signature_order

@@ -18,7 +18,7 @@ from mlsysim.engine import cache
 from mlsysim.engine import plan as planning
 from mlsysim.engine.run import Sweep
 from mlsysim.schema import codes
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 
 VALUES = {
     "hardware": ["h100", "a100", "mi300x"],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import mlsysim
 from mlsysim.schema import records
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 FOLDER = pathlib.Path(mlsysim.__path__[0])
@@ -157,7 +158,7 @@ def test_variables_are_in_base_units():
 
 
 def test_assumptions_can_be_judged():
-    for name, value in records.Assumptions._field_defaults.items():
+    for name, value in Assumptions._field_defaults.items():
         assert value.unit and value.meaning and value.source and value.spread >= 0, name
         if name in VARIABLES:
             row = VARIABLES[name]

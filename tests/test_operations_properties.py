@@ -18,8 +18,8 @@ from mlsysim.models.reliability import reliability
 from mlsysim.models.responsible import responsible_engineering
 from mlsysim.models.sustainability import sustainability
 from mlsysim.models.tail_latency import tail_latency
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Clipping, Precision, Procurement, Routing
-from mlsysim.schema.records import Assumptions
 
 DEVICE = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)
 FLEET = zoo.fleet_record(None, zoo.hardware("h100"))

@@ -15,8 +15,8 @@ from mlsysim.equations.compute import gemm_time, weight_only
 from mlsysim.models.compression import CompressionModel, compression
 from mlsysim.models.scaling import ScalingModel, scaling
 from mlsysim.models.serving import ServingModel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Law, Limit, Precision, Pruner, Quantizer
-from mlsysim.schema.records import Assumptions
 from mlsysim.zoo import curves
 
 ASSUME = Assumptions()

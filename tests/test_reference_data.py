@@ -14,8 +14,9 @@ from mlsysim.equations import topology as networks
 from mlsysim.models.data import DataModel, data
 from mlsysim.models.topology import TopologyModel, topology
 from mlsysim.models.transformation import TransformationModel, transformation
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Limit, Precision, Topology
-from mlsysim.schema.records import Assumptions, Fleet
+from mlsysim.schema.records import Fleet
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from mlsysim.equations import (
 from mlsysim.equations.conventions import arithmetic_only
 from mlsysim.equations.layout import device_count, layout, layout_possible
 from mlsysim.equations.pipeline import Stages
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Collective, Precision, Recompute, Schedule
-from mlsysim.schema.records import Assumptions
 
 LLAMA8, MIXTRAL, DEEPSEEK = (
     zoo.workload_record(zoo.model(name)) for name in ("llama3_1_8b", "mixtral_8x7b", "deepseek_v3_671b")

@@ -10,8 +10,8 @@ import pytest
 from mlsysim import zoo
 from mlsysim.equations import batching, loops, paging
 from mlsysim.equations.server import server as serve_requests
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Reserve
-from mlsysim.schema.records import Assumptions
 
 LLAMA8 = zoo.workload_record(zoo.model("llama3_1_8b"))
 H100 = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)

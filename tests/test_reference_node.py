@@ -13,6 +13,7 @@ from mlsysim.models.efficiency import EfficiencyModel, efficiency
 from mlsysim.models.inference_scaling import InferenceScalingModel, inference_scaling
 from mlsysim.models.single_node import SingleNodeModel, single_node
 from mlsysim.models.weight_streaming import WeightStreamingModel, weight_streaming
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import (
     Bottleneck,
     FlopsConvention,
@@ -22,7 +23,7 @@ from mlsysim.schema.codes import (
     Recompute,
     WorkloadType,
 )
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.records import Accelerator
 
 ASSUME = Assumptions()
 

@@ -17,8 +17,9 @@ from mlsysim.models.economics import economics
 from mlsysim.models.reliability import reliability
 from mlsysim.models.responsible import responsible_engineering
 from mlsysim.models.sustainability import sustainability
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Clipping, Conversion, Limit, Optimizer, Precision, PriceBasis, Procurement
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
 
 HOUR, DAY, KWH, MWH = 3600.0, 86400.0, 3.6e6, 3.6e9
 HAND = "hand calculation"

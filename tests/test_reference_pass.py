@@ -5,8 +5,8 @@ import pytest
 from mlsysim import zoo
 from mlsysim.equations import single_pass
 from mlsysim.equations.conventions import serving_device, textbook_assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Recompute
-from mlsysim.schema.records import Assumptions
 
 LLAMA8, MIXTRAL = (zoo.workload_record(zoo.model(name)) for name in ("llama3_1_8b", "mixtral_8x7b"))
 H100 = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)._replace(

@@ -10,8 +10,8 @@ from mlsysim.equations import architecture, batching, experts, operators, shardi
 from mlsysim.models.continuous_batching import ContinuousBatchingModel, continuous_batching
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.serving import serving as serve
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, Precision, Reserve
-from mlsysim.schema.records import Assumptions
 
 ASSUME = Assumptions()
 

@@ -11,8 +11,8 @@ from mlsysim.equations import architecture, collectives, memory, pipeline, train
 from mlsysim.equations.experts import nodes_touched
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import distributed
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, FlopsConvention, Precision, Recompute, Schedule
-from mlsysim.schema.records import Assumptions
 
 FULL, CAUSAL = FlopsConvention.FULL, FlopsConvention.CAUSAL
 NARAYANAN = "Narayanan et al. 2021"

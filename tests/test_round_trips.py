@@ -7,7 +7,7 @@ from configurations import CONFIGURATIONS
 
 import mlsysim as ms
 from mlsysim.resolver import Model
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]

@@ -18,8 +18,8 @@ from mlsysim.models.inference_scaling import inference_scaling
 from mlsysim.models.serving import serving
 from mlsysim.models.single_node import single_node
 from mlsysim.models.weight_streaming import weight_streaming
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
-from mlsysim.schema.records import Assumptions
 
 KERNELS = [serving, continuous_batching, single_node, efficiency, weight_streaming, inference_scaling]
 NAMES = [k.__name__ for k in KERNELS]

@@ -138,7 +138,7 @@ def test_a_call_of_more_than_an_hour_says_so(monkeypatch):
         for ask in asks:
             ask()
     monkeypatch.setattr(estimate, "SEARCH_OPERATION", 1e4)
-    monkeypatch.setattr("mlsysim.search.root.PLAIN_OPERATION", 1e4)
+    monkeypatch.setattr("mlsysim.search.bisection.PLAIN_OPERATION", 1e4)
     for ask in asks:
         with pytest.warns(estimate.LongCall, match=r"about 2 points, about [\d.e+]+ (hours|days|years): .*fewer axes"):
             ask()

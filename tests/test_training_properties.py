@@ -10,8 +10,8 @@ from mlsysim import zoo
 from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import Distributed, distributed
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Limit, Precision, Recompute, Schedule
-from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 MODELS = (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlsysim import sizes, units
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 KWH = 3.6e6

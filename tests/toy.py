@@ -12,8 +12,9 @@ from mlsysim.equations.counting import ceil_div, divides, log2_ceil, remainder
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.equations.stage import stage
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Limit, Recompute
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.records import Accelerator
 
 HEADS = 196.0
 LAYERS = 77.0

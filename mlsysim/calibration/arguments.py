@@ -9,8 +9,9 @@ from typing import Any
 
 from mlsysim import zoo
 from mlsysim.engine.draws import MOST
-from mlsysim.schema.check import nearest, whole
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.check import hint, whole
+from mlsysim.schema.records import Accelerator
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy")
 LONGEST = 40  #: letters of a value that an error shows
@@ -44,7 +45,7 @@ def figures(fit: Any) -> list[str] | None:
         raise ValueError("fit=[]: name at least one figure")
     for name in names:
         if name not in Assumptions._fields and name not in Accelerator._fields:
-            near = nearest(str(name), [*Assumptions._fields, *Accelerator._fields])
+            near = hint(str(name), [*Assumptions._fields, *Accelerator._fields])
             raise ValueError(f"fit: {shown(name)} is no assumption and no figure of hardware{near}")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:

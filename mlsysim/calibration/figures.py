@@ -13,7 +13,8 @@ import pandas as pd
 
 from mlsysim import zoo
 from mlsysim.calibration.validate import Validation
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator
 from mlsysim.zoo.row import Row
 
 #: columns of the table of fitted figures

@@ -22,8 +22,8 @@ from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
 from mlsysim.calibration.validate import changed, predictions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import whole
-from mlsysim.schema.records import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 #: times that blank settings are filled again with what was fitted

@@ -19,8 +19,9 @@ from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
-from mlsysim.schema.records import Assumptions, Format
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Format
+from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
 TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
@@ -132,7 +133,7 @@ class Part:
         at = self.index(np.array([point]))
         for node in reached([self.program.output(output)]):
             if node.op == "leaf" and np.isnan(self.program.leaf_at(node, at)).any():
-                name = node.payload.rsplit(".", 1)[-1]
+                name = field_of(node.payload)
                 meaning = f" ({VARIABLES[name].meaning})" if name in VARIABLES else ""
                 return f"{output} needs {name}{meaning}, which is not known"
         return ""

@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 from mlsysim import zoo
 from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import PRECISIONS, Refused, device, given
-from mlsysim.schema import codes, records
+from mlsysim.schema import codes
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
@@ -129,7 +130,7 @@ def question(run: Mapping[str, Any]) -> Question:
     }  # fmt: skip
     if own_experts(workload):
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
-    defaults = records.Assumptions._field_defaults
+    defaults = Assumptions._field_defaults
     assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     if scenario not in ONLINE:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}

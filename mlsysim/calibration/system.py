@@ -18,7 +18,7 @@ from mlsysim.calibration.problem import Part, Problem
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
 from mlsysim.engine.reevaluate import PartialProgram
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
 
 

@@ -27,7 +27,8 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.calibration.rules import PRECISIONS, TERA, Refused, given
 from mlsysim.equations import architecture
-from mlsysim.schema import codes, records
+from mlsysim.schema import codes
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, FlopsConvention, Limit, Precision, Recompute, Schedule
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
@@ -186,7 +187,7 @@ def options(setting: Mapping[str, Any], hardware: Row) -> dict[str, Any]:
 
 def assumed(setting: Mapping[str, Any]) -> dict[str, float]:
     """Assumptions that the framework decides."""
-    defaults = records.Assumptions._field_defaults
+    defaults = Assumptions._field_defaults
     return {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from mlsysim.calibration import arguments
 from mlsysim.calibration.problem import TARGETS, Problem
 from mlsysim.calibration.runs import read
-from mlsysim.schema.records import Assumed, Assumptions
+from mlsysim.schema.assumptions import Assumed, Assumptions
 
 STATISTICS = ("n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean")
 

@@ -165,7 +165,7 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
     """The texts of some inputs as scalars and lists, each checked to be an input of the resolver."""
     from mlsysim.engine.bind import Binder
     from mlsysim.resolver import Optimizer, Solver
-    from mlsysim.schema.variables import ALIASES, VARIABLES
+    from mlsysim.schema.variables import ALIASES, VARIABLES, field_of
 
     given = {ALIASES.get(name, (name, 1.0))[0] for name in inputs}
     found: dict[str, Any] = {}
@@ -191,7 +191,7 @@ def values(inputs: Mapping[str, str], resolver: Resolver) -> dict[str, Any]:
         text = text.strip()
         if not text:
             raise ValueError(f"{key}= is empty: give a value")
-        short = name.rsplit(".", 1)[-1]
+        short = field_of(name)
         variable = VARIABLES.get(short)
         if variable is not None and variable.kind != "option" and name not in binder.picks:
             found[key] = numbers(key, text, variable.unit if factor == 1.0 else None)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlsysim.cli import asjson, grammar, show
 from mlsysim.engine.label import labelled
+from mlsysim.schema.variables import field_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -162,7 +163,7 @@ def main_first(names: Sequence[str]) -> list[str]:
     ['mfu', 'EconomicsModel.tco', 'limit', 'prefill_time']
     """
     places = {name: i for i, name in enumerate(MAIN)}
-    return sorted(names, key=lambda n: places.get(n.rsplit(".", 1)[-1], len(MAIN)))
+    return sorted(names, key=lambda n: places.get(field_of(n), len(MAIN)))
 
 
 def omitted(ds: xr.Dataset) -> dict[str, str]:
@@ -218,12 +219,12 @@ def give(
     keep = grammar.listed(found.get("keep"))
     unknown = [k for k in keep if k not in ds.variables]
     if unknown:
-        from mlsysim.schema.check import nearest
+        from mlsysim.schema.check import hint
 
         if line := left_out(ds, unknown[:1]):
             raise ValueError(f"keep={unknown[0]!r} is {line}")
         raise ValueError(
-            f"keep={unknown[0]!r} is no output of this call{nearest(unknown[0], map(str, ds.data_vars))}"
+            f"keep={unknown[0]!r} is no output of this call{hint(unknown[0], map(str, ds.data_vars))}"
         )
     if found.get("out"):
         write(ds, found["out"])
@@ -275,7 +276,7 @@ def several(
     every = np.arange(count)
     if "configurations" in ds:
         every = np.flatnonzero(ds["configurations"].values.reshape(-1))
-    positions = show.spread(count) if "point" in ds.sizes else every[: show.ROWS]
+    positions = show.evenly(count) if "point" in ds.sizes else every[: show.ROWS]
     gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
     return len(every) - len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
 

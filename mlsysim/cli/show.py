@@ -191,10 +191,10 @@ def one(ds: xr.Dataset, names: Sequence[str], title: str = "") -> None:
     grid([Column("output", names_), Column("value", values, True), Column("meaning", meanings)], title)
 
 
-def spread(size: int, rows: int = ROWS) -> np.ndarray:
+def evenly(size: int, rows: int = ROWS) -> np.ndarray:
     """Positions that thin a list evenly, both ends kept.
 
-    >>> spread(5).tolist(), len(spread(1000)), int(spread(1000)[-1])
+    >>> evenly(5).tolist(), len(evenly(1000)), int(evenly(1000)[-1])
     ([0, 1, 2, 3, 4], 20, 999)
     """
     return (

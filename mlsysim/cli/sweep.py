@@ -240,7 +240,7 @@ def report(
         if nowhere.size and len(dims) == 1:
             print(f"Nothing feasible: {show.told(best[dims[0]].values[nowhere].tolist(), 12)}\n")
     size = front.sizes["point"]
-    thinned = show.spread(size)
+    thinned = show.evenly(size)
     title = f"The front of {', '.join(objectives)}: {show.count(size, 'configuration')}" + (
         f", {len(thinned)} of them here (evenly thinned)" if len(thinned) < size else ""
     )

@@ -82,9 +82,9 @@ def zoo(
         return FINE
     key = _SINGULAR.get(table.lower(), table.lower())
     if key not in tables.TABLES:
-        from mlsysim.schema.check import nearest
+        from mlsysim.schema.check import hint
 
-        raise ValueError(f"no table is named {table!r}{nearest(key, tables.TABLES)}")
+        raise ValueError(f"no table is named {table!r}{hint(key, tables.TABLES)}")
     if name is None:
         _list(key, json)
         return FINE

@@ -21,8 +21,9 @@ from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
 from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, selectors
 from mlsysim.engine.recipe import Recipe
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
 from mlsysim.schema.variables import ALIASES
 
 

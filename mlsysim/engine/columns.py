@@ -15,7 +15,7 @@ import numpy as np
 from mlsysim import units
 from mlsysim.schema import codes
 from mlsysim.schema.check import check, one_line, option, shown, unsound
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import VARIABLES, field_of
 
 LONGEST = 100_000_000  #: values of one axis: its labels alone take a gigabyte
 
@@ -60,7 +60,7 @@ class Reader:
     """
 
     def __init__(self, name: str, factor: float = 1.0, pick: Callable[[Any], Any] | None = None):
-        self.name, self.factor, self.short = name, factor, name.rsplit(".", 1)[-1]
+        self.name, self.factor, self.short = name, factor, field_of(name)
         self.variable = VARIABLES.get(self.short)
         self.chosen = self.variable is not None and self.variable.kind == "option"
         self.pick = pick

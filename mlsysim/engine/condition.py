@@ -18,8 +18,8 @@ from mlsysim import units
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
-from mlsysim.schema.check import nearest, option, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import hint, option, shown
+from mlsysim.schema.variables import VARIABLES, variable_of
 
 LONGEST = 100_000  #: characters of all conditions of a search together
 MOST = 1_000  #: conditions of a search, joined by `and` or listed
@@ -234,7 +234,7 @@ def _hit(program: Program, labels: Labels, shown: np.ndarray, word: str) -> np.n
     """Where a label is a word: as it is shown, or another spelling of the same row or option."""
     hit = np.asarray(shown == word)
     if not hit.any():
-        variable = VARIABLES.get(labels.name.rsplit(".", 1)[-1])
+        variable = variable_of(labels.name)
         selector = program.binder.picks.get(labels.name)
         with contextlib.suppress(ValueError, TypeError, LookupError):
             if variable is not None and variable.options is not None:
@@ -243,7 +243,7 @@ def _hit(program: Program, labels: Labels, shown: np.ndarray, word: str) -> np.n
                 key = selector.pick(word).key
                 hit = np.array([getattr(row, "key", None) == key for row in labels.rows.reshape(-1)]).reshape(labels.rows.shape)
     if not hit.any():
-        raise ValueError(f"where: {labels.name} has no label {word!r}{nearest(word, shown.reshape(-1).tolist())}")
+        raise ValueError(f"where: {labels.name} has no label {word!r}{hint(word, shown.reshape(-1).tolist())}")
     return hit
 
 

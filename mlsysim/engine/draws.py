@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import whole
-from mlsysim.schema.records import Assumptions
 
 MOST = 100_000  #: samples; quantiles of more are no more certain than the spreads they are drawn from
 

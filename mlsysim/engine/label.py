@@ -12,14 +12,14 @@ from mlsysim import zoo
 from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
-from mlsysim.schema.check import names, nearest, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import hint, names, shown
+from mlsysim.schema.variables import VARIABLES, field_of, variable_of
 from mlsysim.version import __version__
 
 
 def attributes(name: str) -> dict[str, Any]:
     """CF-style attributes of a variable."""
-    variable = VARIABLES.get(name.rsplit(".", 1)[-1])
+    variable = variable_of(name)
     if variable is None:
         return {}
     found: dict[str, Any] = {"units": variable.unit, "long_name": variable.meaning}
@@ -42,7 +42,7 @@ def labelled(array: xr.DataArray, values: np.ndarray | None = None) -> np.ndarra
 
 def dtype(name: str) -> type:
     """Type in which an output is stored."""
-    variable = VARIABLES.get(name.rsplit(".", 1)[-1])
+    variable = variable_of(name)
     if variable is not None and variable.kind == "flag":
         return np.bool_
     if variable is not None and variable.kind == "option":
@@ -69,7 +69,7 @@ def coordinates(program: Program) -> dict[str, Any]:
 
 
 def _about(name: str) -> dict[str, Any]:
-    about = attributes(name.rsplit(".", 1)[-1])
+    about = attributes(field_of(name))
     about.pop("flag_values", None)
     about.pop("flag_meanings", None)
     return about
@@ -113,7 +113,7 @@ def kept(ds: xr.Dataset, keep: Any, also: tuple[str, ...] = ()) -> xr.Dataset:
     wanted = names(keep, "keep")
     for name in wanted:
         if name not in ds:
-            raise ValueError(f"keep: the answer has no {shown(name)}{nearest(name, map(str, ds.data_vars))}")
+            raise ValueError(f"keep: the answer has no {shown(name)}{hint(name, map(str, ds.data_vars))}")
     return ds[list(dict.fromkeys((*wanted, *(n for n in also if n in ds))))]
 
 

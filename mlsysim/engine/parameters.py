@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mlsysim import zoo
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Site, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 
 Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assumptions]"

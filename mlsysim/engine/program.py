@@ -16,8 +16,8 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.needs import lacking
 from mlsysim.engine.parameters import Parameter
-from mlsysim.schema.check import nearest, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import hint, shown
+from mlsysim.schema.variables import VARIABLES, field_of, variable_of
 
 PART = 1 << 16  #: points at which outputs are evaluated together
 PLACES = 1 << 63  #: a point of the grid is known by its number, a signed integer of 64 bits
@@ -107,7 +107,7 @@ class Program:
 
     def _moves(self, name: str) -> bool:
         """Will a solver move a leaf, or what it follows?"""
-        return name in self._following or not self.moving.isdisjoint((name, name.rsplit(".", 1)[-1]))
+        return name in self._following or not self.moving.isdisjoint((name, field_of(name)))
 
     def _follow(self, parameter: str) -> None:
         """Note which fields of a record follow what a solver will move."""
@@ -118,7 +118,7 @@ class Program:
 
     def _enter(self, leaf: Leaf) -> Node:
         """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
-        variable = VARIABLES.get(leaf.name.rsplit(".", 1)[-1])
+        variable = variable_of(leaf.name)
         if leaf.values.ndim == 0:
             value = float(leaf.values)
             if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (variable is not None and variable.kind == "option"):
@@ -250,7 +250,7 @@ class Program:
             raise MissingDatum(f"{name} needs {self._give(hole)}")
 
     def _give(self, leaf: Leaf) -> str:
-        name = leaf.name.rsplit(".", 1)[-1]
+        name = field_of(leaf.name)
         variable = VARIABLES.get(name)
         about = f" ({variable.meaning}, {variable.unit})" if variable else ""
         others = "or leave that one out"
@@ -266,7 +266,7 @@ class Program:
         if name in self.absent:
             raise ValueError(f"{self.resolver.name} gives {name} only when an optional input is given "
                              f"(see {self.resolver.name}.schema)")
-        raise ValueError(f"{self.resolver.name} has no output {shown(name)}{nearest(name, [*self.outputs, *self.absent])}")
+        raise ValueError(f"{self.resolver.name} has no output {shown(name)}{hint(name, [*self.outputs, *self.absent])}")
 
     def named(self, name: str) -> Node:
         """The node of an output, of an input or of a record field."""
@@ -275,10 +275,10 @@ class Program:
         if name in self._nodes:
             return self._nodes[name]
         for full, node in self._nodes.items():
-            if full.rsplit(".", 1)[-1] == name:
+            if field_of(full) == name:
                 return node
         raise ValueError(f"{self.resolver.name} has no output or input {shown(name)}"
-                         f"{nearest(name, [*self.outputs, *(n.rsplit('.', 1)[-1] for n in self._nodes), *self.axes])}")
+                         f"{hint(name, [*self.outputs, *(field_of(n) for n in self._nodes), *self.axes])}")
 
     def labels(self, name: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """Labels of a selector or option and the dims along which they run."""

@@ -12,6 +12,7 @@ import numpy as np
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.program import Program
+from mlsysim.schema.variables import field_of
 
 
 class PartialProgram:
@@ -40,7 +41,7 @@ class PartialProgram:
         for recipe in program.binder.recipes.values():
             enter = [(field, names[name]) for name, field in recipe.moved(names).items()]
             fields = recipe.followers([field for field, _ in enter]) if enter else set()
-            follow = [(n, n.payload.rsplit(".", 1)[-1]) for n in nodes if n.op == "leaf" and n.index not in moved
+            follow = [(n, field_of(n.payload)) for n in nodes if n.op == "leaf" and n.index not in moved
                       and n.payload in {f"{recipe.name}.{field}" for field in fields}]
             if follow:
                 self.derived.append((recipe.along(index, self.size), enter, follow))

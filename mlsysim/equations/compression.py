@@ -19,8 +19,9 @@ from mlsysim.equations.compute import operator_time, traffic_time
 from mlsysim.equations.operators import time_of
 from mlsysim.equations.selection import choose
 from mlsysim.equations.serving import elementwise_per_row
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Pruner
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 # --- storage -------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 
 import numpy as np
 
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator
 from mlsysim.schema.variables import VARIABLES
 
 

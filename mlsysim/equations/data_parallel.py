@@ -14,7 +14,8 @@ from mlsysim.equations import collectives
 from mlsysim.equations.layout import Layout
 from mlsysim.equations.links import Links, gather_time, reduce_time
 from mlsysim.equations.pipeline_stages import StageWork, folded, mirrored, table_params
-from mlsysim.schema.records import Assumptions, Format, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Format, Workload
 
 
 class Sharding(NamedTuple):

@@ -12,7 +12,8 @@ per facility energy.
 
 import numpy as np
 
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator
 
 
 def activity(compute_utilization, memory_activity, memory_weight):

@@ -16,8 +16,9 @@ from mlsysim.equations.experts import nodes_touched
 from mlsysim.equations.layout import Layout
 from mlsysim.equations.links import Links, exchange_time, gather_time, reduce_time, send_time
 from mlsysim.equations.training import Passes, repeated_set
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Recompute
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 
 class Exchanges(NamedTuple):
@@ -150,7 +151,7 @@ def tensor_exposed(passes: Passes, exchanges: Exchanges, blocks, assume: Assumpt
     --------
     Two blocks of 3 s each, nothing hidden, then with weight gradients (4 s) that hide all of the backward exchange:
 
-    >>> from mlsysim.schema.records import Assumptions
+    >>> from mlsysim.schema.assumptions import Assumptions
     >>> passes = Passes(10.0, 20.0, 4.0, 8.0, 0.0, 0.0, 0.0, 0.0)
     >>> sent = Exchanges(3.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0)
     >>> bare = Assumptions(tensor_overlap=0.0, weight_gradient_overlap=0.0)

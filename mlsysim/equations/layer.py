@@ -23,8 +23,9 @@ from mlsysim.equations.exchanges import (
     tensor_exposed,
 )
 from mlsysim.equations.layout import Layout
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Recompute, Schedule
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 
 class Layer(NamedTuple):

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import collectives
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator, Fleet
 
 
 class Links(NamedTuple):

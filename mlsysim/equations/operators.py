@@ -37,8 +37,9 @@ from mlsysim.equations.sharding import (
     read_positions,
     vector_params_per_device,
 )
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.kinds import Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 # --- products ------------------------------------------------------------------------------------------
 

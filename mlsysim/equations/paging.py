@@ -11,8 +11,9 @@ import numpy as np
 
 from mlsysim.equations import batching, sharding
 from mlsysim.equations.counting import floor_div, round_up
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Reserve
-from mlsysim.schema.records import Assumptions, Format, Workload
+from mlsysim.schema.records import Format, Workload
 
 
 class Requests(NamedTuple):

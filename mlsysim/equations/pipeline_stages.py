@@ -16,8 +16,9 @@ from mlsysim.equations.layer import Layer
 from mlsysim.equations.layout import Layout
 from mlsysim.equations.links import Links, reduce_time
 from mlsysim.equations.pipeline import Stages
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Schedule
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 #: reductions of a number per token that a loss over a split vocabulary needs: maximum, sum, target
 LOSS_REDUCTIONS = 3.0

@@ -14,7 +14,8 @@ import numpy as np
 
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.stage import stage
-from mlsysim.schema.records import Assumptions, Fleet
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Fleet
 
 #: Mean time between failures at which a job counts as failure-free (s): keeps the formulas finite at rate 0.
 FAILURE_FREE = 1e18

@@ -13,7 +13,8 @@ from mlsysim.equations import architecture, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class Server(NamedTuple):

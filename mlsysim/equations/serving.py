@@ -38,9 +38,10 @@ from mlsysim.equations.sharding import (
     attention_groups,
     stage_share,
 )
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck
 from mlsysim.schema.kinds import Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 #: prices and energies are usually told per million tokens
 TOKENS_PER_MTOK = 1e6

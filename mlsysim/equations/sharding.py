@@ -13,7 +13,8 @@ import numpy as np
 
 from mlsysim.equations import architecture, mixers
 from mlsysim.equations.counting import ceil_div, divides
-from mlsysim.schema.records import Assumptions, Format, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Format, Workload
 
 # --- layout --------------------------------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ from mlsysim.equations.compute import smooth_max
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
 from mlsysim.equations.training import GEMM_BACKWARD, optimizer_time
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, FlopsConvention, Recompute
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 #: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM (byte)
 MICROCONTROLLER_MEMORY = 64.0 * 2.0**20

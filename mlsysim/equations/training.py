@@ -15,8 +15,9 @@ import numpy as np
 
 from mlsysim.equations import architecture, compute
 from mlsysim.equations.selection import choose
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Recompute
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 #: backward over forward: matrix products (input and weight gradient), attention that is not fused
 GEMM_BACKWARD = 2.0

@@ -17,7 +17,8 @@ from mlsysim.equations.layer import Layer
 from mlsysim.equations.layout import Layout
 from mlsysim.equations.pipeline import Stages
 from mlsysim.equations.pipeline_stages import head_exists, head_share, mirrored, table_params
-from mlsysim.schema.records import Assumptions, Format, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Format, Workload
 
 
 class StageMemory(NamedTuple):

@@ -17,7 +17,8 @@ from mlsysim.equations.layout import Layout
 from mlsysim.equations.links import Links, send_time
 from mlsysim.equations.pipeline_stages import StageWork, on_slowest
 from mlsysim.equations.training_memory import optimizer_state_bytes
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 LN2 = 0.6931471805599453
 #: devices up to which no straggler is counted: one node

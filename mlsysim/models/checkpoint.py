@@ -9,9 +9,10 @@ from mlsysim.equations import reliability as failures
 from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Limit, Optimizer
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class Checkpoint(NamedTuple):

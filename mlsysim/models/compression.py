@@ -12,9 +12,10 @@ from mlsysim.equations.compute import weight_only
 from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 
 class Compression(NamedTuple):

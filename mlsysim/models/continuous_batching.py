@@ -12,9 +12,10 @@ from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class ContinuousBatching(NamedTuple):

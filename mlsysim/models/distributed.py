@@ -16,9 +16,10 @@ from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.pipeline import most_layers
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Collective, FlopsConvention, Limit, Recompute, Schedule
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class Distributed(NamedTuple):

@@ -8,9 +8,10 @@ from mlsysim.equations import energy, money
 from mlsysim.equations.occupancy import devices, fits_fleet, over
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, PriceBasis, Procurement
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site
+from mlsysim.schema.records import Accelerator, Fleet, Site
 
 
 class Economics(NamedTuple):

@@ -13,9 +13,10 @@ from mlsysim.equations.single_pass import mean_ffn_width
 from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.models.single_node import single_node
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Bottleneck, Limit, WorkloadType
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class Efficiency(NamedTuple):

@@ -8,9 +8,10 @@ from mlsysim.equations import reliability as failures
 from mlsysim.equations.occupancy import devices, fits_fleet, over
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Assumptions, Fleet
+from mlsysim.schema.records import Fleet
 
 
 class Reliability(NamedTuple):

@@ -7,9 +7,10 @@ import numpy as np
 from mlsysim.equations import architecture, privacy
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Clipping, Conversion, Limit
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Assumptions, Workload
+from mlsysim.schema.records import Workload
 
 
 class ResponsibleEngineering(NamedTuple):

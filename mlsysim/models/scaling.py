@@ -10,9 +10,10 @@ from mlsysim.equations import scaling as laws
 from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Law, Limit
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions
+from mlsysim.schema.records import Accelerator
 
 
 class Scaling(NamedTuple):

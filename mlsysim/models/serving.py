@@ -12,9 +12,10 @@ from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class Serving(NamedTuple):

@@ -10,9 +10,10 @@ from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
 class SingleNode(NamedTuple):

@@ -7,9 +7,10 @@ from mlsysim.equations.money import per_million
 from mlsysim.equations.occupancy import devices, fits_fleet, over
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Fleet, Site
+from mlsysim.schema.records import Accelerator, Fleet, Site
 
 
 class Sustainability(NamedTuple):

@@ -10,10 +10,11 @@ from mlsysim.equations import topology as networks
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.codes import Topology as Shape
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Assumptions, Fleet
+from mlsysim.schema.records import Fleet
 
 
 class Topology(NamedTuple):

@@ -9,9 +9,10 @@ from mlsysim.equations.conventions import where_possible, with_some_rate
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Limit, Phase
 from mlsysim.schema.kinds import Code, Flag, Real
-from mlsysim.schema.records import Accelerator, Assumptions, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 
 class WeightStreaming(NamedTuple):

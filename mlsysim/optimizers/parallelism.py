@@ -17,7 +17,7 @@ from mlsysim.models.distributed import DistributedModel
 from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.resolver.answer import several
 from mlsysim.schema import codes
-from mlsysim.schema.check import check, nearest, shown
+from mlsysim.schema.check import check, hint, shown
 from mlsysim.search.prune import possible
 
 DEGREES = ("tp", "pp", "dp", "cp")  #: multiply to the devices
@@ -153,7 +153,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     for name in (*DEGREES, "ep", *CHOICES):
         if name not in resolver.parameters(inputs):
             raise TypeError(f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
-                            f"{nearest(name, resolver.parameters(inputs))}")  # fmt: skip
+                            f"{hint(name, resolver.parameters(inputs))}")  # fmt: skip
     given = {n for n, v in inputs.items() if v is not None}
     lacking("ParallelismOptimizer", resolver.parameters(given), given, also={"n_accelerators": "the size of the cluster"})
     sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
@@ -172,12 +172,12 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     table = {name: rows[:, i] for i, name in enumerate(DEGREES)}
     program = Program(resolver, {**inputs, **crossed, "points": table})
     most = np.nanmax(program.binder.leaves[program.leaf_name("n_experts")].values)
-    spread = degrees.get("ep") or [d for d in divisors(int(np.lcm.reduce(sizes))) if d == 1 or d <= most]
-    enumerated = len(rows) * len(spread) * math.prod(len(v) for v in choices.values())
+    eps = degrees.get("ep") or [d for d in divisors(int(np.lcm.reduce(sizes))) if d == 1 or d <= most]
+    enumerated = len(rows) * len(eps) * math.prod(len(v) for v in choices.values())
     fits = possible(program, ["config"], alone=True).reshape(-1)  # not yet knowing how experts are spread
     rows = rows[fits] if fits.any() else rows[:1]
-    require(BOUND * len(rows) * len(spread), f"{len(rows):,} layouts x {len(spread)} values of ep", "fewer degrees (ep=...)")
-    table = {name: np.repeat(rows[:, i], len(spread)) for i, name in enumerate(DEGREES)} | {"ep": np.tile(spread, len(rows))}
+    require(BOUND * len(rows) * len(eps), f"{len(rows):,} layouts x {len(eps)} values of ep", "fewer degrees (ep=...)")
+    table = {name: np.repeat(rows[:, i], len(eps)) for i, name in enumerate(DEGREES)} | {"ep": np.tile(eps, len(rows))}
     program = Program(resolver, {**inputs, **crossed, "points": table})
     alive = np.argwhere(possible(program, ["config", *PAIRED]))
     if not len(alive):  # nothing works: one layout stands for all, and says why

@@ -27,7 +27,7 @@ class Composition(Resolver):
     """Several resolvers as one fused kernel: outputs feed later inputs of their name or of a synonym."""
 
     def __init__(self, stages: Sequence[Resolver], wire: Mapping[str, str] | None = None, name: str = ""):
-        from mlsysim.schema.check import mapping, nearest
+        from mlsysim.schema.check import hint, mapping
 
         self.stages = tuple(stages)
         if not self.stages:
@@ -47,9 +47,9 @@ class Composition(Resolver):
         inputs = {n for s in self.stages[1:] for p in s.parameters(s.bound) for n in (p, f"{s.name}.{p}")}
         for key in wire or {}:
             if key not in inputs:
-                from mlsysim.schema.check import nearest
+                from mlsysim.schema.check import hint
 
-                raise ValueError(f"wire: no stage after the first has an input {key!r}{nearest(key, inputs)}")
+                raise ValueError(f"wire: no stage after the first has an input {key!r}{hint(key, inputs)}")
         self.wire = dict(wire or {})
         self.name = name or " + ".join(s.name for s in self.stages)
         self.domain = self.stages[-1].domain

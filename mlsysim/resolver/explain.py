@@ -14,7 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import VARIABLES, field_of
 
 
 def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
@@ -73,7 +73,7 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
             allowed = f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
         rows.append({"name": name, "role": "input", "unit": v.unit, "default": default, "allowed": allowed, "meaning": v.meaning})
     for name in outputs:
-        v = VARIABLES[name.rsplit(".", 1)[-1]]
+        v = VARIABLES[field_of(name)]
         better = f"{v.better} is better" if v.better in ("less", "more") else ""
         allowed = ", ".join(codes.labels(v.options)) if v.options is not None else better
         rows.append({"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning})

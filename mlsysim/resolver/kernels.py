@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsysim.schema import records
+from mlsysim.schema.assumptions import Assumptions
 
 if TYPE_CHECKING:
     from mlsysim.engine.parameters import Parameter
 
-RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, records.Assumptions)
+RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, Assumptions)
 
 
 def _number(value):

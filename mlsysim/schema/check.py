@@ -18,7 +18,7 @@ from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variab
 NO_NUMBERS = (bool, np.bool_, np.timedelta64)  #: that call themselves one
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
     """``"; nearest: a, b"`` or the whole list when it is short."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

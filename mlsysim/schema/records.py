@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlsysim.schema.assumptions import Assumed, Assumptions
 from mlsysim.schema.kinds import Real
-
-__all__ = ["Accelerator", "Assumed", "Assumptions", "Fleet", "Format", "Site", "Workload"]
 
 
 class Workload(NamedTuple):

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from mlsysim.schema import codes
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 
 
 class Variable(NamedTuple):
@@ -46,6 +46,17 @@ class Variable(NamedTuple):
 EXACT = 2.0**53  #: whole numbers below are exact doubles, and no other number is read as one of them
 
 VARIABLES: dict[str, Variable] = {}
+
+
+def field_of(name: str) -> str:
+    """The name without the record it is of: ``tdp`` of ``hardware.tdp``."""
+    return name.rsplit(".", 1)[-1]
+
+
+def variable_of(name: str) -> Variable | None:
+    """The variable that a name means, alone or with its record in front; None where there is none."""
+    return VARIABLES.get(field_of(name))
+
 
 #: how small or large a quantity that is not 0 may be given, in its base unit: what lies beyond is a slip of the pen, and
 #: a time made of such figures would no longer be a number

@@ -23,9 +23,9 @@ from mlsysim.engine.leaves import shape as lengths_of
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import shown
-from mlsysim.schema.records import Assumptions
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import VARIABLES, field_of
 
 SIDES = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)  #: distances in units of the perturbation, in log space
 HERE = SIDES.index(0.0)
@@ -62,11 +62,11 @@ def time_exponent(unit: str) -> int:
 
 def unit_of(name: str) -> str:
     """Unit of an input, a record field or an assumption."""
-    return VARIABLES[name.rsplit(".", 1)[-1]].unit
+    return VARIABLES[field_of(name)].unit
 
 
 def _moved(program: Program, name: str, leaf: str) -> Moved:
-    variable = VARIABLES[leaf.rsplit(".", 1)[-1]]
+    variable = VARIABLES[field_of(leaf)]
     if variable.kind in ("option", "flag"):
         what = "an option" if variable.kind == "option" else "true or false"
         raise ValueError(f"{name} is {what}: an elasticity needs a number")
@@ -79,7 +79,7 @@ def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         return [_moved(program, n, program.leaf_name(n)) for n in dict.fromkeys(names)]
     reads = {n.payload for n in reached([program.output(output)]) if n.op == "leaf"}
-    short = {leaf: leaf.rsplit(".", 1)[-1] for leaf in program.binder.leaves}
+    short = {leaf: field_of(leaf) for leaf in program.binder.leaves}
     group = [leaf for leaf, name in short.items() if _in_group(name, wanted or "hardware")]
     follow = {leaf: program.binder.followers([leaf]) for leaf in group}
     group = [leaf for leaf in group if leaf in reads or not reads.isdisjoint(follow[leaf])]
@@ -116,10 +116,10 @@ def _candidates(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
             return tuple(n for n in VARIABLES if time_exponent(unit_of(n)) != 0)
         return HARDWARE
     asked = [wanted] if isinstance(wanted, str) else wanted
-    return (*asked, *(n.rsplit(".", 1)[-1] for n in asked))
+    return (*asked, *(field_of(n) for n in asked))
 
 
-def spread(moved: Moved, x: np.ndarray, step: float) -> np.ndarray:
+def both_sides(moved: Moved, x: np.ndarray, step: float) -> np.ndarray:
     """Values of an input on every side of each of its values, inside its bounds (sides last)."""
     sides = np.array(SIDES)
     x = np.asarray(x, dtype=np.float64)[..., None]
@@ -177,7 +177,7 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
     program = Program(resolver, inputs, _candidates(wanted))
     program.available([output])
     moved = _choice(program, wanted, output)
-    better = VARIABLES[output.rsplit(".", 1)[-1]].better
+    better = VARIABLES[field_of(output)].better
     sign = {True: 1.0, False: -1.0, None: {"more": 1.0, "less": -1.0}.get(better, 0.0)}[maximize]
     costs = _costs(moved, prices)
 
@@ -216,7 +216,7 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
         result[name].attrs = label.attributes(name)
     for end, moved_ in (("low", "lowered"), ("high", "raised")):
         about = f"{output} with the input {moved_} by the perturbation"
-        result[f"{output}_{end}"].attrs = {"units": VARIABLES[output.rsplit(".", 1)[-1]].unit, "long_name": about}
+        result[f"{output}_{end}"].attrs = {"units": VARIABLES[field_of(output)].unit, "long_name": about}
     return result
 
 
@@ -236,7 +236,7 @@ def _move(program: Program, moved: Sequence[Moved], output: str, step: float) ->
     here: list[int] = []
     for number, m in enumerate(moved):
         leaf = nominal[m.leaf]
-        own = Leaf(m.leaf, (*leaf.dims, "side"), spread(m, leaf.values, step))
+        own = Leaf(m.leaf, (*leaf.dims, "side"), both_sides(m, leaf.values, step))
         follow = {n: follower for n, follower in program.binder.following({m.leaf: own}).items() if n in depends}
         for name, moving in (follow | {m.leaf: own}).items():
             moves.setdefault(name, {})[number] = moving
@@ -325,7 +325,7 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     for m, ends in zip(moved, ranges.values()):
         if m.whole:
             raise ValueError(f"{m.name} is a count: ranges are of quantities that vary without steps")
-        short = m.leaf.rsplit(".", 1)[-1]
+        short = field_of(m.leaf)
         if not isinstance(ends, (list, tuple)) or len(ends) != 2:
             raise ValueError(f"ranges: {m.name}={shown(ends)}: (low, high)")
         low, high = (check(short, e) if short in VARIABLES else units.parse(e, unit_of(short)) for e in ends)

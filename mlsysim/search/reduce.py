@@ -17,7 +17,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import Block, Sweep, block_wanted, threads_wanted
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import variable_of
 from mlsysim.search.interrupted import handed, marked
 from mlsysim.search.parts import Parts
 
@@ -75,9 +75,9 @@ class Cells:
         unknown = [b for b in by if b not in program.axes]
         for b in unknown:
             if b not in program.single:
-                from mlsysim.schema.check import nearest
+                from mlsysim.schema.check import hint
 
-                axes = nearest(b, program.axes) if program.axes else ", which has none: give an input several values"
+                axes = hint(b, program.axes) if program.axes else ", which has none: give an input several values"
                 raise ValueError(f"by={shown(b)} is no axis of this call{axes}")
         self.by = tuple(b for b in by if b in program.axes)
         self.sizes = program.sizes
@@ -158,20 +158,21 @@ def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]
 
 def directed(name: str) -> bool:
     """Does the schema say which way is better?"""
-    return bool(VARIABLES[name.rsplit(".", 1)[-1]].better) if name.rsplit(".", 1)[-1] in VARIABLES else False
+    variable = variable_of(name)
+    return variable is not None and bool(variable.better)
 
 
 def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     """An objective to be minimized."""
     node = program.named(objective) if objective not in program.outputs else program.output(objective)
     program.require(objective, node)
-    variable = VARIABLES.get(objective.rsplit(".", 1)[-1])
+    variable = variable_of(objective)
     if variable is not None and variable.options is not None:
         raise ValueError(f"{objective} is a label ({', '.join(codes.labels(variable.options))}): an objective must be a quantity")
     if maximize is None:
-        if not directed(objective):
+        if variable is None or not variable.better:
             raise ValueError(f"{objective} has no direction in the schema: say maximize=True or maximize=False")
-        maximize = VARIABLES[objective.rsplit(".", 1)[-1]].better == "more"
+        maximize = variable.better == "more"
     node = program.graph.as_number(node)
     return -node if maximize else node
 
@@ -266,7 +267,7 @@ def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray
     values = program.at(nodes, index)
     arrays: dict[str, np.ndarray] = {}
     for name, value in values.items():
-        kind, variable = label.dtype(name), VARIABLES.get(name.rsplit(".", 1)[-1])
+        kind, variable = label.dtype(name), variable_of(name)
         of_limits = variable is not None and variable.options is codes.Limit
         otherwise = np.nan if kind is np.float64 else int(codes.Limit.NOT_FOUND) if of_limits else 0
         arrays[name] = np.where(found, value, otherwise).astype(kind).reshape(shape)

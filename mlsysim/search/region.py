@@ -11,8 +11,10 @@ import xarray as xr
 from mlsysim.engine import label
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.program import Program
+from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.codes import Region
-from mlsysim.search.root import POINTS, PartialProgram, _bounds, crossing, foresee
+from mlsysim.schema.variables import field_of
+from mlsysim.search.bisection import POINTS, crossing, foresee, search_range
 from mlsysim.search.target import Target, condition
 
 
@@ -38,9 +40,9 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
     """
     if unknown in inputs:
         raise TypeError(f"{unknown} is the unknown and must not be given")
-    low, high, whole = _bounds(unknown, bounds)
+    low, high, whole = search_range(unknown, bounds)
     inside = low if whole else float(np.sqrt(max(low, 1e-300) * high))
-    program = Program(resolver, {**inputs, unknown: inside}, {unknown, unknown.rsplit(".", 1)[-1]})
+    program = Program(resolver, {**inputs, unknown: inside}, {unknown, field_of(unknown)})
     node = program.graph.leaf(program.leaf_name(unknown))
     moved = {node.payload, *program.binder.followers([node.payload])}
 
@@ -91,7 +93,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         side[part] = np.where(found, one_side, np.where(start, Region.ALWAYS, Region.NEVER))
         binding[part] = np.where(~found & start, len(conditions), np.argmax(excess, axis=0))
         at[:, part] = values
-    short = unknown.rsplit(".", 1)[-1]
+    short = field_of(unknown)
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
     for c in conditions:
         own = f"target_{c.output}"

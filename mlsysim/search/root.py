@@ -1,130 +1,24 @@
-"""The value of one input at which an output meets its target, at every point of a grid.
-
-Bisection on the doubles themselves: a double's bits are an ordered integer, so 64 halvings end at two
-neighbouring numbers whatever the scale, and nothing but a change of sign is asked of the function.  A first look
-over the range finds the change where the function turns inside it.
-"""
+"""The value of one input at which an output meets its target, at every point of a grid (see `bisection`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from mlsysim.engine import estimate, label
-from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.memory import require
+from mlsysim.engine import label
+from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.engine.reevaluate import PartialProgram
-from mlsysim.engine.run import PLAIN_OPERATION
-from mlsysim.schema.check import check, mapping, nearest, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import mapping, shown
+from mlsysim.schema.variables import VARIABLES, field_of
+from mlsysim.search.bisection import POINTS, crossing, foresee, search_range
 from mlsysim.search.target import target as read
 
-WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds of its own
-POINTS = 1 << 16  #: points that are bisected together
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
-HALVINGS = 64  #: that part all doubles
-SCAN = 64  #: steps of the first look over the range
-ZOOM, ZOOMS = 16, 3  #: steps of a closer look, and how often
-
-
-def _ordinal(x: np.ndarray) -> np.ndarray:
-    """Doubles as integers in the same order."""
-    bits = np.ascontiguousarray(x, dtype=np.float64).view(np.int64)
-    return np.where(bits < 0, np.int64(-(2**63)) - bits, bits)
-
-
-def _double(i: np.ndarray) -> np.ndarray:
-    bits = np.where(i < 0, np.int64(-(2**63)) - i, i)
-    return np.ascontiguousarray(bits).view(np.float64)
-
-
-Verdict = Callable[[np.ndarray], np.ndarray]
-
-
-def spread(low: float, high: float, whole: bool, n: int = SCAN) -> np.ndarray:
-    """Values from `low` to `high`, evenly spaced in size, both ends included."""
-    if whole:
-        return np.unique(np.rint(np.concatenate([[low, high], np.geomspace(max(low, 1.0), high, n)[1:-1]])))
-    ends = _ordinal(np.array([low, high]))
-    steps = [int(ends[0]) + (int(ends[1]) - int(ends[0])) * k // n for k in range(n + 1)]
-    return _double(np.array(steps, dtype=np.int64))
-
-
-def bisect(verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbouring values between which a verdict leaves `start`, its value at `low`."""
-    a, b = (low.copy(), high.copy()) if whole else (_ordinal(low), _ordinal(high))
-    for _ in range(HALVINGS):
-        if whole:
-            middle = np.floor(a + (b - a) / 2)
-            x = middle
-        else:
-            middle = (a >> 1) + (b >> 1) + (a & b & 1)
-            x = _double(middle)
-        same = verdict(x) == start
-        a = np.where(same, middle, a)
-        b = np.where(same, b, middle)
-    return (a, b) if whole else (_double(a), _double(b))
-
-
-class Crossing(NamedTuple):
-    """Where a verdict changes first, or where it came closest to."""
-
-    before: np.ndarray
-    after: np.ndarray  #: neighbouring values around the change
-    found: np.ndarray
-    start: np.ndarray  #: the verdict at the low end
-    closest: np.ndarray
-    miss: np.ndarray  #: by how much `closest` misses
-
-
-def crossing(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int,
-             whole: bool) -> Crossing:
-    """The first change of a verdict between `low` and `high`, sought among values spread over the range.
-
-    Where there is none, the neighbourhood of the value that comes closest is looked at again, closer and closer: a
-    function that turns inside the range meets its target there or nowhere.
-
-    Parameters
-    ----------
-    look : callable
-        Values, one a point, to truth values and to how far each is from the target.
-    """
-    grid = spread(low, high, whole)
-    xs = np.broadcast_to(grid[:, None], (len(grid), size))
-    column = np.arange(size)
-    a, b = np.full(size, low), np.full(size, high)
-    start = found = np.zeros(size, dtype=bool)
-    closest, miss = a, np.full(size, np.inf)
-    for turn in range(1 + ZOOMS):
-        seen = [look(x) for x in xs]
-        now, off = np.array([v for v, _ in seen]), np.array([m for _, m in seen])
-        start = now[0] if turn == 0 else start
-        change = now != start
-        here, first = change.any(axis=0) & ~found, change.argmax(axis=0)
-        a = np.where(here, xs[np.maximum(first - 1, 0), column], a)
-        b = np.where(here, xs[first, column], b)
-        found = found | here
-        k = np.argmin(np.where(np.isnan(off), np.inf, off), axis=0)
-        nearer = off[k, column] < miss
-        closest, miss = np.where(nearer, xs[k, column], closest), np.where(nearer, off[k, column], miss)
-        if np.all(found | start):
-            break
-        xs = _between(xs[np.maximum(k - 1, 0), column], xs[np.minimum(k + 1, len(xs) - 1), column], whole)
-    before, after = bisect(lambda x: look(x)[0], a, b, start, whole)
-    return Crossing(before, after, found, start, closest, miss)
-
-
-def _between(low: np.ndarray, high: np.ndarray, whole: bool) -> np.ndarray:
-    """Values between pairs of values, both included, one row each."""
-    share = np.arange(ZOOM + 1)[:, None]
-    if whole:
-        return np.rint(low + (high - low) * (share / ZOOM))
-    return _double(_ordinal(low) + (_ordinal(high) - _ordinal(low)) * share // ZOOM)
 
 
 def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None,
@@ -138,9 +32,9 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     if unknown in inputs:
         raise TypeError(f"{unknown} is the unknown and must not be given")
     output_name, wanted = next(iter(target.items()))
-    low, high, whole = _bounds(unknown, bounds)
+    low, high, whole = search_range(unknown, bounds)
     inside = next((x for x in (low, high, math.sqrt(max(low, 1e-300) * high)) if x not in (0.0, 1.0)), 2.0)
-    program = Program(resolver, {**inputs, unknown: inside}, {unknown, unknown.rsplit(".", 1)[-1]})
+    program = Program(resolver, {**inputs, unknown: inside}, {unknown, field_of(unknown)})
     node = program.named(unknown)
     if node.op != "leaf":
         raise ValueError(f"{unknown} is an option: a root needs a number")
@@ -201,43 +95,5 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
     return result
 
 
-def foresee(program: Program, unknown: Sequence[Node], outputs: Sequence[Node], kept: int) -> None:
-    """Refuse a grid of answers that would not fit in memory, and warn of one that takes long.
-
-    Parameters
-    ----------
-    kept : int
-        Numbers of each answer.
-    """
-    n = program.n_points
-    require(16.0 * n * kept, f"the answers at {n:,} points", "fewer axes, or fewer values on them")
-    names = {u.payload for u in unknown}
-    names |= program.binder.followers(names)
-    moved: set[int] = set()
-    for node in reached(outputs):
-        if (node.op == "leaf" and node.payload in names) or any(a.index in moved for a in node.args):
-            moved.add(node.index)
-    estimate.warn(n * (SCAN + HALVINGS) * len(moved) * PLAIN_OPERATION, n)
-
-
 def _better(name: str) -> str:
     return VARIABLES[name].better if name in VARIABLES else ""
-
-
-def _bounds(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, float, bool]:
-    short = unknown.rsplit(".", 1)[-1]
-    variable = VARIABLES.get(short)
-    if variable is None:
-        raise ValueError(f"{unknown!r} is no input{nearest(short, VARIABLES)}")
-    if variable.kind in ("option", "flag"):
-        raise ValueError(f"{unknown} is an option: a root needs a number")
-    whole = variable.kind == "count"
-    low = variable.low if variable.low > 0 else (1.0 if whole else WIDEST[0])
-    high = variable.high if math.isfinite(variable.high) else (2.0**40 if whole else WIDEST[1])
-    if bounds is not None:
-        if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
-            raise ValueError(f"bounds={shown(bounds)}: give (low, high)")
-        low, high = (check(short, b) for b in bounds)
-        if not low < high:
-            raise ValueError(f"bounds={shown(bounds)}: low must be below high")
-    return low, high, whole

@@ -11,8 +11,8 @@ import xarray as xr
 
 from mlsysim import units
 from mlsysim.engine.program import Program
-from mlsysim.schema.check import check, nearest, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import check, hint, shown
+from mlsysim.schema.variables import VARIABLES, field_of
 
 _SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.*)", re.S)
 
@@ -77,10 +77,10 @@ def target(output: str, wanted: Any) -> Target:
     >>> str(target("itl", "<= 50 ms")), str(target("kv_bytes_per_token", "1 kB")), str(target("itl", [0.01, "20 ms"]))
     ('itl <= 0.05', 'kv_bytes_per_token = 1000', 'itl = 0.01 .. 0.02')
     """
-    short = output.rsplit(".", 1)[-1]
+    short = field_of(output)
     variable = VARIABLES.get(short)
     if variable is None:
-        raise ValueError(f"targets: {output!r} is no output{nearest(short, VARIABLES)}")
+        raise ValueError(f"targets: {output!r} is no output{hint(short, VARIABLES)}")
     dims: tuple[str, ...] = ()
     labels: dict[str, np.ndarray] = {}
     if hasattr(wanted, "dims"):
@@ -117,7 +117,7 @@ def condition(output: str, wanted: Any) -> Target:
     ('itl <= 0.05', 'tokens_per_s >= 40', 'kv_bytes_per_token >= 1000')
     """
     found = target(output, wanted)
-    variable = VARIABLES[output.rsplit(".", 1)[-1]]
+    variable = VARIABLES[field_of(output)]
     sign = found.sign or {"less": "<", "more": ">"}.get(variable.better, ">" if variable.kind == "flag" else "")
     if not sign:
         one = found.values.reshape(-1)[0]

@@ -9,8 +9,8 @@ from mlsysim import units
 from mlsysim.engine import label
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
-from mlsysim.schema.check import check, flag, mapping, names, nearest, shown
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.check import check, flag, hint, mapping, names, shown
+from mlsysim.schema.variables import variable_of
 from mlsysim.search.elasticity import elasticity, sobol
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def _quantity(resolver: Resolver, output: Any) -> str:
     """The output that is asked about: one that is a number."""
     if not isinstance(output, str):
         raise TypeError(f"output={shown(output)}: must be the name of an output")
-    variable = VARIABLES.get(output.rsplit(".", 1)[-1])
+    variable = variable_of(output)
     if output not in resolver.outputs:
-        raise ValueError(f"{resolver.name} has no output {output!r}{nearest(output, resolver.outputs)}")
+        raise ValueError(f"{resolver.name} has no output {output!r}{hint(output, resolver.outputs)}")
     if variable is not None and variable.kind in ("option", "flag"):
         kind = "a label" if variable.kind == "option" else "true or false"
         raise ValueError(f"output={shown(output)} is {kind}: an elasticity needs a quantity")

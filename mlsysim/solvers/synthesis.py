@@ -14,7 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
-from mlsysim.schema.check import flag, mapping, names, nearest, whole
+from mlsysim.schema.check import flag, hint, mapping, names, whole
 from mlsysim.schema.records import Accelerator
 from mlsysim.search.region import region
 from mlsysim.search.target import Target, condition
@@ -90,7 +90,7 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
         raise TypeError("SynthesisSolver needs a target: targets={'itl': '20 ms'} or target_itl='20 ms'")
     for name in wanted:
         if name not in resolver.outputs:
-            raise ValueError(f"targets: {resolver.name} has no output {name!r}{nearest(name, resolver.outputs)}")
+            raise ValueError(f"targets: {resolver.name} has no output {name!r}{hint(name, resolver.outputs)}")
     conditions = [condition(n, v) for n, v in wanted.items()]
     anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
     if anyone:
