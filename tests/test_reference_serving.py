@@ -158,7 +158,7 @@ def test_memory_decides():
     here = on("Llama-3.1-70B")
     assert serve(*here, seq_len=1024, tp=1).limit == Limit.MEMORY
     assert serve(*here, seq_len=1024, tp=3).limit == Limit.SHAPE
-    assert serve(*on("Llama-3.1-70B", "a100", Precision.FP8), seq_len=1024, tp=4).limit == Limit.CAPABILITY
+    assert serve(*on("Llama-3.1-70B", "v100", Precision.BF16), seq_len=1024, tp=8).limit == Limit.CAPABILITY
     most = serve(*here, seq_len=4096, tp=4).max_batch
     assert serve(*here, seq_len=4096, tp=4, batch_size=most, prefill_batch=1).feasible
     assert not serve(*here, seq_len=4096, tp=4, batch_size=most + 2, prefill_batch=1).feasible

@@ -232,7 +232,7 @@ def test_unknown_names_are_refused_not_fatal():
 def test_unknown_serving_rows_are_refused():
     runs = [
         a_serving_run(), a_serving_run(model="nobody"), a_serving_run(scenario="party"), a_serving_run(output_len=None),
-        a_serving_run(itl_ms=None, ttft_ms=None), a_serving_run(hardware="v100", precision="fp8"),
+        a_serving_run(itl_ms=None, ttft_ms=None), a_serving_run(hardware="v100", precision="bf16"),
     ]  # fmt: skip
     result = ms.validate(pd.DataFrame(runs), sample=0)
     assert result.answered == 1

@@ -398,7 +398,8 @@ def test_peaks_by_precision():
 
     assert peak("h100", Precision.FP8) == 1978.9e12 and peak("h100", Precision.BF16) == 989.4e12
     assert peak("h100", Precision.INT4) == peak("h100", Precision.BF16)  # weights only
-    assert peak("b200", Precision.NVFP4) == 9e15 and peak("h100", Precision.NVFP4) == 0
+    assert peak("b200", Precision.NVFP4) == 9e15
+    assert peak("h100", Precision.NVFP4) == peak("h100", Precision.BF16)  # widened to 16 bits
     assert peak("v100", Precision.BF16) == 0 and peak("v100", Precision.FP16) == 125e12
     assert zoo.accelerator_record("b200", Precision.NVFP4).attention_peak_flops == 2.25e15
     assert zoo.accelerator_record("h100", Precision.FP32).attention_peak_flops == 66.9e12
@@ -527,7 +528,8 @@ def test_own_hardware_from_nothing():
     )
     record = zoo.accelerator_record(mine, Precision.BF16)
     assert record.peak_flops == 1e15 and math.isnan(record.price) and record.bus_bandwidth_8 > 0
-    assert zoo.accelerator_record(mine, Precision.FP8).peak_flops == 0
+    assert zoo.accelerator_record(mine, Precision.FP16).peak_flops == 0
+        assert zoo.accelerator_record(mine, Precision.FP8).widens_weights == 1
     assert zoo.fleet_record(None, mine).domain_size == 8
 
 

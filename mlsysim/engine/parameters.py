@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -65,10 +65,14 @@ def selectors(parameter: Parameter) -> list[Selector]:
     raise TypeError(f"{record!r} is no record of mlsysim.schema.records")
 
 
+#: what holds of a record whose fields are all given by name
+_PLAIN: dict[Record, dict[str, float]] = {Workload: {}, Accelerator: {"widens_weights": 0.0}}
+
+
 def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple:
     """One record from what its selectors picked and the fields that the user gave, numbers or arrays of them."""
     if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
-        return record(**{**dict.fromkeys(record._fields, math.nan), **given})
+        return record(**{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **given})
     if record is Workload:
         return zoo.workload_record(rows[0], **given)
     if record is Accelerator:
@@ -80,6 +84,14 @@ def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tupl
     if record is Site:
         return zoo.site_record(*rows, **given)
     return (rows[0] if rows[0] is not None else Assumptions())._replace(**given)
+
+
+def remarks(record: Record, rows: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Row and field, and what the picks of a record mean together, where that is not a matter of the row alone."""
+    if record is Accelerator and rows[0] is not None:
+        wide = zoo.accelerators.widened(rows[0], Precision(int(rows[1])))
+        if wide is not None:
+            yield f"{rows[0].key}.peak_flops", str(wide)
 
 
 def says(name: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
 from mlsysim.engine.memory import require
-from mlsysim.engine.parameters import Parameter, build
+from mlsysim.engine.parameters import Parameter, build, remarks
 from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Recipe:
             for row in rows:
                 for field, sentence in (getattr(row, "derived", None) or {}).items():
                     yield f"{row.key}.{field}", str(sentence)
+            yield from remarks(self.record, rows)
 
     # --- values --------------------------------------------------------------------------------------------
 

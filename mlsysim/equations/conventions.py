@@ -4,13 +4,23 @@
 import numpy as np
 
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.records import Accelerator
+from mlsysim.schema.records import Accelerator, Format
 from mlsysim.schema.variables import VARIABLES
 
 
 def can_compute(hardware: Accelerator):
     """Has the device a rate for matrix products and one for attention?"""
     return (hardware.peak_flops > 0) & (hardware.attention_peak_flops > 0)
+
+
+def can_train(hardware: Accelerator):
+    """Can it compute gradients in its format: widened weights serve, and are frozen in training."""
+    return can_compute(hardware) & (hardware.widens_weights <= 0)
+
+
+def quantises(hardware: Accelerator, format: Format):
+    """Are activations narrowed before each product: in narrow formats, where the device has products of them."""
+    return (format.quantised > 0) & (hardware.widens_weights <= 0)
 
 
 def with_some_rate(hardware: Accelerator) -> Accelerator:

@@ -26,6 +26,7 @@ from mlsysim.equations.compute import (
     smooth_max,
     traffic_time,
 )
+from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
 from mlsysim.equations.sharding import (
@@ -117,7 +118,7 @@ def linear_work(
     rows : tokens in the step, on this device's attention group.
     """
     params = layer_params_per_device(model, tp)
-    narrow = format.quantised > 0
+    narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
     sustained = assume.serving_gemm_factor * efficiency
     per_row = 2.0 * params / (sustained * hardware.peak_flops)

@@ -18,6 +18,7 @@ from mlsysim.equations.compute import (
     elementwise_bytes_per_token,
     elementwise_time,
 )
+from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.operators import (
@@ -127,7 +128,7 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
         moved, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency, assume.quantise_slowdown
     )
     time = products_per_step(model) * assume.quantise_kernel_time + rows * streaming
-    return np.where((format.quantised > 0) & (assume.fused_quantise == 0), time, 0.0)
+    return np.where(quantises(hardware, format) & (assume.fused_quantise == 0), time, 0.0)
 
 
 def decode_step(

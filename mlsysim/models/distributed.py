@@ -6,7 +6,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, data_parallel, training, training_memory, training_step
 from mlsysim.equations import pipeline_stages as stages
-from mlsysim.equations.conventions import arithmetic_only, can_compute
+from mlsysim.equations.conventions import arithmetic_only, can_train
 from mlsysim.equations.counting import divides
 from mlsysim.equations.exchanges import exchanges, message_bytes
 from mlsysim.equations.layer import layer, single_device_time
@@ -151,7 +151,7 @@ def distributed(
     Shoeybi et al. 2019; Rajbhandari et al. 2020; Narayanan et al. 2021; Korthikanti et al. 2022; Qi et al.
     2023; Zhao et al. 2023 (FSDP); Liu et al. 2023 (ring attention); DeepSeek-AI 2024.
     """
-    capable = can_compute(hardware) & (model.n_layers > 0) & (format.weight_only == 0) & architecture.trains(model)
+    capable = can_train(hardware) & (model.n_layers > 0) & (format.weight_only == 0) & architecture.trains(model)
     peak: Any = np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0)
     hardware, assume = arithmetic_only(hardware._replace(peak_flops=peak), assume, efficiency)
     attention = attention if efficiency is None else None

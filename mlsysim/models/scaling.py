@@ -115,7 +115,7 @@ def scaling(
     rate = None
     computes: Any = True
     if hardware is not None and n_accelerators is not None:
-        computes = hardware.peak_flops > 0
+        computes = (hardware.peak_flops > 0) & (hardware.widens_weights <= 0)
         hardware = with_some_rate(hardware)
         share = assume.training_mfu if mfu is None else mfu
         computes = computes & (share > 0)

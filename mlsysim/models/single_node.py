@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, roofline, single_pass
-from mlsysim.equations.conventions import can_compute, serving_device, textbook_assumptions, where_possible
+from mlsysim.equations.conventions import can_compute, can_train, serving_device, textbook_assumptions, where_possible
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
@@ -105,8 +105,8 @@ def single_node(
     ----------
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
-    computes = can_compute(hardware)
     by_hand, training, frozen = textbook > 0, is_training > 0, lora_rank > 0
+    computes = np.where(training & ~frozen, can_train(hardware), can_compute(hardware))
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
     hardware, assume = single_pass.training_curves(hardware, assume, training & ~by_hand, efficiency)

@@ -75,12 +75,12 @@ def weight_streaming(
     ----------
     Lie 2022, Hot Chips 34; Cerebras 2024 and 2025, published tokens per second of Llama 3.1.
     """
-    computes = hardware.peak_flops > 0
+    training = phase == Phase.TRAINING
+    computes = (hardware.peak_flops > 0) & ~(training & (hardware.widens_weights > 0))
     hardware = with_some_rate(hardware)
     injected_at = assume.streaming_bandwidth if injection_bandwidth is None else injection_bandwidth
     share = assume.wafer_efficiency if efficiency is None else efficiency
     layers = np.maximum(model.n_layers, 1.0)
-    training = phase == Phase.TRAINING
     rows = batch_size * choose(phase, seq_len, 1.0, seq_len)
     passes = np.where(training, 3.0, 1.0)
 

@@ -47,6 +47,7 @@ def option(variable: Variable, value: Any) -> int:
     known = codes.labels(variable.options)
     if isinstance(value, str):
         text = value.strip().lower().replace("-", "_").replace(" ", "_")
+        text = codes.SYNONYMS.get(variable.options, {}).get(text, text)
         if text in known:
             return known[text]
     elif isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):

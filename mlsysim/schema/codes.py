@@ -26,7 +26,7 @@ class Recompute(IntEnum):
 
 
 class Precision(IntEnum):
-    """Number formats of weights and GEMMs."""
+    """Number formats of weights and GEMMs; ``fp4`` means `nvfp4`, on every device (`mxfp4` has half as many scales)."""
 
     FP32 = 0
     TF32 = 1
@@ -233,6 +233,8 @@ class Region(IntEnum):
 
 
 _SPELLINGS = {"ONE_F_ONE_B": "1f1b"}
+#: other words for a label, accepted where an option is given
+SYNONYMS: dict[type[IntEnum], dict[str, str]] = {Precision: {"fp4": "nvfp4"}}
 
 
 def label(option: IntEnum) -> str:

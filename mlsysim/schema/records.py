@@ -68,6 +68,7 @@ class Accelerator(NamedTuple):
     """A device at one precision: datasheet figures, and what share of them kernels really reach."""
 
     peak_flops: Real
+    widens_weights: Real
     attention_peak_flops: Real
     vector_flops: Real
     mem_bandwidth: Real

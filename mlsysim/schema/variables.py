@@ -211,6 +211,7 @@ real("flops_per_sample", "FLOP", "forward cost of one sample of a model that doe
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
+flag("widens_weights", "the device has no products of the format: weights in it are widened to 16 bits")
 real("attention_peak_flops", "FLOP/s", "dense peak of the format attention computes in", better="more")
 real("vector_flops", "FLOP/s", "fp32 rate of the vector units", better="more")
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.schema.codes import Precision
+from mlsysim.schema.codes import Precision, label
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, tables
 from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, stored
@@ -67,6 +67,8 @@ def format_record(precision: int, kv_precision: int | None = None, **given: Any)
     return Format(**{**fields, **given})
 
 
+#: formats of checkpoints that run on any device with 16-bit products
+_NARROW = (Precision.FP8, Precision.INT8, Precision.NVFP4, Precision.MXFP4)
 _RATES = {
     Precision.FP32: "peak_fp32",
     Precision.TF32: "peak_tf32",
@@ -85,6 +87,20 @@ def _rate(row: Row, precision: Precision) -> Any:
         return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
     cell = row.values_by_column[_RATES[precision]]
     return 0.0 if cell is None else cell
+
+
+def widened(row: Row, precision: Precision) -> Derived | None:
+    """How a device computes with weights in a narrow format of which it has no products: in 16 bits, if it has these.
+
+    A `peak_flops` that was given is the rate of every format.
+    """
+    if precision not in _NARROW or _rate(row, precision) or "peak_flops" in row.given or not _rate(row, Precision.INT4):
+        return None
+    return Derived(
+        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to 16-bit "
+        "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
+        curves.SPREAD,
+    )
 
 
 def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
@@ -157,10 +173,14 @@ def described(
     row: Row, precision: Precision, kv_precision: int | None
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a device, and how those that no source gives came about."""
-    if precision == Precision.MXFP4 and not _rate(row, precision):
-        precision = Precision.INT4  # checkpoints in it run anywhere: weights are widened on the way to 16-bit products
     fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
     derived: dict[str, Derived] = {}
+    wide = widened(row, precision)
+    fields["widens_weights"] = float(wide is not None)
+    if wide is not None:
+        derived["peak_flops"] = wide
+    if wide is not None or (precision == Precision.MXFP4 and not _rate(row, precision)):
+        precision = Precision.INT4
 
     reported = row.values_by_column["mem_device_reported_bytes"]
     if reported is not None and "mem_capacity" not in row.given:
@@ -184,8 +204,9 @@ def accelerator_record(row: Row | str, precision: int, kv_precision: int | None 
     """What a device's row says at one precision.
 
     `peak_flops` is the dense rate of the format that GEMMs compute in, 0 where the device has none (or none
-    is published): int4 weights compute in 16 bits, the 4-bit float formats at the fp4 rate.  Attention
-    computes in 16 bits (fp32 and tf32 models: in theirs).  `mem_capacity` is what the device reports where
+    is published): int4 weights compute in 16 bits, the 4-bit float formats at the fp4 rate, narrow formats
+    that the device lacks in 16 bits as well (`widens_weights`).  Attention computes in 16 bits (fp32 and tf32
+    models: in theirs).  `mem_capacity` is what the device reports where
     known, else the label.  With an 8-bit `kv_precision` prefill attention takes its faster curve.
 
     Parameters
