@@ -529,7 +529,7 @@ def test_own_hardware_from_nothing():
     record = zoo.accelerator_record(mine, Precision.BF16)
     assert record.peak_flops == 1e15 and math.isnan(record.price) and record.bus_bandwidth_8 > 0
     assert zoo.accelerator_record(mine, Precision.FP16).peak_flops == 0
-        assert zoo.accelerator_record(mine, Precision.FP8).widens_weights == 1
+    assert zoo.accelerator_record(mine, Precision.FP8).widens_weights == 1
     assert zoo.fleet_record(None, mine).domain_size == 8
 
 
