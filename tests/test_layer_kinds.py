@@ -24,7 +24,8 @@ WORKED = {
     "AI21-Jamba-Mini-1.6": (51.57, 16384, 16.1), "granite-4.0-h-small": (32.21, 16384, 152.8),
     "granite-4.0-h-tiny": (6.94, 8192, 57.3), "Falcon-H1-34B-Instruct": (33.64, 147456, 304.2),
     "DeepSeek-V3.2": (671.88, 85888, 0.0), "GLM-5-NVFP4": (743.91, 109824, 0.0), "GLM-5.2-FP8": (743.38, 95232, 0.0),
-    "mamba2-2.7b": (2.7026, 0, 169.8),
+    "NVIDIA-Nemotron-3-Super-120B-A12B-FP8": (120.67, 8192, 170.2), "Kimi-K3": (2779.48, 27648, 449.4),
+    "NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16": (549.31, 12288, 408.0), "mamba2-2.7b": (2.7026, 0, 169.8),
 }  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def test_a_hybrid_keeps_its_cache_in_the_layers_with_attention():
     assert float(answer.memory_weights) == pytest.approx(14.28 * 2**30, rel=0.05)  # with the vision tower
 
 
-HYBRIDS = ("Qwen3-Next-80B-A3B-Instruct", "Nemotron-H-56B-Base-8K", "Falcon-H1-34B-Instruct", "DeepSeek-V3.2")
+HYBRIDS = ("Qwen3-Next-80B-A3B-Instruct", "NVIDIA-Nemotron-3-Super-120B-A12B-FP8", "Nemotron-H-56B-Base-8K",
+           "Falcon-H1-34B-Instruct", "DeepSeek-V3.2")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HYBRIDS)
@@ -128,8 +130,21 @@ def test_a_model_of_two_stacks_is_not_trained_as_one():
 @pytest.mark.parametrize("key, value, says", [
     ("layer_types", ["linear_attention", "odd"] * 24, "'odd'"), ("layer_types", ["linear_attention"], "1 entries for 48"),
     ("linear_num_key_heads", -1, "at least 0"), ("full_attention_interval", 0, "at least 1"),
-    ("moe_latent_size", 8, "understood"),
+    ("global_head_dim", 8, "understood"),
 ])  # fmt: skip
 def test_a_hybrid_that_is_not_understood_is_refused_with_its_key(key, value, says):
     with pytest.raises(ValueError, match=rf"^config: {key}=.*{says}"):
         zoo.from_config({**json.loads(FILES["Qwen3-Next-80B-A3B-Instruct"]), key: value})
+
+
+def test_latent_experts_exchange_and_read_their_own_width():
+    """Nemotron 3 Super: 12.2e9 parameters a token, the shared expert on the whole stream; a narrower copy travels."""
+    model = zoo.workload_record(read("NVIDIA-Nemotron-3-Super-120B-A12B-FP8"))
+    active = float(architecture.active_params(model, input_embedding=0.0))
+    assert active == pytest.approx(12.23e9, rel=2e-3)
+    assert float(architecture.linear_flops(model) + architecture.head_flops(model)) == pytest.approx(2.0 * active, rel=5e-3)
+    whole = ms.Workload(read("NVIDIA-Nemotron-3-Super-120B-A12B-FP8"), expert_latent=0)
+    ask = {"hardware": "h200", "tp": 1, "ep": 8, "precision": "fp8", "seq_len": 2048, "batch_size": 256}
+    narrow, wide = (ms.ServingModel.solve(model=one, **ask).decode_communication_time
+                    for one in (read("NVIDIA-Nemotron-3-Super-120B-A12B-FP8"), whole))  # fmt: skip
+    assert float(narrow) < float(wide)

@@ -141,15 +141,30 @@ def dense_ffn_biases(model: Workload):
     return (1.0 - model.gated_ffn) * (dense_ffn_width(model) + model.hidden)
 
 
+def expert_width(model: Workload):
+    """Width of what routed experts take and give: that of the residual stream, or a latent one."""
+    return np.where(model.expert_latent > 0, model.expert_latent, model.hidden)
+
+
+def _network_params(model: Workload, width):
+    """Weights of a network of the width of an expert on a stream of some width, ``G width f`` and its biases."""
+    biases = (1.0 - model.gated_ffn) * (model.ffn_hidden + width)
+    return ffn_matrices(model) * width * model.ffn_hidden + biases
+
+
 def expert_params(model: Workload):
-    """Weights of one expert, ``G h f`` (biases of experts without gate included)."""
-    biases = (1.0 - model.gated_ffn) * (model.ffn_hidden + model.hidden)
-    return ffn_matrices(model) * model.hidden * model.ffn_hidden + biases
+    """Weights of one routed expert, ``G h f`` (biases of experts without gate included; latent experts: z for h)."""
+    return _network_params(model, expert_width(model))
+
+
+def wider_shared_params(model: Workload):
+    """What shared experts of a layer have over routed ones: they see the residual stream, also beside latent experts."""
+    return model.n_shared_experts * (_network_params(model, model.hidden) - expert_params(model))
 
 
 def router_params(model: Workload):
-    """Weights of the router of a layer with experts, ``h E``."""
-    return model.hidden * model.n_experts
+    """Weights of the router of a layer with experts, ``h E``, and of the projections to latent experts, ``2 h z``."""
+    return model.hidden * model.n_experts + 2.0 * model.hidden * model.expert_latent
 
 
 def norm_params(model: Workload):
@@ -191,6 +206,7 @@ def moe_layer_params(model: Workload):
         + (model.n_experts + model.n_shared_experts) * expert_params(model)
         + router_params(model)
         + norm_params(model)
+        + wider_shared_params(model)
     )
 
 
@@ -254,7 +270,8 @@ def dense_layer_linear_flops(model: Workload):
 
 def moe_layer_linear_flops(model: Workload):
     """Matrix products of one token in one layer with experts, forward, router included (FLOP)."""
-    visited = ffn_matrices(model) * model.hidden * active_ffn_width(model)
+    narrower = model.experts_per_token * model.ffn_hidden * (model.hidden - expert_width(model))
+    visited = ffn_matrices(model) * (model.hidden * active_ffn_width(model) - narrower)
     return 2.0 * (attention_params(model) + visited + router_params(model))
 
 

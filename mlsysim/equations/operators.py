@@ -166,7 +166,7 @@ def expert_work(
     params = architecture.expert_params(model) / split
     sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
     per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * hardware.peak_flops)
-    width = 2.0 * model.hidden + architecture.ffn_matrices(model) * model.ffn_hidden / split
+    width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.activation_traffic * format.activation_bytes * width
     rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
 
@@ -357,7 +357,7 @@ def expert_exchange_time(
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
     own = rows / tp
-    bytes_per_copy = model.hidden * (assume.dispatch_bytes + format.activation_bytes)
+    bytes_per_copy = architecture.expert_width(model) * (assume.dispatch_bytes + format.activation_bytes)
     copies = model.experts_per_token * (1.0 - 1.0 / ep)
     inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
     touched = nodes_touched(model.n_experts, model.experts_per_token, nodes, limit=model.expert_node_limit)

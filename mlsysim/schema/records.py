@@ -44,6 +44,7 @@ class Workload(NamedTuple):
     local_layers: Real
     # layers that are not all alike
     expert_layers: Real
+    expert_latent: Real
     attention_free_layers: Real
     network_free_layers: Real
     attention_gate_params: Real

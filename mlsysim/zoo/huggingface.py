@@ -38,14 +38,14 @@ _REQUIRED = ("hidden", "n_layers", "n_heads", "vocab")
 #: keys of layers that no workload can describe
 _NEVER = (
     "hybrid_layer_pattern|block_configs|(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|attn_config|compress_ratios|"
-    "sparse_attention_config|num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|moe_latent_size|"
-    "routed_expert_hidden_size|attention_other_setting|image_size|patch_size"
+    "sparse_attention_config|num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|"
+    "attention_other_setting|image_size|patch_size"
 )
 _NOT_IN_ANY_FAMILY = re.compile(_NEVER)
 #: keys of layers of other kinds, which only the families that are known to have them may use
 _OTHER_LAYERS = re.compile(
     "hybrid_override_pattern|layers_block_type|full_attention_interval|attn_layer_period|expert_layer_period|attn_type_list|"
-    f"(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|{_NEVER}"
+    f"(mamba|ssm|linear_(num|key|value|conv|attn))_?.*|state_size|moe_latent_size|routed_expert_hidden_size|{_NEVER}"
 )
 _NOT_UNDERSTOOD = (
     "tells of layers that are not understood (state space, linear attention, encoder and decoder, sizes by layer): "
@@ -212,6 +212,7 @@ def _feed_forward(
         "n_experts": experts,
         "experts_per_token": _size(config, fields, "experts_per_token"),
         "ffn_hidden": expert,
+        "expert_latent": config.number("hidden", "moe_latent_size", "routed_expert_hidden_size"),
         **where,
         "dense_ffn_hidden": dense if other else None,
         "n_shared_experts": _shared_experts(config, kind, expert),

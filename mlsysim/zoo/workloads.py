@@ -42,13 +42,17 @@ def parameters(fields: dict[str, Any], active: bool = False) -> Any:
     interval = first(get("moe_layer_interval"), 1.0)
     by_rule = (layers - get("first_dense_layers")) / interval
     sparse = where(experts > 0, where(get("expert_layers") > 0, get("expert_layers"), by_rule), 0.0)
+    used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
+    latent = get("expert_latent")
+    routed = used - get("n_shared_experts")
+    narrower = where(latent > 0, routed * matrices * (width - latent) * get("ffn_hidden"), 0.0)
+    latent_experts = 2.0 * width * latent - narrower
     gated = (layers - get("attention_free_layers")) * get("attention_gate_params")
     total = total + gated - get("attention_free_layers") * attention + _mixers(get)
-    used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
     return (
         total
         + layers * (attention + 2.0 * width)
-        + sparse * (used * matrices * width * get("ffn_hidden") + width * experts)
+        + sparse * (used * matrices * width * get("ffn_hidden") + width * experts + latent_experts)
         + (layers - sparse - get("network_free_layers")) * matrices * width * first(get("dense_ffn_hidden"), get("ffn_hidden"))
     )
 
