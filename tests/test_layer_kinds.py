@@ -148,3 +148,23 @@ def test_latent_experts_exchange_and_read_their_own_width():
     narrow, wide = (ms.ServingModel.solve(model=one, **ask).decode_communication_time
                     for one in (read("NVIDIA-Nemotron-3-Super-120B-A12B-FP8"), whole))  # fmt: skip
     assert float(narrow) < float(wide)
+
+
+def test_rows_of_the_zoo_are_what_their_files_say():
+    """The row, counted from its figures, and the file agree in every field that a kernel reads."""
+    pairs = {"qwen3_next_80b_a3b": "Qwen3-Next-80B-A3B-Instruct", "deepseek_v3_2_671b": "DeepSeek-V3.2",
+             "glm_5_744b": "GLM-5-NVFP4",
+             "nemotron_3_super_120b_a12b": "NVIDIA-Nemotron-3-Super-120B-A12B-FP8", "mamba_2_8b": "mamba-2.8b-hf",
+             "jamba_1_6_mini_52b": "AI21-Jamba-Mini-1.6", "kimi_linear_48b_a3b": "Kimi-Linear-48B-A3B-Instruct"}  # fmt: skip
+    for key, name in pairs.items():
+        row, file = zoo.workload_record(key), zoo.workload_record(read(name))
+        for field in row._fields:
+            if field not in ("total_params", "active_params", "max_context", "extra_params"):
+                assert getattr(row, field) == getattr(file, field), (key, field)
+
+
+def test_sparse_attention_of_a_row_is_cheaper_than_that_of_the_model_it_grew_from():
+    ask = {"hardware": "b300", "tp": 8, "precision": "fp8", "seq_len": 131072, "batch_size": 64}
+    grown, before = (ms.ServingModel.solve(model=model, **ask) for model in ("deepseek_v3_2_671b", "deepseek_v3_671b"))
+    assert float(grown.decode_attention_time) < 0.5 * float(before.decode_attention_time)
+    assert float(grown.kv_bytes_per_token) > 1.15 * float(before.kv_bytes_per_token)

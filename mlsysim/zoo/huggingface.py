@@ -323,7 +323,9 @@ def from_config(
     found.update(fields)
     row = custom.Workload(name=label, **{field: value for field, value in found.items() if value is not None})
     shape = "MLA-MoE" if found.get("kv_lora_rank") else "MoE" if found.get("n_experts") else "dense transformer"
-    shape = "encoder" if kind in ENCODERS else shape if attends else "SSM"
+    if found.get("recurrent_layers"):
+        shape = "hybrid" if attends else "SSM"
+    shape = "encoder" if kind in ENCODERS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
     remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
     if any(remarks):
