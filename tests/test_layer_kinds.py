@@ -168,3 +168,9 @@ def test_sparse_attention_of_a_row_is_cheaper_than_that_of_the_model_it_grew_fro
     grown, before = (ms.ServingModel.solve(model=model, **ask) for model in ("deepseek_v3_2_671b", "deepseek_v3_671b"))
     assert float(grown.decode_attention_time) < 0.5 * float(before.decode_attention_time)
     assert float(grown.kv_bytes_per_token) > 1.15 * float(before.kv_bytes_per_token)
+
+
+@pytest.mark.parametrize("field", ["expert_layers", "attention_free_layers", "network_free_layers", "recurrent_layers", "index_layers"])
+def test_a_model_has_no_more_layers_of_a_kind_than_layers(field):
+    with pytest.raises(ValueError, match=f"Workload: {field}=33: must be at most n_layers=32"):
+        ms.Workload("llama3_1_8b", **{field: 33})

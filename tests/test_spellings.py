@@ -99,7 +99,7 @@ def compare(resolver, selector, record, parameter, make, base, **rest):
     compared = 0
     for i, field in enumerate(record._fields):
         rows, xs = tried(make, base, field)
-        if not xs or (field == "total_params" and base["n_heads"]):
+        if not xs or (field == "total_params" and (base["n_heads"] or base["recurrent_layers"])):
             continue
         own = leaves(resolver, **{selector: rows}, **rest)
         name = (field, f"{parameter}.{field}")[(i + len(base.key)) % 2]

@@ -38,7 +38,7 @@ def dense_layers(model: Workload):
 
 def attention_layers(model: Workload):
     """Layers with attention."""
-    return model.n_layers - model.attention_free_layers
+    return np.maximum(model.n_layers - model.attention_free_layers, 0.0)
 
 
 def mixing_layers(model: Workload):
@@ -329,7 +329,7 @@ def attended_positions(model: Workload, new, convention=FlopsConvention.CAUSAL, 
     everywhere = np.where(model.index_topk > 0, best, everywhere)
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     layers = np.maximum(model.n_layers, 1.0)
-    return everywhere + local / layers * (within - everywhere) - model.attention_free_layers / layers * everywhere
+    return everywhere + local / layers * (within - everywhere) - np.minimum(model.attention_free_layers / layers, 1.0) * everywhere
 
 
 def attention_flops(model: Workload, positions):

@@ -139,6 +139,9 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
     return made
 
 
+#: fields that count some of a model's layers
+_COUNTS_OF_LAYERS = ("first_dense_layers", "local_layers", "expert_layers", "attention_free_layers", "network_free_layers",
+                     "recurrent_layers", "index_layers")  # fmt: skip
 #: by how much a parameter count that is given may differ from what the configuration counts
 COUNT_SLACK = 0.05
 
@@ -146,12 +149,15 @@ COUNT_SLACK = 0.05
 def _consistent(row: Row) -> Row:
     """A model's row whose shape can exist and whose parameter count is that of its shape."""
     fields = workloads.described(row)[0]
-    if not fields["n_heads"]:
-        return row
 
     def refuse(name: str, allowed: str) -> None:
         raise ValueError(f"Workload: {name}={fields[name]:g}: {allowed}")
 
+    for name in _COUNTS_OF_LAYERS if fields["n_layers"] else ():
+        if fields[name] > fields["n_layers"]:
+            refuse(name, f"must be at most n_layers={fields['n_layers']:g}")
+    if not fields["n_heads"]:
+        return row
     latent = fields["kv_lora_rank"] > 0
     for name in ("n_layers", "hidden", *(() if latent else ("head_dim", "n_kv_heads"))):
         if not fields[name]:
@@ -160,9 +166,9 @@ def _consistent(row: Row) -> Row:
         refuse("n_kv_heads", f"must divide n_heads={fields['n_heads']:g}")
     if fields["n_experts"] and not 1 <= fields["experts_per_token"] <= fields["n_experts"]:
         refuse("experts_per_token", f"must be at least 1 and at most n_experts={fields['n_experts']:g}")
-    for name in ("first_dense_layers", "local_layers"):
-        if fields[name] > fields["n_layers"]:
-            refuse(name, f"must be at most n_layers={fields['n_layers']:g}")
+    for name, without in (("local_layers", "attention_free_layers"), ("expert_layers", "network_free_layers")):
+        if fields[without] and fields[name] > fields["n_layers"] - fields[without]:
+            refuse(name, f"must be at most n_layers={fields['n_layers']:g} less {without}={fields[without]:g}")
     if "total_params" in row.given:
         own = row.given.get("extra_params", row.values_by_column["extra_params"] or 0.0)
         count = workloads.parameters({**row.values_by_column, **fields, "extra_params": own})
