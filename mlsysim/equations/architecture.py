@@ -329,7 +329,8 @@ def attended_positions(model: Workload, new, convention=FlopsConvention.CAUSAL, 
     everywhere = np.where(model.index_topk > 0, best, everywhere)
     local = np.where(model.sliding_window > 0, model.local_layers, 0.0)
     layers = np.maximum(model.n_layers, 1.0)
-    return everywhere + local / layers * (within - everywhere) - np.minimum(model.attention_free_layers / layers, 1.0) * everywhere
+    without = np.minimum(model.attention_free_layers / layers, 1.0)
+    return everywhere + local / layers * (within - everywhere) - without * everywhere
 
 
 def attention_flops(model: Workload, positions):
