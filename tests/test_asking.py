@@ -63,7 +63,7 @@ def test_a_pickled_resolver_answers_the_same():
         (lambda: SERVE.best("limit", **POINT, batch_size=[1, 2]), "limit is a label"),
         (lambda: SERVE.best("itl", by="foo", **POINT), "which has none"),
         (lambda: SERVE.best("itl", where="itl", **POINT, batch_size=[1, 2]), "a number, no condition"),
-        (lambda: SERVE.best("usd_per_mtok", **{**POINT, "hardware": ["h100", "tpu_v7_ironwood"]}), "leave that one out"),
+        (lambda: SERVE.best("usd_per_mtok", **{**POINT, "hardware": ["maia_200", "tpu_v4i"]}), "leave that one out"),
     ],
 )
 def test_what_cannot_be_asked_is_told(ask, message):
@@ -146,9 +146,29 @@ def test_how_often_a_front_stays():
 
 
 def test_prices_of_different_lists_are_told():
-    both = SERVE.best("usd_per_mtok", by="hardware", **{**POINT, "hardware": ["h100", "h200"]}, output_len=256)
-    assert "RunPod" in both.attrs["rents"] and "AWS" in both.attrs["rents"]
+    both = SERVE.best("usd_per_mtok", by="hardware", **{**POINT, "hardware": ["h100", "tpu_v6e"]}, output_len=256)
+    assert "specialists" in both.attrs["rents"] and "the only company" in both.attrs["rents"]
+    alike = SERVE.best("usd_per_mtok", by="hardware", **{**POINT, "hardware": ["h100", "gb300"]}, output_len=256)
+    assert "rents" not in alike.attrs and "gb300_per_gpu.hourly_price: no specialist" in alike.attrs["derived"]
     assert "rents" not in SERVE.solve(**POINT, keep=["itl"]).attrs
+
+
+def test_a_search_goes_on_without_the_labels_that_lack_a_datum():
+    names = ["maia_200", "h100", "b200", "tpu_v4i"]
+    asked = {**POINT, "hardware": names, "precision": "bf16", "output_len": 256}
+    best = SERVE.best("usd_per_mtok", **asked)
+    assert bool(best.found) and str(best.hardware.values) in ("h100", "b200") and float(best.usd_per_mtok) > 0
+    assert "where hourly_price is not known: maia_200" in best.attrs["left_out"] and "tpu_v4i" in best.attrs["left_out"]
+    cells = SERVE.best("usd_per_mtok", by="hardware", **asked)
+    assert cells.found.values.tolist() == [False, True, True, False]
+    front = SERVE.pareto("usd_per_mtok", "itl", **asked)
+    assert set(front.hardware.values.tolist()) <= {"h100", "b200"} and "maia_200" in front.attrs["left_out"]
+    within = SERVE.best("itl", where="usd_per_mtok > 0", **asked)
+    assert str(within.hardware.values) in ("h100", "b200") and "left_out" in within.attrs
+    with pytest.raises(ValueError, match=r"usd_per_mtok needs .* not known for"):
+        SERVE.best("usd_per_mtok", **{**asked, "hardware": ["maia_200", "tpu_v4i"]})
+    with pytest.raises(ValueError, match=r"usd_per_mtok needs .* not known for"):  # what answers at every point does not
+        SERVE.solve(**asked, keep=["usd_per_mtok"])
 
 
 def test_optimizers_say_how_often_their_front_stays():

@@ -468,10 +468,10 @@ def test_root_bounds():
 
 
 def test_what_is_left_out_is_told():
-    words = ["economics", "hardware=h100", "n_accelerators=1024", "duration=1 year", "region=mex"]
+    words = ["economics", "hardware=tpu_v5p", "n_accelerators=1024", "duration=1 year", "region=mex"]
     line = run("solve", *words).stdout.splitlines()[-1]
-    assert line.startswith("left out: electricity_cost, opex, tco, ")
-    assert "(needs electricity_price, not known for mex: give electricity_price=...)" in line
+    assert line.startswith("left out: ") and "purchase_cost" in line and "tco" in line
+    assert "(needs price, not known for tpu_v5p: give price=...)" in line
     assert "1 output for want of optional inputs" in line and "mlsysim schema EconomicsModel" in line
     assert "left out" not in run("solve", *words, "keep=capex").stdout
     assert "left out" not in run("solve", *words, "--json").stdout

@@ -196,6 +196,8 @@ def left_out(ds: xr.Dataset, keep: Sequence[str] = ()) -> str:
     if optional:
         schema = f"mlsysim schema {str(ds.attrs.get('resolver', '')).replace(' ', '')}"
         parts.append(f"{show.count(len(optional), 'output')} for want of optional inputs (--json names them; {schema})")
+    if ds.attrs.get("left_out"):
+        parts.append(str(ds.attrs["left_out"]))
     return f"left out: {'; '.join(parts)}" if parts else ""
 
 

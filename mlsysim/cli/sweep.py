@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LAYOUT = ("tp", "pp", "dp", "cp", "ep")
 #: axes and outputs that a reader looks for first
 EARLY = ("hardware", "region", "precision")
+#: outputs that are made of the price of a device -> which price
+PRICES = {"purchase_cost": "price", "usd_per_mtok": "hourly_price"}
 EXTRAS = ("n_accelerators", "mfu", "energy", "water")
 
 
@@ -58,10 +60,22 @@ def carbon_classes(regions: Any) -> None:
     classes: dict[str, list[str]] = {}
     for name in names:
         row = zoo.grid(name)
-        classes.setdefault(str(row["carbon_class"]), []).append(row.key)
+        classes.setdefault(zoo.carbon_class(row), []).append(row.key)
     if len(classes) > 1:
         told = "; ".join(f"{kind}: {show.told(keys, 4)}" for kind, keys in classes.items())
         warnings.warn(f"carbon intensities of different classes are compared ({told})", stacklevel=2)
+
+
+def derived_prices(resolver: Resolver, inputs: Mapping[str, Any]) -> str:
+    """One line about the devices whose price is published nowhere and follows from other prices."""
+    from mlsysim import zoo
+
+    used = [price for output, price in PRICES.items() if output in resolver.outputs]
+    given = inputs.get("hardware")
+    names = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    rows = [zoo.hardware(name) for name in names]
+    found = [row.key for row in rows if any(price in row.derived for price in used if price not in inputs)]
+    return f"derived prices: {show.told(found, 12)} (mlsysim zoo hardware {found[0]} shows how)" if found else ""
 
 
 def plan(
@@ -154,8 +168,9 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
             )
         if note:
             print(note)
-        if line := results.left_out(front):
-            show.note(line)
+        for line in (results.left_out(front), derived_prices(resolver, inputs)):
+            if line:
+                show.note(line)
     if lost:
         results.say(f"error: {lost}")
     if stop:

@@ -39,7 +39,7 @@ class Binder:
         self.leaves: dict[str, Leaf] = {}
         self.recipes: dict[str, Recipe] = {}  #: by record parameter
         self.derived: dict[str, str] = {}
-        self.rents: dict[str, str] = {}  #: whose list the hourly price of a device is from
+        self.rents: dict[str, str] = {}  #: what kind of seller asks the hourly price of a device
         self.picks: dict[str, Selector] = {}
         self.fields: dict[str, list[str]] = {}
         for p in self.parameters.values():
@@ -183,7 +183,7 @@ class Binder:
             self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
         recipe = self.recipes[parameter.name] = Recipe(parameter, picked, accepts, stated, self.axes, self.draws)
         self.derived.update(recipe.notes())
-        self.rents.update((str(row.key), str(basis)) for rows in recipe.noted for row in rows
+        self.rents.update((str(row.key), str(basis).partition(":")[0]) for rows in recipe.noted for row in rows
                           if (basis := getattr(row, "values_by_column", {}).get("cloud_price_basis")))
         leaves = recipe.leaves()
         if parameter.record is Workload and "total_params" in given and np.any(leaves["n_layers"].values > 0):
@@ -280,7 +280,7 @@ class Binder:
 def _one_method(column: Column | None) -> None:
     """Warn when carbon figures in one call were not counted alike."""
     rows = [] if column is None else [row for row in column.values.reshape(-1) if row is not None]
-    classes = {row["carbon_class"]: row.key for row in rows if row["carbon_class"]}
+    classes = {kind: row.key for row in rows if (kind := zoo.carbon_class(row))}
     if len(classes) > 1:
         told = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
         warnings.warn(f"region: carbon figures of different methods are not comparable: {told}", UserWarning, stacklevel=2)

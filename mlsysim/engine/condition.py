@@ -74,7 +74,7 @@ def clauses(program: Program, where: str | Iterable[str] | None) -> list[tuple[s
     found = []
     for part in parts:
         node, text = _truth(program, part), ast.unparse(part)
-        program.require(f"where {text!r}", node)
+        program.spare(f"where {text!r}", node)
         found.append((text, node))
     return found
 

@@ -40,6 +40,7 @@ class Holes:
         for leaf in self.lacking:
             anywhere |= expand(np.isnan(leaf.values), leaf.dims, self.dims)
         self.places = np.argwhere(anywhere)
+        self.all_over = bool(anywhere.all())
         self.apart = len(self.places) <= MOST
         self._holes: list[np.ndarray] = []  #: by node: which of `lacking` it needs, by place
         self._steady: dict[int, np.ndarray] = {}  #: by node: its value by place, where that is the same all over the rest
@@ -72,6 +73,32 @@ class Holes:
                 if axis in leaf.dims:
                     known &= ~np.isnan(leaf.values).any(axis=tuple(i for i, d in enumerate(leaf.dims) if d != axis))
         return known
+
+    def everywhere(self, node: Node) -> bool:
+        """Does a node need something that is missing, wherever it is looked at?"""
+        found = self._at(node)
+        if self.apart:
+            return self.all_over and bool((found != NONE).all())
+        return any(not self.lacking[i].dims for i in set(found.tolist()) - {NONE})
+
+    def covered(self, node: Node, others: Sequence[Node]) -> bool:
+        """Is something missing for one of the others wherever it is for a node?"""
+        elsewhere = [self._at(other) != NONE for other in others]
+        return bool(elsewhere) and bool((np.logical_or.reduce(elsewhere) | (self._at(node) == NONE)).all())
+
+    def told(self, nodes: Sequence[Node]) -> str:
+        """What is missing for some nodes, and where: the first datum of each place."""
+        found: dict[str, dict[str, None]] = {}
+        for which in map(self._at, nodes):
+            for i in sorted(set(which.tolist()) - {NONE}):
+                leaf = self.lacking[i]
+                at: tuple[np.ndarray, ...] = np.nonzero(np.isnan(leaf.values))
+                if self.apart:
+                    at = tuple(self.places[which == i][:, self.dims.index(d)] for d in leaf.dims)
+                names = [leaf.missing] if leaf.labels is None else np.asarray(leaf.labels[at]).reshape(-1).tolist()
+                found.setdefault(leaf.name.rsplit(".", 1)[-1], {}).update(dict.fromkeys(map(str, names)))
+        return "; ".join(f"where {datum} is not known: {', '.join([*labels][:12])}{', ...' if len(labels) > 12 else ''}"
+                         for datum, labels in found.items())  # fmt: skip
 
     def _at(self, node: Node) -> np.ndarray:
         """Which missing datum a node needs, by place; -1 for none."""

@@ -91,6 +91,8 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     }
     if omitted:
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
+    if program.spared:
+        found["left_out"] = program.gone_without()
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
     rents = program.binder.rents

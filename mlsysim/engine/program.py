@@ -85,6 +85,7 @@ class Program:
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
         self._holes = Holes(self.graph, binder.leaves, binder.axes)
+        self.spared: list[Node] = []  #: nodes that a search does without where a datum of theirs is missing
 
     @property
     def n_points(self) -> int:
@@ -235,7 +236,7 @@ class Program:
             if wanted is not None:
                 self.require(name, node)
             hole = self.missing(node)
-            if hole is None:
+            if hole is None or self._holes.covered(node, self.spared):
                 found[name] = node
             else:
                 omitted[name] = f"needs {self._give(hole)}"
@@ -248,6 +249,17 @@ class Program:
         hole = self.missing(node) if isinstance(node, Node) else None
         if hole is not None:
             raise MissingDatum(f"{name} needs {self._give(hole)}")
+
+    def spare(self, name: str, node: Any) -> None:
+        """Let a search go on where the data of `node`, called `name`, are published; raise where they are nowhere."""
+        if isinstance(node, Node) and self.missing(node) is not None:
+            if self._holes.everywhere(node):
+                self.require(name, node)
+            self.spared.append(node)
+
+    def gone_without(self) -> str:
+        """What is missing, and for which labels, where a search went on without them."""
+        return self._holes.told(self.spared)
 
     def _give(self, leaf: Leaf) -> str:
         name = field_of(leaf.name)

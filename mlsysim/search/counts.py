@@ -27,7 +27,7 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
         code = program.graph.apply("where", (clause, code, float(FIRST_CLAUSE + i)))
     if "limit" in program.outputs:
         limit = program.outputs["limit"]
-        program.require("limit", limit)
+        program.spare("limit", limit)
         code = program.graph.apply("where", (limit == 0, code, limit))
     return program.graph.lift(code)
 

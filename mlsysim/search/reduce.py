@@ -150,7 +150,7 @@ def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]
     """The condition of a search (feasible, and every clause), and its clauses."""
     clauses = condition.clauses(program, where)
     works: Any = program.outputs.get("feasible", True)
-    program.require("feasible", works)
+    program.spare("feasible", works)
     for _, clause in clauses:
         works = works & clause
     return program.graph.as_truth(program.graph.lift(works)), clauses
@@ -165,7 +165,7 @@ def directed(name: str) -> bool:
 def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     """An objective to be minimized."""
     node = program.named(objective) if objective not in program.outputs else program.output(objective)
-    program.require(objective, node)
+    program.spare(objective, node)
     variable = variable_of(objective)
     if variable is not None and variable.options is not None:
         raise ValueError(f"{objective} is a label ({', '.join(codes.labels(variable.options))}): an objective must be a quantity")

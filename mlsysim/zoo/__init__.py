@@ -24,7 +24,7 @@ from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.row import Constant, Derived, Row
-from mlsysim.zoo.sites import site_record
+from mlsysim.zoo.sites import carbon_class, site_record
 from mlsysim.zoo.spelling import UnknownName
 from mlsysim.zoo.tables import (
     TABLES,
@@ -54,6 +54,7 @@ __all__ = [
     "Workload",
     "accelerator_record",
     "assumptions",
+    "carbon_class",
     "constant",
     "datacenter",
     "digest",

@@ -17,6 +17,7 @@ import numpy as np
 from mlsysim import sizes
 from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.zoo import prices
 from mlsysim.zoo.spelling import unknown
 
 NAN = float("nan")
@@ -26,6 +27,8 @@ _UNITS = {
     "carbon_gCO2e_per_kWh": "g/kWh",
     "offsite_water_L_per_kWh": "L/kWh",
     "industrial_price_usd_per_kWh": "USD/kWh",
+    "price_low": "USD/kWh",
+    "price_high": "USD/kWh",
     "wue_L_per_kWh": "L/kWh",
     "cloud_usd_per_hour": "USD/hour",
     "derived_per_device_mtbf_h": "hour",
@@ -195,6 +198,11 @@ class Row(Mapping[str, Any]):
         return self.values_by_column.get("source") or ""
 
     @property
+    def quotes(self) -> tuple[prices.Quote, ...]:
+        """What sellers ask for a device and who they are; the price of the row is chosen from these (`zoo.prices`)."""
+        return prices.quotes(self.origin) if self.table == "hardware" else ()
+
+    @property
     def verified(self) -> bool:
         """Were the headline figures read in the named source?"""
         return bool(self.values_by_column.get("verified"))
@@ -250,6 +258,7 @@ class Row(Mapping[str, Any]):
         lines += [(f"{name} (given)", f"{value:.6g}") for name, value in self.given.items()]
         if self.aliases:
             lines.append(("aliases", ", ".join(self.aliases)))
+        lines += [("quote", str(quote)) for quote in self.quotes]
         lines += [(name, text) for name, text in (("notes", self.notes), ("source", self.sources)) if text]
         lines.append(("verified", "yes" if self.verified else "no"))
         return lines

@@ -32,6 +32,17 @@ FORMATS = {
 _GGUF = re.compile(r"i?q(\d)(_(k|0|1|xxs|xs|s|m|l|xl|nl))*")
 #: dates (0528, 2507, 20241022, 2024_08_06) and versions (v0.1) at the end of a model's name
 _DATED = re.compile(r"_(v\d+(\.\d+)*|\d{4}|\d{6}|\d{8}|20\d\d_\d\d_\d\d)$")
+#: operators of grids that span several states and have no one carbon figure or price -> the largest of their states
+OPERATORS = {
+    "pjm": ("us_pa", "us_oh", "us_va", "us_il", "us_nj", "us_md", "us_wv", "us_de", "us_dc"),
+    "miso": ("us_il", "us_in", "us_mi", "us_mn", "us_wi", "us_ia", "us_mo", "us_la", "us_ar"),
+    "spp": ("us_ok", "us_ks", "us_ne", "us_nd", "us_sd"),
+    "isone": ("us_ma", "us_ct", "us_nh", "us_me", "us_ri", "us_vt"),
+    "isonewengland": ("us_ma", "us_ct", "us_nh", "us_me", "us_ri", "us_vt"),
+    "wecc": ("us_ca", "us_wa", "us_or", "us_az", "us_nv", "us_co", "us_ut", "us_id", "us_mt", "us_wy", "us_nm"),
+    "tva": ("us_tn", "us_al", "us_ky", "us_ms"),
+    "nordpool": ("nor", "swe", "fin", "dnk"),
+}
 WHOLE_FORMATS = ("bf16", "fp16")
 
 

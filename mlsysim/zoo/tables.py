@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlsysim.zoo import prices
 from mlsysim.zoo.row import Row
-from mlsysim.zoo.spelling import Index, UnknownName, fold, nearest, unknown
+from mlsysim.zoo.spelling import OPERATORS, Index, UnknownName, compact, fold, nearest, unknown
 
 TABLES = (
     "hardware",
@@ -64,6 +65,8 @@ def rows(table: str) -> dict[str, Row]:
     for record in records(table):
         values = {column: cell(column, text) for column, text in record.items()}
         key = values["name"] if table == "hardware" else values["key"]
+        if table == "hardware":
+            values |= prices.columns(key)
         found[key] = Row(table, key, values)
     return found
 
@@ -114,6 +117,11 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
         near: dict[str, str] = {}  # one label a row
         for label in nearest(str(name), labels(table), 12):
             near.setdefault(_index(table).exact.get(fold(label), label), label)
+        if table == "grids" and (area := OPERATORS.get(compact(str(name)))):
+            raise UnknownName(
+                f"{argument + ': ' if argument else ''}the grid of {str(name)!r} spans several places, each with its own "
+                f"figures: {', '.join(area)}"
+            )
         hint = f"nearest: {', '.join([*near.values()][:4])}" if near else f"see mlsysim.zoo.names({table!r})"
         raise UnknownName(f"{argument + ': ' if argument else ''}no {one} is named {str(name)!r}; {hint}")
     return rows(table)[key]
@@ -180,7 +188,7 @@ def frame(table: str):
 def digest() -> str:
     """Twelve hexadecimal digits of a hash over all tables: which data a result rests on."""
     total = hashlib.sha256()
-    for table in sorted([*TABLES, "settings"]):
+    for table in sorted([*TABLES, "prices", "settings"]):
         total.update(table.encode())
         total.update((_FOLDER / f"{table}.csv").read_bytes().replace(b"\r\n", b"\n"))
     return total.hexdigest()[:12]
