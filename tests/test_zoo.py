@@ -676,7 +676,8 @@ def test_money_is_answered_for_every_device_on_sale():
     assert sum(answers.values()) >= 60 and [n for n in names if answers[n] and not priced[n]] == []
     sold = [n for n in names if n not in NOT_SOLD and answers[n]]
     owning = ms.EconomicsModel.program(hardware=sold, n_accelerators=8, duration="1 year", region="usa")
-    assert [n for n, known in zip(sold, owning.known_along("hardware", ["tco"])) if not known] == ["graphcore_gc200"]
+    unknown = [n for n, known in zip(sold, owning.known_along("hardware", ["tco"])) if not known]
+    assert unknown == ["graphcore_gc200", "graphcore_bow"]  # power: no limit published, and no rule holds for memory on chip
 
 
 def test_vector_share_is_the_median():

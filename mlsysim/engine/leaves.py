@@ -60,7 +60,7 @@ def _reduced(
         first = np.take(values, [0], axis=i)
         if np.all((values == first) | (np.isnan(values) & np.isnan(first))):
             values, dims = np.take(values, 0, axis=i), dims[:i] + dims[i + 1 :]
-            labels = None if labels is None else np.take(labels, 0, axis=i)
+            labels = None if labels is None else np.asarray(np.take(labels, 0, axis=i), dtype=object)
     return values, dims, labels
 
 
