@@ -473,10 +473,10 @@ def test_what_is_left_out_is_told():
     assert line.startswith("left out: ") and "purchase_cost" in line and "tco" in line
     assert "(needs price, not known for tpu_v5p: give price=...)" in line
     assert "1 output for want of optional inputs" in line and "mlsysim schema EconomicsModel" in line
-    assert "left out" not in run("solve", *words, "keep=capex").stdout
+    assert "left out" not in run("solve", *words, "keep=electricity_cost").stdout
     assert "left out" not in run("solve", *words, "--json").stdout
-    assert "left out: electricity_cost" in run("best", *words[:1], "capex", *words[1:]).stdout
-    assert "left out: tco (needs electricity_price" in fails("best", *words[:1], "capex", *words[1:], "keep=tco")
+    assert "tco (needs price, " in run("best", *words[:1], "electricity_cost", *words[1:]).stdout
+    assert "left out: tco (needs price" in fails("best", *words[:1], "electricity_cost", *words[1:], "keep=tco")
 
 
 def test_no_output_at_all_is_an_error():
