@@ -16,8 +16,8 @@ import pytest
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import architecture
-from mlsysim.schema.codes import Limit, Precision
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Limit, Precision
 from mlsysim.schema.records import Accelerator
 from mlsysim.schema.variables import VARIABLES
 from mlsysim.zoo import accelerators, curves, prices, tables, workloads
