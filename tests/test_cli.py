@@ -475,7 +475,7 @@ def test_what_is_left_out_is_told():
     assert "1 output for want of optional inputs" in line and "mlsysim schema EconomicsModel" in line
     assert "left out" not in run("solve", *words, "keep=electricity_cost").stdout
     assert "left out" not in run("solve", *words, "--json").stdout
-    assert "tco (needs price, " in run("best", *words[:1], "electricity_cost", *words[1:]).stdout
+    assert "left out: purchase_cost" in run("best", *words[:1], "electricity_cost", *words[1:]).stdout
     assert "left out: tco (needs price" in fails("best", *words[:1], "electricity_cost", *words[1:], "keep=tco")
 
 
