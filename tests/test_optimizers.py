@@ -285,7 +285,7 @@ def test_maximum_load_and_the_frontier():
 
 def test_a_promise_that_cannot_be_kept():
     got = ms.BatchingOptimizer.solve(hardware="h100", arrival_rate=[1, 5], sla_latency="1 s", **CHAT)
-    assert not got.found.any() and (got.batch_limit == 0).all()
+    assert not got.found.any() and (got.batch_limit == Limit.NOT_FOUND).all()
     kept = ms.BatchingOptimizer.solve(hardware="h100", arrival_rate=5, sla_latency="20 s", **CHAT)
     assert kept.found and kept.e2e_at_percentile <= 20.0
     other = ms.BatchingOptimizer.solve(hardware="h100", arrival_rate=5, target_usd_per_mtok=6.0, target_itl=0.05, **CHAT)

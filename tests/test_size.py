@@ -52,7 +52,7 @@ ASKED = {
     "batches": (lambda: ms.BatchingOptimizer.solve(**SERVE, max_batch=[1, 8]), "by="),
     "places": (
         lambda: ms.PlacementOptimizer.solve(hardware="h100", n_accelerators=8, duration_days=1, compute_utilization=0.5),
-        "by=",
+        "at a time",
     ),
 }
 

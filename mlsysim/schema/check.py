@@ -103,8 +103,14 @@ def told(progress: Any) -> None:
         raise TypeError(f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)")
 
 
-def check(name: str, value: Any, *, unit: str | None = None) -> float:
-    """One number in base units, inside its bounds; a clear error otherwise."""
+def check(name: str, value: Any, *, unit: str | None = None, wanted: bool = False) -> float:
+    """One number in base units, inside its bounds; a clear error otherwise.
+
+    Parameters
+    ----------
+    wanted : bool
+        The value of an output that is asked for: it may be as small as what the physics gives.
+    """
     variable = VARIABLES[name]
     if variable.kind == "option":
         return float(option(variable, value))
@@ -127,7 +133,7 @@ def check(name: str, value: Any, *, unit: str | None = None) -> float:
     if isinstance(value, (bool, np.bool_)) and variable.kind != "flag":
         raise ValueError(f"{described} must be a number, not true or false")
     for fails, sentence in _faults(variable):
-        if fails(number):
+        if fails(number) and not (wanted and fails is beyond_reach):
             raise ValueError(f"{described} {sentence}")
     return number
 

@@ -102,7 +102,7 @@ def target(output: str, wanted: Any) -> Target:
             sign, number = match.groups()
         signs.add(sign[:1])
         said = isinstance(number, str) or hasattr(number, "magnitude")
-        values[place] = units.parse(number, variable.unit, output) if said else check(short, number)
+        values[place] = units.parse(number, variable.unit, output) if said else check(short, number, wanted=True)
     if len(signs) > 1:
         raise ValueError(f"targets: {output}={shown(wanted)}: all at most or all at least")
     if items.ndim and not dims:
