@@ -47,7 +47,7 @@ _TIED, _UNGATED, _PLAIN = Family(tied=True), Family(gated=False), Family()
 
 _ORDINARY = """phi3 deepseek_v2 deepseek_v32 glm_moe_dsa kimi_k2 glm glm4_moe olmo olmo2 olmoe granite granitemoe internlm2
 internlm3 minimax_m2 baichuan ministral ministral3 mimo phimoe seed_oss stablelm hunyuan_v1_dense hunyuan_v1_moe hunyuan chatglm
-dbrx solar exaone aquila yi orion xverse"""
+dbrx step3p7 solar exaone aquila yi orion xverse"""
 
 #: model_type -> its family
 FAMILIES: dict[str, Family] = {

@@ -39,7 +39,9 @@ _REQUIRED = ("hidden", "n_layers", "n_heads", "vocab")
 _NEVER = (
     "hybrid_layer_pattern|block_configs|(en|de)coder_layers|num_(en|de)coder_layers|ffn_config|attn_config|compress_ratios|"
     "sparse_attention_config|num_kv_shared_layers|hidden_size_per_layer_input|global_head_dim|"
-    "attention_other_setting|image_size|patch_size"
+    "attention_other_setting|image_size|patch_size|is_encoder_decoder|cross_attention_layers|block_types|lru_width|"
+    "conv_L_cache|full_attn_idxs|attn_layer_indices|hybrid_layer_ids|mb_per_layer|layer_group_size|use_cla|zero_expert_num|"
+    "decay_low_rank_dim|attention_hidden_size|xlstm_.*|slstm_.*"
 )
 _NOT_IN_ANY_FAMILY = re.compile(_NEVER)
 #: keys of layers of other kinds, which only the families that are known to have them may use
@@ -53,6 +55,7 @@ _NOT_UNDERSTOOD = (
 )
 #: head widths of latent attention -> their keys
 _LATENT = {"nope_head_dim": "qk_nope_head_dim", "rope_head_dim": "qk_rope_head_dim", "v_head_dim": "v_head_dim"}
+_PREDICTION = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 _HEAD_WIDTHS = ("head_dim", "attention_head_dim", "kv_channels")
 _WHOLE_CONTEXT = ("full_attention", "global_attention", "deepseek_sparse_attention")
 _LOCAL = ("sliding_attention", "chunked_attention")
@@ -328,6 +331,8 @@ def from_config(
     shape = "encoder" if kind in ENCODERS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
     remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
+    if inner.number("n_layers", *_PREDICTION):
+        remarks.append("layers that predict more than one token are not counted")
     if any(remarks):
         row.values_by_column["notes"] = "; ".join(filter(None, remarks))
     return row
