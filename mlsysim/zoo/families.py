@@ -95,10 +95,14 @@ FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("kimi_linear", "minimax", "jamba", "falcon_h1", "mamba2"), _PLAIN),
     **dict.fromkeys(("granitemoehybrid", "mamba"), _TIED),
     "nemotron_h": _UNGATED,
+    "t5": Family(gated=False, tied=True, silent={"max_position_embeddings": 512}),
+    **dict.fromkeys(("mt5", "umt5"), Family(gated=False, silent={"max_position_embeddings": 512})),
     **dict.fromkeys(("bert", "roberta", "xlm-roberta"), Family(gated=False, tied=True, positions=0.0)),
 }  # fmt: skip
 #: families that see the whole input at once and write nothing
 ENCODERS = ("bert", "roberta", "xlm-roberta")
+#: families of an encoder and a decoder that attends to it
+TWO_STACKS = ("t5", "mt5", "umt5")
 #: families of several parts, with the family of their text where that does not say its own name
 TEXT_OF = {
     "gemma3": "gemma3_text", "llama4": "llama4_text", "qwen3_vl": "qwen3_vl_text", "qwen3_vl_moe": "qwen3_vl_moe_text",

@@ -11,7 +11,7 @@ from typing import Any
 from mlsysim import units
 from mlsysim.zoo import config_file, custom, layer_kinds
 from mlsysim.zoo.config_file import ConfigFile
-from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, Family
+from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, TWO_STACKS, Family
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import nearest
 
@@ -87,6 +87,20 @@ def _without_nested_sizes(config: ConfigFile) -> ConfigFile:
         if isinstance(part, Mapping):
             content.update({name: part[name] for name in names if name in part})
     return ConfigFile(content, config.name)
+
+
+def _of_two_stacks(config: ConfigFile) -> ConfigFile:
+    """T5's file in the words of the others; its two stacks are equally deep, or refused."""
+    if config.text("model_type") not in TWO_STACKS:
+        return config
+    depth = config.number("n_layers", "num_layers", least=1)
+    if config.number("n_layers", "num_decoder_layers") not in (None, depth):
+        raise config.refuse("num_decoder_layers", "must be num_layers: stacks that differ in depth are not understood")
+    content = {key: value for key, value in config.content.items() if key not in ("num_decoder_layers", "is_encoder_decoder")}
+    spelled = {"num_attention_heads": "num_heads", "intermediate_size": "d_ff", "head_dim": "d_kv"}
+    spelled |= {"max_position_embeddings": "n_positions"}
+    content.update({name: content[key] for name, key in spelled.items() if content.get(key) is not None})
+    return ConfigFile(content, config.name, config.nested)
 
 
 def _known_family(config: ConfigFile, fields: dict[str, Any]) -> tuple[Family, str]:
@@ -276,11 +290,11 @@ def from_config(
     Notes
     -----
     Dense transformers, experts (shared, leading dense layers, every n-th layer), latent attention, sliding
-    windows, explicit head sizes, sparse attention with an index (DeepSeek-V3.2, GLM-5) and the recurrent layers of
-    Qwen3-Next, Qwen3.5, Kimi-Linear, MiniMax-Text, Jamba, Granite 4, Nemotron-H, Falcon-H1 and Mamba are understood;
-    numbers may be written as text.  A key that the file leaves out has the default of its class, where that is known.
-    Parameters are counted from the configuration: biases, query norms and the final norm are not; `row.notes` says
-    what else is not.
+    windows, explicit head sizes, sparse attention with an index (DeepSeek-V3.2, GLM-5), latent experts (Nemotron 3)
+    and the recurrent layers of Qwen3-Next, Qwen3.5, Kimi-Linear, MiniMax-Text, Jamba, Granite 4, Nemotron-H,
+    Falcon-H1 and Mamba are understood, encoders (BERT) and encoder-decoders (T5) too; numbers may be written as text.
+    A key that the file leaves out has the default of its class, where that is known.  Parameters are counted from
+    the configuration: biases, query norms and the final norm are not; `row.notes` says what else is not.
 
     Examples
     --------
@@ -291,7 +305,7 @@ def from_config(
     8030257152.0
     """
     whole, place = config_file.read(config)
-    inner = _without_nested_sizes(whole.language_model())
+    inner = _of_two_stacks(_without_nested_sizes(whole.language_model()))
     if not inner.has("model_type") and whole.text("model_type") in TEXT_OF:
         inner = inner.filled({"model_type": TEXT_OF[whole.text("model_type")]})
     kind = inner.text("model_type")
@@ -309,7 +323,7 @@ def from_config(
         raise inner.refuse("word_embed_proj_dim", f"must be hidden_size={width:g}: a table of another width is not understood")
     found: dict[str, Any] = {"hidden": width, "n_layers": layers, "n_heads": heads, "vocab": vocab}
     found["max_context"] = inner.number("max_context", *_NAMES["max_context"])
-    found["gated_ffn"] = float(family.gated)
+    found["gated_ffn"] = float(family.gated or inner.text("feed_forward_proj").startswith("gated"))
     found["tied_embeddings"] = float(inner.flag("tie_word_embeddings", family.tied))
     found.update(_feed_forward(inner, fields, kind, width, layers))
     if attends:
@@ -328,7 +342,7 @@ def from_config(
     shape = "MLA-MoE" if found.get("kv_lora_rank") else "MoE" if found.get("n_experts") else "dense transformer"
     if found.get("recurrent_layers"):
         shape = "hybrid" if attends else "SSM"
-    shape = "encoder" if kind in ENCODERS else shape
+    shape = "encoder" if kind in ENCODERS else "encoder-decoder" if kind in TWO_STACKS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
     remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
     if inner.number("n_layers", *_PREDICTION):
