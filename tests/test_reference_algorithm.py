@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsysim import zoo
-from mlsysim.equations import architecture
+from mlsysim.equations import architecture, compressed_size
 from mlsysim.equations import compression as smaller
 from mlsysim.equations import scaling as laws
 from mlsysim.equations.compute import gemm_time, weight_only
@@ -276,12 +276,12 @@ def test_reference_compression_storage(inputs, output, expected, rel, source):
 
 
 def test_reference_low_rank():
-    assert smaller.low_rank_ratio(4096.0, 4096.0, 256.0) == 8.0
+    assert compressed_size.low_rank_ratio(4096.0, 4096.0, 256.0) == 8.0
     model = zoo.workload_record(zoo.model("llama2_7b"))
     sides = 32 * (4 * (4096 + 4096) + 3 * (4096 + 11008))
     whole = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
     total = float(architecture.total_params(model))
-    close(smaller.factored_share(model, 512.0), (total - whole + 512 * sides) / total, 1e-12)
+    close(compressed_size.factored_share(model, 512.0), (total - whole + 512 * sides) / total, 1e-12)
     built = compressed("llama2_7b", method=METHOD.LOW_RANK, factor_rank=512)
     close(built.compression_ratio, total / (total - whole + 512 * sides), 1e-12)
 

@@ -1,6 +1,6 @@
-"""Smaller models: bits per value, what they cost in loss, what they buy in time.
+"""What a smaller model loses: in loss, and in accuracy.
 
-Storage is exact: scales, zero points and indices are counted.  Loss comes from published tables of
+Loss comes from published tables of
 perplexity, read as ``ln(perplexity / dense perplexity)`` (nats per token) and interpolated: linearly in
 ln(parameters) between the sizes measured (flat beyond them, with a wider spread), geometrically in the bits.
 
@@ -14,89 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, operators
-from mlsysim.equations.compute import operator_time, traffic_time
-from mlsysim.equations.operators import time_of
+from mlsysim.equations import architecture
 from mlsysim.equations.selection import choose
-from mlsysim.equations.serving import elementwise_per_row
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Pruner
-from mlsysim.schema.records import Accelerator, Format, Workload
-
-# --- storage -------------------------------------------------------------------------------------------
-
-#: Bits that place a kept value of a 2:4 pattern among its four.
-INDEX_BITS = 2.0
-
-
-def grouped_bits(bits, scale_bits, zero_bits, group_size):
-    """Bits per value when g values share a scale and a zero point: ``b + (scale + zero) / g``.
-
-    Examples
-    --------
-    >>> 16.0 / grouped_bits(4.0, 16.0, 0.0, 128.0)
-    3.878787878787879
-    """
-    return bits + (scale_bits + zero_bits) / group_size
-
-
-def two_of_four_bits(bits):
-    """Bits per value of the 2:4 pattern: half the values, two index bits for each of them, ``b / 2 + 1``."""
-    return 0.5 * (bits + INDEX_BITS)
-
-
-def bitmap_bits(bits, sparsity):
-    """Bits per value with a bitmap of the zeros: ``(1 - x) b + 1``, x the share of zeros."""
-    return (1.0 - sparsity) * bits + 1.0
-
-
-def low_rank_ratio(rows, columns, rank):
-    """Values of a matrix over those of its two factors: ``m n / (r (m + n))``.
-
-    Examples
-    --------
-    >>> low_rank_ratio(4096.0, 4096.0, 256.0)
-    8.0
-    """
-    return rows * columns / (rank * (rows + columns))
-
-
-def factored_share(model: Workload, rank):
-    """Parameters that are left when every matrix of every layer is factored at one rank (1); tables stay.
-
-    Parameters
-    ----------
-    model : Workload
-    rank : r, at most the smaller side of each matrix to save anything.
-
-    Notes
-    -----
-    Counts query, key, value and output matrices and the feed-forward network (of every expert); latent
-    attention counts as its outer shapes.
-    """
-    query = model.n_heads * architecture.query_key_width(model)
-    value = model.n_heads * architecture.value_width(model)
-    key = model.n_kv_heads * model.head_dim
-    experts = model.n_experts + model.n_shared_experts
-    matrices = architecture.ffn_matrices(model)
-    dense = architecture.dense_layers(model)
-    networks = dense * (model.hidden + architecture.dense_ffn_width(model))
-    networks = networks + architecture.moe_layers(model) * experts * (model.hidden + model.ffn_hidden)
-    sides = model.n_layers * (4.0 * model.hidden + query + value + 2.0 * key) + matrices * networks
-    whole = layer_matrix_params(model)
-    total = architecture.total_params(model)
-    return (total - whole + np.minimum(rank * sides, whole)) / total
-
-
-def layer_matrix_params(model: Workload):
-    """Weights of the matrices of all layers, experts included, without tables, norms and routers."""
-    experts = (model.n_experts + model.n_shared_experts) * architecture.ffn_matrices(model)
-    return (
-        model.n_layers * architecture.attention_params(model)
-        + architecture.dense_layers(model) * architecture.dense_ffn_params(model)
-        + architecture.moe_layers(model) * experts * model.hidden * model.ffn_hidden
-    )
-
+from mlsysim.schema.records import Workload
 
 # --- tables --------------------------------------------------------------------------------------------
 
@@ -304,6 +226,22 @@ def narrow_arithmetic_drop(size, bits):
     return np.exp(inner - np.log(LOSS_PER_BIT) * np.maximum(bits - 8.0, 0.0))
 
 
+def distillation_drop(student, per_fold):
+    """Accuracy lost by a student (1): ``d ln(teacher / student)``, 0 for one that is larger than its teacher.
+
+    Parameters
+    ----------
+    student : parameters over those of the teacher.
+    per_fold : d, lost for every factor e of parameters.
+
+    Examples
+    --------
+    >>> round(float(distillation_drop(0.5, 0.1)), 9), float(distillation_drop(2.0, 0.1))
+    (0.069314718, 0.0)
+    """
+    return per_fold * np.maximum(-np.log(student), 0.0)
+
+
 def accuracy_drop(loss, per_nat, most):
     """Accuracy lost on multiple-choice tasks (1): ``most (1 - exp(-per_nat loss / most))``.
 
@@ -346,72 +284,46 @@ def accuracy_spread(method, size, drop, measured_as_drop):
     return np.sqrt(drop * drop * relative + BENCHMARK_NOISE * BENCHMARK_NOISE)
 
 
-# --- time ----------------------------------------------------------------------------------------------
+class Harm(NamedTuple):
+    """What compressing costs in quality."""
+
+    loss: Any  #: nats/token
+    drop: Any  #: mean accuracy lost (1)
+    spread: Any  #: one standard deviation of that
 
 
-class Phases(NamedTuple):
-    """Seconds of the two phases of serving on the device, host time left out."""
-
-    prefill: Any
-    decode: Any
-
-
-def phase_times(
-    model: Workload,
-    hardware: Accelerator,
-    format: Format,
-    assume: Assumptions,
-    tp,
-    batch,
-    seq_len,
-    layer_share,
-    attention_share,
-) -> Phases:
-    """Prefill of `batch` prompts and one decode step after them, by the roofline, element-wise work included (s).
+def harm(model: Workload, assume: Assumptions, method, *, bits, baseline_bits, group_size, sparsity, left, student,
+         quantizer, pruner) -> Harm:  # fmt: skip
+    """Loss and accuracy of a compressed model: the table of its method, and that of narrow weights where both are done.
 
     Parameters
     ----------
-    model : Workload
-    hardware : Accelerator, at the format the products compute in.
-    format : Format; `weight_bytes` and `kv_bytes` are read, `activation_bytes` holds for tables too.
-    assume : Assumptions
-    tp : devices that share every matrix; what they exchange is left out, compression does not change it.
-    batch : sequences.
-    seq_len : tokens of a prompt, and of the context decoded at.
-    layer_share : what is left of the matrices of the layers, in arithmetic and traffic (1).
-    attention_share : what is left of heads and layers in attention, its cache and element-wise work (1).
-
-    Notes
-    -----
-    A model without layers is its `flops_per_sample`, its weights read once per batch.
+    bits, baseline_bits : of a value that is kept, and of the dense one.
+    group_size : values that share a scale.
+    sparsity : share of zeros.
+    left : share of parameters that structured pruning, a student or factors leave.
+    student : parameters of the student over those of its teacher.
+    quantizer, pruner : `Quantizer`, `Pruner`.
     """
-
-    def products(rows):
-        seconds = time_of(operators.head_work(model, hardware, format, tp, batch), hardware)
-        for work in (
-            operators.linear_work(model, hardware, format, assume, tp, rows),
-            operators.expert_work(model, hardware, format, assume, tp, 1.0, rows),
-        ):
-            left = work._replace(arithmetic=layer_share * work.arithmetic, traffic=layer_share * work.traffic)
-            seconds = seconds + time_of(left, hardware)
-        kernels = model.n_layers * (assume.elementwise_kernels * assume.elementwise_kernel_time)
-        elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
-        return seconds + attention_share * elementwise
-
-    prompt = operators.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
-    step = operators.decode_attention_time(model, hardware, format, tp, batch, seq_len)
-    sample = operator_time(
-        layer_share * batch * model.flops_per_sample / (hardware.gemm_efficiency * hardware.peak_flops * tp),
-        traffic_time(
-            layer_share * format.weight_bytes * model.total_params / tp,
-            hardware.mem_bandwidth,
-            hardware.gemm_bandwidth_efficiency,
-        ),
-        hardware.gemm_latency,
-        hardware.gemm_exponent,
+    size = np.log(architecture.counted_params(model))
+    quantized = quantized_weights_loss(size, bits, group_size, model.hidden, quantizer)
+    rounded = np.where(bits < baseline_bits, quantized, 0.0)
+    from_table: Any = choose(
+        method,
+        quantized,
+        0.0,
+        quantized_cache_loss(size, bits),
+        pruned_loss(size, sparsity, pruner) + rounded,
+        two_of_four_loss(size, pruner) + rounded,
+        removed_blocks_loss(size, 1.0 - left) + rounded,
+        0.0,
+        factored_loss(1.0 - left) + rounded,
     )
-    layered = model.n_layers > 0
-    return Phases(
-        prefill=np.where(layered, products(batch * seq_len) + attention_share * prompt, sample),
-        decode=np.where(layered, products(batch) + attention_share * step, sample),
-    )
+    distilling = method == CompressionMethod.DISTILL
+    as_drop = (method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS) | distilling
+    distilled = distillation_drop(student, assume.distillation_drop)
+    per_nat, most = assume.accuracy_per_nat, assume.accuracy_at_stake
+    table_drop = np.minimum(np.where(distilling, distilled, narrow_arithmetic_drop(size, bits)), most)
+    drop = np.where(as_drop, table_drop, accuracy_drop(from_table, per_nat, most))
+    loss = np.where(as_drop, loss_for_drop(table_drop, per_nat, most), from_table)
+    return Harm(loss, drop, accuracy_spread(method, size, drop, as_drop))

@@ -9,7 +9,7 @@ Pope et al. 2023, "Efficiently scaling transformer inference" (arXiv:2211.05102)
 al. 2023, "PagedAttention" (arXiv:2309.06180).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,8 @@ from mlsysim.schema.codes import Bottleneck
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
+#: tensor, pipeline and expert parallelism
+Layout = tuple[Any, Any, Any]
 #: prices and energies are usually told per million tokens
 TOKENS_PER_MTOK = 1e6
 
@@ -192,6 +194,40 @@ def decode_step(
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
     return at_level(step, model, assume)
+
+
+def drafted_step(
+    model: Workload,
+    draft: Workload | None,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    layout: Layout,
+    batch,
+    context,
+    draft_len,
+) -> Step:
+    """One round of speculative decoding: g steps of the draft, one of the target over g + 1 tokens (s, by class).
+
+    Parameters
+    ----------
+    draft : model that drafts on the same device, with no host work of its own; without it drafting is free.
+    layout : tensor, pipeline and expert parallelism.
+    batch, context : see `decode_step`.
+    draft_len : g, drafted tokens per round.
+    """
+    step = decode_step(model, hardware, fleet, format, assume, *layout, batch, context, 1.0 + draft_len)
+    if draft is None:
+        return step
+    drafting = decode_step(draft, hardware, fleet, format, assume, *layout, batch, context)._replace(host=0.0)
+    return Step(*(part + draft_len * drafted for part, drafted in zip(step, drafting)))
+
+
+def per_token(step: Step, tokens) -> Step:
+    """A step that gives several tokens of a sequence, per token."""
+    share = 1.0 / tokens
+    return Step(*(part * share for part in step))
 
 
 def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, sharding
-from mlsysim.equations import compression as smaller
-from mlsysim.equations.compute import weight_only
+from mlsysim.equations import architecture, compressed_size, sharding
+from mlsysim.equations.compressed_time import compressed_device, phase_times
+from mlsysim.equations.compression import harm
 from mlsysim.equations.conventions import with_some_rate
-from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
@@ -133,91 +133,50 @@ def compression(
     params = architecture.counted_params(model)
     base = 8.0 * format.weight_bytes if baseline_bits is None else baseline_bits
     kv_base = 8.0 * format.kv_bytes
-    value_bits: Any = choose(method, 4.0, 8.0, 8.0, base, base, base, base, base) if bits is None else bits
-    grouped = smaller.grouped_bits(value_bits, scale_bits, zero_bits, group_size)
-    stored: Any = choose(
-        method,
-        grouped,
-        grouped,
-        base,
-        smaller.bitmap_bits(value_bits, sparsity),
-        smaller.two_of_four_bits(value_bits),
-        value_bits,
-        value_bits,
-        value_bits,
-    )
+    value_bits: Any = compressed_size.default_bits(method, base) if bits is None else bits
+    grouped = compressed_size.grouped_bits(value_bits, scale_bits, zero_bits, group_size)
+    stored: Any = compressed_size.stored_bits(method, value_bits, grouped, base, sparsity)
     cache = method == CompressionMethod.QUANTIZE_KV
     kv_stored: Any = np.where(cache, grouped, kv_base)
-
-    dense_share = 1.0 - sparsity
-    student = dense_share if student_params is None else student_params / params
-    factored = dense_share if factor_rank is None else smaller.factored_share(model, factor_rank)
-    left: Any = choose(method, 1.0, 1.0, 1.0, 1.0, 1.0, dense_share, student, factored)
-    attending: Any = choose(method, 1.0, 1.0, 1.0, 1.0, 1.0, dense_share, student, 1.0)
+    left = compressed_size.shares_left(model, method, sparsity, factor_rank, student_params)
 
     dense_weights: Any = params * base / 8.0
     as_they_are = np.minimum(uncompressed_params, params)
-    weights: Any = ((params - as_they_are) * (stored * left) + as_they_are * base) / 8.0
+    weights: Any = ((params - as_they_are) * (stored * left.layers) + as_they_are * base) / 8.0
     cached = batch_size * sharding.cached_values(model, seq_len)
     dense_kv = cached * kv_base / 8.0
-    kv = cached * attending * kv_stored / 8.0
+    kv = cached * left.attention * kv_stored / 8.0
 
-    # loss and accuracy
-    size = np.log(params)
-    quantized = smaller.quantized_weights_loss(size, value_bits, group_size, model.hidden, quantizer)
-    rounded = np.where(value_bits < base, quantized, 0.0)
-    from_table: Any = choose(
+    harmed = harm(
+        model,
+        assume,
         method,
-        quantized,
-        0.0,
-        smaller.quantized_cache_loss(size, value_bits),
-        smaller.pruned_loss(size, sparsity, pruner) + rounded,
-        smaller.two_of_four_loss(size, pruner) + rounded,
-        smaller.removed_blocks_loss(size, 1.0 - left) + rounded,
-        0.0,
-        smaller.factored_loss(1.0 - left) + rounded,
+        bits=value_bits,
+        baseline_bits=base,
+        group_size=group_size,
+        sparsity=sparsity,
+        left=left.layers,
+        student=left.student,
+        quantizer=quantizer,
+        pruner=pruner,
     )
-    distilled = assume.distillation_drop * np.maximum(-np.log(student), 0.0)
-    narrow = smaller.narrow_arithmetic_drop(size, value_bits)
-    given_as_drop = (method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS) | (
-        method == CompressionMethod.DISTILL
-    )
-    table_drop = np.minimum(
-        np.where(method == CompressionMethod.DISTILL, distilled, narrow), assume.accuracy_at_stake
-    )
-    per_nat, at_stake = assume.accuracy_per_nat, assume.accuracy_at_stake
-    drop = np.where(given_as_drop, table_drop, smaller.accuracy_drop(from_table, per_nat, at_stake))
-    loss: Any = np.where(given_as_drop, smaller.loss_for_drop(table_drop, per_nat, at_stake), from_table)
-    spread = smaller.accuracy_spread(method, size, drop, given_as_drop)
 
-    # time
     device = hardware if compressed_hardware is None else compressed_hardware
-    supported = device.peak_flops > 0
+    computes = device.peak_flops > 0
     hardware, device = with_some_rate(hardware), with_some_rate(device)
-    dense_time = smaller.phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
-    rate: Any = 1.0
-    if compressed_hardware is None:
-        narrower = method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS
-        rate = np.where(narrower, base / value_bits, 1.0)
-    rate = rate * np.where(method == CompressionMethod.PRUNE_2_4, assume.sparse_gemm_speedup, 1.0)
-    device = device._replace(peak_flops=device.peak_flops * rate)
-    if compressed_hardware is None:
-        narrow_weights = (method == CompressionMethod.QUANTIZE_WEIGHTS) & (value_bits < base)
-        unpacking = weight_only(device.gemm_efficiency, device.gemm_bandwidth_efficiency)
-        device = device._replace(
-            **{name: np.where(narrow_weights, value, getattr(device, name)) for name, value in unpacking.items()}
-        )
+    dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
+    device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
     narrow_format = format._replace(
         weight_bytes=stored / 8.0, expert_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0
     )
-    time = smaller.phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left, attending)
+    time = phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left.layers, left.attention)
 
     # compressing adds neither parameters nor bits
     kept = np.where(cache, kv_base, base)
-    smaller_model = (method != CompressionMethod.DISTILL) | (student <= 1.0)
+    smaller_model = (method != CompressionMethod.DISTILL) | (left.student <= 1.0)
     shape = (value_bits <= kept) & smaller_model & (uncompressed_params <= params)
 
-    computes = supported
+    supported = computes
     if factor_rank is not None:
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
     supported = supported & (~cache | (model.n_layers > 0)) & architecture.alike(model)
@@ -228,12 +187,12 @@ def compression(
     ratio: Any = np.where(cache, kv_base / kv_stored, dense_weights / weights)
     per_value: Any = np.where(cache, kv_stored, stored)
     return Compression(
-        accuracy_delta=-drop,
-        accuracy_spread=spread,
-        loss_delta=loss,
+        accuracy_delta=-harmed.drop,
+        accuracy_spread=harmed.spread,
+        loss_delta=harmed.loss,
         compression_ratio=ratio,
         bits_per_value=per_value,
-        params_left=params * left,
+        params_left=params * left.layers,
         dense_weight_memory=dense_weights,
         weight_memory=weights,
         dense_kv_memory=dense_kv,

@@ -4,17 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, operators, sharding
-from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
+from mlsysim.equations import architecture, utilization
 from mlsysim.equations.compute import tile_efficiency as tiles_filled
 from mlsysim.equations.conventions import can_compute, where_possible, with_some_rate
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.equations.single_pass import mean_ffn_width
-from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.models.single_node import single_node
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Attention, Bottleneck, Limit, WorkloadType
+from mlsysim.schema.codes import Limit, WorkloadType
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -37,34 +35,13 @@ class Efficiency(NamedTuple):
     bottleneck: Code
 
 
-class _Parts(NamedTuple):
-    """Seconds of an operator: at peak, lost in kernels, lost in tiles, start, in all; and its bytes."""
-
-    useful: Real
-    kernel: Real
-    tiles: Real
-    start: Real
-    total: Real
-    nbytes: Real
-    peak: Real
-
-
-def _product(rows, columns, inner, hardware: Accelerator, format: Format) -> _Parts:
-    """A matrix product (GEMM), as `compute.gemm_time` prices it."""
-    useful = gemm_flops(rows, columns, inner) / hardware.peak_flops
-    full = useful / hardware.gemm_efficiency
-    tiles = full * hardware.gemm_half_rows / rows
-    nbytes = gemm_traffic(
-        rows, columns, inner, format.weight_bytes, format.activation_bytes, format.activation_bytes
+def whole_pass(node, peak_flops) -> utilization.Parts:
+    """Where the time of a pass goes that SingleNodeModel prices."""
+    useful = node.mfu * node.latency
+    wasted = np.maximum(node.compute_time - useful, 0.0)
+    return utilization.Parts(
+        useful, wasted, 0.0, node.overhead_time, node.latency, node.bytes_moved, peak_flops
     )
-    traffic = nbytes / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
-    total = hardware.gemm_latency + smooth_max(full + tiles, traffic, hardware.gemm_exponent)
-    return _Parts(useful, full - useful, tiles, hardware.gemm_latency, total, nbytes, hardware.peak_flops)
-
-
-def _sum(first: _Parts, second: _Parts) -> _Parts:
-    both = _Parts(*(a + b for a, b in zip(first, second)))
-    return both._replace(peak=first.peak)
 
 
 @kernel
@@ -127,74 +104,26 @@ def efficiency(
         up if columns is None else columns,
         model.hidden if inner is None else inner,
     )
-    gemm = _product(*shape, hardware, format)
-    ffn = _sum(
-        _product(tokens, up, model.hidden, hardware, format),
-        _product(tokens, model.hidden, width, hardware, format),
+    gemm = utilization.product(*shape, hardware, format)
+    ffn = utilization.in_turn(
+        utilization.product(tokens, up, model.hidden, hardware, format),
+        utilization.product(tokens, model.hidden, width, hardware, format),
     )
-
-    layers = np.maximum(model.n_layers, 1.0)
-    positions = architecture.attended_positions(model, seq_len)
-    flops = tokens * architecture.attention_flops(model, positions)
-    useful = flops / hardware.attention_peak_flops
     if attention is not None:
-        unfused = attention == Attention.UNFUSED  # computes every score and sends it through memory
-        plain = assume._replace(training_attention_factor=1.0)
-        products, scores = attention_core_time(
-            model, tokens, seq_len, seq_len, 1.0, attention, hardware, format, plain
-        )
-        reached = np.where(flops > 0, useful / (products + scores), 1.0)
-        hardware = hardware._replace(
-            attention_efficiency=np.where(unfused, reached, attention_plateau(attention, hardware)),
-            attention_half_length=np.where(unfused, 0.0, hardware.attention_half_length),
-        )
-    full = useful / hardware.attention_efficiency
-    short = full * hardware.attention_half_length / seq_len
-    arithmetic = full + short
-    read = batch_size * seq_len * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
-    written = 2.0 * tokens * format.activation_bytes * model.n_heads * architecture.value_width(model)
-    moved = (read + written) / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
-    start = hardware.decode_attention_latency
-    prefill_core = _Parts(
-        useful, full - useful, short, start, start + np.maximum(arithmetic, moved), read +
-        written, hardware.attention_peak_flops,
-    )  # fmt: skip
-
-    positions = architecture.attended_positions(model, 1.0, cached=seq_len - 1.0)
-    one = architecture.attention_flops(model, positions)
-    absorbed = architecture.absorbed_attention_flops(model, positions)
-    flops = batch_size * np.where(model.kv_lora_rank > 0, absorbed, one)
-    useful = flops / hardware.attention_peak_flops
-    full = useful / hardware.attention_efficiency
-    total = operators.decode_attention_time(model, hardware, format, 1.0, batch_size, seq_len) / layers
-    read = batch_size * positions * sharding.kv_bytes_per_layer_and_device(model, format, 1.0)
-    decode_core = _Parts(useful, full - useful, 0.0, start, total, read, hardware.attention_peak_flops)
-
-    def whole(**how) -> _Parts:
-        node = single_node(model, hardware, fleet, format, assume, batch_size=batch_size, **how)
-        useful = node.mfu * node.latency
-        wasted = np.maximum(node.compute_time - useful, 0.0)
-        return _Parts(
-            useful, wasted, 0.0, node.overhead_time, node.latency, node.bytes_moved, hardware.peak_flops
-        )
-
-    convolution = whole(seq_len=1.0)
-    prefill = whole(seq_len=seq_len)
-    decode = whole(seq_len=1.0, cached_prefix=seq_len)
-    training = whole(seq_len=seq_len, is_training=1.0)
-    kinds = (gemm, ffn, prefill_core, decode_core, convolution, prefill, decode, training)
-    part = _Parts(*(choose(workload_type, *values) for values in zip(*kinds)))
-
-    share = np.where(part.total > 0, 1.0 / part.total, 0.0)  # nothing to do takes no share of anything
-    mfu = part.useful * share
-    on_device = part.total - part.start
-    arithmetic = part.useful + part.kernel + part.tiles
-    added = np.maximum(on_device - arithmetic, 0.0)
-    bottleneck = np.where(
-        part.start > on_device,
-        float(Bottleneck.OVERHEAD),
-        np.where(added > arithmetic, float(Bottleneck.MEMORY), float(Bottleneck.COMPUTE)),
+        hardware = utilization.with_attention_kernel(model, hardware, format, assume, tokens, seq_len, attention)
+    prompts = utilization.prompt_attention(model, hardware, format, batch_size, seq_len)
+    cache = utilization.cache_attention(model, hardware, format, batch_size, seq_len)
+    records = (model, hardware, fleet, format, assume)
+    passes = (
+        single_node(*records, batch_size=batch_size, seq_len=1.0),
+        single_node(*records, batch_size=batch_size, seq_len=seq_len),
+        single_node(*records, batch_size=batch_size, seq_len=1.0, cached_prefix=seq_len),
+        single_node(*records, batch_size=batch_size, seq_len=seq_len, is_training=1.0),
     )
+    whole = (whole_pass(node, hardware.peak_flops) for node in passes)
+    kinds = (gemm, ffn, prompts, cache, *whole)  # in the order of WorkloadType
+    part = utilization.Parts(*(choose(workload_type, *values) for values in zip(*kinds)))
+    share = utilization.shares(part)
     filled = None
     if compute_units is not None:
         filled = tiles_filled(shape[0], shape[1], tile_rows, tile_columns, compute_units)
@@ -210,19 +139,19 @@ def efficiency(
         (computes & known & architecture.alike(model) & (architecture.generates(model) | ~decoding), Limit.CAPABILITY),
     )
     answer = Efficiency(
-        mfu=mfu,
-        achievable_flops=mfu * part.peak,
+        mfu=share.useful,
+        achievable_flops=share.useful * part.peak,
         peak_flops=part.peak,
-        bandwidth_utilization=part.nbytes * share / hardware.mem_bandwidth,
+        bandwidth_utilization=part.nbytes * share.per_second / hardware.mem_bandwidth,
         latency=part.total,
-        quantisation_share=part.tiles * share,
-        kernel_share=part.kernel * share,
-        launch_share=part.start * share,
-        memory_share=added * share,
+        quantisation_share=share.tiles,
+        kernel_share=share.kernel,
+        launch_share=share.start,
+        memory_share=share.memory,
         tile_efficiency=filled,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=bottleneck,
+        bottleneck=share.bottleneck,
     )
     return where_possible(computes, answer)
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, sharding
+from mlsysim.equations import architecture, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
-from mlsysim.equations.counting import ceil_div, floor_div
+from mlsysim.equations.counting import floor_div
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
@@ -136,11 +136,10 @@ def serving(
         computes = computes & can_compute(decode_hardware)
         decode_device = serving_device(decode_hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
-    replica = sharding.devices(tp, pp, ep)
+    devices = sharding.devices(tp, pp, ep)
     generated = 0.0 if output_len is None else output_len
     context = seq_len + 0.5 * generated
 
-    # prefill
     prompts = batch_size if prefill_batch is None else prefill_batch
     if prefill_batch is not None and decode_hardware is None:
         prompts = np.minimum(prompts, batch_size)
@@ -148,113 +147,50 @@ def serving(
     prefill = serve.prefill_step(
         model, prefill_device, fleet, format, assume, *layout, prompts, new, cached_prefix, prefill_chunk
     )
-    prefill_time = serve.total(prefill)
+    prefilling = replica.phase(hardware, assume, prefill)
 
-    # decode
-    target = serve.decode_step(
-        model, decode_device, fleet, format, assume, *layout, batch_size, context, 1.0 + draft_len
-    )
-    if draft is not None:
-        drafting = serve.decode_step(
-            draft, decode_device, fleet, format, assume, *layout, batch_size, context
-        )
-        drafting = drafting._replace(host=0.0)
-        target = serve.Step(*(step + draft_len * drafted for step, drafted in zip(target, drafting)))
     per_round = accepted_tokens(acceptance, draft_len)
-    per_token = 1.0 / per_round
-    decode = serve.Step(*(part * per_token for part in target))
-    itl = serve.total(decode)
-    tokens_per_s = batch_size / itl
+    each_round = serve.drafted_step(
+        model, draft, decode_device, fleet, format, assume, layout, batch_size, context, draft_len
+    )
+    decode = serve.per_token(each_round, per_round)
+    decoding = replica.phase(decode_device, assume, decode)
+    tokens_per_s = batch_size / decoding.time
 
-    # memory
     booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, context)
-    held = sharding.weights_per_device(model, format, *layout)
-    per_sequence = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
-    cache = sharding.kept_bytes(model, format, booked)
-    if draft is not None:
-        held = held + sharding.weights_per_device(draft, format, *layout)
-        per_sequence = per_sequence + sharding.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
-    groups = sharding.attention_groups(tp, ep)
-    rows = np.minimum(np.maximum(prompts / groups, 1.0) * new, prefill_chunk)
-    fixed = held + sharding.workspace_bytes(model, assume, tp, rows) + sharding.reserved_bytes(assume, *layout)
-    per_sequence = per_sequence + sharding.logits_bytes(model, assume, tp, (1.0 + draft_len) / groups)
-    memory = fixed + batch_size * per_sequence
-    capacity = decode_device.mem_capacity
-    pool = memory_fraction * capacity - fixed
-    fits = memory <= memory_fraction * capacity
-    if decode_hardware is not None:
-        prefilling = fixed + prompts * per_sequence
-        fits = fits & (prefilling <= memory_fraction * hardware.mem_capacity)
+    rows = np.minimum(np.maximum(prompts / sharding.attention_groups(tp, ep), 1.0) * new, prefill_chunk)
+    held = replica.held(model, draft, format, assume, layout, booked, rows, 1.0 + draft_len)
+    memory = replica.bytes_held(held, batch_size)
+    room = memory_fraction * decode_device.mem_capacity
+    fits = memory <= room
 
-    # whole requests
     transfer = None
-    replicas = None
-    ttft = prefill_time
+    ttft = prefilling.time
     if decode_hardware is not None:
-        link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
-        moved = sharding.kept_bytes(model, format, seq_len) / link
-        layers = np.maximum(model.n_layers, 1.0)
-        transfer = fleet.inter_latency + np.maximum(
-            moved / layers, moved - prefill_time * (layers - 1.0) / layers
-        )
+        fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
+        transfer = replica.cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time)
         ttft = ttft + transfer
-    joule_prefill = serve.step_power(hardware, assume, prefill, prefill_time) * prefill_time / prompts
-    decode_power = serve.step_power(decode_device, assume, decode, itl)
-    decode_price = decode_device.hourly_price
-    pooled = used = replica
-    e2e = None
-    throughput = None
-    calculating, reading = decode.arithmetic / itl, decode.traffic / itl
-    if output_len is None:
-        usd = replica * decode_price / tokens_per_s
-        joule = replica * decode_power / tokens_per_s
-    else:
-        decoding = np.maximum(generated - 1.0, 0.0) * itl
-        e2e = ttft + decoding
-        tokens = batch_size * generated
-        joule = replica * (decode_power * decoding / tokens + joule_prefill / generated)
-        if decode_hardware is None:
-            duration = prefill_time * (batch_size / prompts) + decoding
-            usd = replica * decode_price * duration / tokens
-            turns, rounds = batch_size / prompts, np.maximum(generated - 1.0, 0.0)
-            calculating = (turns * prefill.arithmetic + rounds * decode.arithmetic) / duration
-            reading = (turns * prefill.traffic + rounds * decode.traffic) / duration
-        else:
-            duration = decoding
-            replicas = (batch_size / prompts) * prefill_time / decoding
-            pooled = replica * (1.0 + replicas)
-            used = replica * (1.0 + ceil_div(replicas, 1.0))
-            usd = replica * (decode_price + replicas * hardware.hourly_price) * duration / tokens
-        throughput = batch_size / duration
+    given = replica.delivered(devices, batch_size, prompts, output_len, prefilling, decoding, decode_hardware)
 
-    shape = (
-        sharding.replica_possible(model, tp, pp, ep)
-        & fits_fleet(fleet, used)
-    )
-    if replicas is not None:
+    shape = sharding.replica_possible(model, tp, pp, ep) & fits_fleet(fleet, given.devices)
+    if given.prefill_replicas is not None:
         shape = shape & (generated > 1.0)  # the first token is the prefill's: one more for decode devices to do anything
-    writes = architecture.generates(model)
+    supported = architecture.generates(model) & computes & architecture.within_context(model, seq_len + generated)
     if draft is not None:
-        writes = writes & architecture.generates(draft)
-    supported = (
-        writes
-        & computes
-        & architecture.within_context(model, seq_len + generated)
-    )
-    limit = first_failing((shape & (cached_prefix < seq_len), Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
-    prefill_bottleneck = serve.bottleneck(prefill)
-    decode_bottleneck = serve.bottleneck(decode)
-    longer = decode_bottleneck
+        supported = supported & architecture.generates(draft)
+    shape = shape & (cached_prefix < seq_len)
+    limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
+    decode_bottleneck = longer = serve.bottleneck(decode)
     if output_len is not None:
-        longer = np.where(prefill_time > decoding, prefill_bottleneck, decode_bottleneck)
+        longer = np.where(prefilling.time > given.decoding, serve.bottleneck(prefill), decode_bottleneck)
     answer = Serving(
         ttft=ttft * assume.first_token_scatter,
-        itl=itl * assume.token_scatter,
+        itl=decoding.time * assume.token_scatter,
         tokens_per_s=tokens_per_s,
-        tokens_per_s_per_device=tokens_per_s / pooled,
-        tokens_per_s_per_user=1.0 / itl,
-        e2e_latency=e2e,
-        throughput=throughput,
+        tokens_per_s_per_device=tokens_per_s / given.pooled,
+        tokens_per_s_per_user=1.0 / decoding.time,
+        e2e_latency=None if output_len is None else ttft + given.decoding,
+        throughput=given.throughput,
         prefill_gemm_time=prefill.gemm,
         prefill_attention_time=prefill.attention,
         prefill_communication_time=prefill.communication,
@@ -265,19 +201,19 @@ def serving(
         decode_host_time=decode.host,
         tokens_per_round=per_round,
         kv_bytes_per_token=sharding.kv_bytes_per_token(model, format),
-        kv_cache=batch_size * cache,
+        kv_cache=batch_size * sharding.kept_bytes(model, format, booked),
         kv_transfer_time=transfer,
-        memory_weights=held,
+        memory_weights=held.weights,
         memory_per_device=memory,
-        memory_utilization=memory / capacity,
-        max_batch=floor_div(np.maximum(pool, 0.0), per_sequence),
-        n_accelerators=used,
-        compute_utilization=np.minimum(calculating, 1.0),
-        memory_activity=np.minimum(reading, 1.0),
-        prefill_replicas=replicas,
-        usd_per_mtok=serve.TOKENS_PER_MTOK * usd,
-        joule_per_mtok=serve.TOKENS_PER_MTOK * joule,
-        prefill_bottleneck=prefill_bottleneck,
+        memory_utilization=memory / decode_device.mem_capacity,
+        max_batch=floor_div(np.maximum(room - held.fixed, 0.0), held.per_sequence),
+        n_accelerators=given.devices,
+        compute_utilization=np.minimum(given.arithmetic, 1.0),
+        memory_activity=np.minimum(given.traffic, 1.0),
+        prefill_replicas=given.prefill_replicas,
+        usd_per_mtok=serve.TOKENS_PER_MTOK * given.usd,
+        joule_per_mtok=serve.TOKENS_PER_MTOK * given.joule,
+        prefill_bottleneck=serve.bottleneck(prefill),
         decode_bottleneck=decode_bottleneck,
         feasible=limit == 0,
         limit=limit,
