@@ -136,7 +136,7 @@ class Binder:
                     raise ValueError(f"{name} lies along {d!r}, but {d} itself is {few(own.labels)}: give {d} the values of that "
                                      f"dim, or {cure}")
 
-    def points(self, table, along: str = "config") -> None:
+    def points(self, table: Any, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
         if not hasattr(table, "keys") or (hasattr(table, "index") and not hasattr(table, "columns")):
             raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names "

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fa
 #: numba's settings that change what it makes of a source
 SWITCHES = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK")
 
-_loaded: dict[str, Callable] = {}
+_loaded: dict[str, Callable[..., Any]] = {}
 
 
 def compiler() -> bool:
@@ -94,7 +94,7 @@ def kept(text: str, signature: str) -> bool:
     return key in _loaded or folder.holds(f"{key}.kernel")
 
 
-def compiled(text: str, signature: str) -> Callable | None:
+def compiled(text: str, signature: str) -> Callable[..., Any] | None:
     """The compiled `nest` of a source text, or None where there is no compiler."""
     if not compiler():
         return None
@@ -164,7 +164,7 @@ class Shelf:
             return None
 
 
-def _compile(text: str, signature: str, key: str, shelf: Shelf) -> Callable:
+def _compile(text: str, signature: str, key: str, shelf: Shelf) -> Callable[..., Any]:
     import numba
 
     module = types.ModuleType(f"mlsysim_nest_{key}")

@@ -218,7 +218,7 @@ def bound() -> float:
     return size
 
 
-def _listed(place: Path) -> list[tuple[float, int, os.DirEntry]]:
+def _listed(place: Path) -> list[tuple[float, int, os.DirEntry[str]]]:
     """What is ours in a folder: when it was last used, its size, the entry."""
     found = []
     with contextlib.suppress(OSError), os.scandir(place) as entries:
@@ -246,11 +246,11 @@ def sweep(place: Path) -> None:
         excess -= size
 
 
-def _finished(entry: os.DirEntry) -> bool:
+def _finished(entry: os.DirEntry[str]) -> bool:
     return entry.name.endswith(".kernel") and not entry.name.startswith(".")
 
 
-def _remove(entry: os.DirEntry) -> None:
+def _remove(entry: os.DirEntry[str]) -> None:
     if entry.is_dir(follow_symlinks=False):
         shutil.rmtree(entry.path, ignore_errors=True)
     else:

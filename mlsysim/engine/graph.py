@@ -9,7 +9,8 @@ Folding uses only identities that are exact for IEEE doubles: all plans give the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -27,7 +28,7 @@ UFUNCS: dict[str, tuple[str, bool]] = {
 }  # fmt: skip
 
 #: How each operation is done with NumPy, and (in the nest) with a line of Python that numba compiles.
-NUMPY: dict[str, Callable] = {
+NUMPY: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
     "min": np.minimum, "max": np.maximum, "sqrt": np.sqrt, "abs": np.abs, "exp": np.exp, "log": np.log,
     "expm1": np.expm1, "log1p": np.log1p, "pow": np.power, "floor": np.floor, "ceil": np.ceil, "rint": np.rint,
@@ -38,7 +39,7 @@ NUMPY: dict[str, Callable] = {
 
 _LOGICAL = {"and", "or", "not"}
 _COMMUTES = {"add", "mul", "min", "max", "eq", "ne", "and", "or"}
-_POWERS: dict[float, Callable] = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}
+_POWERS: dict[float, Callable[[Any], Any]] = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}
 
 
 class Node:
@@ -47,7 +48,7 @@ class Node:
     __slots__ = ("args", "graph", "index", "op", "payload", "truth")
     __array_priority__ = 1000
 
-    def __init__(self, graph: Graph, index: int, op: str, args: tuple[Node, ...], truth: bool, payload):
+    def __init__(self, graph: Graph, index: int, op: str, args: tuple[Node, ...], truth: bool, payload: Any):
         self.graph, self.index, self.op, self.args, self.truth, self.payload = graph, index, op, args, truth, payload
 
     __hash__ = object.__hash__
@@ -56,100 +57,100 @@ class Node:
         inside = self.payload if self.op in ("const", "leaf") else ", ".join(f"#{a.index}" for a in self.args)
         return f"#{self.index}={self.op}({inside})"
 
-    def __bool__(self):
+    def __bool__(self) -> NoReturn:
         raise TypeError("a kernel branches on a value that varies over the grid: write np.where(condition, a, b), "
                         "and & | ~ for and, or, not; a loop of varying length belongs in a @stage")
 
-    def __float__(self):
+    def __float__(self) -> NoReturn:
         raise TypeError("a kernel turns a value that varies over the grid into a plain number: use NumPy functions")
 
     __int__ = __index__ = __iter__ = __float__
 
-    def __floordiv__(self, other):
+    def __floordiv__(self, other: Any) -> NoReturn:
         raise TypeError("// and % are not recorded: mlsysim.equations.counting has floor_div, ceil_div and divides, which "
                         "round as they should")
 
     __rfloordiv__ = __mod__ = __rmod__ = __floordiv__
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Node:
         if method != "__call__" or kwargs or ufunc.__name__ not in UFUNCS:
             raise TypeError(f"np.{ufunc.__name__} is not recorded; a kernel may use np.where and {', '.join(sorted(UFUNCS))}")
         op, truth = UFUNCS[ufunc.__name__]
         return self.graph.apply(op, inputs, truth)
 
-    def __array_function__(self, func, types, args, kwargs):
+    def __array_function__(self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func is np.where and len(args) == 3 and not kwargs:
             return self.graph.apply("where", args, False)
         return NotImplemented
 
-    def __stage__(self, stage, args):
+    def __stage__(self, stage: Any, args: Iterable[Any]) -> Node | tuple[Node, ...]:
         return self.graph.stage(stage, args)
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Node:
         return self.graph.apply("add", (self, other))
 
-    def __radd__(self, other):
+    def __radd__(self, other: Any) -> Node:
         return self.graph.apply("add", (other, self))
 
-    def __sub__(self, other):
+    def __sub__(self, other: Any) -> Node:
         return self.graph.apply("sub", (self, other))
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Any) -> Node:
         return self.graph.apply("sub", (other, self))
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> Node:
         return self.graph.apply("mul", (self, other))
 
-    def __rmul__(self, other):
+    def __rmul__(self, other: Any) -> Node:
         return self.graph.apply("mul", (other, self))
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: Any) -> Node:
         return self.graph.apply("div", (self, other))
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: Any) -> Node:
         return self.graph.apply("div", (other, self))
 
-    def __pow__(self, other):
+    def __pow__(self, other: Any) -> Node:
         return self.graph.apply("pow", (self, other))
 
-    def __rpow__(self, other):
+    def __rpow__(self, other: Any) -> Node:
         return self.graph.apply("pow", (other, self))
 
-    def __neg__(self):
+    def __neg__(self) -> Node:
         return self.graph.apply("neg", (self,))
 
-    def __abs__(self):
+    def __abs__(self) -> Node:
         return self.graph.apply("abs", (self,))
 
-    def __lt__(self, other):
+    def __lt__(self, other: Any) -> Node:
         return self.graph.apply("lt", (self, other), True)
 
-    def __le__(self, other):
+    def __le__(self, other: Any) -> Node:
         return self.graph.apply("le", (self, other), True)
 
-    def __gt__(self, other):
+    def __gt__(self, other: Any) -> Node:
         return self.graph.apply("gt", (self, other), True)
 
-    def __ge__(self, other):
+    def __ge__(self, other: Any) -> Node:
         return self.graph.apply("ge", (self, other), True)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> Node:  # type: ignore[override]
         return self.graph.apply("eq", (self, other), True)
 
-    def __ne__(self, other):
+    def __ne__(self, other: Any) -> Node:  # type: ignore[override]
         return self.graph.apply("ne", (self, other), True)
 
-    def __and__(self, other):
+    def __and__(self, other: Any) -> Node:
         return self.graph.apply("and", (self, other), True)
 
     __rand__ = __and__
 
-    def __or__(self, other):
+    def __or__(self, other: Any) -> Node:
         return self.graph.apply("or", (self, other), True)
 
     __ror__ = __or__
 
-    def __invert__(self):
+    def __invert__(self) -> Node:
         return self.graph.apply("not", (self,), True)
 
 
@@ -158,9 +159,9 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self._known: dict[tuple, Node] = {}
+        self._known: dict[tuple[Any, ...], Node] = {}
 
-    def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload=None, key=None) -> Node:
+    def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload: Any = None, key: Any = None) -> Node:
         identity = (op, tuple(a.index for a in args), key if key is not None else payload)
         node = self._known.get(identity)
         if node is None:
@@ -169,7 +170,7 @@ class Graph:
             self._known[identity] = node
         return node
 
-    def constant(self, value) -> Node:
+    def constant(self, value: Any) -> Node:
         """A number or truth value that is the same everywhere."""
         truth = isinstance(value, (bool, np.bool_))
         value = bool(value) if truth else float(value)
@@ -179,7 +180,7 @@ class Graph:
         """An input, by name."""
         return self._enter("leaf", (), False, name)
 
-    def lift(self, value) -> Node:
+    def lift(self, value: Any) -> Node:
         """`value` as a node of this graph."""
         if isinstance(value, Node):
             return value
@@ -195,7 +196,7 @@ class Graph:
             return node
         return self.constant(float(node.payload)) if node.op == "const" else self._enter("float", (node,), False)
 
-    def apply(self, op: str, args: Iterable, truth: bool = False) -> Node:
+    def apply(self, op: str, args: Iterable[Any], truth: bool = False) -> Node:
         """Enter an operation, folded where its outcome is known."""
         nodes = [self.lift(a) for a in args]
         if op in _LOGICAL:
@@ -214,7 +215,7 @@ class Graph:
             nodes.reverse()
         return self._enter(op, tuple(nodes), truth)
 
-    def stage(self, stage, args) -> Node | tuple[Node, ...]:
+    def stage(self, stage: Any, args: Iterable[Any]) -> Node | tuple[Node, ...]:
         """Enter a function with loops (see `mlsysim.equations.stage`)."""
         nodes = tuple(self.as_number(self.lift(a)) for a in args)
         found = tuple(self._enter("stage", nodes, False, (stage, k), key=(id(stage), k)) for k in range(stage.outputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
         Arrays by node index, with length 1 where a node does not depend on an axis.
     """
     ends = _ends(nodes, values, wanted)
-    stages: dict[tuple, tuple] = {}
+    stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
             if node.index not in values:
@@ -74,7 +75,7 @@ def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
     return bytes_at_once(reached(stages), stages, points) if stages else 0
 
 
-def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple, tuple]) -> np.ndarray:
+def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple[Any, ...], tuple[Any, ...]]) -> np.ndarray:
     if node.op == "const":
         return np.asarray(node.payload)
     if node.op == "stage":

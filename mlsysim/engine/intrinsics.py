@@ -6,15 +6,17 @@ sometimes multiplies instead, by unswitching loops): a nest of 108 operations to
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import types
 from numba.extending import intrinsic
 
 
 @intrinsic
-def select(typingctx, condition, chosen, other):
+def select(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
     """``chosen if condition else other`` as one machine operation."""
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.select(*args)
 
     kind = types.boolean if chosen == types.boolean and other == types.boolean else types.float64

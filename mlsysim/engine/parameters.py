@@ -69,7 +69,7 @@ def selectors(parameter: Parameter) -> list[Selector]:
 _PLAIN: dict[Record, dict[str, float]] = {Workload: {}, Accelerator: {"widens_weights": 0.0}}
 
 
-def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple:
+def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
     """One record from what its selectors picked and the fields that the user gave, numbers or arrays of them."""
     if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
         return record(**{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **given})

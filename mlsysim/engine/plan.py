@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -181,7 +181,7 @@ def cheapest(lengths: tuple[tuple[str, int], ...], operations: tuple[tuple[tuple
     return min((gathered(layout, loads) for _, layout in found[:6]), key=lambda entry: entry[0])[1]
 
 
-def _companions(others: list[str], n: int):
+def _companions(others: list[str], n: int) -> Iterator[tuple[str, ...]]:
     """Sets of axes to join the vector axis in a tile: any of the lightest six."""
     return itertools.combinations(others[:6], n)
 

@@ -57,13 +57,13 @@ class Recipe:
         #: the rows of each combination with what was given for them, its ends where it varies: for the notes
         self.noted = [[row.having(ends) if hasattr(row, "having") else row for row in rows] for rows in self.combinations]
 
-    def _combined(self, picked: Sequence[Column]) -> tuple[np.ndarray, list[list]]:
+    def _combined(self, picked: Sequence[Column]) -> tuple[np.ndarray, list[list[Any]]]:
         """Which combination of rows there is at every place, and the combinations."""
         combined = np.zeros(shape(self.axes, self.dims), dtype=np.int64)
-        choices: list[list] = []
+        choices: list[list[Any]] = []
         for column in picked:
             distinct: dict[float | None, int] = {}
-            rows: list = []
+            rows: list[Any] = []
             number = np.empty(column.values.shape, dtype=np.int64)
             for i in np.ndindex(column.values.shape):
                 row = column.values[i]
@@ -103,7 +103,7 @@ class Recipe:
 
     # --- values --------------------------------------------------------------------------------------------
 
-    def _made(self, code: int, given: Given, sample: np.ndarray | None) -> list:
+    def _made(self, code: int, given: Given, sample: np.ndarray | None) -> list[Any]:
         """Every field for one combination; what is uncertain is drawn along a last dim, or at the samples of the cells."""
         values: list[Any] = list(build(self.record, self.combinations[code], given))
         if self.draws is None:
@@ -186,7 +186,7 @@ class Recipe:
         return {name: self.accepts[name] for name in leaves if name in self.accepts}
 
     @functools.cached_property
-    def _plain(self) -> tuple[dict[str, float], list[tuple]]:
+    def _plain(self) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
         """One value of each field that was given, and the record of each combination with these."""
         first = {n: float(given.values.flat[0]) for n, given in self.given.items()}
         return first, [build(self.record, rows, first) for rows in self.combinations]

@@ -140,7 +140,7 @@ class Sweep:
         small = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
-        self.nest: Callable | None = None
+        self.nest: Callable[..., Any] | None = None
         self.plan = "plain"
         if plan == "generic":
             self._generic(outermost)
@@ -235,7 +235,7 @@ class Sweep:
             outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
         return f"uint64(int64, int64, int64[::1], int64[::1], float64[::1], float64[::1], {outs})"
 
-    def _compile(self, outermost: Sequence[str]) -> Callable | None:
+    def _compile(self, outermost: Sequence[str]) -> Callable[..., Any] | None:
         """The compiled nest; where there is no compiler, none, and the plan stays plain."""
         nest = cache.compiled(*self._write(outermost))
         if nest is not None:

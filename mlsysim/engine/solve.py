@@ -87,7 +87,7 @@ def quantiles(result: xr.Dataset, at: Sequence[float]) -> xr.Dataset:
     """A sampled result by its quantiles: dim `quantile` instead of `sample`; flags become the share of samples."""
     if "quantile" in result.dims:
         raise ValueError("axis 'quantile' bears the name of the quantiles that are asked for: rename that dim")
-    arrays: dict[str, tuple] = {}
+    arrays: dict[str, tuple[Any, ...]] = {}
     for name, array in result.data_vars.items():
         kind, about = label.dtype(str(name)), array.attrs
         if "sample" not in array.dims:

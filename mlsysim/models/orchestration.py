@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import queueing
+from mlsysim.equations.counting import floor_div
 from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
@@ -95,7 +96,7 @@ def orchestration(
     usable = usable + backfill * (n_accelerators - usable)
     # slots need not be whole: Erlang C takes the whole ones at the same load per slot
     slots = np.maximum(usable / size, 1.0)
-    servers = np.maximum(queueing.floor_div(usable, size), 1.0)
+    servers = np.maximum(floor_div(usable, size), 1.0)
     scv = queueing.variability(arrival_cv * arrival_cv, duration_cv * duration_cv)
 
     def waits(load):

@@ -29,7 +29,7 @@ class Priced(NamedTuple):
 
 
 @kernel
-def priced(tco, carbon, carbon_price=0.0) -> Priced:
+def priced(tco: Real, carbon: Real, carbon_price: Real = 0.0) -> Priced:
     """Cost with carbon at a price: ``tco + carbon_price carbon`` (USD, kg, USD/kg)."""
     return Priced(tco + carbon_price * carbon)
 

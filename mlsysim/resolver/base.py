@@ -125,7 +125,7 @@ class Resolver:
             return stored if at is None else quantiles(stored, at)
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
               **inputs: Any) -> list[xr.Dataset]:
         """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing.
 
@@ -151,7 +151,7 @@ class Resolver:
     def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
              block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-             resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
+             resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
         """The best feasible configuration, one for each cell of `by`.
 
         Parameters
@@ -193,7 +193,7 @@ class Resolver:
     def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
             block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-            resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
+            resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
         from mlsysim.search import Top
 
@@ -206,7 +206,7 @@ class Resolver:
 
     def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
                where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
-               progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+               progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
                **inputs: Any) -> xr.Dataset:
         """The exact Pareto front of the feasible configurations.
 

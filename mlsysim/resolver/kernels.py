@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site, Assumptions)
 
 
-def _number(value):
+def _number(value: Any) -> Any:
     """A number as an IEEE double (division by zero gives inf, as in the compiled loops)."""
     if value is None or hasattr(value, "__array_ufunc__"):
         return value
@@ -35,7 +35,7 @@ class Kernel:
     by the engine with symbols it is recorded once and compiled by numba for a sweep.
     """
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable[..., Any]):
         functools.update_wrapper(self, function)
         self.function = function
         self.signature = inspect.signature(function, eval_str=True)
@@ -50,7 +50,7 @@ class Kernel:
     def __reduce__(self) -> str:
         return str(self.function.__qualname__)  # pickled by its place in its module, as functions are
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with np.errstate(all="ignore"):
             return self._plain(*map(_number, args), **{k: _number(v) for k, v in kwargs.items()})
 
@@ -71,7 +71,7 @@ class Kernel:
         return self.signature.return_annotation._fields
 
 
-def _optional(annotation) -> type | None:
+def _optional(annotation: Any) -> type | None:
     """The record of an annotation ``Workload | None``."""
     for record in RECORDS:
         if record in getattr(annotation, "__args__", ()):
@@ -79,7 +79,7 @@ def _optional(annotation) -> type | None:
     return None
 
 
-def kernel(function: Callable) -> Kernel:
+def kernel(function: Callable[..., Any]) -> Kernel:
     """Mark the physics of a resolver (see `Kernel`).
 
     A kernel of one's own gets everything that the built-in ones have:

@@ -130,7 +130,7 @@ class Optimizer(Resolver):
             return own(reduce(program, asked, **run))
 
     def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike | None = None,
+              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
               **inputs: Any) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
         from mlsysim.search.interrupted import handed
@@ -144,7 +144,7 @@ class Optimizer(Resolver):
     def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
               where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
               threads: int | None = None, block: int | None = None, progress: Callable[[int, int], None] | None = None,
-              plan: str = "auto", resume: str | PathLike | None = None, **inputs: Any) -> xr.Dataset:
+              plan: str = "auto", resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
         """The best configuration for every combination of the inputs that are not searched.
 
         Parameters

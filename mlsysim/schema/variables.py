@@ -63,7 +63,7 @@ def variable_of(name: str) -> Variable | None:
 SMALLEST, LARGEST = 1e-18, 1e36
 
 
-def beyond_reach(number):
+def beyond_reach(number: Any) -> Any:
     """Is a quantity, or each of an array of them, not 0 and smaller than `SMALLEST` or larger than `LARGEST`?"""
     return (number != 0) & ((abs(number) < SMALLEST) | (abs(number) > LARGEST))
 

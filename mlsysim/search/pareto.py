@@ -25,7 +25,7 @@ MOST = 50_000  #: members of a front; the filter compares each with all
 BATCH = 8192  #: newcomers that wait before they are merged
 
 
-def nest(points, keep):
+def nest(points, keep):  # type: ignore[no-untyped-def]  # numba compiles this text and infers the types
     """Mark what nothing before it dominates, among rows in lexicographic order without equals.
 
     A row can only be dominated by an earlier one.  Kept rows are tried from the one that dominated last.

@@ -75,7 +75,7 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         function = PartialProgram(program, node, outputs, index)
         goals = [c.at(index, size) for c in conditions]
 
-        def look(x: np.ndarray, function: PartialProgram = function, goals: list = goals) -> tuple[np.ndarray, np.ndarray]:
+        def look(x: np.ndarray, function: PartialProgram = function, goals: list[Any] = goals) -> tuple[np.ndarray, np.ndarray]:
             values = function(x)
             holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
             return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)

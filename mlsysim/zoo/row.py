@@ -10,7 +10,7 @@ import functools
 import html
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -103,12 +103,12 @@ class Derived(str):
 
     spread: float
 
-    def __new__(cls, sentence: str, spread: float):
+    def __new__(cls, sentence: str, spread: float) -> Self:
         self = super().__new__(cls, sentence)
         self.spread = spread
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Derived], tuple[str, float]]:
         return Derived, (str(self), self.spread)
 
 
@@ -320,7 +320,7 @@ class Constant(float):
     high: float | None
     verified: bool
 
-    def __new__(cls, row: Row):
+    def __new__(cls, row: Row) -> Self:
         self = super().__new__(cls, row["value"])
         self.unit, self.source, self.topic = row["unit"] or "1", row.sources, row["topic"]
         self.conditions, self.low, self.high, self.verified = (
@@ -331,7 +331,7 @@ class Constant(float):
         )
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
         return float, (float(self),)
 
 

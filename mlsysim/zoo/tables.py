@@ -11,11 +11,14 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlsysim.zoo import prices
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import OPERATORS, Index, UnknownName, compact, fold, nearest, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = (
     "hardware",
@@ -173,7 +176,7 @@ def find(table: str, **attributes: Any) -> list[Row]:
     ]
 
 
-def frame(table: str):
+def frame(table: str) -> pd.DataFrame:
     """A table as a pandas DataFrame, indexed by key."""
     import pandas as pd
 
