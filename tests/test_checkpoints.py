@@ -5,10 +5,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
+from mlsysim.schema.codes import Limit
 
 with (Path(__file__).parent / "published_params.csv").open() as file:
     PUBLISHED = list(csv.DictReader(file))
@@ -156,3 +158,21 @@ def test_a_file_of_two_stacks_is_the_row_of_the_zoo():
     with pytest.raises(ValueError, match="num_decoder_layers=12 must be num_layers"):
         zoo.from_config({**file, "num_decoder_layers": 12})
     assert zoo.from_config({**file, "feed_forward_proj": "gated-gelu"})["gated_ffn"] == 1
+
+
+@pytest.mark.parametrize("keys, layers", [
+    ({"moe_layer_freq": [0, 1] * 16}, 16), ({"mlp_layer_types": ["sparse", "dense", "sparse", "sparse"] * 8}, 24),
+    ({"mlp_only_layers": [5, 9]}, 30), ({"moe_layers": [1, 4, 7]}, 3), ({"moe_layer_freq": 3, "first_k_dense_replace": 1}, 10),
+    ({"moe_layer_start_index": 2, "moe_layer_end_index": 29}, 28), ({"decoder_sparse_step": 3}, 10), ({}, 32),
+])  # fmt: skip
+def test_experts_are_counted_in_the_layers_that_have_them(keys, layers):
+    """Any pattern is a count: one expert layer for one network adds what it has over that network."""
+    row = zoo.from_config({**MIXTURE, **keys})
+    network, expert = 3 * 4096 * 11008, 3 * 4096 * 1408
+    attention = 4 * 4096 * 4096 + 2 * 4096
+    sparse = 64 * (expert + 4096)
+    tables = 2 * 32000 * 4096
+    assert row["total_params"] == 32 * attention + layers * sparse + (32 - layers) * network + tables
+    assert row["active_params"] == 32 * attention + layers * (6 * expert + 64 * 4096) + (32 - layers) * network + tables
+    trained = ms.DistributedModel.solve(model=row, hardware="h100", seq_len=512, global_batch=64, tp=8, dp=8)
+    assert int(trained.limit) != Limit.CAPABILITY and np.isfinite(float(trained.step_time))

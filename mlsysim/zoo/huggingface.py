@@ -159,32 +159,41 @@ def _size(config: ConfigFile, fields: Mapping[str, Any], name: str, needed: bool
     return found
 
 
+def _listed_experts(config: ConfigFile, layers: float) -> list[bool]:
+    """Has a layer experts, by a list of the file; empty where the file has none."""
+    if isinstance(config.content.get("moe_layer_freq"), (list, tuple)):
+        return config.by_layer("moe_layer_freq", config.flags("moe_layer_freq"), layers)
+    if config.has("mlp_layer_types"):
+        kinds = config.by_layer("mlp_layer_types", config.texts("mlp_layer_types"), layers)
+        return [one != "dense" for one in kinds]
+    if config.content.get("moe_layers"):
+        sparse = config.indices("moe_layers", layers)
+        return [layer in sparse for layer in range(int(layers))]
+    return []
+
+
 def _layers_with_experts(config: ConfigFile, layers: float) -> dict[str, float]:
-    """Which layers have experts: all after the first dense ones, or every n-th of those."""
+    """Which layers have experts: all after the first dense ones, every n-th of those, or as many as a list says."""
     first = config.number("first_dense_layers", "first_k_dense_replace", "moe_layer_start_index") or 0.0
-    listed = config.content.get("moe_layer_freq")
-    if isinstance(listed, (list, tuple)):
-        sparse = config.by_layer("moe_layer_freq", config.flags("moe_layer_freq"), layers)
-        return {"first_dense_layers": _leading(config, "moe_layer_freq", sparse), "moe_layer_interval": 1.0}
-    kinds = config.by_layer("mlp_layer_types", config.texts("mlp_layer_types"), layers)
-    if kinds:
-        sparse = [one != "dense" for one in kinds]
-        return {"first_dense_layers": _leading(config, "mlp_layer_types", sparse), "moe_layer_interval": 1.0}
     steps = ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq", "moe_layer_interval")
-    interval = config.number("moe_layer_interval", *steps) or 1.0
-    if config.content.get("mlp_only_layers"):
-        dense = config.indices("mlp_only_layers", layers)
-        sparse = [layer not in dense and (layer + 1) % interval == 0 for layer in range(int(layers))]
-        return {"first_dense_layers": _leading(config, "mlp_only_layers", sparse), "moe_layer_interval": 1.0}
-    return {"first_dense_layers": first, "moe_layer_interval": interval}
-
-
-def _leading(config: ConfigFile, key: str, sparse: list[bool]) -> float:
-    """How many dense layers lead, of a list that says where experts are."""
-    first = sparse.index(True) if True in sparse else len(sparse)
-    if not all(sparse[first:]):
-        raise config.refuse(key, "differs from layer to layer: only leading layers without experts are understood")
-    return float(first)
+    sparse, interval = _listed_experts(config, layers), 1.0
+    if sparse:
+        first = float(sparse.index(True) if True in sparse else len(sparse))
+    else:
+        interval = config.number("moe_layer_interval", *steps) or 1.0
+        # DeepSeek counts layers from 0, the others from 1
+        shift = 0.0 if config.first(*steps) == "moe_layer_freq" else 1.0
+        last = config.number("n_layers", "moe_layer_end_index")
+        last = layers - 1.0 if last is None else last
+        dense = config.indices("mlp_only_layers", layers) if config.content.get("mlp_only_layers") else []
+        visited = [first <= layer <= last and (layer + shift) % interval == 0 for layer in range(int(layers))]
+        sparse = [visit and layer not in dense for layer, visit in enumerate(visited)]
+        if dense and interval == 1.0:
+            first = float(sparse.index(True) if True in sparse else len(sparse))
+    found = {"first_dense_layers": first, "moe_layer_interval": interval}
+    if sum(sparse) != (layers - first) // interval:
+        found["expert_layers"] = float(sum(sparse))
+    return found
 
 
 def _shared_experts(config: ConfigFile, kind: str, expert: float | None) -> float:
@@ -223,7 +232,7 @@ def _feed_forward(
         return {"ffn_hidden": dense}
     dense = wider or dense
     where = _layers_with_experts(config, layers)
-    other = where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 or kind in layer_kinds.HYBRIDS
+    other = len(where) > 2 or where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 or kind in layer_kinds.HYBRIDS
     grouped = (config.number("n_experts", "n_group") or 1.0) > 1.0  # groups of experts lie on nodes: a token goes to some of them
     return {
         "n_experts": experts,

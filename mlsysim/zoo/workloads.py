@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.equations import architecture
+from mlsysim.equations.counting import floor_div
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
 from mlsysim.zoo import tables
@@ -40,7 +41,7 @@ def parameters(fields: dict[str, Any], active: bool = False) -> Any:
         return total + layers * (3.0 * attention + 2.0 * matrices * width * get("ffn_hidden") + 5.0 * width)
     experts = get("n_experts")
     interval = first(get("moe_layer_interval"), 1.0)
-    by_rule = (layers - get("first_dense_layers")) / interval
+    by_rule = plain(floor_div(layers - get("first_dense_layers"), interval))
     sparse = where(experts > 0, where(get("expert_layers") > 0, get("expert_layers"), by_rule), 0.0)
     used = (get("experts_per_token") if active else experts) + get("n_shared_experts")
     latent = get("expert_latent")
