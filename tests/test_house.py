@@ -90,6 +90,41 @@ def test_imports_run_down_only():
     assert found >= UPWARD, f"gone, strike them from the list: {sorted(UPWARD - found)}"
 
 
+def modules():
+    """Modules of the package by their dotted names, each with those of them that it imports."""
+    paths = {}
+    for path in PACKAGE:
+        parts = ("mlsysim", *path.relative_to(ROOT / "mlsysim").with_suffix("").parts)
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {}
+    for module, path in paths.items():
+        graph[module] = set()
+        for target in imports(path):
+            while target not in paths and "." in target:  # a name in a module, not a module
+                target = target.rpartition(".")[0]
+            if target in paths and target != module:
+                graph[module].add(target)
+    return graph
+
+
+def in_circles(graph):
+    """What stays of a graph when whatever leads nowhere, or is led to by nothing, is taken away again and again."""
+    left = {module: set(targets) for module, targets in graph.items()}
+    while True:
+        led_to = set().union(*left.values()) if left else set()
+        ends = {module for module, targets in left.items() if not targets or module not in led_to}
+        if not ends:
+            return set(left)
+        left = {module: targets - ends for module, targets in left.items() if module not in ends}
+
+
+def test_no_module_imports_itself_through_others():
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b", "c"}
+    graph = modules()
+    assert sum(map(len, graph.values())) > len(graph)  # the imports were found
+    assert not in_circles(graph), f"modules in circles, or between two of them: {sorted(in_circles(graph))}"
+
+
 @pytest.mark.parametrize("room", [room for rooms in FLOORS for room in rooms])
 def test_every_floor_is_there(room):
     assert (ROOT / "mlsysim" / room).is_dir() or (ROOT / "mlsysim" / f"{room}.py").is_file()
