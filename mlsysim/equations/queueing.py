@@ -342,6 +342,8 @@ EULER = 0.5772156649015329
 def harmonic(n):
     """H_n = 1 + 1/2 + ... + 1/n: mean of the slowest of n exponential answers over one answer.
 
+    The exact sum, of a whole number of terms; `batching.steps_to_balance` takes an expansion that needs no table.
+
     Examples
     --------
     >>> round(float(harmonic(100.0)), 8)
