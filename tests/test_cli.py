@@ -640,6 +640,7 @@ def test_sweep_small(tmp_path, monkeypatch):
     result = run("sweep", *SMALL)
     assert result.exit_code == 0, result.stderr
     assert "432 configurations" in result.stdout
+    assert "derived prices: mi300x" in result.stdout and "mlsysim zoo hardware mi300x" in result.stdout
     assert "What stops them" in result.stdout and "feasible" in result.stdout
     assert "The best tco of each hardware" in result.stdout
     assert "The front of tco, training_time, carbon" in result.stdout

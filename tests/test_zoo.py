@@ -625,6 +625,8 @@ def test_every_device_on_sale_has_its_prices():
             assert row[field] is None or (row[column] is None) == (field in row.derived), row.key
             if field in row.derived:
                 assert 0.1 < row.spread(field) < 0.7 and len(row.source(field)) > 40, (row.key, field)
+        if row["price"] and not any(q.seller == "market" and q.quantity == "unit" for q in row.quotes):
+            assert "price" in row.derived, row.key  # what no seller asks is never taken for a price that was read
         assert row["vendor"] not in ("AWS", "Meta", "Microsoft") or row["price"] is None, row.key
     assert "never sold" in zoo.hardware("tpu_v5p").notes and zoo.hardware("tpu_v5p")["price"] is None
 

@@ -25,15 +25,15 @@ from mlsysim.schema.assumptions import Assumptions
 
 #: what specialists ask of a hyperscaler's list: the median of the devices that both rent out, and its spread
 SPECIALIST_SHARE, SPECIALIST_SPREAD = 0.47, 0.3
-#: spread of a device's price that follows from that of a server or rack
-SERVER_SPREAD = 0.25
+#: spread of a device's price that follows from that of a server or rack, and of an estimate that says no range
+SERVER_SPREAD, ESTIMATE_SPREAD = 0.25, 0.3
 #: an hour at a specialist, USD = exp(-3.174) (dense 16-bit TFLOP/s)^0.582 (memory TB/s)^0.334: 24 medians of 2026.
 #: Memory size and year add nothing.  Leave-one-out error 0.28
 RENT, RENT_SPREAD = (-3.174, 0.582, 0.334), 0.28
 #: a device, USD = exp(9.029) (memory TB/s)^0.994 exp(-0.114 (year - 2020)): 26 prices.  Leave-one-out error 0.41
 PURCHASE, PURCHASE_SPREAD = (9.029, 0.994, -0.114), 0.41
 #: hours that pay a device back at the price of renting it: the median of the devices that are rented out and sold new
-PAYBACK_HOURS, PAYBACK_SPREAD = 7000.0, 0.45
+PAYBACK_HOURS, PAYBACK_SPREAD = 8000.0, 0.5
 #: quotes of rent before this year are history
 RECENT = 2025
 #: who asks -> what that is called
@@ -159,6 +159,9 @@ def purchase(device: str) -> Price | None:
         if seller == "share":
             rule = f"sold in servers and racks: {quote.value:g} USD a device ({quote.basis}, {quote.date}) / server_multiplier"
             return Price(quote.value / float(Assumptions().server_multiplier), quote.year, SELLERS[seller], rule, SERVER_SPREAD)
+        if seller == "estimate":
+            rule = f"no seller publishes it: {SELLERS[seller]}: {quote.basis}, {quote.date} ({quote.source})"
+            return Price(quote.value, quote.year, SELLERS[seller], rule, max(ESTIMATE_SPREAD, _spread(quote, 0.0)))
         if seller == "derived":
             return Price(quote.value, quote.year, SELLERS[seller], _sentence(quote), _spread(quote, PURCHASE_SPREAD))
         return Price(quote.value, quote.year, f"{SELLERS[seller]}: {quote.basis}, {quote.date}")
