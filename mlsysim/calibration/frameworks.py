@@ -14,9 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mlsysim import zoo
-from mlsysim.calibration.rules import known
-from mlsysim.zoo.frameworks import known as is_setting
-from mlsysim.zoo.frameworks import of_version, version
+from mlsysim.calibration.rules import is_filled
+from mlsysim.zoo.frameworks import is_setting, of_version, version
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import fold
 
@@ -162,7 +161,7 @@ def _first_with(key: str, name: str) -> str:
 
 def own_settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """What a run says of itself in columns that bear the names of settings."""
-    return {name: value for name, value in run.items() if is_setting(name) and known(value)}
+    return {name: value for name, value in run.items() if is_setting(name) and is_filled(value)}
 
 
 def of_run(kind: str, run: Mapping[str, Any], more: Collection[str] = ()) -> tuple[list[Row], dict[str, Any]]:

@@ -30,14 +30,14 @@ class Refused(ValueError):
     """Why a row cannot be predicted."""
 
 
-def known(value: Any) -> bool:
+def is_filled(value: Any) -> bool:
     """Is a cell filled?"""
     return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
 
 
 def given(run: Mapping[str, Any], *names: str) -> Any:
     """The first filled cell among some columns, else None."""
-    return next((run[n] for n in names if n in run and known(run[n])), None)
+    return next((run[n] for n in names if n in run and is_filled(run[n])), None)
 
 
 def device(run: Mapping[str, Any]) -> Row:

@@ -108,7 +108,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str]) -> Runs:
         raise ValueError(f"{name}: has {len(rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them")
     checked: dict[str, list[Any]] = {}
     numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
-    numeric |= {column for column in header if frameworks.known(column) and column not in frameworks.WORDS}
+    numeric |= {column for column in header if frameworks.is_setting(column) and column not in frameworks.WORDS}
     for i, column in enumerate(header):
         cells = [row[i] for row in rows]
         if column in numeric:
@@ -206,7 +206,7 @@ def _number(value: Any, column: str, line: int, name: str) -> float:
         if number not in (0.0, 1.0):
             raise ValueError(f"{where} must be 0 or 1")
         return number
-    nothing = frameworks.known(column) and column not in COUNTED
+    nothing = frameworks.is_setting(column) and column not in COUNTED
     if number < 0 or (number == 0 and not nothing):
         raise ValueError(f"{where} must be {'at least 0' if nothing else 'above 0'}")
     if column in WHOLE and number != math.floor(number):

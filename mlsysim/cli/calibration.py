@@ -78,11 +78,11 @@ def calibrate(
         with named(out):
             result.to_toml(out)
     if json:
-        told = {"figures": result.table, "about": result.about}
+        content = {"figures": result.table, "about": result.about}
         for name in ("before", "fitted", "held_out"):
             found = getattr(result, name)
-            told[name] = None if found is None else found.summary
-        print(asjson.text(told))
+            content[name] = None if found is None else found.summary
+        print(asjson.text(content))
         return FINE
     table = result.table
     columns = {

@@ -47,13 +47,13 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
         loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain").loads()
         seconds = estimate.seconds(program, loads, threads)
     one, unit = scale(seconds, "s")
-    told = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
+    sentence = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:
         longest = sorted(axes, key=lambda n: -axes[n])[:3]
         raise ValueError(
-            f"{resolver.name}: {told}: give coarser ranges ({', '.join(f'{n} has {axes[n]:,} values' for n in longest)}; "
+            f"{resolver.name}: {sentence}: give coarser ranges ({', '.join(f'{n} has {axes[n]:,} values' for n in longest)}; "
             "a:b:log2 doubles, a:b:linear:20 takes 20), fewer axes, or --yes to run it all the same"
         )
     warnings.simplefilter("ignore", estimate.LongCall)  # it is said here
     if seconds >= LONG:
-        say(told)
+        say(sentence)

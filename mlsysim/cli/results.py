@@ -243,8 +243,8 @@ def give(
         if keep and not wanted:
             continue
         if not dims:
-            told = dict.fromkeys([*(n for n in first if n in members), *main_first(members)])
-            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or told)], title)
+            outputs = dict.fromkeys([*(n for n in first if n in members), *main_first(members)])
+            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or outputs)], title)
             title = ""
             continue
         rest, left = several(part, wanted, title, [n for n in first if n in part], further=not title)

@@ -52,6 +52,6 @@ def code(stop: KeyboardInterrupt, resume: str | None = None) -> int:
     """The exit code of a command that was stopped, after a line about how much was done."""
     found = getattr(stop, "partial", None)
     one = found[0] if isinstance(found, list) else found
-    told = "stopped before anything was found" if one is None else f"stopped: this is from {one.attrs['partial']}"
-    say(f"{told}; the same command goes on from {resume}" if resume else told)
+    sentence = "stopped before anything was found" if one is None else f"stopped: this is from {one.attrs['partial']}"
+    say(f"{sentence}; the same command goes on from {resume}" if resume else sentence)
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)

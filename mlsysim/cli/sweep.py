@@ -62,8 +62,8 @@ def carbon_classes(regions: Any) -> None:
         row = zoo.grid(name)
         classes.setdefault(zoo.carbon_class(row), []).append(row.key)
     if len(classes) > 1:
-        told = "; ".join(f"{kind}: {show.told(keys, 4)}" for kind, keys in classes.items())
-        warnings.warn(f"carbon intensities of different classes are compared ({told})", stacklevel=2)
+        classes_text = "; ".join(f"{kind}: {show.told(keys, 4)}" for kind, keys in classes.items())
+        warnings.warn(f"carbon intensities of different classes are compared ({classes_text})", stacklevel=2)
 
 
 def derived_prices(resolver: Resolver, inputs: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ class Binder:
     # --- names ---------------------------------------------------------------------------------------------
 
     @functools.cached_property
-    def known(self) -> frozenset[str]:
+    def spellings(self) -> frozenset[str]:
         """Every name that this call accepts."""
         plain = {name for name, p in self.parameters.items() if p.record is None}
         dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}
@@ -64,10 +64,10 @@ class Binder:
 
     def canonical(self, name: str) -> tuple[str, float]:
         """The canonical name of an input and the factor to its base unit."""
-        if name in self.known:
+        if name in self.spellings:
             return ALIASES.get(name, (name, 1.0))
-        listed = {n for n in self.known if "." not in n and n not in Assumptions._fields}
-        close = difflib.get_close_matches(name, sorted(self.known), n=3, cutoff=0.6)
+        listed = {n for n in self.spellings if "." not in n and n not in Assumptions._fields}
+        close = difflib.get_close_matches(name, sorted(self.spellings), n=3, cutoff=0.6)
         hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
         raise TypeError(f"{self.title} has no input {shown(name)}{hint}")
 
@@ -126,7 +126,7 @@ class Binder:
                 drawn = self.draws
                 if d == "sample" and drawn is not None and (drawn.seed, drawn.n) != (made.seed, self.axes[d].size):
                     raise ValueError(f"{name}: its dim 'sample' is not that of the {drawn.n} draws of this call: {cure}")
-                if d == name or d not in self.known | records:
+                if d == name or d not in self.spellings | records:
                     continue
                 if own is None:
                     raise ValueError(f"{name} lies along {d!r}, which is an input of {self.title}: give {d}=... as well, "
@@ -282,5 +282,5 @@ def _one_method(column: Column | None) -> None:
     rows = [] if column is None else [row for row in column.values.reshape(-1) if row is not None]
     classes = {kind: row.key for row in rows if (kind := zoo.carbon_class(row))}
     if len(classes) > 1:
-        told = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
-        warnings.warn(f"region: carbon figures of different methods are not comparable: {told}", UserWarning, stacklevel=2)
+        methods = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
+        warnings.warn(f"region: carbon figures of different methods are not comparable: {methods}", UserWarning, stacklevel=2)

@@ -33,5 +33,5 @@ def warn(took: float, points: int) -> None:
     if took > LONG:
         hours = took / 3600
         size, unit = next((n, unit) for n, unit in ((8766, "years"), (24, "days"), (1, "hours")) if hours >= n)
-        told = f"{hours / size:.2g} {unit}"
-        warnings.warn(f"about {points:,} points, about {told}: coarser or fewer axes take less", LongCall, stacklevel=4)
+        duration = f"{hours / size:.2g} {unit}"
+        warnings.warn(f"about {points:,} points, about {duration}: coarser or fewer axes take less", LongCall, stacklevel=4)

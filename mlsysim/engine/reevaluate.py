@@ -54,7 +54,7 @@ class PartialProgram:
         still = list({n.index: n for n in read if n.index not in moved}.values())
         fixed = reached(still)
         known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
-        self.known = evaluate(fixed, known, still)
+        self.fixed = evaluate(fixed, known, still)
 
     def __call__(self, *x: np.ndarray) -> np.ndarray:
         """Values of shape (points,), or (outputs, points) where several were asked for.
@@ -65,7 +65,7 @@ class PartialProgram:
             One array for all unknowns, which then move together, or one for each.
         """
         each = x if len(x) > 1 else x * len(self.unknown)
-        values = {**self.known, **{n.index: v for n, v in zip(self.unknown, each, strict=True)}}
+        values = {**self.fixed, **{n.index: v for n, v in zip(self.unknown, each, strict=True)}}
         for fields, enter, follow in self.derived:
             made = fields({field: np.broadcast_to(each[i], (self.size,)) for field, i in enter})
             values |= {n.index: made[field] for n, field in follow}

@@ -64,13 +64,13 @@ def ask_each(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any
     parts: list[list[xr.Dataset]] = []
 
     def so_far(last: list[xr.Dataset] | None) -> list[xr.Dataset] | None:
-        known = [*parts, last] if last else parts
-        told = f"{len(parts)} of {len(values)} values of {name}"
-        told += f", and of the next {last[0].attrs['partial']}" if last else ""
-        return [whole.assign_attrs(partial=told) for whole in together(known)] if known else None
+        answered = [*parts, last] if last else parts
+        sentence = f"{len(parts)} of {len(values)} values of {name}"
+        sentence += f", and of the next {last[0].attrs['partial']}" if last else ""
+        return [whole.assign_attrs(partial=sentence) for whole in together(answered)] if answered else None
 
-    def together(known: list[list[xr.Dataset]]) -> list[xr.Dataset]:
-        return [joined(answers, name, values[: len(known)]) for answers in zip(*known)]
+    def together(answered: list[list[xr.Dataset]]) -> list[xr.Dataset]:
+        return [joined(answers, name, values[: len(answered)]) for answers in zip(*answered)]
 
     for number, value in enumerate(values):
         with handed(so_far):

@@ -50,8 +50,8 @@ def best(sweep: Sweep, recorded: Recorded, reduction: Best, inputs: Mapping[str,
         with warnings.catch_warnings():  # where it never wins there is no quantile
             warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
             quantile = drawn[objective].where(same).quantile(level / 100, "sample", skipna=True).reset_coords(drop=True)
-        told = f"{level} % quantile of {objective} while it wins"
-        result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=told)
+        meaning = f"{level} % quantile of {objective} while it wins"
+        result[f"{objective}_p{level}"] = quantile.assign_attrs(about, long_name=meaning)
     cell = drawn.isel({b: 0 for b in by if b in drawn.dims})
     rivals = [", ".join(f"{a}={cell[a].values[i]}" for a in axes) for i in range(cell.sizes["sample"])]
     names, counts = np.unique(rivals, return_counts=True)
@@ -76,9 +76,9 @@ def pareto(sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[
     with handed(first):
         nominal = {**inputs, "sample": None, "seed": None}
         front = sweep([reduction], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
-    told = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
+    about_share = {"units": "1", "long_name": "share of samples in which this configuration is on the front too"}
     if "sample" not in recorded(**inputs).axes:
-        return front.assign(front_share=("point", np.ones(front.sizes["point"]), told))
+        return front.assign(front_share=("point", np.ones(front.sizes["point"]), about_share))
     with handed(lambda _: front.assign_attrs(partial="all points at the nominal values, not yet front_share")):
         drawn = sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
     axes = sorted(reduction.index)
@@ -86,4 +86,4 @@ def pareto(sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))
     often = Counter(members)  # a member stands once in each sample
     n = int(inputs["sample"])
-    return front.assign(front_share=("point", np.array([often[place] for place in own]) / n, told)).assign_attrs(samples=n)
+    return front.assign(front_share=("point", np.array([often[place] for place in own]) / n, about_share)).assign_attrs(samples=n)

@@ -350,11 +350,11 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     for m in moved:
         coords.pop(m.name, None)
     coords["parameter"] = ("parameter", np.array([m.name for m in moved]), {"long_name": "the input that varies"})
-    said = ", ".join(f"{n} {a} to {b}" for n, (a, b) in ranges.items())
+    ranges_text = ", ".join(f"{n} {a} to {b}" for n, (a, b) in ranges.items())
     result = xr.Dataset(
         {"first_order": (along, np.reshape(found.first_order, (*shape, len(moved)))),
          "total_order": (along, np.reshape(found.total_order, (*shape, len(moved))))},
-        coords=coords, attrs=label.story(sample, {}, output=output, ranges=said, samples=samples, seed=seed))  # fmt: skip
+        coords=coords, attrs=label.story(sample, {}, output=output, ranges=ranges_text, samples=samples, seed=seed))  # fmt: skip
     for name in result.data_vars:
         result[name].attrs = label.attributes(str(name))
     return result

@@ -167,8 +167,8 @@ class Parts:
             raise ValueError(f"{told}: it holds other things ({', '.join(strange[:3])}); name a new or an empty folder")
         for name, reason in SAME.items():
             if before is not None and before.get(name) != self.identity[name]:
-                said = reason.format(old=before.get(name), new=self.identity[name])
-                raise ValueError(f"{told}: {said}; name another folder, or delete this one")
+                difference = reason.format(old=before.get(name), new=self.identity[name])
+                raise ValueError(f"{told}: {difference}; name another folder, or delete this one")
         for name in there:
             if name.startswith(".part-"):
                 with contextlib.suppress(OSError):

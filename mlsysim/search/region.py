@@ -106,5 +106,5 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
     data["nearest"][2]["long_name"] = f"{unknown}, or where the targets are missed by least"
     for name, values in zip(wanted, at):
         data[name] = (dims, values.astype(label.dtype(name)).reshape(shape), label.attributes(name))
-    said = label.story(program, {}, unknown=unknown, targets="; ".join(map(str, conditions)), bounds=f"{low:g} to {high:g}")
-    return xr.Dataset(data, coords=coords, attrs=said)
+    attrs = label.story(program, {}, unknown=unknown, targets="; ".join(map(str, conditions)), bounds=f"{low:g} to {high:g}")
+    return xr.Dataset(data, coords=coords, attrs=attrs)

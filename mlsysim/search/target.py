@@ -28,8 +28,8 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         low, high = float(self.values.min()), float(self.values.max())
-        said = f"{low:.6g}" if low == high else f"{low:.6g} .. {high:.6g}"
-        return f"{self.output} {self.sign}= {said}"
+        stated = f"{low:.6g}" if low == high else f"{low:.6g} .. {high:.6g}"
+        return f"{self.output} {self.sign}= {stated}"
 
     def widen(self, program: Program) -> None:
         """Give the call the axes that only the target has."""
@@ -101,8 +101,8 @@ def target(output: str, wanted: Any) -> Target:
         if isinstance(item, str) and (match := _SIGN.match(item)):
             sign, number = match.groups()
         signs.add(sign[:1])
-        said = isinstance(number, str) or hasattr(number, "magnitude")
-        values[place] = units.parse(number, variable.unit, output) if said else check(short, number, wanted=True)
+        stated = isinstance(number, str) or hasattr(number, "magnitude")
+        values[place] = units.parse(number, variable.unit, output) if stated else check(short, number, wanted=True)
     if len(signs) > 1:
         raise ValueError(f"targets: {output}={shown(wanted)}: all at most or all at least")
     if items.ndim and not dims:

@@ -206,8 +206,8 @@ def _network(making: _Making) -> None:
             why = "planning value for networks between nodes, no measurement"
             making.derived["inter_efficiency"] = Derived(why, 0.15)
     if making.lacks("oversubscription"):
-        said = (system.values_by_column["oversubscription"] if system else None) or "none is published"
-        why = f"taken as full bandwidth between the nodes of one job ({said})"
+        ratio = (system.values_by_column["oversubscription"] if system else None) or "none is published"
+        why = f"taken as full bandwidth between the nodes of one job ({ratio})"
         making.follow("oversubscription", 1.0, why, 0.0)
 
 

@@ -62,7 +62,7 @@ WORDS = frozenset(
 UNSET = "default"  #: a later version does again what nobody says otherwise
 
 
-def known(setting: str) -> bool:
+def is_setting(setting: str) -> bool:
     """Is this the name of a setting that something reads?"""
     return setting in SETTINGS or setting in Assumptions._fields
 
@@ -89,7 +89,7 @@ def frameworks() -> dict[str, list[Version]]:
     """Every framework by key, its versions ascending; the newest one's row bears the plain key."""
     lines: dict[str, list[dict[str, str]]] = {}
     for line in tables.records("settings"):
-        if not known(line["setting"]):
+        if not is_setting(line["setting"]):
             raise unknown("setting", line["setting"], [*SETTINGS, *Assumptions._fields], "settings.csv")
         lines.setdefault(line["framework"], []).append(line)
     found: dict[str, list[Version]] = {}
