@@ -24,6 +24,7 @@ from mlsysim.equations.normal import largest_deviate, normal_quantile, normal_ta
 from mlsysim.equations.queueing import EULER, wait_quantile
 
 # --- linear step ---------------------------------------------------------------------------------------
+# Closed forms, which the loops over a step of any shape are tested against.
 
 
 def request_cost(c1, c2, c3, prompt, output, context):
@@ -127,20 +128,31 @@ def carried_length(prompt_mean, prompt_cv, output_mean, output_cv):
     return prompt_mean + age, spread * spread + third / (3.0 * output_mean) - age * age
 
 
+def paged_length(length, page_size):
+    """Tokens that the pages of a sequence of spread-out length hold room for, mean: ``s + (B - 1)/2``.
+
+    Examples
+    --------
+    >>> paged_length(1000.0, 16.0)
+    1007.5
+    """
+    return length + 0.5 * (page_size - 1.0)
+
+
 def paged_blocks(length, page_size):
-    """Pages of a sequence of spread-out length, mean: ``(s + (B - 1)/2) / B``."""
-    return (length + 0.5 * (page_size - 1.0)) / page_size
+    """Pages of a sequence of spread-out length, mean: `paged_length` over the page."""
+    return paged_length(length, page_size) / page_size
 
 
 def usable_share(length, page_size):
-    """Share of the pages that holds tokens: ``s / (s + (B - 1)/2)``.
+    """Share of the pages that holds tokens: s over its `paged_length`.
 
     Examples
     --------
     >>> float(np.round(usable_share(1000.0, 16.0), 9))
     0.992555831
     """
-    return length / (length + 0.5 * (page_size - 1.0))
+    return length / paged_length(length, page_size)
 
 
 def admitted_requests(blocks, mean, deviation, overflow):

@@ -120,7 +120,7 @@ def pool(model: Workload, format: Format, assume: Assumptions, requests: Request
         requests.prompt, requests.prompt_cv, requests.output, requests.output_cv
     )
     whole = round_up(requests.prompt + requests.output, page_size)
-    booked = cache_bytes(np.where(booking, whole, carried + 0.5 * (page_size - 1.0)))
+    booked = cache_bytes(np.where(booking, whole, batching.paged_length(carried, page_size)))
     states = cache_bytes(0.0)  # of recurrent mixers: no pages, and every request has its own
     prefix_pages = cache_bytes(floor_div(np.maximum(requests.cached_prefix, 0.0), page_size) * page_size) - states
     token = cache_bytes(1.0) - states

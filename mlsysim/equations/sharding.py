@@ -42,6 +42,9 @@ def model_divides(model: Workload, tp, pp):
 def replica_possible(model: Workload, tp, pp, ep):
     """Can a replica be laid out so: `model_divides`, e divides the experts, and one of t and e divides the other.
 
+    Training asks more of its groups, see `layout.layout_possible`: there e > 1 wants a model with experts, and t fits its
+    key/value heads, which serving copies (`kv_heads_per_device`).
+
     Examples
     --------
     >>> from mlsysim import zoo
