@@ -28,7 +28,7 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer, pack
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
-from mlsysim.schema.check import shown, told, whole
+from mlsysim.schema.check import callback, shown, whole
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -85,7 +85,7 @@ class Spans:
 
 
 def block_wanted(block: int | None) -> int:
-    """Points of a block: as told, or as many as serve the caches."""
+    """Points of a block: as asked, or as many as serve the caches."""
     return BLOCK if block is None else whole("block", block)
 
 
@@ -97,7 +97,7 @@ def planned(plan: Any) -> str:
 
 
 def threads_wanted(threads: int | None) -> int:
-    """Threads to use: as told, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
+    """Threads to use: as asked, as ``MLSYSIM_THREADS`` says, or as many as there are cores."""
     if threads is None:
         text = os.environ.get("MLSYSIM_THREADS", "")
         if text and not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
@@ -356,7 +356,7 @@ class Sweep:
         list
             One state per thread that ran.
         """
-        told(progress)
+        callback(progress)
         ranges = list(self.blocks()) if spans is None else spans.ranges
         queue, workers = iter(ranges), min(threads_wanted(threads), max(1, len(ranges)))
         self.states, self.open, self.done = [], {}, 0 if spans is None else spans.done

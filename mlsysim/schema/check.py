@@ -97,7 +97,7 @@ def is_fraction(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)  # type: ignore[operator]
 
 
-def told(progress: Any) -> None:
+def callback(progress: Any) -> None:
     """Refuse a `progress` that cannot be called."""
     if progress is not None and not callable(progress):
         raise TypeError(f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)")
