@@ -114,7 +114,8 @@ def layout_possible(model: Workload, layout: Layout, seq_len):
 
     Notes
     -----
-    Serving asks less, see `sharding.replica_possible`.  Each chunk of an interleaved schedule has at least one of the layers of the fullest stage.
+    Serving asks less, see `sharding.replica_possible`.  Each chunk of an interleaved schedule has at least one of the
+    layers of the fullest stage.
     """
     tp, cp, pp, ep = layout.tp, layout.cp, layout.pp, layout.ep
     key_value_heads = np.maximum(model.n_kv_heads, 1.0)
