@@ -26,10 +26,12 @@ from mlsysim.calibration.validate import statistics
 
 HERE = Path(__file__).resolve().parent
 FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
-#: predicted only: what `measure.py` found on GPUs we had in hand, and runs to which one figure of their device was fitted
+#: predicted only: what `measure.py` found on GPUs we had in hand, runs to which one figure of their device was fitted, and
+#: single streams, to which the settings of llama.cpp and three curves of devices were
 PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
+    "single stream": HERE / "measured" / "edge.csv",
 }
 ACCEPTED = HERE / "accepted.json"
 #: rows that a source needs for its level to be fitted on three of them
@@ -136,6 +138,13 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def groups_of(result: Validation) -> tuple[str, ...]:
+    """What is told apart in a line of its own: dense models and mixtures, phases and classes of device."""
+    if result.kind == "stream":
+        return ("prefill", "decode", *sorted(set(result.rows.group)))
+    return ("dense", "moe") if result.kind == "serving" else ("",)
+
+
 def overview(results: dict[str, dict[str, Any]]) -> str:
     """One line per target: pooled error, mean over sources, coverage; shipped and left out."""
     lines = [
@@ -144,7 +153,7 @@ def overview(results: dict[str, dict[str, Any]]) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, result in results.items():
-        groups = ("dense", "moe") if result["shipped"].kind == "serving" else ("",)
+        groups = groups_of(result["shipped"])
         for group in groups:
             for target in dict.fromkeys(result["shipped"].rows.target):
                 ours, *held = (
@@ -190,7 +199,9 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
               "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
               "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
               "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
-              "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view).", ""]  # fmt: skip
+              "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
+              "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
+              "were fitted to these tables, most of all to one of them; the other sources are held out.", ""]  # fmt: skip
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
@@ -217,11 +228,13 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def errors(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Median error of the shipped assumptions, per source and target."""
-    return {
-        name: {f"{r.target} | {r.source}": round(r.median / 100, 4) for r in result["shipped"].table().itertuples()}
-        for name, result in results.items()
-    }
+    """Median error of the shipped assumptions, per source (of single streams: per phase and class of device) and target."""
+    found = {}
+    for name, result in results.items():
+        by = "group" if result["shipped"].kind == "stream" else "source"
+        lines = result["shipped"].table(by).to_dict("records")
+        found[name] = {f"{line['target']} | {line[by]}": round(line["median"] / 100, 4) for line in lines}
+    return found
 
 
 def worse(results: dict[str, dict[str, Any]], accepted: dict[str, dict[str, float]]) -> list[str]:

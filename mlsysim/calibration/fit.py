@@ -45,8 +45,9 @@ USUAL = {
         "serving_gemm_factor", "serving_elementwise_slowdown", "expert_bandwidth_efficiency", "host_step_time",
         "host_sequence_time", "frontend_token_time",
     ),
+    "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
 }  # fmt: skip
-LEVEL = {"training": "training_level", "serving": "serving_level"}
+LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
 
 
 def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike[str], fit: Sequence[str] | None = None, by: str | None = None,
@@ -161,7 +162,8 @@ def _matches(resolver: Any, kind: str) -> None:
     name = getattr(resolver, "name", None)
     if resolver is None:
         return
-    expected = {"training": ("DistributedModel",), "serving": ("ServingModel", "ContinuousBatchingModel")}[kind]
+    expected = {"training": ("DistributedModel",), "serving": ("ServingModel", "ContinuousBatchingModel"),
+                "stream": ("ServingModel",)}[kind]  # fmt: skip
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, serving, training
+from mlsysim.calibration import frameworks, serving, streams, training
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
@@ -186,6 +186,15 @@ class Problem:
             self._enter(resolver or _resolver(name[0]), asked)
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
+        if self.runs.kind == "stream":
+            asked = streams.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            group = f"{run['phase']}/{given(run, 'device_class') or asked.inputs['hardware']['class'] or '?'}"
+            self.kept.append(Run(position, source, group, asked.measured, asked.fitted))
+            self._put(asked, position, questions)
+            return
         if self.runs.kind == "serving":
             asked = serving.question(run)
             if not asked.measured:
@@ -193,8 +202,7 @@ class Problem:
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
             self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted))
-            same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
-            questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
+            self._put(asked, position, questions)
             return
         hardware = self._device(run)
         workload = self._model(run)
@@ -216,6 +224,11 @@ class Problem:
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
         questions.setdefault(("training",), []).append(asked_)
+
+    def _put(self, asked: serving.Question, position: int, questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
+        """A question beside those of the same resolver that want the same outputs."""
+        same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
+        questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
 
     def _device(self, run: Mapping[str, Any]) -> zoo.Row:
         """One row object per device, so that equal devices are bound once."""

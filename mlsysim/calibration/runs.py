@@ -24,6 +24,7 @@ from mlsysim.zoo import frameworks
 NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
+    "stream": ("hardware", "model", "phase"),
 }  # fmt: skip
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -32,6 +33,7 @@ MEASURED = {
         "measured_mem_gb",
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
+    "stream": ("measured_tokens_per_s",),
 }  # fmt: skip
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -42,17 +44,23 @@ NUMBERS = {
     "serving": (
         "n_gpus", "pp", "ep", "requests_per_user", "n_requests", "length_cv", "length_mean", "prefill_chunk", "suspect",
     ),
+    "stream": (
+        "n_devices", "bits_per_weight", "prompt_tokens", "depth_tokens", "gen_tokens", "device_peak_fp16_TFLOPs",
+        "device_mem_bandwidth_GBps", "suspect",
+    ),
 }  # fmt: skip
 #: numbers that are counts
 WHOLE = {
     "n_gpus", "seq_len", "global_batch", "tp", "pp", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab",
     "micro_batch", "dp", "cp", "ep", "interleave_v", "zero_stage", "input_len", "output_len", "requests_per_user",
-    "n_requests", "prefill_chunk",
+    "n_requests", "prefill_chunk", "n_devices",
 }  # fmt: skip
+#: numbers that may be 0: nothing of it
+NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
-TEXTS = {"hardware", "model", "precision", "scenario"}
+TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
 MOST_ROWS = 20_000
@@ -65,7 +73,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving"}
+    kind : {"training", "serving", "stream"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int
@@ -159,15 +167,15 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]
 
 
 def _kind(header: Sequence[str], name: str) -> str:
-    """Training or serving, by the columns that are there; says what is missing."""
+    """Training, serving or a single stream, by the columns that are there; says what is missing."""
     columns = set(header)
     share = {
         kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
     }
-    if not columns & {*MEASURED["training"], *MEASURED["serving"], *NEEDED["training"], *NEEDED["serving"]}:
+    if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}"
+            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]
@@ -206,7 +214,7 @@ def _number(value: Any, column: str, line: int, name: str) -> float:
         if number not in (0.0, 1.0):
             raise ValueError(f"{where} must be 0 or 1")
         return number
-    nothing = frameworks.is_setting(column) and column not in COUNTED
+    nothing = column in NOTHING or (frameworks.is_setting(column) and column not in COUNTED)
     if number < 0 or (number == 0 and not nothing):
         raise ValueError(f"{where} must be {'at least 0' if nothing else 'above 0'}")
     if column in WHOLE and number != math.floor(number):

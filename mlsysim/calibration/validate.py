@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving"}
+    kind : {"training", "serving", "stream"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -119,8 +119,10 @@ def validate(runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | 
     runs : DataFrame or path
         Training runs (``measured_step_time_s`` ... and ``hardware``, ``n_gpus``, ``seq_len``, ``global_batch``, ``tp``,
         ``pp``) or serving measurements (``ttft_ms``, ``itl_ms``, ``tokens_per_s_total`` ... and ``hardware``, ``model``, ``tp``,
-        ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``), told apart by their columns;
-        other columns are ignored, cells may be blank.
+        ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
+        llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
+        ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
+        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.
@@ -143,7 +145,7 @@ def validate(runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | 
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving`; what frameworks and engines do by default is in the zoo's frameworks table.
+    `mlsysim.calibration.serving` and `mlsysim.calibration.streams`; what frameworks and engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)

@@ -22,7 +22,7 @@ REASONS = 3
 
 
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured runs.")],
     assume: Annotated[str | None, typer.Option(help="Figures that `calibrate --out` wrote.")] = None,
     json: Json = False,
 ) -> int:
@@ -56,7 +56,7 @@ def validate(
 
 
 def calibrate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured training or serving runs.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured runs.")],
     fit: Annotated[str | None, typer.Option(help="Figures to fit, joined by commas (default: the usual ones).")] = None,
     by: Annotated[str | None, typer.Option(help="A column, such as hardware: figures for each of its values.")] = None,
     loss: Annotated[str, typer.Option(help="linear, soft_l1, huber or cauchy.")] = "soft_l1",

@@ -83,7 +83,7 @@ def phase_times(
     """
 
     def products(rows):
-        seconds = time_of(operators.head_work(model, hardware, format, tp, batch), hardware)
+        seconds = time_of(operators.head_work(model, hardware, format, assume, tp, batch), hardware)
         for work in (
             operators.linear_work(model, hardware, format, assume, tp, rows),
             operators.expert_work(model, hardware, format, assume, tp, 1.0, rows),

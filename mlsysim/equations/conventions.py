@@ -27,6 +27,7 @@ def with_some_rate(hardware: Accelerator) -> Accelerator:
     """The device with one operation per second where it lacks the format: times stay numbers, astronomic ones."""
     return hardware._replace(
         peak_flops=np.where(hardware.peak_flops > 0, hardware.peak_flops, 1.0),
+        narrow_sum_flops=np.where(hardware.narrow_sum_flops > 0, hardware.narrow_sum_flops, 1.0),
         attention_peak_flops=np.where(hardware.attention_peak_flops > 0, hardware.attention_peak_flops, 1.0),
     )
 
@@ -58,6 +59,7 @@ def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> 
             gemm_efficiency=efficiency,
             training_gemm_efficiency=efficiency,
             gemm_half_rows=0.0,
+            vector_flops=0.0,
             attention_efficiency=efficiency,
             attention_half_length=0.0,
         )
@@ -101,7 +103,7 @@ def serving_device(hardware: Accelerator, efficiency, bandwidth_efficiency, text
 def serving_assumptions(assume: Assumptions, efficiency, textbook) -> Assumptions:
     """The assumptions beside that device: by hand where `textbook` is set, no factor over a given efficiency."""
     assume = textbook_assumptions(assume, textbook)
-    return assume if efficiency is None else assume._replace(serving_gemm_factor=1.0)
+    return assume if efficiency is None else assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0)
 
 
 def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
@@ -115,6 +117,7 @@ def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
         gemm_latency=where(0.0, hardware.gemm_latency),
         gemm_efficiency=where(1.0, hardware.gemm_efficiency),
         gemm_half_rows=where(0.0, hardware.gemm_half_rows),
+        vector_flops=where(0.0, hardware.vector_flops),
         gemm_bandwidth_efficiency=where(1.0, hardware.gemm_bandwidth_efficiency),
         gemm_exponent=where(0.0, hardware.gemm_exponent),
         attention_efficiency=where(1.0, hardware.attention_efficiency),
@@ -151,6 +154,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "last_token_apart",
         "balance_steps",
         "logit_bytes",
+        "narrow_sums",
     )
     whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor", "poll_steps")
     changed = {name: np.where(by_hand, 0.0, getattr(assume, name)) for name in nothing}

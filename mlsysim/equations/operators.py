@@ -23,6 +23,7 @@ from mlsysim.equations import architecture, mixers
 from mlsysim.equations.allreduce import allreduce_time
 from mlsysim.equations.compute import (
     attention_time,
+    faster_path,
     smooth_max,
     traffic_time,
 )
@@ -121,11 +122,11 @@ def linear_work(
     narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
     sustained = assume.serving_gemm_factor * efficiency
-    per_row = 2.0 * params / (sustained * hardware.peak_flops)
+    per_row = 2.0 * params / (sustained * _product_peak(hardware, assume))
     rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
     return Work(
-        arithmetic=(rows + hardware.gemm_half_rows) * per_row,
+        arithmetic=_product_arithmetic(rows, 2.0 * params, per_row, hardware, assume),
         traffic=rate * (format.weight_bytes * (params + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
         start=products_per_step(model)
@@ -133,13 +134,30 @@ def linear_work(
     )
 
 
-def head_work(model: Workload, hardware: Accelerator, format: Format, tp, rows) -> Work:
+def _product_arithmetic(rows, flops, per_row, hardware: Accelerator, assume: Assumptions):
+    """Arithmetic of products of `flops` operations a row, `per_row` seconds of the matrix units each (s)."""
+    matrix = (rows + hardware.gemm_half_rows) * per_row
+    vectors_only = (rows <= assume.vector_product_rows) & (hardware.vector_flops > 0)
+    matrix = np.where(vectors_only, np.inf, matrix)
+    return faster_path(matrix, rows * flops, hardware.vector_flops, assume.vector_product_efficiency)
+
+
+def _product_peak(hardware: Accelerator, assume: Assumptions):
+    """Rate of the layers' products: sums 32 bits wide, or 16 where the engine is content with that."""
+    return np.where(assume.narrow_sums > 0, hardware.narrow_sum_flops, hardware.peak_flops)
+
+
+def head_work(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows
+) -> Work:
     """Product with the vocabulary, in the format of activations; `rows` are the tokens sampled."""
     params = architecture.embedding_params(model) / tp
     peak = np.minimum(hardware.peak_flops, hardware.attention_peak_flops)
     nbytes = format.activation_bytes * params
     return Work(
-        arithmetic=(rows + hardware.gemm_half_rows) * (2.0 * params / (hardware.gemm_efficiency * peak)),
+        arithmetic=_product_arithmetic(
+            rows, 2.0 * params, 2.0 * params / (hardware.gemm_efficiency * peak), hardware, assume
+        ),
         traffic=traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency),
         start=hardware.gemm_latency,
     )
@@ -165,7 +183,7 @@ def expert_work(
     load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep)
     params = architecture.expert_params(model) / split
     sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
-    per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * hardware.peak_flops)
+    per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * _product_peak(hardware, assume))
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.activation_traffic * format.activation_bytes * width
     rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)

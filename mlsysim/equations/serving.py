@@ -173,7 +173,7 @@ def decode_step(
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
     attention = attention + prompt_attention / (attention_groups(tp, ep) * circulating)
-    head = head_work(model, hardware, format, tp, sampled)
+    head = head_work(model, hardware, format, assume, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     host = assume.host_step_time + assume.host_sequence_time * sequences
     through_layers = cost.products + attention + cost.communication
@@ -290,7 +290,7 @@ def prefill_step(
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)
-    head = head_work(model, hardware, format, tp, per_group)
+    head = head_work(model, hardware, format, assume, tp, per_group)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     turns = steps + (pp - 1.0)
     layers = turns * stage_share(model, pp)

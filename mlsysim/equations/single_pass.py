@@ -219,7 +219,7 @@ def device_time(model: Workload, hardware: Accelerator, format: Format, assume: 
     transformer = model.n_layers > 0
     linear = operators.linear_work(model, hardware, format, assume, 1.0, batch.tokens)
     experts = operators.expert_work(model, hardware, format, assume, 1.0, 1.0, batch.tokens)
-    head = operators.head_work(model, hardware, format, 1.0, batch.sampled)
+    head = operators.head_work(model, hardware, format, assume, 1.0, batch.sampled)
     other = sample_work(model, hardware, format, assume, batch, by_hand, efficiency)
     done = passes.products + passes.repeated
 

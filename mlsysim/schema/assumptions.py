@@ -398,6 +398,24 @@ class Assumptions(NamedTuple):
         "fitted to published serving runs: 0.91 to 1",
         0.05,
     )
+    vector_product_efficiency: Real = _share(
+        0.5,
+        "share of the fp32 vector rate that a product of few rows reaches where the matrix units would stay empty",
+        "a conversion beside each multiply-add halves the rate; single-stream tables of llama.cpp on RTX 3090 and Apple M "
+        "exclude less than 0.1",
+        0.3, above=True,
+    )
+    vector_product_rows: Real = _assumed(
+        0.0, "1",
+        "rows up to which an engine takes matrix-vector kernels, whatever the matrix units would do",
+        "0: the faster of the two; llama.cpp 8 (ggml-cuda/mmvq.cuh, MMVQ_MAX_BATCH_SIZE)",
+        0.0,
+    )
+    narrow_sums: Real = _switch(
+        0.0,
+        "16-bit products sum in 16 bits, at twice the rate on cards for games: half of the 8-bit rate",
+        "0 serving engines; 1 llama.cpp (ggml-cuda.cu: CUBLAS_COMPUTE_16F)",
+    )
     library_allreduce: Real = _switch(
         0.0,
         "the communication library does all all-reduces; off: kernels of the engine take the small messages",

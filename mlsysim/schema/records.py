@@ -72,6 +72,7 @@ class Accelerator(NamedTuple):
     widens_weights: Real
     attention_peak_flops: Real
     vector_flops: Real
+    narrow_sum_flops: Real
     mem_bandwidth: Real
     mem_capacity: Real
     sram_capacity: Real

@@ -215,6 +215,7 @@ real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsu
 flag("widens_weights", "the device has no products of the format: weights in it are widened to 16 bits")
 real("attention_peak_flops", "FLOP/s", "dense peak of the format attention computes in", better="more")
 real("vector_flops", "FLOP/s", "fp32 rate of the vector units", better="more")
+real("narrow_sum_flops", "FLOP/s", "rate of 16-bit products whose sums are 16 bits wide, too", better="more")
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")
 real("sram_capacity", "byte", "last-level cache or scratchpad", better="more")

@@ -9,7 +9,7 @@ import numpy as np
 from mlsysim.schema.codes import Precision, label
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, prices, tables
-from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, stored
+from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, plain, stored
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
 EMBODIED_PER_WATT = 0.28
@@ -97,8 +97,8 @@ _RATES = {
 
 def _rate(row: Row, precision: Precision) -> Any:
     """The rate that the row lists for a format, 0 if it lists none."""
-    if precision == Precision.INT4:  # weight only: the arithmetic is 16 bits wide
-        return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
+    if precision == Precision.INT4:  # weight only: the arithmetic is 16 bits wide, on processors without it 32
+        return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) or _rate(row, Precision.FP32)
     cell = row.values_by_column[_RATES[precision]]
     return 0.0 if cell is None else cell
 
@@ -110,8 +110,9 @@ def widened(row: Row, precision: Precision) -> Derived | None:
     """
     if precision not in _NARROW or _rate(row, precision) or "peak_flops" in row.given or not _rate(row, Precision.INT4):
         return None
+    bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to 16-bit "
+        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
     )
@@ -126,6 +127,9 @@ def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict
     own: Any = row.given.get("peak_flops")
     fields["peak_flops"] = _rate(row, precision) if own is None else own
     wide = max(_rate(row, Precision.BF16), _rate(row, Precision.FP16))
+    half_of_bytes = 0.5 * _rate(row, Precision.INT8)
+    sixteen_bits = precision in (Precision.BF16, Precision.FP16, Precision.INT4) and own is None and wide > 0
+    fields["narrow_sum_flops"] = plain(np.maximum(fields["peak_flops"], half_of_bytes if sixteen_bits else 0.0))
     if own is not None and not wide:
         fields["attention_peak_flops"] = own
         derived["attention_peak_flops"] = Derived("no 16-bit rate: attention runs at the rate given for the GEMMs", 0.3)
@@ -147,6 +151,9 @@ def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict
             "that list both",
             0.6,
         )
+    else:
+        fields["vector_flops"] = 0.0
+        derived["vector_flops"] = Derived("neither a vector rate nor a 16-bit rate published: none is counted on", 0.0)
 
 
 def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:

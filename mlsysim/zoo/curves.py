@@ -235,7 +235,7 @@ def _ways(row: Row, n: int) -> list[_Way]:
     published = tables.rows("hardware").get(row.origin)
     added = "link_bandwidth" in row.given and (published is None or published.values_by_column["intra_link_Bps"] is None)
     if host is not None and (not found or added):
-        source = PCIE if _link(device, "link") else device
+        source = device if _link(device, "host") and not _link(device, "link") else PCIE
         found.append(_Way("host link", source, host, _link(source, "host")))
     return found
 

@@ -47,6 +47,7 @@ SETTINGS: dict[str, str] = {
     "page_size": "tokens of a page of the cache",
     "prefill_chunk": "most prompt tokens of a step",
     "memory_fraction": "share of the device that is used",
+    "tensor_split": "several devices share each product of one stream where a run does not say; off: layers in turn",
     "pool_fraction": "share of what weights and activations leave that the cache takes",
     # load
     "requests_per_user": "requests of each client",

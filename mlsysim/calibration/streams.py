@@ -1,0 +1,142 @@
+"""Single-stream measurements, as tables of llama.cpp have them: one prompt, or the next token of one answer.
+
+======== ================================================================================
+phase    what ``measured_tokens_per_s`` counts
+======== ================================================================================
+prefill  prompt tokens: `prompt_tokens` of them behind `depth_tokens` cached ones
+decode   generated tokens: `gen_tokens` of them, the first behind `depth_tokens` cached ones
+======== ================================================================================
+
+Blank cells follow the same rules for every row: one device, no cached tokens, 512 prompt tokens, 128 generated ones; several
+devices are split as the engine does by default (`tensor_split` of the zoo's frameworks), 16 bits a weight where neither
+`bits_per_weight` nor a known `quant_label` is there.  Weights below 12 bits are widened on the way to 16-bit products.  A
+device that the zoo does not have is known by `device_peak_fp16_TFLOPs` and `device_mem_bandwidth_GBps`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mlsysim import zoo
+from mlsysim.calibration import frameworks
+from mlsysim.calibration.rules import Refused, device, given
+from mlsysim.calibration.serving import Question, model, own_experts
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Assumptions
+from mlsysim.zoo.frameworks import scaled
+from mlsysim.zoo.row import Row
+
+PHASES = ("prefill", "decode")
+PROMPT, ANSWER = 512.0, 128.0
+CONTEXT = 1.0  #: tokens that a first generated token sees at least: itself
+#: bits a weight above which a file is one of 16 bits
+NARROW = 12.0
+WIDE = 16.0
+#: bits a weight of the types of GGUF files, scales included (github.com/ggml-org/llama.cpp, examples/quantize README); of the
+#: mixed K types the mean of a Llama file
+GGUF_BITS = {
+    "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.5625, "q5_k_m": 5.69, "q5_k_s": 5.54, "q5_0": 5.5, "q4_k_m": 4.85,
+    "q4_k_s": 4.58, "q4_1": 5.0, "q4_0": 4.5, "iq4_nl": 4.5, "iq4_xs": 4.25, "mxfp4": 4.25, "q3_k_m": 3.91, "q2_k": 3.35,
+}  # fmt: skip
+#: share of a device that one stream may fill: no other process counts on the rest
+WHOLE_DEVICE = 1.0
+
+
+def bits(run: Mapping[str, Any]) -> float:
+    """Bits a weight: as stated, by the type of the file, else 16."""
+    stated = given(run, "bits_per_weight")
+    if stated is not None:
+        return float(stated)
+    label = str(given(run, "quant_label") or "f16").lower().replace("fp16", "f16").replace("-bit", "")
+    if label in GGUF_BITS:
+        return GGUF_BITS[label]
+    if re.fullmatch(r"\d+(\.\d+)?", label):
+        return float(label)
+    raise Refused(f"quant_label {label!r} is not known: give bits_per_weight, or one of {', '.join(GGUF_BITS)}")
+
+
+def layer_bytes(workload: Row, width: float) -> float:
+    """Bytes a weight of the layers of a file of `width` bits a weight.
+
+    Files narrow the table of the head as well, which a `Format` holds as wide as activations: what the head has
+    too much, the layers have too little, so that a token reads as many bytes as it does.
+    """
+    head = workload["vocab"] * workload["hidden"]
+    layers = workload["total_params"] - head * (1.0 if workload["tied_embeddings"] else 2.0)
+    return (width / 8.0 * (layers + head) - WIDE / 8.0 * head) / layers
+
+
+def hardware(run: Mapping[str, Any]) -> Row:
+    """The device of a row: of the zoo, or as the row describes it."""
+    if given(run, "hardware") is not None:
+        return device(run)
+    rate, bandwidth = given(run, "device_peak_fp16_TFLOPs"), given(run, "device_mem_bandwidth_GBps")
+    if rate is None or bandwidth is None:
+        raise Refused("no hardware stated, nor device_peak_fp16_TFLOPs and device_mem_bandwidth_GBps")
+    return described(str(given(run, "hardware_label") or "device"), rate * 1e12, bandwidth * 1e9)
+
+
+@functools.cache
+def described(label: str, rate: float, bandwidth: float) -> Row:
+    """A device of one's own, known by its rate and its bandwidth."""
+    return zoo.Hardware(name=label, peak_flops=rate, mem_bandwidth=bandwidth, mem_capacity=1e15)
+
+
+#: what a run of llama.cpp calls its back end, or who made its device -> engine of the zoo
+BACK_ENDS = {"cuda": "llama.cpp CUDA", "nvidia": "llama.cpp CUDA", "cpu": "llama.cpp CPU"}
+
+
+def engine(run: Mapping[str, Any], card: Row) -> str:
+    """The engine of a run; of llama.cpp with its back end."""
+    named = str(given(run, "engine", "framework") or "llama.cpp")
+    found = frameworks.recognise("engine", [named])
+    if found is None or found["framework"] != "llama_cpp":
+        return named
+    words = str(given(run, "backend") or card["vendor"] or "").lower()
+    return next((name for word, name in BACK_ENDS.items() if word in words), named)
+
+
+def question(run: Mapping[str, Any]) -> Question:
+    """A row as inputs of ServingModel."""
+    card, workload = hardware(run), model(run)
+    phase = given(run, "phase")
+    if phase not in PHASES:
+        raise Refused(f"phase {phase!r} is not known: {', '.join(PHASES)}")
+    found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)})
+    fitted = frameworks.read_off(found, frameworks.own_settings(run))
+    wide = Precision.FP16 if card["peak_fp16"] or not card["peak_bf16"] else Precision.BF16
+    width = bits(run)
+    inputs: dict[str, Any] = {
+        "model": workload, "hardware": card, "precision": int(wide), "kv_precision": int(wide), "batch_size": 1.0,
+        "memory_fraction": WHOLE_DEVICE, "fleet_size": 0.0, "max_context": 0.0,
+    }  # fmt: skip
+    if own_experts(workload) and width < NARROW:
+        inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
+    elif width < NARROW:
+        inputs |= {"precision": int(Precision.INT4), "weight_bytes": layer_bytes(workload, width)}
+    inputs |= degrees(run, setting)
+    defaults = Assumptions._field_defaults
+    assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
+    assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
+    depth = given(run, "depth_tokens") or 0.0
+    if phase == "prefill":
+        prompt = given(run, "prompt_tokens") or PROMPT
+        inputs |= {"seq_len": depth + prompt, "cached_prefix": depth, "prefill_chunk": setting.get("prefill_chunk", 8192.0)}
+        targets = {"tokens_per_s": ("ttft", prompt, -1.0)}
+    else:
+        answer = given(run, "gen_tokens") or ANSWER
+        inputs["seq_len"] = max(depth + answer / 2.0, CONTEXT)
+        targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}
+    speed = given(run, "measured_tokens_per_s")
+    return Question("serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted)
+
+
+def degrees(run: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, float]:
+    """Devices that share each product (`tp`), or take layers in turn (`pp`)."""
+    n = given(run, "n_devices") or 1.0
+    split = given(run, "split")
+    tensor = split == "tensor" if split in ("tensor", "layer") else bool(setting.get("tensor_split", 1.0))
+    return {"tp": n, "pp": 1.0} if tensor else {"tp": 1.0, "pp": n}
