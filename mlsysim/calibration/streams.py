@@ -25,7 +25,7 @@ from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import Question, model, own_experts
 from mlsysim.schema.codes import Precision
-from mlsysim.schema.records import Assumptions
+from mlsysim.schema.assumptions import Assumptions
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
 
@@ -121,14 +121,14 @@ def question(run: Mapping[str, Any]) -> Question:
     defaults = Assumptions._field_defaults
     assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
-    depth = given(run, "depth_tokens") or 0.0
+    depth = float(round(given(run, "depth_tokens") or 0.0))
     if phase == "prefill":
-        prompt = given(run, "prompt_tokens") or PROMPT
+        prompt = float(round(given(run, "prompt_tokens") or PROMPT))
         inputs |= {"seq_len": depth + prompt, "cached_prefix": depth, "prefill_chunk": setting.get("prefill_chunk", 8192.0)}
         targets = {"tokens_per_s": ("ttft", prompt, -1.0)}
     else:
         answer = given(run, "gen_tokens") or ANSWER
-        inputs["seq_len"] = max(depth + answer / 2.0, CONTEXT)
+        inputs["seq_len"] = max(float(round(depth + answer / 2.0)), CONTEXT)
         targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}
     speed = given(run, "measured_tokens_per_s")
     return Question("serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted)
