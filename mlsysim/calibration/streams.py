@@ -24,8 +24,8 @@ from mlsysim import zoo
 from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import Question, model, own_experts
-from mlsysim.schema.codes import Precision
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
 

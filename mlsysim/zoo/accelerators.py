@@ -16,9 +16,9 @@ EMBODIED_PER_WATT = 0.28
 #: fp32 vector rate over the 16-bit matrix rate: median of the cloud devices that list both
 VECTOR_SHARE = 0.1
 
-#: TDP follows memory bandwidth, W = 273 (TB/s)^0.629: fitted to 70 devices for servers and desks since 2018 whose TDP
+#: TDP follows memory bandwidth, W = 289 (TB/s)^0.597: fitted to 83 devices for servers and desks since 2018 whose TDP
 #: is published; the rate of products adds nothing once bandwidth is in.  Leave-one-out error 0.29
-TDP_AT_1_TBPS, TDP_EXPONENT, TDP_SPREAD = 273.0, 0.629, 0.29
+TDP_AT_1_TBPS, TDP_EXPONENT, TDP_SPREAD = 289.0, 0.597, 0.29
 #: first year of release -> x16 link that new cards of servers and desks had, one direction, bytes/s (fabrics table)
 HOST_LINKS = ((2022, "pcie_gen5_x16"), (2020, "pcie_gen4_x16"), (0, "pcie_gen3_x16"))
 #: classes of devices to which these rules apply
@@ -215,7 +215,7 @@ def _limit(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> Non
     if row.values_by_column["class"] in IN_SERVERS and not on_chip and not known(fields["tdp"]):
         fields["tdp"] = TDP_AT_1_TBPS * (fields["mem_bandwidth"] / 1e12) ** TDP_EXPONENT
         derived["tdp"] = Derived(
-            f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 70 devices", TDP_SPREAD
+            f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 83 devices", TDP_SPREAD
         )
 
 
