@@ -10,6 +10,7 @@ import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
+from mlsysim.equations import sharding
 from mlsysim.schema.codes import Limit
 
 with (Path(__file__).parent / "published_params.csv").open() as file:
@@ -58,6 +59,8 @@ def test_llama4_without_a_list_of_layers_keeps_its_window_in_three_of_four():
     text |= {"vocab_size": 202048, "num_local_experts": 16, "num_experts_per_tok": 1, "head_dim": 128}
     row = zoo.from_config({"model_type": "llama4", "text_config": text, "vision_config": {"hidden_size": 1408}})
     assert row["local_layers"] == 36 and "vision tower" in row.notes
+    cached = 2.0 * float(sharding.cached_values(zoo.workload_record(row), 131072.0))  # bytes of one request in bf16
+    assert cached == 4096 * (12 * 131072 + 36 * 8192)
     listed = zoo.from_config({**text, "no_rope_layers": [1, 0, 0, 0] * 12})
     assert listed["local_layers"] == 12
 
