@@ -174,3 +174,11 @@ def test_sparse_attention_of_a_row_is_cheaper_than_that_of_the_model_it_grew_fro
 def test_a_model_has_no_more_layers_of_a_kind_than_layers(kind):
     with pytest.raises(ValueError, match=f"Workload: {kind}_layers=33: must be at most n_layers=32"):
         ms.Workload("llama3_1_8b", **{f"{kind}_layers": 33})
+
+
+def test_every_drafted_token_needs_a_state_of_its_own():
+    ask = {"hardware": "h200", "tp": 4, "seq_len": 2048, "batch_size": 8}
+    hybrid, dense = (
+        ms.ServingModel.solve(model=model, draft_len=[0, 3], **ask).memory_per_device.diff("draft_len").item()
+        for model in (read("Qwen3-Next-80B-A3B-Instruct"), "llama3_1_8b"))  # fmt: skip
+    assert hybrid > 8 * 3 * 77.3e6 / 4 > dense

@@ -42,6 +42,9 @@ def held(model: Workload, draft: Workload | None, format: Format, assume: Assump
     tp, _, ep = layout
     weights = sharding.weights_per_device(model, format, *layout)
     cache = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
+    # a recurrent state cannot be cut back: one more is kept for every token that is checked beside the first
+    states = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, 0.0)
+    cache = cache + (checked - 1.0) * states
     if draft is not None:
         weights = weights + sharding.weights_per_device(draft, format, *layout)
         cache = cache + sharding.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
