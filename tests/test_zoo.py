@@ -523,10 +523,12 @@ def test_formats():
         Precision.NVFP4: (4.5 / 8, 2, 2, 4.5 / 8, 2, 0, 1),
         Precision.MXFP4: (4.25 / 8, 2, 2, 4.25 / 8, 2, 0, 1),
     }
+    parts = {f"{part}_bytes" for part in zoo.accelerators.PARTS}
     for precision, values in expected.items():
         record = zoo.format_record(precision)
-        assert tuple(v for name, v in record._asdict().items() if name != "expert_bytes") == values, precision
-        assert record.expert_bytes == record.weight_bytes
+        assert tuple(v for name, v in record._asdict().items() if name not in parts) == values, precision
+        assert record.expert_bytes == record.attention_bytes == record.shared_expert_bytes == record.weight_bytes
+        assert record.head_bytes == record.embedding_bytes == record.activation_bytes
     assert zoo.format_record(Precision.BF16, Precision.FP8).kv_bytes == 1.0
 
 

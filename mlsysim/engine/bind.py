@@ -19,7 +19,7 @@ from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
-from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, selectors
+from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, by_part, selectors
 from mlsysim.engine.recipe import Recipe
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
@@ -87,6 +87,10 @@ class Binder:
         """Take one input of the call; `along` names the axis of paired inputs."""
         original = name
         name, factor = self.canonical(name)
+        if name == "precision" and isinstance(value, Mapping):
+            for input_of_part, one in by_part(value).items():
+                self.add(input_of_part, one, along)
+            return
         for same in self._spellings(name):
             if same in self.columns:
                 other = original if original != same else ""

@@ -12,6 +12,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.zoo.accelerators import PARTS, PRODUCTS
 
 Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assumptions]"
 
@@ -42,6 +43,31 @@ def _as_given(value: Any) -> Any:
     return value
 
 
+#: part of a model, as a mapping given for `precision` calls it -> the input that is its number format
+PART_INPUTS = {
+    "default": "precision", "attention": "attention_precision", "experts": "expert_precision",
+    "shared_experts": "shared_expert_precision", "head": "head_precision", "embedding": "embedding_precision",
+    "cache": "kv_precision",
+}  # fmt: skip
+
+
+def by_part(precision: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that a mapping of parts to number formats stands for.
+
+    >>> by_part({"default": "bf16", "experts": "mxfp4"})
+    {'precision': 'bf16', 'expert_precision': 'mxfp4'}
+    """
+    for part in precision:
+        if part not in PART_INPUTS:
+            raise ValueError(f"precision: {part!r} is no part of a model: allowed are {', '.join(PART_INPUTS)}")
+    return {PART_INPUTS[part]: one for part, one in precision.items()}
+
+
+def _parts(names: Sequence[str]) -> list[Selector]:
+    """The number formats of parts of a model."""
+    return [Selector(f"{part}_precision", _as_given, None) for part in names]
+
+
 def selectors(parameter: Parameter) -> list[Selector]:
     """The inputs that decide a record parameter, and with which function of the zoo."""
     record, name = parameter.record, parameter.name
@@ -52,9 +78,9 @@ def selectors(parameter: Parameter) -> list[Selector]:
         stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
         return [Selector(name, zoo.hardware, default, "hardware" if stem else ""),
                 Selector(f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else ""),
-                Selector("kv_precision", _as_given, None)]
+                Selector("kv_precision", _as_given, None), *_parts(PRODUCTS)]
     if record is Format:
-        return [Selector("precision", _as_given, Precision.BF16), Selector("kv_precision", _as_given, None)]
+        return [Selector("precision", _as_given, Precision.BF16), Selector("kv_precision", _as_given, None), *_parts(PARTS)]
     if record is Fleet:
         return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None),
                 Selector("fabric", zoo.fabric, None)]
@@ -66,7 +92,10 @@ def selectors(parameter: Parameter) -> list[Selector]:
 
 
 #: what holds of a record whose fields are all given by name
-_PLAIN: dict[Record, dict[str, float]] = {Workload: {}, Accelerator: {"widens_weights": 0.0}}
+_PLAIN: dict[Record, dict[str, float]] = {
+    Workload: {},
+    Accelerator: {"widens_weights": 0.0, **{f"{part}_gemm_rate": 1.0 for part in PRODUCTS}},
+}
 
 
 def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -76,9 +105,9 @@ def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tupl
     if record is Workload:
         return zoo.workload_record(rows[0], **given)
     if record is Accelerator:
-        return zoo.accelerator_record(rows[0], int(rows[1]), None if rows[2] is None else int(rows[2]), **given)
+        return zoo.accelerator_record(rows[0], int(rows[1]), rows[2], dict(zip(PRODUCTS, rows[3:])), **given)
     if record is Format:
-        return zoo.format_record(int(rows[0]), None if rows[1] is None else int(rows[1]), **given)
+        return zoo.format_record(int(rows[0]), rows[1], dict(zip(PARTS, rows[2:])), **given)
     if record is Fleet:
         return zoo.fleet_record(*rows, **given)
     if record is Site:

@@ -37,6 +37,7 @@ from mlsysim.equations.sharding import (
     kv_heads_per_device,
     layer_params_per_device,
     read_positions,
+    stored_layer_values,
     vector_params_per_device,
 )
 from mlsysim.schema.assumptions import Assumptions
@@ -118,16 +119,18 @@ def linear_work(
     ----------
     rows : tokens in the step, on this device's attention group.
     """
+    rates = hardware.attention_gemm_rate, hardware.shared_expert_gemm_rate
     params = layer_params_per_device(model, tp)
+    timed = layer_params_per_device(model, tp, *(1.0 / rate for rate in rates))  # each by the time that it takes
     narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
     sustained = assume.serving_gemm_factor * efficiency
-    per_row = 2.0 * params / (sustained * _product_peak(hardware, assume))
+    per_row = 2.0 * timed / (sustained * _product_peak(hardware, assume))
     rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
     return Work(
         arithmetic=_product_arithmetic(rows, 2.0 * params, per_row, hardware, assume),
-        traffic=rate * (format.weight_bytes * (params + vector_params_per_device(model, tp)))
+        traffic=rate * (format.weight_bytes * (stored_layer_values(model, format, tp) + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
         start=products_per_step(model)
         * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
@@ -150,10 +153,10 @@ def _product_peak(hardware: Accelerator, assume: Assumptions):
 def head_work(
     model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows
 ) -> Work:
-    """Product with the vocabulary, in the format of activations; `rows` are the tokens sampled."""
+    """Product with the vocabulary, in 16 bits however the head is stored; `rows` are the tokens sampled."""
     params = architecture.embedding_params(model) / tp
     peak = np.minimum(hardware.peak_flops, hardware.attention_peak_flops)
-    nbytes = format.activation_bytes * params
+    nbytes = format.head_bytes * params
     return Work(
         arithmetic=_product_arithmetic(
             rows, 2.0 * params, 2.0 * params / (hardware.gemm_efficiency * peak), hardware, assume
@@ -184,6 +187,7 @@ def expert_work(
     params = architecture.expert_params(model) / split
     sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
     per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * _product_peak(hardware, assume))
+    per_pair = per_pair / hardware.expert_gemm_rate
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.activation_traffic * format.activation_bytes * width
     rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)

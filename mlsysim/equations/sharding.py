@@ -77,15 +77,27 @@ def attention_params_per_device(model: Workload, tp):
     return np.where(model.kv_lora_rank > 0, latent, grouped) + model.attention_gate_params / tp
 
 
-def layer_params_per_device(model: Workload, tp):
-    """Weights every token passes, all layers, on one device: attention and other mixers, feed-forward, shared experts."""
+def layer_params_per_device(model: Workload, tp, attention_weight=1.0, shared_weight=1.0):
+    """Weights every token passes, all layers, on one device: attention and other mixers, feed-forward, shared experts.
+
+    Parameters
+    ----------
+    attention_weight, shared_weight : how much one of attention and other mixers, and one of shared experts counts.
+    """
     per_unit = architecture.ffn_matrices(model) * model.hidden / tp
     with_experts = architecture.moe_layers(model)
     dense = architecture.dense_layers(model) * per_unit * architecture.dense_ffn_width(model)
     shared = with_experts * per_unit * model.n_shared_experts * model.ffn_hidden
     router = with_experts * architecture.router_params(model)
     attention = architecture.attention_layers(model) * attention_params_per_device(model, tp)
-    return attention + dense + shared + router + mixers.mixer_params_per_device(model, tp)
+    mixing = mixers.mixer_params_per_device(model, tp)
+    return attention_weight * attention + dense + shared_weight * shared + router + attention_weight * mixing
+
+
+def stored_layer_values(model: Workload, format: Format, tp):
+    """The same, each counted by its bytes over `weight_bytes`."""
+    attention, shared = format.attention_bytes / format.weight_bytes, format.shared_expert_bytes / format.weight_bytes
+    return layer_params_per_device(model, tp, attention, shared)
 
 
 def vector_params_per_device(model: Workload, tp):
@@ -102,10 +114,15 @@ def expert_params_per_device(model: Workload, tp, ep):
     return architecture.moe_layers(model) * own
 
 
-def table_params_per_device(model: Workload, tp, pp):
-    """Token tables on the fuller end stage: both tables when one stage holds both ends, else one."""
-    both = architecture.embedding_params(model) + architecture.head_params(model)
-    return np.where(pp > 1, architecture.embedding_params(model), both) / tp
+def stored_table_values(model: Workload, format: Format, tp, pp):
+    """Token tables on the fuller end stage, each value counted by its bytes over `activation_bytes`.
+
+    Both tables when one stage holds both ends, else the larger; a table that is both is stored as the head.
+    """
+    first = np.where(model.tied_embeddings > 0, format.head_bytes, format.embedding_bytes)
+    embedding = architecture.embedding_params(model) * (first / format.activation_bytes)
+    head = architecture.head_params(model) * (format.head_bytes / format.activation_bytes)
+    return np.where(pp > 1, np.maximum(embedding, head), embedding + head) / tp
 
 
 def stage_share(model: Workload, pp):
@@ -115,10 +132,10 @@ def stage_share(model: Workload, pp):
 
 
 def weights_per_device(model: Workload, format: Format, tp, pp, ep):
-    """Bytes of weights on the fullest device; tables keep the format of activations (byte)."""
-    layers = layer_params_per_device(model, tp) + vector_params_per_device(model, tp)
+    """Bytes of weights on the fullest device; tables keep the format of activations unless told otherwise (byte)."""
+    layers = stored_layer_values(model, format, tp) + vector_params_per_device(model, tp)
     stored = format.weight_bytes * layers + format.expert_bytes * expert_params_per_device(model, tp, ep)
-    tables = table_params_per_device(model, tp, pp)
+    tables = stored_table_values(model, format, tp, pp)
     return stored * stage_share(model, pp) + format.activation_bytes * tables
 
 

@@ -293,10 +293,13 @@ def trained_params(model: Workload, lora_rank):
 
 
 def stored_bytes(model: Workload, format: Format, by_hand):
-    """Weights as they are stored: token tables in the format of activations, or as all others by hand (byte)."""
+    """Weights as they are stored, each part in its format; by hand the token tables are as wide as most weights (byte)."""
     tables = architecture.embedding_params(model) + architecture.head_params(model)
-    table_bytes = np.where(by_hand, format.weight_bytes, format.activation_bytes)
-    return format.weight_bytes * (architecture.counted_params(model) - tables) + table_bytes * tables
+    experts = sharding.expert_params_per_device(model, 1.0, 1.0) * (format.expert_bytes / format.weight_bytes - 1.0)
+    wider = sharding.stored_layer_values(model, format, 1.0) - sharding.layer_params_per_device(model, 1.0)
+    stored = format.weight_bytes * (architecture.counted_params(model) - tables + wider + experts)
+    apart = format.activation_bytes * sharding.stored_table_values(model, format, 1.0, 1.0)
+    return stored + np.where(by_hand, format.weight_bytes * tables, apart)
 
 
 def mean_ffn_width(model: Workload):
@@ -382,7 +385,7 @@ def read_share(model: Workload, format: Format, batch: Batch, movable, training)
     training : is it a training step, which reads all of them.
     """
     idle = model.n_experts - distinct_experts(model.n_experts, model.experts_per_token, batch.tokens)
-    unread = architecture.moe_layers(model) * idle * architecture.expert_params(model) * format.weight_bytes
+    unread = architecture.moe_layers(model) * idle * architecture.expert_params(model) * format.expert_bytes
     return 1.0 - np.where(training, 0.0, unread / np.maximum(movable, 1.0))
 
 

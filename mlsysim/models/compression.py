@@ -167,7 +167,8 @@ def compression(
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
     narrow_format = format._replace(
-        weight_bytes=stored / 8.0, expert_bytes=stored / 8.0, kv_bytes=kv_stored / 8.0
+        weight_bytes=stored / 8.0, attention_bytes=stored / 8.0, expert_bytes=stored / 8.0, shared_expert_bytes=stored / 8.0,
+        kv_bytes=kv_stored / 8.0,
     )
     time = phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left.layers, left.attention)
 

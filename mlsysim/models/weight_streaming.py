@@ -92,7 +92,8 @@ def weight_streaming(
     flops = architecture.linear_flops(model) / layers + architecture.attention_flops(model, positions)
     touched = distinct_experts(model.n_experts, model.experts_per_token, rows)
     experts = architecture.moe_layers(model) * architecture.expert_params(model)
-    every = sharding.layer_params_per_device(model, 1.0) + sharding.vector_params_per_device(model, 1.0)
+    experts = experts * (format.expert_bytes / format.weight_bytes)
+    every = sharding.stored_layer_values(model, format, 1.0) + sharding.vector_params_per_device(model, 1.0)
     read = format.weight_bytes * (every + touched * experts) / layers
     held = format.weight_bytes * (every + model.n_experts * experts) / layers
     cached = batch_size * format.kv_bytes * sharding.cached_values(model, seq_len)

@@ -70,6 +70,9 @@ class Accelerator(NamedTuple):
 
     peak_flops: Real
     widens_weights: Real
+    attention_gemm_rate: Real
+    expert_gemm_rate: Real
+    shared_expert_gemm_rate: Real
     attention_peak_flops: Real
     vector_flops: Real
     narrow_sum_flops: Real
@@ -129,10 +132,14 @@ class Accelerator(NamedTuple):
 
 
 class Format(NamedTuple):
-    """What ``precision`` (and ``kv_precision``) means in bytes per value, scales included."""
+    """What ``precision`` (and those of the cache and of parts of the model) means in bytes per value, scales included."""
 
     weight_bytes: Real
+    attention_bytes: Real
     expert_bytes: Real
+    shared_expert_bytes: Real
+    head_bytes: Real
+    embedding_bytes: Real
     activation_bytes: Real
     kv_bytes: Real
     gemm_input_bytes: Real

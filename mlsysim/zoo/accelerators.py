@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,14 @@ _BYTES: dict[Precision, tuple[float, float, float, float]] = {
 }
 
 
-def format_record(precision: int, kv_precision: int | None = None, **given: Any) -> Format:
+#: parts of a model whose products may have a format of their own, and all that may be stored in one
+PRODUCTS = ("attention", "expert", "shared_expert")
+PARTS = (*PRODUCTS, "head", "embedding")
+
+
+def format_record(
+    precision: int, kv_precision: int | None = None, parts: Mapping[str, int | None] | None = None, **given: Any
+) -> Format:
     """Bytes per value at a precision.
 
     Parameters
@@ -53,8 +61,11 @@ def format_record(precision: int, kv_precision: int | None = None, **given: Any)
     precision, kv_precision : int
         Codes of `mlsysim.schema.codes.Precision`.  The KV cache is as wide as activations unless
         `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
+    parts : mapping, optional
+        Part of the model (`PARTS`) -> its precision.  Attention and experts are as wide as the other weights,
+        head and embedding as activations, unless it says otherwise.
     **given
-        Fields that hold whatever the precision says: experts are as wide as the other weights, the cache as
+        Fields that hold whatever the precision says: parts are as wide as the other weights, the cache as
         activations, unless they are given themselves.
 
     Examples
@@ -63,14 +74,18 @@ def format_record(precision: int, kv_precision: int | None = None, **given: Any)
     (0.5625, 1.0)
     >>> format_record(Precision.BF16, weight_bytes=0.5).expert_bytes
     0.5
+    >>> format_record(Precision.FP8, parts={"attention": Precision.BF16}).attention_bytes
+    2.0
     """
     precision = Precision(int(precision))
     weight, activation, gemm_input, parameter = _BYTES[precision]
     weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
     kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
+    stored_in = {part: code for part, code in (parts or {}).items() if code is not None}
     fields = {
         "weight_bytes": weight,
-        "expert_bytes": weight,
+        **{f"{part}_bytes": weight if part in PRODUCTS else activation for part in PARTS},
+        **{f"{part}_bytes": _BYTES[Precision(int(code))][0] for part, code in stored_in.items()},
         "activation_bytes": activation,
         "kv_bytes": kv,
         "gemm_input_bytes": gemm_input,
@@ -176,6 +191,21 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
         )
 
 
+def _rates_of_parts(row: Row, parts: Mapping[str, int | None] | None, fields: dict[str, Any]) -> None:
+    """How fast the products of parts in a format of their own are, over the others; no rate at all where one has none."""
+    for part in PRODUCTS:
+        code = (parts or {}).get(part)
+        fields[f"{part}_gemm_rate"] = 1.0
+        if code is None or "peak_flops" in row.given or not fields["peak_flops"]:
+            continue
+        precision = Precision(int(code))
+        rate = _rate(row, Precision.INT4 if widened(row, precision) else precision)
+        if rate:
+            fields[f"{part}_gemm_rate"] = rate / fields["peak_flops"]
+        else:
+            fields["peak_flops"] = 0.0
+
+
 def _links(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """How a device reaches its peers: by the host's link if it has none of its own."""
     if not known(fields["link_bandwidth"]) and known(fields["host_bandwidth"]):
@@ -248,7 +278,7 @@ def _power(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
 
 
 def described(
-    row: Row, precision: Precision, kv_precision: int | None
+    row: Row, precision: Precision, kv_precision: int | None, parts: Mapping[str, int | None] | None = None
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a device, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
@@ -262,6 +292,7 @@ def described(
 
     _memory(row, fields, derived)
     _rates(row, precision, fields, derived)
+    _rates_of_parts(row, parts, fields)
     _links(fields, derived)
     _host(row, fields, derived)
     _limit(row, fields, derived)
@@ -279,7 +310,9 @@ def described(
     return fields, derived
 
 
-def accelerator_record(row: Row | str, precision: int, kv_precision: int | None = None, **given: Any) -> Accelerator:
+def accelerator_record(
+    row: Row | str, precision: int, kv_precision: int | None = None, parts: Mapping[str, int | None] | None = None, **given: Any
+) -> Accelerator:
     """What a device's row says at one precision.
 
     `peak_flops` is the dense rate of the format that GEMMs compute in, 0 where the device has none (or none
@@ -293,11 +326,14 @@ def accelerator_record(row: Row | str, precision: int, kv_precision: int | None 
     row : Row or str
     precision, kv_precision : int
         Codes of `mlsysim.schema.codes.Precision`.
+    parts : mapping, optional
+        Part of the model (`PRODUCTS`) -> its precision: its products run at the peak of that format, at the share
+        of peak that products in `precision` reach.
     **given
         Fields that the user gives, numbers or arrays; what is derived from them follows.
     """
     device = tables.lookup("hardware", row, "hardware").having(given)
-    return Accelerator(**described(device, Precision(int(precision)), kv_precision)[0])
+    return Accelerator(**described(device, Precision(int(precision)), kv_precision, parts)[0])
 
 
 def usual_precision(row: Row) -> Precision:
