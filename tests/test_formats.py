@@ -56,3 +56,60 @@ def test_widened_weights_are_served_without_narrowing_activations():
 def test_fp4_is_a_label():
     one, other = (solve(model="llama3_1_8b", hardware="b200", precision=p) for p in ("fp4", "nvfp4"))
     assert float(one.itl) == float(other.itl) and one.precision.item() == "nvfp4"
+
+
+# --- formats by part ---------------------------------------------------------------------------------------
+
+
+def test_attention_may_be_wider_than_the_rest():
+    """Meta's FP8 checkpoint of 405B keeps attention in 16 bits (and two layers more: see the checkpoints below)."""
+    point = {"model": "llama3_1_405b", "hardware": "h100", "tp": 8, "precision": "fp8", "seq_len": 8192}
+    whole, mixed = solve(**point), solve(**point, attention_precision="bf16")
+    assert float(mixed.memory_weights) / 2**30 == pytest.approx(56.1, abs=0.1)
+    attention = 126 * 16384 * 128 * (2 * 128 + 2 * 8)
+    assert float(mixed.memory_weights - whole.memory_weights) == pytest.approx(attention / 8)
+    assert whole.ttft < mixed.ttft < solve(**{**point, "precision": "bf16"}).ttft
+
+
+def test_experts_in_mxfp4_are_sized_as_the_checkpoint():
+    """gpt-oss-120b is 65.25e9 bytes: alvarobartt/hf-mem issue 60."""
+    served = solve(model="gpt_oss_120b", hardware="h100", expert_precision="mxfp4")
+    alone = ms.SingleNodeModel.solve(model="gpt_oss_120b", hardware="h100", expert_precision="mxfp4", seq_len=2048, plan="plain")
+    assert served.feasible and alone.feasible
+    assert float(served.memory_weights) == pytest.approx(65.25e9, rel=0.005)
+    assert float(alone.memory_weights) == pytest.approx(65.25e9, rel=0.005)
+
+
+def test_a_mapping_says_the_formats_of_the_parts():
+    mapping = {"default": "bf16", "experts": "mxfp4", "attention": ["bf16", "fp8"], "cache": "fp8"}
+    one = solve(model="gpt_oss_120b", hardware="h100", precision=mapping)
+    other = solve(model="gpt_oss_120b", hardware="h100", precision="bf16", expert_precision="mxfp4",
+                  attention_precision=["bf16", "fp8"], kv_precision="fp8")  # fmt: skip
+    assert one.identical(other.assign_attrs(one.attrs)) and one.sizes["attention_precision"] == 2
+    with pytest.raises(ValueError, match="'expert' is no part of a model: allowed are default, attention, experts"):
+        solve(model="gpt_oss_120b", hardware="h100", precision={"expert": "mxfp4"})
+
+
+@pytest.mark.parametrize("model", ["llama3_2_1b", "deepseek_v3_671b", "mixtral_8x7b"])
+@pytest.mark.parametrize("resolver", [ms.ServingModel, ms.SingleNodeModel], ids=lambda r: r.name)
+def test_parts_add_up_and_narrower_ones_take_less(resolver, model):
+    """All parts in one format are that format; each part saves by itself; what they save adds up."""
+    def held(**formats):
+        return float(resolver.solve(model=model, hardware="b200", seq_len=256, plan="plain", **formats).memory_weights)
+
+    parts = ["attention_precision", "expert_precision", "shared_expert_precision"]
+    wide = held()
+    assert held(**dict.fromkeys(parts, "bf16")) == wide
+    assert held(precision="fp8", **dict.fromkeys(parts, "fp8")) == held(precision="fp8")
+    for table in ("head_precision", "embedding_precision"):
+        assert held(**{table: "fp8"}) <= wide
+    saved = [wide - held(**{part: "fp8"}) for part in parts]
+    assert saved[0] > 0 and min(saved) >= 0
+    assert wide - held(**dict.fromkeys(parts, "fp8")) == pytest.approx(sum(saved), rel=1e-9)
+    by_width = [held(**dict.fromkeys(parts, p)) for p in ("fp32", "bf16", "fp8", "nvfp4", "mxfp4", "int4")]
+    assert by_width == sorted(by_width, reverse=True)
+
+
+def test_a_part_in_a_format_without_any_products_is_infeasible():
+    result = solve(model="llama3_1_8b", hardware="v100", precision="fp16", attention_precision="bf16")
+    assert result.limit == Limit.CAPABILITY and not result.feasible
