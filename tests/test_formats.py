@@ -1,5 +1,7 @@
 """Number formats: what runs with 16-bit arithmetic, formats by part, and formats that a checkpoint states."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,75 @@ def test_parts_add_up_and_narrower_ones_take_less(resolver, model):
 def test_a_part_in_a_format_without_any_products_is_infeasible():
     result = solve(model="llama3_1_8b", hardware="v100", precision="fp16", attention_precision="bf16")
     assert result.limit == Limit.CAPABILITY and not result.feasible
+
+
+# --- formats that a checkpoint states --------------------------------------------------------------------------
+
+LLAMA = {"model_type": "llama", "hidden_size": 16384, "num_hidden_layers": 126, "num_attention_heads": 128,
+         "num_key_value_heads": 8, "intermediate_size": 53248, "vocab_size": 128256}  # fmt: skip
+GPT_OSS = {"model_type": "gpt_oss", "hidden_size": 2880, "num_hidden_layers": 36, "num_attention_heads": 64,
+           "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 2880, "num_local_experts": 128,
+           "num_experts_per_tok": 4, "vocab_size": 201088}  # fmt: skip
+DEEPSEEK = {"model_type": "deepseek_v3", "hidden_size": 7168, "num_hidden_layers": 61, "num_attention_heads": 128,
+            "num_key_value_heads": 128, "intermediate_size": 18432, "moe_intermediate_size": 2048, "n_routed_experts": 256,
+            "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3, "q_lora_rank": 1536,
+            "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "vocab_size": 129280}  # fmt: skip
+
+
+def row(shape, quantization):
+    return zoo.from_config({**shape, "quantization_config": quantization}, name="read")
+
+
+def test_deepseek_v3_is_served_in_the_fp8_of_its_file():
+    read = row(DEEPSEEK, {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]})
+    result = solve(model=read, hardware="h200", tp=8, seq_len=4096)
+    assert result.feasible and 78 < float(result.memory_weights) / 2**30 < 84
+    assert "read.precision: precision=fp8" in result.attrs["derived"]
+    assert solve(model=read, hardware="h200", tp=8, precision="bf16").limit == Limit.MEMORY
+
+
+def test_gpt_oss_is_served_with_the_mxfp4_experts_of_its_file():
+    kept = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    result = solve(model=row(GPT_OSS, {"quant_method": "mxfp4", "modules_to_not_convert": kept}), hardware="h100")
+    assert result.feasible and float(result.memory_weights) / 2**30 == pytest.approx(60.8, rel=0.01)
+
+
+def test_layers_that_a_list_leaves_out_are_counted_in_16_bits():
+    """Meta's FP8 checkpoint of 405B: 57.75 GiB on each of 8 devices with its buffers (vllm-project/vllm issue 6746)."""
+    kept = [f"model.layers.{i}.self_attn.{m}_proj" for i in range(126) for m in "qkvo"]
+    kept += [f"model.layers.{i}.mlp.{m}_proj" for i in (0, 125) for m in ("gate", "up", "down")]
+    read = row(LLAMA, {"quant_method": "fbgemm_fp8", "modules_to_not_convert": kept})
+    assert float(solve(model=read, hardware="h100", tp=8).memory_weights) / 2**30 == pytest.approx(56.7, abs=0.05)
+
+
+@pytest.mark.parametrize("quantization, inputs, weight_bytes", [
+    ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, {"precision": "int4"}, (4 + 20 / 128) / 8),
+    ({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True}, {"precision": "int4"}, (4 + 16 / 32) / 8),
+    ({"quant_method": "gptq", "bits": 8, "group_size": -1}, {"precision": "int8"}, 1.0),
+    ({"quant_method": "bitsandbytes", "load_in_4bit": True}, {"precision": "int4"}, 4.5 / 8),
+    ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": {"num_bits": 8, "type": "float"}},
+     {"precision": "nvfp4", "kv_precision": "fp8"}, 4.5 / 8),
+    ({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", "re:.*self_attn.*"]},
+     {"precision": "fp8", "attention_precision": "bf16"}, 1.0),
+    ({"quant_method": "compressed-tensors", "ignore": ["lm_head"], "config_groups": {"group_0": {"targets": ["Linear"],
+      "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}}, {"precision": "fp8"}, 1.0),
+    ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int",
+      "symmetric": True, "group_size": 128}}}}, {"precision": "int4"}, 4.125 / 8),
+])  # fmt: skip
+def test_formats_of_checkpoints(quantization, inputs, weight_bytes):
+    stated = row(LLAMA, quantization).checkpoint
+    assert stated.inputs == {name: Precision[p.upper()] for name, p in inputs.items()}
+    assert stated.nbytes["weight_bytes"] == pytest.approx(weight_bytes)
+
+
+def test_the_file_beside_a_configuration_states_the_format(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    quantization = {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "group_size": 16, "exclude_modules": ["lm_head"]}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": quantization}))
+    assert zoo.from_config(tmp_path).checkpoint.inputs == {"precision": Precision.NVFP4, "kv_precision": Precision.FP8}
+
+
+def test_a_format_that_is_not_understood_is_refused():
+    with pytest.raises(ValueError, match="quantization_config: 'hqq2' is a number format that is not understood"):
+        row(LLAMA, {"quant_method": "hqq2"})

@@ -19,12 +19,14 @@ from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
-from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, by_part, selectors
+from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter, Selector, by_part, selectors
 from mlsysim.engine.recipe import Recipe
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
-from mlsysim.schema.records import Accelerator, Fleet, Site, Workload
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
+from mlsysim.zoo.accelerators import PRODUCTS
 
 
 class Binder:
@@ -179,6 +181,8 @@ class Binder:
         assert parameter.record is not None
         accepts = self._accepts(parameter)
         given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
+        if parameter.record is Format:
+            given |= self._bytes_of_checkpoint(given)
         picked = self._picked(parameter)
         if picked is None:
             return None
@@ -227,6 +231,8 @@ class Binder:
             if column is None and selector.name == "hardware" and parameter.record is not Fleet and "fleet" in self.columns:
                 column = self._from_fleet()
             if column is None:
+                column = self._of_checkpoint(selector.name, selector.default)
+            if column is None:
                 one = np.empty((), dtype=object)
                 one[()] = None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
                 column = Column(selector.name, (), one, one)
@@ -234,6 +240,43 @@ class Binder:
         if parameter.record is Site:
             _one_method(picked[0])
         return [self._calibrated(picked[0])] if parameter.record is Assumptions else picked
+
+    @functools.cached_property
+    def _checkpoints(self) -> Column | None:
+        """The models, where a file of one states number formats that the call is free to take: it serves and names none."""
+        models, training = self.columns.get("model"), self.columns.get("is_training")
+        trains = "recompute" in self.parameters and ("is_training" not in self.parameters or
+                                                     (training is not None and training.values.any()))  # fmt: skip
+        if models is None or trains or "precision" in self.columns:
+            return None
+        stated = [(row.key, row.checkpoint) for row in models.values.reshape(-1) if getattr(row, "checkpoint", None)]
+        self.derived.update((f"{key}.precision", made.sentence) for key, made in stated)
+        return models if stated else None
+
+    def _of_checkpoint(self, name: str, default: Any) -> Column | None:
+        """The number format that the files of the models state for a part of them."""
+        models = self._checkpoints if name in PART_INPUTS.values() else None
+        if models is None:
+            return None
+        values = np.empty(models.values.shape, dtype=object)
+        for i in np.ndindex(values.shape):
+            row: Any = models.values[i]
+            made = row.checkpoint
+            values[i] = made.inputs.get(name, default) if made else default
+        return Column(name, models.dims, values, values)
+
+    def _bytes_of_checkpoint(self, given: Mapping[str, Column]) -> dict[str, Column]:
+        """Bytes per weight by part as the files of the models state them, where no format of a part is given."""
+        models, parts = self._checkpoints, set(PART_INPUTS.values()) - {"kv_precision"}
+        if models is None or parts & set(self.columns) or any(f"{part}_bytes" in given for part in ("weight", *PRODUCTS)):
+            return {}
+        plain = zoo.format_record(Precision.BF16)
+        stated = [getattr(row.checkpoint, "nbytes", {}) for row in models.values.reshape(-1)]
+        found = {}
+        for name in (f"{part}_bytes" for part in ("weight", *PRODUCTS)):
+            values = np.array([made.get(name, getattr(plain, name)) for made in stated]).reshape(models.values.shape)
+            found[name] = Column(name, models.dims, values, values)
+        return found
 
     def _calibrated(self, assume: Column) -> Column:
         """Assumptions with what the devices of the call were calibrated to."""

@@ -162,7 +162,8 @@ def compression(
     )
 
     device = hardware if compressed_hardware is None else compressed_hardware
-    computes = device.peak_flops > 0
+    in_narrow_products = method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS
+    computes = (device.peak_flops > 0) & ~(in_narrow_products & (device.widens_weights > 0))
     hardware, device = with_some_rate(hardware), with_some_rate(device)
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)

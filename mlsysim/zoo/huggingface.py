@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
-from mlsysim.zoo import config_file, custom, layer_kinds
+from mlsysim.equations import architecture
+from mlsysim.zoo import checkpoint_format, config_file, custom, layer_kinds
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, TWO_STACKS, Family
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import nearest
+from mlsysim.zoo.workloads import workload_record
 
 #: field of a workload -> names it goes by
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -353,7 +355,12 @@ def from_config(
         shape = "hybrid" if attends else "SSM"
     shape = "encoder" if kind in ENCODERS else "encoder-decoder" if kind in TWO_STACKS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
-    remarks = [remark, "the vision tower is not counted" if whole.has("vision_config") else ""]
+    made = workload_record(row)
+    row.checkpoint = checkpoint_format.checkpoint(
+        whole, checkpoint_format.beside(config), layers, made.n_experts > 0, float(architecture.dense_layers(made)) > 0
+    )
+    tower = "the vision tower is not counted" if whole.has("vision_config") else ""
+    remarks = [remark, row.checkpoint.sentence if row.checkpoint else "", tower]
     if inner.number("n_layers", *_PREDICTION):
         remarks.append("layers that predict more than one token are not counted")
     if any(remarks):

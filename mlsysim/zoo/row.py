@@ -136,6 +136,7 @@ class Row(Mapping[str, Any]):
         self.values_by_column = values
         self.given = given or {}
         self.assumed: dict[str, float] = {}  #: assumptions that were calibrated on this device
+        self.checkpoint: Any = None  #: the number formats that a file states, see `mlsysim.zoo.checkpoint_format`
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -152,7 +153,7 @@ class Row(Mapping[str, Any]):
         for name, value in mine.items():
             state(self.table, name, value, values, all_given)
         changed = Row(self.table, self.key, values, all_given, self.origin)
-        changed.assumed = self.assumed
+        changed.assumed, changed.checkpoint = self.assumed, self.checkpoint
         return changed
 
     @functools.cached_property
