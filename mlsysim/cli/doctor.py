@@ -82,8 +82,8 @@ def _compiles() -> tuple[bool, str]:
 def doctor(json: Json = False) -> int:
     """Versions, the kernel cache and whether it works, threads, memory, extras."""
     from mlsysim import zoo as tables
+    from mlsysim.engine.block import threads_wanted
     from mlsysim.engine.memory import free_memory
-    from mlsysim.engine.run import threads_wanted
 
     cache = kernel_cache()
     works = cache["cache_works"]

@@ -31,7 +31,8 @@ def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any
         About an hour or more.
     """
     from mlsysim.engine import estimate
-    from mlsysim.engine.run import Sweep, threads_wanted
+    from mlsysim.engine.block import threads_wanted
+    from mlsysim.engine.run import Sweep
     from mlsysim.resolver import Optimizer
 
     axes = {n: len(v) for n, v in inputs.items() if hasattr(v, "__len__") and not isinstance(v, str)}

@@ -6,8 +6,8 @@ import math
 import warnings
 from collections.abc import Mapping
 
+from mlsysim.engine.block import threads_wanted
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import threads_wanted
 
 NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest at its best: one objective, much hoisted
 SEARCH_OPERATION = 2.5e-9  #: the same with what a front of several objectives does to each point; 1.1 to 4.4 ns measured

@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import estimate, label
+from mlsysim.engine.block import planned
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import MissingDatum, Program
-from mlsysim.engine.run import Sweep, planned
+from mlsysim.engine.run import Sweep
 from mlsysim.schema.check import is_fraction, names, shown
 
 SORTED = 1 << 20  #: values whose quantiles are found together

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import queueing
+from mlsysim.equations import gangs, queueing
 from mlsysim.equations.counting import floor_div
 from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import first_failing
@@ -90,8 +90,8 @@ def orchestration(
     n_accelerators = devices(fleet, n_accelerators)
     size = n_accelerators if devices_per_job is None else devices_per_job
     node = fleet.accelerators_per_node
-    packed = queueing.gang_slots(n_accelerators, size, node)
-    idle = queueing.blocked_devices(size, size_cv)
+    packed = gangs.gang_slots(n_accelerators, size, node)
+    idle = gangs.blocked_devices(size, size_cv)
     usable = np.where(size_cv > 0, np.maximum(n_accelerators - idle, size), packed * size)
     usable = usable + backfill * (n_accelerators - usable)
     # slots need not be whole: Erlang C takes the whole ones at the same load per slot

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition
+from mlsysim.engine.block import Block
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block
 from mlsysim.schema.check import flag, names, shown, whole
 from mlsysim.search import counts
 from mlsysim.search.reduce import (

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition, label
+from mlsysim.engine.block import Block
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block
 from mlsysim.schema import codes
 from mlsysim.schema.check import names
 from mlsysim.search.reduce import Cells, Room

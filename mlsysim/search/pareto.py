@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import cache, condition
+from mlsysim.engine.block import Block
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block
 from mlsysim.schema.check import names, shown
 from mlsysim.search import counts
 from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, winners, winners_bytes

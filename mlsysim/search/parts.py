@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim.engine import graph
+from mlsysim.engine.block import Spans
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import PLAIN_OPERATION, Spans, Sweep
+from mlsysim.engine.run import PLAIN_OPERATION, Sweep
 from mlsysim.version import __version__
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import condition, estimate, label
+from mlsysim.engine.block import Block, block_wanted, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
-from mlsysim.engine.run import Block, Sweep, block_wanted, threads_wanted
+from mlsysim.engine.run import Sweep
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
 from mlsysim.schema.variables import variable_of
