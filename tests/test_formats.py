@@ -187,3 +187,15 @@ def test_the_file_beside_a_configuration_states_the_format(tmp_path):
 def test_a_format_that_is_not_understood_is_refused():
     with pytest.raises(ValueError, match="quantization_config: 'hqq2' is a number format that is not understood"):
         row(LLAMA, {"quant_method": "hqq2"})
+
+
+# --- weights beyond the device -------------------------------------------------------------------------------
+
+
+def test_an_answer_with_offload_says_what_is_fetched_and_how_much_the_host_keeps():
+    """Experts that stay in host memory are fetched, not computed there (compare ggml-org/llama.cpp issue 14642)."""
+    point = {"model": "kimi_k2_1t", "hardware": "rtx_pro_6000_workstation", "precision": "int4", "seq_len": 1, "plan": "plain"}
+    result = ms.SingleNodeModel.solve(**point, offload=1)
+    assert "experts too, is fetched over the link to the host and computed on the device" in result.attrs["offload"]
+    assert f"up to {float(result.host_spill_bytes) / 1e9:.4g} GB for each device" in result.attrs["offload"]
+    assert "offload" not in ms.SingleNodeModel.solve(**point, offload=0).attrs

@@ -93,12 +93,28 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
     if program.spared:
         found["left_out"] = program.gone_without()
+    offloaded = _offloaded(program)
+    if offloaded:
+        found["offload"] = offloaded
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
     rents = program.binder.rents
     if len(set(rents.values())) > 1 and any(VARIABLES[n].unit.startswith("USD") for n in program.outputs if n in VARIABLES):
         found["rents"] = "; ".join(f"{k}: {basis}" for k, basis in sorted(rents.items()))  # not of one list: mind it
     return found | more
+
+
+def _offloaded(program: Program) -> str:
+    """What offloading means in this call, and how much host memory it may take; empty where nothing may leave a device."""
+    asked, leaves = program.binder.columns.get("offload"), program.binder.leaves
+    needed = ("fleet.host_memory", "fleet.accelerators_per_node", "assume.host_memory_share")
+    if asked is None or not asked.values.any() or not all(name in leaves for name in needed):
+        return ""
+    host, devices, share = (leaves[name].values for name in needed)
+    ends = [float(np.min(host) / np.max(devices) * np.min(share)), float(np.max(host) / np.min(devices) * np.max(share))]
+    room = " to ".join(dict.fromkeys(f"{end / 1e9:.4g}" for end in ends))
+    return (f"what does not fit, experts too, is fetched over the link to the host and computed on the device; the host keeps "
+            f"up to {room} GB for each device, storage the rest")
 
 
 def _short(labels: np.ndarray) -> str:
