@@ -264,8 +264,9 @@ def test_the_story_tells_what_is_derived_and_nothing_that_was_given():
     told = given.attrs["derived"]
     assert "l40s.link_bandwidth:" not in told and "l40s.idle_power" not in told
     assert "scaled by the link bandwidths (64 to 128 against" in told and "l40s.embodied_carbon" in told
-    unknown = ms.DataModel.solve(hardware="jetson_agx_orin_64gb", plan="plain", **CALLS[ms.DataModel])
-    known = ms.DataModel.solve(hardware="jetson_agx_orin_64gb", host_bandwidth=1e10, plan="plain", **CALLS[ms.DataModel])
+    mine = zoo.Hardware(name="mine", peak_flops=1e15, mem_bandwidth=4e12, mem_capacity=96e9)
+    unknown = ms.DataModel.solve(hardware=mine, plan="plain", **CALLS[ms.DataModel])
+    known = ms.DataModel.solve(hardware=mine, host_bandwidth=1e10, plan="plain", **CALLS[ms.DataModel])
     assert "host_bandwidth" in unknown.attrs["omitted"] and "host_bandwidth" not in known.attrs["omitted"]
 
 

@@ -242,10 +242,10 @@ def test_unknown_serving_rows_are_refused():
 
 def test_a_missing_datum_is_refused_with_its_name(monkeypatch):
     monkeypatch.setattr(tables, "_REGISTERED", {})
-    zoo_row = zoo.Hardware("h100", host_bandwidth=None, name="h100 without host link")
+    zoo_row = zoo.Hardware("h100", mem_bandwidth=None, name="h100 of unknown memory")
     zoo.register(zoo_row)
-    result = ms.validate(pd.DataFrame([a_training_run(hardware="h100 without host link", recompute="offload")]), sample=0)
-    assert result.answered == 0 and "host_bandwidth" in result.refused.why[0]
+    result = ms.validate(pd.DataFrame([a_training_run(hardware="h100 of unknown memory")]), sample=0)
+    assert result.answered == 0 and "mem_bandwidth" in result.refused.why[0]
 
 
 # --- rules ---------------------------------------------------------------------------------------------------
