@@ -49,3 +49,9 @@ def test_an_axis_is_known_where_nothing_is_needed_that_lacks():
     assert program.known_along("hardware", ["itl"]).tolist() == [True, True, True]
     assert program.known_along("hardware", ["itl", "joule_per_mtok"]).tolist() == [True, False, True]
     assert np.array_equal(program.known_along("hardware", ["usd_per_mtok"]), [True, False, True])
+
+
+def test_an_output_that_is_the_missing_datum_itself_is_left_out():
+    """Nothing of the physics stands between them, and there is no axis."""
+    found = ms.DataModel.solve(hardware=MINE, samples_per_s=300.0, sample_bytes="110 kB", storage_bandwidth="2 GB/s")
+    assert "needs host_bandwidth" in found.attrs["omitted"] and "data_demand" in found

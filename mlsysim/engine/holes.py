@@ -115,7 +115,8 @@ class Holes:
             leaf = self.leaves[node.payload]
             which = next(i for i, other in enumerate(self.lacking) if other is leaf)
             values = self._there(leaf)
-            return np.full(count, which) if values is None else np.where(np.isnan(values), which, NONE)
+            lacks = True if values is None else np.isnan(values)
+            return np.where(np.broadcast_to(lacks, (count,)), which, NONE)
         needed = [self._holes[arg.index] for arg in node.args]
         if node.op == "where" and node.args[0].index in self._steady:
             met = np.broadcast_to(self._steady[node.args[0].index], (count,)).astype(bool)
