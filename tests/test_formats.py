@@ -149,6 +149,12 @@ def test_gpt_oss_is_served_with_the_mxfp4_experts_of_its_file():
     assert result.feasible and float(result.memory_weights) / 2**30 == pytest.approx(60.8, rel=0.01)
 
 
+def test_an_answer_in_16_bits_says_in_what_the_model_is_published():
+    assert "gpt_oss_120b.precision: 16 bits, as the call names no format; published: experts shipped in MXFP4" in solve(
+        model="gpt_oss_120b", hardware="h200").attrs["derived"]  # fmt: skip
+    assert "published" not in solve(model="gpt_oss_120b", hardware="h200", expert_precision="mxfp4").attrs["derived"]
+
+
 def test_layers_that_a_list_leaves_out_are_counted_in_16_bits():
     """Meta's FP8 checkpoint of 405B: 57.75 GiB on each of 8 devices with its buffers (vllm-project/vllm issue 6746)."""
     kept = [f"model.layers.{i}.self_attn.{m}_proj" for i in range(126) for m in "qkvo"]

@@ -249,8 +249,13 @@ class Binder:
                                                      (training is not None and training.values.any()))  # fmt: skip
         if models is None or trains or "precision" in self.columns:
             return None
-        stated = [(row.key, row.checkpoint) for row in models.values.reshape(-1) if getattr(row, "checkpoint", None)]
-        self.derived.update((f"{key}.precision", made.sentence) for key, made in stated)
+        rows = [row for row in models.values.reshape(-1) if row is not None]
+        stated = [(row.key, row.checkpoint.sentence) for row in rows if row.checkpoint]
+        if not set(PART_INPUTS.values()) & set(self.columns):
+            noted = ((row.key, row.values_by_column.get("weight_note") or "") for row in rows if not row.checkpoint)
+            self.derived.update((f"{key}.precision", f"16 bits, as the call names no format; published: {note}")
+                                for key, note in noted if "FP8" in note or "MXFP4" in note)  # fmt: skip
+        self.derived.update((f"{key}.precision", sentence) for key, sentence in stated)
         return models if stated else None
 
     def _of_checkpoint(self, name: str, default: Any) -> Column | None:
