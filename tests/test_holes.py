@@ -38,8 +38,11 @@ def test_many_rows_that_lack_something_are_judged_by_what_holds_for_all():
     from mlsysim.engine import holes
 
     rows = [zoo.Hardware(MINE, name=f"mine {i}") for i in range(holes.MOST + 1)]
-    few = ms.ServingModel(**B).program(hardware=[*rows[:3], "h100"])
-    many = ms.ServingModel(**B).program(hardware=[*rows, "h100"])
+
+    def program(some):
+        return ms.ServingModel(**B).program(points={"hardware": [*some, "h100"], "tp": [*[1] * len(some), 8]})
+
+    few, many = program(rows[:3]), program(rows)
     assert few.missing(few.output("itl")) is None and many.missing(many.output("itl")) is not None
     assert many.missing(many.output("memory_per_device")) is None
 
