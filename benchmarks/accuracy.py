@@ -44,8 +44,11 @@ PRIOR = 3.0
 #: of the fits: some published rows are off for reasons of their own (requests that waited for a batch limit, drafted
 #: tokens), and lose their say the further off they are
 LOSS = "cauchy"
-SHORT = (("github.com/", ""), ("docs/source/performance/", ""),
-         ("aiconfigurator 0.12.0 (PyPI, Apache-2.0) silicon_sample.csv ", ""))  # fmt: skip
+SHORT = (
+    ("github.com/", ""),
+    ("docs/source/performance/", ""),
+    ("aiconfigurator 0.12.0 (PyPI, Apache-2.0) silicon_sample.csv ", ""),
+)
 
 
 def levelled(result: Validation, target: str | None = None, seed: int = 0) -> float | None:
@@ -126,9 +129,15 @@ def short(source: str) -> str:
 def table(result: dict[str, Any]) -> str:
     """Per source and target: shipped error with level and scatter, and the error when left out."""
     shipped = result["shipped"].table()
-    out = {(r.target, r.source): r.median for r in result["left_out"].table().itertuples()} if "left_out" in result else {}
-    lines = ["| target | source | n | median error % | 90 % within | level | scatter | left out % |",
-             "|---|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
+    out = (
+        {(r.target, r.source): r.median for r in result["left_out"].table().itertuples()}
+        if "left_out" in result
+        else {}
+    )
+    lines = [
+        "| target | source | n | median error % | 90 % within | level | scatter | left out % |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
     for r in shipped.itertuples():
         held = out.get((r.target, r.source))
         lines.append(
@@ -188,20 +197,25 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
     """The section of the README."""
     parts = [overview(results), ""]
     after = [
-        f"{target or 'all figures'} of {name} {100 * value:.1f} %" for name, result in results.items() if name in FILES
+        f"{target or 'all figures'} of {name} {100 * value:.1f} %"
+        for name, result in results.items()
+        if name in FILES
         for target in (None, "step_time", "itl", "ttft", "tokens_per_s")
         if (value := levelled(result["shipped"], target)) is not None
-    ]  # fmt: skip
-    parts += ["Left out: each source in turn is predicted by a fit to the others. A level is what all runs of a source have in "
-              "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
-              f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
-              "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
-              "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
-              "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
-              "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
-              "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
-              "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
-              "were fitted to these tables, most of all to one of them; the other sources are held out.", ""]  # fmt: skip
+    ]
+    parts += [
+        "Left out: each source in turn is predicted by a fit to the others. A level is what all runs of a source have in "
+        "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
+        f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
+        "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
+        "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
+        "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
+        "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
+        "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
+        "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
+        "were fitted to these tables, most of all to one of them; the other sources are held out.",
+        "",
+    ]
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
@@ -271,9 +285,12 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="further CSV files of measured runs")
-    for name, text in (("json", "print figures as JSON"), ("write", "write the README's section and the picture"),
-                       ("check", "fail when a source is worse than accepted"),
-                       ("accept", "accept the present errors")):  # fmt: skip
+    for name, text in (
+        ("json", "print figures as JSON"),
+        ("write", "write the README's section and the picture"),
+        ("check", "fail when a source is worse than accepted"),
+        ("accept", "accept the present errors"),
+    ):
         parser.add_argument(f"--{name}", action="store_true", help=text)
     asked = parser.parse_args(arguments)
     if asked.files and (asked.write or asked.accept or asked.check):

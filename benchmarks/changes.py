@@ -43,11 +43,15 @@ def moved(before: dict[str, dict[str, float]], now: dict[str, dict[str, float]])
             elif key not in old:
                 lines.append((0.0, f"- {runs}, {key}: new, {100 * new[key]:.1f} %"))
             elif abs(new[key] - old[key]) > LEAST:
-                lines.append((abs(new[key] - old[key]), f"- {runs}, {key}: {100 * old[key]:.1f} -> {100 * new[key]:.1f} %"))
+                lines.append(
+                    (abs(new[key] - old[key]), f"- {runs}, {key}: {100 * old[key]:.1f} -> {100 * new[key]:.1f} %")
+                )
     return [text for _, text in sorted(lines, key=lambda line: (-line[0], line[1]))]
 
 
 if __name__ == "__main__":
     revision = sys.argv[1] if len(sys.argv) > 1 else last_release()
     lines = moved(accepted_at(revision), json.loads((HERE / "accepted.json").read_text(encoding="utf-8")))
-    print("\n".join(lines) if lines else f"no accepted error moved by more than {100 * LEAST:g} points since {revision}")
+    print(
+        "\n".join(lines) if lines else f"no accepted error moved by more than {100 * LEAST:g} points since {revision}"
+    )

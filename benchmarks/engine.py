@@ -32,21 +32,31 @@ MODEL = "llama3_1_70b"
 def grid(quick: bool = False) -> dict[str, Any]:
     """118 million training configurations, global batch the longest axis."""
     return {
-        "hardware": HARDWARE[: 2 if quick else 5], "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8, 16], "dp": 2 ** np.arange(8),
-        "micro_batch": [1, 2, 4, 8], "recompute": ["none", "selective", "full"], "zero_stage": [0, 1, 3],
+        "hardware": HARDWARE[: 2 if quick else 5],
+        "tp": [1, 2, 4, 8],
+        "pp": [1, 2, 4, 8, 16],
+        "dp": 2 ** np.arange(8),
+        "micro_batch": [1, 2, 4, 8],
+        "recompute": ["none", "selective", "full"],
+        "zero_stage": [0, 1, 3],
         "seq_len": [2048, 4096, 8192, 16384][: 1 if quick else 4],
         "global_batch": np.arange(64, 65536 + 1, 4096 if quick else 64),
-    }  # fmt: skip
+    }
 
 
 def layouts(quick: bool = False) -> dict[str, Any]:
     """Layouts at one global batch: tp, pp, dp and micro-batch are the longest axes, nothing else to hoist over."""
     return {
-        "hardware": HARDWARE[: 1 if quick else 2], "tp": np.arange(1, 17 if not quick else 5),
-        "pp": np.arange(1, 41 if not quick else 5), "dp": np.arange(1, 257 if not quick else 9),
-        "micro_batch": np.arange(1, 17 if not quick else 5), "recompute": ["none", "selective", "full"][: 1 if quick else 3],
-        "zero_stage": [0, 1, 3][: 1 if quick else 2], "seq_len": 8192, "global_batch": 5040,
-    }  # fmt: skip
+        "hardware": HARDWARE[: 1 if quick else 2],
+        "tp": np.arange(1, 17 if not quick else 5),
+        "pp": np.arange(1, 41 if not quick else 5),
+        "dp": np.arange(1, 257 if not quick else 9),
+        "micro_batch": np.arange(1, 17 if not quick else 5),
+        "recompute": ["none", "selective", "full"][: 1 if quick else 3],
+        "zero_stage": [0, 1, 3][: 1 if quick else 2],
+        "seq_len": 8192,
+        "global_batch": 5040,
+    }
 
 
 def huge(quick: bool = False) -> dict[str, Any]:
@@ -64,72 +74,168 @@ def many(low: float, high: float, n: int) -> np.ndarray:
 #: A grid of about a million points of every other model, and what is minimized over it; the continuous axes vary
 #: everywhere, so that nothing is hoisted that a user's sweep would not hoist.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "SingleNodeModel": ("latency", {
-        "model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)
-    }),
-    "EfficiencyModel": ("achievable_flops", {
-        "model": "llama3_1_8b", "hardware": HARDWARE, "batch_size": np.arange(1, 513), "seq_len": np.arange(128, 50000, 128)
-    }),
-    "ServingModel": ("itl", {
-        "model": MODEL, "hardware": HARDWARE, "batch_size": np.arange(1, 1025), "seq_len": np.arange(128, 8193, 128),
-        "output_len": 512, "tp": [2, 4, 8]
-    }),
-    "ContinuousBatchingModel": ("itl", {
-        "model": MODEL, "hardware": ["h100_sxm5_80gb", "h200_sxm_141gb"], "tp": [4, 8], "seq_len": [512, 2048],
-        "output_len": [128, 512], "prompt_cv": 0.5, "max_batch": np.arange(8, 264, 4), "arrival_rate": many(0.01, 50, 1024)
-    }),
-    "WeightStreamingModel": ("layer_compute_time", {
-        "model": MODEL, "hardware": "cerebras_wse3", "batch_size": np.arange(1, 1025), "seq_len": np.arange(16, 16385, 16)
-    }),
-    "TailLatencyModel": ("avg_wait_time", {
-        "arrival_rate": many(0.1, 90, 4096), "service_latency": 0.1, "replicas": np.arange(1, 257)
-    }),
-    "DataModel": ("stall_fraction", {
-        "hardware": "h100", "workload_data_rate": many(1e8, 1e11, 1024), "storage_bandwidth": many(1e9, 1e11, 1024)
-    }),
-    "TransformationModel": ("transform_time", {
-        "batch_size": np.arange(1, 1025), "step_time": many(0.01, 10, 1024), "cores": 64.0, "sample_cpu_time": 0.01
-    }),
-    "TopologyModel": ("effective_bw", {
-        "fabric": "infiniband_ndr", "topology": "fat_tree", "n_nodes": np.arange(2, 4098),
-        "oversubscription": many(1, 8, 256)
-    }),
+    "SingleNodeModel": (
+        "latency",
+        {
+            "model": "llama3_1_8b",
+            "hardware": HARDWARE,
+            "batch_size": np.arange(1, 513),
+            "seq_len": np.arange(128, 50000, 128),
+        },
+    ),
+    "EfficiencyModel": (
+        "achievable_flops",
+        {
+            "model": "llama3_1_8b",
+            "hardware": HARDWARE,
+            "batch_size": np.arange(1, 513),
+            "seq_len": np.arange(128, 50000, 128),
+        },
+    ),
+    "ServingModel": (
+        "itl",
+        {
+            "model": MODEL,
+            "hardware": HARDWARE,
+            "batch_size": np.arange(1, 1025),
+            "seq_len": np.arange(128, 8193, 128),
+            "output_len": 512,
+            "tp": [2, 4, 8],
+        },
+    ),
+    "ContinuousBatchingModel": (
+        "itl",
+        {
+            "model": MODEL,
+            "hardware": ["h100_sxm5_80gb", "h200_sxm_141gb"],
+            "tp": [4, 8],
+            "seq_len": [512, 2048],
+            "output_len": [128, 512],
+            "prompt_cv": 0.5,
+            "max_batch": np.arange(8, 264, 4),
+            "arrival_rate": many(0.01, 50, 1024),
+        },
+    ),
+    "WeightStreamingModel": (
+        "layer_compute_time",
+        {
+            "model": MODEL,
+            "hardware": "cerebras_wse3",
+            "batch_size": np.arange(1, 1025),
+            "seq_len": np.arange(16, 16385, 16),
+        },
+    ),
+    "TailLatencyModel": (
+        "avg_wait_time",
+        {"arrival_rate": many(0.1, 90, 4096), "service_latency": 0.1, "replicas": np.arange(1, 257)},
+    ),
+    "DataModel": (
+        "stall_fraction",
+        {"hardware": "h100", "workload_data_rate": many(1e8, 1e11, 1024), "storage_bandwidth": many(1e9, 1e11, 1024)},
+    ),
+    "TransformationModel": (
+        "transform_time",
+        {"batch_size": np.arange(1, 1025), "step_time": many(0.01, 10, 1024), "cores": 64.0, "sample_cpu_time": 0.01},
+    ),
+    "TopologyModel": (
+        "effective_bw",
+        {
+            "fabric": "infiniband_ndr",
+            "topology": "fat_tree",
+            "n_nodes": np.arange(2, 4098),
+            "oversubscription": many(1, 8, 256),
+        },
+    ),
     "ScalingModel": ("predicted_loss", {"compute_budget": many(1e20, 1e26, 1024), "params": many(1e8, 1e12, 1024)}),
-    "InferenceScalingModel": ("total_reasoning_time", {
-        "model": "llama3_1_8b", "hardware": "h100", "reasoning_steps": np.arange(1, 257),
-        "tokens_per_step": np.arange(16, 1040, 16), "batch_size": np.arange(1, 65)
-    }),
-    "CompressionModel": ("compression_ratio", {
-        "model": "llama3_1_8b", "hardware": "h100", "bits": [2, 3, 4, 5, 6, 8], "group_size": np.arange(16, 528, 1),
-        "batch_size": np.arange(1, 401)
-    }),
-    "DistributedModel": ("step_time", {
-        "model": MODEL, "hardware": HARDWARE, "tp": [1, 2, 4, 8], "pp": [1, 2, 4, 8], "dp": np.arange(1, 65),
-        "global_batch": np.arange(64, 16385, 64), "seq_len": 8192
-    }),
-    "ReliabilityModel": ("completion_time", {
-        "fleet": "dgx_h100", "job_duration": many(1e4, 1e8, 1024), "n_accelerators": np.arange(8, 8200, 8),
-        "checkpoint_write_time": 60.0
-    }),
-    "OrchestrationModel": ("avg_wait_time", {
-        "fleet": "dgx_h100", "arrival_rate": many(1e-5, 1e-2, 1024), "avg_duration": many(600, 6e5, 1024),
-        "n_accelerators": 1024, "devices_per_job": 64
-    }),
-    "EconomicsModel": ("tco", {
-        "hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)
-    }),
-    "SustainabilityModel": ("carbon", {
-        "hardware": "h100", "region": "usa", "n_accelerators": np.arange(8, 8200, 8), "duration": many(1e5, 1e9, 1024)
-    }),
-    "CheckpointModel": ("mfu_penalty", {
-        "model": MODEL, "hardware": "h100", "n_accelerators": np.arange(8, 8200, 8),
-        "checkpoint_interval": many(60, 1e5, 1024)
-    }),
-    "ResponsibleEngineeringModel": ("dp_training_time", {
-        "base_training_time": many(1e3, 1e7, 65536), "noise_multiplier": many(0.5, 5, 16), "batch_size": 256,
-        "dataset_size": 60000, "epochs": 60
-    }),
-}  # fmt: skip
+    "InferenceScalingModel": (
+        "total_reasoning_time",
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "reasoning_steps": np.arange(1, 257),
+            "tokens_per_step": np.arange(16, 1040, 16),
+            "batch_size": np.arange(1, 65),
+        },
+    ),
+    "CompressionModel": (
+        "compression_ratio",
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "bits": [2, 3, 4, 5, 6, 8],
+            "group_size": np.arange(16, 528, 1),
+            "batch_size": np.arange(1, 401),
+        },
+    ),
+    "DistributedModel": (
+        "step_time",
+        {
+            "model": MODEL,
+            "hardware": HARDWARE,
+            "tp": [1, 2, 4, 8],
+            "pp": [1, 2, 4, 8],
+            "dp": np.arange(1, 65),
+            "global_batch": np.arange(64, 16385, 64),
+            "seq_len": 8192,
+        },
+    ),
+    "ReliabilityModel": (
+        "completion_time",
+        {
+            "fleet": "dgx_h100",
+            "job_duration": many(1e4, 1e8, 1024),
+            "n_accelerators": np.arange(8, 8200, 8),
+            "checkpoint_write_time": 60.0,
+        },
+    ),
+    "OrchestrationModel": (
+        "avg_wait_time",
+        {
+            "fleet": "dgx_h100",
+            "arrival_rate": many(1e-5, 1e-2, 1024),
+            "avg_duration": many(600, 6e5, 1024),
+            "n_accelerators": 1024,
+            "devices_per_job": 64,
+        },
+    ),
+    "EconomicsModel": (
+        "tco",
+        {
+            "hardware": "h100",
+            "region": "usa",
+            "n_accelerators": np.arange(8, 8200, 8),
+            "duration": many(1e5, 1e9, 1024),
+        },
+    ),
+    "SustainabilityModel": (
+        "carbon",
+        {
+            "hardware": "h100",
+            "region": "usa",
+            "n_accelerators": np.arange(8, 8200, 8),
+            "duration": many(1e5, 1e9, 1024),
+        },
+    ),
+    "CheckpointModel": (
+        "mfu_penalty",
+        {
+            "model": MODEL,
+            "hardware": "h100",
+            "n_accelerators": np.arange(8, 8200, 8),
+            "checkpoint_interval": many(60, 1e5, 1024),
+        },
+    ),
+    "ResponsibleEngineeringModel": (
+        "dp_training_time",
+        {
+            "base_training_time": many(1e3, 1e7, 65536),
+            "noise_multiplier": many(0.5, 5, 16),
+            "batch_size": 256,
+            "dataset_size": 60000,
+            "epochs": 60,
+        },
+    ),
+}
 
 
 #: models that loop inside: what loops is staged on its own axes where it has fewer of them
@@ -183,8 +289,13 @@ def streamed(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
     first = time.perf_counter() - start
     seconds, best = median_time(lambda: resolver.best("step_time", threads=1, plan="nest", **axes), repeats)
     points = best.attrs["points"]
-    return {"points": points, "seconds": seconds, "first_call_seconds": first, "points_per_s": points / seconds,
-            "feasible_share": best.attrs["accepted"] / points}
+    return {
+        "points": points,
+        "seconds": seconds,
+        "first_call_seconds": first,
+        "points_per_s": points / seconds,
+        "feasible_share": best.attrs["accepted"] / points,
+    }
 
 
 def stored(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
@@ -213,15 +324,25 @@ def stored(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
         times.append(end - middle)
         ratios.append(fills[-1] / times[-1])
     whole, seconds = program.n_points, statistics.median(times)
-    return {"points": whole, "outputs": len(nodes), "bytes": sum(a.nbytes for a in full.values()),
-            "seconds": seconds, "fill_seconds": statistics.median(fills), "points_per_s": whole / seconds,
-            "share_of_constant_fill": statistics.median(ratios)}
+    return {
+        "points": whole,
+        "outputs": len(nodes),
+        "bytes": sum(a.nbytes for a in full.values()),
+        "seconds": seconds,
+        "fill_seconds": statistics.median(fills),
+        "points_per_s": whole / seconds,
+        "share_of_constant_fill": statistics.median(ratios),
+    }
 
 
 def broadcasting(ms, quick: bool) -> dict[str, Any]:
     """The same physics in broadcasting NumPy (the kernel called with whole arrays) against the streamed nest."""
-    axes = {**grid(), "hardware": ["h100_sxm5_80gb"], "seq_len": [8192],
-            "global_batch": np.arange(64, 65536 + 1, 16384 if quick else 2048)}  # fmt: skip
+    axes = {
+        **grid(),
+        "hardware": ["h100_sxm5_80gb"],
+        "seq_len": [8192],
+        "global_batch": np.arange(64, 65536 + 1, 16384 if quick else 2048),
+    }
     program = ms.DistributedModel(model=MODEL).program(**axes)
     names = list(program.axes)
 
@@ -269,15 +390,22 @@ def starts(repeats: int) -> dict[str, Any]:
     ours = fresh("import mlsysim", repeats)
     with tempfile.TemporaryDirectory() as cold:
         point = fresh(ONE_POINT, repeats, MLSYSIM_CACHE=cold)
-    return {"import_xarray_numba_seconds": base, "import_seconds": ours, "import_ratio": ours / base,
-            "first_point_cold_seconds": point, "first_point_minus_import": point - ours}
+    return {
+        "import_xarray_numba_seconds": base,
+        "import_seconds": ours,
+        "import_ratio": ours / base,
+        "first_point_cold_seconds": point,
+        "first_point_minus_import": point - ours,
+    }
 
 
 def compiling(quick: bool) -> dict[str, Any]:
     """The same large sweep in a fresh interpreter, with an empty and with a filled kernel cache."""
     text = "quick=True" if quick else ""
-    code = ("import sys; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\n"
-            f"ms.DistributedModel(model='{MODEL}').best('step_time', plan='nest', **engine.grid({text}))")
+    code = (
+        "import sys; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\n"
+        f"ms.DistributedModel(model='{MODEL}').best('step_time', plan='nest', **engine.grid({text}))"
+    )
     with tempfile.TemporaryDirectory() as folder:
         cold = fresh(code, 1, MLSYSIM_CACHE=folder)
         warm = fresh(code, 1 if quick else 3, MLSYSIM_CACHE=folder)
@@ -296,14 +424,27 @@ def peak_kilobytes() -> int:
 def memory(quick: bool) -> dict[str, Any]:
     """Peak memory of a streamed `best`, in a process of its own."""
     text = "quick=True" if quick else ""
-    code = ("import sys, json, time; sys.path.insert(0, 'benchmarks')\n"
-            "import engine, mlsysim as ms\nt = time.perf_counter()\n"
-            f"b = ms.DistributedModel(model='{MODEL}').best('step_time', **engine.huge({text}))\n"
-            "print(json.dumps([int(b.attrs['points']), engine.peak_kilobytes(), time.perf_counter() - t]))")
-    run = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True,
-                         env={**os.environ, "PYTHONPATH": str(ROOT)})
+    code = (
+        "import sys, json, time; sys.path.insert(0, 'benchmarks')\n"
+        "import engine, mlsysim as ms\nt = time.perf_counter()\n"
+        f"b = ms.DistributedModel(model='{MODEL}').best('step_time', **engine.huge({text}))\n"
+        "print(json.dumps([int(b.attrs['points']), engine.peak_kilobytes(), time.perf_counter() - t]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     points, peak, seconds = json.loads(run.stdout)
-    return {"points": points, "peak_megabytes": peak / 1024, "seconds": seconds, "points_per_s_all_cores": points / seconds}
+    return {
+        "points": points,
+        "peak_megabytes": peak / 1024,
+        "seconds": seconds,
+        "points_per_s_all_cores": points / seconds,
+    }
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
@@ -335,20 +476,38 @@ def slowest_to_fastest(rates: list[float]) -> str:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as the README shows them."""
-    a, lay, s, n, st, c, m = (figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory"))
+    a, lay, s, n, st, c, m = (
+        figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory")
+    )
     rows = [
-        ("`best` of the full DistributedModel, one core",
-         f"{a['points'] / 1e6:.0f} M points, {a['points_per_s'] / 1e6:.0f} M points/s"),
-        ("the same, layouts only (nothing to hoist)",
-         f"{lay['points'] / 1e6:.0f} M points, {lay['points_per_s'] / 1e6:.0f} M points/s"),
-        (f"all {s['outputs']} outputs stored",
-         f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant"),
-        ("against broadcasting NumPy", f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)"),
-        (f"every other closed form, a million points or more, one core{untimed()}", slowest_to_fastest(
-            [v["points_per_s"] for k, v in figures["models"].items() if k not in LOOPS])),
-        *((f"`{k}`: {why}", f"{figures['models'][k]['points_per_s'] / 1e6:.1f} M points/s") for k, why in LOOPS.items()),
-        (f"`best` over {m['points'] / 1e9:.2f} thousand million points",
-         f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores"),
+        (
+            "`best` of the full DistributedModel, one core",
+            f"{a['points'] / 1e6:.0f} M points, {a['points_per_s'] / 1e6:.0f} M points/s",
+        ),
+        (
+            "the same, layouts only (nothing to hoist)",
+            f"{lay['points'] / 1e6:.0f} M points, {lay['points_per_s'] / 1e6:.0f} M points/s",
+        ),
+        (
+            f"all {s['outputs']} outputs stored",
+            f"{s['points_per_s'] / 1e6:.0f} M points/s, {s['share_of_constant_fill']:.0%} of filling the arrays with a constant",
+        ),
+        (
+            "against broadcasting NumPy",
+            f"{figures['argmin_over_numpy']:.0f} x ({n['points_per_s'] / 1e6:.2f} M points/s)",
+        ),
+        (
+            f"every other closed form, a million points or more, one core{untimed()}",
+            slowest_to_fastest([v["points_per_s"] for k, v in figures["models"].items() if k not in LOOPS]),
+        ),
+        *(
+            (f"`{k}`: {why}", f"{figures['models'][k]['points_per_s'] / 1e6:.1f} M points/s")
+            for k, why in LOOPS.items()
+        ),
+        (
+            f"`best` over {m['points'] / 1e9:.2f} thousand million points",
+            f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores",
+        ),
         ("import, against xarray and numba alone", f"{st['import_seconds']:.2f} s, {st['import_ratio']:.2f} x"),
         ("first point in a fresh process, cold cache", f"import + {st['first_point_minus_import']:.2f} s"),
         ("first large sweep, cold / warm cache", f"{c['cold_seconds']:.1f} s / {c['warm_seconds']:.1f} s"),

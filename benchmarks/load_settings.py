@@ -36,7 +36,7 @@ def _engine(text: str) -> str:
     for row in zoo.find("frameworks", kind="engine"):
         for name in sorted(map(fold, row.aliases), key=len, reverse=True):
             if folded.startswith(name):
-                return f"{row['framework']}{folded[len(name):]}"
+                return f"{row['framework']}{folded[len(name) :]}"
     return folded
 
 

@@ -35,10 +35,16 @@ PROMPTS = (128, 256, 512, 1024, 2048, 4096, 8192)
 TOKENS = ((1024, 1), (1024, 4), (1024, 16), (1024, 32), (1024, 64), (1024, 128), (8192, 1), (8192, 4), (8192, 16))
 #: model, sequence, micro-batch, recomputation
 TRAINED = (
-    ("llama3_2_1b", 2048, 4, "none"), ("llama3_2_1b", 2048, 8, "none"), ("llama3_2_1b", 8192, 2, "none"),
-    ("llama3_2_1b", 4096, 8, "full"), ("llama3_2_3b", 2048, 2, "none"), ("llama3_2_3b", 4096, 2, "none"),
-    ("llama3_2_3b", 4096, 4, "full"), ("llama3_1_8b", 2048, 1, "full"), ("llama3_1_8b", 4096, 1, "full"),
-)  # fmt: skip
+    ("llama3_2_1b", 2048, 4, "none"),
+    ("llama3_2_1b", 2048, 8, "none"),
+    ("llama3_2_1b", 8192, 2, "none"),
+    ("llama3_2_1b", 4096, 8, "full"),
+    ("llama3_2_3b", 2048, 2, "none"),
+    ("llama3_2_3b", 4096, 2, "none"),
+    ("llama3_2_3b", 4096, 4, "full"),
+    ("llama3_1_8b", 2048, 1, "full"),
+    ("llama3_1_8b", 4096, 1, "full"),
+)
 
 
 class Layer(nn.Module):
@@ -182,8 +188,13 @@ def served(name: str, device: str) -> Iterator[dict[str, Any]]:
     def prompt(length: int) -> dict[str, Any]:
         tokens = torch.randint(model.vocab, (1, length), device=device)
         first = seconds(captured(lambda: model(tokens, last_only=True)))
-        return about | {"scenario": "first_token", "batch_or_concurrency": 1, "input_len": length, "output_len": 1,
-                        "ttft_ms": round(1e3 * first, 3)}  # fmt: skip
+        return about | {
+            "scenario": "first_token",
+            "batch_or_concurrency": 1,
+            "input_len": length,
+            "output_len": 1,
+            "ttft_ms": round(1e3 * first, 3),
+        }
 
     def token(context: int, batch: int) -> dict[str, Any]:
         cos, sin = model.angles(context, device)
@@ -191,8 +202,13 @@ def served(name: str, device: str) -> Iterator[dict[str, Any]]:
         cache = [(torch.zeros(shape, device=device), torch.zeros(shape, device=device)) for _ in range(model.n_layers)]
         tokens = torch.randint(model.vocab, (batch, 1), device=device)
         between = seconds(captured(lambda: model.decode(tokens, cache, (cos[-1:], sin[-1:]))))
-        return about | {"scenario": "decode_only", "batch_or_concurrency": batch, "input_len": context,
-                        "output_len": 1, "itl_ms": round(1e3 * between, 3)}  # fmt: skip
+        return about | {
+            "scenario": "decode_only",
+            "batch_or_concurrency": batch,
+            "input_len": context,
+            "output_len": 1,
+            "itl_ms": round(1e3 * between, 3),
+        }
 
     with torch.inference_mode():
         for length in PROMPTS:
@@ -223,11 +239,24 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
         took = seconds(step, 5)
         reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
         return {
-            "framework": "pytorch_compiled", "model": name, "model_key": name, "n_gpus": 1, "seq_len": length,
-            "global_batch": batch, "micro_batch": batch, "tp": 1, "pp": 1, "dp": 1, "zero_stage": 0, "recompute": recompute,
-            "precision": "bf16", "suspect": 0, "measured_step_time_s": round(took, 5),
-            "measured_mem_gb": round(reserved / GIB, 2), "allocated_gib": round(allocated / GIB, 2),
-        }  # fmt: skip
+            "framework": "pytorch_compiled",
+            "model": name,
+            "model_key": name,
+            "n_gpus": 1,
+            "seq_len": length,
+            "global_batch": batch,
+            "micro_batch": batch,
+            "tp": 1,
+            "pp": 1,
+            "dp": 1,
+            "zero_stage": 0,
+            "recompute": recompute,
+            "precision": "bf16",
+            "suspect": 0,
+            "measured_step_time_s": round(took, 5),
+            "measured_mem_gb": round(reserved / GIB, 2),
+            "allocated_gib": round(allocated / GIB, 2),
+        }
 
     yield from fitting(f"{name}, {batch} x {length}, recomputation {recompute}", measure)
 
@@ -257,7 +286,9 @@ def recognised(name: str, memory: float) -> str | None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
-    parser.add_argument("--hardware", help="name of the device in the registry, where the driver's name does not tell it")
+    parser.add_argument(
+        "--hardware", help="name of the device in the registry, where the driver's name does not tell it"
+    )
     parser.add_argument("--only", choices=["serving", "training"], help="one of the two files")
     asked = parser.parse_args(arguments)
     if not torch.cuda.is_available():

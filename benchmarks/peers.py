@@ -47,7 +47,9 @@ def report(predict):
 """
 
 SCRIPTS = {
-    "mlsysim": ("mlsysim==0.3.0", """
+    "mlsysim": (
+        "mlsysim==0.3.0",
+        """
 import mlsysim
 from mlsysim.solvers import ServingModel
 language = mlsysim.Models.Language
@@ -59,8 +61,11 @@ def predict(row, batch):
     r = solver.solve(models[row["model"]], mlsysim.Hardware.Cloud.A100, seq_len=seq_len, batch_size=batch, precision="fp16")
     return r.itl.to("s").magnitude
 report(predict)
-"""),
-    "llm-analysis": ("llm-analysis==0.2.2", """
+""",
+    ),
+    "llm-analysis": (
+        "llm-analysis==0.2.2",
+        """
 import logging; logging.disable(logging.CRITICAL)
 from llm_analysis.analysis import LLMAnalysis
 from llm_analysis.config import ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name, get_model_config_by_name
@@ -73,8 +78,11 @@ def predict(row, batch):
     r = tool.inference(batch_size_per_gpu=batch, seq_len=row["input_len"], num_tokens_to_generate=row["output_len"])
     return r["decode_latency"] if r["decode_latency"] < 1e3 else None
 report(predict)
-"""),
-    "genz-llm": ("genz-llm==0.0.16", """
+""",
+    ),
+    "genz-llm": (
+        "genz-llm==0.0.16",
+        """
 import contextlib, io
 with contextlib.redirect_stdout(io.StringIO()):
     from GenZ import decode_moddeling
@@ -86,8 +94,11 @@ def predict(row, batch):
                              tensor_parallel=row["tp"], system_eff=0.8)
     return float(r["Latency"]) / 1e3
 report(predict)
-"""),
-    "aiconfigurator": ("aiconfigurator==0.12.0", """
+""",
+    ),
+    "aiconfigurator": (
+        "aiconfigurator==0.12.0",
+        """
 import logging; logging.disable(logging.CRITICAL)
 from aiconfigurator.sdk import common, config, inference_session, models, perf_database
 from aiconfigurator.sdk.backends.factory import get_backend
@@ -115,17 +126,27 @@ def predict(row, batch):
     summary = kept[key].run_static(run, mode="static")
     return float(summary.get_summary_df()["tpot"].iloc[0]) / 1e3
 report(predict)
-"""),
-}  # fmt: skip
+""",
+    ),
+}
 
 
 def work() -> list[dict[str, Any]]:
     """The measured rows that every tool is asked for."""
     with open(Path(__file__).parent / "measured" / "serving.csv", encoding="utf-8", newline="") as handle:
         rows = [r for r in csv.DictReader(handle) if r["engine"].startswith("LMDeploy") and r["model"] in MODELS]
-    return [{"model": r["model"], "tp": int(r["tp"]), "batch": int(r["batch_or_concurrency"]), "input_len": int(r["input_len"]),
-             "output_len": int(r["output_len"]), "itl": float(r["itl_ms"]) / 1e3}
-            for r in rows if r["scenario"] == "closed_loop" and r["suspect"] != "1"]  # fmt: skip
+    return [
+        {
+            "model": r["model"],
+            "tp": int(r["tp"]),
+            "batch": int(r["batch_or_concurrency"]),
+            "input_len": int(r["input_len"]),
+            "output_len": int(r["output_len"]),
+            "itl": float(r["itl_ms"]) / 1e3,
+        }
+        for r in rows
+        if r["scenario"] == "closed_loop" and r["suspect"] != "1"
+    ]
 
 
 def error(predicted: list[float | None], rows: list[dict[str, Any]]) -> tuple[float | None, int]:
@@ -141,7 +162,9 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
     python = home / "bin" / "python"
     if not (home / "ready").exists():
         venv.create(home, with_pip=True, clear=True)
-        done = subprocess.run([python, "-m", "pip", "install", "-q", package], capture_output=True, text=True, timeout=1200)
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "-q", package], capture_output=True, text=True, timeout=1200
+        )
         if done.returncode:
             return {"skipped": f"does not install: {done.stderr.strip().splitlines()[-1][:200]}"}
         (home / "ready").touch()
@@ -153,7 +176,7 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
     found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
     if not found:
         return {"skipped": f"does not answer: {(run.stderr.strip().splitlines() or ['no output'])[-1][:200]}"}
-    answer = json.loads(found[0][len("RESULT"):])
+    answer = json.loads(found[0][len("RESULT") :])
     median, n = error(answer["itl"], rows)
     return {"version": package, "points_per_s": answer["points_per_s"], "median_error": median, "rows": n}
 
@@ -166,8 +189,15 @@ def ours(rows: list[dict[str, Any]], budget: float) -> dict[str, Any]:
     table |= {"batch_size": [r["batch"] for r in rows], "seq_len": [r["input_len"] for r in rows]}
     itl = ms.ServingModel.solve(points=table, hardware="a100_sxm4_80gb", precision="fp16").itl
     median, n = error(itl.values.tolist(), rows)
-    axes = {"model": "llama2_70b", "hardware": "a100_sxm4_80gb", "precision": "fp16", "batch_size": np.arange(1, 1025),
-            "seq_len": np.arange(128, 4096, 16), "output_len": [128, 512, 2048], "tp": [1, 2, 4, 8]}  # fmt: skip
+    axes = {
+        "model": "llama2_70b",
+        "hardware": "a100_sxm4_80gb",
+        "precision": "fp16",
+        "batch_size": np.arange(1, 1025),
+        "seq_len": np.arange(128, 4096, 16),
+        "output_len": [128, 512, 2048],
+        "tp": [1, 2, 4, 8],
+    }
     resolver = ms.ServingModel(**axes)
     resolver.best("itl", threads=1, plan="nest")
     times = []
@@ -181,8 +211,13 @@ def ours(rows: list[dict[str, Any]], budget: float) -> dict[str, Any]:
         one.solve()
         calls += 1
     calls_per_s = calls / (time.perf_counter() - start)
-    return {"version": ms.__version__, "points_per_s": points / statistics.median(times), "calls_per_s": calls_per_s,
-            "median_error": median, "rows": n}
+    return {
+        "version": ms.__version__,
+        "points_per_s": points / statistics.median(times),
+        "calls_per_s": calls_per_s,
+        "median_error": median,
+        "rows": n,
+    }
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
@@ -206,8 +241,10 @@ def table(figures: dict[str, Any]) -> str:
             if "skipped" in f:
                 lines.append(f"| {name} | skipped: {f['skipped']} | | |")
             else:
-                lines.append(f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} "
-                             f"| {f['rows']} of {figures['rows']} |")
+                lines.append(
+                    f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} "
+                    f"| {f['rows']} of {figures['rows']} |"
+                )
     return "\n".join(lines)
 
 

@@ -60,7 +60,9 @@ def front(
         raise ValueError(f"a front is drawn over two or three objectives, not {names}")
     for name in names:
         if name not in ds or ds[name].dims != ("point",):
-            raise ValueError(f"objectives: {name!r} is no output of this front{check.hint(name, map(str, ds.data_vars))}")
+            raise ValueError(
+                f"objectives: {name!r} is no output of this front{check.hint(name, map(str, ds.data_vars))}"
+            )
     if not isinstance(by, str):
         raise TypeError(f"by={by!r}: must be the name of a coordinate")
     if ax is None:
@@ -133,9 +135,7 @@ def _others(
     scales: Sequence[tuple[float, str]],
     there: Sequence[Any],
 ) -> None:
-    x, y = (
-        np.asarray(best[name].values, dtype=np.float64) / one for name, (one, _) in zip(names[:2], scales)
-    )
+    x, y = (np.asarray(best[name].values, dtype=np.float64) / one for name, (one, _) in zip(names[:2], scales))
     labels = best[by].values.tolist()
     shown = [i for i in np.argsort(x) if labels[i] not in there and np.isfinite(x[i]) and np.isfinite(y[i])]
     for place, i in enumerate(shown):

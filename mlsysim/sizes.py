@@ -30,10 +30,7 @@ _SIZES: dict[str, tuple[tuple[float, float, str], ...]] = {
 }
 for _unit, _name in (("byte", "B"), ("byte/s", "B/s"), ("FLOP", "FLOP"), ("FLOP/s", "FLOP/s")):
     _SIZES[_unit] = (
-        *(
-            (s, s, p + _name)
-            for s, p in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-        ),
+        *((s, s, p + _name) for s, p in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))),
         (0.0, 1.0, _name),
     )
 

@@ -323,7 +323,9 @@ def _parse_text(text: str, unit: str, name: str) -> float:
     factor, up, down = scale
     converted = amount * factor * up / down
     if math.isinf(converted) or (converted == 0.0 and amount != 0.0):
-        raise ValueError(f"{name + ': ' if name else ''}{text!r} is too {'large' if converted else 'small'} for a number")
+        raise ValueError(
+            f"{name + ': ' if name else ''}{text!r} is too {'large' if converted else 'small'} for a number"
+        )
     return converted
 
 

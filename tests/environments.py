@@ -132,11 +132,19 @@ def versions(python: str) -> str:
 def main(words: list[str] | None = None) -> int:
     """Run them all, one after another."""
     about, _, usage = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(description=about, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", action="append", default=[], metavar="NAME", help="an interpreter, in place of those found")
-    parser.add_argument("--only", choices=["newest", "lowest"], help="just these versions of what the project depends on")
+    parser = argparse.ArgumentParser(
+        description=about, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="NAME", help="an interpreter, in place of those found"
+    )
+    parser.add_argument(
+        "--only", choices=["newest", "lowest"], help="just these versions of what the project depends on"
+    )
     parser.add_argument("--all", action="store_true", help="the slow tests too")
-    parser.add_argument("--folder", type=Path, help="where the environments are made and stay (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where the environments are made and stay (default: a temporary folder)"
+    )
     parser.add_argument("more", nargs="*", metavar="-- ARGUMENTS", help="arguments of pytest")
     asked = parser.parse_args(words)
     wanted = environments(asked.python, asked.only)

@@ -82,8 +82,11 @@ def main(arguments=None) -> int:
         start = time.perf_counter()
         answer = fuzz(name, given.points, given.seed, given.batch, None if given.quiet else show)
         wrong += sum(answer[kind] for kind in KINDS)
-        print(f"{name:28} {answer['points']:9} {answer['feasible']:9} "
-              f"{' '.join(f'{answer[kind]:7}' for kind in KINDS)} {time.perf_counter() - start:8.1f}", flush=True)  # fmt: skip
+        print(
+            f"{name:28} {answer['points']:9} {answer['feasible']:9} "
+            f"{' '.join(f'{answer[kind]:7}' for kind in KINDS)} {time.perf_counter() - start:8.1f}",
+            flush=True,
+        )
     return 1 if wrong else 0
 
 

@@ -20,13 +20,46 @@ ROUNDING = 1e-12  #: by how much, relative to it, a value may miss a bound for r
 
 #: models of every kind: windowed ones, hybrids, mixtures, latent attention, encoders, networks that are no transformers
 WINDOWED = ("mistral_7b", "gemma2_27b", "gemma3_27b", "gpt_oss_20b", "gpt_oss_120b", "llama4_maverick")
-KINDS = (*WINDOWED, "llama3_1_8b", "llama3_1_70b", "gpt3_175b", "falcon_40b", "mixtral_8x7b", "deepseek_v3", "qwen3_30b_a3b",
-         "mamba_2_8b", "bert_large", "t5_base", "whisper_large_v3", "vit_b16", "resnet50", "dlrm_mlperf_v1", "sdxl_unet",
-         "mlperf_tiny_kws_dscnn")  # fmt: skip
+KINDS = (
+    *WINDOWED,
+    "llama3_1_8b",
+    "llama3_1_70b",
+    "gpt3_175b",
+    "falcon_40b",
+    "mixtral_8x7b",
+    "deepseek_v3",
+    "qwen3_30b_a3b",
+    "mamba_2_8b",
+    "bert_large",
+    "t5_base",
+    "whisper_large_v3",
+    "vit_b16",
+    "resnet50",
+    "dlrm_mlperf_v1",
+    "sdxl_unet",
+    "mlperf_tiny_kws_dscnn",
+)
 #: devices of every kind: for training, for serving, for one desk, and microcontrollers
-DEVICES = ("h100", "a100", "h200", "b200", "mi300x", "gaudi3", "tpu_v5p", "l40s", "t4", "v100_sxm2_16gb", "rtx_4090",
-           "jetson_orin_nano_8gb", "apple_m2_max", "xeon_platinum_8480", "cerebras_wse3", "coral_edge_tpu", "stm32f407",
-           "rp2040")  # fmt: skip
+DEVICES = (
+    "h100",
+    "a100",
+    "h200",
+    "b200",
+    "mi300x",
+    "gaudi3",
+    "tpu_v5p",
+    "l40s",
+    "t4",
+    "v100_sxm2_16gb",
+    "rtx_4090",
+    "jetson_orin_nano_8gb",
+    "apple_m2_max",
+    "xeon_platinum_8480",
+    "cerebras_wse3",
+    "coral_edge_tpu",
+    "stm32f407",
+    "rp2040",
+)
 #: devices about which everything is published, prices and powers too
 KNOWN = ("h100", "a100", "h200", "b200", "mi300x")
 SYSTEMS = ("dgx_h100", "dgx_a100", "gb200_nvl72", "tpu_v5p_pod", "meta_rsc1", "lab_64_h100", "hgx_h100_generic")
@@ -84,9 +117,14 @@ def devices(rng, known: bool) -> list:
     """Some devices of the zoo, and some of one's own."""
     names = list(KNOWN if known else DEVICES)
     picked = [str(name) for name in rng.choice(names, min(len(names), 8), replace=False)]
-    own = {"mem_bandwidth": _between(rng, 1e8, 1e15, 3), "mem_capacity": _between(rng, 1e5, 1e13, 3),
-           "peak_flops": _between(rng, 1e9, 1e18, 3), "host_bandwidth": _between(rng, 1e7, 1e12, 3),
-           "link_bandwidth": _between(rng, 1e7, 1e13, 3), "tdp": _between(rng, 0.1, 1e5, 3)}  # fmt: skip
+    own = {
+        "mem_bandwidth": _between(rng, 1e8, 1e15, 3),
+        "mem_capacity": _between(rng, 1e5, 1e13, 3),
+        "peak_flops": _between(rng, 1e9, 1e18, 3),
+        "host_bandwidth": _between(rng, 1e7, 1e12, 3),
+        "link_bandwidth": _between(rng, 1e7, 1e13, 3),
+        "tdp": _between(rng, 0.1, 1e5, 3),
+    }
     mine = [ms.Hardware(KNOWN[i], name=f"mine {i}", **{k: float(v[i]) for k, v in own.items()}) for i in range(3)]
     return [*picked, *mine]
 
@@ -99,13 +137,22 @@ def models(rng) -> list:
     for i in range(3):
         groups, kv = (int(2 ** rng.integers(0, 4)) for _ in range(2))
         layers = int(rng.integers(1, 200))
-        mine.append(ms.Workload(
-            name=f"mine {i}", n_layers=layers, hidden=int(64 * rng.integers(1, 300)), n_heads=groups * kv, n_kv_heads=kv,
-            head_dim=int(rng.choice([32, 64, 128, 256])), ffn_hidden=int(64 * rng.integers(1, 900)),
-            gated_ffn=int(rng.integers(2)),
-            vocab=int(rng.integers(1, 300_000)), local_layers=int(rng.integers(0, layers + 1)),
-            sliding_window=int(rng.choice([1, 128, 1024, 4096])), tied_embeddings=int(rng.integers(2)),
-        ))  # fmt: skip
+        mine.append(
+            ms.Workload(
+                name=f"mine {i}",
+                n_layers=layers,
+                hidden=int(64 * rng.integers(1, 300)),
+                n_heads=groups * kv,
+                n_kv_heads=kv,
+                head_dim=int(rng.choice([32, 64, 128, 256])),
+                ffn_hidden=int(64 * rng.integers(1, 900)),
+                gated_ffn=int(rng.integers(2)),
+                vocab=int(rng.integers(1, 300_000)),
+                local_layers=int(rng.integers(0, layers + 1)),
+                sliding_window=int(rng.choice([1, 128, 1024, 4096])),
+                tied_embeddings=int(rng.integers(2)),
+            )
+        )
     return [*picked, *mine]
 
 
@@ -124,7 +171,9 @@ def _rows(rng, parameters, n: int, known: bool) -> dict:
             continue
         drawn[name] = _picked(rng, models(rng) if p.record is Workload else devices(rng, known), n)
         if p.record is Accelerator and rng.random() < 0.6:
-            drawn[f"{name.removesuffix('hardware')}precision"] = rng.choice(["fp32", "fp16", "bf16", "fp8", "int8", "int4"], n)
+            drawn[f"{name.removesuffix('hardware')}precision"] = rng.choice(
+                ["fp32", "fp16", "bf16", "fp8", "int8", "int4"], n
+            )
     if Fleet in kinds and (Accelerator not in kinds or rng.random() < 0.3):
         drawn["fleet"] = rng.choice(SYSTEMS, n)
     if Site in kinds:
@@ -135,8 +184,11 @@ def _rows(rng, parameters, n: int, known: bool) -> dict:
 def _fields(rng, parameters, n: int, far) -> dict:
     """Columns that replace single fields of the records."""
     drawn = {}
-    h100 = {"hardware": zoo.accelerator_record(zoo.hardware("h100"), 3), "fleet": zoo.fleet_record(None, zoo.hardware("h100")),
-            "assume": Assumptions()}  # fmt: skip
+    h100 = {
+        "hardware": zoo.accelerator_record(zoo.hardware("h100"), 3),
+        "fleet": zoo.fleet_record(None, zoo.hardware("h100")),
+        "assume": Assumptions(),
+    }
     for name, p in parameters.items():
         if p.record in (Accelerator, Fleet, Assumptions) and p.default is REQUIRED and name in h100:
             for field in rng.choice(p.record._fields, rng.integers(0, 4), replace=False):
@@ -160,7 +212,9 @@ def table(name: str, rng: np.random.Generator, n: int) -> dict:
         if p.record is None and (p.default is REQUIRED or rng.random() < 0.6):
             drawn[parameter] = column(rng, parameter, n, far())
     if "cached_prefix" in drawn:  # a part of the prompt, mostly
-        drawn["cached_prefix"] = np.where(far(), drawn["cached_prefix"], np.floor(rng.random(n) * drawn.get("seq_len", 2048.0)))
+        drawn["cached_prefix"] = np.where(
+            far(), drawn["cached_prefix"], np.floor(rng.random(n) * drawn.get("seq_len", 2048.0))
+        )
     return _consistent(rng, drawn, n) | _fields(rng, parameters, n, far)
 
 
@@ -185,8 +239,14 @@ def _consistent(rng, drawn: dict, n: int) -> dict:
 
 #: outputs that say how far one would have to go: infinite where no such point exists
 #: (`loss_delta`: a loss at which all the accuracy at stake is gone; `usd_per_success`: nothing ever succeeds)
-NEVER = {"break_even_duration", "break_even_utilization", "equal_utility_batch", "equal_utility_dataset", "loss_delta",
-         "usd_per_success"}  # fmt: skip
+NEVER = {
+    "break_even_duration",
+    "break_even_utilization",
+    "equal_utility_batch",
+    "equal_utility_dataset",
+    "loss_delta",
+    "usd_per_success",
+}
 #: shares of what there is that are in use
 IN_USE = ("memory_utilization", "queue_utilization")
 
@@ -223,8 +283,10 @@ def flaws(dataset) -> dict[str, dict[str, str]]:
         where = _along(outputs["feasible"], dims).astype(bool) if "feasible" in outputs else works
         values = _along(array, dims).astype(float)
         told("nan", output, np.isnan(values) & where, values)
-        low, high = (bound if math.isinf(bound) else bound * (1.0 + way * ROUNDING) for bound, way in
-                     ((variable.low, -1.0 if variable.low > 0 else 1.0), (variable.high, 1.0)))  # fmt: skip
+        low, high = (
+            bound if math.isinf(bound) else bound * (1.0 + way * ROUNDING)
+            for bound, way in ((variable.low, -1.0 if variable.low > 0 else 1.0), (variable.high, 1.0))
+        )
         beyond = (values < low) | (values > high)
         if variable.above:
             beyond |= where & (values == variable.low)
@@ -234,7 +296,12 @@ def flaws(dataset) -> dict[str, dict[str, str]]:
             beyond |= ~np.isin(values, [int(code) for code in variable.options])
         told("bounds", output, beyond, values)
         if output in IN_USE:
-            told("capacity", output, where & ~(to_host & (output == "memory_utilization")) & (values > 1.0 + ROUNDING), values)
+            told(
+                "capacity",
+                output,
+                where & ~(to_host & (output == "memory_utilization")) & (values > 1.0 + ROUNDING),
+                values,
+            )
         if output not in NEVER and variable.better == "less":
             told("infinite", output, where & np.isinf(values), values)
     if "feasible" in outputs and "limit" in outputs:

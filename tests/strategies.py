@@ -159,9 +159,7 @@ def layouts(draw, devices: int = 4096):
     left = draw(st.sampled_from([d for d in (1, 2, 4, 8, 16, 64, 256, 1024, 4096) if d <= devices]))
     degrees = {}
     for name in ("tp", "pp", "cp", "dp"):
-        degrees[name] = (
-            left if name == "dp" else draw(st.sampled_from([d for d in (1, 2, 4, 8) if left % d == 0]))
-        )
+        degrees[name] = left if name == "dp" else draw(st.sampled_from([d for d in (1, 2, 4, 8) if left % d == 0]))
         left //= degrees[name]
     micro_batch, rounds = draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 64))
     degrees["micro_batch"] = micro_batch

@@ -47,7 +47,9 @@ def test_the_readme_shows_what_is_measured(shipped):
 
 def test_intervals_move_with_the_prediction(shipped):
     given = shipped["training"]["shipped"]
-    moved = Validation(given.kind, given.n_rows, given.rows.assign(predicted=2 * given.rows.predicted), given.refused, 0, 1)
+    moved = Validation(
+        given.kind, given.n_rows, given.rows.assign(predicted=2 * given.rows.predicted), given.refused, 0, 1
+    )
     found = accuracy.with_intervals(moved, given).rows
     assert np.allclose(found.high, 2 * given.rows.high) and np.allclose(found.low, 2 * given.rows.low)
 
@@ -59,26 +61,54 @@ def test_files_of_a_kind_are_fitted_together(tmp_path):
     assert len(both["serving"]) == len(ours["serving"]) + 3 and len(both["training"]) == len(ours["training"])
 
 
-@pytest.mark.parametrize(("run", "told"), [
-    ({"engine": "sglang 0.5.9"}, {}),
-    ({"engine": "sglang 0.5.9", "harness": "InferenceX"}, {"prefill_chunk": 32768, "max_batch": 256, "requests_per_user": 10}),
-    ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200"}, {"prefill_chunk": 32768, "poll_steps": 30}),
-    ({"engine": "sglang 0.5.9", "source": "InferenceX DB", "hardware": "b200_sxm_180gb", "precision": "nvfp4",
-      "batch_or_concurrency": 8}, {"prefill_chunk": 16384, "poll_steps": 10, "precision_kv": "fp8"}),
-    ({"engine": "trtllm 1.1.0rc2", "harness": "InferenceX"}, {"prefill_chunk": 1152, "balance_steps": 60}),
-    ({"engine": "vllm 0.18", "harness": "InferenceX"}, {"eager_kernel_time": 0}),
-    ({"engine": "TRT-LLM v1.1.0", "harness": "InferenceMAX"}, {"prefill_chunk": 1152, "balance_steps": 60}),
-    ({"engine": "trtllm 1.3", "harness": "InferenceMAX"}, {"prefill_chunk": 8192, "balance_steps": 60}),
-    ({"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200", "tp": 4, "precision": "fp8"},
-     {"prefill_chunk": 8192, "memory_fraction": 0.95, "max_batch": 32, "poll_steps": 10}),
-    ({"engine": "vllm 0.18", "harness": "another"}, {}),
-    ({"engine": "sglang 0.5.1.post1"}, {"requests_per_user": 1}),
-    ({"engine": "vllm 0.18", "harness": "InferenceX", "requests_per_user": 3}, {"requests_per_user": 3}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ({"engine": "sglang 0.5.9"}, {}),
+        (
+            {"engine": "sglang 0.5.9", "harness": "InferenceX"},
+            {"prefill_chunk": 32768, "max_batch": 256, "requests_per_user": 10},
+        ),
+        (
+            {"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200"},
+            {"prefill_chunk": 32768, "poll_steps": 30},
+        ),
+        (
+            {
+                "engine": "sglang 0.5.9",
+                "source": "InferenceX DB",
+                "hardware": "b200_sxm_180gb",
+                "precision": "nvfp4",
+                "batch_or_concurrency": 8,
+            },
+            {"prefill_chunk": 16384, "poll_steps": 10, "precision_kv": "fp8"},
+        ),
+        ({"engine": "trtllm 1.1.0rc2", "harness": "InferenceX"}, {"prefill_chunk": 1152, "balance_steps": 60}),
+        ({"engine": "vllm 0.18", "harness": "InferenceX"}, {"eager_kernel_time": 0}),
+        ({"engine": "TRT-LLM v1.1.0", "harness": "InferenceMAX"}, {"prefill_chunk": 1152, "balance_steps": 60}),
+        ({"engine": "trtllm 1.3", "harness": "InferenceMAX"}, {"prefill_chunk": 8192, "balance_steps": 60}),
+        (
+            {"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200", "tp": 4, "precision": "fp8"},
+            {"prefill_chunk": 8192, "memory_fraction": 0.95, "max_batch": 32, "poll_steps": 10},
+        ),
+        ({"engine": "vllm 0.18", "harness": "another"}, {}),
+        ({"engine": "sglang 0.5.1.post1"}, {"requests_per_user": 1}),
+        ({"engine": "vllm 0.18", "harness": "InferenceX", "requests_per_user": 3}, {"requests_per_user": 3}),
+    ],
+)
 def test_what_launch_scripts_told_the_engines(run, told):
     """Chunks, polling and captured graphs, as the scripts for each engine and device have them; a run keeps its own."""
-    given = {"scenario": "closed_loop", "hardware": "h100", "model": "llama3_1_8b", "tp": 1, "precision": "bf16",
-             "source": "mine", "batch_or_concurrency": 16, "input_len": 1024, **run}  # fmt: skip
+    given = {
+        "scenario": "closed_loop",
+        "hardware": "h100",
+        "model": "llama3_1_8b",
+        "tp": 1,
+        "precision": "bf16",
+        "source": "mine",
+        "batch_or_concurrency": 16,
+        "input_len": 1024,
+        **run,
+    }
     found = accuracy.stated(pd.DataFrame([given])).iloc[0].to_dict()
     assert {name: found.get(name) for name in told} == told
     assert told or found == given

@@ -49,7 +49,10 @@ def test_a_pickled_resolver_answers_the_same():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: ms.ReliabilityModel.solve(n_accelerators=16384, job_duration="54 days"), r"can tell nothing.*or fleet=\.\.\."),
+        (
+            lambda: ms.ReliabilityModel.solve(n_accelerators=16384, job_duration="54 days"),
+            r"can tell nothing.*or fleet=\.\.\.",
+        ),
         (lambda: SERVE.solve(**POINT, sample=10**9), "at most 100,000"),
         (lambda: SERVE.solve(**POINT, sample=4, seed=-1), "seed=-1"),
         (lambda: SERVE.solve(**POINT, quantile="0.5"), "quantile='0.5'"),
@@ -91,7 +94,13 @@ def test_a_front_that_nobody_could_read_is_refused(monkeypatch):
 
 def test_no_layout_where_none_works():
     """97 devices split in no way that holds the model."""
-    common = {"model": "llama3_1_70b", "hardware": "h100", "seq_len": 8192, "global_batch": 2048, "schedule": ["1f1b", "gpipe"]}
+    common = {
+        "model": "llama3_1_70b",
+        "hardware": "h100",
+        "seq_len": 8192,
+        "global_batch": 2048,
+        "schedule": ["1f1b", "gpipe"],
+    }
     none = ms.ParallelismOptimizer.solve(n_accelerators=97, **common)
     assert not none.found and np.isnan(none.tp) and none.schedule.item() == ""
 
@@ -135,7 +144,7 @@ def test_how_often_a_front_stays():
     shape = every.itl.shape[1:]
     own = np.ravel_multi_index(
         [np.searchsorted(every[a].values, front[a].values) for a in ("hardware", "tp", "batch_size")], shape
-    )  # fmt: skip
+    )
     for s in range(n):
         at = np.flatnonzero(feasible[s])
         cost = np.column_stack([every[names[0]].values[s].reshape(-1)[at], -every[names[1]].values[s].reshape(-1)[at]])
@@ -167,7 +176,9 @@ def test_a_search_goes_on_without_the_labels_that_lack_a_datum():
     assert str(within.hardware.values) in ("h100", "b200") and "left_out" in within.attrs
     with pytest.raises(ValueError, match=r"usd_per_mtok needs .* not known for"):
         SERVE.best("usd_per_mtok", **{**asked, "hardware": ["maia_200", "tpu_v4i"]})
-    with pytest.raises(ValueError, match=r"usd_per_mtok needs .* not known for"):  # what answers at every point does not
+    with pytest.raises(
+        ValueError, match=r"usd_per_mtok needs .* not known for"
+    ):  # what answers at every point does not
         SERVE.solve(**asked, keep=["usd_per_mtok"])
 
 

@@ -108,9 +108,7 @@ def test_arrays_of_quantities_keep_their_units():
     assert ask(
         host_step_time=xr.DataArray([1.0, 2.0], dims="x", attrs={"units": "ms"})
     ).host_step_time.values.tolist() == [1e-3, 2e-3]
-    assert (
-        ask(tokens="1T").tokens.item() == 1e12 and ask(host_step_time="2 ms").host_step_time.item() == 0.002
-    )
+    assert ask(tokens="1T").tokens.item() == 1e12 and ask(host_step_time="2 ms").host_step_time.item() == 0.002
 
 
 def test_names_rows_and_options_in_any_form():
@@ -126,10 +124,7 @@ def test_names_rows_and_options_in_any_form():
         xr.DataArray(["h100", "a100"], dims="hardware"),
     ):
         got = ask(hardware=many)
-        assert (
-            got.itl.dims == ("hardware",)
-            and (got.itl.values == ask(hardware=["h100", "a100"]).itl.values).all()
-        )
+        assert got.itl.dims == ("hardware",) and (got.itl.values == ask(hardware=["h100", "a100"]).itl.values).all()
     for option in ("full", "Full", " FULL", 2, 2.0, np.int64(2), Recompute.FULL):
         assert ask(recompute=option).recompute.item() == "full"
     for flag in (True, 1, 1.0, "yes", "True", "on", np.True_):

@@ -27,9 +27,16 @@ def test_ten_thousand_random_points_keep_to_the_schema(name):
 def test_a_flaw_is_found():
     good = ms.ServingModel.solve(model="llama3_1_8b", hardware="h100", seq_len=777, batch_size=[1, 2, 4])
     assert flaws(good) == {}
-    for output, value, kind in (("itl", np.nan, "nan"), ("itl", -1.0, "bounds"), ("compute_utilization", 1.0 + 1e-9, "bounds"),
-                                ("itl", np.inf, "infinite"), ("memory_utilization", 1.1, "capacity"), ("limit", 3, "capacity"),
-                                ("bottleneck", 77, "bounds"), ("limit", 0.5, "bounds")):  # fmt: skip
+    for output, value, kind in (
+        ("itl", np.nan, "nan"),
+        ("itl", -1.0, "bounds"),
+        ("compute_utilization", 1.0 + 1e-9, "bounds"),
+        ("itl", np.inf, "infinite"),
+        ("memory_utilization", 1.1, "capacity"),
+        ("limit", 3, "capacity"),
+        ("bottleneck", 77, "bounds"),
+        ("limit", 0.5, "bounds"),
+    ):
         values = np.broadcast_to(good[output].values, 3).astype(float)
         values[1] = value
         bad = good.assign({output: xr.DataArray(values, dims="batch_size")})
@@ -55,9 +62,13 @@ def test_operations_time_and_traffic_count_the_same_positions(model):
         call = {"model": model, "hardware": ["h100", "a100"], "workload_type": kind}
         found = ms.EfficiencyModel.solve(**call, batch_size=64, seq_len=LENGTHS)
         assert (found.bandwidth_utilization <= 1).all() and (found.mfu <= 1).all(), kind
-    one_step = ms.SingleNodeModel.solve(model=model, hardware="h100", batch_size=8, seq_len=1, cached_prefix=[32767, 131071])
+    one_step = ms.SingleNodeModel.solve(
+        model=model, hardware="h100", batch_size=8, seq_len=1, cached_prefix=[32767, 131071]
+    )
     everywhere = ms.Workload(model, local_layers=0)
-    full = ms.SingleNodeModel.solve(model=everywhere, hardware="h100", batch_size=8, seq_len=1, cached_prefix=[32767, 131071])
+    full = ms.SingleNodeModel.solve(
+        model=everywhere, hardware="h100", batch_size=8, seq_len=1, cached_prefix=[32767, 131071]
+    )
     assert (one_step.flops < full.flops).all() and (one_step.bytes_moved < full.bytes_moved).all()
 
 
@@ -66,7 +77,9 @@ def test_an_encoder_takes_time_for_every_position(model):
     """Its operations count all of them: at full efficiency the share of peak is one, not more."""
     found = ms.SingleNodeModel.solve(model=model, hardware="h100", batch_size=512, seq_len=[512, 8192], textbook=True)
     assert (found.mfu <= 1).all()
-    core = ms.EfficiencyModel.solve(model=model, hardware="h100", workload_type="attention", batch_size=512, seq_len=8192)
+    core = ms.EfficiencyModel.solve(
+        model=model, hardware="h100", workload_type="attention", batch_size=512, seq_len=8192
+    )
     assert core.mfu <= ms.zoo.accelerator_record(ms.zoo.hardware("h100"), 3).attention_efficiency
 
 
@@ -85,9 +98,14 @@ def test_what_serving_eats_is_no_training():
 def test_more_memory_never_slows_a_device_with_memory_on_the_chip():
     for inject, memory in (("1 TB/s", "100 GB/s"), ("900 GB/s", "3 TB/s")):
         found = ms.WeightStreamingModel.solve(
-            model="llama3_1_8b", hardware="cerebras_wse3", mem_bandwidth=memory, injection_bandwidth=inject, seq_len=777,
-            batch_size=[1, 49, 512], mem_capacity=[f"{n} GB" for n in (12, 17, 20, 44, 100, 300)],
-        )  # fmt: skip
+            model="llama3_1_8b",
+            hardware="cerebras_wse3",
+            mem_bandwidth=memory,
+            injection_bandwidth=inject,
+            seq_len=777,
+            batch_size=[1, 49, 512],
+            mem_capacity=[f"{n} GB" for n in (12, 17, 20, 44, 100, 300)],
+        )
         latency = found.latency.where(found.feasible)
         slower = latency.values[..., 1:] > latency.values[..., :-1] * (1 + 1e-12)
         assert not slower.any()
@@ -98,9 +116,16 @@ def test_more_memory_never_slows_a_device_with_memory_on_the_chip():
 def test_more_bandwidth_never_lengthens_the_time_between_tokens(load, chunk):
     bandwidth = np.geomspace(0.5e12, 2e13, 40)
     found = ms.ContinuousBatchingModel.solve(
-        model="llama3_1_70b", hardware="h100", seq_len=[430, 3640], output_len=[2, 5, 300], max_batch=[1, 64], tp=4,
-        prefill_chunk=chunk, mem_bandwidth=bandwidth, **load,
-    )  # fmt: skip
+        model="llama3_1_70b",
+        hardware="h100",
+        seq_len=[430, 3640],
+        output_len=[2, 5, 300],
+        max_batch=[1, 64],
+        tp=4,
+        prefill_chunk=chunk,
+        mem_bandwidth=bandwidth,
+        **load,
+    )
     for output in ("itl", "itl_at_capacity"):
         times = found[output].transpose(..., "mem_bandwidth").values
         works = found.feasible.broadcast_like(found[output]).transpose(..., "mem_bandwidth").values
@@ -126,24 +151,38 @@ def test_nothing_to_decode_is_infeasible():
 
 
 def test_what_hardly_arrives_slows_without_end_but_by_a_number():
-    fed = ms.DataModel.solve(hardware="h100", workload_data_rate="1 TB/s", storage_bandwidth="1e-9 byte/s", rate_cv=[0.0, 1.0])
+    fed = ms.DataModel.solve(
+        hardware="h100", workload_data_rate="1 TB/s", storage_bandwidth="1e-9 byte/s", rate_cv=[0.0, 1.0]
+    )
     assert np.allclose(fed.slowdown, 1e21)
     step = ms.TransformationModel.solve(batch_size=64, step_time="1 ms", cores=1, sample_cpu_time=[1e12, 1e18])
     assert np.isfinite(step.fed_step_time).all()
 
 
 def test_many_spares_answer_at_once():
-    found = ms.ReliabilityModel.solve(fleet="dgx_h100", job_duration="54 days", n_accelerators=[1e6, 1e15], spare_nodes=10**9)
+    found = ms.ReliabilityModel.solve(
+        fleet="dgx_h100", job_duration="54 days", n_accelerators=[1e6, 1e15], spare_nodes=10**9
+    )
     assert np.isfinite(found.spare_wait).all()
 
 
 def test_a_run_above_its_level_is_faster_in_all_its_parts():
     run = ms.DistributedModel.solve(
-        model="llama3_1_8b", hardware="h100", global_batch=512, seq_len=4096, tp=2, dp=16, pp=[1, 2],
+        model="llama3_1_8b",
+        hardware="h100",
+        global_batch=512,
+        seq_len=4096,
+        tp=2,
+        dp=16,
+        pp=[1, 2],
         training_scatter=[0.5, 1.0, 2.0],
-    )  # fmt: skip
+    )
     parts = run.compute_time + run.bubble_time + run.exposed_communication + run.optimizer_time + run.overhead_time
-    assert (run.overhead_time >= 0).all() and (run.communication_fraction <= 1).all() and (run.compute_utilization <= 1).all()
+    assert (
+        (run.overhead_time >= 0).all()
+        and (run.communication_fraction <= 1).all()
+        and (run.compute_utilization <= 1).all()
+    )
     alone = parts.isel(pp=0)
     assert np.allclose(alone, run.step_time.isel(pp=0))
 

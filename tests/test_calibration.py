@@ -20,11 +20,26 @@ TRUTH = {"training_gemm_factor": 0.8, "elementwise_slowdown": 2.3, "data_overlap
 def made_up_runs(truth, noise=0.03, seed=3):
     """Runs as a machine with known assumptions would have taken them."""
     grid = [
-        {"model_key": m, "hardware": h, "n_gpus": n, "seq_len": s, "global_batch": 4 * n, "micro_batch": b,
-         "tp": tp, "pp": 1, "dp": n // tp, "precision": "bf16", "recompute": r, "zero_stage": z}
-        for m in ("llama3_1_8b", "llama3_2_1b") for h in ("h100", "a100") for n in (8, 64) for s in (2048, 8192)
+        {
+            "model_key": m,
+            "hardware": h,
+            "n_gpus": n,
+            "seq_len": s,
+            "global_batch": 4 * n,
+            "micro_batch": b,
+            "tp": tp,
+            "pp": 1,
+            "dp": n // tp,
+            "precision": "bf16",
+            "recompute": r,
+            "zero_stage": z,
+        }
+        for m in ("llama3_1_8b", "llama3_2_1b")
+        for h in ("h100", "a100")
+        for n in (8, 64)
+        for s in (2048, 8192)
         for b, tp, r, z in ((1, 1, "full", 3), (2, 2, "none", 1), (4, 1, "selective", 3))
-    ]  # fmt: skip
+    ]
     frame = pd.DataFrame(grid)
     rng = np.random.default_rng(seed)
     frame["measured_step_time_s"] = 1.0
@@ -64,7 +79,9 @@ def test_without_noise_recovery_is_exact():
 
 
 def test_what_cannot_be_told_is_named(runs):
-    fit = calibrate(None, runs, fit=["data_overlap", "grouped_gemm_factor", "training_level", "training_scatter"], bootstrap=0)
+    fit = calibrate(
+        None, runs, fit=["data_overlap", "grouped_gemm_factor", "training_level", "training_scatter"], bootstrap=0
+    )
     told = fit.table.set_index("name")
     assert told.identified["data_overlap"]
     assert not told.identified["grouped_gemm_factor"] and "nothing" in told.why["grouped_gemm_factor"]
@@ -102,7 +119,9 @@ def test_few_rows_give_a_level_alone(runs):
     assert fit.table.name.tolist() == ["training_level"] and fit.held_out is None
     base = validate(three, sample=0).rows
     assert fit.table.value[0] == pytest.approx((base.measured / base.predicted).median(), rel=0.2)
-    assert len(fit.assumptions) == len(ms.Assumptions()) and "3 measured figures" in fit.assumptions.training_level.source
+    assert (
+        len(fit.assumptions) == len(ms.Assumptions()) and "3 measured figures" in fit.assumptions.training_level.source
+    )
 
 
 def test_by_hardware_each_device_gets_its_own(runs, monkeypatch):
@@ -119,7 +138,9 @@ def test_by_hardware_each_device_gets_its_own(runs, monkeypatch):
     config = {"model": "llama3_1_8b", "global_batch": 32, "seq_len": 2048, "dp": 8, "keep": ["step_time"]}
     times = ms.DistributedModel.solve(hardware=["a100", "my measured a100"], **config).step_time.values
     assert times[1] / times[0] == pytest.approx(values["a100"])
-    ours = ms.DistributedModel.solve(hardware="my measured a100", assume=ms.Assumptions(training_level=3.0), **config).step_time
+    ours = ms.DistributedModel.solve(
+        hardware="my measured a100", assume=ms.Assumptions(training_level=3.0), **config
+    ).step_time
     assert float(ours) / times[0] == pytest.approx(3.0)  # the user goes first
     assert fit.assumptions_of("h100").training_level == pytest.approx(values["h100"])
     with pytest.raises(ValueError, match="not measured"):
@@ -151,8 +172,16 @@ def test_round_trip_through_a_file(recovered, tmp_path):
 def test_fitted_assumptions_go_wherever_assumptions_do(recovered, runs):
     again = validate(runs, recovered.assumptions, sample=0).rows
     assert np.allclose(again.predicted, recovered.fitted.rows.predicted, rtol=1e-9)
-    ds = ms.DistributedModel.solve(model="llama3_1_8b", hardware="h100", global_batch=64, seq_len=2048, dp=8,
-                                   assume=recovered.assumptions, quantile=[0.1, 0.9], keep=["step_time"])  # fmt: skip
+    ds = ms.DistributedModel.solve(
+        model="llama3_1_8b",
+        hardware="h100",
+        global_batch=64,
+        seq_len=2048,
+        dp=8,
+        assume=recovered.assumptions,
+        quantile=[0.1, 0.9],
+        keep=["step_time"],
+    )
     assert ds.step_time[0] < ds.step_time[1]
 
 
@@ -195,14 +224,30 @@ def test_what_is_refused_is_told_in_one_line(runs):
         calibrate(None, runs.assign(hardware="h1000"), fit=["training_level"])
 
 
-@pytest.mark.parametrize("argument, value, says", [
-    ("bootstrap", -1, "at least 0"), ("bootstrap", 1.5, "whole number"), ("bootstrap", None, "whole number"),
-    ("seed", -1, "at least 0"), ("seed", "x", "whole number"), ("loss", "square", "linear, soft_l1"),
-    ("prior", 0, "above 0"), ("prior", "weak", "above 0"), ("prior", math.nan, "above 0"), ("refit", "no", "True or False"),
-    ("holdout", 3, "between 0 and 1"), ("holdout", True, "list of sources"), ("holdout", [], "list of sources"),
-    ("by", ["hardware"], "no such column"), ("fit", 3, "no assumption"), ("fit", [None], "no assumption"),
-    ("fit", ["training_level"] * 2, "twice"), ("assume", 3, "Assumptions"), ("progress", "yes", "function"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "argument, value, says",
+    [
+        ("bootstrap", -1, "at least 0"),
+        ("bootstrap", 1.5, "whole number"),
+        ("bootstrap", None, "whole number"),
+        ("seed", -1, "at least 0"),
+        ("seed", "x", "whole number"),
+        ("loss", "square", "linear, soft_l1"),
+        ("prior", 0, "above 0"),
+        ("prior", "weak", "above 0"),
+        ("prior", math.nan, "above 0"),
+        ("refit", "no", "True or False"),
+        ("holdout", 3, "between 0 and 1"),
+        ("holdout", True, "list of sources"),
+        ("holdout", [], "list of sources"),
+        ("by", ["hardware"], "no such column"),
+        ("fit", 3, "no assumption"),
+        ("fit", [None], "no assumption"),
+        ("fit", ["training_level"] * 2, "twice"),
+        ("assume", 3, "Assumptions"),
+        ("progress", "yes", "function"),
+    ],
+)
 def test_an_argument_that_cannot_be_is_named_before_anything_is_fitted(runs, argument, value, says, monkeypatch):
     monkeypatch.setattr("mlsysim.calibration.fit.Problem", None)  # nothing is computed
     with pytest.raises(ValueError, match=rf"^{argument}.*{says}"):
@@ -211,11 +256,15 @@ def test_an_argument_that_cannot_be_is_named_before_anything_is_fitted(runs, arg
 
 def test_a_name_alone_is_a_list_of_one(runs):
     few = runs.head(6)
-    one, listed = (calibrate(None, few, fit=fit, bootstrap=0, holdout=None) for fit in ("training_level", ["training_level"]))
+    one, listed = (
+        calibrate(None, few, fit=fit, bootstrap=0, holdout=None) for fit in ("training_level", ["training_level"])
+    )
     assert one.table.equals(listed.table)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"a = [", b"[calibration]\nkind = 1", b"calibration = 3\nfigure = 4"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\x00", b"a = [", b"[calibration]\nkind = 1", b"calibration = 3\nfigure = 4"]
+)
 def test_a_file_that_holds_no_figures_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "fit.toml"
     path.write_bytes(content)
@@ -253,7 +302,9 @@ def test_parity_plot(recovered):
 def test_the_efficiency_of_trillium_is_what_its_runs_say():
     """The zoo's share of peak for TPU v6e is reproduced by the fit that its row names: no other figure was moved."""
     root = Path(__file__).resolve().parent.parent
-    fit = ms.calibrate(None, root / "benchmarks" / "measured" / "trillium.csv", fit=["training_gemm_factor"], bootstrap=0)
+    fit = ms.calibrate(
+        None, root / "benchmarks" / "measured" / "trillium.csv", fit=["training_gemm_factor"], bootstrap=0
+    )
     moved = fit.table.value.iloc[0] / fit.table.default.iloc[0]
     assert moved == pytest.approx(1.0, abs=0.02)
     assert fit.fitted.rows.error.abs().median() < 0.05

@@ -96,7 +96,10 @@ def test_bad_input_is_told_in_one_line(words, told):
         (["best", "serving", "ttft", *SERVE[1:], "hardware=h100", "where=ttft <"], "no condition"),
         (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=0"], "k=0"),
         (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "k=many"], "k='many'"),
-        (["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "-k", "100001"], "k=100001: must be from 1 to 100,000"),
+        (
+            ["top", "serving", "ttft", *SERVE[1:], "hardware=h100", "-k", "100001"],
+            "k=100001: must be from 1 to 100,000",
+        ),
         (["pareto", *SERVE, "hardware=h100"], "pareto needs objectives"),
         (["pareto", *SERVE, "hardware=h100", "minimize=itl", "maximize=itl"], "itl is an objective twice"),
         (["pareto", *SERVE, "hardware=h100", "minimize=itl,itl"], "itl is an objective twice"),
@@ -128,7 +131,11 @@ def test_nothing_feasible_ends_with_2_and_says_why():
     assert result.stderr.startswith("nothing feasible: ")
     assert "memory stops 1 of 2, itl < '1 us' stops 1 of 2" in result.stderr
     result = run("solve", *SERVE, "hardware=h100")
-    assert result.exit_code == 2 and result.stderr == "nothing feasible: memory stops 1 of 1\n" and "limit" in result.stdout
+    assert (
+        result.exit_code == 2
+        and result.stderr == "nothing feasible: memory stops 1 of 1\n"
+        and "limit" in result.stdout
+    )
     result = run("pareto", *SERVE, "hardware=h100", "minimize=ttft,itl", "--json")
     assert result.exit_code == 2 and json.loads(result.stdout)["dims"] == {"point": 0}
     result = run("root", "serving", "mem_bandwidth", "target=itl=1ns", *SERVE[1:], "hardware=h100")
@@ -280,9 +287,7 @@ def test_solvers():
         more = ["resolver=serving", f"targets={targets}", "unknown=mem_bandwidth", "devices=0"]
         found = answer("solve", "synthesis", *more, *words)
         assert found["data_vars"]["mem_bandwidth"]["data"] == need.mem_bandwidth.values.tolist(), targets
-    found = answer(
-        "solve", "sensitivity", "resolver=serving", "output=itl", "inputs=mem_bandwidth,peak_flops", *words
-    )
+    found = answer("solve", "sensitivity", "resolver=serving", "output=itl", "inputs=mem_bandwidth,peak_flops", *words)
     assert found["coords"]["parameter"]["data"] == ["mem_bandwidth", "peak_flops"]
     with pytest.raises(ValueError, match="must be a number"):
         grammar._own("samples", "many", 1024)
@@ -444,9 +449,7 @@ def test_tables():
     assert "top ttft of 6 configurations" in out
     out = run("best", "serving", "ttft", *SERVE[1:], "hardware=h100,a100", "tp=2,4,8").stdout
     assert "h100" in out and "tp" in out
-    out = run(
-        "pareto", *SERVE, "minimize=usd_per_mtok,itl", "hardware=h100", "tp=2,4,8", "batch_size=1:9"
-    ).stdout
+    out = run("pareto", *SERVE, "minimize=usd_per_mtok,itl", "hardware=h100", "tp=2,4,8", "batch_size=1:9").stdout
     assert "front of" in out
     out = run(
         "root",
@@ -629,9 +632,7 @@ def test_headline_is_what_it_says():
     inputs = headline.inputs()
     makers = {ms.zoo.hardware(h)["vendor"] for h in inputs["hardware"]}
     assert len(makers) >= 3
-    assert {ms.zoo.grid(r)["carbon_class"] for r in inputs["region"]} == {"life_cycle"} and len(
-        inputs["region"]
-    ) >= 4
+    assert {ms.zoo.grid(r)["carbon_class"] for r in inputs["region"]} == {"life_cycle"} and len(inputs["region"]) >= 4
     assert headline.resolver().program(**inputs).n_points > 10_000_000
 
 
@@ -654,9 +655,7 @@ def test_sweep_agrees_with_solve(tmp_path):
     out = tmp_path / "f.json"
     found = answer("sweep", *SMALL, f"out={out}")
     inputs = headline.inputs() | grammar.values(grammar.split(SMALL, {}).inputs, headline.resolver())
-    ds = headline.resolver().solve(
-        **inputs, keep=["tco", "training_time", "carbon", "n_accelerators", "feasible"]
-    )
+    ds = headline.resolver().solve(**inputs, keep=["tco", "training_time", "carbon", "n_accelerators", "feasible"])
     good = (ds.feasible & (ds.training_time <= 90 * 86400) & (ds.n_accelerators <= 32768)).values
     assert found["points"] == good.size and found["feasible"] == int(good.sum())
     tco = np.where(good, ds.tco.values, np.inf)
@@ -668,9 +667,7 @@ def test_sweep_agrees_with_solve(tmp_path):
 
 def test_sweep_options(tmp_path):
     words = ["sweep", *SMALL, f"out={tmp_path / 'g.csv'}"]
-    found = answer(
-        *words, "minimize=carbon", "maximize=mfu", "objective=mfu", "by=region", "where=", "epsilon=1 %"
-    )
+    found = answer(*words, "minimize=carbon", "maximize=mfu", "objective=mfu", "by=region", "where=", "epsilon=1 %")
     assert found["front"]["attrs"]["objectives"] == "min carbon, max mfu"
     assert set(found["best"]["dims"]) == {"region"}
     result = run("sweep", *SMALL, "out=none", "where=training_time < '1 s'")

@@ -19,7 +19,9 @@ def run(*words):
 def small(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "runs.csv"
     lines = (MEASURED / "training.csv").read_text().splitlines()
-    path.write_text("\n".join([lines[0], *(line for line in lines if ",torchtitan" in line or "korthikanti2022_t5" in line), ""]))
+    path.write_text(
+        "\n".join([lines[0], *(line for line in lines if ",torchtitan" in line or "korthikanti2022_t5" in line), ""])
+    )
     return path
 
 
@@ -27,9 +29,14 @@ def test_validate_as_json_and_as_a_table(small):
     told = run("validate", small, "--json")
     assert told.exit_code == 0
     summary = json.loads(told.stdout)
-    assert summary["rows"] == summary["answered"] == 40 and set(summary["sources"]) == {"torchtitan", "korthikanti2022_t5"}
+    assert summary["rows"] == summary["answered"] == 40 and set(summary["sources"]) == {
+        "torchtitan",
+        "korthikanti2022_t5",
+    }
     shown = run("validate", small)
-    assert shown.exit_code == 0 and "korthik" in shown.output and "scatter" in shown.output  # a narrow table folds names
+    assert (
+        shown.exit_code == 0 and "korthik" in shown.output and "scatter" in shown.output
+    )  # a narrow table folds names
 
 
 def test_a_file_of_refused_rows_says_why(small, tmp_path):
@@ -56,7 +63,8 @@ def test_calibrate_writes_what_validate_reads(small, tmp_path):
     found = json.loads(told.stdout)
     assert found["figures"][0]["name"] == "training_level" and found["held_out"] is None
     before, after = (
-        json.loads(run("validate", small, *more, "--json").stdout)["targets"]["step_time"] for more in ((), ("--assume", out))
+        json.loads(run("validate", small, *more, "--json").stdout)["targets"]["step_time"]
+        for more in ((), ("--assume", out))
     )
     assert (1 + after["bias"]) / (1 + before["bias"]) == pytest.approx(found["figures"][0]["value"], rel=0.02)
     shown = run("calibrate", small, "--by", "hardware", "--fit", "training_level")

@@ -27,7 +27,9 @@ def test_money_energy_and_carbon_scale_with_dp(train):
 
 def test_a_run_takes_the_training_time(train):
     one = train.solve(**TRAIN, dp=4, tokens="1T")
-    days = ms.DistributedModel.solve(**{k: v for k, v in TRAIN.items() if k != "region"}, dp=4, tokens="1T").training_time
+    days = ms.DistributedModel.solve(
+        **{k: v for k, v in TRAIN.items() if k != "region"}, dp=4, tokens="1T"
+    ).training_time
     fixed = train.solve(**TRAIN, dp=4, tokens="1T", duration=float(days))
     assert float(one.tco) == float(fixed.tco)
     assert ms.compose(ms.DistributedModel, ms.EconomicsModel)(tokens="1T").bound == {"tokens": "1T"}

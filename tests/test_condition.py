@@ -117,7 +117,12 @@ def test_conditions_are_told_apart_however_many(n):
     call = {"hardware": "h100", "global_batch": 98, "tp": [2, 7, 4, 14]}
     many = [f"tp < {1000 + i}" for i in range(n - 1)] + ["tp == 7"]
     for where in (many, " and ".join(many)):
-        searches = [Best("itl", where=where), Top(2, "itl", where=where), Pareto("itl", where=where), Counts("tp", where)]
+        searches = [
+            Best("itl", where=where),
+            Top(2, "itl", where=where),
+            Pareto("itl", where=where),
+            Counts("tp", where),
+        ]
         best, top, front, counts = StepModel.sweep(searches, plan="plain", **call)
         assert best.tp == 7 and top.found.values.tolist() == [True, False] and front.tp.values.tolist() == [7]
         assert counts.configurations.values[:, -1].tolist() == [1, 0, 1, 1] and counts.configurations.sum() == 4
@@ -151,7 +156,10 @@ def test_conditions_are_told_apart_however_many(n):
         "another unit": ("itl < '50 GB'", ["itl", "'50 GB' is no value in s"]),
         "another unit in a sum": ("itl + '1 GB' < 3", ["itl", "'1 GB' is no value in s"]),
         "another unit in a product": ("2 * itl < '50 GB'", ["'50 GB' is no value in s"]),
-        "another unit of a field": ("hardware.mem_bandwidth > '1 TB'", ["hardware.mem_bandwidth", "'1 TB' is no value"]),
+        "another unit of a field": (
+            "hardware.mem_bandwidth > '1 TB'",
+            ["hardware.mem_bandwidth", "'1 TB' is no value"],
+        ),
         "seconds and bytes": ("itl < memory_per_device", ["'itl', 'memory_per_device'", "in s", "in byte"]),
         "seconds plus bytes": ("itl + memory_per_device < 3", ["in s", "in byte"]),
         "no quantity": ("itl * 'x' < 3", ["'x'", "no quantity"]),
@@ -163,7 +171,10 @@ def test_conditions_are_told_apart_however_many(n):
     }.values(),
 )
 def test_a_condition_that_makes_no_sense_is_refused_in_words(text, says):
-    for ask in (lambda: StepModel.best("itl", where=text, **GRID), lambda: StepModel.sweep([Counts(where=text)], **GRID)):
+    for ask in (
+        lambda: StepModel.best("itl", where=text, **GRID),
+        lambda: StepModel.sweep([Counts(where=text)], **GRID),
+    ):
         with pytest.raises(ValueError) as error:
             ask()
         message = str(error.value)
@@ -228,7 +239,11 @@ def test_labels_codes_and_positions_of_an_axis_are_told_apart():
     assert accepted("room in ['a', 'c']", tp=where) == accepted("tp != 1", tp=where) > 0
     assert accepted("place < 25", tp=place) == accepted("tp > 1", tp=place) > 0
     assert accepted("config == 1", points={"tp": [2, 7]}) == accepted("tp == 7", points={"tp": [2, 7]}) == 1
-    for text, says in (("time == 'noon'", "'noon' is not"), ("room == 'd'", "no label 'd'"), ("room < 'b'", "no order")):
+    for text, says in (
+        ("time == 'noon'", "'noon' is not"),
+        ("room == 'd'", "no label 'd'"),
+        ("room < 'b'", "no order"),
+    ):
         with pytest.raises(ValueError, match=says):
             accepted(text, tp=where, mem_bandwidth=when)
 

@@ -22,11 +22,7 @@ from mlsysim.search.reduce import signature_order
 
 MODELS = {name: r for name, r in mlsysim.RESOLVERS.items() if isinstance(r, Model)}
 ASKED = [name for name in mlsysim.RESOLVERS if CONFIGURATIONS.get(name)]
-CALLS = [
-    pytest.param(name, i, id=f"{name}-{i}")
-    for name in MODELS
-    for i in range(len(CONFIGURATIONS.get(name, [])))
-]
+CALLS = [pytest.param(name, i, id=f"{name}-{i}") for name in MODELS for i in range(len(CONFIGURATIONS.get(name, [])))]
 INEXACT = {"exp", "log", "expm1", "log1p", "pow", "stage"}  #: last bits are the library's
 #: by how much each base unit shrinks or grows; a FLOP does not: a multiply-add is two by definition
 SCALES = {"s": 3.7, "byte": 0.19, "USD": 7.3, "J": 0.61, "kg": 11.0, "L": 0.43, "FLOP": 1.0}
@@ -66,9 +62,7 @@ def arguments(program, index=None, scales=None):
             return float(found[tuple(index[d] for d in leaf.dims if d in program.axes) if leaf.dims else ()])
         order = [leaf.dims.index(a) for a in program.axes if a in leaf.dims]
         moved = np.transpose(found, order) if leaf.dims else found
-        return moved.reshape(
-            [n if a in leaf.dims else 1 for a, n in program.sizes.items()] if program.axes else ()
-        )
+        return moved.reshape([n if a in leaf.dims else 1 for a, n in program.sizes.items()] if program.axes else ())
 
     given = {}
     for name, p in program.parameters.items():
@@ -92,7 +86,7 @@ def factor(unit, scales):
 
 def test_every_resolver_is_tested():
     assert {name for name in mlsysim.RESOLVERS if not CONFIGURATIONS.get(name)} == set(), (
-        "add CONFIGURATIONS = {\"ItsName\": [...]} to its test_reference_*.py, or calls to configurations.py"
+        'add CONFIGURATIONS = {"ItsName": [...]} to its test_reference_*.py, or calls to configurations.py'
     )
 
 
@@ -111,11 +105,7 @@ def test_every_variable_of_an_answer_is_described(name):
     resolver = mlsysim.RESOLVERS[name]
     for configuration in CONFIGURATIONS[name]:
         result = resolver.solve(**configuration)
-        assert (
-            result.attrs["resolver"]
-            and result.attrs["version"] == mlsysim.__version__
-            and result.attrs["call"]
-        )
+        assert result.attrs["resolver"] and result.attrs["version"] == mlsysim.__version__ and result.attrs["call"]
         for variable in result.data_vars:
             about = result[variable].attrs
             assert about.get("long_name"), variable
@@ -178,18 +168,12 @@ def test_the_streamed_best_is_the_stored_best(name, i, interpreted):
     if "feasible" in program.outputs and program.missing(program.outputs["feasible"]) is not None:
         pytest.fail("feasible depends on a datum that is missing: choose devices that have it")
     feasible = (
-        plain.feasible.transpose(*ranked).values
-        if "feasible" in plain
-        else np.ones(program.n_points, dtype=bool)
+        plain.feasible.transpose(*ranked).values if "feasible" in plain else np.ones(program.n_points, dtype=bool)
     )
     with interpreted(chunk=8, tile=32, enough=8, table=max(1, program.n_points // 3)):
-        answers = model.sweep(
-            [Best(o) for o in objectives], plan="nest", block=50, threads=2, **configuration
-        )
+        answers = model.sweep([Best(o) for o in objectives], plan="nest", block=50, threads=2, **configuration)
     for objective, got in zip(objectives, answers):
-        key = plain[objective].transpose(*ranked).values * (
-            -1.0 if VARIABLES[objective].better == "more" else 1.0
-        )
+        key = plain[objective].transpose(*ranked).values * (-1.0 if VARIABLES[objective].better == "more" else 1.0)
         key = np.where(feasible.reshape(key.shape), key, np.inf).reshape(-1)
         assert bool(got.found) == bool((key < np.inf).any()), objective
         if not got.found:
@@ -336,9 +320,7 @@ def test_its_searches_compile(name):
     """numba's own view of types: what NumPy forgives it does not."""
     model, configuration = MODELS[name], CONFIGURATIONS[name][0]
     program = model.program(**configuration)
-    objective = next(
-        o for o in program.outputs if VARIABLES[o].better and program.missing(program.outputs[o]) is None
-    )
+    objective = next(o for o in program.outputs if VARIABLES[o].better and program.missing(program.outputs[o]) is None)
     plain = model.best(objective, plan="plain", **configuration)
     nest = model.best(objective, plan="nest", **configuration)
     xr.testing.assert_allclose(plain, nest, rtol=1e-12)

@@ -105,9 +105,7 @@ def directly(kernel, plain, sizes):
             inputs["recompute"] = codes.Recompute[inputs["recompute"].upper()]
         found.append(kernel(**records, **inputs))
     names = [n for n in found[0]._fields if getattr(found[0], n) is not None]
-    arrays = {
-        n: np.array([float(getattr(f, n)) for f in found]).reshape(tuple(sizes.values())) for n in names
-    }
+    arrays = {n: np.array([float(getattr(f, n)) for f in found]).reshape(tuple(sizes.values())) for n in names}
     return xr.Dataset({n: (axes, a) for n, a in arrays.items()})
 
 
@@ -220,7 +218,7 @@ def test_compiled_code_gives_the_bits_of_numpy():
 HOSTILE = {
     "a program": "x\nopen('owned', 'w').write('run')\ndef _():\n    q = 0 #",
     "line ends": "a\r\nb\x0b\x0c\x1c\x85\u2028c",
-    "quotes": "\"\"\"'\\",
+    "quotes": '"""\'\\',
     "NUL": "\0",
     "a lone surrogate": "\ud800",
     "a comment": "# -*- coding: utf-7 -*-",
@@ -319,9 +317,7 @@ def test_order_and_form_of_the_inputs_change_nothing():
         other = StepModel.solve(**{**GRID, "tp": form([1, 2, 7])})
         xr.testing.assert_equal(base, other)
     for text in ({"mem_bandwidth": "3.3 TB/s"}, {"mem_bandwidth": 3.3e12}):
-        xr.testing.assert_equal(
-            StepModel.solve(**GRID, **text), StepModel.solve(**GRID, mem_bandwidth="3300 GB/s")
-        )
+        xr.testing.assert_equal(StepModel.solve(**GRID, **text), StepModel.solve(**GRID, mem_bandwidth="3300 GB/s"))
 
 
 def test_paired_points_are_the_diagonal_of_the_grid():
@@ -425,9 +421,7 @@ def test_a_reduction_of_few_columns_over_many_points_needs_little_memory():
 
     long = {"tokens": np.arange(1.0, 5001.0), "mem_bandwidth": np.linspace(1e12, 2e12, 500)}
     tracemalloc.start()
-    best = StepModel.best(
-        "n_accelerators", False, hardware="h100", global_batch=49, mem_capacity=1e12, **long
-    )
+    best = StepModel.best("n_accelerators", False, hardware="h100", global_batch=49, mem_capacity=1e12, **long)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert best.found and best.attrs["points"] == 2_500_000 and peak < 20e6
@@ -445,9 +439,7 @@ def test_a_result_that_does_not_fit_is_refused_with_the_ways_out(monkeypatch):
     monkeypatch.setattr("mlsysim.engine.solve.free_memory", lambda: 10_000)
     with pytest.raises(ValueError, match=r"keep=.*best, top, pareto.*store"):
         StepModel.solve(**GRID)
-    assert StepModel.solve(keep=["n_accelerators"], **GRID).n_accelerators.size == math.prod(
-        map(len, GRID.values())
-    )
+    assert StepModel.solve(keep=["n_accelerators"], **GRID).n_accelerators.size == math.prod(map(len, GRID.values()))
 
 
 def test_keep_stores_what_is_named():
@@ -496,8 +488,18 @@ def test_a_result_of_many_axes_displays_few_values():
     below = result.where(result.n_accelerators < 100)
     fifth = result.isel(pp=[0, 1, 2], dp=slice(5)).fillna(0.0).transpose(..., "hardware")
     several = xr.concat([result.itl, below.itl], "again")
-    for shown in (result, result.n_accelerators, result.itl, result.bottleneck.isel(tp=[0, 1, 2]), below, below.itl, fifth,
-                  fifth.itl, several, several.clip(1.0, 50.0)):
+    for shown in (
+        result,
+        result.n_accelerators,
+        result.itl,
+        result.bottleneck.isel(tp=[0, 1, 2]),
+        below,
+        below.itl,
+        fifth,
+        fifth.itl,
+        several,
+        several.clip(1.0, 50.0),
+    ):
         for display in (repr, lambda shown: shown._repr_html_()):
             with np.printoptions(formatter={"all": lambda value: str(next(printed))}):
                 text = display(shown)

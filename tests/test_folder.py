@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from mlsysim.engine import cache, folder
 
-NAME = f"{0xabc:024x}.kernel"
-OTHER = f"{0xdef:024x}.kernel"
+NAME = f"{0xABC:024x}.kernel"
+OTHER = f"{0xDEF:024x}.kernel"
 TEXT, SIGNATURE = "def nest(x):\n    return x + 1.0\n", "float64(float64)"
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are those of POSIX")

@@ -30,8 +30,18 @@ def test_fp8_weights_run_in_16_bits_on_ampere():
     assert "a10.peak_flops: no fp8 products on this device" in small.attrs["derived"]
 
 
-@pytest.mark.parametrize("hardware, precision", [("v100", "fp8"), ("rtx_3090", "fp8"), ("mi250x", "fp8"), ("h100", "nvfp4"),
-                                                 ("a100", "nvfp4"), ("mi300x", "nvfp4"), ("h100", "mxfp4")])  # fmt: skip
+@pytest.mark.parametrize(
+    "hardware, precision",
+    [
+        ("v100", "fp8"),
+        ("rtx_3090", "fp8"),
+        ("mi250x", "fp8"),
+        ("h100", "nvfp4"),
+        ("a100", "nvfp4"),
+        ("mi300x", "nvfp4"),
+        ("h100", "mxfp4"),
+    ],
+)
 def test_narrow_weights_run_where_their_products_do_not(hardware, precision):
     row, code = zoo.hardware(hardware), Precision[precision.upper()]
     device, plain = zoo.accelerator_record(row, code), zoo.accelerator_record(row, Precision.INT4)
@@ -76,7 +86,9 @@ def test_attention_may_be_wider_than_the_rest():
 def test_experts_in_mxfp4_are_sized_as_the_checkpoint():
     """gpt-oss-120b is 65.25e9 bytes: alvarobartt/hf-mem issue 60."""
     served = solve(model="gpt_oss_120b", hardware="h100", expert_precision="mxfp4")
-    alone = ms.SingleNodeModel.solve(model="gpt_oss_120b", hardware="h100", expert_precision="mxfp4", seq_len=2048, plan="plain")
+    alone = ms.SingleNodeModel.solve(
+        model="gpt_oss_120b", hardware="h100", expert_precision="mxfp4", seq_len=2048, plan="plain"
+    )
     assert served.feasible and alone.feasible
     assert float(served.memory_weights) == pytest.approx(65.25e9, rel=0.005)
     assert float(alone.memory_weights) == pytest.approx(65.25e9, rel=0.005)
@@ -85,8 +97,14 @@ def test_experts_in_mxfp4_are_sized_as_the_checkpoint():
 def test_a_mapping_says_the_formats_of_the_parts():
     mapping = {"default": "bf16", "experts": "mxfp4", "attention": ["bf16", "fp8"], "cache": "fp8"}
     one = solve(model="gpt_oss_120b", hardware="h100", precision=mapping)
-    other = solve(model="gpt_oss_120b", hardware="h100", precision="bf16", expert_precision="mxfp4",
-                  attention_precision=["bf16", "fp8"], kv_precision="fp8")  # fmt: skip
+    other = solve(
+        model="gpt_oss_120b",
+        hardware="h100",
+        precision="bf16",
+        expert_precision="mxfp4",
+        attention_precision=["bf16", "fp8"],
+        kv_precision="fp8",
+    )
     assert one.identical(other.assign_attrs(one.attrs)) and one.sizes["attention_precision"] == 2
     with pytest.raises(ValueError, match="'expert' is no part of a model: allowed are default, attention, experts"):
         solve(model="gpt_oss_120b", hardware="h100", precision={"expert": "mxfp4"})
@@ -96,6 +114,7 @@ def test_a_mapping_says_the_formats_of_the_parts():
 @pytest.mark.parametrize("resolver", [ms.ServingModel, ms.SingleNodeModel], ids=lambda r: r.name)
 def test_parts_add_up_and_narrower_ones_take_less(resolver, model):
     """All parts in one format are that format; each part saves by itself; what they save adds up."""
+
     def held(**formats):
         return float(resolver.solve(model=model, hardware="b200", seq_len=256, plan="plain", **formats).memory_weights)
 
@@ -119,16 +138,46 @@ def test_a_part_in_a_format_without_any_products_is_infeasible():
 
 # --- formats that a checkpoint states --------------------------------------------------------------------------
 
-LLAMA = {"model_type": "llama", "hidden_size": 16384, "num_hidden_layers": 126, "num_attention_heads": 128,
-         "num_key_value_heads": 8, "intermediate_size": 53248, "vocab_size": 128256}  # fmt: skip
-GPT_OSS = {"model_type": "gpt_oss", "hidden_size": 2880, "num_hidden_layers": 36, "num_attention_heads": 64,
-           "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 2880, "num_local_experts": 128,
-           "num_experts_per_tok": 4, "vocab_size": 201088}  # fmt: skip
-DEEPSEEK = {"model_type": "deepseek_v3", "hidden_size": 7168, "num_hidden_layers": 61, "num_attention_heads": 128,
-            "num_key_value_heads": 128, "intermediate_size": 18432, "moe_intermediate_size": 2048, "n_routed_experts": 256,
-            "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3, "q_lora_rank": 1536,
-            "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
-            "vocab_size": 129280}  # fmt: skip
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 16384,
+    "num_hidden_layers": 126,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 8,
+    "intermediate_size": 53248,
+    "vocab_size": 128256,
+}
+GPT_OSS = {
+    "model_type": "gpt_oss",
+    "hidden_size": 2880,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "intermediate_size": 2880,
+    "num_local_experts": 128,
+    "num_experts_per_tok": 4,
+    "vocab_size": 201088,
+}
+DEEPSEEK = {
+    "model_type": "deepseek_v3",
+    "hidden_size": 7168,
+    "num_hidden_layers": 61,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 128,
+    "intermediate_size": 18432,
+    "moe_intermediate_size": 2048,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 3,
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "vocab_size": 129280,
+}
 
 
 def row(shape, quantization):
@@ -150,8 +199,10 @@ def test_gpt_oss_is_served_with_the_mxfp4_experts_of_its_file():
 
 
 def test_an_answer_in_16_bits_says_in_what_the_model_is_published():
-    assert "gpt_oss_120b.precision: 16 bits, as the call names no format; published: experts shipped in MXFP4" in solve(
-        model="gpt_oss_120b", hardware="h200").attrs["derived"]  # fmt: skip
+    assert (
+        "gpt_oss_120b.precision: 16 bits, as the call names no format; published: experts shipped in MXFP4"
+        in solve(model="gpt_oss_120b", hardware="h200").attrs["derived"]
+    )
     assert "published" not in solve(model="gpt_oss_120b", hardware="h200", expert_precision="mxfp4").attrs["derived"]
 
 
@@ -163,20 +214,53 @@ def test_layers_that_a_list_leaves_out_are_counted_in_16_bits():
     assert float(solve(model=read, hardware="h100", tp=8).memory_weights) / 2**30 == pytest.approx(56.7, abs=0.05)
 
 
-@pytest.mark.parametrize("quantization, inputs, weight_bytes", [
-    ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, {"precision": "int4"}, (4 + 20 / 128) / 8),
-    ({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True}, {"precision": "int4"}, (4 + 16 / 32) / 8),
-    ({"quant_method": "gptq", "bits": 8, "group_size": -1}, {"precision": "int8"}, 1.0),
-    ({"quant_method": "bitsandbytes", "load_in_4bit": True}, {"precision": "int4"}, 4.5 / 8),
-    ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": {"num_bits": 8, "type": "float"}},
-     {"precision": "nvfp4", "kv_precision": "fp8"}, 4.5 / 8),
-    ({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", "re:.*self_attn.*"]},
-     {"precision": "fp8", "attention_precision": "bf16"}, 1.0),
-    ({"quant_method": "compressed-tensors", "ignore": ["lm_head"], "config_groups": {"group_0": {"targets": ["Linear"],
-      "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}}, {"precision": "fp8"}, 1.0),
-    ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int",
-      "symmetric": True, "group_size": 128}}}}, {"precision": "int4"}, 4.125 / 8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "quantization, inputs, weight_bytes",
+    [
+        (
+            {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True},
+            {"precision": "int4"},
+            (4 + 20 / 128) / 8,
+        ),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True}, {"precision": "int4"}, (4 + 16 / 32) / 8),
+        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, {"precision": "int8"}, 1.0),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, {"precision": "int4"}, 4.5 / 8),
+        (
+            {"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": {"num_bits": 8, "type": "float"}},
+            {"precision": "nvfp4", "kv_precision": "fp8"},
+            4.5 / 8,
+        ),
+        (
+            {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", "re:.*self_attn.*"]},
+            {"precision": "fp8", "attention_precision": "bf16"},
+            1.0,
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "ignore": ["lm_head"],
+                "config_groups": {
+                    "group_0": {
+                        "targets": ["Linear"],
+                        "weights": {"num_bits": 8, "type": "float", "strategy": "channel"},
+                    }
+                },
+            },
+            {"precision": "fp8"},
+            1.0,
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {
+                    "group_0": {"weights": {"num_bits": 4, "type": "int", "symmetric": True, "group_size": 128}}
+                },
+            },
+            {"precision": "int4"},
+            4.125 / 8,
+        ),
+    ],
+)
 def test_formats_of_checkpoints(quantization, inputs, weight_bytes):
     stated = row(LLAMA, quantization).checkpoint
     assert stated.inputs == {name: Precision[p.upper()] for name, p in inputs.items()}
@@ -185,7 +269,12 @@ def test_formats_of_checkpoints(quantization, inputs, weight_bytes):
 
 def test_the_file_beside_a_configuration_states_the_format(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
-    quantization = {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "group_size": 16, "exclude_modules": ["lm_head"]}
+    quantization = {
+        "quant_algo": "NVFP4",
+        "kv_cache_quant_algo": "FP8",
+        "group_size": 16,
+        "exclude_modules": ["lm_head"],
+    }
     (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": quantization}))
     assert zoo.from_config(tmp_path).checkpoint.inputs == {"precision": Precision.NVFP4, "kv_precision": Precision.FP8}
 
@@ -200,7 +289,13 @@ def test_a_format_that_is_not_understood_is_refused():
 
 def test_an_answer_with_offload_says_what_is_fetched_and_how_much_the_host_keeps():
     """Experts that stay in host memory are fetched, not computed there (compare ggml-org/llama.cpp issue 14642)."""
-    point = {"model": "kimi_k2_1t", "hardware": "rtx_pro_6000_workstation", "precision": "int4", "seq_len": 1, "plan": "plain"}
+    point = {
+        "model": "kimi_k2_1t",
+        "hardware": "rtx_pro_6000_workstation",
+        "precision": "int4",
+        "seq_len": 1,
+        "plan": "plain",
+    }
     result = ms.SingleNodeModel.solve(**point, offload=1)
     assert "experts too, is fetched over the link to the host and computed on the device" in result.attrs["offload"]
     assert f"up to {float(result.host_spill_bytes) / 1e9:.4g} GB for each device" in result.attrs["offload"]

@@ -199,9 +199,7 @@ def test_not_a_number_survives_compilation(interpreted):
     assert isinstance(hole, Node) and math.isnan(hole.payload)
     layout = Layout((), ("a",), {"a": 3}, 3)
     text = (
-        Writer(layout, [n for n in g.nodes if n.op not in ("leaf", "const")], [x], dims_of_one(g), [node])
-        .write()
-        .text
+        Writer(layout, [n for n in g.nodes if n.op not in ("leaf", "const")], [x], dims_of_one(g), [node]).write().text
     )
     with interpreted():
         nest = cache.compiled(text, "")
@@ -213,9 +211,7 @@ def test_not_a_number_survives_compilation(interpreted):
 def dims_of_one(graph):
     found = {}
     for n in graph.nodes:
-        found[n.index] = (
-            frozenset({"a"}) if n.op == "leaf" else frozenset().union(*(found[a.index] for a in n.args))
-        )
+        found[n.index] = frozenset({"a"}) if n.op == "leaf" else frozenset().union(*(found[a.index] for a in n.args))
     return found
 
 
@@ -267,7 +263,9 @@ def test_without_a_compiler_a_stage_gives_the_bits_of_compiled_code(loop):
         columns = [a.ravel() for a in np.meshgrid(values, values[:6])]
     else:
         columns = [a.ravel() for a in np.meshgrid(values, values)]
-    np.testing.assert_array_equal(loop.over(columns, lambda source, signature: None), loop.over(columns, cache.compiled))
+    np.testing.assert_array_equal(
+        loop.over(columns, lambda source, signature: None), loop.over(columns, cache.compiled)
+    )
 
 
 def test_a_stage_without_its_source_answers():

@@ -16,8 +16,14 @@ import mlsysim as ms
 from mlsysim.resolver import compose
 from mlsysim.search import Best, Counts
 
-GRID = {"hardware": ["h100", "a100"], "global_batch": 588, "tp": [1, 2, 4, 7], "pp": [1, 7, 11], "dp": range(1, 60),
-        "micro_batch": range(1, 9)}  # fmt: skip
+GRID = {
+    "hardware": ["h100", "a100"],
+    "global_batch": 588,
+    "tp": [1, 2, 4, 7],
+    "pp": [1, 7, 11],
+    "dp": range(1, 60),
+    "micro_batch": range(1, 9),
+}
 POINTS = 2 * 4 * 3 * 59 * 8
 LAYOUTS = {"model": "llama3_1_70b", "hardware": "h100", "seq_len": 4096, "global_batch": 512}
 
@@ -76,7 +82,10 @@ def test_reductions_that_are_interrupted_together_tell_of_the_same_points():
 
 def test_a_search_under_uncertainty_hands_back_its_nominal_answer():
     asked = {**GRID, "sample": 3, "plan": "plain", "block": 500}
-    for ask in (lambda **more: StepModel.best("itl", **more), lambda **more: StepModel.pareto(["itl", "energy"], **more)):
+    for ask in (
+        lambda **more: StepModel.best("itl", **more),
+        lambda **more: StepModel.pareto(["itl", "energy"], **more),
+    ):
         half = stopped(ask, **asked)
         assert "points" in half.attrs["partial"] and half.attrs["points"] < POINTS
 
@@ -108,7 +117,9 @@ def test_an_optimizer_hands_back_the_questions_that_are_done():
 
     seen = []
     with pytest.raises(KeyboardInterrupt) as caught:
-        ms.ParallelismOptimizer.best("step_time", by="n_accelerators", n_accelerators=[64, 128, 256], progress=second, **LAYOUTS)
+        ms.ParallelismOptimizer.best(
+            "step_time", by="n_accelerators", n_accelerators=[64, 128, 256], progress=second, **LAYOUTS
+        )
     best = caught.value.partial
     whole = ms.ParallelismOptimizer.best("step_time", n_accelerators=64, **LAYOUTS)
     assert best.attrs["partial"].startswith("1 of 3 values of n_accelerators, and of the next ")
@@ -157,8 +168,18 @@ def signalled(monkeypatch):
     return at
 
 
-TRAIN = ["distributed", "model=llama3_1_8b", "hardware=h100,a100", "tp=1:9", "dp=1:200", "global_batch=512", "micro_batch=1:150",
-         "seq_len=4096", "--threads", "2"]  # fmt: skip
+TRAIN = [
+    "distributed",
+    "model=llama3_1_8b",
+    "hardware=h100,a100",
+    "tp=1:9",
+    "dp=1:200",
+    "global_batch=512",
+    "micro_batch=1:150",
+    "seq_len=4096",
+    "--threads",
+    "2",
+]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -202,7 +223,9 @@ def test_the_same_command_goes_on_from_the_folder(signalled, tmp_path):
             assert again.stdout == whole.stdout
         assert written and all(p.stat().st_mtime_ns == at for p, at in written.items())
         other = run(*command, "where=dp > 1", "--resume", str(folder))
-        assert other.exit_code == 1 and other.stderr.startswith(f"error: resume='{folder}': it holds parts of another call")
+        assert other.exit_code == 1 and other.stderr.startswith(
+            f"error: resume='{folder}': it holds parts of another call"
+        )
 
 
 def test_half_a_front_replaces_nothing(signalled, tmp_path, monkeypatch):

@@ -19,7 +19,10 @@ def array(values, dim, coordinate=None, **attrs):
 
 
 MISLEADING = {
-    "a coordinate that disagrees with the values": ({"tp": array([1, 2], "tp", [2, 1])}, ["tp", "[2, 1]", "[1, 2]", "drop_vars"]),
+    "a coordinate that disagrees with the values": (
+        {"tp": array([1, 2], "tp", [2, 1])},
+        ["tp", "[2, 1]", "[1, 2]", "drop_vars"],
+    ),
     "a coordinate in another unit": (
         {"mem_bandwidth": array([1e12, 2e12], "mem_bandwidth", [1, 2], units="GB/s")},
         ["mem_bandwidth", "drop_vars"],
@@ -43,7 +46,10 @@ MISLEADING = {
         {"tp": xr.DataArray([[1, 2], [7, 14]], dims=("x", "tp"))},
         ["tp", "x and tp", "rename"],
     ),
-    "labels of an axis in another order": ({"tp": [1, 2], "dp": array([1, 7], "tp", [2, 1])}, ["'tp'", "[2, 1]", "[1, 2]"]),
+    "labels of an axis in another order": (
+        {"tp": [1, 2], "dp": array([1, 7], "tp", [2, 1])},
+        ["'tp'", "[2, 1]", "[1, 2]"],
+    ),
     "an index that disagrees with the values": (
         {"tp": pd.Series([1, 2], index=pd.Index([2, 1], name="tp"))},
         ["tp", "[2, 1]", "[1, 2]"],
@@ -53,7 +59,7 @@ MISLEADING = {
         ["tp", "2 levels", "points="],
     ),
     "two dims of one spelling": ({"tp": xr.DataArray([[1, 2]], dims=(1, "1"))}, ["tp", "1", "rename"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("inputs, says", MISLEADING.values(), ids=MISLEADING)
@@ -117,7 +123,11 @@ def test_draws_go_with_draws_of_the_same_seed():
 def test_the_index_of_a_series_labels_its_axis():
     named = pd.Series([1, 2, 7], index=pd.Index(["x", "y", "z"], name="system"))
     got = ask(tp=named, dp=pd.Series([1, 7, 1], index=named.index))
-    assert got.itl.dims == ("system",) and got.system.values.tolist() == ["x", "y", "z"] and got.tp.values.tolist() == [1, 2, 7]
+    assert (
+        got.itl.dims == ("system",)
+        and got.system.values.tolist() == ["x", "y", "z"]
+        and got.tp.values.tolist() == [1, 2, 7]
+    )
     nameless = ask(tp=pd.Series([1, 2, 7], index=["x", "y", "z"]))
     assert nameless.itl.dims == ("tp",) and nameless.tp_index.values.tolist() == ["x", "y", "z"]
     assert nameless.tp_index.dims == ("tp",) and "tp_index" not in ask(tp=pd.Series([1, 2, 7])).coords
@@ -137,10 +147,17 @@ def test_dims_that_are_no_text_are_named_by_what_they_print():
     assert got.itl.dims == ("3",) and got["3"].values.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("values", [
-    np.arange(1, 100_001), range(1, 100_001), list(range(1, 100_001)), np.arange(1, 100_001, dtype=np.float32),
-    [float(i) for i in range(1, 100_001)],
-], ids=["array", "range", "list", "floats of 4 bytes", "list of floats"])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(1, 100_001),
+        range(1, 100_001),
+        list(range(1, 100_001)),
+        np.arange(1, 100_001, dtype=np.float32),
+        [float(i) for i in range(1, 100_001)],
+    ],
+    ids=["array", "range", "list", "floats of 4 bytes", "list of floats"],
+)
 def test_a_long_axis_is_read_as_arrays_and_its_first_bad_value_told(values, monkeypatch):
     from mlsysim.engine import columns
 

@@ -211,8 +211,7 @@ def test_an_asynchronous_checkpoint_loses_what_was_not_yet_safe(blocking, lag, n
 @given(st.integers(0, 60), st.integers(8, 20_000))
 def test_spares_help(spares, n):
     waits = [
-        float(reliability(FLEET, ASSUME, DAY, float(n), spare_nodes=float(s)).spare_wait)
-        for s in (spares, spares + 1)
+        float(reliability(FLEET, ASSUME, DAY, float(n), spare_nodes=float(s)).spare_wait) for s in (spares, spares + 1)
     ]
     assert waits[0] >= waits[1] >= 0.0
 
@@ -258,9 +257,7 @@ def test_erlang_c_is_a_probability_that_grows_with_load(servers, a, b):
     st.floats(0.1, 10.0),
     st.booleans(),
 )
-def test_percentiles_are_ordered_and_never_nan(
-    servers, share, arrival_cv, service_cv, leaves, routing, target, hedged
-):
+def test_percentiles_are_ordered_and_never_nan(servers, share, arrival_cv, service_cv, leaves, routing, target, hedged):
     service = 0.3
     found = tail_latency(
         share * servers / service,

@@ -64,11 +64,20 @@ def every_layout(n, ep, choices):
 def test_parallelism_is_brute_force(data):
     model = data.draw(st.sampled_from(["llama3_1_8b", "mixtral_8x7b", "gpt3_175b", "llama3_1_70b"]))
     n = data.draw(st.sampled_from([4, 6, 8, 12, 16]))
-    choices = {k: data.draw(st.lists(st.sampled_from(v), min_size=1, max_size=2, unique=True)) for k, v in SMALL.items()}
-    objective = data.draw(st.sampled_from(["mfu", "step_time", "memory_per_device", "tokens_per_s", "communication_fraction"]))
+    choices = {
+        k: data.draw(st.lists(st.sampled_from(v), min_size=1, max_size=2, unique=True)) for k, v in SMALL.items()
+    }
+    objective = data.draw(
+        st.sampled_from(["mfu", "step_time", "memory_per_device", "tokens_per_s", "communication_fraction"])
+    )
     hardware = data.draw(st.sampled_from(["h100", "a100", "b200", "mi300x"]))
     batch = data.draw(st.sampled_from([16, 24, 64]))
-    point = {"model": model, "hardware": hardware, "seq_len": data.draw(st.sampled_from([512, 3072])), "global_batch": batch}
+    point = {
+        "model": model,
+        "hardware": hardware,
+        "seq_len": data.draw(st.sampled_from([512, 3072])),
+        "global_batch": batch,
+    }
     ep = [d for d in divisors(n) if d == 1 or d <= 8] if model == "mixtral_8x7b" else [1]
     table = every_layout(n, ep, choices)
     full = ms.DistributedModel.solve(**point, points=table)
@@ -90,7 +99,9 @@ def test_parallelism_is_brute_force(data):
     assert again[objective].item() == pytest.approx(best, rel=1e-12) and again.feasible
     ties = table[values == best].assign(memory=full.memory_per_device.values[values == best])
     first = ties.sort_values(["pp", "memory"], kind="stable").iloc[0]
-    assert settings_["pp"] == first.pp and got.memory_per_device.item() == first.memory  # fewer stages, then less memory
+    assert (
+        settings_["pp"] == first.pp and got.memory_per_device.item() == first.memory
+    )  # fewer stages, then less memory
     rest = np.unique(values[np.isfinite(values)])
     if len(rest) > 1:
         second = rest[-2] if more else rest[1]
@@ -115,12 +126,19 @@ def test_shape_rules_are_told_from_the_recorded_graph():
 def test_the_headline_question():
     best = ms.ParallelismOptimizer.solve(**LLAMA)
     assert best.attrs["layouts"] >= 1e7 and best.attrs["points"] > 1e5
-    assert best.attrs["points"] < 0.1 * best.attrs["layouts"]  # what the shape rules exclude is left out before the physics
+    assert (
+        best.attrs["points"] < 0.1 * best.attrs["layouts"]
+    )  # what the shape rules exclude is left out before the physics
     sizes = {k: len(v) for k, v in CHOICES.items()}
     assert best.attrs["layouts"] == 680 * math.prod(sizes.values())
     # Llama 3 herd of models, table 4: tp 8, pp 16, dp 128 reached 41 %; interleaved, one layer a chunk
     published = ms.DistributedModel.solve(
-        **{k: v for k, v in LLAMA.items() if k != "n_accelerators"}, tp=8, pp=16, dp=128, virtual_stages=8, recompute="selective"
+        **{k: v for k, v in LLAMA.items() if k != "n_accelerators"},
+        tp=8,
+        pp=16,
+        dp=128,
+        virtual_stages=8,
+        recompute="selective",
     )
     assert 0.36 < published.mfu.item() < 0.47
     assert best.mfu.item() >= published.mfu.where(published.feasible, 0.0).item()
@@ -147,7 +165,14 @@ def test_models_and_cluster_sizes_and_devices_in_one_call():
 
 
 def test_top_pareto_and_other_questions():
-    few = {**SMALL, "model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 16, "seq_len": 2048, "global_batch": 64}
+    few = {
+        **SMALL,
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "n_accelerators": 16,
+        "seq_len": 2048,
+        "global_batch": 64,
+    }
     best = ms.ParallelismOptimizer.solve(**few)
     top = ms.ParallelismOptimizer.top(5, **few)
     assert top.mfu.values[0] == best.mfu.item() and (np.diff(top.mfu.values) <= 0).all()
@@ -164,12 +189,15 @@ def test_top_pareto_and_other_questions():
     assert bound.solve("tco", **{k: v for k, v in few.items() if k != "model"}).tco.item() == cheap.tco.item()
     assert "points" in ms.ParallelismOptimizer.explain(**few)
     assert (
-        ms.ParallelismOptimizer.solve(cluster_size=16, **{k: v for k, v in few.items() if k != "n_accelerators"}).mfu == best.mfu
+        ms.ParallelismOptimizer.solve(cluster_size=16, **{k: v for k, v in few.items() if k != "n_accelerators"}).mfu
+        == best.mfu
     )
 
 
 def test_nothing_that_works_is_told():
-    got = ms.ParallelismOptimizer.solve(model="llama3_1_405b", hardware="a100", n_accelerators=8, seq_len=8192, global_batch=64)
+    got = ms.ParallelismOptimizer.solve(
+        model="llama3_1_405b", hardware="a100", n_accelerators=8, seq_len=8192, global_batch=64
+    )
     assert not got.found and np.isnan(got.mfu) and got.configurations.sel(stopped_by="none") == 0
     assert got.configurations.sel(stopped_by="memory") > 0 and np.isnan(got.runner_up)
 
@@ -190,7 +218,14 @@ def test_nothing_that_works_is_told():
 def test_layouts_that_cannot_be_asked(wrong, message):
     with pytest.raises((TypeError, ValueError), match=message):
         ms.ParallelismOptimizer.solve(
-            **{"model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 8, "seq_len": 2048, "global_batch": 64, **wrong}
+            **{
+                "model": "llama3_1_8b",
+                "hardware": "h100",
+                "n_accelerators": 8,
+                "seq_len": 2048,
+                "global_batch": 64,
+                **wrong,
+            }
         )
 
 
@@ -247,14 +282,18 @@ def test_a_large_question_whose_answer_holds():
     chosen = {k: got[k] for k in ("tp", "max_batch", "replicas")}
     fed = ms.ContinuousBatchingModel.solve(hardware=devices, arrival_rate=rates, **chosen, **CHAT)
     assert (fed.ttft_at_percentile <= 1.0).all() and (fed.itl_at_capacity <= 0.05).all() and fed.feasible.all()
-    assert (fed.tokens_per_s == got.tokens_per_s).all() and (got.throughput.values == pytest.approx(np.tile(rates, (5, 1))))
+    assert (fed.tokens_per_s == got.tokens_per_s).all() and (
+        got.throughput.values == pytest.approx(np.tile(rates, (5, 1)))
+    )
     larger = ms.ContinuousBatchingModel.solve(
         hardware=devices, arrival_rate=rates, **{**chosen, "max_batch": got.max_batch + 1}, **CHAT
     )
     misses = (larger.itl_at_capacity > 0.05) | (larger.ttft_at_percentile > 1.0)
     full = larger.max_active_requests <= fed.max_active_requests
     assert (misses | full).all()
-    assert ((got.batch_limit == Limit.SLA) == misses).all() and ((got.batch_limit == Limit.MEMORY) == (full & ~misses)).all()
+    assert ((got.batch_limit == Limit.SLA) == misses).all() and (
+        (got.batch_limit == Limit.MEMORY) == (full & ~misses)
+    ).all()
     one_less = {**chosen, "replicas": np.maximum(got.replicas - 1, 1)}
     fewer = ms.ContinuousBatchingModel.solve(hardware=devices, arrival_rate=rates, **one_less, **CHAT)
     assert (
@@ -278,7 +317,11 @@ def test_maximum_load_and_the_frontier():
     assert (got.tokens_per_s_per_device == every.tokens_per_s_per_device.where(ok).max(["tp", "max_batch"])).all()
     assert (got.batch_limit == Limit.SLA).all()
     front = ms.BatchingOptimizer.pareto(hardware="h100", **CHAT)
-    assert (np.diff(front.itl) > 0).all() and (np.diff(front.tokens_per_s_per_device) > 0).all() and front.sizes["point"] > 20
+    assert (
+        (np.diff(front.itl) > 0).all()
+        and (np.diff(front.tokens_per_s_per_device) > 0).all()
+        and front.sizes["point"] > 20
+    )
     loose = ms.BatchingOptimizer.solve(hardware="h100", target_itl=1000.0, tp=4, **CHAT)
     assert loose.batch_limit == Limit.MEMORY and loose.max_batch == loose.max_active_requests
 
@@ -288,7 +331,9 @@ def test_a_promise_that_cannot_be_kept():
     assert not got.found.any() and (got.batch_limit == Limit.NOT_FOUND).all()
     kept = ms.BatchingOptimizer.solve(hardware="h100", arrival_rate=5, sla_latency="20 s", **CHAT)
     assert kept.found and kept.e2e_at_percentile <= 20.0
-    other = ms.BatchingOptimizer.solve(hardware="h100", arrival_rate=5, target_usd_per_mtok=6.0, target_itl=0.05, **CHAT)
+    other = ms.BatchingOptimizer.solve(
+        hardware="h100", arrival_rate=5, target_usd_per_mtok=6.0, target_itl=0.05, **CHAT
+    )
     assert not other.found or other.usd_per_mtok <= 6.0
     with pytest.raises(ValueError, match="one target at a time"):
         ms.BatchingOptimizer.solve(hardware="h100", target_itl=[0.1, 0.2], **CHAT)
@@ -367,18 +412,30 @@ def test_when_to_run_as_well_as_where():
 
 
 def test_they_are_registered_and_introduce_themselves():
-    for name in ("ParallelismOptimizer", "BatchingOptimizer", "PlacementOptimizer", "SensitivitySolver", "SynthesisSolver"):
+    for name in (
+        "ParallelismOptimizer",
+        "BatchingOptimizer",
+        "PlacementOptimizer",
+        "SensitivitySolver",
+        "SynthesisSolver",
+    ):
         resolver = ms.RESOLVERS[name]
-        assert resolver.domain == "analysis" and name in repr(resolver) and len(resolver.schema) > 5 and resolver.__doc__
+        assert (
+            resolver.domain == "analysis" and name in repr(resolver) and len(resolver.schema) > 5 and resolver.__doc__
+        )
     assert ms.RESOLVERS["SensitivitySolver"].walls == (21,) and ms.RESOLVERS["SynthesisSolver"].walls == (22,)
 
 
 def test_the_guides_third_chain():
     rows = {}
     for device in ("a100", "h100"):
-        best = ms.BatchingOptimizer.solve(hardware=device, arrival_rate=10, target_ttft="1 s", target_itl="60 ms", **CHAT)
+        best = ms.BatchingOptimizer.solve(
+            hardware=device, arrival_rate=10, target_ttft="1 s", target_itl="60 ms", **CHAT
+        )
         rows[device] = best.tokens_per_s.item() / (best.n_accelerators.item() * ms.zoo.hardware(device)["hourly_price"])
-    both = ms.BatchingOptimizer.solve(hardware=["a100", "h100"], arrival_rate=10, target_ttft="1 s", target_itl="60 ms", **CHAT)
+    both = ms.BatchingOptimizer.solve(
+        hardware=["a100", "h100"], arrival_rate=10, target_ttft="1 s", target_itl="60 ms", **CHAT
+    )
     assert list(rows.values()) == pytest.approx((1e6 / both.usd_per_mtok.values).tolist())
 
 
@@ -398,7 +455,14 @@ def test_one_layout_is_a_space_too():
 
 
 def test_optimizers_under_uncertainty():
-    few = {**SMALL, "model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 8, "seq_len": 2048, "global_batch": 64}
+    few = {
+        **SMALL,
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "n_accelerators": 8,
+        "seq_len": 2048,
+        "global_batch": 64,
+    }
     best = ms.ParallelismOptimizer.best(sample=8, **few)
     assert 0 <= best.win_share.item() <= 1 and best.mfu.item() == ms.ParallelismOptimizer.solve(**few).mfu.item()
     each = ms.ParallelismOptimizer.solve(sample=8, **few)

@@ -57,43 +57,126 @@ SCALING = [
     row("1e23, Epoch, N", "optimal_params", "2.94461337e10", "derived", compute_budget=1e23, **EPOCH),
     row("1e23, Epoch, D", "optimal_tokens", "5.66005263e11", "derived", compute_budget=1e23, **EPOCH),
     row("1e23, Epoch, L", "optimal_loss", "2.03205188", "derived", compute_budget=1e23, **EPOCH),
-    row("5.76e23, rounded, D/N", "tokens_per_param", "92.6473668",
-        "derived", compute_budget=5.76e23, **ROUNDED),
-    row("5.76e23, Epoch, D/N", "tokens_per_param", "18.3912450", "derived",
-        compute_budget=5.76e23, **EPOCH),
-    row("20 tokens per parameter", "optimal_params", "6.92820323e10", "sqrt(C / 120)",
-        compute_budget=5.76e23, law=Law.CHINCHILLA_1),
-    row("the same, tokens", "tokens_per_param", 20.0, "Hoffmann 2022, approaches 1 and 2",
-        compute_budget=5.76e23, law=Law.CHINCHILLA_1),
+    row("5.76e23, rounded, D/N", "tokens_per_param", "92.6473668", "derived", compute_budget=5.76e23, **ROUNDED),
+    row("5.76e23, Epoch, D/N", "tokens_per_param", "18.3912450", "derived", compute_budget=5.76e23, **EPOCH),
+    row(
+        "20 tokens per parameter",
+        "optimal_params",
+        "6.92820323e10",
+        "sqrt(C / 120)",
+        compute_budget=5.76e23,
+        law=Law.CHINCHILLA_1,
+    ),
+    row(
+        "the same, tokens",
+        "tokens_per_param",
+        20.0,
+        "Hoffmann 2022, approaches 1 and 2",
+        compute_budget=5.76e23,
+        law=Law.CHINCHILLA_1,
+    ),
     row("Kaplan at a PF-day", "optimal_params", 1.3e9, "Kaplan 2020", compute_budget=8.64e19, law=Law.KAPLAN),
-    row("Kaplan at 1000 PF-days", "optimal_params", 1.3e9 * 1000**0.73, "Kaplan 2020",
-        compute_budget=8.64e22, law=Law.KAPLAN),
-    row("Kaplan, infinite data", "predicted_loss", (6.4e13 / 1e9) ** 0.076, "L(N) = (N_c / N)^alpha_N",
-        params=1e9, tokens=1e30, law=Law.KAPLAN, rel=1e-6),
-    row("repeated data, small model", "predicted_loss", 2.2256440889984477,
-        "github.com/huggingface/datablations README", params=6.34e9, tokens=242e9, unique_tokens=25e9,
-        law=Law.MUENNIGHOFF, rel=1e-14),
-    row("repeated data, large model", "predicted_loss", 2.2269634075087867,
-        "github.com/huggingface/datablations README", params=8.67e9, tokens=178e9, unique_tokens=25e9,
-        law=Law.MUENNIGHOFF, rel=1e-14),
-    row("repeated data, best size", "optimal_params", 6.8e9, "the same: 6.8B parameters",
-        compute_budget=6 * 8.67e9 * 178e9, unique_tokens=25e9, law=Law.MUENNIGHOFF, rel=0.01),
-    row("repeated data, best epochs", "epochs", 9.1, "the same: 9.1 epochs",
-        compute_budget=6 * 8.67e9 * 178e9, unique_tokens=25e9, law=Law.MUENNIGHOFF, rel=0.01),
-    row("4 epochs are nearly fresh",
-        "effective_tokens", 1e11 * (1 + 15.387756 * (1 - math.exp(-3 / 15.387756))),
-        "Muennighoff 2023, eq. 5", params=1e9, tokens=4e11, unique_tokens=1e11),
+    row(
+        "Kaplan at 1000 PF-days",
+        "optimal_params",
+        1.3e9 * 1000**0.73,
+        "Kaplan 2020",
+        compute_budget=8.64e22,
+        law=Law.KAPLAN,
+    ),
+    row(
+        "Kaplan, infinite data",
+        "predicted_loss",
+        (6.4e13 / 1e9) ** 0.076,
+        "L(N) = (N_c / N)^alpha_N",
+        params=1e9,
+        tokens=1e30,
+        law=Law.KAPLAN,
+        rel=1e-6,
+    ),
+    row(
+        "repeated data, small model",
+        "predicted_loss",
+        2.2256440889984477,
+        "github.com/huggingface/datablations README",
+        params=6.34e9,
+        tokens=242e9,
+        unique_tokens=25e9,
+        law=Law.MUENNIGHOFF,
+        rel=1e-14,
+    ),
+    row(
+        "repeated data, large model",
+        "predicted_loss",
+        2.2269634075087867,
+        "github.com/huggingface/datablations README",
+        params=8.67e9,
+        tokens=178e9,
+        unique_tokens=25e9,
+        law=Law.MUENNIGHOFF,
+        rel=1e-14,
+    ),
+    row(
+        "repeated data, best size",
+        "optimal_params",
+        6.8e9,
+        "the same: 6.8B parameters",
+        compute_budget=6 * 8.67e9 * 178e9,
+        unique_tokens=25e9,
+        law=Law.MUENNIGHOFF,
+        rel=0.01,
+    ),
+    row(
+        "repeated data, best epochs",
+        "epochs",
+        9.1,
+        "the same: 9.1 epochs",
+        compute_budget=6 * 8.67e9 * 178e9,
+        unique_tokens=25e9,
+        law=Law.MUENNIGHOFF,
+        rel=0.01,
+    ),
+    row(
+        "4 epochs are nearly fresh",
+        "effective_tokens",
+        1e11 * (1 + 15.387756 * (1 - math.exp(-3 / 15.387756))),
+        "Muennighoff 2023, eq. 5",
+        params=1e9,
+        tokens=4e11,
+        unique_tokens=1e11,
+    ),
     row("6 N D", "train_flops", 5.88e23, "Hoffmann 2022: Chinchilla", CHINCHILLA),
     row("2 N D served", "served_flops", 1.4e23, "2 x 70e9 x 1e12", CHINCHILLA, served_tokens=1e12),
     row("fixed size", "chosen_tokens", 1e23 / 6 / 7e9, "C / (6 N)", compute_budget=1e23, params=7e9),
     row("fixed tokens", "chosen_params", 1e23 / 6 / 2e12, "C / (6 D)", compute_budget=1e23, tokens=2e12),
-    row("Llama 3 8B is not compute-optimal", "tokens_per_param", 15e12 / 8.03e9, "15T tokens",
-        params=8.03e9, tokens=15e12),
-    row("critical batch", "critical_batch", 2e8 / 2.00501013 ** (1 / 0.21), "Kaplan 2020, eq. 1.4",
-        compute_budget=1e23, rel=1e-8, **ROUNDED),
-    row("a batch of that size", "batch_overhead", 2.0, "McCandlish 2018: twice the tokens",
-        compute_budget=1e23, batch_tokens=2e8 / 2.00501013 ** (1 / 0.21), rel=1e-8, **ROUNDED),
-]  # fmt: skip
+    row(
+        "Llama 3 8B is not compute-optimal",
+        "tokens_per_param",
+        15e12 / 8.03e9,
+        "15T tokens",
+        params=8.03e9,
+        tokens=15e12,
+    ),
+    row(
+        "critical batch",
+        "critical_batch",
+        2e8 / 2.00501013 ** (1 / 0.21),
+        "Kaplan 2020, eq. 1.4",
+        compute_budget=1e23,
+        rel=1e-8,
+        **ROUNDED,
+    ),
+    row(
+        "a batch of that size",
+        "batch_overhead",
+        2.0,
+        "McCandlish 2018: twice the tokens",
+        compute_budget=1e23,
+        batch_tokens=2e8 / 2.00501013 ** (1 / 0.21),
+        rel=1e-8,
+        **ROUNDED,
+    ),
+]
 
 
 @pytest.mark.parametrize("inputs, output, expected, rel, source", SCALING)
@@ -144,9 +227,7 @@ def test_no_split_beats_the_optimum(law, compute, factor):
     fit = laws.fit_of(law)
     best = float(laws.fitted_params(fit, compute))
     size = best * factor
-    assert float(laws.loss(fit, size, compute / 6 / size)) >= float(laws.lowest_loss(fit, compute)) * (
-        1 - 1e-12
-    )
+    assert float(laws.loss(fit, size, compute / 6 / size)) >= float(laws.lowest_loss(fit, compute)) * (1 - 1e-12)
     chosen = scaling(ASSUME, compute_budget=compute, law=law, params=size)
     assert float(chosen.loss_penalty) >= 0
     close(chosen.train_flops, compute, 1e-9)
@@ -247,27 +328,56 @@ STORAGE = [
     row("2:4 of 16 bits", "compression_ratio", "1.77777778", "16 / (8 + 1)", two_of_four(16)),
     row("2:4 of 8 bits", "compression_ratio", 1.6, "8 / (4 + 1)", two_of_four(8)),
     row("2:4 of 4 bits", "compression_ratio", "1.33333333", "4 / (2 + 1)", two_of_four(4)),
-    row("2:4 of 4 bits over 16", "compression_ratio", 16 / 3, "3 bits a value", two_of_four(4),
-        baseline_bits=16),
-    row("bitmap, half zeros", "compression_ratio", "1.77777778", "16 / 9",
-        method=METHOD.PRUNE_UNSTRUCTURED, sparsity=0.5),
-    row("bitmap, 90 % zeros", "compression_ratio", "6.15384615", "16 / 2.6",
-        method=METHOD.PRUNE_UNSTRUCTURED, sparsity=0.9),
+    row("2:4 of 4 bits over 16", "compression_ratio", 16 / 3, "3 bits a value", two_of_four(4), baseline_bits=16),
+    row(
+        "bitmap, half zeros",
+        "compression_ratio",
+        "1.77777778",
+        "16 / 9",
+        method=METHOD.PRUNE_UNSTRUCTURED,
+        sparsity=0.5,
+    ),
+    row(
+        "bitmap, 90 % zeros",
+        "compression_ratio",
+        "6.15384615",
+        "16 / 2.6",
+        method=METHOD.PRUNE_UNSTRUCTURED,
+        sparsity=0.9,
+    ),
     row("int4 weights of Llama-3.1-70B", "weight_memory", 36379254912, "70,553,706,496 x 4.125 / 8"),
     row("its dense weights", "dense_weight_memory", 2 * 70553706496, "2 bytes each"),
     row("saved", "memory_saved", 2 * 70553706496 - 36379254912, "the difference"),
-    row("tables kept in 16 bits", "weight_memory", (70553706496 - 2e9) * 4.125 / 8 + 4e9, "2e9 kept",
-        uncompressed_params=2e9),
-    row("8-bit cache", "compression_ratio", 16 / 8.125, "8 bits and a scale per 128",
-        method=METHOD.QUANTIZE_KV),
-    row("8-bit cache, bytes", "kv_memory", 327680 * 4096 * 16 * 8.125 / 16, "327,680 byte a token in 16 bits",
-        method=METHOD.QUANTIZE_KV, batch_size=16, seq_len=4096),
-    row("a quarter of the blocks", "compression_ratio", 4 / 3, "3/4 left",
-        method=METHOD.PRUNE_STRUCTURED, sparsity=0.25),
-    row("student of 8B", "compression_ratio", 70553706496 / 8e9, "teacher / student",
-        method=METHOD.DISTILL, student_params=8e9),
+    row(
+        "tables kept in 16 bits",
+        "weight_memory",
+        (70553706496 - 2e9) * 4.125 / 8 + 4e9,
+        "2e9 kept",
+        uncompressed_params=2e9,
+    ),
+    row("8-bit cache", "compression_ratio", 16 / 8.125, "8 bits and a scale per 128", method=METHOD.QUANTIZE_KV),
+    row(
+        "8-bit cache, bytes",
+        "kv_memory",
+        327680 * 4096 * 16 * 8.125 / 16,
+        "327,680 byte a token in 16 bits",
+        method=METHOD.QUANTIZE_KV,
+        batch_size=16,
+        seq_len=4096,
+    ),
+    row(
+        "a quarter of the blocks", "compression_ratio", 4 / 3, "3/4 left", method=METHOD.PRUNE_STRUCTURED, sparsity=0.25
+    ),
+    row(
+        "student of 8B",
+        "compression_ratio",
+        70553706496 / 8e9,
+        "teacher / student",
+        method=METHOD.DISTILL,
+        student_params=8e9,
+    ),
     row("fp8 baseline", "compression_ratio", 8 / 4.125, "stated precision", precision=Precision.FP8),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("inputs, output, expected, rel, source", STORAGE)
@@ -297,33 +407,30 @@ PERPLEXITY = [
     ("GPTQ 3 bit in groups", "llama_7b", {"bits": 3, "group_size": 128}, 5.68, 6.61, "gptq README"),
     ("Wanda 50 %", "llama2_7b", {"method": UNSTRUCTURED}, 5.12, 6.42, "wanda README"),
     ("Wanda 50 %, 70B", "llama2_70b", {"method": UNSTRUCTURED}, 3.12, 3.98, "wanda README"),
-    ("magnitude 50 %", "llama2_13b", {"method": UNSTRUCTURED, "pruner": Pruner.MAGNITUDE}, 4.57, 6.37,
-     "wanda README"),
-    ("SparseGPT 2:4", "llama2_7b", {"method": PATTERN, "pruner": Pruner.SPARSEGPT}, 5.12, 10.17,
-     "wanda README"),
+    ("magnitude 50 %", "llama2_13b", {"method": UNSTRUCTURED, "pruner": Pruner.MAGNITUDE}, 4.57, 6.37, "wanda README"),
+    ("SparseGPT 2:4", "llama2_7b", {"method": PATTERN, "pruner": Pruner.SPARSEGPT}, 5.12, 10.17, "wanda README"),
     ("Wanda 2:4, 70B", "llama2_70b", {"method": PATTERN}, 3.12, 5.16, "wanda README"),
     ("10 % of the blocks", "llama2_7b", {"method": BLOCKS, "sparsity": 0.1}, 7.26, 9.34, "arXiv:2402.09025"),
-    ("20 % of the blocks, 70B", "llama2_70b", {"method": BLOCKS, "sparsity": 0.2}, 5.71, 7.31,
-     "arXiv:2402.09025"),
-    ("factored, 20 % less", "llama_7b", {"method": METHOD.LOW_RANK, "sparsity": 0.2}, 5.68, 7.94,
-     "arXiv:2403.07378"),
-    ("factored, 60 % less", "llama_7b", {"method": METHOD.LOW_RANK, "sparsity": 0.6}, 5.68, 42.30,
-     "arXiv:2403.07378"),
-    ("2-bit cache, 13B", "llama2_13b", {"method": METHOD.QUANTIZE_KV, "bits": 2}, 4.88, 5.46,
-     "arXiv:2508.10395"),
-    ("3-bit cache, 13B", "llama2_13b", {"method": METHOD.QUANTIZE_KV, "bits": 3}, 4.88, 4.96,
-     "arXiv:2508.10395"),
-    ("8-bit cache", "llama3_1_8b", {"method": METHOD.QUANTIZE_KV, "bits": 8}, 6.232196, 6.234369,
-     "llama.cpp, 7412"),
-]  # fmt: skip
+    ("20 % of the blocks, 70B", "llama2_70b", {"method": BLOCKS, "sparsity": 0.2}, 5.71, 7.31, "arXiv:2402.09025"),
+    ("factored, 20 % less", "llama_7b", {"method": METHOD.LOW_RANK, "sparsity": 0.2}, 5.68, 7.94, "arXiv:2403.07378"),
+    ("factored, 60 % less", "llama_7b", {"method": METHOD.LOW_RANK, "sparsity": 0.6}, 5.68, 42.30, "arXiv:2403.07378"),
+    ("2-bit cache, 13B", "llama2_13b", {"method": METHOD.QUANTIZE_KV, "bits": 2}, 4.88, 5.46, "arXiv:2508.10395"),
+    ("3-bit cache, 13B", "llama2_13b", {"method": METHOD.QUANTIZE_KV, "bits": 3}, 4.88, 4.96, "arXiv:2508.10395"),
+    ("8-bit cache", "llama3_1_8b", {"method": METHOD.QUANTIZE_KV, "bits": 8}, 6.232196, 6.234369, "llama.cpp, 7412"),
+]
 
-SIZES = {"llama_7b": 6.74e9, "llama_13b": 13.0e9, "llama_65b": 65.2e9, "llama2_7b": 6.74e9,
-         "llama2_13b": 13.0e9, "llama2_70b": 69.0e9, "llama3_1_8b": 8.03e9}  # fmt: skip
+SIZES = {
+    "llama_7b": 6.74e9,
+    "llama_13b": 13.0e9,
+    "llama_65b": 65.2e9,
+    "llama2_7b": 6.74e9,
+    "llama2_13b": 13.0e9,
+    "llama2_70b": 69.0e9,
+    "llama3_1_8b": 8.03e9,
+}
 
 
-@pytest.mark.parametrize(
-    "name, model, inputs, dense, expected, source", PERPLEXITY, ids=[r[0] for r in PERPLEXITY]
-)
+@pytest.mark.parametrize("name, model, inputs, dense, expected, source", PERPLEXITY, ids=[r[0] for r in PERPLEXITY])
 def test_reference_compression_loss(name, model, inputs, dense, expected, source):
     """A model without layers has exactly the size of the table's model."""
     plain = zoo.workload_record(zoo.model("resnet50"))._replace(total_params=SIZES[model], hidden=4096.0)
@@ -355,10 +462,9 @@ ACCURACY = [
     ("W8A8", "llama3_1_8b", {"method": NARROW}, 0.6271 - 0.6303, "model card"),
     ("W8A8, Mixtral fp8", "mixtral_8x7b", {"method": NARROW}, 0.7299 - 0.7348, "model card"),
     ("W4A4", "llama3_1_8b", {"method": NARROW, "bits": 4}, 0.740 - 0.789, "model card"),
-    ("8B to 4.5B", "llama3_1_8b", {"method": METHOD.DISTILL, "student_params": 4.5e9}, -0.0415,
-     "arXiv:2408.11796"),
+    ("8B to 4.5B", "llama3_1_8b", {"method": METHOD.DISTILL, "student_params": 4.5e9}, -0.0415, "arXiv:2408.11796"),
     ("W8A16, 70B", "llama3_70b", {"bits": 8}, 0.7790 - 0.7918, "model card of neuralmagic"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name, model, inputs, measured, source", ACCURACY, ids=[r[0] for r in ACCURACY])
@@ -442,30 +548,36 @@ MODELS = ["llama3_1_8b", "llama2_70b", "mixtral_8x7b", "deepseek_v3", "resnet50"
     quantizer=st.sampled_from(list(Quantizer)),
     pruner=st.sampled_from(list(Pruner)),
 )
-def test_compression_keeps_its_bounds(
-    model, method, bits, group, sparsity, batch, context, tp, quantizer, pruner
-):
+def test_compression_keeps_its_bounds(model, method, bits, group, sparsity, batch, context, tp, quantizer, pruner):
     made = compressed(
-        model, "h100", method=method, bits=bits, group_size=group, sparsity=sparsity, batch_size=batch,
-        seq_len=context, tp=tp, quantizer=quantizer, pruner=pruner,
-    )  # fmt: skip
+        model,
+        "h100",
+        method=method,
+        bits=bits,
+        group_size=group,
+        sparsity=sparsity,
+        batch_size=batch,
+        seq_len=context,
+        tp=tp,
+        quantizer=quantizer,
+        pruner=pruner,
+    )
     values = {name: float(value) for name, value in made._asdict().items()}
     assert not any(np.isnan(v) for v in values.values())
     assert -ASSUME.accuracy_at_stake <= values["accuracy_delta"] <= 0 < values["accuracy_spread"]
     assert values["loss_delta"] >= 0 and values["compression_ratio"] > 0
-    saved = (
-        values["dense_weight_memory"]
-        + values["dense_kv_memory"]
-        - values["weight_memory"]
-        - values["kv_memory"]
-    )
+    saved = values["dense_weight_memory"] + values["dense_kv_memory"] - values["weight_memory"] - values["kv_memory"]
     close(values["memory_saved"] + 1e30, saved + 1e30)
     assert bool(made.feasible) == (values["limit"] == 0)
 
 
 @settings(max_examples=100, deadline=None)
-@given(model=st.sampled_from(MODELS[:4]), method=st.sampled_from(list(METHOD)[:3]), fewer=st.floats(2.0, 8.0),
-       more=st.floats(1.0, 2.0))  # fmt: skip
+@given(
+    model=st.sampled_from(MODELS[:4]),
+    method=st.sampled_from(list(METHOD)[:3]),
+    fewer=st.floats(2.0, 8.0),
+    more=st.floats(1.0, 2.0),
+)
 def test_fewer_bits_never_lose_less(model, method, fewer, more):
     narrow = compressed(model, method=method, bits=fewer)
     wide = compressed(model, method=method, bits=fewer * more)
@@ -493,9 +605,7 @@ def test_compression_adds_neither_bits_nor_parameters():
 
 def test_compression_model_sweeps_like_the_kernel():
     methods = ["quantize_weights", "prune_2_4", "low_rank"]
-    swept = CompressionModel.solve(
-        model=["llama3_1_8b", "llama3_1_70b"], hardware="h100", method=methods, bits=[3, 4]
-    )
+    swept = CompressionModel.solve(model=["llama3_1_8b", "llama3_1_70b"], hardware="h100", method=methods, bits=[3, 4])
     assert swept.sizes["method"] == 3
     for i, model in enumerate(("llama3_1_8b", "llama3_1_70b")):
         for j, method in enumerate((METHOD.QUANTIZE_WEIGHTS, METHOD.PRUNE_2_4, METHOD.LOW_RANK)):

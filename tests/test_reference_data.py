@@ -44,25 +44,85 @@ INGESTION = [
     row("the same, delivered", "delivered_rate", 2.0e9, "all of the supply", FED),
     row("the same, slowdown", "slowdown", 1.1, "demand / supply", FED),
     row("the same, margin", "margin", -1 / 11, "supply / demand - 1", FED),
-    row("half the demand", "stall_fraction", 0.0, "regular supply above demand",
-        FED, workload_data_rate=1.0e9),
-    row("images", "link_utilization", 0.33, "3000 x 110 kB on 1 GB/s",
-        samples_per_s=3000, sample_bytes=110e3, storage_bandwidth=1e9),
-    row("requests bind", "data_supply", 409.6e6, "100,000 requests of 4 KiB",
-        workload_data_rate=1e9, storage_bandwidth=7e9, storage_iops=1e5, record_bytes=4096),
-    row("reads in flight bind", "storage_supply", 64 * 8e6 / 0.05, "Little 1961: n bytes / latency",
-        workload_data_rate=1e9, storage_latency=0.05, reads_in_flight=64, record_bytes=8e6),
-    row("shared file system", "link_utilization", 1.28, "100 GB/s over 128 clients",
-        workload_data_rate=1e9, shared_bandwidth=100e9, clients=128),
-    row("cache takes 3 of 4 reads", "link_utilization", 1.0, "only misses reach the storage",
-        workload_data_rate=4e9, storage_bandwidth=1e9, cache_hit_ratio=0.75),
-    row("cache saturates", "data_supply", 3e9, "half of the reads at 1.5 GB/s",
-        workload_data_rate=4e9, storage_bandwidth=1e12, cache_hit_ratio=0.5, cache_bandwidth=1.5e9),
-    row("host link", "link_utilization", 1.25, "40 GB/s of decoded samples on 32 GB/s",
-        workload_data_rate=5e9, storage_bandwidth=1e12, amplification=8, host_bandwidth=32e9),
-    row("variation at balance", "stall_fraction", 0.2, "two exponential stations: 1 of 5 states",
-        workload_data_rate=1e9, storage_bandwidth=1e9, rate_cv=2**0.5, prefetch_depth=2),
-]  # fmt: skip
+    row("half the demand", "stall_fraction", 0.0, "regular supply above demand", FED, workload_data_rate=1.0e9),
+    row(
+        "images",
+        "link_utilization",
+        0.33,
+        "3000 x 110 kB on 1 GB/s",
+        samples_per_s=3000,
+        sample_bytes=110e3,
+        storage_bandwidth=1e9,
+    ),
+    row(
+        "requests bind",
+        "data_supply",
+        409.6e6,
+        "100,000 requests of 4 KiB",
+        workload_data_rate=1e9,
+        storage_bandwidth=7e9,
+        storage_iops=1e5,
+        record_bytes=4096,
+    ),
+    row(
+        "reads in flight bind",
+        "storage_supply",
+        64 * 8e6 / 0.05,
+        "Little 1961: n bytes / latency",
+        workload_data_rate=1e9,
+        storage_latency=0.05,
+        reads_in_flight=64,
+        record_bytes=8e6,
+    ),
+    row(
+        "shared file system",
+        "link_utilization",
+        1.28,
+        "100 GB/s over 128 clients",
+        workload_data_rate=1e9,
+        shared_bandwidth=100e9,
+        clients=128,
+    ),
+    row(
+        "cache takes 3 of 4 reads",
+        "link_utilization",
+        1.0,
+        "only misses reach the storage",
+        workload_data_rate=4e9,
+        storage_bandwidth=1e9,
+        cache_hit_ratio=0.75,
+    ),
+    row(
+        "cache saturates",
+        "data_supply",
+        3e9,
+        "half of the reads at 1.5 GB/s",
+        workload_data_rate=4e9,
+        storage_bandwidth=1e12,
+        cache_hit_ratio=0.5,
+        cache_bandwidth=1.5e9,
+    ),
+    row(
+        "host link",
+        "link_utilization",
+        1.25,
+        "40 GB/s of decoded samples on 32 GB/s",
+        workload_data_rate=5e9,
+        storage_bandwidth=1e12,
+        amplification=8,
+        host_bandwidth=32e9,
+    ),
+    row(
+        "variation at balance",
+        "stall_fraction",
+        0.2,
+        "two exponential stations: 1 of 5 states",
+        workload_data_rate=1e9,
+        storage_bandwidth=1e9,
+        rate_cv=2**0.5,
+        prefetch_depth=2,
+    ),
+]
 
 
 @pytest.mark.parametrize("inputs, output, expected, rel, source", INGESTION)
@@ -129,9 +189,7 @@ def simulated_starvation(ratio, producer_cv, consumer_cv, depth, batches=20_000)
 )
 def test_reference_starvation_against_simulation(ratio, producer_cv, consumer_cv, depth):
     form = ingestion.starvation(ratio, (producer_cv**2 + consumer_cv**2) ** 0.5, float(depth))
-    assert float(form) == pytest.approx(
-        simulated_starvation(ratio, producer_cv, consumer_cv, depth), abs=0.02
-    )
+    assert float(form) == pytest.approx(simulated_starvation(ratio, producer_cv, consumer_cv, depth), abs=0.02)
 
 
 @settings(max_examples=200, deadline=None)
@@ -173,15 +231,52 @@ PREPROCESSING = [
     row("the same, throughput", "throughput", 6400, "256 / 40 ms", PREPARED),
     row("without prefetch", "fed_step_time", 0.07, "one after the other", PREPARED, prefetch_depth=0),
     row("few workers", "transform_time", 0.16, "16 of 64 cores at work", PREPARED, workers=16),
-    row("a whole need stays whole", "cores_needed", 1, "3 x 0.1 s in 0.3 s",
-        batch_size=3, step_time=0.3, cores=64, sample_cpu_time=0.1),
-    row("B s / R", "transform_time", 0.384, "Murray 2021: 256 x 150 kB at 100 MB/s",
-        batch_size=256, step_time=1.0, cores=1, sample_bytes=150e3, cpu_throughput=100e6),
-    row("amplified", "transform_time", 0.384, "8 times the bytes on 8 cores",
-        batch_size=256, step_time=1.0, cores=8, sample_bytes=150e3, cpu_throughput=100e6, amplification=8),
-    row("handed on", "output_rate", 1.2e8, "100 x 600 kB every 0.5 s",
-        batch_size=100, step_time=0.5, cores=100, sample_bytes=1e5, cpu_throughput=1e9, amplification=6),
-]  # fmt: skip
+    row(
+        "a whole need stays whole",
+        "cores_needed",
+        1,
+        "3 x 0.1 s in 0.3 s",
+        batch_size=3,
+        step_time=0.3,
+        cores=64,
+        sample_cpu_time=0.1,
+    ),
+    row(
+        "B s / R",
+        "transform_time",
+        0.384,
+        "Murray 2021: 256 x 150 kB at 100 MB/s",
+        batch_size=256,
+        step_time=1.0,
+        cores=1,
+        sample_bytes=150e3,
+        cpu_throughput=100e6,
+    ),
+    row(
+        "amplified",
+        "transform_time",
+        0.384,
+        "8 times the bytes on 8 cores",
+        batch_size=256,
+        step_time=1.0,
+        cores=8,
+        sample_bytes=150e3,
+        cpu_throughput=100e6,
+        amplification=8,
+    ),
+    row(
+        "handed on",
+        "output_rate",
+        1.2e8,
+        "100 x 600 kB every 0.5 s",
+        batch_size=100,
+        step_time=0.5,
+        cores=100,
+        sample_bytes=1e5,
+        cpu_throughput=1e9,
+        amplification=6,
+    ),
+]
 
 
 @pytest.mark.parametrize("inputs, output, expected, rel, source", PREPROCESSING)
@@ -226,15 +321,11 @@ def test_transformation_parts_add_up(batch, step, cores, cost, depth, variation)
 
 def test_models_sweep_like_the_kernel(h100):
     rates = [1e9, 2.2e9, 5e9]
-    swept = DataModel.solve(
-        hardware="h100", workload_data_rate=rates, storage_bandwidth=2e9, rate_cv=[0.0, 0.5]
-    )
+    swept = DataModel.solve(hardware="h100", workload_data_rate=rates, storage_bandwidth=2e9, rate_cv=[0.0, 0.5])
     for i, rate in enumerate(rates):
         one = data(h100, workload_data_rate=rate, storage_bandwidth=2e9, rate_cv=0.5)
         close(swept.stall_fraction.values[i, 1], float(one.stall_fraction), 1e-12)
-    swept = TransformationModel.solve(
-        batch_size=256, step_time=0.03, cores=[32, 64, 128], sample_cpu_time="10 ms"
-    )
+    swept = TransformationModel.solve(batch_size=256, step_time=0.03, cores=[32, 64, 128], sample_cpu_time="10 ms")
     assert swept.is_bottleneck.values.tolist() == [True, True, False]
 
 
@@ -253,9 +344,12 @@ def build(oversubscription=1.0, **inputs):
 TREE_48 = {"topology": Topology.FAT_TREE, "n_nodes": 27648, "radix": 48}
 TREE_64 = {"topology": Topology.FAT_TREE, "n_nodes": 65536, "radix": 64}
 DRAGONFLY_4_8_4 = {
-    "topology": Topology.DRAGONFLY, "n_nodes": 1056,
-    "hosts_per_router": 4, "routers_per_group": 8, "global_links_per_router": 4,
-}  # fmt: skip
+    "topology": Topology.DRAGONFLY,
+    "n_nodes": 1056,
+    "hosts_per_router": 4,
+    "routers_per_group": 8,
+    "global_links_per_router": 4,
+}
 
 
 def torus(*sides, **rest):
@@ -277,19 +371,47 @@ TOPOLOGIES = [
     row("fat tree k=64, cut", "cut_links", 32768, "k^3/8", TREE_64),
     row("fat tree k=64, a node across", "effective_bw", PORT, "full bisection", TREE_64),
     row("fat tree 2:1, a node across", "effective_bw", PORT / 2, "1/q", TREE_64, oversubscription=2),
-    row("fat tree 2:1, all-to-all", "alltoall_bw", PORT / 2 * 65535 / (65536 - 42), "leaf uplinks; 42 local",
-        TREE_64, oversubscription=2, rel=1e-6),
+    row(
+        "fat tree 2:1, all-to-all",
+        "alltoall_bw",
+        PORT / 2 * 65535 / (65536 - 42),
+        "leaf uplinks; 42 local",
+        TREE_64,
+        oversubscription=2,
+        rel=1e-6,
+    ),
     row("fat tree 7:1, rings", "allreduce_bw", PORT, "one ring crosses a leaf", TREE_64, oversubscription=7),
     row("leaf-spine k=64, hosts", "max_nodes", 2048, "k^2/2", topology=Topology.LEAF_SPINE, n_nodes=2048),
     row("leaf-spine k=64, switches", "n_switches", 96, "k + k/2", topology=Topology.LEAF_SPINE, n_nodes=2048),
     row("leaf-spine k=64, links", "n_links", 4096, "k^2", topology=Topology.LEAF_SPINE, n_nodes=2048),
     row("one switch", "n_switches", 1, "64 ports, 64 nodes", topology=Topology.FAT_TREE, n_nodes=64),
-    row("127 nodes of 8 rails: leaves", "global_links", 8 * 4 * 32, "8 rails x ceil(127/32) leaves x 32 up",
-        topology=Topology.RAIL_OPTIMIZED, n_nodes=127, rails=8),
-    row("rails meet in one leaf", "diameter", 2, "32 nodes share the leaves of their rails",
-        topology=Topology.RAIL_OPTIMIZED, n_nodes=32, rails=8),
-    row("the same in a fat tree", "diameter", 4, "4 nodes of 8 ports fill a leaf",
-        topology=Topology.FAT_TREE, n_nodes=32, rails=8),
+    row(
+        "127 nodes of 8 rails: leaves",
+        "global_links",
+        8 * 4 * 32,
+        "8 rails x ceil(127/32) leaves x 32 up",
+        topology=Topology.RAIL_OPTIMIZED,
+        n_nodes=127,
+        rails=8,
+    ),
+    row(
+        "rails meet in one leaf",
+        "diameter",
+        2,
+        "32 nodes share the leaves of their rails",
+        topology=Topology.RAIL_OPTIMIZED,
+        n_nodes=32,
+        rails=8,
+    ),
+    row(
+        "the same in a fat tree",
+        "diameter",
+        4,
+        "4 nodes of 8 ports fill a leaf",
+        topology=Topology.FAT_TREE,
+        n_nodes=32,
+        rails=8,
+    ),
     row("torus 4x4x4, cut", "cut_links", 32, "counted", torus(4, 4, 4)),
     row("torus 4x4x4, diameter", "diameter", 6, "counted", torus(4, 4, 4)),
     row("torus 4x4x4, mean hops", "mean_hops", 3.04761905, "counted", torus(4, 4, 4), rel=3e-9),
@@ -305,10 +427,8 @@ TOPOLOGIES = [
     row("torus 5x5x5, cut", "cut_links", 50, "counted", torus(5, 5, 5)),
     row("torus 5x5x5, diameter", "diameter", 6, "counted", torus(5, 5, 5)),
     row("torus 5x5x5, mean hops", "mean_hops", 3.62903226, "counted", torus(5, 5, 5), rel=1e-9),
-    row("torus 16x20x28, sides found", "cut_links", 2 * 16 * 20, "TPU v5p pod: 8960 chips", torus(),
-        n_nodes=8960),
-    row("torus 16x16x16, all-to-all", "alltoall_bw", PORT / 6 * 8 / 16, "4 cut w / N = 8 w / n",
-        torus(16, 16, 16)),
+    row("torus 16x20x28, sides found", "cut_links", 2 * 16 * 20, "TPU v5p pod: 8960 chips", torus(), n_nodes=8960),
+    row("torus 16x16x16, all-to-all", "alltoall_bw", PORT / 6 * 8 / 16, "4 cut w / N = 8 w / n", torus(16, 16, 16)),
     row("torus 16x16x16, rings", "allreduce_bw", PORT, "all six links", torus(16, 16, 16)),
     row("torus 2x2x2, rings", "allreduce_bw", PORT / 2, "one link per side of 2", torus(2, 2, 2)),
     row("dragonfly (4, 8, 4), hosts", "max_nodes", 1056, "a p (a h + 1)", DRAGONFLY_4_8_4),
@@ -316,31 +436,89 @@ TOPOLOGIES = [
     row("dragonfly (4, 8, 4), global links", "global_links", 528, "g a h / 2", DRAGONFLY_4_8_4),
     row("dragonfly (4, 8, 4), local links", "local_links", 924, "g a (a - 1) / 2", DRAGONFLY_4_8_4),
     row("dragonfly (4, 8, 4), cut", "cut_links", 272, "floor(g/2) ceil(g/2)", DRAGONFLY_4_8_4),
-    row("dragonfly k=15", "max_nodes", 1056, "balanced: p = 4, a = 8, h = 4",
-        topology=Topology.DRAGONFLY, n_nodes=1056, radix=15),
-    row("dragonfly+ k=8", "max_nodes", 16 * 17, "(k/2)^2 ((k/2)^2 + 1), Shpiner 2017",
-        topology=Topology.DRAGONFLY_PLUS, n_nodes=272, radix=8),
+    row(
+        "dragonfly k=15",
+        "max_nodes",
+        1056,
+        "balanced: p = 4, a = 8, h = 4",
+        topology=Topology.DRAGONFLY,
+        n_nodes=1056,
+        radix=15,
+    ),
+    row(
+        "dragonfly+ k=8",
+        "max_nodes",
+        16 * 17,
+        "(k/2)^2 ((k/2)^2 + 1), Shpiner 2017",
+        topology=Topology.DRAGONFLY_PLUS,
+        n_nodes=272,
+        radix=8,
+    ),
     row("ring of 9, cut", "cut_links", 2, "two links", topology=Topology.RING, n_nodes=9),
     row("ring of 9, diameter", "diameter", 4, "half way", topology=Topology.RING, n_nodes=9),
-    row("mesh of 8, links", "n_links", 28, "MI300X node: 7 links each",
-        topology=Topology.FULL_MESH, n_nodes=8),
+    row("mesh of 8, links", "n_links", 28, "MI300X node: 7 links each", topology=Topology.FULL_MESH, n_nodes=8),
     row("mesh of 8, cut", "cut_links", 16, "4 x 4", topology=Topology.FULL_MESH, n_nodes=8),
-    row("mesh of 8, half to half", "effective_bw", PORT * 4 / 7, "4 of 7 links cross",
-        topology=Topology.FULL_MESH, n_nodes=8),
-    row("4 of 8 in the mesh", "injection_bw", PORT * 3 / 7, "3 of 7 links have a partner",
-        topology=Topology.FULL_MESH, n_nodes=4, links_per_port=7),
-    row("NVL72, switches", "n_switches", 18, "9 trays of 2 chips with 72 ports, 18 links a GPU",
-        topology=Topology.SWITCHED, n_nodes=72, radix=72, links_per_port=18),
-    row("NVL72, cut", "bisection_bw", 36 * PORT, "36 devices a half", topology=Topology.SWITCHED, n_nodes=72,
-        radix=72, links_per_port=18),
-    row("priced", "network_cost", 96 * 20e3 + 4096 * 1e3, "96 switches, 4096 links",
-        topology=Topology.LEAF_SPINE, n_nodes=2048, switch_price=20e3, link_price=1e3),
-    row("powered", "network_power", 96 * 1500 + 4096 * 8.0, "2 transceivers of 8 W a link, half copper",
-        topology=Topology.LEAF_SPINE, n_nodes=2048, switch_power=1500, transceiver_power=8,
-        copper_fraction=0.5),
+    row(
+        "mesh of 8, half to half",
+        "effective_bw",
+        PORT * 4 / 7,
+        "4 of 7 links cross",
+        topology=Topology.FULL_MESH,
+        n_nodes=8,
+    ),
+    row(
+        "4 of 8 in the mesh",
+        "injection_bw",
+        PORT * 3 / 7,
+        "3 of 7 links have a partner",
+        topology=Topology.FULL_MESH,
+        n_nodes=4,
+        links_per_port=7,
+    ),
+    row(
+        "NVL72, switches",
+        "n_switches",
+        18,
+        "9 trays of 2 chips with 72 ports, 18 links a GPU",
+        topology=Topology.SWITCHED,
+        n_nodes=72,
+        radix=72,
+        links_per_port=18,
+    ),
+    row(
+        "NVL72, cut",
+        "bisection_bw",
+        36 * PORT,
+        "36 devices a half",
+        topology=Topology.SWITCHED,
+        n_nodes=72,
+        radix=72,
+        links_per_port=18,
+    ),
+    row(
+        "priced",
+        "network_cost",
+        96 * 20e3 + 4096 * 1e3,
+        "96 switches, 4096 links",
+        topology=Topology.LEAF_SPINE,
+        n_nodes=2048,
+        switch_price=20e3,
+        link_price=1e3,
+    ),
+    row(
+        "powered",
+        "network_power",
+        96 * 1500 + 4096 * 8.0,
+        "2 transceivers of 8 W a link, half copper",
+        topology=Topology.LEAF_SPINE,
+        n_nodes=2048,
+        switch_power=1500,
+        transceiver_power=8,
+        copper_fraction=0.5,
+    ),
     row("latency, three tiers", "worst_path_latency", 6e-7 + 4 * 3.5e-7, "five switches on the way", TREE_64),
     row("latency, torus", "worst_path_latency", 6 * 6e-7, "6 hops", torus(4, 4, 4)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("inputs, output, expected, rel, source", TOPOLOGIES)
@@ -392,9 +570,7 @@ def dragonfly_hops(p, a, h):
     """Hops of minimal routes (one global link) between all pairs of hosts: gateways followed one by one."""
     groups = a * h + 1
     found = []
-    for (g, r, i), (f, s, j) in itertools.product(
-        itertools.product(range(groups), range(a), range(p)), repeat=2
-    ):
+    for (g, r, i), (f, s, j) in itertools.product(itertools.product(range(groups), range(a), range(p)), repeat=2):
         if (g, r, i) == (f, s, j):
             continue
         if g == f:
@@ -409,8 +585,9 @@ def dragonfly_hops(p, a, h):
 def test_reference_dragonfly_hops_counted(p, a, h):
     hops = dragonfly_hops(p, a, h)
     nodes = p * a * (a * h + 1)
-    built = build(topology=Topology.DRAGONFLY, n_nodes=nodes, hosts_per_router=p, routers_per_group=a,
-                  global_links_per_router=h)  # fmt: skip
+    built = build(
+        topology=Topology.DRAGONFLY, n_nodes=nodes, hosts_per_router=p, routers_per_group=a, global_links_per_router=h
+    )
     close(built.mean_hops, sum(hops) / len(hops), 1e-12)
     assert float(built.diameter) == max(hops)
 
@@ -425,9 +602,7 @@ def dragonfly_plus_graph(k):
         links += [(("leaf", g, leaf), ("spine", g, s)) for s in range(half)]
         for j in range(half):
             offset = leaf * half + j + 1
-            links.append(
-                (("spine", g, leaf), ("spine", (g + offset) % groups, (groups - offset - 1) // half))
-            )
+            links.append((("spine", g, leaf), ("spine", (g + offset) % groups, (groups - offset - 1) // half)))
     return links, hosts
 
 
@@ -441,7 +616,7 @@ GRAPHS = [
     (fat_tree_graph(6), {"topology": Topology.FAT_TREE, "n_nodes": 54, "radix": 6}),
     (dragonfly_plus_graph(4), {"topology": Topology.DRAGONFLY_PLUS, "n_nodes": 20, "radix": 4}),
     (dragonfly_plus_graph(6), {"topology": Topology.DRAGONFLY_PLUS, "n_nodes": 90, "radix": 6}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("graph, inputs", GRAPHS, ids=lambda v: str(v)[:60] if isinstance(v, dict) else "")

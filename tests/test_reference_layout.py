@@ -29,25 +29,53 @@ LLAMA8, MIXTRAL, DEEPSEEK = (
 H100 = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)
 BF16 = zoo.format_record(Precision.BF16)
 BARE = Assumptions(
-    tensor_overlap=0.0, weight_gradient_overlap=0.0, data_overlap=0.0, overlap_contention=0.0, keep_gathered=0.0,
-    exchange_copies=0.0, gradient_bytes=2.0, gradient_reduce_bytes=4.0, optimizer_bytes=12.0, straggler_loss=0.0,
-)  # fmt: skip
+    tensor_overlap=0.0,
+    weight_gradient_overlap=0.0,
+    data_overlap=0.0,
+    overlap_contention=0.0,
+    keep_gathered=0.0,
+    exchange_copies=0.0,
+    gradient_bytes=2.0,
+    gradient_reduce_bytes=4.0,
+    optimizer_bytes=12.0,
+    straggler_loss=0.0,
+)
 #: a switch of eight devices, 450 GB/s and 1 us; between switches 50 GB/s and 5 us; measured groups of 2, 4 and 8
 SWITCH = links.Links(
-    fast_bandwidth=450e9, fast_latency=1e-6, slow_bandwidth=50e9, slow_latency=5e-6, domain_size=8.0, torus_axes=0.0,
-    slice_size=8.0, bus_bandwidth_2=300e9, bus_bandwidth_4=350e9, bus_bandwidth_8=400e9, measured_share=1.0,
-    algorithm=Collective.BEST, multicast=0.0, switched=0.0,
-)  # fmt: skip
+    fast_bandwidth=450e9,
+    fast_latency=1e-6,
+    slow_bandwidth=50e9,
+    slow_latency=5e-6,
+    domain_size=8.0,
+    torus_axes=0.0,
+    slice_size=8.0,
+    bus_bandwidth_2=300e9,
+    bus_bandwidth_4=350e9,
+    bus_bandwidth_8=400e9,
+    measured_share=1.0,
+    algorithm=Collective.BEST,
+    multicast=0.0,
+    switched=0.0,
+)
 RING = SWITCH._replace(algorithm=Collective.RING)
 TORUS = SWITCH._replace(torus_axes=3.0, slice_size=64.0, domain_size=64.0)
 
 
 def laid_out(**changes):
     plain = {
-        "tp": 1.0, "cp": 1.0, "dp": 1.0, "pp": 1.0, "ep": 1.0, "expert_tp": None, "sequence_parallel": 1.0,
-        "schedule": Schedule.ONE_F_ONE_B, "virtual_stages": 1.0, "zero_stage": 1.0, "n_accelerators": 8.0,
+        "tp": 1.0,
+        "cp": 1.0,
+        "dp": 1.0,
+        "pp": 1.0,
+        "ep": 1.0,
+        "expert_tp": None,
+        "sequence_parallel": 1.0,
+        "schedule": Schedule.ONE_F_ONE_B,
+        "virtual_stages": 1.0,
+        "zero_stage": 1.0,
+        "n_accelerators": 8.0,
         "shard_size": None,
-    }  # fmt: skip
+    }
     return layout(**{**plain, **changes})
 
 
@@ -184,7 +212,16 @@ def whole_layer(assume, hardware=H100, recompute=Recompute.NONE, plan=None):
     plan = plan or laid_out()
     sent = exchanges.exchanges(LLAMA8, plan, SWITCH, hardware, BF16, assume, 4096.0)
     return layer.layer(
-        LLAMA8, False, plan, sent, hardware, BF16, assume, rows=4096.0, seq_len=4096.0, recompute=recompute,
+        LLAMA8,
+        False,
+        plan,
+        sent,
+        hardware,
+        BF16,
+        assume,
+        rows=4096.0,
+        seq_len=4096.0,
+        recompute=recompute,
         attention=None,
     )
 
@@ -289,9 +326,17 @@ def test_what_each_zero_stage_sends(zero_stage, each, once):
     idle = Stages(0.0, 0.0, 0.0, 0.0)
     work = pipeline_stages.StageWork(*[idle] * 7, 0.0)
     sent = data_parallel.data_exchange(
-        LLAMA8, laid_out(dp=8.0, zero_stage=zero_stage), RING, BF16, BARE, layers=1.0, params=1e9, expert_params=0.0,
-        work=work, shard_size=None,
-    )  # fmt: skip
+        LLAMA8,
+        laid_out(dp=8.0, zero_stage=zero_stage),
+        RING,
+        BF16,
+        BARE,
+        layers=1.0,
+        params=1e9,
+        expert_params=0.0,
+        work=work,
+        shard_size=None,
+    )
     close(sent.each, each)
     close(sent.once, once)
 
@@ -346,9 +391,14 @@ def test_the_fullest_stage_decides_what_is_reserved():
     lean = full._replace(states=memory.States(1.0, 2.0, 3.0))
     held = training_memory.fullest_stage([full, absent, lean], assume, 2.0, 1.0)
     expected = {
-        "memory_per_device": 91.0, "memory_allocated": 80.0, "memory_weights": 10.0, "memory_gradients": 20.0,
-        "memory_optimizer": 30.0, "memory_activations": 15.0, "memory_other": 16.0,
-    }  # fmt: skip
+        "memory_per_device": 91.0,
+        "memory_allocated": 80.0,
+        "memory_weights": 10.0,
+        "memory_gradients": 20.0,
+        "memory_optimizer": 30.0,
+        "memory_activations": 15.0,
+        "memory_other": 16.0,
+    }
     assert {name: round(float(part), 9) for name, part in held._asdict().items()} == expected
 
 
@@ -384,9 +434,16 @@ def test_a_step_is_the_sum_of_its_parts():
     work = pipeline_stages.StageWork(equal.plus(twice), equal, twice, none, none, none, none, 1.0)
     assume = BARE._replace(training_host_time=0.25, blocking_sends=0.0)
     times = training_step.step_times(
-        laid_out(pp=4.0), work, assume, n_microbatches=8.0, data=data_parallel.DataExchange(0.5, 3.0), transfer=0.0,
-        optimizer=0.75, stretch=1.5, possible=True,
-    )  # fmt: skip
+        laid_out(pp=4.0),
+        work,
+        assume,
+        n_microbatches=8.0,
+        data=data_parallel.DataExchange(0.5, 3.0),
+        transfer=0.0,
+        optimizer=0.75,
+        stretch=1.5,
+        possible=True,
+    )
     assert (float(times.compute_time), float(times.bubble_time), float(times.dp_time)) == (24.0, 9.0, 7.0)
     close(times.step_time, 1.5 * (24 + 9 + 7 + 0.25 + 0.75))
     close(times.overhead_time, 0.5 * 41 + 0.25)

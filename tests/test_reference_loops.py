@@ -18,9 +18,17 @@ H100 = zoo.accelerator_record(zoo.hardware("h100"), Precision.BF16)
 BF16 = zoo.format_record(Precision.BF16)
 FLEET = zoo.fleet_record("dgx_h100", None)
 BARE = Assumptions(
-    workspace_bytes_per_value=0.0, runtime_reserve=0.0, logit_bytes=0.0, frontend_time=0.0, frontend_token_time=0.0,
-    frontend_client_time=0.0, eager_kernel_time=0.0, poll_steps=1.0, balance_steps=0.0, last_token_apart=0.0,
-)  # fmt: skip
+    workspace_bytes_per_value=0.0,
+    runtime_reserve=0.0,
+    logit_bytes=0.0,
+    frontend_time=0.0,
+    frontend_token_time=0.0,
+    frontend_client_time=0.0,
+    eager_kernel_time=0.0,
+    poll_steps=1.0,
+    balance_steps=0.0,
+    last_token_apart=0.0,
+)
 REQUESTS = paging.Requests(512.0, 128.0, 0.0, 0.0, 0.0)
 C0, C1, C2, C3 = 8e-3, 5e-5, 6e-5, 2.5e-8
 CONTEXT = 576.0
@@ -57,9 +65,17 @@ def close(computed, expected, rel=1e-9):
 
 def pool_of(**changes):
     plain = {
-        "tp": 1.0, "pp": 1.0, "ep": 1.0, "capacity": 72e9, "pool_fraction": 1.0, "page_size": 16.0,
-        "prefill_chunk": 8192.0, "max_batch": 1e6, "reserve": Reserve.GROW, "overflow": 0.5,
-    }  # fmt: skip
+        "tp": 1.0,
+        "pp": 1.0,
+        "ep": 1.0,
+        "capacity": 72e9,
+        "pool_fraction": 1.0,
+        "page_size": 16.0,
+        "prefill_chunk": 8192.0,
+        "max_batch": 1e6,
+        "reserve": Reserve.GROW,
+        "overflow": 0.5,
+    }
     return paging.pool(LLAMA8, BF16, BARE, REQUESTS, **{**plain, **changes})
 
 

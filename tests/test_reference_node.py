@@ -52,9 +52,7 @@ def workload(name):
 
 def flops_per_token(name, seq_len, convention):
     """Forward operations per token, as the kernel counts them: a third of a training step."""
-    node = single_node(
-        *on(name, "h100"), seq_len=seq_len, is_training=1, flops_convention=convention, textbook=1
-    )
+    node = single_node(*on(name, "h100"), seq_len=seq_len, is_training=1, flops_convention=convention, textbook=1)
     return node.flops / 3.0 / seq_len
 
 
@@ -63,46 +61,65 @@ CAUSAL, FULL = FlopsConvention.CAUSAL, FlopsConvention.FULL
 #: Llama-3.1-8B, Llama-3.1-70B ...: id, computed, printed, source
 COUNTS = [
     ("8B parameters", lambda: architecture.total_params(workload("Llama-3.1-8B")), "8030261248", "derived"),
-    ("70B parameters",
-     lambda: architecture.total_params(workload("Llama-3.1-70B")), "70553706496", "derived"),
-    ("405B parameters",
-     lambda: architecture.total_params(workload("Llama-3.1-405B")), "405853388800", "derived"),
-    ("Mixtral parameters",
-     lambda: architecture.total_params(workload("Mixtral-8x7B")), "46702792704", "derived"),
-    ("Mixtral active",
-     lambda: architecture.active_params(workload("Mixtral-8x7B")), "12879925248", "derived"),
-    ("DeepSeek-V3 parameters", lambda: architecture.total_params(workload("DeepSeek-V3")), "671026404352",
-     "derived, 671B published"),
-    ("DeepSeek-V3 active", lambda: architecture.active_params(workload("DeepSeek-V3")), "37552282624",
-     "derived, 37B published"),
-    ("DeepSeek-V3 active, no input table",
-     lambda: architecture.active_params(workload("DeepSeek-V3"), 0.0), "36625603584", "derived"),
+    ("70B parameters", lambda: architecture.total_params(workload("Llama-3.1-70B")), "70553706496", "derived"),
+    ("405B parameters", lambda: architecture.total_params(workload("Llama-3.1-405B")), "405853388800", "derived"),
+    ("Mixtral parameters", lambda: architecture.total_params(workload("Mixtral-8x7B")), "46702792704", "derived"),
+    ("Mixtral active", lambda: architecture.active_params(workload("Mixtral-8x7B")), "12879925248", "derived"),
+    (
+        "DeepSeek-V3 parameters",
+        lambda: architecture.total_params(workload("DeepSeek-V3")),
+        "671026404352",
+        "derived, 671B published",
+    ),
+    (
+        "DeepSeek-V3 active",
+        lambda: architecture.active_params(workload("DeepSeek-V3")),
+        "37552282624",
+        "derived, 37B published",
+    ),
+    (
+        "DeepSeek-V3 active, no input table",
+        lambda: architecture.active_params(workload("DeepSeek-V3"), 0.0),
+        "36625603584",
+        "derived",
+    ),
     ("8B, 8192, causal", lambda: flops_per_token("Llama-3.1-8B", 8192.0, CAUSAL), "17157062656", "derived"),
     ("8B, 8192, full", lambda: flops_per_token("Llama-3.1-8B", 8192.0, FULL), "19304284160", "derived"),
-    ("70B, 4096, causal",
-     lambda: flops_per_token("Llama-3.1-70B", 4096.0, CAUSAL), "144373448704", "derived"),
+    ("70B, 4096, causal", lambda: flops_per_token("Llama-3.1-70B", 4096.0, CAUSAL), "144373448704", "derived"),
     ("70B, linear", lambda: architecture.linear_flops(workload("Llama-3.1-70B")), "136902082560", "derived"),
-    ("70B, attention", lambda: 80.0 * architecture.attention_flops(
-        workload("Llama-3.1-70B"), architecture.causal_positions(4096.0)), "5370019840", "derived"),
+    (
+        "70B, attention",
+        lambda: 80.0 * architecture.attention_flops(workload("Llama-3.1-70B"), architecture.causal_positions(4096.0)),
+        "5370019840",
+        "derived",
+    ),
     ("70B, head", lambda: architecture.head_flops(workload("Llama-3.1-70B")), "2101346304", "derived"),
     ("70B, 4096, full", lambda: flops_per_token("Llama-3.1-70B", 4096.0, FULL), "149740847104", "derived"),
-    ("70B, 8192, causal",
-     lambda: flops_per_token("Llama-3.1-70B", 8192.0, CAUSAL), "149742157824", "derived"),
+    ("70B, 8192, causal", lambda: flops_per_token("Llama-3.1-70B", 8192.0, CAUSAL), "149742157824", "derived"),
     ("70B, 8192, full", lambda: flops_per_token("Llama-3.1-70B", 8192.0, FULL), "160478265344", "derived"),
-    ("405B, 8192, causal",
-     lambda: flops_per_token("Llama-3.1-405B", 8192.0, CAUSAL), "841322790912", "derived"),
+    ("405B, 8192, causal", lambda: flops_per_token("Llama-3.1-405B", 8192.0, CAUSAL), "841322790912", "derived"),
     ("405B, 8192, full", lambda: flops_per_token("Llama-3.1-405B", 8192.0, FULL), "875141529600", "derived"),
-    ("DeepSeek-V3, 4096, causal", lambda: flops_per_token("DeepSeek-V3", 4096.0, CAUSAL), "83485794304",
-     "derived"),
+    ("DeepSeek-V3, 4096, causal", lambda: flops_per_token("DeepSeek-V3", 4096.0, CAUSAL), "83485794304", "derived"),
     ("window 4096 of 32768", lambda: architecture.window_positions(32768.0, 4096.0), "3840.0625", "derived"),
-    ("break-even tokens, eta 1", lambda: roofline.break_even_tokens(1.0, 2.0, 1.0, 989.4e12, 55e9),
-     "17989.0909", "derived"),
-    ("break-even tokens, eta .78", lambda: roofline.break_even_tokens(1.0, 2.0, 0.78, 989.4e12, 55e9),
-     "14031.4909", "derived"),
-    ("adapters of rank 16 on Llama-3.1-8B",
-     lambda: adapter_params(workload("Llama-3.1-8B"), 16.0), "41943040",
-     "hand count: 32 layers, seven matrices"),
-]  # fmt: skip
+    (
+        "break-even tokens, eta 1",
+        lambda: roofline.break_even_tokens(1.0, 2.0, 1.0, 989.4e12, 55e9),
+        "17989.0909",
+        "derived",
+    ),
+    (
+        "break-even tokens, eta .78",
+        lambda: roofline.break_even_tokens(1.0, 2.0, 0.78, 989.4e12, 55e9),
+        "14031.4909",
+        "derived",
+    ),
+    (
+        "adapters of rank 16 on Llama-3.1-8B",
+        lambda: adapter_params(workload("Llama-3.1-8B"), 16.0),
+        "41943040",
+        "hand count: 32 layers, seven matrices",
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "computed", "expected", "source"), COUNTS, ids=[c[0] for c in COUNTS])
@@ -128,9 +145,7 @@ EFFICIENCY = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "time", "share", "source"), EFFICIENCY, ids=[e[0] for e in EFFICIENCY]
-)
+@pytest.mark.parametrize(("name", "shape", "time", "share", "source"), EFFICIENCY, ids=[e[0] for e in EFFICIENCY])
 def test_reference_efficiency(name, shape, time, share, source):
     model, device, fleet, number_format, assume = on("Llama-3.1-8B", "h100")
     device = device._replace(**CURVE)
@@ -169,8 +184,7 @@ def test_reference_tiles(name, rows, expected, source):
 
 
 ATTENTION = [
-    (length, share)
-    for length, share in zip((512, 1024, 2048, 4096, 8192, 16384), (0.16, 0.25, 0.35, 0.43, 0.49, 0.53))
+    (length, share) for length, share in zip((512, 1024, 2048, 4096, 8192, 16384), (0.16, 0.25, 0.35, 0.43, 0.49, 0.53))
 ]
 
 
@@ -185,13 +199,7 @@ def test_reference_prefill_attention(length, share):
 def test_breakdown_adds_up(kind, hardware):
     name = "ResNet-50" if kind == WorkloadType.CONV else "Llama-3.1-8B"
     result = efficiency(*on(name, hardware), kind, batch_size=4, seq_len=2048)
-    parts = (
-        result.mfu
-        + result.kernel_share
-        + result.quantisation_share
-        + result.memory_share
-        + result.launch_share
-    )
+    parts = result.mfu + result.kernel_share + result.quantisation_share + result.memory_share + result.launch_share
     assert parts == pytest.approx(1.0, abs=1e-12)
     assert 0.0 < result.mfu < 1.0
     assert 0.0 < result.bandwidth_utilization < 1.0
@@ -230,13 +238,9 @@ def test_reference_model_states():
     states = node.memory_weights + node.memory_gradients + node.memory_optimizer
     assert states == pytest.approx(16.0 * 8_030_261_248, rel=1e-12)
     assert node.limit == Limit.MEMORY and not node.feasible
-    sharded = single_node(
-        model, device, fleet, number_format, assume, seq_len=128, is_training=1, zero_stage=3, dp=8
-    )
+    sharded = single_node(model, device, fleet, number_format, assume, seq_len=128, is_training=1, zero_stage=3, dp=8)
     assert sharded.feasible
-    adapters = single_node(
-        model, device, fleet, number_format, assume, seq_len=128, is_training=1, lora_rank=16
-    )
+    adapters = single_node(model, device, fleet, number_format, assume, seq_len=128, is_training=1, lora_rank=16)
     assert adapters.feasible
     assert adapters.memory_optimizer == pytest.approx(12.0 * 41_943_040)
 
@@ -312,9 +316,7 @@ def test_reference_weight_streaming(name, computed, expected, source):
 
 def on_wafer(model, **inputs):
     device: Accelerator = zoo.accelerator_record("cerebras_wse3", Precision.FP16)
-    return weight_streaming(
-        zoo.workload_record(model), device, zoo.format_record(Precision.FP16), ASSUME, **inputs
-    )
+    return weight_streaming(zoo.workload_record(model), device, zoo.format_record(Precision.FP16), ASSUME, **inputs)
 
 
 def test_reference_published_wafer_rate():
@@ -332,9 +334,7 @@ def test_weights_stay_where_they_fit_and_stream_otherwise():
     assert streamed.layer_injection_time > streamed.layer_compute_time
     full = on_wafer("Llama-3.1-8B", batch_size=32)
     assert full.optimal_batch == pytest.approx(32.0, rel=0.01)
-    assert full.tokens_per_s_per_user == pytest.approx(
-        on_wafer("Llama-3.1-8B").tokens_per_s_per_user, rel=0.01
-    )
+    assert full.tokens_per_s_per_user == pytest.approx(on_wafer("Llama-3.1-8B").tokens_per_s_per_user, rel=0.01)
     hidden = on_wafer("Llama-3.1-70B", phase=Phase.PREFILL, batch_size=streamed.optimal_batch)
     assert hidden.layer_compute_time > hidden.layer_injection_time
 
@@ -342,8 +342,12 @@ def test_weights_stay_where_they_fit_and_stream_otherwise():
 # --- wall 12: reasoning --------------------------------------------------------------------------------
 
 REASONING = [
-    ("sum of contexts", lambda: 4000.0 * architecture.attended_positions(
-        workload("Llama-3.1-8B"), 4000.0, cached=1000.0), "12002000", "derived"),
+    (
+        "sum of contexts",
+        lambda: 4000.0 * architecture.attended_positions(workload("Llama-3.1-8B"), 4000.0, cached=1000.0),
+        "12002000",
+        "derived",
+    ),
     ("pass@10 at p = .2", lambda: reasoning.coverage(0.2, 10.0), ".892625818", "derived"),
     ("pass@10 of 200, 40 right", lambda: reasoning.pass_at_k(200.0, 40.0, 10.0), ".898710594", "derived"),
 ]
@@ -380,13 +384,9 @@ def test_reasoning_covers_more_with_more_samples():
 
 
 def test_resolvers_solve():
-    node = SingleNodeModel.solve(
-        model="llama3_1_8b", hardware=["a100", "h100"], batch_size=[1, 8], seq_len=1024
-    )
+    node = SingleNodeModel.solve(model="llama3_1_8b", hardware=["a100", "h100"], batch_size=[1, 8], seq_len=1024)
     assert node.latency.dims == ("hardware", "batch_size") and bool(np.isfinite(node.latency).all())
-    share = EfficiencyModel.solve(
-        model="llama3_1_8b", hardware="h100", workload_type=["ffn", "attention", "decode"]
-    )
+    share = EfficiencyModel.solve(model="llama3_1_8b", hardware="h100", workload_type=["ffn", "attention", "decode"])
     assert share.mfu.sizes == {"workload_type": 3}
     wafer = WeightStreamingModel.solve(
         model="llama3_1_8b", hardware="cerebras_wse3", precision="fp16", batch_size=[1, 64]

@@ -60,9 +60,7 @@ DEVICE = record(
     host_bandwidth=63e9,
 )
 FLEET = record(Fleet, fleet_size=0.0, accelerators_per_node=8.0, node_price=250_000.0, host_memory=2e12)
-SITE = Site(
-    carbon_intensity=0.4 / KWH, electricity_price=0.08 / KWH, offsite_water=4.52 / KWH, pue=1.2, wue=1.8 / KWH
-)
+SITE = Site(carbon_intensity=0.4 / KWH, electricity_price=0.08 / KWH, offsite_water=4.52 / KWH, pue=1.2, wue=1.8 / KWH)
 
 
 def cost(duration=720.0 * HOUR, n=1024.0, assume=BARE, device=DEVICE, site=SITE, **more):
@@ -141,11 +139,7 @@ ECONOMICS = [
     ("spot", lambda: cost(1000.0 * HOUR, 8.0, procurement=Procurement.SPOT).tco, "8372.0", HAND),
     (
         "deepseek-v3-per-mtok",
-        lambda: (
-            cost(
-                2.664e6 * HOUR, 1.0, device=H800, procurement=Procurement.ON_DEMAND, tokens=14.8e12
-            ).usd_per_mtok
-        ),
+        lambda: cost(2.664e6 * HOUR, 1.0, device=H800, procurement=Procurement.ON_DEMAND, tokens=14.8e12).usd_per_mtok,
         ".36",
         DEEPSEEK,
     ),
@@ -189,9 +183,7 @@ def test_reference_budget_and_fleet_limit():
 
 def published(hours, watts, grams=0.0):
     device = DEVICE._replace(tdp=watts)
-    site = Site(
-        carbon_intensity=grams / 1000.0 / KWH, electricity_price=0.0, offsite_water=0.0, pue=1.0, wue=0.0
-    )
+    site = Site(carbon_intensity=grams / 1000.0 / KWH, electricity_price=0.0, offsite_water=0.0, pue=1.0, wue=0.0)
     return footprint(hours * HOUR, 1.0, device=device, site=site)
 
 
@@ -270,9 +262,7 @@ SUSTAINABILITY = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "computed", "expected", "source"), SUSTAINABILITY, ids=[v[0] for v in SUSTAINABILITY]
-)
+@pytest.mark.parametrize(("name", "computed", "expected", "source"), SUSTAINABILITY, ids=[v[0] for v in SUSTAINABILITY])
 def test_reference_sustainability(name, computed, expected, source):
     assert agrees(computed(), expected), source
 
@@ -280,9 +270,7 @@ def test_reference_sustainability(name, computed, expected, source):
 def test_reference_node_power_of_a_dgx_h100_in_training():
     """Measured: 7.75 to 8.4 kW with eight devices near their 700 W (arXiv:2412.08602, arXiv:2506.14551)."""
     device = DEVICE
-    node = 8.0 * float(
-        sustainability(device, FLEET, SITE, Assumptions(network_power_fraction=0.0), 1.0, 1.0).it_energy
-    )
+    node = 8.0 * float(sustainability(device, FLEET, SITE, Assumptions(network_power_fraction=0.0), 1.0, 1.0).it_energy)
     assert 7750.0 <= node <= 8400.0
 
 
@@ -359,9 +347,7 @@ RELIABILITY = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "computed", "expected", "source"), RELIABILITY, ids=[v[0] for v in RELIABILITY]
-)
+@pytest.mark.parametrize(("name", "computed", "expected", "source"), RELIABILITY, ids=[v[0] for v in RELIABILITY])
 def test_reference_reliability(name, computed, expected, source):
     assert agrees(computed(), expected), source
 
@@ -462,9 +448,7 @@ CHECKPOINT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "computed", "expected", "source"), CHECKPOINT, ids=[v[0] for v in CHECKPOINT]
-)
+@pytest.mark.parametrize(("name", "computed", "expected", "source"), CHECKPOINT, ids=[v[0] for v in CHECKPOINT])
 def test_reference_checkpoint(name, computed, expected, source):
     assert agrees(computed(), expected), source
 
@@ -499,9 +483,7 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("column", range(4), ids=["classic", "improved", "classic-whole", "improved-whole"])
-@pytest.mark.parametrize(
-    ("run", "expected", "source"), SPENT, ids=[f"{r[0][1]}-{r[0][2]:.0f}" for r in SPENT]
-)
+@pytest.mark.parametrize(("run", "expected", "source"), SPENT, ids=[f"{r[0][1]}-{r[0][2]:.0f}" for r in SPENT])
 def test_reference_epsilon(run, expected, source, column):
     rate, sigma, steps, delta = run
     conversion, fractional = COLUMNS[column]

@@ -25,9 +25,7 @@ def close(computed, expected):
 def by_hand(size, new, cached, training=False):
     device, assume = serving_device(H100, None, None, 1.0), textbook_assumptions(Assumptions(), 1.0)
     batch = single_pass.batch(LLAMA8, size, new, cached, training)
-    time = single_pass.device_time(
-        LLAMA8, device, BF16, assume, batch, ONCE, by_hand=True, efficiency=None, update=0.0
-    )
+    time = single_pass.device_time(LLAMA8, device, BF16, assume, batch, ONCE, by_hand=True, efficiency=None, update=0.0)
     return time, single_pass.moved_bytes(device, assume, time)
 
 
@@ -56,9 +54,14 @@ def test_training_takes_its_curves_and_a_given_efficiency_none():
 
 def held(training=False, **changes):
     plain = {
-        "training": training, "trained": PARAMS, "frozen": False, "recompute": Recompute.NONE, "zero_stage": 0.0,
-        "dp": 1.0, "by_hand": False,
-    }  # fmt: skip
+        "training": training,
+        "trained": PARAMS,
+        "frozen": False,
+        "recompute": Recompute.NONE,
+        "zero_stage": 0.0,
+        "dp": 1.0,
+        "by_hand": False,
+    }
     assume = Assumptions(gradient_bytes=2.0, optimizer_bytes=12.0, runtime_reserve=1e9)
     batch = single_pass.batch(LLAMA8, 2.0, 1000.0, 24.0, training)
     return single_pass.pass_memory(LLAMA8, H100, BF16, assume, batch, **{**plain, **changes})

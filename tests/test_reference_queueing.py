@@ -52,9 +52,7 @@ QUEUES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "servers", "load", "waiting", "mean", "p99"), QUEUES, ids=[q[0] for q in QUEUES]
-)
+@pytest.mark.parametrize(("name", "servers", "load", "waiting", "mean", "p99"), QUEUES, ids=[q[0] for q in QUEUES])
 def test_reference_wait(name, servers, load, waiting, mean, p99):
     found = service(servers, load)
     assert agrees(found.wait_probability, waiting), TABLES
@@ -142,9 +140,7 @@ def test_reference_tail_latency(name, computed, expected, source):
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_reference_mm1_response_is_exact(service_latency, share):
     found = tail_latency(share / service_latency, service_latency, 1.0)
-    assert float(found.response_p99) == pytest.approx(
-        service_latency * math.log(100.0) / (1.0 - share), rel=1e-12
-    )
+    assert float(found.response_p99) == pytest.approx(service_latency * math.log(100.0) / (1.0 - share), rel=1e-12)
 
 
 ORCHESTRATION = [
@@ -180,9 +176,7 @@ ORCHESTRATION = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "computed", "expected", "source"), ORCHESTRATION, ids=[v[0] for v in ORCHESTRATION]
-)
+@pytest.mark.parametrize(("name", "computed", "expected", "source"), ORCHESTRATION, ids=[v[0] for v in ORCHESTRATION])
 def test_reference_orchestration(name, computed, expected, source):
     assert agrees(computed(), expected), source
 

@@ -67,21 +67,33 @@ DECODE = [
     ("KV, ms", lambda: 1e3 * by_hand().decode_attention_time, "6.41039895", "derived"),
     ("ITL, ms", lambda: 1e3 * by_hand().itl, "16.7839860", "derived"),
     ("tokens/s", lambda: by_hand().tokens_per_s, "3813.15856", "derived"),
-    ("chunked prefill, read besides own", lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
-     "61440", "derived"),
+    (
+        "chunked prefill, read besides own",
+        lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
+        "61440",
+        "derived",
+    ),
     ("chunked prefill, read in all", lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0), "69632", "derived"),
-    ("latent attention, FLOP per token and layer", lambda: architecture.attention_flops(
-        zoo.workload_record("DeepSeek-V3"), architecture.causal_positions(4096.0)), "167813120", "derived"),
+    (
+        "latent attention, FLOP per token and layer",
+        lambda: architecture.attention_flops(zoo.workload_record("DeepSeek-V3"), architecture.causal_positions(4096.0)),
+        "167813120",
+        "derived",
+    ),
     ("experts (8, 2, 1)", lambda: experts.distinct_experts(8.0, 2.0, 1.0), "2", "derived"),
     ("experts (8, 2, 8)", lambda: experts.distinct_experts(8.0, 2.0, 8.0), "7.19909668", "derived"),
     ("experts (8, 2, 16)", lambda: experts.distinct_experts(8.0, 2.0, 16.0), "7.91981923", "derived"),
     ("experts (128, 8, 32)", lambda: experts.distinct_experts(128.0, 8.0, 32.0), "111.771035", "derived"),
     ("experts (256, 8, 16)", lambda: experts.distinct_experts(256.0, 8.0, 16.0), "101.962162", "derived"),
     ("experts (256, 8, 128)", lambda: experts.distinct_experts(256.0, 8.0, 128.0), "251.601146", "derived"),
-    ("slowest of 32 ranks", lambda: experts.slowest_rank_load(256.0, 8.0, 256.0, 32.0), "80.0485",
-     "derived, simulation 80.8"),
+    (
+        "slowest of 32 ranks",
+        lambda: experts.slowest_rank_load(256.0, 8.0, 256.0, 32.0),
+        "80.0485",
+        "derived, simulation 80.8",
+    ),
     ("nodes touched", lambda: experts.nodes_touched(256.0, 8.0, 8.0), "5.2947", "derived, simulation 5.30"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "computed", "expected", "source"), DECODE, ids=[d[0] for d in DECODE])
@@ -114,9 +126,7 @@ def test_reference_speculation_in_the_kernel():
     alone = serve(*here, seq_len=1024, batch_size=1, tp=4)
     assert both.itl < alone.itl and both.memory_per_device > alone.memory_per_device
     crowd = serve(*here, seq_len=128, batch_size=1024, tp=4, draft=small, acceptance=0.8, draft_len=4)
-    assert (
-        crowd.itl > serve(*here, seq_len=128, batch_size=1024, tp=4).itl
-    )  # arithmetic binds: drafting harms
+    assert crowd.itl > serve(*here, seq_len=128, batch_size=1024, tp=4).itl  # arithmetic binds: drafting harms
 
 
 def test_reference_bandwidth_bound_decode():
@@ -219,29 +229,58 @@ def looped(users):
 BATCHING = [
     ("saturation", lambda: SATURATION, "25.7077339", "derived"),
     ("8/s, tau, ms", lambda: 1e3 * batching.open_step_time(C0, 8.0 / SATURATION), "11.6142400", "derived"),
-    ("8/s, ITL, ms",
-     lambda: 1e3 * batching.open_token_time(C0, C1, C3, CONTEXT, 8.0 / SATURATION), "11.7077346",
-     "derived, simulation 11.9"),
-    ("64 slots", lambda: batching.saturated_rate(*COEFFICIENTS, PROMPT, OUTPUT, CONTEXT, 64.0), "18.2569038",
-     "derived"),
+    (
+        "8/s, ITL, ms",
+        lambda: 1e3 * batching.open_token_time(C0, C1, C3, CONTEXT, 8.0 / SATURATION),
+        "11.7077346",
+        "derived, simulation 11.9",
+    ),
+    (
+        "64 slots",
+        lambda: batching.saturated_rate(*COEFFICIENTS, PROMPT, OUTPUT, CONTEXT, 64.0),
+        "18.2569038",
+        "derived",
+    ),
     ("closed, 1", lambda: looped(1.0), ".9408233", "derived, simulation .940823"),
     ("closed, 16", lambda: looped(16.0), "9.79700020", "derived, simulation 9.727"),
     ("closed, 64", lambda: looped(64.0), "18.3512195", "derived, simulation 18.21"),
     ("closed, 256, no budget", lambda: looped(256.0), "23.4", "derived"),
-    ("closed, 256, budget 512", lambda: np.minimum(looped(256.0), batching.token_budget_rate(
-        *COEFFICIENTS, OUTPUT, CONTEXT, PROMPT, 512.0)), "21.3", "derived"),
-    ("8/s, mixed steps of a 2048 budget, prompt 300", lambda: 100.0 * batching.mixed_fraction(
-        8.0, batching.open_step_time(C0, 8.0 / batching.saturation_rate(C1, C2, C3, 300.0, 128.0, 364.0)),
-        300.0, 2048.0), "7.7", "derived"),
+    (
+        "closed, 256, budget 512",
+        lambda: np.minimum(looped(256.0), batching.token_budget_rate(*COEFFICIENTS, OUTPUT, CONTEXT, PROMPT, 512.0)),
+        "21.3",
+        "derived",
+    ),
+    (
+        "8/s, mixed steps of a 2048 budget, prompt 300",
+        lambda: (
+            100.0
+            * batching.mixed_fraction(
+                8.0,
+                batching.open_step_time(C0, 8.0 / batching.saturation_rate(C1, C2, C3, 300.0, 128.0, 364.0)),
+                300.0,
+                2048.0,
+            )
+        ),
+        "7.7",
+        "derived",
+    ),
     ("usable share, mean form", lambda: batching.usable_share(1000.0, 16.0), ".992555831", "derived"),
     ("usable share, exact", lambda: 1000.0 / (16.0 * np.ceil(1000.0 / 16.0)), ".992063492", "derived"),
     ("contiguous 2048", lambda: 1000.0 / 2048.0, ".488281250", "derived"),
-    ("carried length, pages", lambda: batching.paged_blocks(
-        batching.carried_length(512.0, 0.0, 400.0, 1.0)[0], 16.0), "57.47", "derived, simulation 57.39"),
-    ("its deviation, pages",
-     lambda: np.sqrt(batching.carried_length(512.0, 0.0, 400.0, 1.0)[1]) / 16.0, "32.27",
-     "derived, simulation 31.87"),
-]  # fmt: skip
+    (
+        "carried length, pages",
+        lambda: batching.paged_blocks(batching.carried_length(512.0, 0.0, 400.0, 1.0)[0], 16.0),
+        "57.47",
+        "derived, simulation 57.39",
+    ),
+    (
+        "its deviation, pages",
+        lambda: np.sqrt(batching.carried_length(512.0, 0.0, 400.0, 1.0)[1]) / 16.0,
+        "32.27",
+        "derived, simulation 31.87",
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "computed", "expected", "source"), BATCHING, ids=[b[0] for b in BATCHING])
@@ -345,9 +384,7 @@ def test_resolvers_solve():
     assert swept.itl.dims == ("hardware", "tp", "batch_size")
     for device, tp, batch in itertools.product(("a100", "h100"), (4, 8), (1, 16, 64)):
         one = serve(*on("Llama-3.1-70B", device), seq_len=1024, output_len=128, tp=tp, batch_size=batch)
-        assert float(swept.itl.sel(hardware=device, tp=tp, batch_size=batch)) == pytest.approx(
-            one.itl, rel=1e-12
-        )
+        assert float(swept.itl.sel(hardware=device, tp=tp, batch_size=batch)) == pytest.approx(one.itl, rel=1e-12)
     loads = ContinuousBatchingModel.solve(
         model="llama3_1_8b", hardware="h100", seq_len=512, output_len=128, arrival_rate=[1.0, 10.0, 20.0]
     )

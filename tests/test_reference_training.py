@@ -95,12 +95,18 @@ def test_reference_cached_bytes_per_token(name, values, expected):
 @pytest.mark.parametrize(
     ("layers", "hidden", "expected"),
     [
-        (24, 2304, 1.65223), (30, 3072, 3.56216), (36, 4096, 7.46778), (40, 6144, 18.4497), (48, 8192,
-        39.0960),
-        (60, 10240, 76.0507), (80, 12288, 145.622), (96, 16384, 310.131), (105, 20480, 529.601), (128, 25600,
-        1008.04),
+        (24, 2304, 1.65223),
+        (30, 3072, 3.56216),
+        (36, 4096, 7.46778),
+        (40, 6144, 18.4497),
+        (48, 8192, 39.0960),
+        (60, 10240, 76.0507),
+        (80, 12288, 145.622),
+        (96, 16384, 310.131),
+        (105, 20480, 529.601),
+        (128, 25600, 1008.04),
     ],
-)  # fmt: skip
+)
 def test_reference_gpt_table_parameters(layers, hidden, expected):
     close(architecture.gpt_params(layers, hidden, 51200, 2048) / 1e9, expected, 6)
 
@@ -178,9 +184,7 @@ def span(m, pp, virtual_stages=1.0, schedule=F_1, forward=1.0, backward=2.0, wei
 
 
 def uneven(slow):
-    return pipeline.makespan(
-        F_1, 8.0, 4.0, 1.0, one_slow(4.0, slow, 1.5, 1.0), one_slow(4.0, slow, 1.5, 2.0), 1.0
-    )
+    return pipeline.makespan(F_1, 8.0, 4.0, 1.0, one_slow(4.0, slow, 1.5, 1.0), one_slow(4.0, slow, 1.5, 2.0), 1.0)
 
 
 def sends(m, pp, virtual_stages=1.0):
@@ -250,15 +254,18 @@ NONE, SELECTIVE, WHOLE = Recompute.NONE, Recompute.SELECTIVE, Recompute.FULL
         (gpt3_layer(8.0, 0.0, WHOLE), 50_331_648, KORTHIKANTI),
         (12 * 8 * gpt3_layer(8.0, 1.0, SELECTIVE), 10_267_656_192, "1F1B, p = 8: eight in flight"),
         (pipeline.in_flight_limit(F_1, 8.0, 1.0, 0.0), 8, "the same"),
-        (4 * pipeline.in_flight_limit(F_1, 8.0, 3.0, 0.0) * gpt3_layer(8.0, 1.0, SELECTIVE), 13_262_389_248,
-        KORTHIKANTI),
+        (
+            4 * pipeline.in_flight_limit(F_1, 8.0, 3.0, 0.0) * gpt3_layer(8.0, 1.0, SELECTIVE),
+            13_262_389_248,
+            KORTHIKANTI,
+        ),
         (llama_layer(2.0), 222_560_256, "derived"),
         (llama_layer(3.0), 281_280_512, "derived"),
         (llama_layer(4.0), 340_000_768, "derived"),
         (8192 * 4 * LLAMA70.vocab / 8, 525_336_576, "derived: logits in fp32"),
         (8192 * (memory.head_activations(LLAMA70, 8.0, 1.0, 2.0, 4.0) - 4 * 8192 / 8), 525_336_576, "same"),
     ],
-)  # fmt: skip
+)
 def test_reference_activations(computed, expected, source):
     exact(computed, expected)
 
@@ -297,8 +304,11 @@ def test_reference_textbook_step():
     """With a constant efficiency and no overhead a step takes model_flops / (n P efficiency)."""
     out = distributed(
         **records("llama3_1_8b", "h100", training_host_time=0.0, straggler_loss=0.0),
-        global_batch=64, seq_len=8192, efficiency=0.5, zero_stage=0,
-    )  # fmt: skip
+        global_batch=64,
+        seq_len=8192,
+        efficiency=0.5,
+        zero_stage=0,
+    )
     assert out.compute_time == pytest.approx(out.model_flops / (989.4e12 * 0.5), rel=1e-12)
     assert out.model_flops == 3 * 17_157_062_656 * 64 * 8192
 
@@ -324,9 +334,15 @@ def test_reference_published_step_times(layout, published, tolerance, source):
     layout = dict(layout)
     out = distributed(
         **records(layout.pop("name"), "a100", tensor_overlap=0.0),
-        global_batch=64, seq_len=2048, tp=8, pp=8, virtual_stages=3, zero_stage=0,
-        attention=Attention.UNFUSED, **layout,
-    )  # fmt: skip
+        global_batch=64,
+        seq_len=2048,
+        tp=8,
+        pp=8,
+        virtual_stages=3,
+        zero_stage=0,
+        attention=Attention.UNFUSED,
+        **layout,
+    )
     assert out.feasible
     assert abs(out.step_time / published - 1) < tolerance
 

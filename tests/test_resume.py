@@ -41,13 +41,21 @@ QUESTIONS = {
     "pareto": lambda **asked: StepModel.pareto(["itl", "energy"], ["tokens_per_s"], where="dp > 1", **asked),
     "thinned": lambda **asked: StepModel.pareto(["itl", "memory_per_device"], epsilon=0.1, **asked),
     "stage": lambda **asked: ClimbModel.best("itl", by="dp", **asked),
-    "composition": lambda **asked: compose(StepModel, BillModel, wire={"duration": "itl"}).pareto(["tco", "itl"], **asked),
+    "composition": lambda **asked: compose(StepModel, BillModel, wire={"duration": "itl"}).pareto(
+        ["tco", "itl"], **asked
+    ),
     "sweep": lambda **asked: xr.merge(
         [
             ds.rename({n: f"{i} {n}" for n in [*ds.variables, *ds.dims]})
             for i, ds in enumerate(
                 StepModel.sweep(
-                    [Best("itl"), Top(3, "energy"), Pareto(["itl", "energy"]), Counts(by="tp", where="dp > 3"), Counts()],
+                    [
+                        Best("itl"),
+                        Top(3, "energy"),
+                        Pareto(["itl", "energy"]),
+                        Counts(by="tp", where="dp > 3"),
+                        Counts(),
+                    ],
                     **asked,
                 )
             )
@@ -78,7 +86,9 @@ def test_what_takes_several_searches_goes_on_too(tmp_path):
     layouts = {**LAYOUTS, "n_accelerators": [64, 128]}
     asks = {
         "best": lambda **more: StepModel.best("itl", sample=3, tp=[1, 2, 7], micro_batch=range(1, 40), **more),
-        "front": lambda **more: StepModel.pareto(["itl", "energy"], sample=3, tp=[1, 2], micro_batch=range(1, 9), **more),
+        "front": lambda **more: StepModel.pareto(
+            ["itl", "energy"], sample=3, tp=[1, 2], micro_batch=range(1, 9), **more
+        ),
         "split": lambda **more: ms.ParallelismOptimizer.solve(**layouts, **more),
     }
     for name, ask in asks.items():
@@ -227,7 +237,9 @@ def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
-        with pytest.warns(UserWarning, match="No space left on device; the search goes on, but saves nothing more") as told:
+        with pytest.warns(
+            UserWarning, match="No space left on device; the search goes on, but saves nothing more"
+        ) as told:
             answer = best(tmp_path, threads=3)
     assert len(told) == 1 and answer.identical(whole)
     assert len(files(tmp_path)) == 4 and not list(tmp_path.glob(".part-*"))
@@ -285,6 +297,8 @@ KILLED = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_search_that_is_killed_loses_the_parts_in_hand_and_no_other(tmp_path):
     script = textwrap.dedent(KILLED).format(tests=os.path.dirname(__file__))
-    script = script.replace("whole, before", "mock.patch('mlsysim.engine.run.PLAIN_TILE', 200).start()\nwhole, before", 1)
+    script = script.replace(
+        "whole, before", "mock.patch('mlsysim.engine.run.PLAIN_TILE', 200).start()\nwhole, before", 1
+    )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300)
     assert done.stdout == "same\n", done.stderr

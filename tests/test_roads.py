@@ -17,17 +17,26 @@ from mlsysim.search.reduce import signature_order
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]
 #: an input of every model, and an output that follows it
 ROOTS = {
-    "SingleNodeModel": ("mem_bandwidth", "latency"), "EfficiencyModel": ("mem_bandwidth", "latency"),
-    "ServingModel": ("mem_bandwidth", "itl"), "ContinuousBatchingModel": ("mem_bandwidth", "itl_at_capacity"),
-    "WeightStreamingModel": ("injection_bandwidth", "latency"), "TailLatencyModel": ("service_latency", "avg_response_time"),
-    "DataModel": ("storage_bandwidth", "link_utilization"), "TransformationModel": ("cores", "transform_time"),
-    "TopologyModel": ("switch_price", "network_cost"), "ScalingModel": ("compute_budget", "optimal_loss"),
-    "InferenceScalingModel": ("mem_bandwidth", "itl"), "CompressionModel": ("bits", "weight_memory"),
-    "DistributedModel": ("peak_flops", "step_time"), "ReliabilityModel": ("job_duration", "completion_time"),
-    "OrchestrationModel": ("avg_duration", "avg_wait_time"), "EconomicsModel": ("duration", "tco"),
-    "SustainabilityModel": ("duration", "energy"), "CheckpointModel": ("checkpoint_bandwidth", "checkpoint_write_time"),
+    "SingleNodeModel": ("mem_bandwidth", "latency"),
+    "EfficiencyModel": ("mem_bandwidth", "latency"),
+    "ServingModel": ("mem_bandwidth", "itl"),
+    "ContinuousBatchingModel": ("mem_bandwidth", "itl_at_capacity"),
+    "WeightStreamingModel": ("injection_bandwidth", "latency"),
+    "TailLatencyModel": ("service_latency", "avg_response_time"),
+    "DataModel": ("storage_bandwidth", "link_utilization"),
+    "TransformationModel": ("cores", "transform_time"),
+    "TopologyModel": ("switch_price", "network_cost"),
+    "ScalingModel": ("compute_budget", "optimal_loss"),
+    "InferenceScalingModel": ("mem_bandwidth", "itl"),
+    "CompressionModel": ("bits", "weight_memory"),
+    "DistributedModel": ("peak_flops", "step_time"),
+    "ReliabilityModel": ("job_duration", "completion_time"),
+    "OrchestrationModel": ("avg_duration", "avg_wait_time"),
+    "EconomicsModel": ("duration", "tco"),
+    "SustainabilityModel": ("duration", "energy"),
+    "CheckpointModel": ("checkpoint_bandwidth", "checkpoint_write_time"),
     "ResponsibleEngineeringModel": ("base_training_time", "dp_training_time"),
-}  # fmt: skip
+}
 
 
 def grid(name):
@@ -36,7 +45,11 @@ def grid(name):
 
 def objectives(stored) -> list[str]:
     """Outputs that have a good direction and vary over the grid."""
-    return [str(o) for o, v in stored.data_vars.items() if VARIABLES[o].better and v.values.size > 1 and len(np.unique(v)) > 1]
+    return [
+        str(o)
+        for o, v in stored.data_vars.items()
+        if VARIABLES[o].better and v.values.size > 1 and len(np.unique(v)) > 1
+    ]
 
 
 def keys(model, stored, names, configuration):
@@ -70,8 +83,10 @@ def test_searches_are_brute_force_over_the_solved_grid(name):
     both = np.unique(both[:, np.isfinite(both).all(axis=0)], axis=1)
     beaten = [(both <= v[:, None]).all(axis=0) & (both < v[:, None]).any(axis=0) for v in both.T]
     front = both[:, ~np.array([b.any() for b in beaten])]
-    goals = {"minimize": [o for o in (first, second) if VARIABLES[o].better == "less"],
-             "maximize": [o for o in (first, second) if VARIABLES[o].better == "more"]}  # fmt: skip
+    goals = {
+        "minimize": [o for o in (first, second) if VARIABLES[o].better == "less"],
+        "maximize": [o for o in (first, second) if VARIABLES[o].better == "more"],
+    }
     got = model.pareto(**goals, **configuration)
     signs = [-1.0 if VARIABLES[o].better == "more" else 1.0 for o in (first, second)]
     found = np.unique(np.stack([s * got[o].values for s, o in zip(signs, (first, second))]), axis=1)

@@ -29,7 +29,9 @@ def ranges(resolver, point):
         if short == "total_params":  # a transformer has it by its layers
             continue
         variable = VARIABLES.get(short)
-        known = variable.kind not in ("option", "flag", "count") if variable is not None else short in Assumptions._fields
+        known = (
+            variable.kind not in ("option", "flag", "count") if variable is not None else short in Assumptions._fields
+        )
         base = np.asarray(held.values, dtype=float)
         if not known or base.size != 1 or not np.isfinite(base.item()) or base.item() <= 0:
             continue

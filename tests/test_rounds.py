@@ -54,7 +54,11 @@ def cold(tmp_path):
 
 def start(cache, script, **more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MLSYSIM_", "NUMBA_", "XDG_"))}
-    env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1", "MLSYSIM_CACHE": str(cache)}
+    env |= {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MLSYSIM_CACHE": str(cache),
+    }
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CALLS) + textwrap.dedent(script)],
         env=env | more.pop("env", {}),

@@ -20,7 +20,13 @@ def test_an_assumption_is_declared_in_one_place():
     for name, default in Assumptions._field_defaults.items():
         found = VARIABLES[name]
         assert (found.unit, found.meaning, found.low, found.high, found.above, found.kind) == (
-            default.unit, default.meaning, default.low, default.high, default.above, default.kind), name  # fmt: skip
+            default.unit,
+            default.meaning,
+            default.low,
+            default.high,
+            default.above,
+            default.kind,
+        ), name
 
 
 @pytest.mark.parametrize("name", Assumptions._fields)

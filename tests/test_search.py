@@ -73,9 +73,7 @@ KNOBS = {
     "block": st.sampled_from([None, 1, 7, 100, 4096]),
     "threads": st.sampled_from([1, 2, 3]),
     "plan": st.sampled_from(["plain", "nest", "generic", "auto"]),
-    "cut": st.sampled_from(
-        [(1024, 4096, 512, 1 << 17, 10), (3, 16, 4, 5, 1), (8, 64, 16, 1, 3), (2, 8, 2, 40, 10)]
-    ),
+    "cut": st.sampled_from([(1024, 4096, 512, 1 << 17, 10), (3, 16, 4, 5, 1), (8, 64, 16, 1, 3), (2, 8, 2, 40, 10)]),
 }
 
 
@@ -88,9 +86,7 @@ KNOBS = {
     limited=st.booleans(),
     **KNOBS,
 )
-def test_best_is_the_masked_argmin(
-    interpreted, call, objective, maximize, n_by, limited, block, threads, plan, cut
-):
+def test_best_is_the_masked_argmin(interpreted, call, objective, maximize, n_by, limited, block, threads, plan, cut):
     inputs, _, _ = call
     full, ranked = grid_of(StepModel, inputs)
     if objective == "n_accelerators" and "n_accelerators" in full.coords:
@@ -148,9 +144,7 @@ def test_top_is_the_head_of_the_sorted_grid(interpreted, call, k, n_by, ties, bl
     by = ranked[:n_by]
     objective = "n_accelerators" if "n_accelerators" not in full.coords else "memory_per_device"
     with interpreted(*cut):
-        got = StepModel.top(
-            k, objective, False, by=by, ties=ties, plan=plan, threads=threads, block=block, **inputs
-        )
+        got = StepModel.top(k, objective, False, by=by, ties=ties, plan=plan, threads=threads, block=block, **inputs)
     cell_points = full.itl.size // max(1, math.prod(full.sizes[b] for b in by))
     assert got.sizes["rank"] == min(k, cell_points)
     for cell in itertools.product(*(range(full.sizes[b]) for b in by)):
@@ -186,9 +180,7 @@ def brute_front(points):
     limited=st.booleans(),
     **KNOBS,
 )
-def test_pareto_is_the_brute_force_front(
-    interpreted, call, minimize, maximize, limited, block, threads, plan, cut
-):
+def test_pareto_is_the_brute_force_front(interpreted, call, minimize, maximize, limited, block, threads, plan, cut):
     inputs, _, _ = call
     full, ranked = grid_of(StepModel, inputs)
     if "n_accelerators" in full.coords:
@@ -197,9 +189,7 @@ def test_pareto_is_the_brute_force_front(
     micro = full.micro_batch if "micro_batch" in full.coords else 1
     ok = (full.feasible & (micro <= 2) if limited else full.feasible).transpose(*ranked).values.reshape(-1)
     with interpreted(*cut):
-        got = StepModel.pareto(
-            minimize, maximize, where=where, plan=plan, threads=threads, block=block, **inputs
-        )
+        got = StepModel.pareto(minimize, maximize, where=where, plan=plan, threads=threads, block=block, **inputs)
     columns = [full[n].values.reshape(-1) for n in minimize] + [-full[n].values.reshape(-1) for n in maximize]
     points = np.stack(columns, axis=1)
     index = np.flatnonzero(ok)
@@ -209,9 +199,7 @@ def test_pareto_is_the_brute_force_front(
     assert got.attrs["accepted"] == ok.sum()
     first = [index[i] for i, _ in front]
     for name in full.data_vars:
-        assert (
-            got[name].values == np.broadcast_to(full[name].values, full.itl.shape).reshape(-1)[first]
-        ).all(), name
+        assert (got[name].values == np.broadcast_to(full[name].values, full.itl.shape).reshape(-1)[first]).all(), name
     for axis, at in zip(ranked, np.unravel_index(np.array(first, dtype=int), full.itl.shape or (1,))):
         assert (got[axis].values == full[axis].values[at]).all()
 
@@ -240,9 +228,7 @@ def test_a_long_front_agrees_with_brute_force():
     for block, threads in ((None, 1), (5000, 2)):
         got = StepModel.pareto(names, block=block, threads=threads, **call)
         ok = full.feasible.values.reshape(-1)
-        points = np.stack(
-            [full[n].broadcast_like(full.itl).transpose(*full.itl.dims).values for n in names], axis=-1
-        )
+        points = np.stack([full[n].broadcast_like(full.itl).transpose(*full.itl.dims).values for n in names], axis=-1)
         unique, number = np.unique(points.reshape(-1, 3)[ok], axis=0, return_counts=True)
         kept = []
         for i, row in enumerate(unique):
@@ -321,7 +307,9 @@ def test_a_front_that_is_too_long_is_refused_with_how_far_it_came(monkeypatch, t
     assert StepModel.pareto(["itl", "tdp"], threads=threads, block=block, **call).sizes["point"] == size
     monkeypatch.setattr("mlsysim.search.pareto.MOST", size - 1)
     for epsilon in (None, 0.5):
-        with pytest.raises(ValueError, match=r"more than .* front of \d+ of all 600 points: .*fewer objectives.*where="):
+        with pytest.raises(
+            ValueError, match=r"more than .* front of \d+ of all 600 points: .*fewer objectives.*where="
+        ):
             StepModel.pareto(["itl", "tdp"], epsilon=epsilon, threads=threads, block=block, **call)
 
 
@@ -336,9 +324,9 @@ def test_counts_are_brute_force_counts(interpreted, call, n_by, block, threads, 
     checks = [full.itl < 0.2, (full.tokens_per_s > 100) | (tp > 2)]
     checks = [c.transpose(*ranked).values for c in checks]
     with interpreted(*cut):
-        got = StepModel.sweep(
-            [Counts(by=by, where=clauses)], plan=plan, threads=threads, block=block, **inputs
-        )[0].configurations
+        got = StepModel.sweep([Counts(by=by, where=clauses)], plan=plan, threads=threads, block=block, **inputs)[
+            0
+        ].configurations
     expected = np.where(full.limit.values > 0, full.limit.values, 0).astype(int)
     expected = np.where((full.limit.values == 0) & ~checks[0], 100, expected)
     expected = np.where((full.limit.values == 0) & checks[0] & ~checks[1], 101, expected)
@@ -346,9 +334,7 @@ def test_counts_are_brute_force_counts(interpreted, call, n_by, block, threads, 
     assert list(got.limit.values[-2:]) == clauses
     for cell in itertools.product(*(range(full.sizes[b]) for b in by)):
         at = tuple(cell[by.index(a)] if a in by else slice(None) for a in ranked)
-        assert got.isel(dict(zip(by, cell))).values.tolist() == [
-            int((expected[at] == c).sum()) for c in codes_
-        ]
+        assert got.isel(dict(zip(by, cell))).values.tolist() == [int((expected[at] == c).sum()) for c in codes_]
 
 
 WHERE = {
@@ -427,12 +413,7 @@ def test_nothing_feasible_is_an_answer():
     }
     for plan in ("plain", "generic"):
         none = StepModel.best("itl", plan=plan, **grid)
-        assert (
-            not none.found
-            and np.isnan(none.itl)
-            and np.isnan(none.global_batch)
-            and none.hardware.item() == ""
-        )
+        assert not none.found and np.isnan(none.itl) and np.isnan(none.global_batch) and none.hardware.item() == ""
         assert none.attrs["accepted"] == 0 and none.attrs["points"] == 16
     some = StepModel.best("itl", by="tp", tp=[2, 3], hardware="h100", global_batch=49)
     assert (
@@ -484,18 +465,13 @@ def test_several_reductions_in_one_pass(interpreted):
 
 def test_paired_points_can_be_searched():
     pairs = pd.DataFrame({"tp": [1, 7, 2, 2], "dp": [49, 3, 7, 1]})
-    got = StepModel.best(
-        "itl", by="hardware", hardware=["h100", "a100"], global_batch=[147, 588], points=pairs
-    )
+    got = StepModel.best("itl", by="hardware", hardware=["h100", "a100"], global_batch=[147, 588], points=pairs)
     full = StepModel.solve(hardware=["h100", "a100"], global_batch=[147, 588], points=pairs)
     for device in ("h100", "a100"):
         here = full.sel(hardware=device)
         assert got.itl.sel(hardware=device).item() == here.itl.where(here.feasible).min().item()
         at = int(got.sel(hardware=device)["config"])
-        assert (
-            got.sel(hardware=device).tp.item() == pairs.tp[at]
-            and got.sel(hardware=device).dp.item() == pairs.dp[at]
-        )
+        assert got.sel(hardware=device).tp.item() == pairs.tp[at] and got.sel(hardware=device).dp.item() == pairs.dp[at]
 
 
 def test_labels_may_be_times_and_dims_of_any_name():
@@ -539,14 +515,12 @@ def test_root_meets_its_target():
             "micro_batch": 7,
         }
         if one.found:
-            assert StepModel.solve(
-                mem_bandwidth=one.mem_bandwidth.item(), **again
-            ).itl.item() == pytest.approx(0.4, rel=1e-9)
+            assert StepModel.solve(mem_bandwidth=one.mem_bandwidth.item(), **again).itl.item() == pytest.approx(
+                0.4, rel=1e-9
+            )
         else:
             fastest = StepModel.solve(mem_bandwidth=1e27, **again).itl.item()
-            assert np.isnan(one.mem_bandwidth) and one.reached.item() == pytest.approx(
-                min(fastest, one.reached.item())
-            )
+            assert np.isnan(one.mem_bandwidth) and one.reached.item() == pytest.approx(min(fastest, one.reached.item()))
             assert fastest > 0.4 or StepModel.solve(mem_bandwidth=1e-18, **again).itl.item() < 0.4
     assert got.found.any() and not got.found.all()
 
@@ -575,9 +549,7 @@ def test_a_composition_is_its_stages_one_after_the_other(interpreted):
         for name in first.data_vars:
             if name not in ("feasible", "limit"):
                 assert (both[name].values == first[name].values).all(), name
-        second = BillModel.solve(
-            duration=first.training_time, energy=first.energy, n_accelerators=first.n_accelerators
-        )
+        second = BillModel.solve(duration=first.training_time, energy=first.energy, n_accelerators=first.n_accelerators)
         assert (both.tco.values == second.tco.values).all()
         assert (both["BillModel.energy"].values == second.energy.values).all()
         assert both["BillModel.energy"].attrs["units"] == "J"
@@ -614,9 +586,7 @@ def test_feasible_is_the_conjunction_and_limit_the_first_failing():
     tight = RUN.solve(duration="1 h", budget=20.0, **SMALL)
     poor = tight.tco > 20.0
     assert (tight.feasible == (free.feasible & ~poor)).all()
-    assert (
-        tight.limit == xr.where(free.limit > 0, free.limit, xr.where(poor, int(codes.Limit.BUDGET), 0))
-    ).all()
+    assert (tight.limit == xr.where(free.limit > 0, free.limit, xr.where(poor, int(codes.Limit.BUDGET), 0))).all()
     assert set(np.unique(tight.limit)) == {0, int(codes.Limit.SHAPE), int(codes.Limit.BUDGET)}
 
 
@@ -633,9 +603,7 @@ def test_a_composition_that_lacks_its_wire_says_so():
         RUN.solve(**SMALL)
     with pytest.raises(ValueError, match=r"no stage before BillModel gives 'stepp_time'.*known:.*itl"):
         compose(StepModel, BillModel, wire={"duration": "stepp_time"}).solve(**SMALL)
-    with pytest.raises(
-        ValueError, match=r"no stage after the first has an input 'durattion'; nearest: .*duration"
-    ):
+    with pytest.raises(ValueError, match=r"no stage after the first has an input 'durattion'; nearest: .*duration"):
         compose(StepModel, BillModel, wire={"durattion": "itl"})
     with pytest.raises(ValueError, match="StepModel occurs twice"):
         compose(StepModel, StepModel)
@@ -665,9 +633,7 @@ def test_what_nobody_named_is_omitted_with_the_reason():
     assert "itl" in got and "energy" not in got and "feasible" not in got
     assert "energy: needs tdp" in got.attrs["omitted"] and "give tdp=..." in got.attrs["omitted"]
     assert "training_time: an optional input was not given" in got.attrs["omitted"]
-    assert "energy" in StepModel.solve(tdp=700, **PART) and "feasible" in StepModel.solve(
-        mem_capacity="80 GB", **PART
-    )
+    assert "energy" in StepModel.solve(tdp=700, **PART) and "feasible" in StepModel.solve(mem_capacity="80 GB", **PART)
 
 
 @pytest.mark.parametrize("more", [{}, {"precision": "bf16"}, {"precision": ["bf16", "fp8"]}])

@@ -117,9 +117,7 @@ def test_allreduce_follows_its_points(nbytes, factor, ranks):
         assert allreduce.measured_allreduce_time(nbytes, device, 1.0) == 0.0
         points, _ = allreduce.measured_points(device, ranks)
         for size, time in zip((1.0, 16.0, 64.0), (points[2], points[4], points[5])):
-            assert allreduce.measured_allreduce_time(size * 2.0**20, device, ranks) == pytest.approx(
-                float(time)
-            )
+            assert allreduce.measured_allreduce_time(size * 2.0**20, device, ranks) == pytest.approx(float(time))
 
 
 @given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3), st.sampled_from([0.0, 2.0, 4.0]))
@@ -134,16 +132,12 @@ def test_experts_stay_in_range(n, data):
     tokens = data.draw(st.integers(1, 10_000))
     touched = experts.distinct_experts(float(n), float(k), float(tokens))
     assert k * (1.0 - 1e-9) <= touched <= n
-    assert experts.slowest_rank_load(float(n), float(k), float(tokens), 4.0) >= k * tokens / 4.0 * (
-        1.0 - 1e-12
-    )
+    assert experts.slowest_rank_load(float(n), float(k), float(tokens), 4.0) >= k * tokens / 4.0 * (1.0 - 1e-12)
 
 
 @given(st.floats(1e-12, 1.0 - 1e-12))
 def test_normal_quantile_inverts_the_tail(probability):
-    assert 1.0 - normal.normal_tail(normal.normal_quantile(probability)) == pytest.approx(
-        probability, abs=3e-7
-    )
+    assert 1.0 - normal.normal_tail(normal.normal_quantile(probability)) == pytest.approx(probability, abs=3e-7)
 
 
 @given(st.floats(1.0, 1e4), st.floats(0.0, 100.0), st.floats(1.0, 1e6), st.floats(0.001, 0.4))
@@ -188,7 +182,14 @@ def test_more_users_never_serve_less(prompt, answer):
 )
 def test_small_chunks_serve_up_to_saturation(model, tp, prompt, answer, chunk):
     """Prompts that fill every step leave room for those who decode, and nobody's token waits longer than a full step."""
-    point = {"model": model, "hardware": "h100", "tp": tp, "seq_len": prompt, "output_len": answer, "prefill_chunk": chunk}
+    point = {
+        "model": model,
+        "hardware": "h100",
+        "tp": tp,
+        "seq_len": prompt,
+        "output_len": answer,
+        "prefill_chunk": chunk,
+    }
     most = ms.ContinuousBatchingModel.solve(**point)
     rates = most.saturation_rate.item() * np.array([0.1, 0.3, 0.5, 0.7, 0.9])
     loaded = ms.ContinuousBatchingModel.solve(arrival_rate=rates, **point)
@@ -212,14 +213,23 @@ def test_a_pipeline_has_no_cliff():
     assert (itl.diff("batch_size") >= 0).all()
     rise = (itl.sel(pp=8, batch_size=8) / itl.sel(pp=8, batch_size=7)).item()
     assert rise < 1.3
-    stages = ms.ServingModel.solve(model="llama3_1_70b", hardware="h100", tp=4, pp=[8, 10, 16, 20], batch_size=16, seq_len=1024)
+    stages = ms.ServingModel.solve(
+        model="llama3_1_70b", hardware="h100", tp=4, pp=[8, 10, 16, 20], batch_size=16, seq_len=1024
+    )
     assert stages.itl.min() > 0.7 * stages.itl.max()
 
 
 def test_energy_of_a_service_follows_what_it_does():
     """Composed with the building, devices draw what the server says they do, not what they could."""
     chain = ms.compose(ms.ServingModel, ms.SustainabilityModel)
-    point = {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048, "output_len": 256, "batch_size": [1, 64]}
+    point = {
+        "model": "llama3_1_70b",
+        "hardware": "h100",
+        "tp": 4,
+        "seq_len": 2048,
+        "output_len": 256,
+        "batch_size": [1, 64],
+    }
     where = {"region": "usa", "duration": "1 day", "keep": ["average_power"]}
     power = chain.solve(**where, **point).average_power.values
     full = chain.solve(compute_utilization=1.0, **where, **point).average_power.values
@@ -239,20 +249,38 @@ def test_first_tokens_wait_for_what_engines_do():
     plain, token = first(ms.ServingModel, batch)
     assert first(ms.ServingModel, batch, last_token_apart=1.0)[0] == pytest.approx(plain + token, rel=0.02)
     one = batch | {"seq_len": 1}
-    assert first(ms.ServingModel, one, last_token_apart=1.0)[0] == pytest.approx(first(ms.ServingModel, one)[1], rel=0.02)
+    assert first(ms.ServingModel, one, last_token_apart=1.0)[0] == pytest.approx(
+        first(ms.ServingModel, one)[1], rel=0.02
+    )
     for load in ({"users": 4}, {"arrival_rate": 0.5}):
         server = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 512, "output_len": 512} | load
         plain, token = first(ms.ContinuousBatchingModel, server)
         later, _ = first(ms.ContinuousBatchingModel, server, poll_steps=31.0)
         assert plain + 15.0 * token <= later * 1.01 and later < plain + 20.0 * token
-    several = {"model": "deepseek_v3", "hardware": "h200", "seq_len": 512, "output_len": 512, "users": 64, "precision": "fp8"}
+    several = {
+        "model": "deepseek_v3",
+        "hardware": "h200",
+        "seq_len": 512,
+        "output_len": 512,
+        "users": 64,
+        "precision": "fp8",
+    }
     for nobody in ({"users": 1}, {"users": 64, "think_time": 1e5}, {"arrival_rate": 1e-9}):
         server = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 512, "output_len": 31} | nobody
         plain, _ = first(ms.ContinuousBatchingModel, server)
         assert first(ms.ContinuousBatchingModel, server, poll_steps=31.0)[0] == pytest.approx(plain, rel=0.01)
-    few = {"model": "deepseek_v3", "hardware": "h200", "precision": "fp8", "tp": 1, "ep": 8, "seq_len": 512, "output_len": 512}
+    few = {
+        "model": "deepseek_v3",
+        "hardware": "h200",
+        "precision": "fp8",
+        "tp": 1,
+        "ep": 8,
+        "seq_len": 512,
+        "output_len": 512,
+    }
     assert first(ms.ContinuousBatchingModel, few | {"users": 4}, balance_steps=60.0) == pytest.approx(
-        first(ms.ContinuousBatchingModel, few | {"users": 4}), rel=0.01)  # fmt: skip
+        first(ms.ContinuousBatchingModel, few | {"users": 4}), rel=0.01
+    )
     for ep, waits in ((8, True), (1, False)):
         point = several | {"tp": 1 if ep > 1 else 8, "ep": ep}
         plain, token = first(ms.ContinuousBatchingModel, point)
@@ -262,7 +290,15 @@ def test_first_tokens_wait_for_what_engines_do():
 
 def test_prompts_on_several_groups_share_a_step():
     """Eight groups that each take a prompt in one step pay for the step once; one prompt does not get faster by them."""
-    point = {"model": "deepseek_v3", "hardware": "h200", "precision": "fp8", "tp": 1, "ep": 8, "seq_len": 8192, "users": 128}
+    point = {
+        "model": "deepseek_v3",
+        "hardware": "h200",
+        "precision": "fp8",
+        "tp": 1,
+        "ep": 8,
+        "seq_len": 8192,
+        "users": 128,
+    }
     alone = ms.ContinuousBatchingModel.solve(output_len=1024, **point)
     balanced = ms.ContinuousBatchingModel.solve(output_len=1024, assume=ms.Assumptions(balance_steps=60.0), **point)
     assert balanced.itl < 0.9 * alone.itl

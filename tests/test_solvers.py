@@ -53,7 +53,9 @@ def test_a_product_of_powers_has_its_exponents(perturbation, duration, tokens):
         assert ds[name].values == pytest.approx([1.5, -2.0], abs=1e-6)
     assert not ds.kink.any() and list(ds.parameter.values) == ["duration", "tokens"]
     assert ds.step_time.item() == pytest.approx(3 * duration**1.5 / tokens**2)
-    assert ds.step_time_high.values / ds.step_time.item() == pytest.approx([(1 + perturbation) ** 1.5, (1 + perturbation) ** -2])
+    assert ds.step_time_high.values / ds.step_time.item() == pytest.approx(
+        [(1 + perturbation) ** 1.5, (1 + perturbation) ** -2]
+    )
 
 
 @given(st.floats(0.01, 0.3), st.floats(0.05, 20.0))
@@ -77,7 +79,15 @@ RATES = [
     (
         ms.DistributedModel,
         "step_time",
-        {"model": "llama3_1_70b", "hardware": "h100", "tp": 8, "pp": 4, "dp": [4, 16], "global_batch": 256, "seq_len": 8192},
+        {
+            "model": "llama3_1_70b",
+            "hardware": "h100",
+            "tp": 8,
+            "pp": 4,
+            "dp": [4, 16],
+            "global_batch": 256,
+            "seq_len": 8192,
+        },
     ),
     (
         ms.ContinuousBatchingModel,
@@ -149,7 +159,13 @@ def test_a_kink_inside_the_step_gives_the_slope_over_it():
 
 
 def test_every_point_of_a_grid_is_the_point_alone():
-    grid = {"model": "llama3_1_70b", "hardware": ["h100", "a100"], "tp": [4, 8], "seq_len": 1000, "batch_size": [1, 200]}
+    grid = {
+        "model": "llama3_1_70b",
+        "hardware": ["h100", "a100"],
+        "tp": [4, 8],
+        "seq_len": 1000,
+        "batch_size": [1, 200],
+    }
     whole = ms.SensitivitySolver.solve(ms.ServingModel, output="itl", **grid)
     for device in grid["hardware"]:
         for tp in grid["tp"]:
@@ -228,7 +244,13 @@ def test_shares_of_variance():
 def test_any_composition_and_several_records_of_a_kind():
     run = ms.compose(ms.EconomicsModel, ms.SustainabilityModel)
     ds = ms.SensitivitySolver.solve(
-        run, output="tco", hardware="h100", region=["usa", "swe"], duration="1 year", n_accelerators=64, compute_utilization=0.5
+        run,
+        output="tco",
+        hardware="h100",
+        region=["usa", "swe"],
+        duration="1 year",
+        n_accelerators=64,
+        compute_utilization=0.5,
     )
     assert {"price", "tdp", "electricity_price", "pue"} <= set(ds.parameter.values)
     assert (ds.binding_constraint == "price").all()
@@ -364,7 +386,9 @@ def test_roots_lead_back(model, fixed, varied, pairs):
         )
         assert depends.any() and root.found.values[depends].all(), (output, unknown)
         assert root.reached.values[depends] == pytest.approx(truth.values[depends], rel=1e-9), (output, unknown)
-        back = model.solve(keep=[output], **fixed, points={**points, unknown: np.where(root.found, root[unknown], base)})[output]
+        back = model.solve(
+            keep=[output], **fixed, points={**points, unknown: np.where(root.found, root[unknown], base)}
+        )[output]
         assert back.values[depends] == pytest.approx(truth.values[depends], rel=1e-9), (output, unknown)
 
 
@@ -379,15 +403,23 @@ def test_the_guides_inverse_roofline():
         fed = ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=device)
         assert fed.latency.item() == pytest.approx(0.3, rel=1e-9) and fed.feasible
     tighter = ms.Hardware(
-        name="tight", peak_bf16=1e30, mem_bandwidth=1e30, mem_capacity=need.required_capacity.item() * (1 - 1e-12), **rest
+        name="tight",
+        peak_bf16=1e30,
+        mem_bandwidth=1e30,
+        mem_capacity=need.required_capacity.item() * (1 - 1e-12),
+        **rest,
     )
     assert not ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=tighter).feasible
     by_hand = ms.SynthesisSolver.solve(
         model="llama3_1_8b", target_latency=["0.1 s", "0.2 s"], textbook=1, efficiency=0.5, devices=0
     )
     alone = ms.SingleNodeModel.solve(model="llama3_1_8b", hardware="h100", textbook=1, efficiency=0.5)
-    assert by_hand.required_flops.values == pytest.approx(alone.compute_time.item() * 989.4e12 / np.array([0.1, 0.2]), rel=1e-9)
-    assert by_hand.required_bw.values == pytest.approx(alone.memory_time.item() * 3.35e12 / np.array([0.1, 0.2]), rel=1e-9)
+    assert by_hand.required_flops.values == pytest.approx(
+        alone.compute_time.item() * 989.4e12 / np.array([0.1, 0.2]), rel=1e-9
+    )
+    assert by_hand.required_bw.values == pytest.approx(
+        alone.memory_time.item() * 3.35e12 / np.array([0.1, 0.2]), rel=1e-9
+    )
 
 
 def test_counts_give_the_boundary():
@@ -422,7 +454,11 @@ def test_no_root_is_no_number():
     easy = ms.SynthesisSolver.solve(
         ms.ServingModel, targets={"itl": 10.0}, unknown="mem_bandwidth", bounds=("1 TB/s", "2 TB/s"), devices=0, **point
     )
-    assert easy.side.item() == Region.ALWAYS and np.isnan(easy.mem_bandwidth.item()) and easy.binding_target.item() == "none"
+    assert (
+        easy.side.item() == Region.ALWAYS
+        and np.isnan(easy.mem_bandwidth.item())
+        and easy.binding_target.item() == "none"
+    )
     root = ms.ServingModel.root("mem_bandwidth", {"itl": "1 ms"}, **point)
     assert not root.found and np.isnan(root.mem_bandwidth) and root.reached.item() == pytest.approx(best, rel=1e-6)
 
@@ -432,15 +468,23 @@ def test_several_targets_give_the_corner():
     wanted = {"itl": "12 ms", "ttft": "1.2 s"}
     both = ms.SynthesisSolver.solve(ms.ServingModel, targets=wanted, unknown="mem_bandwidth", **point)
     alone = [
-        ms.SynthesisSolver.solve(ms.ServingModel, targets={n: v}, unknown="mem_bandwidth", **point) for n, v in wanted.items()
+        ms.SynthesisSolver.solve(ms.ServingModel, targets={n: v}, unknown="mem_bandwidth", **point)
+        for n, v in wanted.items()
     ]
     corner = np.fmax(*(np.nan_to_num(one.mem_bandwidth.values, nan=-1.0) for one in alone))
     assert np.where(both.side == Region.AT_LEAST, both.mem_bandwidth, corner) == pytest.approx(corner)
     assert both.binding_target.values[0] == "itl"
     window = ms.SynthesisSolver.solve(
-        KnownModel, targets={"tokens_per_s": "<= 3", "feasible": True}, unknown="workers", duration=[1.0, 5.0], tokens=4.0
+        KnownModel,
+        targets={"tokens_per_s": "<= 3", "feasible": True},
+        unknown="workers",
+        duration=[1.0, 5.0],
+        tokens=4.0,
     )
-    assert window.workers.values.tolist() == [3.0, 2.0] and window.binding_target.values.tolist() == ["tokens_per_s", "feasible"]
+    assert window.workers.values.tolist() == [3.0, 2.0] and window.binding_target.values.tolist() == [
+        "tokens_per_s",
+        "feasible",
+    ]
 
 
 def test_a_region_that_ends_inside_the_range_is_found():
@@ -456,7 +500,9 @@ def test_targets_lie_along_axes_of_the_call_or_make_their_own():
     ours = xr.DataArray([3.0, 24.0], dims="duration", coords={"duration": [1.0, 4.0]})
     got = ms.SynthesisSolver.solve(KnownModel, targets={"step_time": ours}, unknown="tokens", duration=[1.0, 4.0])
     assert got.tokens.dims == ("duration",) and got.tokens.values == pytest.approx([1.0, 1.0])
-    own = ms.SynthesisSolver.solve(KnownModel, targets={"step_time": [3.0, 12.0]}, unknown="tokens", duration=[1.0, 4.0])
+    own = ms.SynthesisSolver.solve(
+        KnownModel, targets={"step_time": [3.0, 12.0]}, unknown="tokens", duration=[1.0, 4.0]
+    )
     assert own.tokens.dims == ("duration", "target_step_time") and own.tokens.values[0] == pytest.approx([1.0, 0.5])
 
 
@@ -508,7 +554,9 @@ def test_targets_keep_their_units():
     for several in ([Q(20, "ms"), "30 ms"], array, xr.DataArray(array, dims="slo"), ["20 ms", 0.03]):
         got = ms.ServingModel.root("mem_bandwidth", {"itl": several}, **point).mem_bandwidth.values
         assert got == pytest.approx(plain, rel=1e-12)
-    assert ms.ServingModel.root("mem_bandwidth", {"itl": Q(20, "ms")}, **point).mem_bandwidth.item() == pytest.approx(plain[0])
+    assert ms.ServingModel.root("mem_bandwidth", {"itl": Q(20, "ms")}, **point).mem_bandwidth.item() == pytest.approx(
+        plain[0]
+    )
     with pytest.raises(ValueError, match="itl"):
         ms.ServingModel.root("mem_bandwidth", {"itl": [Q(20, "W")]}, **point)
     with pytest.raises(ValueError, match="values along one axis"):

@@ -156,11 +156,19 @@ def test_a_format_in_a_name_is_not_dropped_without_a_word(name):
         assert zoo.model(name).key == key
 
 
-@pytest.mark.parametrize("table, name, near", [
-    ("models", "DeepSeek-V4", "DeepSeek-V3"), ("models", "Grok-2", "grok_1"), ("hardware", "M3", "M3 Max"),
-    ("models", "qwen3", "Qwen3-8B"), ("hardware", "h300", "H100"), ("models", "llama-5-8b", "Llama"),
-    ("models", "mistral-small-2503", "Mistral"), ("hardware", "max", "M4 Max"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "table, name, near",
+    [
+        ("models", "DeepSeek-V4", "DeepSeek-V3"),
+        ("models", "Grok-2", "grok_1"),
+        ("hardware", "M3", "M3 Max"),
+        ("models", "qwen3", "Qwen3-8B"),
+        ("hardware", "h300", "H100"),
+        ("models", "llama-5-8b", "Llama"),
+        ("models", "mistral-small-2503", "Mistral"),
+        ("hardware", "max", "M4 Max"),
+    ],
+)
 def test_another_version_is_never_taken_for_a_row(table, name, near):
     with pytest.raises(UnknownName, match=rf"no .* is named '{name}'; nearest: .*{near}"):
         zoo.lookup(table, name)
@@ -192,8 +200,18 @@ def test_no_spelling_rule_changes_what_a_key_or_an_alias_means(table):
 def test_a_config_file_stands_wherever_a_model_is_named(tmp_path):
     path = tmp_path / "tiny" / "config.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-                                "intermediate_size": 128, "vocab_size": 1000}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "model_type": "llama",
+                "hidden_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "intermediate_size": 128,
+                "vocab_size": 1000,
+            }
+        )
+    )
     asked = {"hardware": "h100", "seq_len": 128, "keep": ["itl"]}
     by_row = ms.ServingModel.solve(model=zoo.from_config(path), **asked).itl
     for name in (path, str(path), f"{path.parent}/"):

@@ -19,8 +19,15 @@ from mlsysim.schema.codes import Limit
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 
-CHIP = zoo.Hardware(name="chip", peak_flops="500 TFLOP/s", mem_bandwidth="2 TB/s", mem_capacity="64 GB", tdp="500 W",
-                    host_bandwidth="60 GB/s", sram_capacity="50 MB")  # fmt: skip
+CHIP = zoo.Hardware(
+    name="chip",
+    peak_flops="500 TFLOP/s",
+    mem_bandwidth="2 TB/s",
+    mem_capacity="64 GB",
+    tdp="500 W",
+    host_bandwidth="60 GB/s",
+    sram_capacity="50 MB",
+)
 #: one device of each kind: own links, links that are the host's, a torus, a chassis that uses a part of the links
 DEVICES = ["h100", "mi300x", "a100", "tpu_v5p", "l40s", "gaudi2", "jetson_agx_orin_64gb", "cerebras_wse3", CHIP]
 MODELS = ["llama3_1_8b", "deepseek_v3", "mixtral_8x7b", "bert_large", "t5_base", "mamba_2_8b", "resnet50"]
@@ -34,7 +41,13 @@ RUN = {"region": "usa", "duration": 1e7, "n_accelerators": 64, "compute_utilizat
 CALLS = {
     ms.DistributedModel: TRAIN,
     ms.ServingModel: SERVE,
-    ms.ContinuousBatchingModel: {"model": "llama3_1_8b", "seq_len": 2048, "tp": 4, "max_batch": 32, "arrival_rate": 1.0},
+    ms.ContinuousBatchingModel: {
+        "model": "llama3_1_8b",
+        "seq_len": 2048,
+        "tp": 4,
+        "max_batch": 32,
+        "arrival_rate": 1.0,
+    },
     ms.InferenceScalingModel: {"model": "llama3_1_8b", "reasoning_steps": 4, "tp": 4},
     ms.SingleNodeModel: {"model": "llama3_1_8b", "batch_size": 8},
     ms.EfficiencyModel: {"model": "llama3_1_8b", "batch_size": 8},
@@ -112,15 +125,35 @@ def compare(resolver, selector, record, parameter, make, base, **rest):
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: getattr(d, "key", d))
 def test_a_field_of_a_device_means_the_same_in_every_spelling(device):
     for precision in ("bf16", "fp32"):
-        compare(ms.ServingModel, "hardware", Accelerator, "hardware", zoo.Hardware, zoo.hardware(device), **SERVE,
-                precision=precision)
+        compare(
+            ms.ServingModel,
+            "hardware",
+            Accelerator,
+            "hardware",
+            zoo.Hardware,
+            zoo.hardware(device),
+            **SERVE,
+            precision=precision,
+        )
 
 
 @pytest.mark.parametrize("device", ["h100", "l40s"])
 def test_a_field_of_a_device_means_the_same_in_a_fleet_that_is_named(device):
-    for fleet in ("dgx_h100", "gaudi2_x8", zoo.System("dgx_h100", name="mine", intra_bandwidth="1 TB/s", node_power="5 kW")):
-        compare(ms.DistributedModel, "hardware", Accelerator, "hardware", zoo.Hardware, zoo.hardware(device), **TRAIN,
-                fleet=fleet)
+    for fleet in (
+        "dgx_h100",
+        "gaudi2_x8",
+        zoo.System("dgx_h100", name="mine", intra_bandwidth="1 TB/s", node_power="5 kW"),
+    ):
+        compare(
+            ms.DistributedModel,
+            "hardware",
+            Accelerator,
+            "hardware",
+            zoo.Hardware,
+            zoo.hardware(device),
+            **TRAIN,
+            fleet=fleet,
+        )
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -167,8 +200,15 @@ def test_the_second_record_of_a_kind_is_spelled_alike():
 
 def test_formats_and_assumptions_are_spelled_alike():
     for field in Format._fields:
-        plain, dotted = (leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", **{name: [0.0, 1.0] if
-                         VARIABLES[field].kind == "flag" else [0.5, 3.0]}) for name in (field, f"format.{field}"))  # fmt: skip
+        plain, dotted = (
+            leaves(
+                ms.ServingModel,
+                model="mixtral_8x7b",
+                hardware="h100",
+                **{name: [0.0, 1.0] if VARIABLES[field].kind == "flag" else [0.5, 3.0]},
+            )
+            for name in (field, f"format.{field}")
+        )
         assert_alike(plain, dotted, field, f"format.{field}", 2, field)
     narrow = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", weight_bytes=0.5, activation_bytes=1.0)
     assert narrow["format.expert_bytes"].values == 0.5 and narrow["format.kv_bytes"].values == 1.0
@@ -181,13 +221,22 @@ def test_formats_and_assumptions_are_spelled_alike():
         for name in (field, f"assume.{field}"):
             named = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", **{name: x})
             assert {n: float(v.values) for n, v in named.items()} == pytest.approx(
-                {n: float(v.values) for n, v in own.items()}, rel=1e-12, nan_ok=True)  # fmt: skip
+                {n: float(v.values) for n, v in own.items()}, rel=1e-12, nan_ok=True
+            )
 
 
 # --- answers -----------------------------------------------------------------------------------------------
 
-FOLLOWED = ("link_bandwidth", "link_latency", "host_bandwidth", "tdp", "mem_capacity", "vector_flops", "peak_flops",
-            "allreduce_latency_4")  # fmt: skip
+FOLLOWED = (
+    "link_bandwidth",
+    "link_latency",
+    "host_bandwidth",
+    "tdp",
+    "mem_capacity",
+    "vector_flops",
+    "peak_flops",
+    "allreduce_latency_4",
+)
 
 
 @pytest.mark.parametrize("resolver", CALLS, ids=lambda r: r.name)
@@ -211,17 +260,28 @@ def test_every_resolver_answers_both_spellings_alike(resolver):
 
 def test_scalars_axes_arrays_and_paired_rows_say_the_same():
     links = np.array([1e11, 4.5e11, 9e11])
-    one = [ms.DistributedModel.solve(hardware="l40s", link_bandwidth=x, plan="plain", **TRAIN).step_time.item() for x in links]
+    one = [
+        ms.DistributedModel.solve(hardware="l40s", link_bandwidth=x, plan="plain", **TRAIN).step_time.item()
+        for x in links
+    ]
     axis = ms.DistributedModel.solve(hardware="l40s", link_bandwidth=links, plan="plain", **TRAIN).step_time
     grid = xr.DataArray(np.array([links, links[::-1]]), dims=("a", "b"))
     laid = ms.DistributedModel.solve(hardware="l40s", link_bandwidth=grid, plan="plain", **TRAIN).step_time
-    rows = {"hardware": ["h100", "l40s", "h100", "l40s"], "link_bandwidth": links[[1, 0, 0, 2]], "tdp": [700, 300, 500, 400]}
+    rows = {
+        "hardware": ["h100", "l40s", "h100", "l40s"],
+        "link_bandwidth": links[[1, 0, 0, 2]],
+        "tdp": [700, 300, 500, 400],
+    }
     paired = ms.DistributedModel.solve(points=rows, plan="plain", **TRAIN).step_time
-    crossed = ms.DistributedModel.solve(hardware=["h100", "l40s"], link_bandwidth=links, plan="plain", **TRAIN).step_time
+    crossed = ms.DistributedModel.solve(
+        hardware=["h100", "l40s"], link_bandwidth=links, plan="plain", **TRAIN
+    ).step_time
     assert axis.values == pytest.approx(one, rel=1e-12)
     assert laid.values == pytest.approx(np.array([one, one[::-1]]), rel=1e-12)
     assert crossed.sel(hardware="l40s").values == pytest.approx(one, rel=1e-12)
-    expected = [crossed.sel(hardware=d, link_bandwidth=x).item() for d, x in zip(rows["hardware"], rows["link_bandwidth"])]
+    expected = [
+        crossed.sel(hardware=d, link_bandwidth=x).item() for d, x in zip(rows["hardware"], rows["link_bandwidth"])
+    ]
     assert paired.values == pytest.approx(expected, rel=1e-12)
     best = ms.DistributedModel.best("step_time", hardware="h100", link_bandwidth=links, plan="plain", **TRAIN)
     assert best.link_bandwidth == links.max()
@@ -230,11 +290,15 @@ def test_scalars_axes_arrays_and_paired_rows_say_the_same():
 def test_a_long_axis_says_what_single_calls_say():
     links = np.linspace(1e10, 2e12, 100_000)
     found = leaves(ms.DistributedModel, hardware="h100", link_bandwidth=links, **TRAIN)
-    powers = leaves(ms.SustainabilityModel, hardware=["h100", "mi300x"], tdp=np.linspace(100, 2000, 100_000), region="usa")
+    powers = leaves(
+        ms.SustainabilityModel, hardware=["h100", "mi300x"], tdp=np.linspace(100, 2000, 100_000), region="usa"
+    )
     for i in (0, 77, 50_001, 99_999):
         one = leaves(ms.DistributedModel, hardware="h100", link_bandwidth=float(links[i]), **TRAIN)
         for name, leaf in one.items():
-            assert along(found[name], "link_bandwidth", len(links))[i] == pytest.approx(float(leaf.values), rel=1e-12), name
+            assert along(found[name], "link_bandwidth", len(links))[i] == pytest.approx(
+                float(leaf.values), rel=1e-12
+            ), name
     idle = powers["hardware.idle_power"]
     assert idle.dims == ("hardware", "tdp") and idle.values[1] == pytest.approx(0.1 * np.linspace(100, 2000, 100_000))
     assert found["fleet.torus_axes"].dims == () and found["hardware.bus_bandwidth_8"].dims == ("link_bandwidth",)
@@ -250,7 +314,9 @@ def test_what_is_given_is_certain_and_what_follows_keeps_its_spread():
     assert idle.values[1] == pytest.approx(2 * idle.values[0], rel=1e-12)
     sure = ms.SustainabilityModel.program(hardware="mi300x", tdp=900, idle_power=90, **call).binder.leaves
     assert sure["hardware.idle_power"].dims == sure["hardware.tdp"].dims == ()
-    curve = ms.SingleNodeModel.solve(hardware="mi300x", gemm_efficiency=0.5, model="llama3_1_8b", plan="plain", sample=40)
+    curve = ms.SingleNodeModel.solve(
+        hardware="mi300x", gemm_efficiency=0.5, model="llama3_1_8b", plan="plain", sample=40
+    )
     mine = zoo.Hardware("mi300x", gemm_efficiency=0.5)
     assert mine.spread("gemm_efficiency") == 0.0 < zoo.hardware("mi300x").spread("gemm_efficiency")
     same = ms.SingleNodeModel.solve(hardware=mine, model="llama3_1_8b", plan="plain", sample=40)
@@ -259,7 +325,9 @@ def test_what_is_given_is_certain_and_what_follows_keeps_its_spread():
 
 def test_the_story_tells_what_is_derived_and_nothing_that_was_given():
     plain = ms.ServingModel.solve(hardware="l40s", plan="plain", **SERVE).attrs["derived"]
-    given = ms.ServingModel.solve(hardware="l40s", link_bandwidth=["64 GB/s", "128 GB/s"], idle_power=50, plan="plain", **SERVE)
+    given = ms.ServingModel.solve(
+        hardware="l40s", link_bandwidth=["64 GB/s", "128 GB/s"], idle_power=50, plan="plain", **SERVE
+    )
     assert "l40s.link_bandwidth: no accelerator link" in plain and "l40s.idle_power" in plain
     told = given.attrs["derived"]
     assert "l40s.link_bandwidth:" not in told and "l40s.idle_power" not in told
@@ -288,21 +356,29 @@ def asked_of_own_row(resolver, call, device, field, x, output):
     return resolver.solve(hardware=row, plan="plain", keep=[output], **call)[output].item()
 
 
-@pytest.mark.parametrize("resolver, call, device, field, output, target", CROSSINGS, ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(
+    "resolver, call, device, field, output, target", CROSSINGS, ids=lambda v: getattr(v, "name", None)
+)
 def test_roots_and_regions_move_what_is_derived(resolver, call, device, field, output, target):
     ask = functools.partial(asked_of_own_row, resolver, call, device, field)
     root = resolver.root(field, {output: target}, hardware=device, **call)
     assert root.found and ask(root[field].item(), output) == pytest.approx(target, rel=1e-9)
-    need = ms.SynthesisSolver.solve(resolver, unknown=field, targets={output: target}, hardware=device, devices=0, **call)
+    need = ms.SynthesisSolver.solve(
+        resolver, unknown=field, targets={output: target}, hardware=device, devices=0, **call
+    )
     assert need[field].item() == pytest.approx(root[field].item(), rel=1e-9)
 
 
-@pytest.mark.parametrize("resolver, call, device, field, output, target", CROSSINGS, ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(
+    "resolver, call, device, field, output, target", CROSSINGS, ids=lambda v: getattr(v, "name", None)
+)
 def test_elasticities_move_what_is_derived(resolver, call, device, field, output, target):
     here = zoo.hardware(device)[field.rsplit(".", 1)[-1]]
     ask = functools.partial(asked_of_own_row, resolver, call, device, field, output=output)
     step = 0.01
-    slopes = ms.SensitivitySolver.solve(resolver, output=output, inputs=field, perturbation=step, hardware=device, **call)
+    slopes = ms.SensitivitySolver.solve(
+        resolver, output=output, inputs=field, perturbation=step, hardware=device, **call
+    )
     low, high = ask(here / (1 + step)), ask(here * (1 + step))
     assert slopes[f"{output}_low"].item() == pytest.approx(low, rel=1e-12)
     assert slopes[f"{output}_high"].item() == pytest.approx(high, rel=1e-12)
@@ -321,8 +397,14 @@ def test_elasticities_of_several_devices_and_of_a_group():
     both = slopes.sensitivities.sel(hardware="l40s").reindex(parameter=alone.parameter)
     assert both.values == pytest.approx(alone.sensitivities.values, abs=1e-9)
     shares = ms.SensitivitySolver.solve(
-        ms.DistributedModel, output="step_time", hardware="h100", samples=16, seed=1,
-        ranges={"link_bandwidth": (2e11, 9e11), "mem_bandwidth": (3e12, 3.1e12)}, **TRAIN)  # fmt: skip
+        ms.DistributedModel,
+        output="step_time",
+        hardware="h100",
+        samples=16,
+        seed=1,
+        ranges={"link_bandwidth": (2e11, 9e11), "mem_bandwidth": (3e12, 3.1e12)},
+        **TRAIN,
+    )
     assert shares.total_order.sel(parameter="link_bandwidth") > 0.9
 
 
@@ -342,7 +424,9 @@ def test_a_device_of_ones_own_computes_at_the_rate_that_was_given():
             assert a == pytest.approx(b, rel=1e-12), output
         assert asked.feasible.all()
     assert ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=whole).latency < 1.0
-    bare = zoo.Hardware(name="bare", peak_flops=5e14, mem_bandwidth=2e12, mem_capacity=64e9)  # only small ones need a scratchpad
+    bare = zoo.Hardware(
+        name="bare", peak_flops=5e14, mem_bandwidth=2e12, mem_capacity=64e9
+    )  # only small ones need a scratchpad
     assert ms.SingleNodeModel.solve(model="llama3_1_8b", hardware=bare, plan="plain").feasible
     small = zoo.Hardware(bare, name="small", mem_capacity=1e6)
     assert "sram_capacity" in ms.SingleNodeModel.solve(model="resnet50", hardware=small, plan="plain").attrs["omitted"]
@@ -374,22 +458,45 @@ def test_nonsense_in_a_row_of_ones_own_is_refused(make):
 # --- a better device is never slower -------------------------------------------------------------------------
 
 #: outputs that a user waits for; parts of them may grow when another part hides them less
-TIMES = ("latency", "ttft", "itl", "e2e_latency", "step_time", "total_reasoning_time", "offload_latency",
-         "checkpoint_write_time", "restore_time", "memory_time")  # fmt: skip
+TIMES = (
+    "latency",
+    "ttft",
+    "itl",
+    "e2e_latency",
+    "step_time",
+    "total_reasoning_time",
+    "offload_latency",
+    "checkpoint_write_time",
+    "restore_time",
+    "memory_time",
+)
 WAITS = {
-    ms.ServingModel: [{**SERVE, "batch_size": [1, 256], "tp": [1, 8], "pp": [1, 4]},
-                      {"model": "mixtral_8x7b", "seq_len": 300, "batch_size": 64, "tp": 8, "ep": [1, 8]}],
-    ms.DistributedModel: [{**TRAIN, "tp": [1, 8], "zero_stage": [0, 3]},
-                          {**TRAIN, "model": "mixtral_8x7b", "dp": 16, "pp": [1, 4], "ep": 8}],
+    ms.ServingModel: [
+        {**SERVE, "batch_size": [1, 256], "tp": [1, 8], "pp": [1, 4]},
+        {"model": "mixtral_8x7b", "seq_len": 300, "batch_size": 64, "tp": 8, "ep": [1, 8]},
+    ],
+    ms.DistributedModel: [
+        {**TRAIN, "tp": [1, 8], "zero_stage": [0, 3]},
+        {**TRAIN, "model": "mixtral_8x7b", "dp": 16, "pp": [1, 4], "ep": 8},
+    ],
     ms.ContinuousBatchingModel: [CALLS[ms.ContinuousBatchingModel]],
     ms.InferenceScalingModel: [CALLS[ms.InferenceScalingModel]],
-    ms.SingleNodeModel: [{"model": ["llama3_1_8b", "resnet50"], "batch_size": [1, 256]},
-                         {"model": "llama3_1_70b", "offload": 1}, {"model": "llama3_1_8b", "is_training": 1}],
+    ms.SingleNodeModel: [
+        {"model": ["llama3_1_8b", "resnet50"], "batch_size": [1, 256]},
+        {"model": "llama3_1_70b", "offload": 1},
+        {"model": "llama3_1_8b", "is_training": 1},
+    ],
     ms.EfficiencyModel: [{"model": "llama3_1_8b", "workload_type": ["gemm", "decode", "prefill", "training"]}],
-    ms.WeightStreamingModel: [{"model": ["llama3_1_8b", "llama3_1_70b"], "phase": ["prefill", "decode", "training"],
-                               "batch_size": [1, 64, 512], "injection_bandwidth": ["150 GB/s", "1 PB/s"]}],
+    ms.WeightStreamingModel: [
+        {
+            "model": ["llama3_1_8b", "llama3_1_70b"],
+            "phase": ["prefill", "decode", "training"],
+            "batch_size": [1, 64, 512],
+            "injection_bandwidth": ["150 GB/s", "1 PB/s"],
+        }
+    ],
     ms.CheckpointModel: [CALLS[ms.CheckpointModel]],
-}  # fmt: skip
+}
 
 
 def improved(make, base, record):

@@ -22,20 +22,25 @@ ENGINES = 1.3
 
 def speed(model, hardware, precision, **more):
     """Tokens/s of one stream at a context of 512 tokens."""
-    answer = ms.ServingModel.solve(model=model, hardware=hardware, precision=precision, seq_len=512, batch_size=1, **more)
+    answer = ms.ServingModel.solve(
+        model=model, hardware=hardware, precision=precision, seq_len=512, batch_size=1, **more
+    )
     return answer.tokens_per_s, answer.decode_bottleneck
 
 
-@pytest.mark.parametrize(("model", "hardware", "precision", "measured"), [
-    ("llama3_8b", "rtx_3090", "fp16", 47.4),
-    ("llama3_8b", "rtx_a6000", "fp16", 40.3),
-    ("llama3_8b", "rtx_3090", "int4", 115.0),
-    ("llama3_8b", "apple_m2_ultra", "int4", 78.8),
-    ("llama2_7b", "apple_m2_ultra", "int4", 91.9),
-    ("llama3_8b", "apple_m2_ultra", "fp16", 40.7),
-    ("llama3_8b", "a10", "fp16", 29.0),
-    ("llama3_8b", "a10g", "fp16", 29.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "hardware", "precision", "measured"),
+    [
+        ("llama3_8b", "rtx_3090", "fp16", 47.4),
+        ("llama3_8b", "rtx_a6000", "fp16", 40.3),
+        ("llama3_8b", "rtx_3090", "int4", 115.0),
+        ("llama3_8b", "apple_m2_ultra", "int4", 78.8),
+        ("llama2_7b", "apple_m2_ultra", "int4", 91.9),
+        ("llama3_8b", "apple_m2_ultra", "fp16", 40.7),
+        ("llama3_8b", "a10", "fp16", 29.0),
+        ("llama3_8b", "a10g", "fp16", 29.0),
+    ],
+)
 def test_one_stream_runs_at_memory_bandwidth(model, hardware, precision, measured):
     """XiongjieDai/GPU-Benchmarks-on-LLM-Inference (llama.cpp, 2024-05); apache/tvm PR 15985 (Llama 2 on M2 Ultra)."""
     found, wall = speed(model, hardware, precision)
@@ -65,8 +70,15 @@ def test_fewer_bits_are_never_slower_for_one_stream():
 
 def test_a_constant_share_of_peak_leaves_no_other_path():
     """With `efficiency` products take their operations over that share of peak, vector units or not."""
-    answer = ms.ServingModel.solve(model="llama3_8b", hardware="rtx_3090", precision="fp16", seq_len=512, batch_size=1,
-                                   efficiency=1e-4, bandwidth_efficiency=1.0)  # fmt: skip
+    answer = ms.ServingModel.solve(
+        model="llama3_8b",
+        hardware="rtx_3090",
+        precision="fp16",
+        seq_len=512,
+        batch_size=1,
+        efficiency=1e-4,
+        bandwidth_efficiency=1.0,
+    )
     assert float(answer.decode_gemm_time) > 2 * 7.5e9 / (1e-4 * 71e12)
 
 
@@ -77,12 +89,17 @@ def test_a_processor_without_16_bits_computes_narrow_weights_in_32():
 
 def test_devices_without_a_network_stand_beside_those_with_one():
     """One device asks for no network: a list that holds an Apple loses nothing."""
-    both, alone = speed("llama3_8b", ["rtx_4090", "apple_m2_ultra"], "int4")[0], speed("llama3_8b", "apple_m2_ultra", "int4")[0]
+    both, alone = (
+        speed("llama3_8b", ["rtx_4090", "apple_m2_ultra"], "int4")[0],
+        speed("llama3_8b", "apple_m2_ultra", "int4")[0],
+    )
     assert both.values[1] == pytest.approx(float(alone), rel=1e-12)
 
 
 def test_llama_cpp_is_a_framework():
-    plain, engine = (float(speed("llama3_8b", "rtx_4090", "int4", **more)[0]) for more in ({}, {"assume": "llama.cpp CUDA"}))
+    plain, engine = (
+        float(speed("llama3_8b", "rtx_4090", "int4", **more)[0]) for more in ({}, {"assume": "llama.cpp CUDA"})
+    )
     assert plain > engine and 1 / 1.15 < engine / 130.0 < 1.15
 
 
@@ -103,18 +120,29 @@ def test_classes_of_devices_are_predicted(streams):
 
 def test_a_stream_of_a_device_that_the_zoo_lacks():
     """Rate and bandwidth are enough; a GGUF type gives the bits."""
-    row = {"hardware": "", "model": "llama3_1_8b", "quant_label": "Q4_K_M", "measured_tokens_per_s": 40.0,
-           "device_peak_fp16_TFLOPs": 60.0, "device_mem_bandwidth_GBps": 256.0}  # fmt: skip
-    found = validate(pd.DataFrame([{**row, "phase": "decode"}, {**row, "phase": "prefill"}, {**row, "phase": "both"}]), sample=0)
+    row = {
+        "hardware": "",
+        "model": "llama3_1_8b",
+        "quant_label": "Q4_K_M",
+        "measured_tokens_per_s": 40.0,
+        "device_peak_fp16_TFLOPs": 60.0,
+        "device_mem_bandwidth_GBps": 256.0,
+    }
+    found = validate(
+        pd.DataFrame([{**row, "phase": "decode"}, {**row, "phase": "prefill"}, {**row, "phase": "both"}]), sample=0
+    )
     assert len(found.rows) == 2 and 20 < found.rows.predicted[0] < 60 < found.rows.predicted[1]
     assert "prefill, decode" in found.refused.why[0]
 
 
-@pytest.mark.parametrize(("cell", "told"), [
-    ({"quant_label": "Q9_Z"}, "q9_z"),
-    ({"model": "no such model"}, "no such model"),
-    ({"hardware": ""}, "device_mem_bandwidth_GBps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ({"quant_label": "Q9_Z"}, "q9_z"),
+        ({"model": "no such model"}, "no such model"),
+        ({"hardware": ""}, "device_mem_bandwidth_GBps"),
+    ],
+)
 def test_a_stream_that_cannot_be_predicted_says_why(cell, told):
     row = {"hardware": "rtx_3090", "model": "llama3_8b", "phase": "decode", "measured_tokens_per_s": 100.0, **cell}
     found = validate(pd.DataFrame([row]), sample=0)

@@ -17,10 +17,21 @@ LONG = {"ResponsibleEngineeringModel"}  #: a privacy accountant for every config
 RATES = ("peak_flops", "mem_bandwidth", "intra_bandwidth", "inter_bandwidth", "storage_bandwidth", "cpu_throughput")
 #: what shows of a part beside the others: it grows when those shrink
 PARTS = {
-    "prefill_host_time", "decode_host_time", "overhead_time", "prefill_communication_time", "decode_communication_time",
-    "compute_time", "optimizer_time", "dp_time", "ep_time", "tp_time", "cp_time", "pp_time", "bubble_time",
+    "prefill_host_time",
+    "decode_host_time",
+    "overhead_time",
+    "prefill_communication_time",
+    "decode_communication_time",
+    "compute_time",
+    "optimizer_time",
+    "dp_time",
+    "ep_time",
+    "tp_time",
+    "cp_time",
+    "pp_time",
+    "bubble_time",
     "exposed_communication",
-}  # fmt: skip
+}
 DEVICES = ("a100", "h100", "h200", "b200", "mi300x", "gaudi3", "h20_96gb", "a100_sxm4_40gb")
 WORKLOADS = ("llama3_1_8b", "llama3_1_70b", "mixtral_8x7b", "deepseek_v3", "gpt3_175b", "gemma2_9b")
 

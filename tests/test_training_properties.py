@@ -75,13 +75,7 @@ def test_any_layout_gives_numbers_and_parts_that_add_up(model, hardware, precisi
     parts = sum(getattr(out, f"{part}_time") for part in TIMES)
     assert parts == pytest.approx(out.step_time, rel=1e-9) or np.isinf(out.step_time)
     assert out.step_time > 0
-    kept = (
-        out.memory_weights
-        + out.memory_gradients
-        + out.memory_optimizer
-        + out.memory_activations
-        + out.memory_other
-    )
+    kept = out.memory_weights + out.memory_gradients + out.memory_optimizer + out.memory_activations + out.memory_other
     assert kept == pytest.approx(out.memory_per_device, rel=1e-9)
     assert out.memory_allocated < out.memory_per_device
     assert out.hfu >= out.mfu
@@ -119,9 +113,7 @@ def test_more_bandwidth_is_never_slower(field, zero_stage):
         last = step
 
 
-@pytest.mark.parametrize(
-    "field", ["mem_bandwidth", "peak_flops", "attention_peak_flops", "training_gemm_efficiency"]
-)
+@pytest.mark.parametrize("field", ["mem_bandwidth", "peak_flops", "attention_peak_flops", "training_gemm_efficiency"])
 def test_a_better_device_is_never_slower(field):
     given_records = records("llama3_1_70b")
     hardware = given_records["hardware"]
@@ -195,15 +187,15 @@ def test_what_the_device_or_its_memory_cannot_do():
 def test_outputs_scale_with_their_units(scaled, attention):
     """A clock or a byte of another size changes every figure by its unit: no hidden constants."""
     factor = 7.0
-    exponents = {"s": {"s": 1, "FLOP/s": -1, "byte/s": -1, "1/s": -1}, "byte": {"byte": 1, "byte/s": 1}}[
-        scaled
-    ]
+    exponents = {"s": {"s": 1, "FLOP/s": -1, "byte/s": -1, "1/s": -1}, "byte": {"byte": 1, "byte/s": 1}}[scaled]
 
     def change(record):
-        return record._replace(**{
-            name: getattr(record, name) * factor ** exponents.get(VARIABLES[name].unit, 0) for name in
-            record._fields
-        })  # fmt: skip
+        return record._replace(
+            **{
+                name: getattr(record, name) * factor ** exponents.get(VARIABLES[name].unit, 0)
+                for name in record._fields
+            }
+        )
 
     given_records = records("mixtral_8x7b")
     layout = {
@@ -223,9 +215,7 @@ def test_outputs_scale_with_their_units(scaled, attention):
     for name in Distributed._fields:
         old, new = getattr(before, name), getattr(after, name)
         if old is not None:
-            assert new == pytest.approx(old * factor ** exponents.get(VARIABLES[name].unit, 0), rel=1e-9), (
-                name
-            )
+            assert new == pytest.approx(old * factor ** exponents.get(VARIABLES[name].unit, 0), rel=1e-9), name
 
 
 def test_arrays_broadcast():
@@ -343,13 +333,8 @@ def test_contiguous_context_parallelism_costs_up_to_twice():
     given_records = records("llama3_1_8b")
     layout = {"global_batch": 8, "seq_len": 262144, "dp": 1, "recompute": Recompute.FULL}
     slow = {**given_records, "assume": Assumptions(context_imbalance=1.875)}
-    assert (
-        distributed(**slow, **layout, cp=1).step_time
-        == distributed(**given_records, **layout, cp=1).step_time
-    )
-    ratio = (
-        distributed(**slow, **layout, cp=8).step_time / distributed(**given_records, **layout, cp=8).step_time
-    )
+    assert distributed(**slow, **layout, cp=1).step_time == distributed(**given_records, **layout, cp=1).step_time
+    ratio = distributed(**slow, **layout, cp=8).step_time / distributed(**given_records, **layout, cp=8).step_time
     assert 1.5 < ratio < 1.875
 
 
@@ -397,9 +382,16 @@ def test_gradients_that_are_freed_take_the_place_of_activations():
 
     def memory(batch, resident):
         found = ms.DistributedModel.solve(
-            model="llama3_2_3b", hardware="h100", seq_len=4096, micro_batch=1, global_batch=batch, tp=1, pp=1, dp=1,
+            model="llama3_2_3b",
+            hardware="h100",
+            seq_len=4096,
+            micro_batch=1,
+            global_batch=batch,
+            tp=1,
+            pp=1,
+            dp=1,
             assume=ms.Assumptions(gradients_resident=resident, gradient_bytes=2.0),
-        )  # fmt: skip
+        )
         return found.memory_allocated.item(), found.memory_gradients.item(), found.memory_activations.item()
 
     kept, gradients, activations = memory(1, 1.0)
@@ -411,8 +403,17 @@ def test_gradients_that_are_freed_take_the_place_of_activations():
 def test_a_mirrored_pipeline_holds_the_first_stage_beside_the_last():
     """DualPipe: either end holds embedding, head and the layers of both stages, none of them twice."""
     point = {
-        "model": "llama3_1_8b", "hardware": "h100", "tp": 1, "pp": 8, "dp": 8, "seq_len": 4096, "global_batch": 256,
-        "micro_batch": 1, "precision": "bf16", "zero_stage": 1, "schedule": ["1f1b", "dualpipe"],
-    }  # fmt: skip
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "tp": 1,
+        "pp": 8,
+        "dp": 8,
+        "seq_len": 4096,
+        "global_batch": 256,
+        "micro_batch": 1,
+        "precision": "bf16",
+        "zero_stage": 1,
+        "schedule": ["1f1b", "dualpipe"],
+    }
     plain, mirrored = ms.DistributedModel.solve(**point).memory_weights.values
     assert mirrored == pytest.approx(2.0 * plain, rel=1e-3)

@@ -24,18 +24,39 @@ STATISTICS = {"n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "sourc
 
 def a_training_run(**changes):
     return {
-        "source_id": "mine", "model_key": "llama3_1_8b", "hardware": "h100", "n_gpus": 8, "seq_len": 8192, "global_batch": 64,
-        "micro_batch": 1, "tp": 2, "pp": 1, "dp": 4, "precision": "bf16", "recompute": "full",
-        "measured_step_time_s": 6.0, **changes,
-    }  # fmt: skip
+        "source_id": "mine",
+        "model_key": "llama3_1_8b",
+        "hardware": "h100",
+        "n_gpus": 8,
+        "seq_len": 8192,
+        "global_batch": 64,
+        "micro_batch": 1,
+        "tp": 2,
+        "pp": 1,
+        "dp": 4,
+        "precision": "bf16",
+        "recompute": "full",
+        "measured_step_time_s": 6.0,
+        **changes,
+    }
 
 
 def a_serving_run(**changes):
     return {
-        "source": "mine", "engine": "vllm 0.12", "model": "llama3_1_8b", "hardware": "h100", "tp": 1, "precision": "bf16",
-        "scenario": "closed_loop", "batch_or_concurrency": 16, "input_len": 1024, "output_len": 256,
-        "itl_ms": 9.0, "ttft_ms": 80.0, **changes,
-    }  # fmt: skip
+        "source": "mine",
+        "engine": "vllm 0.12",
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "tp": 1,
+        "precision": "bf16",
+        "scenario": "closed_loop",
+        "batch_or_concurrency": 16,
+        "input_len": 1024,
+        "output_len": 256,
+        "itl_ms": 9.0,
+        "ttft_ms": 80.0,
+        **changes,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +131,9 @@ def test_kinds_are_told_by_their_columns():
 
 def test_further_columns_and_blank_cells_do_not_matter():
     plain = ms.validate(pd.DataFrame([a_training_run()]), sample=0)
-    more = ms.validate(pd.DataFrame([a_training_run(notes="", cp=None, ep=np.nan, weather="rain", zero_stage="")]), sample=0)
+    more = ms.validate(
+        pd.DataFrame([a_training_run(notes="", cp=None, ep=np.nan, weather="rain", zero_stage="")]), sample=0
+    )
     assert more.rows.predicted.tolist() == plain.rows.predicted.tolist()
 
 
@@ -120,10 +143,16 @@ def test_further_columns_and_blank_cells_do_not_matter():
         ("", "is empty"),
         ("hardware,n_gpus\n", "column"),
         ("a,b\n1,2\n", "no column of measured runs"),
-        ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\nh100,8,1,1,1\n", "line 2: has 5 cells"),
+        (
+            "hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\nh100,8,1,1,1\n",
+            "line 2: has 5 cells",
+        ),
         ('hardware,n_gpus\n"h100,8\n', "not well-formed"),
         ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key\nh100,8,1,1,1,1,gpt2\n", "no measured figure"),
-        ("hardware,n_gpus,seq_len,global_batch,tp,pp,pp,measured_step_time_s\nh100,8,1,1,1,1,1,1\n", "'pp' is there twice"),
+        (
+            "hardware,n_gpus,seq_len,global_batch,tp,pp,pp,measured_step_time_s\nh100,8,1,1,1,1,1,1\n",
+            "'pp' is there twice",
+        ),
         ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\n", "no rows"),
     ],
 )
@@ -145,13 +174,17 @@ def test_files_that_are_none(tmp_path):
         ms.validate(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("thing", [None, 3, [], {}, b"x", math.nan, np.zeros(3), pd.Series([1])], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "thing", [None, 3, [], {}, b"x", math.nan, np.zeros(3), pd.Series([1])], ids=lambda v: type(v).__name__
+)
 def test_what_is_neither_a_file_nor_a_table_is_refused_in_words(thing):
     with pytest.raises(ValueError, match=r"^runs=.*path of a CSV file"):
         ms.validate(thing)
 
 
-@pytest.mark.parametrize("name, says", [("a\0b", "cannot be read"), ("x" * 5000, "cannot be read"), ("no.csv", "no such file")])
+@pytest.mark.parametrize(
+    "name, says", [("a\0b", "cannot be read"), ("x" * 5000, "cannot be read"), ("no.csv", "no such file")]
+)
 def test_a_name_that_no_file_has_is_refused_in_one_short_line(name, says):
     with pytest.raises(ValueError, match=says) as caught:
         ms.validate(name)
@@ -172,8 +205,17 @@ def test_far_too_many_runs_are_refused_by_their_number_and_size(tmp_path, monkey
         ms.validate(path)
 
 
-@pytest.mark.parametrize("argument, value", [("sample", -1), ("sample", 1), ("sample", "many"), ("sample", 1.5), ("assume", 3),
-                                             ("assume", {"training_level": 1.0})])  # fmt: skip
+@pytest.mark.parametrize(
+    "argument, value",
+    [
+        ("sample", -1),
+        ("sample", 1),
+        ("sample", "many"),
+        ("sample", 1.5),
+        ("assume", 3),
+        ("assume", {"training_level": 1.0}),
+    ],
+)
 def test_arguments_of_validate_are_named(argument, value):
     with pytest.raises(ValueError, match=rf"^{argument}="):
         ms.validate(MEASURED / "training.csv", **{argument: value})
@@ -186,7 +228,9 @@ def test_a_missing_column_is_named(column):
         ms.validate(frame)
 
 
-@pytest.mark.parametrize("column", ["hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len"])
+@pytest.mark.parametrize(
+    "column", ["hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len"]
+)
 def test_a_missing_serving_column_is_named(column):
     frame = pd.DataFrame([a_serving_run()]).drop(columns=column)
     with pytest.raises(ValueError, match=f"column {column} missing"):
@@ -217,23 +261,36 @@ def test_text_where_a_number_belongs(changes, says):
 
 def test_unknown_names_are_refused_not_fatal():
     runs = [
-        a_training_run(), a_training_run(hardware="h1000"), a_training_run(model_key="llama9"), a_training_run(precision="fp3"),
-        a_training_run(measured_step_time_s=None), a_training_run(recompute="some"), a_training_run(n_gpus=9),
-        a_training_run(tp=3, dp=None, n_gpus=9), a_training_run(hardware="", suspect=0), a_training_run(suspect=1),
-    ]  # fmt: skip
+        a_training_run(),
+        a_training_run(hardware="h1000"),
+        a_training_run(model_key="llama9"),
+        a_training_run(precision="fp3"),
+        a_training_run(measured_step_time_s=None),
+        a_training_run(recompute="some"),
+        a_training_run(n_gpus=9),
+        a_training_run(tp=3, dp=None, n_gpus=9),
+        a_training_run(hardware="", suspect=0),
+        a_training_run(suspect=1),
+    ]
     result = ms.validate(pd.DataFrame(runs), sample=0)
     assert result.answered == 1 and result.suspect == 1
     why = dict(zip(result.refused.row, result.refused.why))
-    assert "'h1000'" in why[3] and "llama9" in why[4] and "fp3" in why[5] and "no measured" in why[6] and "some" in why[7]
+    assert (
+        "'h1000'" in why[3] and "llama9" in why[4] and "fp3" in why[5] and "no measured" in why[6] and "some" in why[7]
+    )
     assert "n_gpus=9" in why[8] and "impossible" in why[9] and "no hardware" in why[10]
     assert len(why) == 8
 
 
 def test_unknown_serving_rows_are_refused():
     runs = [
-        a_serving_run(), a_serving_run(model="nobody"), a_serving_run(scenario="party"), a_serving_run(output_len=None),
-        a_serving_run(itl_ms=None, ttft_ms=None), a_serving_run(hardware="v100", precision="bf16"),
-    ]  # fmt: skip
+        a_serving_run(),
+        a_serving_run(model="nobody"),
+        a_serving_run(scenario="party"),
+        a_serving_run(output_len=None),
+        a_serving_run(itl_ms=None, ttft_ms=None),
+        a_serving_run(hardware="v100", precision="bf16"),
+    ]
     result = ms.validate(pd.DataFrame(runs), sample=0)
     assert result.answered == 1
     assert result.refused.row.tolist() == [3, 4, 5, 6, 7]
@@ -308,7 +365,9 @@ def time_of(**changes):
     run = read(pd.DataFrame([a_training_run(measured_step_time_s=None, **changes)])).table.to_dict("records")[0]
     _, setting = frameworks.of_run("trainer", run)
     model = training.model(run)
-    return training.measured(run, model, zoo.hardware("h100"), setting, training.candidates(run, model, setting, 2024)[0].inputs)
+    return training.measured(
+        run, model, zoo.hardware("h100"), setting, training.candidates(run, model, setting, 2024)[0].inputs
+    )
 
 
 def test_step_times_follow_from_other_figures():
@@ -317,7 +376,9 @@ def test_step_times_follow_from_other_figures():
     n = zoo.model("llama3_1_8b")["total_params"]
     by_hand = tokens * (6 * n + 12 * 32 * 4096 * 8192) / (8 * 400e12)
     assert time_of(measured_tflops_per_gpu=400.0, tflops_convention="6N + 12Lds") == pytest.approx(by_hand)
-    full, causal = (time_of(measured_tflops_per_gpu=400.0, tflops_convention=f"model, {c} attention") for c in ("full", "causal"))
+    full, causal = (
+        time_of(measured_tflops_per_gpu=400.0, tflops_convention=f"model, {c} attention") for c in ("full", "causal")
+    )
     assert full > causal
     executed = time_of(measured_tflops_per_gpu=400.0, tflops_convention="hardware, incl. recompute, full attention")
     head = 6 * 4096 * 128256 * tokens / (8 * 400e12)
@@ -407,7 +468,9 @@ def test_every_framework_is_usable():
         zoo.assumptions("vllmm")
     with pytest.raises(ValueError, match="frameworks"):
         zoo.assumptions(3)
-    told = ms.ServingModel.solve(model="llama3_1_8b", hardware="h100", seq_len=1024, assume=["vllm", "sglang"], keep=["itl"])
+    told = ms.ServingModel.solve(
+        model="llama3_1_8b", hardware="h100", seq_len=1024, assume=["vllm", "sglang"], keep=["itl"]
+    )
     assert told.itl[0] > told.itl[1]
 
 
@@ -428,12 +491,19 @@ def question(**changes):
 
 def test_every_scenario_asks_its_question():
     assert question().resolver == "closed" and question(scenario="static_batch").resolver == "serving"
-    most = question(scenario="max_load", tokens_per_s_total=1.0, source="perf-overview.md", input_len=128, output_len=128)
+    most = question(
+        scenario="max_load", tokens_per_s_total=1.0, source="perf-overview.md", input_len=128, output_len=128
+    )
     assert most.resolver == "saturated" and most.inputs["n_requests"] == serving.REQUESTS
     prefill = question(scenario="prefill_only", input_len=4096, batch_or_concurrency=None, tokens_per_s_per_gpu=1e4)
     assert prefill.targets["tokens_per_s"][1:] == (16384.0, -1.0)
-    wide = question(scenario="decode_only", model="deepseek_v3_671b", notes="decode, EP16", batch_or_concurrency=8,
-                    tokens_per_s_per_gpu=5)  # fmt: skip
+    wide = question(
+        scenario="decode_only",
+        model="deepseek_v3_671b",
+        notes="decode, EP16",
+        batch_or_concurrency=8,
+        tokens_per_s_per_gpu=5,
+    )
     assert wide.inputs["ep"] == 16 and wide.inputs["batch_size"] == 128 and wide.measured["tokens_per_s"] == 80
     assert question(notes="moe_ep=8").inputs["ep"] == 1  # no experts
 
@@ -482,7 +552,10 @@ def test_a_later_version_changes_what_it_says_and_keeps_the_rest():
     older, newer = zoo.framework("tensorrt_llm_0"), zoo.framework("tensorrt_llm")
     assert (older["fused_quantise"], newer["fused_quantise"]) == (1.0, None)
     assert older["pool_fraction"] == newer["pool_fraction"] == 0.9
-    assert zoo.framework("megatron_deepspeed")["optimizer_slowdown"] == zoo.framework("megatron_lm_2021")["optimizer_slowdown"]
+    assert (
+        zoo.framework("megatron_deepspeed")["optimizer_slowdown"]
+        == zoo.framework("megatron_lm_2021")["optimizer_slowdown"]
+    )
 
 
 def test_no_framework_bears_the_name_of_a_paper_a_device_or_a_model():
@@ -495,18 +568,21 @@ def test_no_framework_bears_the_name_of_a_paper_a_device_or_a_model():
 @pytest.mark.parametrize(
     ("run", "key"),
     [
-        ({"framework": "torchtitan 2026"}, "torchtitan"), ({"framework": "torchtitan 2024"}, "torchtitan_2024"),
+        ({"framework": "torchtitan 2026"}, "torchtitan"),
+        ({"framework": "torchtitan 2024"}, "torchtitan_2024"),
         ({"source": "torchtitan benchmarks/llama3_h100_202412.md"}, "torchtitan_2024"),
         ({"framework": "torchtitan", "source": "read in 2025-06"}, "torchtitan"),
     ],
-)  # fmt: skip
+)
 def test_a_framework_is_that_of_the_year(run, key):
     assert frameworks.of_run("trainer", run)[0][0].key == key
 
 
 def test_widened_experts_are_a_setting_that_is_refitted():
     hopper, blackwell = (question(model="gpt_oss_120b", hardware=name, precision="nvfp4") for name in ("h100", "b200"))
-    assert hopper.assumed["expert_gemm_efficiency"] < 0.5 and hopper.fitted["expert_gemm_efficiency"] == "widened_experts"
+    assert (
+        hopper.assumed["expert_gemm_efficiency"] < 0.5 and hopper.fitted["expert_gemm_efficiency"] == "widened_experts"
+    )
     assert "expert_gemm_efficiency" not in blackwell.assumed
 
 

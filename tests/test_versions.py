@@ -12,7 +12,10 @@ def plain(function):
     """Names of a function that may be Python's own numbers: parameters with such a default, and what is made of them."""
     arguments, found = function.args, set()
     if not any("kernel" in ast.unparse(d) for d in function.decorator_list):  # a kernel makes doubles of its defaults
-        pairs = [*zip(reversed(arguments.args), reversed(arguments.defaults)), *zip(arguments.kwonlyargs, arguments.kw_defaults)]
+        pairs = [
+            *zip(reversed(arguments.args), reversed(arguments.defaults)),
+            *zip(arguments.kwonlyargs, arguments.kw_defaults),
+        ]
         found = {a.arg for a, default in pairs if isinstance(default, ast.Constant) and default.value is not None}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and truth(node.value, found):
@@ -60,7 +63,9 @@ def test_what_would_be_inverted_wrongly_is_seen():
     assert list(inverted("def f(x, on=0):\n    off = on > 0\n    return x & ~off"))
     assert list(inverted("def f(x, on=False):\n    return x & ~on"))
     assert list(inverted("def f(x):\n    known = True if x is None else x > 0\n    return ~known"))
-    assert list(inverted("def f(x):\n    return ~(x is None)")) and list(inverted("def f(x):\n    return ~isinstance(x, int)"))
+    assert list(inverted("def f(x):\n    return ~(x is None)")) and list(
+        inverted("def f(x):\n    return ~isinstance(x, int)")
+    )
     assert not list(inverted("def f(x, on=0):\n    return ~(x > on)"))
 
 

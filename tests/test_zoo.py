@@ -117,9 +117,7 @@ def test_rates_are_dense():
 
 def test_hardware_orders():
     for row in rows("hardware"):
-        memory, link, host = (
-            row.values_by_column[c] for c in ("mem_bandwidth_Bps", "intra_link_Bps", "host_link_Bps")
-        )
+        memory, link, host = (row.values_by_column[c] for c in ("mem_bandwidth_Bps", "intra_link_Bps", "host_link_Bps"))
         assert not (memory and link) or link <= 2 * memory, row.key
         assert not (link and host) or host <= link, row.key
         label, reported = row["mem_capacity_bytes"], row["mem_device_reported_bytes"]
@@ -158,10 +156,7 @@ def test_systems_refer_to_what_exists():
             if row[column]:
                 assert row[column] in zoo.names("fabrics"), row.key
         if row["intra_fabric"]:
-            assert (
-                cell(row, "intra_bw_Bps_per_accelerator")
-                <= 1.001 * zoo.fabric(row["intra_fabric"])["bandwidth_Bps"]
-            )
+            assert cell(row, "intra_bw_Bps_per_accelerator") <= 1.001 * zoo.fabric(row["intra_fabric"])["bandwidth_Bps"]
         if row["nodes"]:
             assert row["nodes"] * row["accelerators_per_node"] == row["total_accelerators"], row.key
 
@@ -183,9 +178,7 @@ def test_generations_get_faster(pattern, steps):
 def test_grids_and_buildings():
     for row in rows("grids"):
         carbon = row.values_by_column["carbon_gCO2e_per_kWh"]
-        assert (
-            0 <= cell(row, "carbon_gCO2e_per_kWh") < 1200 and 0 <= cell(row, "carbon_free_fraction") <= 1
-        ), row.key
+        assert 0 <= cell(row, "carbon_gCO2e_per_kWh") < 1200 and 0 <= cell(row, "carbon_free_fraction") <= 1, row.key
         assert (carbon is None) == (row["carbon_class"] is None), row.key
         parent = row["parent"]
         assert parent is None or parent in zoo.names("grids"), row.key
@@ -203,7 +196,10 @@ def test_regions_of_the_clouds_take_what_is_known_of_their_state_or_country():
         assert ("carbon_intensity" in row.derived) == (own is None), row.key
         if own is None:
             assert row["carbon_intensity"] == around["carbon_intensity"] and row.spread("carbon_intensity") == 0.35
-            assert zoo.carbon_class(row) == zoo.carbon_class(around) == around["carbon_class"] and row["carbon_class"] is None
+            assert (
+                zoo.carbon_class(row) == zoo.carbon_class(around) == around["carbon_class"]
+                and row["carbon_class"] is None
+            )
     counts = {name: sum(k.startswith(name) for k in zoo.names("grids")) for name in ("aws_", "gcp_", "azure_")}
     assert counts["aws_"] >= 39 and counts["gcp_"] >= 43 and counts["azure_"] >= 72, counts
 
@@ -218,7 +214,9 @@ def test_carbon_figures_of_a_region_and_of_its_country_are_of_one_method():
         ms.SustainabilityModel.solve(region=["westeurope", "nld"], hardware="h100", n_accelerators=8, duration="1 day")
 
 
-@pytest.mark.parametrize("name, state", [("PJM", "us_pa"), ("ISO New England", "us_ma"), ("iso-ne", "us_ct"), ("MISO", "us_in")])
+@pytest.mark.parametrize(
+    "name, state", [("PJM", "us_pa"), ("ISO New England", "us_ma"), ("iso-ne", "us_ct"), ("MISO", "us_in")]
+)
 def test_an_operator_of_several_states_is_refused_with_its_states(name, state):
     with pytest.raises(zoo.UnknownName, match=f"region: .*several places.*{state}"):
         zoo.lookup("grids", name, "region")
@@ -232,11 +230,23 @@ def test_prices_of_electricity_are_those_of_large_users_with_year_and_basis():
         assert row["price_year"] >= 2020 and len(row["price_basis"]) > 10, row.key
         low, high = cell(row, "price_low", price), cell(row, "price_high", price)
         assert 0.999 * low <= price <= 1.001 * high, row.key
-    prices = {key: zoo.grid(key)["industrial_price_usd_per_kWh"] for key in ("usa", "deu", "fra", "swe", "fin", "dnk", "irl")}
+    prices = {
+        key: zoo.grid(key)["industrial_price_usd_per_kWh"] for key in ("usa", "deu", "fra", "swe", "fin", "dnk", "irl")
+    }
     assert prices == {
-        "usa": 0.0813, "deu": 0.1552, "fra": 0.1024, "swe": 0.0682, "fin": 0.0571, "dnk": 0.1293, "irl": 0.228,
-    }  # fmt: skip
-    assert all(row["industrial_price_usd_per_kWh"] for row in rows("grids") if row["kind"] in ("country", "us_state", "province"))
+        "usa": 0.0813,
+        "deu": 0.1552,
+        "fra": 0.1024,
+        "swe": 0.0682,
+        "fin": 0.0571,
+        "dnk": 0.1293,
+        "irl": 0.228,
+    }
+    assert all(
+        row["industrial_price_usd_per_kWh"]
+        for row in rows("grids")
+        if row["kind"] in ("country", "us_state", "province")
+    )
 
 
 def test_reliability_counts_add_up():
@@ -286,7 +296,11 @@ def test_the_gb_of_a_label_are_binary_where_nobody_printed_what_the_device_repor
         label, reported = row["mem_capacity_bytes"], row["mem_device_reported_bytes"]
         if "mem_capacity" in row.derived:
             keeps = 16 * 2**20 if row["vendor"] == "AMD" else 0
-            assert reported is None and row["mem_capacity"] == label / 1e9 * 2**30 - keeps and row.spread("mem_capacity") > 0
+            assert (
+                reported is None
+                and row["mem_capacity"] == label / 1e9 * 2**30 - keeps
+                and row.spread("mem_capacity") > 0
+            )
         elif label and not label % 1e9 and row["mem_type"] and not row["mem_type"].startswith(("SRAM", "DDR")):
             assert reported and row["mem_capacity"] == reported, row.key
     assert zoo.Hardware("b100_sxm", mem_capacity="192 GB")["mem_capacity"] == 192e9
@@ -296,7 +310,9 @@ def test_the_gb_of_a_label_are_binary_where_nobody_printed_what_the_device_repor
 def test_a_card_of_24_gib_serves_what_its_log_says():
     import mlsysim as ms
 
-    ds = ms.ServingModel.solve(model="llama3_1_8b", hardware="rtx_3090", precision="fp16", seq_len=35000, prefill_chunk=512)
+    ds = ms.ServingModel.solve(
+        model="llama3_1_8b", hardware="rtx_3090", precision="fp16", seq_len=35000, prefill_chunk=512
+    )
     assert bool(ds.feasible) and float(ds.max_batch) >= 1
 
 
@@ -329,12 +345,8 @@ def test_row_of_another_table_is_refused():
 
 def test_find_by_attribute():
     found = zoo.find("hardware", vendor="AMD", status="shipping")
-    assert {"mi300x", "mi355x"} <= {row.key for row in found} and "mi455x_announced" not in {
-        row.key for row in found
-    }
-    assert [r.key for r in zoo.find("grids", kind="country", offsite_water=lambda litres: litres > 0)][
-        :1
-    ] == ["usa"]
+    assert {"mi300x", "mi355x"} <= {row.key for row in found} and "mi455x_announced" not in {row.key for row in found}
+    assert [r.key for r in zoo.find("grids", kind="country", offsite_water=lambda litres: litres > 0)][:1] == ["usa"]
     assert len(zoo.find("models", kind=["SSM", "tiny"])) == 6
     with pytest.raises(zoo.UnknownName, match="vendor"):
         zoo.find("hardware", vender="AMD")
@@ -432,9 +444,7 @@ def test_every_system_gives_a_fleet():
     for key in zoo.names("systems"):
         record = zoo.fleet_record(key, None)
         assert record.accelerators_per_node >= 1 and record.domain_size >= 1, key
-        assert math.isnan(record.inter_bandwidth) == (key in NO_NETWORK), (
-            key
-        )
+        assert math.isnan(record.inter_bandwidth) == (key in NO_NETWORK), key
     for key in HARDWARE:
         record = zoo.fleet_record(None, key)
         assert record.accelerators_per_node >= 1 and 0 < record.intra_efficiency <= 1, key
@@ -442,9 +452,31 @@ def test_every_system_gives_a_fleet():
 
 #: countries, and a region in one of them, of which a price was read and no carbon figure
 PRICE_ONLY = {
-    "alb", "arm", "aze", "bhr", "bih", "blr", "cyp", "dza", "gha", "grl", "irn", "kgz", "lie", "mda", "mkd", "mlt", "mne",
-    "sen", "srb", "tjk", "tkm", "uzb", "xkx", "aws_me_south_1",
-}  # fmt: skip
+    "alb",
+    "arm",
+    "aze",
+    "bhr",
+    "bih",
+    "blr",
+    "cyp",
+    "dza",
+    "gha",
+    "grl",
+    "irn",
+    "kgz",
+    "lie",
+    "mda",
+    "mkd",
+    "mlt",
+    "mne",
+    "sen",
+    "srb",
+    "tjk",
+    "tkm",
+    "uzb",
+    "xkx",
+    "aws_me_south_1",
+}
 
 
 def test_every_grid_gives_a_site():
@@ -481,9 +513,7 @@ def test_derived_assumptions_are_named():
     assert zoo.hardware("a100")["embodied_carbon"] == 127.6 and zoo.hardware("h100").spread("price") == 0.0
     assert "of us_ia" in zoo.grid("us-central1").derived["electricity_price"]
     assert zoo.grid("nor").derived == {} and zoo.grid("nor")["electricity_price"] == pytest.approx(0.0541 / KWH)
-    assert zoo.grid("deu")["offsite_water"] is None and zoo.grid("us_tx")["offsite_water"] == pytest.approx(
-        4.52 / KWH
-    )
+    assert zoo.grid("deu")["offsite_water"] is None and zoo.grid("us_tx")["offsite_water"] == pytest.approx(4.52 / KWH)
 
 
 def test_prices_and_power_of_the_headline_sweep():
@@ -564,13 +594,12 @@ def test_reference_prefill_attention():
     """H100: share of the bf16 peak at 512 ... 16k tokens."""
     record = zoo.accelerator_record("h100", Precision.BF16)
     for length, share in zip((512, 1024, 2048, 4096, 8192, 16384), (0.16, 0.25, 0.35, 0.43, 0.49, 0.53)):
-        assert record.attention_efficiency * length / (
-            length + record.attention_half_length
-        ) == pytest.approx(share, abs=0.01)
+        assert record.attention_efficiency * length / (length + record.attention_half_length) == pytest.approx(
+            share, abs=0.01
+        )
     narrow = zoo.accelerator_record("h100", Precision.BF16, Precision.FP8)
     assert (
-        narrow.attention_efficiency > record.attention_efficiency
-        and narrow.gemm_efficiency == record.gemm_efficiency
+        narrow.attention_efficiency > record.attention_efficiency and narrow.gemm_efficiency == record.gemm_efficiency
     )
 
 
@@ -585,19 +614,21 @@ def test_unmeasured_devices_follow_the_rule():
     a100_int8 = zoo.accelerator_record("a100", Precision.INT8)
     assert a100_int8.gemm_efficiency < zoo.accelerator_record("a100", Precision.BF16).gemm_efficiency
     bridge = zoo.accelerator_record("h100_pcie", Precision.BF16)
-    assert (
-        bridge.bus_bandwidth_2 > 4 * bridge.bus_bandwidth_8
-    )  # a bridge joins two, four and eight meet on PCIe
+    assert bridge.bus_bandwidth_2 > 4 * bridge.bus_bandwidth_8  # a bridge joins two, four and eight meet on PCIe
 
 
 def test_tdp_and_host_link_are_derived_by_class_where_nobody_prints_them():
     points = [
         (math.log(row["mem_bandwidth_Bps"] / 1e12), math.log(row["tdp_W"]))
         for row in rows("hardware")
-        if row["class"] in accelerators.IN_SERVERS and row["release_year"] >= 2018 and row["vendor"] != "Apple"
-        and row["tdp_W"] and row["mem_bandwidth_Bps"] and (row["peak_bf16"] or row["peak_fp16"])
+        if row["class"] in accelerators.IN_SERVERS
+        and row["release_year"] >= 2018
+        and row["vendor"] != "Apple"
+        and row["tdp_W"]
+        and row["mem_bandwidth_Bps"]
+        and (row["peak_bf16"] or row["peak_fp16"])
         and not row["mem_type"].startswith(("SRAM", "DDR"))
-    ]  # fmt: skip
+    ]
     fit = statistics.linear_regression(*zip(*points))
     assert fit.slope == pytest.approx(accelerators.TDP_EXPONENT, abs=0.02)
     assert math.exp(fit.intercept) == pytest.approx(accelerators.TDP_AT_1_TBPS, rel=0.03)
@@ -612,10 +643,32 @@ def test_tdp_and_host_link_are_derived_by_class_where_nobody_prints_them():
 
 
 #: shipping and without a price of an hour, or to buy: used inside one company, part of something else, or sold as a whole
-NOT_RENTED = {"tpu_v1", "tpu_v4i", "grace_cpu_72c", "gap9", "maia_200", "mtia_300", "mtia_v2", "d_matrix_corsair",
-              "snapdragon_x2_elite_extreme"}  # fmt: skip
-NOT_SOLD = NOT_RENTED | {"tpu_v2", "tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "tpu_v7_ironwood", "inferentia1",
-                         "inferentia2", "trainium1", "trainium2", "trainium3", "sambanova_sn40l"}  # fmt: skip
+NOT_RENTED = {
+    "tpu_v1",
+    "tpu_v4i",
+    "grace_cpu_72c",
+    "gap9",
+    "maia_200",
+    "mtia_300",
+    "mtia_v2",
+    "d_matrix_corsair",
+    "snapdragon_x2_elite_extreme",
+}
+NOT_SOLD = NOT_RENTED | {
+    "tpu_v2",
+    "tpu_v3",
+    "tpu_v4",
+    "tpu_v5e",
+    "tpu_v5p",
+    "tpu_v6e",
+    "tpu_v7_ironwood",
+    "inferentia1",
+    "inferentia2",
+    "trainium1",
+    "trainium2",
+    "trainium3",
+    "sambanova_sn40l",
+}
 
 
 def test_every_device_on_sale_has_its_prices():
@@ -645,9 +698,17 @@ def test_quotes_name_seller_date_and_source():
                 assert 0.999 * quote.low <= quote.value <= 1.001 * quote.high, (device, quote)
             row = zoo.hardware(device)
             rate, bandwidth = row["peak_bf16"] or row["peak_fp16"], row["mem_bandwidth_Bps"]
-            if quote.seller == "derived" and "fit on compute and bandwidth" in quote.basis and row.key != "mi455x_announced":
+            if (
+                quote.seller == "derived"
+                and "fit on compute and bandwidth" in quote.basis
+                and row.key != "mi455x_announced"
+            ):
                 assert quote.value == pytest.approx(prices.rent_by_fit(rate, bandwidth), rel=0.02), device
-            if quote.seller == "derived" and "fit on bandwidth and year" in quote.basis and row.key != "mi455x_announced":
+            if (
+                quote.seller == "derived"
+                and "fit on bandwidth and year" in quote.basis
+                and row.key != "mi455x_announced"
+            ):
                 assert quote.value == pytest.approx(prices.purchase_by_fit(bandwidth, release), rel=0.02), device
     assert len(zoo.hardware("h100").quotes) >= 8 and "hyperscaler" in repr(zoo.hardware("h100"))
 
@@ -655,8 +716,14 @@ def test_quotes_name_seller_date_and_source():
 def test_prices_of_an_hour_are_of_one_basis():
     share, payback = [], []
     for device in prices.devices():
-        asked = {s: [q.value for q in zoo.hardware(device).quotes if q.quantity == "hourly" and q.seller == s and q.year >= 2025]
-                 for s in ("specialist", "hyperscaler")}  # fmt: skip
+        asked = {
+            s: [
+                q.value
+                for q in zoo.hardware(device).quotes
+                if q.quantity == "hourly" and q.seller == s and q.year >= 2025
+            ]
+            for s in ("specialist", "hyperscaler")
+        }
         hour, bought = prices.hourly(device), prices.purchase(device)
         if asked["specialist"] and asked["hyperscaler"]:
             share.append(hour.value / statistics.median(asked["hyperscaler"]))
@@ -681,16 +748,20 @@ def test_money_is_answered_for_every_device_on_sale():
     sold = [n for n in names if n not in NOT_SOLD and answers[n]]
     owning = ms.EconomicsModel.program(hardware=sold, n_accelerators=8, duration="1 year", region="usa")
     unknown = [n for n, known in zip(sold, owning.known_along("hardware", ["tco"])) if not known]
-    assert unknown == ["graphcore_gc200", "graphcore_bow"]  # power: no limit published, and no rule holds for memory on chip
+    assert unknown == [
+        "graphcore_gc200",
+        "graphcore_bow",
+    ]  # power: no limit published, and no rule holds for memory on chip
 
 
 def test_vector_share_is_the_median():
     shares = [
         row["peak_fp32"] / max(cell(row, "peak_fp16"), cell(row, "peak_bf16"))
         for row in zoo.find("hardware", **{"class": "cloud"})
-        if row.values_by_column["peak_fp32"] and (row["peak_fp16"] or row["peak_bf16"])
+        if row.values_by_column["peak_fp32"]
+        and (row["peak_fp16"] or row["peak_bf16"])
         and row.key != "mi308x"  # scaled from mi300x, which is counted
-    ]  # fmt: skip
+    ]
     assert statistics.median(shares) == pytest.approx(accelerators.VECTOR_SHARE, rel=0.05)
 
 
@@ -700,23 +771,16 @@ def test_vector_share_is_the_median():
 def test_own_hardware():
     mine = zoo.Hardware("h100", mem_bandwidth="4 TB/s", tdp_W=600, name="mine")
     record, base = (zoo.accelerator_record(r, Precision.BF16) for r in (mine, "h100"))
+    assert record.mem_bandwidth == 4e12 and record.tdp == 600 and record.gemm_efficiency == base.gemm_efficiency
     assert (
-        record.mem_bandwidth == 4e12 and record.tdp == 600 and record.gemm_efficiency == base.gemm_efficiency
-    )
-    assert (
-        mine.key == "mine"
-        and mine.source("mem_bandwidth") == "given by the user"
-        and mine["mem_bandwidth_Bps"] == 4e12
+        mine.key == "mine" and mine.source("mem_bandwidth") == "given by the user" and mine["mem_bandwidth_Bps"] == 4e12
     )
     assert zoo.Hardware(mine, mem_capacity="120 GB")["mem_capacity"] == 120e9
     assert zoo.Hardware("h100", tdp=500).key == "h100_sxm5_80gb(tdp=500)"
     assert zoo.Hardware("h100", hourly_price="$1.8/hour")["cloud_usd_per_hour"] == pytest.approx(1.8)
     assert zoo.Hardware("h100", cloud_usd_per_hour=1.8)["hourly_price"] == pytest.approx(0.0005)
     assert zoo.Hardware("h100", price=None)["price"] is None
-    assert (
-        zoo.accelerator_record(zoo.Hardware("h100", gemm_efficiency=0.7), Precision.FP8).gemm_efficiency
-        == 0.7
-    )
+    assert zoo.accelerator_record(zoo.Hardware("h100", gemm_efficiency=0.7), Precision.FP8).gemm_efficiency == 0.7
     faster = zoo.accelerator_record(zoo.Hardware("h100", link_bandwidth="900 GB/s"), Precision.BF16)
     assert faster.bus_bandwidth_8 == pytest.approx(2 * base.bus_bandwidth_8)
     assert zoo.fleet_record(None, zoo.Hardware("h100", link_bandwidth="900 GB/s")).intra_bandwidth == 9e11
@@ -870,7 +934,9 @@ DEEPSEEK |= {
     "n_routed_experts": 256,
     "num_experts_per_tok": 8,
     "n_shared_experts": 1,
-    "first_k_dense_replace": 3, "n_group": 8, "topk_group": 4,
+    "first_k_dense_replace": 3,
+    "n_group": 8,
+    "topk_group": 4,
 }
 DEEPSEEK |= {"moe_layer_freq": 1, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128}
 DEEPSEEK |= {
@@ -926,22 +992,13 @@ def test_checkpoint_config_from_a_folder(tmp_path):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": LLAMA}))
     row = zoo.from_config(folder)
-    assert (
-        row.key == "my-model"
-        and row["n_layers"] == 32
-        and zoo.from_config(folder / "config.json").key == "my-model"
-    )
+    assert row.key == "my-model" and row["n_layers"] == 32 and zoo.from_config(folder / "config.json").key == "my-model"
 
 
 def test_checkpoint_config_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match=r"model_type 'lama'.*llama.*gated_ffn"):
         zoo.from_config({**LLAMA, "model_type": "lama"})
-    assert (
-        zoo.from_config({**LLAMA, "model_type": "new"}, gated_ffn=1, tied_embeddings=0, name="new")[
-            "gated_ffn"
-        ]
-        == 1
-    )
+    assert zoo.from_config({**LLAMA, "model_type": "new"}, gated_ffn=1, tied_embeddings=0, name="new")["gated_ffn"] == 1
     with pytest.raises(ValueError, match=r"hidden_size.*add hidden="):
         zoo.from_config({k: v for k, v in LLAMA.items() if k != "hidden_size"})
 
@@ -952,36 +1009,51 @@ def test_numbers_of_a_checkpoint_config_may_be_text():
     assert zoo.from_config({**LLAMA, "tie_word_embeddings": "false"})["tied_embeddings"] == 0
 
 
-@pytest.mark.parametrize("base, key, value, says", [
-    (LLAMA, "num_hidden_layers", 10**30, "at most 100000"),
-    (LLAMA, "num_hidden_layers", True, "must be a number"),
-    (LLAMA, "num_hidden_layers", "many", "must be a number"),
-    (LLAMA, "num_hidden_layers", 32.5, "whole number"),
-    (LLAMA, "hidden_size", [4096, 2048], "differs from layer to layer"),
-    (LLAMA, "hidden_size", {"a": 1}, "must be a number"),
-    (LLAMA, "num_attention_heads", 0, "at least 1"),
-    (LLAMA, "num_key_value_heads", -8, "at least 1"),
-    (LLAMA, "vocab_size", float("nan"), "whole number"),
-    (LLAMA, "tie_word_embeddings", "perhaps", "true or false"),
-    (LLAMA, "model_type", 7, "must be a text"),
-    (GPT2, "n_positions", 10**18, "at most 1e"),
-    (GEMMA2, "sliding_window_pattern", 0, "at least 1"),
-    (GEMMA2, "layer_types", "full_attention", "list of texts"),
-    (QWEN, "moe_intermediate_size", 0, "at least 1"),
-    (DEEPSEEK, "moe_layer_freq", [0, 1, 1], "differs from layer to layer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "base, key, value, says",
+    [
+        (LLAMA, "num_hidden_layers", 10**30, "at most 100000"),
+        (LLAMA, "num_hidden_layers", True, "must be a number"),
+        (LLAMA, "num_hidden_layers", "many", "must be a number"),
+        (LLAMA, "num_hidden_layers", 32.5, "whole number"),
+        (LLAMA, "hidden_size", [4096, 2048], "differs from layer to layer"),
+        (LLAMA, "hidden_size", {"a": 1}, "must be a number"),
+        (LLAMA, "num_attention_heads", 0, "at least 1"),
+        (LLAMA, "num_key_value_heads", -8, "at least 1"),
+        (LLAMA, "vocab_size", float("nan"), "whole number"),
+        (LLAMA, "tie_word_embeddings", "perhaps", "true or false"),
+        (LLAMA, "model_type", 7, "must be a text"),
+        (GPT2, "n_positions", 10**18, "at most 1e"),
+        (GEMMA2, "sliding_window_pattern", 0, "at least 1"),
+        (GEMMA2, "layer_types", "full_attention", "list of texts"),
+        (QWEN, "moe_intermediate_size", 0, "at least 1"),
+        (DEEPSEEK, "moe_layer_freq", [0, 1, 1], "differs from layer to layer"),
+    ],
+)
 def test_checkpoint_config_names_the_key_of_a_value_that_cannot_be(base, key, value, says):
     with pytest.raises(ValueError, match=rf"^config: {key}=.*{says}") as caught:
         zoo.from_config({**base, key: value})
     assert len(str(caught.value)) < 160
 
 
-@pytest.mark.parametrize("key, value", [
-    ("hybrid_override_pattern", "M-M*"), ("full_attention_interval", 4), ("attn_layer_period", 8), ("mamba_num_heads", 8),
-    ("linear_num_key_heads", 16), ("ssm_state_size", 128), ("num_decoder_layers", 24), ("encoder_layers", 6),
-    ("ffn_config", {"ffn_hidden_size": 10752}), ("attn_type_list", [0, 0, 1]), ("mlp_only_layers", [0, 1]),
-    ("layer_types", ["linear_attention", "full_attention"]), ("block_configs", [{"attention": {}}]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("hybrid_override_pattern", "M-M*"),
+        ("full_attention_interval", 4),
+        ("attn_layer_period", 8),
+        ("mamba_num_heads", 8),
+        ("linear_num_key_heads", 16),
+        ("ssm_state_size", 128),
+        ("num_decoder_layers", 24),
+        ("encoder_layers", 6),
+        ("ffn_config", {"ffn_hidden_size": 10752}),
+        ("attn_type_list", [0, 0, 1]),
+        ("mlp_only_layers", [0, 1]),
+        ("layer_types", ["linear_attention", "full_attention"]),
+        ("block_configs", [{"attention": {}}]),
+    ],
+)
 @pytest.mark.parametrize("hints", [{}, {"gated_ffn": 1, "tied_embeddings": 0}], ids=["no hints", "hints"])
 def test_layers_that_are_not_understood_are_refused_by_name_whatever_is_added(key, value, hints):
     """An answer that leaves a kind of layer uncounted would look right and be off by factors."""
@@ -989,11 +1061,20 @@ def test_layers_that_are_not_understood_are_refused_by_name_whatever_is_added(ke
         zoo.from_config({**LLAMA, key: value}, **hints)
 
 
-@pytest.mark.parametrize("content, says", [
-    (b"", "is empty"), (b"\x00\xff\xfe\x01", "no text in UTF-8"), (b'{"a": 1}x', "no JSON"), (b"[1]", "holds a list"),
-    (b"null", "holds a NoneType"), (b"3", "holds a int"), (b"[" * 100_000, "nested too deep|no JSON"),
-    (b'{"hidden_size": ' + b"9" * 5000 + b"}", "too long"), (b"{}" + b" " * 2**24, "larger than"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"", "is empty"),
+        (b"\x00\xff\xfe\x01", "no text in UTF-8"),
+        (b'{"a": 1}x', "no JSON"),
+        (b"[1]", "holds a list"),
+        (b"null", "holds a NoneType"),
+        (b"3", "holds a int"),
+        (b"[" * 100_000, "nested too deep|no JSON"),
+        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "too long"),
+        (b"{}" + b" " * 2**24, "larger than"),
+    ],
+)
 def test_a_file_that_is_no_config_is_refused_in_one_line(tmp_path, content, says):
     path = tmp_path / "config.json"
     path.write_bytes(content)
@@ -1019,9 +1100,20 @@ def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):
 
 def test_every_fourth_layer_of_llama4_sees_the_whole_context_also_where_the_file_is_silent():
     """Class default of the family: 36 chunked and 12 global layers (transformers pull request 37344)."""
-    scout = {"model_type": "llama4_text", "hidden_size": 5120, "num_hidden_layers": 48, "num_attention_heads": 40,
-             "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 8192, "intermediate_size_mlp": 16384,
-             "num_local_experts": 16, "num_experts_per_tok": 1, "vocab_size": 202048, "attention_chunk_size": 8192}  # fmt: skip
+    scout = {
+        "model_type": "llama4_text",
+        "hidden_size": 5120,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 8192,
+        "intermediate_size_mlp": 16384,
+        "num_local_experts": 16,
+        "num_experts_per_tok": 1,
+        "vocab_size": 202048,
+        "attention_chunk_size": 8192,
+    }
     assert zoo.from_config(scout)["local_layers"] == 36 == zoo.model("llama4_scout")["local_layers"]
 
 

@@ -58,9 +58,7 @@ def _step(
 ):
     used = tp * pp * dp
     held = used if n_accelerators is None else n_accelerators
-    shape = (
-        divides(dp * micro_batch, global_batch) & divides(tp, HEADS) & divides(pp * virtual_stages, LAYERS)
-    )
+    shape = divides(dp * micro_batch, global_batch) & divides(tp, HEADS) & divides(pp * virtual_stages, LAYERS)
     shape = shape & (used <= held)
     waves = ceil_div(global_batch, dp * micro_batch)
     work = choose(recompute, 1.0, 7.0 / 6.0, 4.0 / 3.0, 1.0) * micro_batch * 7.7e12

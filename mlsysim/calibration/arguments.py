@@ -66,7 +66,9 @@ def pull(prior: Any) -> float | None:
         return None
     real = isinstance(prior, numbers.Real) and not isinstance(prior, bool)
     if not real or not math.isfinite(prior) or float(prior) <= 0:
-        raise ValueError(f"prior={shown(prior)}: must be a number above 0 (how many of its spreads a figure may move), or None")
+        raise ValueError(
+            f"prior={shown(prior)}: must be a number above 0 (how many of its spreads a figure may move), or None"
+        )
     return float(prior)
 
 

@@ -37,9 +37,17 @@ class Calibration:
         Predictions of runs that the figures were not fitted to.
     """
 
-    def __init__(self, table: pd.DataFrame, kind: str, by: str | None, about: str,
-                 fitted: Validation | None = None, before: Validation | None = None, held_out: Validation | None = None,
-                 assume: Assumptions | None = None):  # fmt: skip
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        kind: str,
+        by: str | None,
+        about: str,
+        fitted: Validation | None = None,
+        before: Validation | None = None,
+        held_out: Validation | None = None,
+        assume: Assumptions | None = None,
+    ):
         self.table, self.kind, self.by, self.about = table, kind, by, about
         self.fitted, self.before, self.held_out = fitted, before, held_out
         self._assume = assume or Assumptions()
@@ -97,8 +105,12 @@ class Calibration:
 
     def to_toml(self, path: str | os.PathLike[str]) -> Path:
         """Write the figures to a file that `from_toml` reads."""
-        lines = ["# figures fitted to measured runs; read by Calibration.from_toml", "[calibration]",
-                 f"kind = {_quoted(self.kind)}", f"about = {_quoted(self.about)}"]  # fmt: skip
+        lines = [
+            "# figures fitted to measured runs; read by Calibration.from_toml",
+            "[calibration]",
+            f"kind = {_quoted(self.kind)}",
+            f"about = {_quoted(self.about)}",
+        ]
         if self.by is not None:
             lines.append(f"by = {_quoted(self.by)}")
         for row in self.table.to_dict("records"):
@@ -144,8 +156,10 @@ class Calibration:
         for row in self.table.itertuples():
             where = f" [{row.group}]" if row.group else ""
             mark = "" if row.identified else f"  not identified: {row.why}"
-            lines.append(f"  {row.name}{where} = {row.value:.4g} ({row.low:.4g} to {row.high:.4g}; "
-                         f"default {row.default:.4g}){mark}")
+            lines.append(
+                f"  {row.name}{where} = {row.value:.4g} ({row.low:.4g} to {row.high:.4g}; "
+                f"default {row.default:.4g}){mark}"
+            )
         for name, result in (("before", self.before), ("fitted", self.fitted), ("held out", self.held_out)):
             if result is not None:
                 lines.append(f"  {name}: {result!r}")

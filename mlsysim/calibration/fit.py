@@ -38,22 +38,41 @@ NORMAL95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
 #: what is fitted when nobody says what
 USUAL = {
     "training": (
-        "training_gemm_factor", "training_attention_factor", "elementwise_slowdown", "data_overlap", "tensor_overlap",
-        "grouped_gemm_factor", "straggler_loss",
+        "training_gemm_factor",
+        "training_attention_factor",
+        "elementwise_slowdown",
+        "data_overlap",
+        "tensor_overlap",
+        "grouped_gemm_factor",
+        "straggler_loss",
     ),
     "serving": (
-        "serving_gemm_factor", "serving_elementwise_slowdown", "expert_bandwidth_efficiency", "host_step_time",
-        "host_sequence_time", "frontend_token_time",
+        "serving_gemm_factor",
+        "serving_elementwise_slowdown",
+        "expert_bandwidth_efficiency",
+        "host_step_time",
+        "host_sequence_time",
+        "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
-}  # fmt: skip
+}
 LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
 
 
-def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike[str], fit: Sequence[str] | None = None, by: str | None = None,
-              loss: str = "soft_l1", holdout: str | Sequence[str] | float | None = "source", prior: float | None = None,
-              assume: Assumptions | None = None, refit: bool = False, bootstrap: int = 40, seed: int = 0,
-              progress: Callable[[int, int], None] | None = None) -> Calibration:  # fmt: skip
+def calibrate(
+    resolver: Any,
+    runs: pd.DataFrame | str | os.PathLike[str],
+    fit: Sequence[str] | None = None,
+    by: str | None = None,
+    loss: str = "soft_l1",
+    holdout: str | Sequence[str] | float | None = "source",
+    prior: float | None = None,
+    assume: Assumptions | None = None,
+    refit: bool = False,
+    bootstrap: int = 40,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
     """Fit assumptions or hardware figures to measured runs.
 
     Parameters
@@ -116,14 +135,18 @@ def calibrate(resolver: Any, runs: pd.DataFrame | str | os.PathLike[str], fit: S
         why = "; ".join(dict.fromkeys(problem.refused.values())) or "nothing that is predicted was measured"
         raise ValueError(f"no run to fit: {why}")
     if int(system.good.sum()) < len(system.knobs):
-        raise ValueError(f"{int(system.good.sum())} measured figures cannot fix {len(system.knobs)} parameters: "
-                         "fit fewer, or without by=")
+        raise ValueError(
+            f"{int(system.good.sum())} measured figures cannot fix {len(system.knobs)} parameters: "
+            "fit fewer, or without by="
+        )
     pull = _prior(system.knobs, prior, problem.assume)
     best = solve(system, system.weights(system.good), loss, pull)
     before = predictions(problem)
     if by is None:  # what sources leave blank is filled again, with the fitted figures
         for _ in range(ROUNDS):
-            again = Problem(data, moved(problem.assume, system.knobs, best.x, "fit"), fixed=changed(assume), moving=moving)
+            again = Problem(
+                data, moved(problem.assume, system.knobs, best.x, "fit"), fixed=changed(assume), moving=moving
+            )
             filled = again.chosen()
             if all(np.array_equal(a, b) for a, b in zip(filled, chosen)):
                 break
@@ -162,8 +185,11 @@ def _matches(resolver: Any, kind: str) -> None:
     name = getattr(resolver, "name", None)
     if resolver is None:
         return
-    expected = {"training": ("DistributedModel",), "serving": ("ServingModel", "ContinuousBatchingModel"),
-                "stream": ("ServingModel",)}[kind]  # fmt: skip
+    expected = {
+        "training": ("DistributedModel",),
+        "serving": ("ServingModel", "ContinuousBatchingModel"),
+        "stream": ("ServingModel",),
+    }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")
 
@@ -217,11 +243,20 @@ def _described(system: System, best: Solution, spread: np.ndarray, lows: np.ndar
             why = "it ends at its bound"
         unit = VARIABLES[knob.name].unit
         factor = np.exp(np.clip([best.x[i], lows[i], highs[i]], -40.0, 40.0))
-        lines.append({
-            "name": knob.name, "group": knob.group, "value": knob.default * factor[0], "default": knob.default,
-            "low": knob.default * factor[1], "high": knob.default * factor[2], "spread": float(min(spread[i], 40.0)),
-            "identified": not why, "why": why, "unit": unit,
-        })  # fmt: skip
+        lines.append(
+            {
+                "name": knob.name,
+                "group": knob.group,
+                "value": knob.default * factor[0],
+                "default": knob.default,
+                "low": knob.default * factor[1],
+                "high": knob.default * factor[2],
+                "spread": float(min(spread[i], 40.0)),
+                "identified": not why,
+                "why": why,
+                "unit": unit,
+            }
+        )
     return pd.DataFrame(lines, columns=COLUMNS)
 
 

@@ -14,8 +14,9 @@ from mlsysim.calibration.system import System
 from mlsysim.calibration.validate import Validation
 
 
-def with_figures(problem: Problem, system: System, x: np.ndarray, before: Validation,
-                 rows: np.ndarray | None = None) -> Validation:  # fmt: skip
+def with_figures(
+    problem: Problem, system: System, x: np.ndarray, before: Validation, rows: np.ndarray | None = None
+) -> Validation:
     """The predictions at some values of the knobs (of some rows only)."""
     residual = system.residuals(x)
     frame = before.rows.copy()
@@ -28,8 +29,17 @@ def with_figures(problem: Problem, system: System, x: np.ndarray, before: Valida
     return Validation(before.kind, before.n_rows, frame, before.refused, before.suspect, before.answered)
 
 
-def held_out(problem: Problem, system: System, holdout: Any, loss: str, pull: np.ndarray, at: np.ndarray, before: Validation,
-             seed: int, progress: Callable[[int, int], None] | None) -> Validation | None:  # fmt: skip
+def held_out(
+    problem: Problem,
+    system: System,
+    holdout: Any,
+    loss: str,
+    pull: np.ndarray,
+    at: np.ndarray,
+    before: Validation,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Validation | None:
     """Each fold predicted with the figures that the other runs give; None where there is nothing to leave out."""
     if holdout is None:
         return None
@@ -61,7 +71,9 @@ def held_out(problem: Problem, system: System, holdout: Any, loss: str, pull: np
         residual[out] = system.residuals(x)[out]
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
-    lines = {(problem.runs.lines[p], t): r for p, t, r in zip(system.positions[rows], system.targets[rows], residual[rows])}
+    lines = {
+        (problem.runs.lines[p], t): r for p, t, r in zip(system.positions[rows], system.targets[rows], residual[rows])
+    }
     error = np.array([math.expm1(lines[row, target]) for row, target in zip(frame.rows.row, frame.rows.target)])
     frame.rows["error"], frame.rows["predicted"] = error, frame.rows.measured * (1.0 + error)
     return frame

@@ -33,8 +33,14 @@ class Solution(NamedTuple):
     information: np.ndarray  #: normal matrix of the data
 
 
-def solve(system: System, weight: np.ndarray, loss: str, prior: np.ndarray, start: np.ndarray | None = None,
-           rough: bool = False) -> Solution:  # fmt: skip
+def solve(
+    system: System,
+    weight: np.ndarray,
+    loss: str,
+    prior: np.ndarray,
+    start: np.ndarray | None = None,
+    rough: bool = False,
+) -> Solution:
     """The knobs at which the weighted loss is least (to a hundredth when `rough`), and what is known about them."""
     from scipy.optimize import least_squares
 
@@ -52,8 +58,17 @@ def solve(system: System, weight: np.ndarray, loss: str, prior: np.ndarray, star
 
     low, high = np.array([k.low for k in system.knobs]), np.array([k.high for k in system.knobs])
     at = np.zeros(n) if start is None else start
-    found = least_squares(cost, np.clip(at, low + 1e-9, high - 1e-9), bounds=(low, high), diff_step=1e-4, x_scale=0.1,
-                          ftol=1e-4 if rough else 1e-7, xtol=1e-3 if rough else 1e-5, gtol=1e-9, max_nfev=60)
+    found = least_squares(
+        cost,
+        np.clip(at, low + 1e-9, high - 1e-9),
+        bounds=(low, high),
+        diff_step=1e-4,
+        x_scale=0.1,
+        ftol=1e-4 if rough else 1e-7,
+        xtol=1e-3 if rough else 1e-5,
+        gtol=1e-9,
+        max_nfev=60,
+    )
     x = found.x
     jacobian = found.jac[: len(used)]
     residual = cost(x)[: len(used)]
@@ -70,8 +85,10 @@ def _covariance(jacobian: np.ndarray, residual: np.ndarray, sources: np.ndarray,
     inverse = np.linalg.pinv(information, rcond=1e-10, hermitian=True)
     freedom = max(len(residual) - n, 1)
     names = np.unique(sources)
-    meats = [(jacobian * residual[:, None]).T @ (jacobian * residual[:, None]) * (len(residual) / freedom),
-             information * float(residual @ residual) / freedom]  # fmt: skip
+    meats = [
+        (jacobian * residual[:, None]).T @ (jacobian * residual[:, None]) * (len(residual) / freedom),
+        information * float(residual @ residual) / freedom,
+    ]
     if len(names) > n:
         scores = np.array([jacobian[sources == name].T @ residual[sources == name] for name in names])
         meats.append(scores.T @ scores * (len(names) / (len(names) - n)))

@@ -65,9 +65,19 @@ class Part:
         Assumptions of the user's, which go before the framework's.
     """
 
-    def __init__(self, resolver: Any, inputs: list[dict[str, Any]], assumed: list[dict[str, float]], rows: Sequence[int],
-                 targets: list[dict[str, tuple[str, float, float]]], modes: Sequence[int], assume: Assumptions,
-                 fixed: Iterable[str] = (), sample: int | None = None, moving: Collection[str] = ()):
+    def __init__(
+        self,
+        resolver: Any,
+        inputs: list[dict[str, Any]],
+        assumed: list[dict[str, float]],
+        rows: Sequence[int],
+        targets: list[dict[str, tuple[str, float, float]]],
+        modes: Sequence[int],
+        assume: Assumptions,
+        fixed: Iterable[str] = (),
+        sample: int | None = None,
+        moving: Collection[str] = (),
+    ):
         self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
         self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
         names = list(dict.fromkeys(n for point in inputs for n in point))
@@ -161,8 +171,15 @@ class Problem:
     parts : list of Part
     """
 
-    def __init__(self, runs: Runs, assume: Assumptions | None = None, fixed: Iterable[str] = (), sample: int | None = None,
-                 moving: Iterable[str] = (), resolver: Any = None):
+    def __init__(
+        self,
+        runs: Runs,
+        assume: Assumptions | None = None,
+        fixed: Iterable[str] = (),
+        sample: int | None = None,
+        moving: Iterable[str] = (),
+        resolver: Any = None,
+    ):
         self.runs = runs
         self.kept: list[Run] = []
         self.refused: dict[int, str] = {}
@@ -173,7 +190,9 @@ class Problem:
         self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple[Any, ...], zoo.Row] = {}
         self._devices: dict[tuple[Any, ...], zoo.Row] = {}
-        questions: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}  # by resolver and by the outputs that are asked for
+        questions: dict[
+            tuple[str, ...], list[tuple[Any, ...]]
+        ] = {}  # by resolver and by the outputs that are asked for
         for position, run in enumerate(runs.table.to_dict("records")):
             if run.get("suspect") == 1:
                 self.suspect.append(position)
@@ -209,7 +228,12 @@ class Problem:
         found, setting = frameworks.of_run("trainer", run)
         precision = training.precision(run, hardware)
         candidates = training.candidates(run, workload, setting, found[0]["since"])
-        shared = {"model": workload, "hardware": hardware, "precision": int(precision), **training.options(setting, hardware)}
+        shared = {
+            "model": workload,
+            "hardware": hardware,
+            "precision": int(precision),
+            **training.options(setting, hardware),
+        }
         time = training.measured(run, workload, hardware, setting, candidates[0].inputs)
         measured = {} if math.isnan(time) else {"step_time": time}
         if given(run, "measured_mem_gb") is not None:
@@ -225,7 +249,9 @@ class Problem:
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
         questions.setdefault(("training",), []).append(asked_)
 
-    def _put(self, asked: serving.Question, position: int, questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
+    def _put(
+        self, asked: serving.Question, position: int, questions: dict[tuple[str, ...], list[tuple[Any, ...]]]
+    ) -> None:
         """A question beside those of the same resolver that want the same outputs."""
         same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
         questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
@@ -297,5 +323,9 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.serving import ServingModel
 
-    return {"training": DistributedModel, "serving": ServingModel, "closed": ContinuousBatchingModel,
-            "saturated": ContinuousBatchingModel}[name]  # fmt: skip
+    return {
+        "training": DistributedModel,
+        "serving": ServingModel,
+        "closed": ContinuousBatchingModel,
+        "saturated": ContinuousBatchingModel,
+    }[name]

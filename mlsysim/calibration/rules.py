@@ -20,10 +20,21 @@ CLOCK_EXPONENT = 1.0 / 3.0
 REPORTED_SHARE = 0.99
 
 PRECISIONS = {
-    "fp32": Precision.FP32, "tf32": Precision.TF32, "fp16": Precision.FP16, "half": Precision.FP16, "bf16": Precision.BF16,
-    "bfloat16": Precision.BF16, "fp8": Precision.FP8, "mxfp8": Precision.FP8, "fp8_block": Precision.FP8, "int8": Precision.INT8,
-    "int4": Precision.INT4, "nvfp4": Precision.NVFP4, "fp4": Precision.NVFP4, "mxfp4": Precision.MXFP4,
-}  # fmt: skip
+    "fp32": Precision.FP32,
+    "tf32": Precision.TF32,
+    "fp16": Precision.FP16,
+    "half": Precision.FP16,
+    "bf16": Precision.BF16,
+    "bfloat16": Precision.BF16,
+    "fp8": Precision.FP8,
+    "mxfp8": Precision.FP8,
+    "fp8_block": Precision.FP8,
+    "int8": Precision.INT8,
+    "int4": Precision.INT4,
+    "nvfp4": Precision.NVFP4,
+    "fp4": Precision.NVFP4,
+    "mxfp4": Precision.MXFP4,
+}
 
 
 class Refused(ValueError):

@@ -25,36 +25,87 @@ NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
-}  # fmt: skip
+}
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
     "training": (
-        "measured_step_time_s", "measured_tokens_per_s_per_gpu", "measured_tflops_per_gpu", "measured_mfu", "measured_hfu",
+        "measured_step_time_s",
+        "measured_tokens_per_s_per_gpu",
+        "measured_tflops_per_gpu",
+        "measured_mfu",
+        "measured_hfu",
         "measured_mem_gb",
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
-}  # fmt: skip
+}
 #: kind -> further columns that hold numbers
 NUMBERS = {
     "training": (
-        "n_params", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab", "micro_batch", "dp", "cp", "ep",
-        "interleave_v", "zero_stage", "sequence_parallel", "suspect",
+        "n_params",
+        "n_layers",
+        "hidden",
+        "ffn_hidden",
+        "heads",
+        "kv_heads",
+        "vocab",
+        "micro_batch",
+        "dp",
+        "cp",
+        "ep",
+        "interleave_v",
+        "zero_stage",
+        "sequence_parallel",
+        "suspect",
     ),
     "serving": (
-        "n_gpus", "pp", "ep", "requests_per_user", "n_requests", "length_cv", "length_mean", "prefill_chunk", "suspect",
+        "n_gpus",
+        "pp",
+        "ep",
+        "requests_per_user",
+        "n_requests",
+        "length_cv",
+        "length_mean",
+        "prefill_chunk",
+        "suspect",
     ),
     "stream": (
-        "n_devices", "bits_per_weight", "prompt_tokens", "depth_tokens", "gen_tokens", "device_peak_fp16_TFLOPs",
-        "device_mem_bandwidth_GBps", "suspect",
+        "n_devices",
+        "bits_per_weight",
+        "prompt_tokens",
+        "depth_tokens",
+        "gen_tokens",
+        "device_peak_fp16_TFLOPs",
+        "device_mem_bandwidth_GBps",
+        "suspect",
     ),
-}  # fmt: skip
+}
 #: numbers that are counts
 WHOLE = {
-    "n_gpus", "seq_len", "global_batch", "tp", "pp", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab",
-    "micro_batch", "dp", "cp", "ep", "interleave_v", "zero_stage", "input_len", "output_len", "requests_per_user",
-    "n_requests", "prefill_chunk", "n_devices",
-}  # fmt: skip
+    "n_gpus",
+    "seq_len",
+    "global_batch",
+    "tp",
+    "pp",
+    "n_layers",
+    "hidden",
+    "ffn_hidden",
+    "heads",
+    "kv_heads",
+    "vocab",
+    "micro_batch",
+    "dp",
+    "cp",
+    "ep",
+    "interleave_v",
+    "zero_stage",
+    "input_len",
+    "output_len",
+    "requests_per_user",
+    "n_requests",
+    "prefill_chunk",
+    "n_devices",
+}
 #: numbers that may be 0: nothing of it
 NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
@@ -140,8 +191,10 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]
     except (OSError, ValueError) as error:  # no permission, a name that no file can have
         raise ValueError(f"{shown(str(path))}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if len(text) > LARGEST:
-        raise ValueError(f"{name}: is larger than {LARGEST // 2**20} MiB, at most {MOST_ROWS:,} runs are read at once: "
-                         "pass a part of it")
+        raise ValueError(
+            f"{name}: is larger than {LARGEST // 2**20} MiB, at most {MOST_ROWS:,} runs are read at once: "
+            "pass a part of it"
+        )
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     header: list[str] = []
     rows: list[list[str]] = []

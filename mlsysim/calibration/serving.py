@@ -79,7 +79,11 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
     if own_experts(workload):
         return ["widened_experts"]
     engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
-    scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and given(run, "precision") in ("fp8", "FP8")
+    scaled = (
+        workload["n_experts"]
+        and "block" in (workload["weight_note"] or "")
+        and given(run, "precision") in ("fp8", "FP8")
+    )
     return ["block_scaled_experts"] if scaled and engine is not None and engine["framework"] == "tensorrt_llm" else []
 
 
@@ -124,10 +128,17 @@ def question(run: Mapping[str, Any]) -> Question:
     prompt, answer = given(run, "input_len"), given(run, "output_len")
     batch = given(run, "batch_or_concurrency")
     inputs: dict[str, Any] = {
-        "model": workload, "hardware": hardware, "precision": int(precision), "kv_precision": int(cache),
-        "tp": tp, "pp": pp, "ep": ep, "memory_fraction": setting.get("memory_fraction", 0.9), "fleet_size": 0.0,
+        "model": workload,
+        "hardware": hardware,
+        "precision": int(precision),
+        "kv_precision": int(cache),
+        "tp": tp,
+        "pp": pp,
+        "ep": ep,
+        "memory_fraction": setting.get("memory_fraction", 0.9),
+        "fleet_size": 0.0,
         "max_context": 0.0,
-    }  # fmt: skip
+    }
     if own_experts(workload):
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     defaults = Assumptions._field_defaults
@@ -136,10 +147,13 @@ def question(run: Mapping[str, Any]) -> Question:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
     measured = _measured(run, scenario, tp, pp, ep)
     needed = {
-        "max_load": ("input_len", "output_len"), "closed_loop": ("input_len", "output_len", "batch_or_concurrency"),
-        "static_batch": ("input_len", "output_len", "batch_or_concurrency"), "first_token": ("input_len",),
-        "prefill_only": (), "decode_only": ("batch_or_concurrency",),
-    }[scenario]  # fmt: skip
+        "max_load": ("input_len", "output_len"),
+        "closed_loop": ("input_len", "output_len", "batch_or_concurrency"),
+        "static_batch": ("input_len", "output_len", "batch_or_concurrency"),
+        "first_token": ("input_len",),
+        "prefill_only": (),
+        "decode_only": ("batch_or_concurrency",),
+    }[scenario]
     missing = [c for c in needed if given(run, c) is None]
     if missing:
         raise Refused(f"{scenario} needs {', '.join(missing)}")
@@ -147,15 +161,21 @@ def question(run: Mapping[str, Any]) -> Question:
     if scenario in ("max_load", "closed_loop"):
         mean, cv = setting.get("length_mean", 1.0), setting.get("length_cv", 0.0)
         inputs |= {
-            "seq_len": float(round(prompt * mean)), "output_len": float(round(answer * mean)),
-            "max_batch": setting.get("max_batch", 1024.0), "page_size": setting.get("page_size", 16.0),
-            "reserve": reserve, "pool_fraction": setting.get("pool_fraction", 1.0),
+            "seq_len": float(round(prompt * mean)),
+            "output_len": float(round(answer * mean)),
+            "max_batch": setting.get("max_batch", 1024.0),
+            "page_size": setting.get("page_size", 16.0),
+            "reserve": reserve,
+            "pool_fraction": setting.get("pool_fraction", 1.0),
             "prefill_chunk": setting.get("prefill_chunk", 8192.0),
-            "prompt_cv": cv, "output_cv": cv,
-        }  # fmt: skip
+            "prompt_cv": cv,
+            "output_cv": cv,
+        }
         if scenario == "max_load":
             inputs["n_requests"] = setting.get("n_requests", REQUESTS)
-            return Question("saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted)
+            return Question(
+                "saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted
+            )
         inputs["users"] = batch
         inputs["requests_per_user"] = setting.get("requests_per_user", REQUESTS_PER_USER)
         if not setting.get("one_batch"):
@@ -181,8 +201,10 @@ def question(run: Mapping[str, Any]) -> Question:
         batch = batch or 1.0
         inputs |= {"seq_len": prompt, "output_len": answer or 1.0, "batch_size": batch}
         targets = {
-            "ttft": ("ttft", 1.0, 1.0), "itl": ("itl", 1.0, 1.0), "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
-        }  # fmt: skip
+            "ttft": ("ttft", 1.0, 1.0),
+            "itl": ("itl", 1.0, 1.0),
+            "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
+        }
     return Question("serving", inputs, assumed, targets, measured, fitted)
 
 

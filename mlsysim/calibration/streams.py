@@ -38,9 +38,23 @@ WIDE = 16.0
 #: bits a weight of the types of GGUF files, scales included (github.com/ggml-org/llama.cpp, examples/quantize README); of the
 #: mixed K types the mean of a Llama file
 GGUF_BITS = {
-    "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.5625, "q5_k_m": 5.69, "q5_k_s": 5.54, "q5_0": 5.5, "q4_k_m": 4.85,
-    "q4_k_s": 4.58, "q4_1": 5.0, "q4_0": 4.5, "iq4_nl": 4.5, "iq4_xs": 4.25, "mxfp4": 4.25, "q3_k_m": 3.91, "q2_k": 3.35,
-}  # fmt: skip
+    "f16": 16.0,
+    "bf16": 16.0,
+    "q8_0": 8.5,
+    "q6_k": 6.5625,
+    "q5_k_m": 5.69,
+    "q5_k_s": 5.54,
+    "q5_0": 5.5,
+    "q4_k_m": 4.85,
+    "q4_k_s": 4.58,
+    "q4_1": 5.0,
+    "q4_0": 4.5,
+    "iq4_nl": 4.5,
+    "iq4_xs": 4.25,
+    "mxfp4": 4.25,
+    "q3_k_m": 3.91,
+    "q2_k": 3.35,
+}
 #: share of a device that one stream may fill: no other process counts on the rest
 WHOLE_DEVICE = 1.0
 
@@ -110,9 +124,15 @@ def question(run: Mapping[str, Any]) -> Question:
     wide = Precision.FP16 if card["peak_fp16"] or not card["peak_bf16"] else Precision.BF16
     width = bits(run)
     inputs: dict[str, Any] = {
-        "model": workload, "hardware": card, "precision": int(wide), "kv_precision": int(wide), "batch_size": 1.0,
-        "memory_fraction": WHOLE_DEVICE, "fleet_size": 0.0, "max_context": 0.0,
-    }  # fmt: skip
+        "model": workload,
+        "hardware": card,
+        "precision": int(wide),
+        "kv_precision": int(wide),
+        "batch_size": 1.0,
+        "memory_fraction": WHOLE_DEVICE,
+        "fleet_size": 0.0,
+        "max_context": 0.0,
+    }
     if own_experts(workload) and width < NARROW:
         inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
     elif width < NARROW:
@@ -124,7 +144,11 @@ def question(run: Mapping[str, Any]) -> Question:
     depth = float(round(given(run, "depth_tokens") or 0.0))
     if phase == "prefill":
         prompt = float(round(given(run, "prompt_tokens") or PROMPT))
-        inputs |= {"seq_len": depth + prompt, "cached_prefix": depth, "prefill_chunk": setting.get("prefill_chunk", 8192.0)}
+        inputs |= {
+            "seq_len": depth + prompt,
+            "cached_prefix": depth,
+            "prefill_chunk": setting.get("prefill_chunk", 8192.0),
+        }
         targets = {"tokens_per_s": ("ttft", prompt, -1.0)}
     else:
         answer = given(run, "gen_tokens") or ANSWER

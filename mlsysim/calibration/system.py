@@ -40,7 +40,9 @@ class System:
     With `refit`, settings of frameworks that were read off published runs are knobs too, a framework's own.
     """
 
-    def __init__(self, problem: Problem, names: Sequence[str], by: str | None, chosen: list[np.ndarray], refit: bool = False):
+    def __init__(
+        self, problem: Problem, names: Sequence[str], by: str | None, chosen: list[np.ndarray], refit: bool = False
+    ):
         self.problem, self.names, self.refit = problem, list(names), refit
         moving = [*names, *(n for n in read_off(refit) if n not in names)]
         kept = {run.position: run for run in problem.kept}

@@ -48,6 +48,7 @@ VOCAB = 51200.0  #: a vocabulary that nobody states: GPT-2's, padded
 SELECTIVE_SINCE = 2022
 UNFITTING = 1e9  #: ranks layouts that do not fit behind those that do
 
+
 class Candidate(NamedTuple):
     """One way of filling what a row leaves blank: inputs of DistributedModel, and how far recomputation goes."""
 
@@ -92,9 +93,16 @@ def model(run: Mapping[str, Any]) -> Row:
         if width != int(width):
             continue
         fields = {
-            "n_layers": layers, "hidden": hidden, "n_heads": heads, "n_kv_heads": kv_heads, "head_dim": width, "vocab": vocab,
-            "gated_ffn": gated, "tied_embeddings": tied, "ffn_hidden": given(run, "ffn_hidden") or 4.0 * hidden,
-        }  # fmt: skip
+            "n_layers": layers,
+            "hidden": hidden,
+            "n_heads": heads,
+            "n_kv_heads": kv_heads,
+            "head_dim": width,
+            "vocab": vocab,
+            "gated_ffn": gated,
+            "tied_embeddings": tied,
+            "ffn_hidden": given(run, "ffn_hidden") or 4.0 * hidden,
+        }
         if count is not None and given(run, "ffn_hidden") is None:
             without = zoo.parameters({**fields, "ffn_hidden": 0.0})
             wide = (count - without) / (layers * (2.0 + gated) * hidden)
@@ -164,11 +172,26 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
             usual = setting.get("chunks")
             chunks = [usual] if usual and usual <= most else [float(v) for v in CHUNKS if v >= least and v <= most]
         for micro, v, mode in itertools.product(sequences, chunks or [1.0], modes):
-            found.append(Candidate({
-                "global_batch": batch, "seq_len": seq_len, "micro_batch": micro, "tp": tp, "pp": pp, "dp": dp, "cp": cp,
-                "ep": sizes["ep"] or 1.0, "context_imbalance": 2.0 - 1.0 / cp if contiguous else 1.0,
-                "virtual_stages": v, "zero_stage": zero, "sequence_parallel": split, "recompute": mode,
-            }, mode))  # fmt: skip
+            found.append(
+                Candidate(
+                    {
+                        "global_batch": batch,
+                        "seq_len": seq_len,
+                        "micro_batch": micro,
+                        "tp": tp,
+                        "pp": pp,
+                        "dp": dp,
+                        "cp": cp,
+                        "ep": sizes["ep"] or 1.0,
+                        "context_imbalance": 2.0 - 1.0 / cp if contiguous else 1.0,
+                        "virtual_stages": v,
+                        "zero_stage": zero,
+                        "sequence_parallel": split,
+                        "recompute": mode,
+                    },
+                    mode,
+                )
+            )
     return found
 
 
@@ -194,24 +217,32 @@ def assumed(setting: Mapping[str, Any]) -> dict[str, float]:
 # --- what was measured ---------------------------------------------------------------------------------------
 
 
-def step_flops(run: Mapping[str, Any], workload: Row, batch: float, seq_len: float, convention: str,
-               hardware_flops: bool) -> float:
+def step_flops(
+    run: Mapping[str, Any], workload: Row, batch: float, seq_len: float, convention: str, hardware_flops: bool
+) -> float:
     """Operations of a step as a source counts them."""
     record = zoo.workload_record(workload)
     if "6n" in convention or "palm" in convention:  # 6 N + 12 L a d s per token
         n_params = given(run, "n_params") or workload["total_params"]
         heads = record.n_heads * record.head_dim
         return float(batch * seq_len * (6.0 * n_params + 12.0 * record.n_layers * heads * seq_len))
-    counted = FlopsConvention.CAUSAL if "causal" in convention and "non-causal" not in convention else FlopsConvention.FULL
+    counted = (
+        FlopsConvention.CAUSAL if "causal" in convention and "non-causal" not in convention else FlopsConvention.FULL
+    )
     flops = 3.0 * architecture.forward_flops(record, seq_len, counted)
     if hardware_flops:
         positions = architecture.attended_positions(record, seq_len, counted)
-        flops = flops + architecture.linear_flops(record) + record.n_layers * architecture.attention_flops(record, positions)
+        flops = (
+            flops
+            + architecture.linear_flops(record)
+            + record.n_layers * architecture.attention_flops(record, positions)
+        )
     return float(batch * seq_len * flops)
 
 
-def measured(run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any],
-             inputs: Mapping[str, float]) -> float:
+def measured(
+    run: Mapping[str, Any], workload: Row, hardware: Row, setting: Mapping[str, Any], inputs: Mapping[str, float]
+) -> float:
     """The step time that a row states, or that follows from tokens/s, TFLOP/s or a utilization; NaN if none.
 
     TFLOP/s and utilizations are turned into time with the source's own count of operations: its

@@ -67,10 +67,17 @@ class Validation:
         for (target, name), rows in self.rows.groupby(["target", by], sort=False):
             entry = statistics(rows)
             ratio = np.log(rows.predicted / rows.measured)
-            lines.append({
-                "target": target, by: name, "n": entry["n"], "median": 100 * entry["median_ape"], "p90": 100 * entry["p90"],
-                "level": 100 * math.expm1(ratio.median()), "scatter": 100 * math.expm1((ratio - ratio.median()).abs().median()),
-            })  # fmt: skip
+            lines.append(
+                {
+                    "target": target,
+                    by: name,
+                    "n": entry["n"],
+                    "median": 100 * entry["median_ape"],
+                    "p90": 100 * entry["p90"],
+                    "level": 100 * math.expm1(ratio.median()),
+                    "scatter": 100 * math.expm1((ratio - ratio.median()).abs().median()),
+                }
+            )
         return pd.DataFrame(lines)
 
     def __repr__(self) -> str:
@@ -79,8 +86,10 @@ class Validation:
             rows = self.rows[self.rows.target == target]
             if len(rows):
                 s = statistics(rows)
-                entries.append(f"{target} {100 * s['median_ape']:.1f} % "
-                               f"(mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})")
+                entries.append(
+                    f"{target} {100 * s['median_ape']:.1f} % "
+                    f"(mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})"
+                )
         return f"<{self.kind}: {self.answered} of {self.n_rows} rows answered; median error: {'; '.join(entries) or 'none'}>"
 
 
@@ -111,7 +120,9 @@ def statistics(rows: pd.DataFrame) -> dict[str, Any]:
 SAMPLES = 100
 
 
-def validate(runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | None = None, sample: int = SAMPLES) -> Validation:
+def validate(
+    runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | None = None, sample: int = SAMPLES
+) -> Validation:
     """Predictions against measured runs.
 
     Parameters
@@ -162,9 +173,10 @@ def changed(assume: Assumptions | None) -> list[str]:
     if assume is None:
         return []
     return [
-        n for n, default in Assumptions._field_defaults.items()
+        n
+        for n, default in Assumptions._field_defaults.items()
         if not isinstance(getattr(assume, n), Assumed) and float(getattr(assume, n)) != float(default)
-    ]  # fmt: skip
+    ]
 
 
 def predictions(problem: Problem, sample: int = 0) -> Validation:
@@ -191,11 +203,20 @@ def predictions(problem: Problem, sample: int = 0) -> Validation:
                     why = why or part.hole(target.output, point) or _limited(told)
                     continue
                 low, high = (math.nan, math.nan) if name not in drawn else np.quantile(drawn[name][place], (0.1, 0.9))
-                lines.append({
-                    "row": runs.lines[position], "source": run.source, "group": run.group, "target": name, "measured": measured,
-                    "predicted": predicted, "error": predicted / measured - 1.0, "low": float(low), "high": float(high),
-                    "fits": told.get("limit", 0.0) == 0.0,
-                })  # fmt: skip
+                lines.append(
+                    {
+                        "row": runs.lines[position],
+                        "source": run.source,
+                        "group": run.group,
+                        "target": name,
+                        "measured": measured,
+                        "predicted": predicted,
+                        "error": predicted / measured - 1.0,
+                        "low": float(low),
+                        "high": float(high),
+                        "fits": told.get("limit", 0.0) == 0.0,
+                    }
+                )
                 answered.add(position)
             if position not in answered:
                 problem.refused.setdefault(position, why or "nothing that is predicted was measured")

@@ -33,9 +33,7 @@ class Commands(TyperGroup):
         with warnings.catch_warnings(), stopped.terminable():
             warnings.showwarning = lambda message, *rest, **more: say(f"warning: {_line(str(message))}")
             try:
-                code = super().main(
-                    args, prog_name or "mlsysim", complete_var, False, windows_expand_args, **extra
-                )
+                code = super().main(args, prog_name or "mlsysim", complete_var, False, windows_expand_args, **extra)
                 error: BaseException | None = streams.undelivered()
             except (Exception, SystemExit) as raised:
                 lost = streams.undelivered()

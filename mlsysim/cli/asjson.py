@@ -63,15 +63,7 @@ def read(text: str) -> xr.Dataset:
     def number(value: Any) -> Any:
         if isinstance(value, list):
             return [number(v) for v in value]
-        return (
-            math.nan
-            if value is None
-            else math.inf
-            if value == "inf"
-            else -math.inf
-            if value == "-inf"
-            else value
-        )
+        return math.nan if value is None else math.inf if value == "inf" else -math.inf if value == "-inf" else value
 
     found = json.loads(text)
     for part in ("coords", "data_vars"):

@@ -69,8 +69,15 @@ def calibrate(
     from mlsysim.calibration import calibrate as answer
 
     with progress() as tell:
-        result = answer(None, file, fit=grammar.listed(fit) or None, by=by, loss=loss,
-                        holdout="source" if holdout else None, progress=tell)
+        result = answer(
+            None,
+            file,
+            fit=grammar.listed(fit) or None,
+            by=by,
+            loss=loss,
+            holdout="source" if holdout else None,
+            progress=tell,
+        )
     if plot is not None:
         with named(plot):
             result.plot().figure.savefig(plot, dpi=120)
@@ -86,14 +93,22 @@ def calibrate(
         return FINE
     table = result.table
     columns = {
-        "figure": table.name, "for": table.group, "value": _numbers(table.value),
-        "2.5 %": _numbers(table.low), "97.5 %": _numbers(table.high), "default": _numbers(table.default),
+        "figure": table.name,
+        "for": table.group,
+        "value": _numbers(table.value),
+        "2.5 %": _numbers(table.low),
+        "97.5 %": _numbers(table.high),
+        "default": _numbers(table.default),
         "": [why and f"not identified: {why}" for why in table.why],
-    }  # fmt: skip
+    }
     if by is None:
         del columns["for"]
     show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in columns.items()])
-    for name, found in (("before", result.before), ("fitted", result.fitted), ("each source left out", result.held_out)):
+    for name, found in (
+        ("before", result.before),
+        ("fitted", result.fitted),
+        ("each source left out", result.held_out),
+    ):
         if found is not None:
             say(f"{name}: {found!r}".replace("<", "").replace(">", ""))
     for where in (out, plot):
@@ -109,8 +124,12 @@ def _numbers(column: pd.Series) -> list[str]:
 def _table(result: Validation) -> None:
     lines = result.table()
     heads = {
-        "target": lines.target, "source": [s if len(s) < 60 else f"...{s[-56:]}" for s in lines.source], "n": lines.n,
-        "median error %": [f"{v:.1f}" for v in lines["median"]], "90 % within": [f"{v:.1f}" for v in lines.p90],
-        "level": [f"{v:+.1f}" for v in lines.level], "scatter": [f"{v:.1f}" for v in lines.scatter],
-    }  # fmt: skip
+        "target": lines.target,
+        "source": [s if len(s) < 60 else f"...{s[-56:]}" for s in lines.source],
+        "n": lines.n,
+        "median error %": [f"{v:.1f}" for v in lines["median"]],
+        "90 % within": [f"{v:.1f}" for v in lines.p90],
+        "level": [f"{v:+.1f}" for v in lines.level],
+        "scatter": [f"{v:.1f}" for v in lines.scatter],
+    }
     show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in heads.items()])

@@ -30,7 +30,7 @@ from mlsysim.cli.options import (
     Where,
     Words,
     Yes,
-)  # fmt: skip
+)
 from mlsysim.cli.results import FINE, NOTHING, give, nothing, place, progress, say, stops
 from mlsysim.cli.zoo import zoo
 from mlsysim.engine.label import labelled
@@ -55,8 +55,7 @@ def asked(
     name = next((word for word in words or () if "=" not in word), None)
     if name is None:
         raise ValueError(
-            "name a resolver first, as in: "
-            "mlsysim solve ServingModel model=llama3_1_70b hardware=h100 seq_len=2048"
+            "name a resolver first, as in: mlsysim solve ServingModel model=llama3_1_70b hardware=h100 seq_len=2048"
         )
     resolver = grammar.named(name)
     inputs, found, rest = grammar.split(words or (), options, grammar.names_of(resolver))
@@ -95,9 +94,18 @@ def solve(
     from mlsysim.resolver import Optimizer, Solver
 
     given = {
-        "objective": objective, "minimize": minimize, "maximize": maximize, "by": by, "where": where,
-        "ties": ties, "keep": keep, "sample": sample, "quantile": quantile, "seed": seed, "out": out,
-    }  # fmt: skip
+        "objective": objective,
+        "minimize": minimize,
+        "maximize": maximize,
+        "by": by,
+        "where": where,
+        "ties": ties,
+        "keep": keep,
+        "sample": sample,
+        "quantile": quantile,
+        "seed": seed,
+        "out": out,
+    }
     resolver, inputs, found = asked(words, given)
     search: dict[str, Any] = {}
     if isinstance(resolver, Optimizer):
@@ -247,9 +255,16 @@ def pareto(
     from mlsysim.search.parts import within
 
     given = {
-        "minimize": minimize, "maximize": maximize, "where": where, "epsilon": epsilon, "keep": keep,
-        "sample": sample, "seed": seed, "out": out, "resume": resume,
-    }  # fmt: skip
+        "minimize": minimize,
+        "maximize": maximize,
+        "where": where,
+        "epsilon": epsilon,
+        "keep": keep,
+        "sample": sample,
+        "seed": seed,
+        "out": out,
+        "resume": resume,
+    }
     resolver, inputs, found = asked(words, given)
     down, up = grammar.objectives(found)
     if not down and not up:
@@ -294,16 +309,12 @@ def root(
         words, {"unknown": unknown, "target": target, "bounds": bounds, "out": out}, "unknown"
     )
     if not found["unknown"] or not found["target"]:
-        raise ValueError(
-            "give the unknown and the target: mlsysim root serving mem_bandwidth target=itl=20ms ..."
-        )
+        raise ValueError("give the unknown and the target: mlsysim root serving mem_bandwidth target=itl=20ms ...")
     name, equals, value = found["target"].partition("=")
     if not equals:
         raise ValueError(f"target={found['target']}: write output=value, as in target=itl=20ms")
     limits = grammar.ends("bounds", found["bounds"]) if found["bounds"] else None
-    ds = resolver.root(
-        found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs
-    )
+    ds = resolver.root(found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs)
     give(
         ds,
         found,
@@ -380,11 +391,7 @@ def explain(words: Words = None, json: Json = False) -> int:
     program = resolver.program(**inputs)
     _, omitted = program.available()
     wiring = getattr(resolver, "wiring", None)
-    wires = (
-        [w._asdict() for w in wiring({*resolver.bound, *program.binder.columns})]
-        if wiring is not None
-        else []
-    )
+    wires = [w._asdict() for w in wiring({*resolver.bound, *program.binder.columns})] if wiring is not None else []
     print(
         asjson.text(
             {

@@ -22,7 +22,9 @@ FEW = 3_000_000
 LONG, TOO_LONG = 20.0, 3600.0
 
 
-def before(resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any], threads: int | None, yes: bool) -> None:
+def before(
+    resolver: Resolver, inputs: Mapping[str, Any], searches: Sequence[Any], threads: int | None, yes: bool
+) -> None:
     """Announce a search that takes long; refuse one that takes too long, unless `yes`.
 
     Raises

@@ -156,7 +156,9 @@ def named(text: str) -> Resolver:
         if found is None:
             close = difflib.get_close_matches(part.strip().lower(), known, n=3, cutoff=0.5)
             names = list(dict.fromkeys(known[short].name for short in close)) or list(RESOLVERS)
-            raise ValueError(f"no resolver is named {part.strip()!r}; {'nearest' if close else 'known'}: {', '.join(names)}")
+            raise ValueError(
+                f"no resolver is named {part.strip()!r}; {'nearest' if close else 'known'}: {', '.join(names)}"
+            )
         parts.append(found)
     return parts[0] if len(parts) == 1 else compose(*parts)
 

@@ -27,7 +27,8 @@ Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THR
 Resume = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR", help="Keep finished parts in this folder; the same command goes on from there when it was stopped."
+        metavar="DIR",
+        help="Keep finished parts in this folder; the same command goes on from there when it was stopped.",
     ),
 ]
 Objective = Annotated[str | None, typer.Option(help="An output; its direction is in the schema.")]

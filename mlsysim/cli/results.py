@@ -26,9 +26,26 @@ FEW = 6
 
 #: what a configuration is judged by, shown before the parts it is made of
 MAIN = (
-    "latency", "throughput", "ttft", "itl", "e2e_latency", "step_time", "training_time", "mfu", "tokens_per_s", "usd_per_mtok",
-    "tco", "energy", "carbon", "water", "memory_per_device", "memory_utilization", "feasible", "limit", "bottleneck",
-)  # fmt: skip
+    "latency",
+    "throughput",
+    "ttft",
+    "itl",
+    "e2e_latency",
+    "step_time",
+    "training_time",
+    "mfu",
+    "tokens_per_s",
+    "usd_per_mtok",
+    "tco",
+    "energy",
+    "carbon",
+    "water",
+    "memory_per_device",
+    "memory_utilization",
+    "feasible",
+    "limit",
+    "bottleneck",
+)
 
 
 def say(text: str) -> None:
@@ -125,8 +142,7 @@ def write(ds: xr.Dataset, path: str) -> str:
     elif ending == ".csv":
         if math.prod(ds.sizes.values()) > 5_000_000:
             raise ValueError(
-                f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: "
-                "write a .nc file, or reduce"
+                f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: write a .nc file, or reduce"
             )
         table = ds.assign({k: (v.dims, labelled(v)) for k, v in ds.data_vars.items()})
         index = not all(d in ("point", "rank") for d in ds.sizes)
@@ -225,9 +241,7 @@ def give(
 
         if line := left_out(ds, unknown[:1]):
             raise ValueError(f"keep={unknown[0]!r} is {line}")
-        raise ValueError(
-            f"keep={unknown[0]!r} is no output of this call{hint(unknown[0], map(str, ds.data_vars))}"
-        )
+        raise ValueError(f"keep={unknown[0]!r} is no output of this call{hint(unknown[0], map(str, ds.data_vars))}")
     if found.get("out"):
         write(ds, found["out"])
     if json:
@@ -263,9 +277,7 @@ def give(
         show.note(line)
 
 
-def several(
-    ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool
-) -> tuple[int, int]:
+def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool) -> tuple[int, int]:
     """Print a table of points; how many there are for which it has no room, and how many outputs.
 
     A `further` table of an answer shows just its dims, and no zero counts.

@@ -56,9 +56,7 @@ def console(stderr: bool = False) -> Any:
 
     found = Console(stderr=stderr, highlight=False)
     return (
-        found
-        if found.is_terminal or os.environ.get("COLUMNS")
-        else Console(stderr=stderr, highlight=False, width=160)
+        found if found.is_terminal or os.environ.get("COLUMNS") else Console(stderr=stderr, highlight=False, width=160)
     )
 
 
@@ -147,9 +145,7 @@ def column(ds: xr.Dataset, name: str, positions: np.ndarray, droppable: bool = F
     """A variable at flat positions of a Dataset, as a column."""
     array = ds[name]
     index = dict(zip(ds.sizes, np.unravel_index(positions, tuple(ds.sizes.values())))) if ds.sizes else {}
-    values = labelled(
-        array, array.values[tuple(index[d] for d in array.dims)] if array.dims else array.values
-    )
+    values = labelled(array, array.values[tuple(index[d] for d in array.dims)] if array.dims else array.values)
     values = np.broadcast_to(values, positions.shape)
     numeric = values.dtype.kind in "iuf"
     one, unit = scale(values, array.attrs.get("units", "1")) if numeric else (1.0, "")
@@ -197,18 +193,10 @@ def evenly(size: int, rows: int = ROWS) -> np.ndarray:
     >>> evenly(5).tolist(), len(evenly(1000)), int(evenly(1000)[-1])
     ([0, 1, 2, 3, 4], 20, 999)
     """
-    return (
-        np.arange(size)
-        if size <= rows
-        else np.unique(np.linspace(0, size - 1, rows).round().astype(np.int64))
-    )
+    return np.arange(size) if size <= rows else np.unique(np.linspace(0, size - 1, rows).round().astype(np.int64))
 
 
 def told(names: Sequence[Any], most: int = 8) -> str:
     """A list in a sentence, shortened."""
     shown = [str(n) for n in names]
-    return (
-        ", ".join(shown)
-        if len(shown) <= most
-        else f"{', '.join(shown[: most - 2])}, ... {shown[-1]} ({len(shown)})"
-    )
+    return ", ".join(shown) if len(shown) <= most else f"{', '.join(shown[: most - 2])}, ... {shown[-1]} ({len(shown)})"

@@ -78,9 +78,7 @@ def derived_prices(resolver: Resolver, inputs: Mapping[str, Any]) -> str:
     return f"derived prices: {show.told(found, 12)} (mlsysim zoo hardware {found[0]} shows how)" if found else ""
 
 
-def plan(
-    words: Sequence[str] | None, options: Mapping[str, Any]
-) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
+def plan(words: Sequence[str] | None, options: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
     """Resolver, inputs and options: the headline's where nothing else is said."""
     name = next((word for word in words or () if "=" not in word), None)
     resolver = headline.resolver() if name is None else grammar.named(name)
@@ -180,9 +178,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")
 
 
-def draw(
-    front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: str, by: str
-) -> tuple[str, str]:
+def draw(front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: str, by: str) -> tuple[str, str]:
     """The picture beside the saved front, or why there is none."""
     if not saved or len(objectives) < 2:
         return "", ""
@@ -238,9 +234,7 @@ def report(
         dims = [str(d) for d in best.sizes]
         places = np.flatnonzero(best["found"].values.reshape(-1))
         order = places[
-            np.argsort(
-                best[target].values.reshape(-1)[places] * (1 if target in _less(front) else -1), kind="stable"
-            )
+            np.argsort(best[target].values.reshape(-1)[places] * (1 if target in _less(front) else -1), kind="stable")
         ]
         names = [*dict.fromkeys([*dims, target, *objectives, *early, *rest])]
         show.points(
@@ -270,9 +264,7 @@ def report(
 
 
 def _less(front: xr.Dataset) -> list[str]:
-    return [
-        part.split()[-1] for part in str(front.attrs["objectives"]).split(", ") if part.startswith("min ")
-    ]
+    return [part.split()[-1] for part in str(front.attrs["objectives"]).split(", ") if part.startswith("min ")]
 
 
 def layout(ds: xr.Dataset, positions: np.ndarray) -> list[show.Column]:

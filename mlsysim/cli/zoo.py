@@ -101,9 +101,7 @@ def zoo(
         for field in dict.fromkeys([*row, *FIELDS.get(key, ())])
     }
     print(
-        asjson.text(
-            {"table": key, "key": row.key, "source": row.sources, "verified": row.verified, "fields": fields}
-        )
+        asjson.text({"table": key, "key": row.key, "source": row.sources, "verified": row.verified, "fields": fields})
     )
     return FINE
 

@@ -78,7 +78,9 @@ class Binder:
         record, dot, short = name.rpartition(".")
         if dot and self.fields[short][0] == record and short not in self.parameters:
             return name, short
-        return (name, f"{self.fields[name][0]}.{name}") if name in self.fields and name not in self.parameters else (name,)
+        return (
+            (name, f"{self.fields[name][0]}.{name}") if name in self.fields and name not in self.parameters else (name,)
+        )
 
     # --- values --------------------------------------------------------------------------------------------
 
@@ -116,8 +118,10 @@ class Binder:
         if axis is None:
             self.axes[dim] = Axis(dim, size, marks if marks is not None else np.arange(size))
         elif axis.size != size or (marks is not None and not np.array_equal(axis.values, marks)):
-            raise ValueError(f"axis {dim!r}: {name} has labels {few(marks) if marks is not None else f'({size} values)'}, "
-                             f"an earlier input has {few(axis.values)}; make them equal or rename one dim")
+            raise ValueError(
+                f"axis {dim!r}: {name} has labels {few(marks) if marks is not None else f'({size} values)'}, "
+                f"an earlier input has {few(axis.values)}; make them equal or rename one dim"
+            )
 
     def settle(self) -> None:
         """Refuse axes whose name means something else in this call: their labels would be taken for what was computed.
@@ -131,29 +135,38 @@ class Binder:
                 own = self.columns.get(d)
                 drawn = self.draws
                 if d == "sample" and drawn is not None and (drawn.seed, drawn.n) != (made.seed, self.axes[d].size):
-                    raise ValueError(f"{name}: its dim 'sample' is not that of the {drawn.n} draws of this call: {cure}")
+                    raise ValueError(
+                        f"{name}: its dim 'sample' is not that of the {drawn.n} draws of this call: {cure}"
+                    )
                 if d == name or d not in self.spellings | records:
                     continue
                 if own is None:
-                    raise ValueError(f"{name} lies along {d!r}, which is an input of {self.title}: give {d}=... as well, "
-                                     f"with the same values, or {cure}")
+                    raise ValueError(
+                        f"{name} lies along {d!r}, which is an input of {self.title}: give {d}=... as well, "
+                        f"with the same values, or {cure}"
+                    )
                 alone = own.dims == () and self.axes[d].size == 1 and str(own.labels[()]) == str(self.axes[d].values[0])
                 if own.dims != (d,) and not alone:
-                    raise ValueError(f"{name} lies along {d!r}, but {d} itself is {few(own.labels)}: give {d} the values of that "
-                                     f"dim, or {cure}")
+                    raise ValueError(
+                        f"{name} lies along {d!r}, but {d} itself is {few(own.labels)}: give {d} the values of that "
+                        f"dim, or {cure}"
+                    )
 
     def points(self, table: Any, along: str = "config") -> None:
         """Take paired inputs: the columns of a DataFrame (or of a mapping of sequences) run along one axis."""
         if not hasattr(table, "keys") or (hasattr(table, "index") and not hasattr(table, "columns")):
-            raise ValueError(f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names "
-                             "to lists")
+            raise ValueError(
+                f"points: {type(table).__name__} is not understood: give a DataFrame, or a mapping of names to lists"
+            )
         names = list(table)
         if len(set(map(str, names))) < len(names):
             raise ValueError(f"points: {next(n for n in names if names.count(n) > 1)} is given twice")
         for name in names:
             listed = table[name]
             if isinstance(listed, (str, bytes)) or not hasattr(listed, "__len__") or getattr(listed, "ndim", 1) == 0:
-                raise ValueError(f"points: {name}={shown(table[name])} is one value: every column is a list, all of one length")
+                raise ValueError(
+                    f"points: {name}={shown(table[name])} is one value: every column is a list, all of one length"
+                )
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
@@ -191,12 +204,18 @@ class Binder:
             self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
         recipe = self.recipes[parameter.name] = Recipe(parameter, picked, accepts, stated, self.axes, self.draws)
         self.derived.update(recipe.notes())
-        self.rents.update((str(row.key), str(basis).partition(":")[0]) for rows in recipe.noted for row in rows
-                          if (basis := getattr(row, "values_by_column", {}).get("cloud_price_basis")))
+        self.rents.update(
+            (str(row.key), str(basis).partition(":")[0])
+            for rows in recipe.noted
+            for row in rows
+            if (basis := getattr(row, "values_by_column", {}).get("cloud_price_basis"))
+        )
         leaves = recipe.leaves()
         if parameter.record is Workload and "total_params" in given and np.any(leaves["n_layers"].values > 0):
-            raise ValueError("total_params: the count of a transformer follows from its layers and widths: give those, or "
-                             "ms.Workload(model, total_params=...)")
+            raise ValueError(
+                "total_params: the count of a transformer follows from its layers and widths: give those, or "
+                "ms.Workload(model, total_params=...)"
+            )
         self.leaves.update((found.name, found) for found in leaves.values())
         return leaves
 
@@ -209,7 +228,9 @@ class Binder:
             # a fleet is made of the device, and a second device that nobody named is the first one
             same = parameter.record is Accelerator and parameter.name not in self.columns
             if parameter.record is Fleet or same:
-                found |= {f"hardware.{f}": f for f in Accelerator._fields if self._stated(f"{parameter.name}.{f}") is None}
+                found |= {
+                    f"hardware.{f}": f for f in Accelerator._fields if self._stated(f"{parameter.name}.{f}") is None
+                }
         return found | {f"{parameter.name}.{f}": f for f in parameter.record._fields}
 
     def _stated(self, name: str) -> Column | None:
@@ -222,19 +243,28 @@ class Binder:
         """What the selectors of a record picked, None for an optional record nobody gave."""
         picked: list[Column] = []
         chosen = selectors(parameter)
-        if parameter.default is None and not any(s.name in self.columns for s in chosen if s.fallback or s is chosen[0]):
+        if parameter.default is None and not any(
+            s.name in self.columns for s in chosen if s.fallback or s is chosen[0]
+        ):
             return None
         for selector in chosen:
             column = self.columns.get(selector.name)
             if column is None and selector.fallback:
                 column = self.columns.get(selector.fallback)
-            if column is None and selector.name == "hardware" and parameter.record is not Fleet and "fleet" in self.columns:
+            if (
+                column is None
+                and selector.name == "hardware"
+                and parameter.record is not Fleet
+                and "fleet" in self.columns
+            ):
                 column = self._from_fleet()
             if column is None:
                 column = self._of_checkpoint(selector.name, selector.default)
             if column is None:
                 one = np.empty((), dtype=object)
-                one[()] = None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
+                one[()] = (
+                    None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
+                )
                 column = Column(selector.name, (), one, one)
             picked.append(column)
         if parameter.record is Site:
@@ -245,16 +275,20 @@ class Binder:
     def _checkpoints(self) -> Column | None:
         """The models, where a file of one states number formats that the call is free to take: it serves and names none."""
         models, training = self.columns.get("model"), self.columns.get("is_training")
-        trains = "recompute" in self.parameters and ("is_training" not in self.parameters or
-                                                     (training is not None and training.values.any()))  # fmt: skip
+        trains = "recompute" in self.parameters and (
+            "is_training" not in self.parameters or (training is not None and training.values.any())
+        )
         if models is None or trains or "precision" in self.columns:
             return None
         rows = [row for row in models.values.reshape(-1) if row is not None]
         stated = [(row.key, row.checkpoint.sentence) for row in rows if row.checkpoint]
         if not set(PART_INPUTS.values()) & set(self.columns):
             noted = ((row.key, row.values_by_column.get("weight_note") or "") for row in rows if not row.checkpoint)
-            self.derived.update((f"{key}.precision", f"16 bits, as the call names no format; published: {note}")
-                                for key, note in noted if "FP8" in note or "MXFP4" in note)  # fmt: skip
+            self.derived.update(
+                (f"{key}.precision", f"16 bits, as the call names no format; published: {note}")
+                for key, note in noted
+                if "FP8" in note or "MXFP4" in note
+            )
         self.derived.update((f"{key}.precision", sentence) for key, sentence in stated)
         return models if stated else None
 
@@ -273,7 +307,11 @@ class Binder:
     def _bytes_of_checkpoint(self, given: Mapping[str, Column]) -> dict[str, Column]:
         """Bytes per weight by part as the files of the models state them, where no format of a part is given."""
         models, parts = self._checkpoints, set(PART_INPUTS.values()) - {"kv_precision"}
-        if models is None or parts & set(self.columns) or any(f"{part}_bytes" in given for part in ("weight", *PRODUCTS)):
+        if (
+            models is None
+            or parts & set(self.columns)
+            or any(f"{part}_bytes" in given for part in ("weight", *PRODUCTS))
+        ):
             return {}
         plain = zoo.format_record(Precision.BF16)
         stated = [getattr(row.checkpoint, "nbytes", {}) for row in models.values.reshape(-1)]
@@ -314,8 +352,12 @@ class Binder:
     def followers(self, moved: Iterable[str]) -> set[str]:
         """Leaves that follow when some leaves are given other values, those themselves left out."""
         names = set(moved)
-        return {f"{recipe.name}.{field}" for recipe in self.recipes.values() if (own := recipe.moved(names))
-                for field in recipe.followers(own.values())} - names
+        return {
+            f"{recipe.name}.{field}"
+            for recipe in self.recipes.values()
+            if (own := recipe.moved(names))
+            for field in recipe.followers(own.values())
+        } - names
 
     def following(self, moved: Mapping[str, Leaf]) -> dict[str, Leaf]:
         """Those leaves, as they are when others have the values given here."""
@@ -335,4 +377,6 @@ def _one_method(column: Column | None) -> None:
     classes = {kind: row.key for row in rows if (kind := zoo.carbon_class(row))}
     if len(classes) > 1:
         methods = ", ".join(f"{kind} ({key})" for kind, key in sorted(classes.items()))
-        warnings.warn(f"region: carbon figures of different methods are not comparable: {methods}", UserWarning, stacklevel=2)
+        warnings.warn(
+            f"region: carbon figures of different methods are not comparable: {methods}", UserWarning, stacklevel=2
+        )

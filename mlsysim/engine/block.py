@@ -77,5 +77,11 @@ def threads_wanted(threads: int | None) -> int:
         text = os.environ.get("MLSYSIM_THREADS", "")
         if text and not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
             raise ValueError(f"MLSYSIM_THREADS={shown(text)}: must be a whole number, at least 1")
-        threads = int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = (
+            int(text)
+            if text
+            else len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     return whole("threads", threads)

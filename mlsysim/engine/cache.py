@@ -72,8 +72,18 @@ def machine() -> str:
     with contextlib.suppress(RuntimeError):  # not known on every platform
         features = llvm.get_host_cpu_features().flatten()
     switches = [f"{name}={getattr(numba.config, name, None)}" for name in SWITCHES]
-    return "\n".join((llvm.get_process_triple(), llvm.get_host_cpu_name(), features, *switches, numba.__version__,
-                      llvmlite.__version__, str(sys.implementation.cache_tag), sys.version.split()[0]))  # fmt: skip
+    return "\n".join(
+        (
+            llvm.get_process_triple(),
+            llvm.get_host_cpu_name(),
+            features,
+            *switches,
+            numba.__version__,
+            llvmlite.__version__,
+            str(sys.implementation.cache_tag),
+            sys.version.split()[0],
+        )
+    )
 
 
 def identity(text: str, signature: str) -> str:

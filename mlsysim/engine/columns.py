@@ -93,7 +93,11 @@ class Reader:
         """Values and labels of some items, all in `unit` when it is given."""
         variable = self.variable
         if self.pick is None and not self.chosen and variable is not None:
-            if items.dtype.kind == "m" and variable.unit == "s" and np.datetime_data(items.dtype)[0] not in ("Y", "M", "generic"):
+            if (
+                items.dtype.kind == "m"
+                and variable.unit == "s"
+                and np.datetime_data(items.dtype)[0] not in ("Y", "M", "generic")
+            ):
                 items, unit = items / np.timedelta64(1, "s"), "s"
             if items.dtype.kind in "iuf" or (items.dtype.kind == "b" and variable.kind == "flag"):
                 return self._numbers(items, unit)
@@ -153,8 +157,10 @@ def _own_axis(reader: Reader, made: Column, written: Written) -> None:
     """Along the axis of its own name an input is its own label: each value once, and no coordinate says otherwise."""
     name = made.name
     if made.dims != (name,):
-        raise ValueError(f"{name} varies along {' and '.join(made.dims)}, so its values are no labels of an axis {name!r}: "
-                         f"rename that dim")
+        raise ValueError(
+            f"{name} varies along {' and '.join(made.dims)}, so its values are no labels of an axis {name!r}: "
+            f"rename that dim"
+        )
     shown = readable(made.labels)
     same = identity(made.values)
     if len(np.unique(same)) < len(same):
@@ -170,8 +176,10 @@ def _own_axis(reader: Reader, made: Column, written: Written) -> None:
         except (TypeError, ValueError):
             agrees = False
         if not agrees:
-            raise ValueError(f"{name}: its coordinate {name!r} says {few(given)} where the values are {few(shown)}: "
-                             f"drop it (drop_vars({name!r})) or rename that dim")
+            raise ValueError(
+                f"{name}: its coordinate {name!r} says {few(given)} where the values are {few(shown)}: "
+                f"drop it (drop_vars({name!r})) or rename that dim"
+            )
     made.marks[name] = shown
 
 
@@ -275,7 +283,9 @@ def _of_sequence(reader: Reader, value: Any, dim: str, alone: bool) -> Written:
         _index_of(name, value.index, written)
     if isinstance(value, range) and abs(value.start) < 2**62 and abs(value.stop) < 2**62:
         written.items = np.arange(value.start, value.stop, value.step)
-    elif isinstance(getattr(value, "dtype", None), np.dtype) and value.dtype.kind != "O":  # an array, a Series, an Index
+    elif (
+        isinstance(getattr(value, "dtype", None), np.dtype) and value.dtype.kind != "O"
+    ):  # an array, a Series, an Index
         written.items = np.asarray(value)
     else:
         written.items = _of_objects(name, value.tolist() if hasattr(value, "tolist") else list(value))
@@ -285,7 +295,9 @@ def _of_sequence(reader: Reader, value: Any, dim: str, alone: bool) -> Written:
 def _of_objects(name: str, listed: list[Any]) -> np.ndarray:
     """A list as an array: of numbers where all are, else of objects."""
     kinds = set(map(type, listed))
-    if all(issubclass(kind, (int, float, np.integer, np.floating)) and kind not in (bool, np.timedelta64) for kind in kinds):
+    if all(
+        issubclass(kind, (int, float, np.integer, np.floating)) and kind not in (bool, np.timedelta64) for kind in kinds
+    ):
         whole = all(issubclass(kind, (int, np.integer)) for kind in kinds)
         try:
             return np.array(listed, dtype=np.int64 if whole else np.float64)
@@ -293,12 +305,15 @@ def _of_objects(name: str, listed: list[Any]) -> np.ndarray:
             pass
     if any(isinstance(v, list) or getattr(v, "shape", ()) for v in listed):
         raise _two_dims(name)
-    return np.fromiter(listed, dtype=object, count=len(listed))  # as they are: older NumPys look into a quantity otherwise
+    return np.fromiter(
+        listed, dtype=object, count=len(listed)
+    )  # as they are: older NumPys look into a quantity otherwise
 
 
 def _two_dims(name: str) -> ValueError:
-    return ValueError(f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired inputs is "
-                      "points=...)")
+    return ValueError(
+        f"{name}: values of several dims need names: pass an xarray.DataArray (a table of paired inputs is points=...)"
+    )
 
 
 def _index_of(name: str, index: Any, written: Written) -> None:

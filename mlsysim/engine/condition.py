@@ -28,7 +28,7 @@ DEEPEST = 100  #: operations inside one another
 _ARITHMETIC = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "pow"}
 _COMPARISONS = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}
 _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
-_EXAMPLE = "write for example \"itl < 0.05 and tp <= 8\""
+_EXAMPLE = 'write for example "itl < 0.05 and tp <= 8"'
 
 
 class Term(NamedTuple):
@@ -151,7 +151,7 @@ def _among(program: Program, left: ast.expr, right: ast.expr) -> Node:
     """Is the left side one of a list?"""
     elements = right.elts if isinstance(right, (ast.List, ast.Tuple, ast.Set)) else [right] if _text(right) else []
     if not elements or _text(left) is not None:
-        raise _refusal("`in` takes a name and a list that is not empty: \"tp in (1, 2)\"", left, right)
+        raise _refusal('`in` takes a name and a list that is not empty: "tp in (1, 2)"', left, right)
     words = [word for e in elements if (word := _text(e)) is not None]
     if words and len(words) < len(elements):
         raise _refusal("texts and numbers in one list; write all of them with quotes or all without", right)
@@ -186,7 +186,9 @@ def _labels(program: Program, tree: ast.expr) -> Labels | None:
     column, axis = program.binder.columns.get(name), program.binder.axes.get(name)
     if column is not None and (name in program.binder.picks or (variable is not None and variable.options is not None)):
         return Labels(name, column.labels, column.dims, column.values)
-    if column is None and variable is not None and variable.options is not None:  # an output, or an option left as it is
+    if (
+        column is None and variable is not None and variable.options is not None
+    ):  # an output, or an option left as it is
         known = codes.labels(variable.options)
         return Labels(name, np.array(list(known)), (), np.array(list(known.values())))
     if column is None and axis is not None and axis.values.dtype.kind not in "biuf" and not _has_node(program, name):
@@ -213,7 +215,9 @@ def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -
         try:
             times = [_time(word) for word in words]
         except ValueError:
-            raise ValueError(f"where: {labels.name} holds times, which {', '.join(words)!r} is not: write '2026-01-31'") from None
+            raise ValueError(
+                f"where: {labels.name} holds times, which {', '.join(words)!r} is not: write '2026-01-31'"
+            ) from None
         hit = np.logical_or.reduce([NUMPY[op](labels.shown, time) for time in times])
         return _table(program, f"{labels.name} {op} {sorted(words)}", hit, labels.dims)
     if op not in ("eq", "ne"):
@@ -241,7 +245,9 @@ def _hit(program: Program, labels: Labels, shown: np.ndarray, word: str) -> np.n
                 hit = np.asarray(labels.rows == option(variable, word))
             elif selector is not None:
                 key = selector.pick(word).key
-                hit = np.array([getattr(row, "key", None) == key for row in labels.rows.reshape(-1)]).reshape(labels.rows.shape)
+                hit = np.array([getattr(row, "key", None) == key for row in labels.rows.reshape(-1)]).reshape(
+                    labels.rows.shape
+                )
     if not hit.any():
         raise ValueError(f"where: {labels.name} has no label {word!r}{hint(word, shown.reshape(-1).tolist())}")
     return hit
@@ -275,7 +281,9 @@ def _term(program: Program, tree: ast.expr, unit: str = "", beside: str = "") ->
             return _arithmetic(program, _ARITHMETIC[type(op).__name__], left, right)
         case ast.BoolOp() | ast.Compare() | ast.UnaryOp(op=ast.Not()):
             return Term(_truth(program, tree))
-    raise _refusal("not understood; use names, numbers, labels in quotes, comparisons, arithmetic, and, or, not, in", tree)
+    raise _refusal(
+        "not understood; use names, numbers, labels in quotes, comparisons, arithmetic, and, or, not, in", tree
+    )
 
 
 def _arithmetic(program: Program, op: str, left: ast.expr, right: ast.expr) -> Term:

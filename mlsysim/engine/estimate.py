@@ -10,7 +10,9 @@ from mlsysim.engine.block import threads_wanted
 from mlsysim.engine.program import Program
 
 NEST_OPERATION = 0.15e-9  #: seconds per point and operation of a compiled nest at its best: one objective, much hoisted
-SEARCH_OPERATION = 2.5e-9  #: the same with what a front of several objectives does to each point; 1.1 to 4.4 ns measured
+SEARCH_OPERATION = (
+    2.5e-9  #: the same with what a front of several objectives does to each point; 1.1 to 4.4 ns measured
+)
 LONG = 3600.0  #: seconds from which on a call warns
 
 
@@ -34,4 +36,6 @@ def warn(took: float, points: int) -> None:
         hours = took / 3600
         size, unit = next((n, unit) for n, unit in ((8766, "years"), (24, "days"), (1, "hours")) if hours >= n)
         duration = f"{hours / size:.2g} {unit}"
-        warnings.warn(f"about {points:,} points, about {duration}: coarser or fewer axes take less", LongCall, stacklevel=4)
+        warnings.warn(
+            f"about {points:,} points, about {duration}: coarser or fewer axes take less", LongCall, stacklevel=4
+        )

@@ -16,30 +16,81 @@ import numpy as np
 
 #: NumPy's name of an operation -> (ours, does it give a truth value)
 UFUNCS: dict[str, tuple[str, bool]] = {
-    "add": ("add", False), "subtract": ("sub", False), "multiply": ("mul", False), "divide": ("div", False),
-    "negative": ("neg", False), "minimum": ("min", False), "maximum": ("max", False), "fmin": ("min", False),
-    "fmax": ("max", False), "sqrt": ("sqrt", False), "absolute": ("abs", False), "fabs": ("abs", False),
-    "exp": ("exp", False), "log": ("log", False), "expm1": ("expm1", False), "log1p": ("log1p", False),
-    "power": ("pow", False), "float_power": ("pow", False), "floor": ("floor", False), "ceil": ("ceil", False),
-    "rint": ("rint", False), "less": ("lt", True), "less_equal": ("le", True), "greater": ("gt", True),
-    "greater_equal": ("ge", True), "equal": ("eq", True), "not_equal": ("ne", True),
-    "logical_and": ("and", True), "logical_or": ("or", True), "logical_not": ("not", True),
-    "bitwise_and": ("and", True), "bitwise_or": ("or", True), "invert": ("not", True),
-}  # fmt: skip
+    "add": ("add", False),
+    "subtract": ("sub", False),
+    "multiply": ("mul", False),
+    "divide": ("div", False),
+    "negative": ("neg", False),
+    "minimum": ("min", False),
+    "maximum": ("max", False),
+    "fmin": ("min", False),
+    "fmax": ("max", False),
+    "sqrt": ("sqrt", False),
+    "absolute": ("abs", False),
+    "fabs": ("abs", False),
+    "exp": ("exp", False),
+    "log": ("log", False),
+    "expm1": ("expm1", False),
+    "log1p": ("log1p", False),
+    "power": ("pow", False),
+    "float_power": ("pow", False),
+    "floor": ("floor", False),
+    "ceil": ("ceil", False),
+    "rint": ("rint", False),
+    "less": ("lt", True),
+    "less_equal": ("le", True),
+    "greater": ("gt", True),
+    "greater_equal": ("ge", True),
+    "equal": ("eq", True),
+    "not_equal": ("ne", True),
+    "logical_and": ("and", True),
+    "logical_or": ("or", True),
+    "logical_not": ("not", True),
+    "bitwise_and": ("and", True),
+    "bitwise_or": ("or", True),
+    "invert": ("not", True),
+}
 
 #: How each operation is done with NumPy, and (in the nest) with a line of Python that numba compiles.
 NUMPY: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
-    "min": np.minimum, "max": np.maximum, "sqrt": np.sqrt, "abs": np.abs, "exp": np.exp, "log": np.log,
-    "expm1": np.expm1, "log1p": np.log1p, "pow": np.power, "floor": np.floor, "ceil": np.ceil, "rint": np.rint,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
-    "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "min": np.minimum,
+    "max": np.maximum,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "exp": np.exp,
+    "log": np.log,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "pow": np.power,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "rint": np.rint,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "where": np.where,
     "float": np.float64,
-}  # fmt: skip
+}
 
 _LOGICAL = {"and", "or", "not"}
 _COMMUTES = {"add", "mul", "min", "max", "eq", "ne", "and", "or"}
-_POWERS: dict[float, Callable[[Any], Any]] = {1.0: lambda x: x, 2.0: lambda x: x * x, 0.5: np.sqrt, -1.0: lambda x: 1.0 / x}
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    1.0: lambda x: x,
+    2.0: lambda x: x * x,
+    0.5: np.sqrt,
+    -1.0: lambda x: 1.0 / x,
+}
 
 
 class Node:
@@ -58,8 +109,10 @@ class Node:
         return f"#{self.index}={self.op}({inside})"
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a kernel branches on a value that varies over the grid: write np.where(condition, a, b), "
-                        "and & | ~ for and, or, not; a loop of varying length belongs in a @stage")
+        raise TypeError(
+            "a kernel branches on a value that varies over the grid: write np.where(condition, a, b), "
+            "and & | ~ for and, or, not; a loop of varying length belongs in a @stage"
+        )
 
     def __float__(self) -> NoReturn:
         raise TypeError("a kernel turns a value that varies over the grid into a plain number: use NumPy functions")
@@ -67,18 +120,24 @@ class Node:
     __int__ = __index__ = __iter__ = __float__
 
     def __floordiv__(self, other: Any) -> NoReturn:
-        raise TypeError("// and % are not recorded: mlsysim.equations.counting has floor_div, ceil_div and divides, which "
-                        "round as they should")
+        raise TypeError(
+            "// and % are not recorded: mlsysim.equations.counting has floor_div, ceil_div and divides, which "
+            "round as they should"
+        )
 
     __rfloordiv__ = __mod__ = __rmod__ = __floordiv__
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Node:
         if method != "__call__" or kwargs or ufunc.__name__ not in UFUNCS:
-            raise TypeError(f"np.{ufunc.__name__} is not recorded; a kernel may use np.where and {', '.join(sorted(UFUNCS))}")
+            raise TypeError(
+                f"np.{ufunc.__name__} is not recorded; a kernel may use np.where and {', '.join(sorted(UFUNCS))}"
+            )
         op, truth = UFUNCS[ufunc.__name__]
         return self.graph.apply(op, inputs, truth)
 
-    def __array_function__(self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         if func is np.where and len(args) == 3 and not kwargs:
             return self.graph.apply("where", args, False)
         return NotImplemented

@@ -43,7 +43,9 @@ class Holes:
         self.all_over = bool(anywhere.all())
         self.apart = len(self.places) <= MOST
         self._holes: list[np.ndarray] = []  #: by node: which of `lacking` it needs, by place
-        self._steady: dict[int, np.ndarray] = {}  #: by node: its value by place, where that is the same all over the rest
+        self._steady: dict[
+            int, np.ndarray
+        ] = {}  #: by node: its value by place, where that is the same all over the rest
 
     def of(self, node: Node) -> Leaf | None:
         """The first missing datum that a node would need, called after the row that lacks it; None if there is none."""
@@ -97,8 +99,10 @@ class Holes:
                     at = tuple(self.places[which == i][:, self.dims.index(d)] for d in leaf.dims)
                 names = [leaf.missing] if leaf.labels is None else np.asarray(leaf.labels[at]).reshape(-1).tolist()
                 found.setdefault(leaf.name.rsplit(".", 1)[-1], {}).update(dict.fromkeys(map(str, names)))
-        return "; ".join(f"where {datum} is not known: {', '.join([*labels][:12])}{', ...' if len(labels) > 12 else ''}"
-                         for datum, labels in found.items())  # fmt: skip
+        return "; ".join(
+            f"where {datum} is not known: {', '.join([*labels][:12])}{', ...' if len(labels) > 12 else ''}"
+            for datum, labels in found.items()
+        )
 
     def _at(self, node: Node) -> np.ndarray:
         """Which missing datum a node needs, by place; -1 for none."""

@@ -55,7 +55,9 @@ def coordinates(program: Program) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, axis in program.axes.items():
         found[name] = (name, axis.values, _about(name))
-        if name == "sample" and program.draws is not None:  # an answer along these draws goes with draws of this seed only
+        if (
+            name == "sample" and program.draws is not None
+        ):  # an answer along these draws goes with draws of this seed only
             found[name] = (name, axis.values, {"seed": program.draws.seed})
         for other, values in axis.paired.items():
             found[other] = (name, values, _about(other))
@@ -99,7 +101,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
     rents = program.binder.rents
-    if len(set(rents.values())) > 1 and any(VARIABLES[n].unit.startswith("USD") for n in program.outputs if n in VARIABLES):
+    if len(set(rents.values())) > 1 and any(
+        VARIABLES[n].unit.startswith("USD") for n in program.outputs if n in VARIABLES
+    ):
         found["rents"] = "; ".join(f"{k}: {basis}" for k, basis in sorted(rents.items()))  # not of one list: mind it
     return found | more
 
@@ -111,10 +115,15 @@ def _offloaded(program: Program) -> str:
     if asked is None or not asked.values.any() or not all(name in leaves for name in needed):
         return ""
     host, devices, share = (leaves[name].values for name in needed)
-    ends = [float(np.min(host) / np.max(devices) * np.min(share)), float(np.max(host) / np.min(devices) * np.max(share))]
+    ends = [
+        float(np.min(host) / np.max(devices) * np.min(share)),
+        float(np.max(host) / np.min(devices) * np.max(share)),
+    ]
     room = " to ".join(dict.fromkeys(f"{end / 1e9:.4g}" for end in ends))
-    return (f"what does not fit, experts too, is fetched over the link to the host and computed on the device; the host keeps "
-            f"up to {room} GB for each device, storage the rest")
+    return (
+        f"what does not fit, experts too, is fetched over the link to the host and computed on the device; the host keeps "
+        f"up to {room} GB for each device, storage the rest"
+    )
 
 
 def _short(labels: np.ndarray) -> str:
@@ -162,8 +171,13 @@ def _variable(dims: tuple[str, ...], array: np.ndarray, about: Mapping[str, Any]
     return xr.Variable(dims, array.view(Shown), dict(about), fastpath=True)  # the plain way makes it an ndarray again
 
 
-def dataset(program: Program, arrays: Mapping[str, np.ndarray], dims: tuple[str, ...], coords: Mapping[str, Any],
-            attrs: Mapping[str, Any]) -> xr.Dataset:
+def dataset(
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    dims: tuple[str, ...],
+    coords: Mapping[str, Any],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
     """A Dataset of outputs over `dims`; a name that the user gave (`n_accelerators`) stays a coordinate."""
     data = {name: _variable(dims, array, attributes(name)) for name, array in arrays.items() if name not in coords}
     return xr.Dataset(data, coords=dict(coords), attrs=dict(attrs))

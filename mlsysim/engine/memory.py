@@ -45,5 +45,7 @@ def require(size: float, what: str, ways: str, free: int | None = None) -> None:
     """
     room = (free_memory() if free is None else free) // 2
     if size > room:
-        raise TooLarge(f"{what} would take {sizes.text(size, 'byte')}, more than half of what is free "
-                       f"({sizes.text(2 * room, 'byte')}): {ways}")
+        raise TooLarge(
+            f"{what} would take {sizes.text(size, 'byte')}, more than half of what is free "
+            f"({sizes.text(2 * room, 'byte')}): {ways}"
+        )

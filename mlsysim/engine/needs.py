@@ -10,8 +10,9 @@ from mlsysim.schema.records import Fleet
 from mlsysim.schema.variables import EXAMPLES, VARIABLES
 
 
-def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[str],
-            also: Mapping[str, str] | None = None) -> None:
+def lacking(
+    title: str, parameters: Mapping[str, Parameter], given: Collection[str], also: Mapping[str, str] | None = None
+) -> None:
     """Raise when inputs that must be given are not, telling all of them at once.
 
     Parameters
@@ -37,7 +38,9 @@ def lacking(title: str, parameters: Mapping[str, Parameter], given: Collection[s
             if s.default is REQUIRED and s.name not in given and not stands_in:
                 absent.append(s.name)
     if absent:
-        raise TypeError(f"{title} needs {', '.join(_example(n, also.get(n) or says(n)) for n in dict.fromkeys(absent))}")
+        raise TypeError(
+            f"{title} needs {', '.join(_example(n, also.get(n) or says(n)) for n in dict.fromkeys(absent))}"
+        )
 
 
 def _example(name: str, meaning: str) -> str:
@@ -45,5 +48,9 @@ def _example(name: str, meaning: str) -> str:
     variable = VARIABLES.get(name)
     wanted = EXAMPLES.get(name)
     if wanted is None and variable is not None:
-        wanted = f"{name}={max(variable.low, 1.0):.0f}" if variable.kind == "count" else f"{name}={units.example(variable.unit)}"
+        wanted = (
+            f"{name}={max(variable.low, 1.0):.0f}"
+            if variable.kind == "count"
+            else f"{name}={units.example(variable.unit)}"
+        )
     return f"{name} ({meaning}{f'; for example {wanted}' if wanted else ''})"

@@ -19,18 +19,50 @@ import numpy as np
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
-          "ne": "!=", "and": "&", "or": "|"}  # fmt: skip
-_CALL = {"sqrt": "math.sqrt", "abs": "abs", "exp": "math.exp", "log": "math.log", "expm1": "math.expm1",
-         "log1p": "math.log1p", "floor": "np.floor", "ceil": "np.ceil", "rint": "np.rint"}  # fmt: skip
+_INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+    "and": "&",
+    "or": "|",
+}
+_CALL = {
+    "sqrt": "math.sqrt",
+    "abs": "abs",
+    "exp": "math.exp",
+    "log": "math.log",
+    "expm1": "math.expm1",
+    "log1p": "math.log1p",
+    "floor": "np.floor",
+    "ceil": "np.ceil",
+    "rint": "np.rint",
+}
 
 #: Buffers of different shapes lie at distances that vary from row to row, and LLVM compares every pair of them
 #: before it vectorises; with more stores than this in one loop it gives up (16 outputs: 0.57 s in place of 0.16 s).
 #: Such a loop works on row buffers at constant distances, filled and emptied by copies.
 STORES = 8
 
-_HEAD = ("import math", "", "import numpy as np", "from numpy import uint64 as u", "",
-         "from mlsysim.engine.intrinsics import select", "", "INF = np.inf", "NAN = np.nan", "", "")  # fmt: skip
+_HEAD = (
+    "import math",
+    "",
+    "import numpy as np",
+    "from numpy import uint64 as u",
+    "",
+    "from mlsysim.engine.intrinsics import select",
+    "",
+    "INF = np.inf",
+    "NAN = np.nan",
+    "",
+    "",
+)
 
 
 @dataclass
@@ -69,8 +101,16 @@ class Writer:
         ... or one flat array each, in the order of `order`.
     """
 
-    def __init__(self, layout: Layout, body: Sequence[Node], inputs: Sequence[Node], dims: Mapping[int, frozenset[str]],
-                 columns: Sequence[Node], stored: bool = False, order: Sequence[str] = ()):
+    def __init__(
+        self,
+        layout: Layout,
+        body: Sequence[Node],
+        inputs: Sequence[Node],
+        dims: Mapping[int, frozenset[str]],
+        columns: Sequence[Node],
+        stored: bool = False,
+        order: Sequence[str] = (),
+    ):
         self.layout, self.body, self.inputs, self.dims = layout, list(body), list(inputs), dims
         self.columns, self.stored, self.order = list(columns), stored, list(order)
         self.chunked = layout.chunks > 1
@@ -267,9 +307,14 @@ class Writer:
         self.put(2, "rest = u(tile)")
         if self.chunked:
             last = self.axis[layout.tile[-1]]
-            self.put(2, f"chunks = (n_{last} + u({layout.chunk - 1})) // u({layout.chunk})",
-                     "chunk = rest % chunks", "rest = rest // chunks",
-                     f"first = chunk * u({layout.chunk})", f"m_{last} = min(u({layout.chunk}), n_{last} - first)")
+            self.put(
+                2,
+                f"chunks = (n_{last} + u({layout.chunk - 1})) // u({layout.chunk})",
+                "chunk = rest % chunks",
+                "rest = rest // chunks",
+                f"first = chunk * u({layout.chunk})",
+                f"m_{last} = min(u({layout.chunk}), n_{last} - first)",
+            )
         for axis in reversed(self.outer):
             i = self.axis[axis]
             self.put(2, f"i_{i} = rest % n_{i}", f"rest = rest // n_{i}")
@@ -315,7 +360,11 @@ class Writer:
             for axis in tile:
                 self.put(at, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
                 at += 1
-                step = f"({step}) * m_{self.axis[axis]} + j_{self.axis[axis]}" if step != "u(0)" else f"j_{self.axis[axis]}"
+                step = (
+                    f"({step}) * m_{self.axis[axis]} + j_{self.axis[axis]}"
+                    if step != "u(0)"
+                    else f"j_{self.axis[axis]}"
+                )
             self.put(at, f"out[{number}, position + {step}] = {self.value(column)}")
         self.put(depth, f"position += {size}")
 

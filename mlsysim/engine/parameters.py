@@ -45,10 +45,14 @@ def _as_given(value: Any) -> Any:
 
 #: part of a model, as a mapping given for `precision` calls it -> the input that is its number format
 PART_INPUTS = {
-    "default": "precision", "attention": "attention_precision", "experts": "expert_precision",
-    "shared_experts": "shared_expert_precision", "head": "head_precision", "embedding": "embedding_precision",
+    "default": "precision",
+    "attention": "attention_precision",
+    "experts": "expert_precision",
+    "shared_experts": "shared_expert_precision",
+    "head": "head_precision",
+    "embedding": "embedding_precision",
     "cache": "kv_precision",
-}  # fmt: skip
+}
 
 
 def by_part(precision: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,14 +80,24 @@ def selectors(parameter: Parameter) -> list[Selector]:
         return [Selector(name, zoo.model, default)]
     if record is Accelerator:
         stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
-        return [Selector(name, zoo.hardware, default, "hardware" if stem else ""),
-                Selector(f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else ""),
-                Selector("kv_precision", _as_given, None), *_parts(PRODUCTS)]
+        return [
+            Selector(name, zoo.hardware, default, "hardware" if stem else ""),
+            Selector(f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else ""),
+            Selector("kv_precision", _as_given, None),
+            *_parts(PRODUCTS),
+        ]
     if record is Format:
-        return [Selector("precision", _as_given, Precision.BF16), Selector("kv_precision", _as_given, None), *_parts(PARTS)]
+        return [
+            Selector("precision", _as_given, Precision.BF16),
+            Selector("kv_precision", _as_given, None),
+            *_parts(PARTS),
+        ]
     if record is Fleet:
-        return [Selector("fleet", zoo.system, None), Selector("hardware", zoo.hardware, None),
-                Selector("fabric", zoo.fabric, None)]
+        return [
+            Selector("fleet", zoo.system, None),
+            Selector("hardware", zoo.hardware, None),
+            Selector("fabric", zoo.fabric, None),
+        ]
     if record is Site:
         return [Selector("region", zoo.grid), Selector("datacenter", zoo.datacenter, "us_average_2023")]
     if record is Assumptions:
@@ -126,6 +140,8 @@ def remarks(record: Record, rows: Sequence[Any]) -> Iterator[tuple[str, str]]:
 def says(name: str) -> str:
     """What a selector wants, for an error."""
     return {
-        "model": "a model of the zoo, see zoo.names('models')", "hardware": "a device of the zoo, see zoo.names('hardware')",
-        "region": "a grid of the zoo, see zoo.names('grids')", "draft": "a model of the zoo",
-    }.get(name, VARIABLES[name].meaning if name in VARIABLES else "a row of the zoo")  # fmt: skip
+        "model": "a model of the zoo, see zoo.names('models')",
+        "hardware": "a device of the zoo, see zoo.names('hardware')",
+        "region": "a grid of the zoo, see zoo.names('grids')",
+        "draft": "a model of the zoo",
+    }.get(name, VARIABLES[name].meaning if name in VARIABLES else "a row of the zoo")

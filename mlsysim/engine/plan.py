@@ -145,8 +145,11 @@ def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], oute
 
 
 @functools.lru_cache(maxsize=256)
-def cheapest(lengths: tuple[tuple[str, int], ...], operations: tuple[tuple[tuple[str, ...], float], ...],
-             outermost: tuple[str, ...]) -> Layout:
+def cheapest(
+    lengths: tuple[tuple[str, int], ...],
+    operations: tuple[tuple[tuple[str, ...], float], ...],
+    outermost: tuple[str, ...],
+) -> Layout:
     """The cheapest layout among the sensible ones.
 
     Parameters

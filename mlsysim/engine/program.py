@@ -74,7 +74,9 @@ class Program:
             else:
                 leaves = binder.record(p)
                 self._follow(name)
-                arguments[name] = None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
+                arguments[name] = (
+                    None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
+                )
         self._lay_out()
         outputs = resolver.record(arguments, given)
         self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
@@ -103,8 +105,10 @@ class Program:
         self.shape = tuple(a.size for a in self.axes.values())
         if self.n_points >= PLACES:
             longest = sorted(self.axes.values(), key=lambda a: -a.size)[:3]
-            raise ValueError(f"{self.resolver.name}: about 1e{math.log10(self.n_points):.0f} points, 2**63 are the most: ask "
-                             f"for fewer axes, or fewer values ({', '.join(f'{a.name} has {a.size:,}' for a in longest)})")
+            raise ValueError(
+                f"{self.resolver.name}: about 1e{math.log10(self.n_points):.0f} points, 2**63 are the most: ask "
+                f"for fewer axes, or fewer values ({', '.join(f'{a.name} has {a.size:,}' for a in longest)})"
+            )
 
     def _moves(self, name: str) -> bool:
         """Will a solver move a leaf, or what it follows?"""
@@ -122,7 +126,9 @@ class Program:
         variable = variable_of(leaf.name)
         if leaf.values.ndim == 0:
             value = float(leaf.values)
-            if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (variable is not None and variable.kind == "option"):
+            if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (
+                variable is not None and variable.kind == "option"
+            ):
                 node = self.graph.constant(value)
                 self._nodes[leaf.name] = node
                 return node
@@ -276,8 +282,10 @@ class Program:
         if name in self.outputs:
             return self.outputs[name]
         if name in self.absent:
-            raise ValueError(f"{self.resolver.name} gives {name} only when an optional input is given "
-                             f"(see {self.resolver.name}.schema)")
+            raise ValueError(
+                f"{self.resolver.name} gives {name} only when an optional input is given "
+                f"(see {self.resolver.name}.schema)"
+            )
         raise ValueError(f"{self.resolver.name} has no output {shown(name)}{hint(name, [*self.outputs, *self.absent])}")
 
     def named(self, name: str) -> Node:
@@ -289,8 +297,10 @@ class Program:
         for full, node in self._nodes.items():
             if field_of(full) == name:
                 return node
-        raise ValueError(f"{self.resolver.name} has no output or input {shown(name)}"
-                         f"{hint(name, [*self.outputs, *(field_of(n) for n in self._nodes), *self.axes])}")
+        raise ValueError(
+            f"{self.resolver.name} has no output or input {shown(name)}"
+            f"{hint(name, [*self.outputs, *(field_of(n) for n in self._nodes), *self.axes])}"
+        )
 
     def labels(self, name: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """Labels of a selector or option and the dims along which they run."""

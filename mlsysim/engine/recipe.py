@@ -45,17 +45,32 @@ class Recipe:
         How what is uncertain is drawn.
     """
 
-    def __init__(self, parameter: Parameter, picked: Sequence[Column], accepts: Mapping[str, str],
-                 given: Mapping[str, Leaf], axes: Mapping[str, Axis], draws: Draws | None):
+    def __init__(
+        self,
+        parameter: Parameter,
+        picked: Sequence[Column],
+        accepts: Mapping[str, str],
+        given: Mapping[str, Leaf],
+        axes: Mapping[str, Axis],
+        draws: Draws | None,
+    ):
         assert parameter.record is not None
-        self.name, self.record, self.accepts, self.given, self.axes = parameter.name, parameter.record, accepts, given, axes
+        self.name, self.record, self.accepts, self.given, self.axes = (
+            parameter.name,
+            parameter.record,
+            accepts,
+            given,
+            axes,
+        )
         self.draws = draws if picked else None
         self.dims = union(axes, picked)
         self.codes, self.combinations = self._combined(picked)
         self.labels = self._labelled(picked)
         ends = {n: np.array([leaf_.values.min(), leaf_.values.max()]) for n, leaf_ in given.items()}
         #: the rows of each combination with what was given for them, its ends where it varies: for the notes
-        self.noted = [[row.having(ends) if hasattr(row, "having") else row for row in rows] for rows in self.combinations]
+        self.noted = [
+            [row.having(ends) if hasattr(row, "having") else row for row in rows] for rows in self.combinations
+        ]
 
     def _combined(self, picked: Sequence[Column]) -> tuple[np.ndarray, list[list[Any]]]:
         """Which combination of rows there is at every place, and the combinations."""
@@ -133,9 +148,14 @@ class Recipe:
             mine = {n: v if np.ndim(v) == 0 or len(v) == 1 else v[cells] for n, v in given.items()}
             parts.append((cells, self._made(code, mine, sample if sample is None else sample[cells])))
         found = []
-        further = [np.broadcast_shapes(*(np.shape(each)[1:] for each in every)) for every in zip(*(made for _, made in parts))]
-        require(8 * len(codes) * sum(map(math.prod, further)), f"what is derived for {len(codes):,} rows of {self.name}",
-                "fewer rows, or fewer values, at a time")
+        further = [
+            np.broadcast_shapes(*(np.shape(each)[1:] for each in every)) for every in zip(*(made for _, made in parts))
+        ]
+        require(
+            8 * len(codes) * sum(map(math.prod, further)),
+            f"what is derived for {len(codes):,} rows of {self.name}",
+            "fewer rows, or fewer values, at a time",
+        )
         for i, sizes in enumerate(further):
             field = np.empty((len(codes), *sizes))
             for cells, values in parts:
@@ -149,8 +169,11 @@ class Recipe:
         further = tuple(d for d in union(self.axes, given.values()) if d not in self.dims)
         if self.draws is not None:
             what = f"sample={self.draws.n}: the draws of {self.codes.size:,} rows of {self.name}"
-            require(8 * len(self.record._fields) * self.codes.size * self.draws.n, what,
-                    "fewer samples, or fewer rows at a time")
+            require(
+                8 * len(self.record._fields) * self.codes.size * self.draws.n,
+                what,
+                "fewer samples, or fewer rows at a time",
+            )
         table = self._table(self.codes.reshape(-1), {n: self._over_cells(g, further) for n, g in given.items()})
         found = {}
         for field, values in zip(self.record._fields, table):
@@ -199,8 +222,11 @@ class Recipe:
         with np.errstate(all="ignore"):
             for rows, before in zip(self.combinations, plain):
                 after = build(self.record, rows, {**first, **probe})
-                found |= {field for field, a, b in zip(self.record._fields, before, after)
-                          if field not in moved and field not in first and (np.ndim(b) or not (a == b or (a != a and b != b)))}
+                found |= {
+                    field
+                    for field, a, b in zip(self.record._fields, before, after)
+                    if field not in moved and field not in first and (np.ndim(b) or not (a == b or (a != a and b != b)))
+                }
         return found
 
     def along(self, index: Mapping[str, np.ndarray], size: int) -> Callable[[Given], dict[str, np.ndarray]]:
@@ -210,7 +236,9 @@ class Recipe:
             return np.broadcast_to(values[tuple(index.get(d, 0) for d in dims)], (size,))
 
         codes, sample = at(self.codes, self.dims), index["sample"] if self.draws is not None else None
-        stated = {n: at(given.values, given.dims) if given.dims else float(given.values) for n, given in self.given.items()}
+        stated = {
+            n: at(given.values, given.dims) if given.dims else float(given.values) for n, given in self.given.items()
+        }
 
         def fields(moved: Given) -> dict[str, np.ndarray]:
             return dict(zip(self.record._fields, self._table(codes, {**stated, **moved}, sample)))

@@ -28,8 +28,13 @@ class PartialProgram:
         Positions of the points along the axes.
     """
 
-    def __init__(self, program: Program, unknown: Node | Sequence[Node], outputs: Node | Sequence[Node],
-                 index: Mapping[str, np.ndarray]):
+    def __init__(
+        self,
+        program: Program,
+        unknown: Node | Sequence[Node],
+        outputs: Node | Sequence[Node],
+        index: Mapping[str, np.ndarray],
+    ):
         self.unknown = [unknown] if isinstance(unknown, Node) else list(unknown)
         self.single = isinstance(outputs, Node)
         self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
@@ -41,8 +46,13 @@ class PartialProgram:
         for recipe in program.binder.recipes.values():
             enter = [(field, names[name]) for name, field in recipe.moved(names).items()]
             fields = recipe.followers([field for field, _ in enter]) if enter else set()
-            follow = [(n, field_of(n.payload)) for n in nodes if n.op == "leaf" and n.index not in moved
-                      and n.payload in {f"{recipe.name}.{field}" for field in fields}]
+            follow = [
+                (n, field_of(n.payload))
+                for n in nodes
+                if n.op == "leaf"
+                and n.index not in moved
+                and n.payload in {f"{recipe.name}.{field}" for field in fields}
+            ]
             if follow:
                 self.derived.append((recipe.along(index, self.size), enter, follow))
                 moved |= {n.index for n, _ in follow}

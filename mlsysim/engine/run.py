@@ -35,7 +35,9 @@ PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
 COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
 WORTH = 0.05  #: seconds of the plain plan below which a nest is not thought of
-spent: dict[str, float] = {}  #: seconds that the plain plan took in this process where a nest would have served, by its source
+spent: dict[
+    str, float
+] = {}  #: seconds that the plain plan took in this process where a nest would have served, by its source
 
 
 class Sweep:
@@ -56,8 +58,16 @@ class Sweep:
         Let ``plan="auto"`` depend on the call alone, not on what is compiled already: the tiles are the same next time.
     """
 
-    def __init__(self, program: Program, columns: Sequence[Node], outermost: Sequence[str] = (), plan: str = "auto",
-                 stored: Sequence[np.ndarray] | None = None, block: int | None = None, repeatable: bool = False):
+    def __init__(
+        self,
+        program: Program,
+        columns: Sequence[Node],
+        outermost: Sequence[str] = (),
+        plan: str = "auto",
+        stored: Sequence[np.ndarray] | None = None,
+        block: int | None = None,
+        repeatable: bool = False,
+    ):
         plan = planned(plan)
         self.program, self.columns, self.stored = program, list(columns), stored
         self.nodes = reached(self.columns)
@@ -103,7 +113,9 @@ class Sweep:
         self.tabled = [n for n in self.nodes if n.index in table or n.op == "const"]
         largest = max((self._points(n) for n in self.tabled if n.op == "stage"), default=0)
         if largest > 1 << 26:
-            raise ValueError(f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please")
+            raise ValueError(
+                f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
+            )
 
     def _tabulate(self) -> dict[int, np.ndarray]:
         values = {n.index: self.program.leaf_array(n) for n in self.tabled if n.op == "leaf"}
@@ -114,7 +126,13 @@ class Sweep:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
         loads: dict[frozenset[str], float] = {}
         for node in self.body:
-            weight = 4.0 if node.op in ("div", "sqrt") else 20.0 if node.op in ("exp", "log", "pow", "expm1", "log1p") else 1.0
+            weight = (
+                4.0
+                if node.op in ("div", "sqrt")
+                else 20.0
+                if node.op in ("exp", "log", "pow", "expm1", "log1p")
+                else 1.0
+            )
             loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + weight
         for node in [*self.inputs, *self.columns]:
             loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + 0.5
@@ -157,7 +175,9 @@ class Sweep:
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
-        writer = Writer(self.layout_nest, self.body, self.inputs, self.dims, self.columns, self.stored is not None, self.names)
+        writer = Writer(
+            self.layout_nest, self.body, self.inputs, self.dims, self.columns, self.stored is not None, self.names
+        )
         self.source = writer.write()
         return self.source.text, self._signature()
 
@@ -197,7 +217,9 @@ class Sweep:
         """What one thread needs: workspace and block."""
         if self.nest is not None:
             tiles = max(1, self.block_points // self.layout.tile_points)
-            out = np.empty((max(1, len(self.columns)), tiles * self.layout.tile_points)) if self.stored is None else None
+            out = (
+                np.empty((max(1, len(self.columns)), tiles * self.layout.tile_points)) if self.stored is None else None
+            )
             return np.zeros(self.source.workspace), out
         return None
 
@@ -228,11 +250,20 @@ class Sweep:
     def _expanded(self, lo: int, starts: np.ndarray) -> np.ndarray:
         n = int(starts[-1])
         index = self.layout.index(lo, starts, np.arange(n))
-        data = np.concatenate([np.broadcast_to(self.program.leaf_at(leaf, index), (n,)) for leaf in self.leaves] or [np.zeros(1)])
+        data = np.concatenate(
+            [np.broadcast_to(self.program.leaf_at(leaf, index), (n,)) for leaf in self.leaves] or [np.zeros(1)]
+        )
         out = np.empty((max(1, len(self.columns)), n))
         tiles = -(-n // 512)
-        self.generic(0, tiles, np.array([n], dtype=np.int64), np.arange(max(1, len(self.leaves)), dtype=np.int64) * n, data,
-                     np.zeros(self.source.workspace), out)
+        self.generic(
+            0,
+            tiles,
+            np.array([n], dtype=np.int64),
+            np.arange(max(1, len(self.leaves)), dtype=np.int64) * n,
+            data,
+            np.zeros(self.source.workspace),
+            out,
+        )
         return out
 
     def _plain_tile(self, tile: int) -> np.ndarray:
@@ -247,10 +278,14 @@ class Sweep:
             else:
                 cut.append(slice(None))
         values = {i: _cut(v, cut) for i, v in self.tables.items()}
-        found = evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
+        found = (
+            evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
+        )
         if self.stored is not None:
             for column, array in zip(self.columns, self.stored):
-                self._place(column, array, found[column.index] if column.op != "const" else np.asarray(column.payload), cut)
+                self._place(
+                    column, array, found[column.index] if column.op != "const" else np.asarray(column.payload), cut
+                )
             return np.empty((0, 0))
         shape = [len(range(*c.indices(self.sizes[a]))) for a, c in zip(self.names, cut)]
         order = [self.names.index(a) for a in self.layout.tile]
@@ -275,9 +310,14 @@ class Sweep:
         for lo in range(first, end, step):
             yield lo, min(lo + step, end)
 
-    def run(self, take: Callable[[Any, Block], None] | None = None, state: Callable[[], Any] | None = None,
-            threads: int | None = None, progress: Callable[[int, int], None] | None = None,
-            spans: Spans | None = None) -> list[Any]:
+    def run(
+        self,
+        take: Callable[[Any, Block], None] | None = None,
+        state: Callable[[], Any] | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        spans: Spans | None = None,
+    ) -> list[Any]:
         """Evaluate every block; `take(state, block)` reduces it.
 
         After Ctrl-C, or a KeyboardInterrupt out of `progress`, each thread ends its block.  `states`, `open` and `done`

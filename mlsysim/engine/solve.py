@@ -32,8 +32,13 @@ def result_bytes(program: Program, nodes: dict[str, Node]) -> int:
     return sum(np.dtype(label.dtype(k)).itemsize * program.points_of(n) for k, n in nodes.items())
 
 
-def solve(program: Program, keep: Iterable[str] | None = None, threads: int | None = None,
-          progress: Callable[[int, int], None] | None = None, plan: str = "auto") -> xr.Dataset:
+def solve(
+    program: Program,
+    keep: Iterable[str] | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    plan: str = "auto",
+) -> xr.Dataset:
     """Every output (or those in `keep`) at every point of the grid.
 
     An output is stored once per distinct combination of the axes that it depends on; in the Dataset it
@@ -47,12 +52,18 @@ def solve(program: Program, keep: Iterable[str] | None = None, threads: int | No
     nodes, omitted = program.available(names(keep, "keep") if keep is not None else None)
     if not nodes and keep is None:
         data = {why: name for name, why in omitted.items() if why.startswith("needs")}
-        raise MissingDatum(f"{program.resolver.name} can tell nothing of this call: "
-                           + "; ".join(f"{name} {why}" for why, name in data.items()))
+        raise MissingDatum(
+            f"{program.resolver.name} can tell nothing of this call: "
+            + "; ".join(f"{name} {why}" for why, name in data.items())
+        )
     size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
-    require(size, f"{program.n_points:,} points x {len(nodes)} outputs", "keep fewer outputs (keep=[...]), reduce while "
-            "sweeping (best, top, pareto), or store fewer points (fewer axes, fewer values on them, fewer samples)",
-            free_memory())
+    require(
+        size,
+        f"{program.n_points:,} points x {len(nodes)} outputs",
+        "keep fewer outputs (keep=[...]), reduce while "
+        "sweeping (best, top, pareto), or store fewer points (fewer axes, fewer values on them, fewer samples)",
+        free_memory(),
+    )
     dims = tuple(program.axes)
     shape = program.shape
     arrays: dict[str, np.ndarray] = {}
@@ -107,7 +118,9 @@ def quantiles(result: xr.Dataset, at: Sequence[float]) -> xr.Dataset:
             found = _levels(np.moveaxis(own, axis, -1), at)
             arrays[str(name)] = (("quantile", *dims), np.broadcast_to(found, (len(at), *shape)), about)
     coords = {k: v for k, v in result.coords.items() if k != "sample"}
-    return xr.Dataset(arrays, coords={**coords, "quantile": list(at)}, attrs={**result.attrs, "samples": result.sizes["sample"]})
+    return xr.Dataset(
+        arrays, coords={**coords, "quantile": list(at)}, attrs={**result.attrs, "samples": result.sizes["sample"]}
+    )
 
 
 def _levels(values: np.ndarray, at: Sequence[float]) -> np.ndarray:

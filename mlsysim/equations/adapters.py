@@ -21,9 +21,7 @@ def adapter_params(model: Workload, rank):
     heads = model.n_heads
     query_key, value = architecture.query_key_width(model), architecture.value_width(model)
     grouped = (
-        2.0 * model.hidden
-        + 2.0 * heads * model.head_dim
-        + 2.0 * (model.hidden + model.n_kv_heads * model.head_dim)
+        2.0 * model.hidden + 2.0 * heads * model.head_dim + 2.0 * (model.hidden + model.n_kv_heads * model.head_dim)
     )
     query_rank = np.where(model.q_lora_rank > 0, model.hidden + 2.0 * model.q_lora_rank, model.hidden)
     latent = (

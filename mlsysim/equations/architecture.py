@@ -121,9 +121,7 @@ def attention_params(model: Workload):
 
 def attention_biases(model: Workload):
     """Biases of the attention matrices of one layer: ``a d + 2 k d + h`` without a gate, else 0."""
-    return (1.0 - model.gated_ffn) * (
-        model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) + model.hidden
-    )
+    return (1.0 - model.gated_ffn) * (model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads) + model.hidden)
 
 
 def ffn_matrices(model: Workload):
@@ -243,9 +241,7 @@ def counted_params(model: Workload):
 
 def active_params(model: Workload, input_embedding=1.0):
     """Parameters a token uses; `input_embedding` = 0 leaves out the input table, which costs no FLOP."""
-    layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * active_moe_layer_params(
-        model
-    )
+    layers = dense_layers(model) * dense_layer_params(model) + moe_layers(model) * active_moe_layer_params(model)
     tables = input_embedding * embedding_params(model) + head_params(model)
     return layers + tables + final_norm_params(model) + model.extra_params + other_layers_params(model)
 

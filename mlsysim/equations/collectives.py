@@ -136,9 +136,17 @@ def two_level_all_reduce(local, nodes, nbytes, fast_bandwidth, fast_latency, ban
 
 
 def hierarchical_all_reduce(
-    local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency,
-    algorithm=Collective.BEST, multicast=0.0, switched=0.0,
-):  # fmt: skip
+    local,
+    nodes,
+    nbytes,
+    fast_bandwidth,
+    fast_latency,
+    bandwidth,
+    latency,
+    algorithm=Collective.BEST,
+    multicast=0.0,
+    switched=0.0,
+):
     """All-reduce over two levels, by default the fastest that the fleet can do (s).
 
     Parameters
@@ -180,9 +188,7 @@ def all_to_all_intra(local, nodes, nbytes, bandwidth, latency):
     return (local - 1.0) * (latency + nbytes / (ranks * bandwidth))
 
 
-def hierarchical_all_to_all(
-    local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, copies=1.0
-):
+def hierarchical_all_to_all(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, copies=1.0):
     """Exchange over two levels, both parts at once (s).
 
     Parameters

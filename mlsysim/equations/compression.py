@@ -292,8 +292,20 @@ class Harm(NamedTuple):
     spread: Any  #: one standard deviation of that
 
 
-def harm(model: Workload, assume: Assumptions, method, *, bits, baseline_bits, group_size, sparsity, left, student,
-         quantizer, pruner) -> Harm:  # fmt: skip
+def harm(
+    model: Workload,
+    assume: Assumptions,
+    method,
+    *,
+    bits,
+    baseline_bits,
+    group_size,
+    sparsity,
+    left,
+    student,
+    quantizer,
+    pruner,
+) -> Harm:
     """Loss and accuracy of a compressed model: the table of its method, and that of narrow weights where both are done.
 
     Parameters

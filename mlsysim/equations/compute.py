@@ -134,9 +134,7 @@ def gemm_time(rows, columns, inner, weight_bytes, input_bytes, output_bytes, har
     products not seen (16-bit), 6 to 12 % (8- and 4-bit formats).
     """
     return operator_time(
-        gemm_compute_time(
-            rows, columns, inner, hardware.peak_flops, hardware.gemm_efficiency, hardware.gemm_half_rows
-        ),
+        gemm_compute_time(rows, columns, inner, hardware.peak_flops, hardware.gemm_efficiency, hardware.gemm_half_rows),
         traffic_time(
             gemm_traffic(rows, columns, inner, weight_bytes, input_bytes, output_bytes),
             hardware.mem_bandwidth,

@@ -1,6 +1,5 @@
 """The simple convention of textbooks: one efficiency, full bandwidth, nothing else; and devices that lack a format."""
 
-
 import numpy as np
 
 from mlsysim.schema.assumptions import Assumptions

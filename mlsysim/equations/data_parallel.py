@@ -102,8 +102,19 @@ def window_share(pp, virtual_stages):
     return (1.0 + (virtual_stages - 1.0) * pp) / virtual_stages
 
 
-def data_exchange(model: Workload, layout: Layout, links: Links, format: Format, assume: Assumptions, *, layers, params,
-                  expert_params, work: StageWork, shard_size) -> DataExchange:  # fmt: skip
+def data_exchange(
+    model: Workload,
+    layout: Layout,
+    links: Links,
+    format: Format,
+    assume: Assumptions,
+    *,
+    layers,
+    params,
+    expert_params,
+    work: StageWork,
+    shard_size,
+) -> DataExchange:
     """Exposed communication of data parallelism for a micro-batch, and once a step (s).
 
     ZeRO-0 all-reduces the gradients beside the last backward pass.  ZeRO-1 scatters them there and gathers the weights

@@ -102,8 +102,9 @@ def expert_exchanges(model: Workload, layout: Layout, links: Links, format: Form
     return dispatch, combine
 
 
-def exchanges(model: Workload, layout: Layout, links: Links, hardware: Accelerator, format: Format,
-              assume: Assumptions, rows) -> Exchanges:  # fmt: skip
+def exchanges(
+    model: Workload, layout: Layout, links: Links, hardware: Accelerator, format: Format, assume: Assumptions, rows
+) -> Exchanges:
     """The messages of one layer for one micro-batch.
 
     Parameters

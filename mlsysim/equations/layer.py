@@ -68,8 +68,9 @@ def layer_params(model: Workload, moe, tp, expert_group):
     return (params - copied) / tp + copied, experts
 
 
-def layer_activations(model: Workload, moe, layout: Layout, format: Format, assume: Assumptions, seq_len, recompute,
-                      attention) -> memory.LayerActivations:  # fmt: skip
+def layer_activations(
+    model: Workload, moe, layout: Layout, format: Format, assume: Assumptions, seq_len, recompute, attention
+) -> memory.LayerActivations:
     """Activations of a layer per token (byte); an imbalance of experts shows as more copies of tokens.
 
     Parameters
@@ -103,8 +104,20 @@ def layer_activations(model: Workload, moe, layout: Layout, format: Format, assu
 # --- the layer -----------------------------------------------------------------------------------------
 
 
-def layer(model: Workload, moe, layout: Layout, exchanges: Exchanges, hardware: Accelerator, format: Format,
-          assume: Assumptions, *, rows, seq_len, recompute, attention) -> Layer:  # fmt: skip
+def layer(
+    model: Workload,
+    moe,
+    layout: Layout,
+    exchanges: Exchanges,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    *,
+    rows,
+    seq_len,
+    recompute,
+    attention,
+) -> Layer:
     """One layer on one device for one micro-batch: passes with the exchanges they wait for, parameters, activations.
 
     Parameters
@@ -117,10 +130,20 @@ def layer(model: Workload, moe, layout: Layout, exchanges: Exchanges, hardware: 
     attention : `Attention`, or None for the device's best measured kernel.
     """
     passes = training.layer_time(
-        model, moe, rows=rows, seq_len=seq_len, block=seq_len / layout.cp, tp=layout.tp, ep=layout.ep,
-        expert_tp=layout.expert_tp, sequence_parallel=layout.sequence_parallel, attention=attention,
-        hardware=hardware, format=format, assume=assume,
-    )  # fmt: skip
+        model,
+        moe,
+        rows=rows,
+        seq_len=seq_len,
+        block=seq_len / layout.cp,
+        tp=layout.tp,
+        ep=layout.ep,
+        expert_tp=layout.expert_tp,
+        sequence_parallel=layout.sequence_parallel,
+        attention=attention,
+        hardware=hardware,
+        format=format,
+        assume=assume,
+    )
     repeated = training.recomputed_time(passes, training.repeated_set(recompute), attention, assume)
     attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
     tensor_blocks: Any = 2.0
@@ -157,8 +180,9 @@ def layer(model: Workload, moe, layout: Layout, exchanges: Exchanges, hardware: 
     )
 
 
-def single_device_time(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, *, rows, seq_len,
-                       recompute, attention):  # fmt: skip
+def single_device_time(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, *, rows, seq_len, recompute, attention
+):
     """All passes of one micro-batch on a single device that holds the whole model, without communication (s).
 
     Parameters
@@ -169,9 +193,20 @@ def single_device_time(model: Workload, hardware: Accelerator, format: Format, a
 
     def all_passes(moe):
         passes = training.layer_time(
-            model, moe, rows=rows, seq_len=seq_len, block=seq_len, tp=1.0, ep=1.0, expert_tp=1.0,
-            sequence_parallel=0.0, attention=attention, hardware=hardware, format=format, assume=assume,
-        )  # fmt: skip
+            model,
+            moe,
+            rows=rows,
+            seq_len=seq_len,
+            block=seq_len,
+            tp=1.0,
+            ep=1.0,
+            expert_tp=1.0,
+            sequence_parallel=0.0,
+            attention=attention,
+            hardware=hardware,
+            format=format,
+            assume=assume,
+        )
         repeated = training.recomputed_time(passes, training.repeated_set(recompute), attention, assume)
         return passes.forward + passes.backward + repeated
 

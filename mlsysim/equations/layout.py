@@ -66,8 +66,21 @@ def device_count(n_accelerators, dp, model_parallel):
     return n_accelerators, dp, n_accelerators == model_parallel * dp
 
 
-def layout(*, tp, cp, dp, pp, ep, expert_tp, sequence_parallel, schedule, virtual_stages, zero_stage,
-           n_accelerators, shard_size) -> Layout:  # fmt: skip
+def layout(
+    *,
+    tp,
+    cp,
+    dp,
+    pp,
+    ep,
+    expert_tp,
+    sequence_parallel,
+    schedule,
+    virtual_stages,
+    zero_stage,
+    n_accelerators,
+    shard_size,
+) -> Layout:
     """The layout of a run from its degrees of parallelism.
 
     Parameters

@@ -118,9 +118,15 @@ def exchange_time(links: Links, ranks, stride, nbytes, crossing=1.0):
     """
     local = collectives.local_ranks(ranks, stride, links.domain_size)
     return collectives.hierarchical_all_to_all(
-        local, ranks / local, nbytes,
-        links.fast_bandwidth, links.fast_latency, links.slow_bandwidth, links.slow_latency, crossing,
-    )  # fmt: skip
+        local,
+        ranks / local,
+        nbytes,
+        links.fast_bandwidth,
+        links.fast_latency,
+        links.slow_bandwidth,
+        links.slow_latency,
+        crossing,
+    )
 
 
 def send_time(links: Links, span, nbytes):
@@ -138,4 +144,3 @@ def send_time(links: Links, span, nbytes):
         np.where(inside, links.fast_bandwidth * link_share, links.slow_bandwidth),
         np.where(inside, links.fast_latency, links.slow_latency),
     )
-

@@ -190,9 +190,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     slot_wait = np.where(stable, all_taken / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
     late_wait = late_wait + batching.wait_at_percentile(all_taken, slot_wait, percentile)
-    balancing = batching.steps_to_balance(
-        assume.balance_steps, server.groups, arrival_rate * full.chunks * itl, others
-    )
+    balancing = batching.steps_to_balance(assume.balance_steps, server.groups, arrival_rate * full.chunks * itl, others)
     poll_wait = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
     front, last = frontend_time(server), last_step_time(server, own_step)
     late = front + late_wait + 2.0 * poll_wait + prefill + last + 0.5 * own_step
@@ -244,7 +242,8 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
         group_users,
         prefill_time=groups_with_prompt * addition,
         output=server.requests.output,
-        token_time=step + np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks) * addition,
+        token_time=step
+        + np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks) * addition,
         length_cv=server.requests.prompt_cv + server.requests.output_cv,
         sharing=np.minimum(prompts_per_step, group_users),
     )

@@ -85,9 +85,11 @@ def attention_width(model: Workload):
     """Values per token that attention keeps besides its output: queries, keys, values (MLA: latents too)."""
     grouped = model.head_dim * (model.n_heads + 2.0 * model.n_kv_heads)
     latent = (
-        model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
+        model.q_lora_rank
+        + model.kv_lora_rank
+        + model.rope_head_dim
         + model.n_heads * (2.0 * architecture.query_key_width(model) + model.v_head_dim)
-    )  # fmt: skip
+    )
     return np.where(model.kv_lora_rank > 0, latent, grouped)
 
 
@@ -109,8 +111,21 @@ def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide
     return kept * model.n_heads / tp
 
 
-def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute, attention, ffn_width,
-                      copies, stored_values, activation_bytes, gemm_input_bytes, wide_bytes, repeated_products=0.0):  # fmt: skip
+def layer_activations(
+    model: Workload,
+    seq_len,
+    tp,
+    sequence_parallel,
+    recompute,
+    attention,
+    ffn_width,
+    copies,
+    stored_values,
+    activation_bytes,
+    gemm_input_bytes,
+    wide_bytes,
+    repeated_products=0.0,
+):
     """Activations of one layer per token of the micro-batch (byte).
 
     ``[2 x 2 h (norm inputs) + 2 x 2 h (matrix inputs)] + [2 d (a + 2 k) + 2 a d + 4 a + act] / t`` in 16
@@ -147,8 +162,7 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     matrix_inputs = 2.0 * gemm_input_bytes * hidden
     sent = copies * hidden * activation_bytes
     core = (
-        activation_bytes * attention_width(model)
-        + gemm_input_bytes * model.n_heads * architecture.value_width(model)
+        activation_bytes * attention_width(model) + gemm_input_bytes * model.n_heads * architecture.value_width(model)
     ) / tp
     scores = scores_bytes(model, seq_len, tp, attention, activation_bytes, wide_bytes)
     ffn = ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes) * ffn_width / tp
@@ -165,15 +179,19 @@ def layer_activations(model: Workload, seq_len, tp, sequence_parallel, recompute
     selective = np.where(unfused, everything - scores, lean)
     whole_input = activation_bytes * hidden / split
     stored = np.where(
-        recompute == Recompute.NONE, everything,
-        np.where(recompute == Recompute.SELECTIVE, selective,
-                 np.where(recompute == Recompute.FULL, whole_input, 0.0)),
-    )  # fmt: skip
+        recompute == Recompute.NONE,
+        everything,
+        np.where(recompute == Recompute.SELECTIVE, selective, np.where(recompute == Recompute.FULL, whole_input, 0.0)),
+    )
     working = np.where(
-        recompute == Recompute.NONE, 0.0,
-        np.where(recompute == Recompute.SELECTIVE, everything - selective,
-                 np.where(recompute == Recompute.FULL, everything, everything + selective)),
-    )  # fmt: skip
+        recompute == Recompute.NONE,
+        0.0,
+        np.where(
+            recompute == Recompute.SELECTIVE,
+            everything - selective,
+            np.where(recompute == Recompute.FULL, everything, everything + selective),
+        ),
+    )
     # with sequence parallelism an input gathered, and an output not yet scattered
     working = working + GATHERED * activation_bytes * hidden * (1.0 - 1.0 / split)
     return LayerActivations(stored, working, np.where(recompute == Recompute.OFFLOAD, selective, 0.0))

@@ -110,9 +110,7 @@ def time_of(work: Work, hardware: Accelerator):
     return work.start + smooth_max(work.arithmetic, work.traffic, hardware.gemm_exponent)
 
 
-def linear_work(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows
-) -> Work:
+def linear_work(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows) -> Work:
     """Matrix products of all layers that every row passes.
 
     Parameters
@@ -130,10 +128,10 @@ def linear_work(
     moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
     return Work(
         arithmetic=_product_arithmetic(rows, 2.0 * params, per_row, hardware, assume),
-        traffic=rate * (format.weight_bytes * (stored_layer_values(model, format, tp) + vector_params_per_device(model, tp)))
+        traffic=rate
+        * (format.weight_bytes * (stored_layer_values(model, format, tp) + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
-        start=products_per_step(model)
-        * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
+        start=products_per_step(model) * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
     )
 
 
@@ -150,9 +148,7 @@ def _product_peak(hardware: Accelerator, assume: Assumptions):
     return np.where(assume.narrow_sums > 0, hardware.narrow_sum_flops, hardware.peak_flops)
 
 
-def head_work(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows
-) -> Work:
+def head_work(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows) -> Work:
     """Product with the vocabulary, in 16 bits however the head is stored; `rows` are the tokens sampled."""
     params = architecture.embedding_params(model) / tp
     peak = np.minimum(hardware.peak_flops, hardware.attention_peak_flops)
@@ -166,9 +162,7 @@ def head_work(
     )
 
 
-def expert_work(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, ep, tokens
-) -> Work:
+def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, ep, tokens) -> Work:
     """Routed experts of all layers.
 
     Parameters
@@ -317,9 +311,7 @@ def prefill_attention_traffic(
     return attending + chunks * mixers.mixer_traffic(model, hardware, format, tp, sequences, cached + new)
 
 
-def prefill_attention_time(
-    model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks
-):
+def prefill_attention_time(model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks):
     """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic."""
     arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached)
     traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)

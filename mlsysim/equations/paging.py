@@ -89,8 +89,23 @@ def booked_longest(requests: Requests):
     return prompt + requests.output * (1.0 + 3.0 * requests.output_cv)
 
 
-def pool(model: Workload, format: Format, assume: Assumptions, requests: Requests, *, tp, pp, ep, capacity,
-         pool_fraction, page_size, prefill_chunk, max_batch, reserve, overflow) -> Pool:  # fmt: skip
+def pool(
+    model: Workload,
+    format: Format,
+    assume: Assumptions,
+    requests: Requests,
+    *,
+    tp,
+    pp,
+    ep,
+    capacity,
+    pool_fraction,
+    page_size,
+    prefill_chunk,
+    max_batch,
+    reserve,
+    overflow,
+) -> Pool:
     """The pool of pages of a replica, and how many requests it admits (see `batching.admitted_requests`).
 
     Parameters

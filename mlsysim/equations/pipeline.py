@@ -165,9 +165,7 @@ def dualpipe_bubble(pp, together, backward, weight):
     return np.maximum((0.5 * pp - 1.0) * (together + backward - 3.0 * weight), 0.0)
 
 
-def schedule_bubble(
-    schedule, pp, virtual_stages, forward: Stages, backward: Stages, weight, post_validation=0.0
-):
+def schedule_bubble(schedule, pp, virtual_stages, forward: Stages, backward: Stages, weight, post_validation=0.0):
     """Time beyond m x the slowest stage, for every schedule but plain 1F1B with m >= p (s).
 
     Parameters
@@ -203,8 +201,9 @@ def schedule_bubble(
     )
 
 
-def makespan(schedule, n_microbatches, pp, virtual_stages, forward: Stages, backward: Stages, weight,
-             post_validation=0.0):  # fmt: skip
+def makespan(
+    schedule, n_microbatches, pp, virtual_stages, forward: Stages, backward: Stages, weight, post_validation=0.0
+):
     """Time of all micro-batches on all stages, without hand-overs (s).
 
     Parameters as `schedule_bubble`.  GPipe takes the slowest forward and the slowest backward pass apart.
@@ -255,8 +254,14 @@ def hand_over(schedule, pp, virtual_stages, transfer, blocking=0.0):
     start = choose(
         schedule,
         np.where(virtual_stages > 1, 2.0 * (pp * virtual_stages - 1.0), 2.0 * (pp - 2.0)),
-        once, once, once, twice, twice, twice, once,
-    )  # fmt: skip
+        once,
+        once,
+        once,
+        twice,
+        twice,
+        twice,
+        once,
+    )
     several = np.where(pp > 1, transfer, 0.0)
     waiting = np.where((schedule == Schedule.ONE_F_ONE_B) & (blocking > 0), 2.0 * virtual_stages, 0.0)
     return several * np.where(plain, 2.0 * (pp - 1.0) / pp, waiting), several * start

@@ -77,10 +77,13 @@ def over_stages(model: Workload, pp, dense: Layer, moe: Layer) -> Layer:
     experts = model.n_experts > 0
 
     def summed(dense_figure, moe_figure):
-        return Stages(*(
-            (count - np.where(experts, moe_count, 0.0)) * dense_figure + np.where(experts, moe_count * moe_figure, 0.0)
-            for count, moe_count in zip(layers, moe_layers)
-        ))  # fmt: skip
+        return Stages(
+            *(
+                (count - np.where(experts, moe_count, 0.0)) * dense_figure
+                + np.where(experts, moe_count * moe_figure, 0.0)
+                for count, moe_count in zip(layers, moe_layers)
+            )
+        )
 
     return Layer(*(summed(dense_figure, moe_figure) for dense_figure, moe_figure in zip(dense, moe)))
 
@@ -152,16 +155,30 @@ def accumulation_times(params: Stages, expert_params: Stages, hardware: Accelera
     Gradients are added to a sum, or copied between parameters and the buffers that are scattered.
     """
     apart = np.where(assume.fused_accumulation > 0, 0.0, 1.0)
-    return Stages(*(
-        apart * training.accumulation_time(
-            dense + routed, assume.gradient_bytes, hardware.mem_bandwidth, assume.streaming_efficiency
+    return Stages(
+        *(
+            apart
+            * training.accumulation_time(
+                dense + routed, assume.gradient_bytes, hardware.mem_bandwidth, assume.streaming_efficiency
+            )
+            for dense, routed in zip(params, expert_params)
         )
-        for dense, routed in zip(params, expert_params)
-    ))  # fmt: skip
+    )
 
 
-def stage_work(model: Workload, layout: Layout, links: Links, exchanges: Exchanges, hardware: Accelerator,
-               format: Format, assume: Assumptions, *, layers: Layer, params: Stages, rows) -> StageWork:  # fmt: skip
+def stage_work(
+    model: Workload,
+    layout: Layout,
+    links: Links,
+    exchanges: Exchanges,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    *,
+    layers: Layer,
+    params: Stages,
+    rows,
+) -> StageWork:
     """Work of each stage for a micro-batch: its layers, embedding, head and loss.
 
     Parameters
@@ -185,9 +202,7 @@ def stage_work(model: Workload, layout: Layout, links: Links, exchanges: Exchang
     backward = head.backward + head_exchange
     return StageWork(
         compute=layers.compute.with_ends(share.first * compute, share.last * compute).plus(accumulation),
-        forward=layers.forward.with_ends(
-            embedding_exchange + share.first * head.forward, share.last * head.forward
-        ),
+        forward=layers.forward.with_ends(embedding_exchange + share.first * head.forward, share.last * head.forward),
         backward=layers.backward.with_ends(share.first * backward, share.last * backward).plus(accumulation),
         tp=layers.tp.with_ends(embedding_exchange + share.first * head_exchange, share.last * head_exchange),
         cp=layers.cp,

@@ -27,8 +27,9 @@ class Held(NamedTuple):
     per_sequence: Any  #: cache and logits of one sequence
 
 
-def held(model: Workload, draft: Workload | None, format: Format, assume: Assumptions, layout: Layout, booked,
-         rows, checked) -> Held:  # fmt: skip
+def held(
+    model: Workload, draft: Workload | None, format: Format, assume: Assumptions, layout: Layout, booked, rows, checked
+) -> Held:
     """What one device holds, whatever the batch, and what each sequence adds.
 
     Parameters

@@ -193,9 +193,7 @@ def effective_tokens(tokens, unique_tokens):
 
 def matching_params(fit: Fit, tokens):
     """Size for which `tokens` are the compute-optimal amount: ``(alpha A D^beta / (beta B))^(1/alpha)``."""
-    return np.power(fit.alpha * fit.a / (fit.beta * fit.b), 1.0 / fit.alpha) * np.power(
-        tokens, fit.beta / fit.alpha
-    )
+    return np.power(fit.alpha * fit.a / (fit.beta * fit.b), 1.0 / fit.alpha) * np.power(tokens, fit.beta / fit.alpha)
 
 
 def effective_params(fit: Fit, params, unique_tokens):

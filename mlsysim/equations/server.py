@@ -38,8 +38,20 @@ class Server(NamedTuple):
     prompt_attention: Any  #: attention of one prompt, all layers (s)
 
 
-def server(model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions,
-           requests: Requests, *, tp, pp, ep, prefill_chunk, slots) -> Server:  # fmt: skip
+def server(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    requests: Requests,
+    *,
+    tp,
+    pp,
+    ep,
+    prefill_chunk,
+    slots,
+) -> Server:
     """The server of some requests; parameters as the fields of `Server`."""
     computed = computed_tokens(requests)
     return Server(
@@ -59,18 +71,32 @@ def server(model: Workload, hardware: Accelerator, fleet: Fleet, format: Format,
         decoded=decoded_tokens(requests),
         computed=computed,
         prompt_attention=operators.prefill_attention_time(
-            model, hardware, format, tp, sequences=1.0, new=computed, cached=requests.cached_prefix,
+            model,
+            hardware,
+            format,
+            tp,
+            sequences=1.0,
+            new=computed,
+            cached=requests.cached_prefix,
             chunks=ceil_div(computed, prefill_chunk),
         ),
-    )  # fmt: skip
+    )
 
 
 def decoding_step(server: Server, batch) -> serve.Step:
     """A step of `batch` requests that decode, by class (s)."""
     return serve.decode_step(
-        server.model, server.hardware, server.fleet, server.format, server.assume, tp=server.tp, pp=server.pp,
-        ep=server.ep, batch=batch, context=server.context,
-    )  # fmt: skip
+        server.model,
+        server.hardware,
+        server.fleet,
+        server.format,
+        server.assume,
+        tp=server.tp,
+        pp=server.pp,
+        ep=server.ep,
+        batch=batch,
+        context=server.context,
+    )
 
 
 def decoding_time(server: Server, batch):
@@ -82,10 +108,19 @@ def mixed_time(server: Server, batch, prompt_tokens):
     """Time of a step with tokens of prompts beside the requests that decode (s), kernels launched one by one."""
     starts = server.groups * (architecture.mixing_layers(server.model) * server.hardware.decode_attention_latency)
     step = serve.decode_step(
-        server.model, server.hardware, server.fleet, server.format, server.assume, tp=server.tp, pp=server.pp,
-        ep=server.ep, batch=batch, context=server.context, prompt_tokens=prompt_tokens,
+        server.model,
+        server.hardware,
+        server.fleet,
+        server.format,
+        server.assume,
+        tp=server.tp,
+        pp=server.pp,
+        ep=server.ep,
+        batch=batch,
+        context=server.context,
+        prompt_tokens=prompt_tokens,
         prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
-    )  # fmt: skip
+    )
     return np.maximum(serve.total(step), serve.eager_floor(server.model, server.assume))
 
 

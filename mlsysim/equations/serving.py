@@ -120,9 +120,7 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
     """
     with_experts = architecture.moe_layers(model)
     dense = architecture.dense_layers(model)
-    narrow = dense * architecture.dense_ffn_width(model) + with_experts * (
-        model.n_shared_experts * model.ffn_hidden
-    )
+    narrow = dense * architecture.dense_ffn_width(model) + with_experts * (model.n_shared_experts * model.ffn_hidden)
     attention = model.n_heads * architecture.value_width(model)
     values = model.n_layers * (2.0 * model.hidden + attention / tp) + narrow / tp
     moved = values * (format.activation_bytes + format.gemm_input_bytes)
@@ -188,9 +186,7 @@ def decode_step(
         attention=layers * attention,
         communication=layers * cost.communication + np.where(full, circulating, pp) * send,
         host=ends * host,
-        arithmetic=layers * cost.arithmetic
-        + ends * head.arithmetic
-        + np.where(memory_bound, 0.0, layers * attention),
+        arithmetic=layers * cost.arithmetic + ends * head.arithmetic + np.where(memory_bound, 0.0, layers * attention),
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
     return at_level(step, model, assume)
@@ -246,7 +242,9 @@ def eager_floor(model: Workload, assume: Assumptions):
     """Least time of one prefill step whose kernels are launched one by one (s)."""
     with_experts = architecture.moe_layers(model)
     latent = np.where(model.kv_lora_rank > 0, KERNELS_LATENT, 0.0)
-    kernels = KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + KERNELS_EXPERTS * with_experts
+    kernels = (
+        KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + KERNELS_EXPERTS * with_experts
+    )
     return assume.eager_kernel_time * (kernels + latent * architecture.attention_layers(model))
 
 
@@ -336,7 +334,5 @@ def bottleneck(step: Step):
     """The wall behind the largest share of a step: arithmetic, memory traffic, communication or the host."""
     device = step.gemm + step.attention
     on_device = np.where(step.arithmetic >= step.traffic, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
-    off_device = np.where(
-        step.communication >= step.host, float(Bottleneck.COMMUNICATION), float(Bottleneck.HOST)
-    )
+    off_device = np.where(step.communication >= step.host, float(Bottleneck.COMMUNICATION), float(Bottleneck.HOST))
     return np.where(device >= np.maximum(step.communication, step.host), on_device, off_device)

@@ -8,7 +8,6 @@ References
 Pope et al. 2023 (arXiv:2211.05102); Kwon et al. 2023 (arXiv:2309.06180); DeepSeek-AI 2024 (arXiv:2405.04434).
 """
 
-
 import numpy as np
 
 from mlsysim.equations import architecture, mixers

@@ -143,7 +143,9 @@ def operations(model: Workload, batch: Batch, passes: Passes, convention):
     """
     positions = architecture.attended_positions(model, batch.new, convention, batch.cached)
     linear = batch.tokens * architecture.linear_flops(model)
-    before = batch.cached + np.where(convention == FlopsConvention.FULL, batch.new, architecture.causal_positions(batch.new))
+    before = batch.cached + np.where(
+        convention == FlopsConvention.FULL, batch.new, architecture.causal_positions(batch.new)
+    )
     attending = batch.tokens * model.n_layers * architecture.attention_flops(model, positions)
     attending = attending + batch.tokens * mixers.mixer_flops(model, batch.new, before)
     head = batch.sampled * architecture.head_flops(model)
@@ -182,8 +184,9 @@ def training_curves(
     )
 
 
-def sample_work(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch, by_hand,
-                efficiency) -> operators.Work:  # fmt: skip
+def sample_work(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch, by_hand, efficiency
+) -> operators.Work:
     """Work of a model that is no transformer: `flops_per_sample`, each weight once, activations by their operations.
 
     Parameters
@@ -206,8 +209,18 @@ def sample_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     )
 
 
-def device_time(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch,
-                passes: Passes, *, by_hand, efficiency, update) -> DeviceTime:  # fmt: skip
+def device_time(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    batch: Batch,
+    passes: Passes,
+    *,
+    by_hand,
+    efficiency,
+    update,
+) -> DeviceTime:
     """Time of a pass whose operands all lie on the device.
 
     Parameters
@@ -335,8 +348,21 @@ def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch
     return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, peak))
 
 
-def pass_memory(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch, *, training,
-                trained, frozen, recompute, zero_stage, dp, by_hand) -> PassMemory:  # fmt: skip
+def pass_memory(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    batch: Batch,
+    *,
+    training,
+    trained,
+    frozen,
+    recompute,
+    zero_stage,
+    dp,
+    by_hand,
+) -> PassMemory:
     """What the device holds during a pass.
 
     A microcontroller keeps its weights in flash and its activations in SRAM, and has no runtime that takes a share.
@@ -389,8 +415,16 @@ def read_share(model: Workload, format: Format, batch: Batch, movable, training)
     return 1.0 - np.where(training, 0.0, unread / np.maximum(movable, 1.0))
 
 
-def spill(model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, batch: Batch,
-          memory: PassMemory, training) -> Spill:  # fmt: skip
+def spill(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    batch: Batch,
+    memory: PassMemory,
+    training,
+) -> Spill:
     """What does not fit: states and cache leave the device, activations stay.
 
     Parameters

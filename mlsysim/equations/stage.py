@@ -30,7 +30,6 @@ def equal_pieces(count: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + PIECE, count)
 
 
-
 class Stage:
     """A scalar function with loops, callable with numbers, arrays or the engine's symbols.
 
@@ -120,8 +119,9 @@ class Stage:
     def _made(self, kind: str, names: Mapping[str, Any]) -> Callable:
         """The function with other meanings of some names, and stages of the same kind in place of other stages."""
         scope = {**self.function.__globals__, **names}
-        made = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__,
-                                  self.function.__closure__)
+        made = types.FunctionType(
+            self.function.__code__, scope, self.function.__name__, self.function.__defaults__, self.function.__closure__
+        )
         for name in _names(self.function.__code__):
             value = scope.get(name)
             if isinstance(value, Stage):
@@ -159,10 +159,13 @@ class Stage:
         parts: dict[str, str] = {}
         _collect(self, parts)
         names = [f"a{i}" for i in range(self.function.__code__.co_argcount)]
-        lines = [f"def nest(out, {', '.join(names)}):", "    for i in range(out.shape[1]):",
-                 f"        result = {self.function.__name__}({', '.join(f'{n}[i]' for n in names)})"]
+        lines = [
+            f"def nest(out, {', '.join(names)}):",
+            "    for i in range(out.shape[1]):",
+            f"        result = {self.function.__name__}({', '.join(f'{n}[i]' for n in names)})",
+        ]
         each = [f"        out[{k}, i] = result{f'[{k}]' if self.outputs > 1 else ''}" for k in range(self.outputs)]
-        head = "import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model=\"numpy\", nogil=True)\n"
+        head = 'import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model="numpy", nogil=True)\n'
         return "\n\n".join([head, *parts.values(), "\n".join([*lines, *each])]) + "\n"
 
 
@@ -191,8 +194,28 @@ def _rounded(name: str) -> Callable:
     return lambda x: function(x) if math.isfinite(x) else _integer(x)
 
 
-_RAISING = ("sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "pow", "fmod", "sin", "cos", "tan", "asin", "acos",
-            "acosh", "atanh", "sinh", "cosh", "gamma", "lgamma")  # fmt: skip
+_RAISING = (
+    "sqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "pow",
+    "fmod",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "acosh",
+    "atanh",
+    "sinh",
+    "cosh",
+    "gamma",
+    "lgamma",
+)
 #: `math` without exceptions
 IEEE = types.SimpleNamespace(
     **vars(math)

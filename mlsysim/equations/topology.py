@@ -175,16 +175,12 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
     reached = np.minimum(links / routers, 1.0)
     detour = (1.0 - reached / routers) + (1.0 - reached) * (1.0 - reached)
     with_router = same_group_share(nodes, np.maximum(floor_div(hosts, per_node), 1.0))
-    with_group = np.where(
-        several, same_group_share(nodes, np.maximum(floor_div(group_ports, per_node), 1.0)), 1.0
-    )
+    with_group = np.where(several, same_group_share(nodes, np.maximum(floor_div(group_ports, per_node), 1.0)), 1.0)
     away = 1.0 - with_group
     hops = 2.0 * with_router + 3.0 * (with_group - with_router) + (3.0 + detour) * away
     local = (with_group - with_router) + detour * away
     local_bound = np.where(local > 0, (used - 1.0) / (hosts * np.where(local > 0, local, 1.0)), 1.0)
-    global_bound = np.where(
-        away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0
-    )
+    global_bound = np.where(away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0)
     return Network(
         max_nodes=floor_div(group_ports * (routers * global_ports + 1.0), per_node),
         switches=used * groups,
@@ -226,15 +222,11 @@ def dragonfly_plus(nodes, rails, lanes, hosts, leaves, spines, global_ports):
     half = floor_div(endpoints, 2.0)
     single = endpoints <= hosts
     with_leaf = same_group_share(nodes, np.maximum(floor_div(hosts, per_node), 1.0))
-    with_group = np.where(
-        several, same_group_share(nodes, np.maximum(floor_div(group_ports, per_node), 1.0)), 1.0
-    )
+    with_group = np.where(several, same_group_share(nodes, np.maximum(floor_div(group_ports, per_node), 1.0)), 1.0)
     away = 1.0 - with_group
     apart = 1.0 - with_leaf
     leaf_bound = np.where(apart > 0, share / np.where(apart > 0, apart, 1.0), 1.0)
-    global_bound = np.where(
-        away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0
-    )
+    global_bound = np.where(away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0)
     return Network(
         max_nodes=floor_div(group_ports * (spines * global_ports + 1.0), per_node),
         switches=groups * (leaves + spines),
@@ -243,9 +235,7 @@ def dragonfly_plus(nodes, rails, lanes, hosts, leaves, spines, global_ports):
         global_links=0.5 * links * groups * (groups - 1.0),
         cut=np.where(several, np.minimum(between, half * share), np.where(single, half, half * share)),
         diameter=np.where(nodes > 1, np.where(several, 5.0, np.where(single, 2.0, 4.0)), 0.0),
-        mean_hops=np.where(
-            nodes > 1, 2.0 * with_leaf + 4.0 * (with_group - with_leaf) + 5.0 * (1.0 - with_group), 0.0
-        ),
+        mean_hops=np.where(nodes > 1, 2.0 * with_leaf + 4.0 * (with_group - with_leaf) + 5.0 * (1.0 - with_group), 0.0),
         lanes=per_node,
         allreduce_share=np.minimum(spines / per_node, 1.0),
         alltoall_lanes=per_node * np.minimum(np.minimum(leaf_bound, global_bound), 1.0),
@@ -274,9 +264,7 @@ def torus(sides, rails):
         longest = np.maximum(longest, side)
     wired = sum(np.where(side > 2, 2.0, np.where(side > 1, 1.0, 0.0)) for side in sides)
     around = np.where(longest > 2, 2.0, np.where(longest > 1, 1.0, 0.0))
-    hops = sum(
-        np.where(divides(2.0, side), 0.25 * side, 0.25 * (side - 1.0) * (side + 1.0) / side) for side in sides
-    )
+    hops = sum(np.where(divides(2.0, side), 0.25 * side, 0.25 * (side - 1.0) * (side + 1.0) / side) for side in sides)
     several = nodes > 1
     return Network(
         max_nodes=np.inf,

@@ -42,8 +42,9 @@ class Passes(NamedTuple):
     last: Any  #: part of `products` that is the last one, whose output only the next layer needs
 
 
-def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions,
-                       factor=1.0, copies=1.0):  # fmt: skip
+def training_gemm_time(
+    rows, columns, inner, hardware: Accelerator, format: Format, assume: Assumptions, factor=1.0, copies=1.0
+):
     """One matrix product in training, or `copies` equal ones (s); see `compute.gemm_time`.
 
     Parameters
@@ -58,8 +59,9 @@ def training_gemm_time(rows, columns, inner, hardware: Accelerator, format: Form
     width = format.gemm_input_bytes
     traffic = compute.traffic_time(
         compute.gemm_traffic(rows, columns, inner, width, width, format.activation_bytes),
-        hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency,
-    )  # fmt: skip
+        hardware.mem_bandwidth,
+        hardware.gemm_bandwidth_efficiency,
+    )
     start = np.where(format.quantised > 0, hardware.plain_gemm_latency, hardware.gemm_latency)
     return compute.operator_time(arithmetic * copies, traffic * copies, start, hardware.gemm_exponent)
 
@@ -204,8 +206,9 @@ def attention_backward_factor(attention, assume: Assumptions):
     return np.where(attention == Attention.UNFUSED, UNFUSED_ATTENTION_BACKWARD, assume.attention_backward)
 
 
-def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.0, last=0.0,
-                 conversion=(0.0, 0.0)) -> Passes:  # fmt: skip
+def layer_passes(
+    products, core, core_traffic, elementwise, factor, expansion=0.0, last=0.0, conversion=(0.0, 0.0)
+) -> Passes:
     """Forward and backward pass of a layer from its operators (s).
 
     Backward: matrix products 2 x, attention proper `factor` x, element-wise work 2 x, un-fused traffic 19/13 x.
@@ -216,8 +219,11 @@ def layer_passes(products, core, core_traffic, elementwise, factor, expansion=0.
     """
     return Passes(
         products + core + core_traffic + elementwise + conversion[0],
-        GEMM_BACKWARD * products + factor * core + UNFUSED_TRAFFIC_BACKWARD * core_traffic
-        + 2.0 * elementwise + conversion[1],
+        GEMM_BACKWARD * products
+        + factor * core
+        + UNFUSED_TRAFFIC_BACKWARD * core_traffic
+        + 2.0 * elementwise
+        + conversion[1],
         products,
         products,
         core + core_traffic,
@@ -250,15 +256,26 @@ def expert_products_time(model: Workload, rows, tp, ep, expert_tp, hardware, for
         assume.grouped_gemm_factor,
         number / ep,
     )
-    shared = ffn_products_time(
-        model, rows, model.n_shared_experts * model.ffn_hidden / tp, hardware, format, assume
-    )
+    shared = ffn_products_time(model, rows, model.n_shared_experts * model.ffn_hidden / tp, hardware, format, assume)
     router = training_gemm_time(rows / tp, number, model.hidden, hardware, format, assume)
     return router + routed + np.where(model.n_shared_experts > 0, shared, 0.0)
 
 
-def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, sequence_parallel, attention,
-               hardware, format, assume) -> Passes:  # fmt: skip
+def layer_time(
+    model: Workload,
+    moe,
+    rows,
+    seq_len,
+    block,
+    tp,
+    ep,
+    expert_tp,
+    sequence_parallel,
+    attention,
+    hardware,
+    format,
+    assume,
+) -> Passes:
     """Forward and backward pass of a layer on one device, without communication (s).
 
     Parameters
@@ -276,15 +293,12 @@ def layer_time(model: Workload, moe, rows, seq_len, block, tp, ep, expert_tp, se
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
         last = training_gemm_time(rows, model.hidden, width / tp, hardware, format, assume)
-    moved = assume.eager_factor * layer_elementwise_bytes(
-        model, tp, sequence_parallel, width, copies, format
-    )
+    moved = assume.eager_factor * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
     streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
     elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
     converted = quantise_bytes(model, tp, sequence_parallel, width, copies, format)
     conversion = tuple(
-        compute.elementwise_time(rows * nbytes, *streaming, assume.elementwise_slowdown)
-        for nbytes in converted
+        compute.elementwise_time(rows * nbytes, *streaming, assume.elementwise_slowdown) for nbytes in converted
     )
     expansion = expansion_time(model, rows, tp, hardware, format, assume)
     factor = attention_backward_factor(attention, assume)

@@ -107,8 +107,9 @@ def whole_for_a_while(layout: Layout, format: Format, assume: Assumptions, param
     )
 
 
-def stage_states(layout: Layout, format: Format, assume: Assumptions, params, expert_params, *, experts,
-                 optimizer_offload) -> memory.States:  # fmt: skip
+def stage_states(
+    layout: Layout, format: Format, assume: Assumptions, params, expert_params, *, experts, optimizer_offload
+) -> memory.States:
     """Model states of one device of a stage (byte).
 
     A device of a mirrored pipeline holds two stages; states that are sharded are shared by the two devices that hold a
@@ -134,8 +135,19 @@ def stage_states(layout: Layout, format: Format, assume: Assumptions, params, ex
     return own._replace(optimizer=np.where(optimizer_offload > 0, 0.0, own.optimizer))
 
 
-def stages_memory(model: Workload, layout: Layout, format: Format, assume: Assumptions, *, dense: Layer, moe: Layer,
-                  layers: Layer, params: Stages, rows, optimizer_offload) -> list[StageMemory]:  # fmt: skip
+def stages_memory(
+    model: Workload,
+    layout: Layout,
+    format: Format,
+    assume: Assumptions,
+    *,
+    dense: Layer,
+    moe: Layer,
+    layers: Layer,
+    params: Stages,
+    rows,
+    optimizer_offload,
+) -> list[StageMemory]:
     """What the first stage, one between, and the last hold.
 
     Parameters
@@ -158,20 +170,26 @@ def stages_memory(model: Workload, layout: Layout, format: Format, assume: Assum
     dual = mirrored(layout.schedule, pp)
     found = []
     for shared, routed, stored, has_head, position, exists in zip(
-        shared_by_pair(params, dual), shared_by_pair(layers.expert_params, dual), shared_by_pair(layers.stored, dual),
-        (head.first, 0.0, head.last), (0.0, 1.0, pp - 1.0), (True, pp > 2, pp > 1),
-    ):  # fmt: skip
-        found.append(StageMemory(
-            exists=exists,
-            states=stage_states(
-                layout, format, assume, shared, routed, experts=experts, optimizer_offload=optimizer_offload
-            ),
-            gathered=whole_for_a_while(layout, format, assume, shared + routed, unit),
-            working=working + has_head * logits,
-            logits=has_head * logits,
-            chunk=stored * chunk_share,
-            most_chunks=pipeline.in_flight_limit(layout.schedule, pp, layout.virtual_stages, position),
-        ))  # fmt: skip
+        shared_by_pair(params, dual),
+        shared_by_pair(layers.expert_params, dual),
+        shared_by_pair(layers.stored, dual),
+        (head.first, 0.0, head.last),
+        (0.0, 1.0, pp - 1.0),
+        (True, pp > 2, pp > 1),
+    ):
+        found.append(
+            StageMemory(
+                exists=exists,
+                states=stage_states(
+                    layout, format, assume, shared, routed, experts=experts, optimizer_offload=optimizer_offload
+                ),
+                gathered=whole_for_a_while(layout, format, assume, shared + routed, unit),
+                working=working + has_head * logits,
+                logits=has_head * logits,
+                chunk=stored * chunk_share,
+                most_chunks=pipeline.in_flight_limit(layout.schedule, pp, layout.virtual_stages, position),
+            )
+        )
     return found
 
 
@@ -222,9 +240,7 @@ def fullest_stage(stages: list[StageMemory], assume: Assumptions, n_microbatches
 
     def of_fullest(figures):
         first, middle, last = figures
-        return np.where(
-            used[0] >= np.maximum(used[1], used[2]), first, np.where(used[1] >= used[2], middle, last)
-        )
+        return np.where(used[0] >= np.maximum(used[1], used[2]), first, np.where(used[1] >= used[2], middle, last))
 
     reserved = np.maximum(used[0], np.maximum(used[1], used[2]))
     weights = of_fullest([stage.states.weights for stage in stages])

@@ -46,8 +46,16 @@ class StepTimes(NamedTuple):
     bubble_fraction: Any
 
 
-def update_time(layout: Layout, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, params,
-                expert_params, optimizer_offload):  # fmt: skip
+def update_time(
+    layout: Layout,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    params,
+    expert_params,
+    optimizer_offload,
+):
     """Update of a device's weights, on the device or in host memory (s); sharded from ZeRO-1 on.
 
     Parameters
@@ -114,8 +122,18 @@ def machine_level(model: Workload, assume: Assumptions):
     return assume.training_level * assume.training_scatter * mixture
 
 
-def step_times(layout: Layout, work: StageWork, assume: Assumptions, *, n_microbatches, data: DataExchange, transfer,
-               optimizer, stretch, possible) -> StepTimes:  # fmt: skip
+def step_times(
+    layout: Layout,
+    work: StageWork,
+    assume: Assumptions,
+    *,
+    n_microbatches,
+    data: DataExchange,
+    transfer,
+    optimizer,
+    stretch,
+    possible,
+) -> StepTimes:
     """All parts of a step (s).
 
     Parameters
@@ -128,9 +146,15 @@ def step_times(layout: Layout, work: StageWork, assume: Assumptions, *, n_microb
     """
     schedule, pp, virtual_stages = layout.schedule, layout.pp, layout.virtual_stages
     span = pipeline.makespan(
-        schedule, n_microbatches, pp, virtual_stages, work.forward, work.backward, work.weight_gradient,
+        schedule,
+        n_microbatches,
+        pp,
+        virtual_stages,
+        work.forward,
+        work.backward,
+        work.weight_gradient,
         assume.post_validation,
-    )  # fmt: skip
+    )
     send_each, send_once = pipeline.hand_over(schedule, pp, virtual_stages, transfer, assume.blocking_sends)
     host = work.host_transfer.largest()
     each = send_each + data.each + host

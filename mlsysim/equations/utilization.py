@@ -34,9 +34,7 @@ def product(rows, columns, inner, hardware: Accelerator, format: Format) -> Part
     useful = gemm_flops(rows, columns, inner) / hardware.peak_flops
     full = useful / hardware.gemm_efficiency
     tiles = full * hardware.gemm_half_rows / rows
-    nbytes = gemm_traffic(
-        rows, columns, inner, format.weight_bytes, format.activation_bytes, format.activation_bytes
-    )
+    nbytes = gemm_traffic(rows, columns, inner, format.weight_bytes, format.activation_bytes, format.activation_bytes)
     traffic = nbytes / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     total = hardware.gemm_latency + smooth_max(full + tiles, traffic, hardware.gemm_exponent)
     return Parts(useful, full - useful, tiles, hardware.gemm_latency, total, nbytes, hardware.peak_flops)
@@ -60,8 +58,9 @@ def prompt_attention_flops(model: Workload, tokens, seq_len):
     return tokens * architecture.attention_flops(model, architecture.attended_positions(model, seq_len))
 
 
-def with_attention_kernel(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tokens, seq_len,
-                          attention) -> Accelerator:  # fmt: skip
+def with_attention_kernel(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tokens, seq_len, attention
+) -> Accelerator:
     """The device with a generation of the attention kernel in place of the best that was measured on it.
 
     An unfused one computes every score and sends it through memory.

@@ -117,9 +117,7 @@ def checkpoint(
         (fits, Limit.MEMORY),
         (interval >= in_flight, Limit.SATURATION),
     )
-    slow_path = np.where(
-        path < assume.checkpoint_bandwidth, float(Bottleneck.NETWORK), float(Bottleneck.STORAGE)
-    )
+    slow_path = np.where(path < assume.checkpoint_bandwidth, float(Bottleneck.NETWORK), float(Bottleneck.STORAGE))
     snapshot: Any = np.where(in_background, per_node, 0.0)
     bottleneck: Any = np.where(in_background & (copy_time < write_time), float(Bottleneck.HOST), slow_path)
     return Checkpoint(

@@ -168,7 +168,10 @@ def compression(
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
     narrow_format = format._replace(
-        weight_bytes=stored / 8.0, attention_bytes=stored / 8.0, expert_bytes=stored / 8.0, shared_expert_bytes=stored / 8.0,
+        weight_bytes=stored / 8.0,
+        attention_bytes=stored / 8.0,
+        expert_bytes=stored / 8.0,
+        shared_expert_bytes=stored / 8.0,
         kv_bytes=kv_stored / 8.0,
     )
     time = phase_times(model, device, narrow_format, assume, tp, batch_size, seq_len, left.layers, left.attention)
@@ -183,8 +186,7 @@ def compression(
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
     supported = supported & (~cache | (model.n_layers > 0)) & architecture.alike(model)
     limit = first_failing(
-        (shape, Limit.SHAPE),
-        (supported, Limit.CAPABILITY), (weights + kv <= tp * hardware.mem_capacity, Limit.MEMORY)
+        (shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (weights + kv <= tp * hardware.mem_capacity, Limit.MEMORY)
     )
     ratio: Any = np.where(cache, kv_base / kv_stored, dense_weights / weights)
     per_value: Any = np.where(cache, kv_stored, stored)

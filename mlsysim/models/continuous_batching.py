@@ -139,10 +139,19 @@ def continuous_batching(
     layout = {"tp": tp, "pp": pp, "ep": ep}
     requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
     pool = paging.pool(
-        model, format, assume, requests, **layout, capacity=memory_fraction * device.mem_capacity,
-        pool_fraction=pool_fraction, page_size=page_size, prefill_chunk=prefill_chunk, max_batch=max_batch,
-        reserve=reserve, overflow=overflow,
-    )  # fmt: skip
+        model,
+        format,
+        assume,
+        requests,
+        **layout,
+        capacity=memory_fraction * device.mem_capacity,
+        pool_fraction=pool_fraction,
+        page_size=page_size,
+        prefill_chunk=prefill_chunk,
+        max_batch=max_batch,
+        reserve=reserve,
+        overflow=overflow,
+    )
     server = serve_requests(
         model, device, fleet, format, assume, requests, **layout, prefill_chunk=prefill_chunk, slots=pool.slots
     )

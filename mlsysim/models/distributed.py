@@ -157,9 +157,19 @@ def distributed(
     attention = attention if efficiency is None else None
     devices, dp, agree = device_count(n_accelerators, dp, tp * pp * cp)
     plan = layout(
-        tp=tp, cp=cp, dp=dp, pp=pp, ep=ep, expert_tp=expert_tp, sequence_parallel=sequence_parallel, schedule=schedule,
-        virtual_stages=virtual_stages, zero_stage=zero_stage, n_accelerators=devices, shard_size=shard_size,
-    )  # fmt: skip
+        tp=tp,
+        cp=cp,
+        dp=dp,
+        pp=pp,
+        ep=ep,
+        expert_tp=expert_tp,
+        sequence_parallel=sequence_parallel,
+        schedule=schedule,
+        virtual_stages=virtual_stages,
+        zero_stage=zero_stage,
+        n_accelerators=devices,
+        shard_size=shard_size,
+    )
     machine = (hardware, format, assume)
     network = links(fleet, hardware, assume, collective, tp * pp * cp * dp)
 
@@ -178,9 +188,19 @@ def distributed(
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
     stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
     times = training_step.step_times(
-        plan, work, assume, n_microbatches=n_microbatches,
+        plan,
+        work,
+        assume,
+        n_microbatches=n_microbatches,
         data=data_parallel.data_exchange(
-            model, plan, network, format, assume, **held, layers=most_layers(model.n_layers, pp), work=work,
+            model,
+            plan,
+            network,
+            format,
+            assume,
+            **held,
+            layers=most_layers(model.n_layers, pp),
+            work=work,
             shard_size=shard_size,
         ),
         transfer=training_step.stage_transfer_time(plan, network, messages, assume, message_bytes(model, format, rows)),
@@ -189,14 +209,24 @@ def distributed(
         ),
         stretch=stretch,
         possible=capable,
-    )  # fmt: skip
+    )
     memory = training_memory.fullest_stage(
         training_memory.stages_memory(
-            model, plan, format, assume, dense=dense, moe=moe, layers=layers, params=params, rows=rows,
+            model,
+            plan,
+            format,
+            assume,
+            dense=dense,
+            moe=moe,
+            layers=layers,
+            params=params,
+            rows=rows,
             optimizer_offload=optimizer_offload,
         ),
-        assume, n_microbatches, virtual_stages,
-    )  # fmt: skip
+        assume,
+        n_microbatches,
+        virtual_stages,
+    )
 
     steps = global_batch / times.step_time
     rate = steps * seq_len

@@ -39,9 +39,7 @@ def whole_pass(node, peak_flops) -> utilization.Parts:
     """Where the time of a pass goes that SingleNodeModel prices."""
     useful = node.mfu * node.latency
     wasted = np.maximum(node.compute_time - useful, 0.0)
-    return utilization.Parts(
-        useful, wasted, 0.0, node.overhead_time, node.latency, node.bytes_moved, peak_flops
-    )
+    return utilization.Parts(useful, wasted, 0.0, node.overhead_time, node.latency, node.bytes_moved, peak_flops)
 
 
 @kernel

@@ -107,9 +107,7 @@ def inference_scaling(
     positions = generated * architecture.attended_positions(model, generated, cached=seq_len)
     context = seq_len + 0.5 * (generated + 1.0)
 
-    prefill = serve.prefill_step(
-        model, device, fleet, format, assume, *layout, batch_size, seq_len, 0.0, prefill_chunk
-    )
+    prefill = serve.prefill_step(model, device, fleet, format, assume, *layout, batch_size, seq_len, 0.0, prefill_chunk)
     decode = serve.decode_step(model, device, fleet, format, assume, *layout, sequences, context)
     ttft = serve.total(prefill)
     itl = serve.total(decode)
@@ -141,15 +139,9 @@ def inference_scaling(
         covered = reasoning.coverage(success_rate, samples)
         per_success = np.where(covered > 0, usd / covered, np.inf)
 
-    shape = (
-        sharding.replica_possible(model, tp, pp, ep)
-        & (generated >= 1.0)
-        & fits_fleet(fleet, replica)
-    )
+    shape = sharding.replica_possible(model, tp, pp, ep) & (generated >= 1.0) & fits_fleet(fleet, replica)
     supported = (
-        architecture.generates(model)
-        & can_compute(hardware)
-        & architecture.within_context(model, seq_len + generated)
+        architecture.generates(model) & can_compute(hardware) & architecture.within_context(model, seq_len + generated)
     )
     fits = memory <= memory_fraction * device.mem_capacity
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))

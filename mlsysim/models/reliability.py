@@ -97,18 +97,14 @@ def reliability(
     interval = np.maximum(interval, failures.SHORTEST * finite)
 
     if restart_time is None:
-        restart_time = (
-            assume.detection_time + assume.reschedule_time + assume.relaunch_time + assume.warmup_time
-        )
+        restart_time = assume.detection_time + assume.reschedule_time + assume.relaunch_time + assume.warmup_time
         if restore_time is not None:
             restart_time = restart_time + restore_time
     spare_wait = None
     if spare_nodes is not None:
         hardware = assume.gpu_failure_rate + assume.hbm_failure_rate + assume.nic_failure_rate
         per_device = assume.failure_level * hardware
-        broken = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * failures.node_rate(
-            assume
-        )
+        broken = n_accelerators * per_device + failures.nodes(fleet, n_accelerators) * failures.node_rate(assume)
         spare_wait = failures.wait_for_spare(broken, assume.repair_time, spare_nodes)
         restart_time = restart_time + spare_wait
     restart = restart_time + lag

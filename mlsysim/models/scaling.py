@@ -126,9 +126,7 @@ def scaling(
     budget = asked
     if budget is None:
         if params is None or tokens is None:
-            raise TypeError(
-                "give compute_budget, or hardware, n_accelerators and duration, or both params and tokens"
-            )
+            raise TypeError("give compute_budget, or hardware, n_accelerators and duration, or both params and tokens")
         budget = laws.training_flops(params, tokens) + laws.serving_flops(params, served)
 
     if served_tokens is None and unique_tokens is None:

@@ -174,7 +174,9 @@ def serving(
 
     shape = sharding.replica_possible(model, tp, pp, ep) & fits_fleet(fleet, given.devices)
     if given.prefill_replicas is not None:
-        shape = shape & (generated > 1.0)  # the first token is the prefill's: one more for decode devices to do anything
+        shape = shape & (
+            generated > 1.0
+        )  # the first token is the prefill's: one more for decode devices to do anything
     supported = architecture.generates(model) & computes & architecture.within_context(model, seq_len + generated)
     if draft is not None:
         supported = supported & architecture.generates(draft)

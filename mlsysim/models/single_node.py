@@ -115,14 +115,31 @@ def single_node(
     trained = single_pass.trained_params(model, lora_rank)
     flops, executed = single_pass.operations(model, batch, passes, flops_convention)
     time = single_pass.device_time(
-        model, hardware, format, assume, batch, passes, by_hand=by_hand, efficiency=efficiency,
+        model,
+        hardware,
+        format,
+        assume,
+        batch,
+        passes,
+        by_hand=by_hand,
+        efficiency=efficiency,
         update=single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp),
-    )  # fmt: skip
+    )
     moved = single_pass.moved_bytes(hardware, assume, time)
     memory = single_pass.pass_memory(
-        model, hardware, format, assume, batch, training=training, trained=trained, frozen=frozen, recompute=recompute,
-        zero_stage=zero_stage, dp=dp, by_hand=by_hand,
-    )  # fmt: skip
+        model,
+        hardware,
+        format,
+        assume,
+        batch,
+        training=training,
+        trained=trained,
+        frozen=frozen,
+        recompute=recompute,
+        zero_stage=zero_stage,
+        dp=dp,
+        by_hand=by_hand,
+    )
     beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
     latency = np.where(offload > 0, prefetched, time.total)

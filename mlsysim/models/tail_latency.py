@@ -113,9 +113,7 @@ def tail_latency(
         attainment = np.where(stable, 1.0 - queueing.slowest_tail(leaf, fan_out), 0.0)
         on_time = at_percentile <= latency_target
     limit = first_failing((stable, Limit.SATURATION), (on_time, Limit.SLA))
-    bottleneck: Any = np.where(
-        mean_wait > service_latency, float(Bottleneck.QUEUE), float(Bottleneck.COMPUTE)
-    )
+    bottleneck: Any = np.where(mean_wait > service_latency, float(Bottleneck.QUEUE), float(Bottleneck.COMPUTE))
     return TailLatency(
         queue_utilization=offered / servers,
         wait_probability=waiting,
@@ -126,8 +124,7 @@ def tail_latency(
         wait_p99=wait(0.01),
         wait_p999=wait(0.001),
         wait_at_percentile=wait(1.0 - percentile),
-        avg_response_time=service_latency
-        * queueing.mean_slowest(waiting, decay, service_scv, hedge, fan_out),
+        avg_response_time=service_latency * queueing.mean_slowest(waiting, decay, service_scv, hedge, fan_out),
         response_p50=response(0.5),
         response_p90=response(0.1),
         response_p95=response(0.05),

@@ -156,9 +156,7 @@ def topology(
         Shape.LEAF_SPINE: networks.folded_clos(n_nodes, *clos, np.minimum(tiers, 2.0), 0.0),
         Shape.RAIL_OPTIMIZED: networks.folded_clos(n_nodes, *clos, tiers, 1.0),
         Shape.DRAGONFLY: networks.dragonfly(n_nodes, rails, lanes, hosts, routers, outward),
-        Shape.DRAGONFLY_PLUS: networks.dragonfly_plus(
-            n_nodes, rails, lanes, leaf_hosts, leaves, up, spine_outward
-        ),
+        Shape.DRAGONFLY_PLUS: networks.dragonfly_plus(n_nodes, rails, lanes, leaf_hosts, leaves, up, spine_outward),
         Shape.TORUS: networks.torus(sides, rails),
         Shape.RING: networks.torus([n_nodes], rails),
         Shape.FULL_MESH: networks.full_mesh(n_nodes, rails, mesh_lanes),
@@ -167,9 +165,7 @@ def topology(
     net = networks.Network(
         *(choose(topology, *(getattr(shapes[s], name) for s in Shape)) for name in networks.Network._fields)
     )
-    port_lanes: Any = choose(
-        topology, lanes, lanes, lanes, lanes, lanes, torus_lanes, ring_lanes, mesh_lanes, lanes
-    )
+    port_lanes: Any = choose(topology, lanes, lanes, lanes, lanes, lanes, torus_lanes, ring_lanes, mesh_lanes, lanes)
     link = fleet.inter_bandwidth * fleet.inter_efficiency / port_lanes
 
     direct = (topology == Shape.TORUS) | (topology == Shape.RING) | (topology == Shape.FULL_MESH)
@@ -190,9 +186,7 @@ def topology(
     if product is not None:
         fits = fits & ((topology != Shape.TORUS) | (product == n_nodes))
     if hosts_per_router is not None or routers_per_group is not None or global_links_per_router is not None:
-        router_ports = np.where(
-            topology == Shape.DRAGONFLY, hosts + routers - 1.0 + outward, leaves + spine_outward
-        )
+        router_ports = np.where(topology == Shape.DRAGONFLY, hosts + routers - 1.0 + outward, leaves + spine_outward)
         dragonflies = (topology == Shape.DRAGONFLY) | (topology == Shape.DRAGONFLY_PLUS)
         fits = fits & (~dragonflies | (router_ports <= radix))
     limit = first_failing((fits, Limit.SHAPE))

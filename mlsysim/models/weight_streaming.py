@@ -112,9 +112,7 @@ def weight_streaming(
     holds = (parts <= max_parts) & ~training
 
     one_sequence = arithmetic / np.maximum(batch_size, 1.0)
-    stage = np.maximum(
-        one_sequence, (read + cache_read / np.maximum(batch_size, 1.0)) / hardware.mem_bandwidth
-    )
+    stage = np.maximum(one_sequence, (read + cache_read / np.maximum(batch_size, 1.0)) / hardware.mem_bandwidth)
     stage = stage + assume.wafer_layer_latency
     head_flops = architecture.head_flops(model) / (share * hardware.peak_flops)
     head_bytes = format.activation_bytes * architecture.embedding_params(model) / hardware.mem_bandwidth

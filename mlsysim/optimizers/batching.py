@@ -140,7 +140,9 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     inputs = {n: v for n, v in inputs.items() if v is not None}
     conditions = _conditions(inputs, "arrival_rate" in inputs)
     rest = {n: v for n, v in inputs.items() if n not in SEARCHED}
-    here: dict[str, Any] = {n: answer[n].where(answer["found"], 1.0).reset_coords(drop=True) for n in SEARCHED if n in answer}
+    here: dict[str, Any] = {
+        n: answer[n].where(answer["found"], 1.0).reset_coords(drop=True) for n in SEARCHED if n in answer
+    }
     keep = ["max_active_requests", "feasible", *(c.output for c in conditions)]
     now = resolver.solve(keep=keep, **rest, **here)
     more = resolver.solve(keep=keep, **rest, **{**here, "max_batch": here["max_batch"] + 1.0})
@@ -154,6 +156,12 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     return answer.assign(batch_limit=code.astype(np.int8).reset_coords(drop=True).assign_attrs(about))
 
 
-BatchingOptimizer = Optimizer("BatchingOptimizer", ContinuousBatchingModel, batches, "tokens_per_s_per_device",
-                              own=dict.fromkeys(("target_ttft", "target_itl", "target_e2e_latency")),
-                              front=(("itl",), ("tokens_per_s_per_device",)), finish=_finish)  # fmt: skip
+BatchingOptimizer = Optimizer(
+    "BatchingOptimizer",
+    ContinuousBatchingModel,
+    batches,
+    "tokens_per_s_per_device",
+    own=dict.fromkeys(("target_ttft", "target_itl", "target_e2e_latency")),
+    front=(("itl",), ("tokens_per_s_per_device",)),
+    finish=_finish,
+)

@@ -152,10 +152,14 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         raise TypeError("ParallelismOptimizer makes its own points: give degrees and choices as lists")
     for name in (*DEGREES, "ep", *CHOICES):
         if name not in resolver.parameters(inputs):
-            raise TypeError(f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
-                            f"{hint(name, resolver.parameters(inputs))}")  # fmt: skip
+            raise TypeError(
+                f"{resolver.name} has no input {name}: the resolver must begin with DistributedModel"
+                f"{hint(name, resolver.parameters(inputs))}"
+            )
     given = {n for n, v in inputs.items() if v is not None}
-    lacking("ParallelismOptimizer", resolver.parameters(given), given, also={"n_accelerators": "the size of the cluster"})
+    lacking(
+        "ParallelismOptimizer", resolver.parameters(given), given, also={"n_accelerators": "the size of the cluster"}
+    )
     sizes = _whole("n_accelerators", _values("n_accelerators", inputs.pop("n_accelerators")))
     degrees = {n: _whole(n, _values(n, inputs.pop(n))) for n in (*DEGREES, "ep") if inputs.get(n) is not None}
     choices = {n: _values(n, inputs.pop(n, CHOICES[n])) for n in CHOICES}
@@ -166,8 +170,10 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         if name in degrees:
             rows = rows[np.isin(rows[:, i], degrees[name])]
     if not len(rows):
-        raise ValueError(f"no factorisation of {', '.join(map(str, sizes))} has these degrees: "
-                         f"{', '.join(f'{n}={v}' for n, v in degrees.items())}")  # fmt: skip
+        raise ValueError(
+            f"no factorisation of {', '.join(map(str, sizes))} has these degrees: "
+            f"{', '.join(f'{n}={v}' for n, v in degrees.items())}"
+        )
     crossed = {n: v if len(v) > 1 else v[0] for n, v in choices.items()}
     table = {name: rows[:, i] for i, name in enumerate(DEGREES)}
     program = Program(resolver, {**inputs, **crossed, "points": table})
@@ -186,7 +192,9 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     points |= {n: np.array(choices[n])[alive[:, 1 + i]] for i, n in enumerate(PAIRED)}
     kept = {n: v for n, v in crossed.items() if n not in PAIRED}
     evaluated = len(alive) * math.prod(len(choices[n]) for n in kept)
-    questions = program.n_points // (len(table["tp"]) * math.prod(len(v) for v in choices.values()))  # axes of the user's own
+    questions = program.n_points // (
+        len(table["tp"]) * math.prod(len(v) for v in choices.values())
+    )  # axes of the user's own
     story = {"layouts": enumerated * questions, "pruned": (enumerated - evaluated) * questions}
     return Space(resolver, {**inputs, **kept, "points": points}, ("config", *kept), ties=TIES, story=story)
 
@@ -195,10 +203,20 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     """No settings where no layout works."""
     if answer["found"].all():
         return answer
-    blank = {n: xr.where(answer["found"], answer[n], "" if answer[n].dtype.kind == "U" else np.nan)
-             for n in (*DEGREES, "ep", *CHOICES) if n in answer.coords}  # fmt: skip
+    blank = {
+        n: xr.where(answer["found"], answer[n], "" if answer[n].dtype.kind == "U" else np.nan)
+        for n in (*DEGREES, "ep", *CHOICES)
+        if n in answer.coords
+    }
     return answer.assign_coords(blank)
 
 
-ParallelismOptimizer = Optimizer("ParallelismOptimizer", DistributedModel, layouts, "mfu", split=("model", "n_accelerators"),
-                                 front=(("memory_per_device",), ("mfu",)), finish=_finish)
+ParallelismOptimizer = Optimizer(
+    "ParallelismOptimizer",
+    DistributedModel,
+    layouts,
+    "mfu",
+    split=("model", "n_accelerators"),
+    front=(("memory_per_device",), ("mfu",)),
+    finish=_finish,
+)

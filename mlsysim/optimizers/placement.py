@@ -34,7 +34,9 @@ def priced(tco: Real, carbon: Real, carbon_price: Real = 0.0) -> Priced:
     return Priced(tco + carbon_price * carbon)
 
 
-RunModel = compose(EconomicsModel, SustainabilityModel, Model("CarbonPrice", priced, domain="operations"), name="Placement")
+RunModel = compose(
+    EconomicsModel, SustainabilityModel, Model("CarbonPrice", priced, domain="operations"), name="Placement"
+)
 
 
 def window_means(profile: xr.DataArray, duration: float) -> xr.DataArray:
@@ -117,7 +119,9 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         program = Program(resolver, {**inputs, "region": names})
         known = program.known_along("region", [n for n in ("tco", "carbon") if n in program.outputs])
         inputs["region"] = [n for n, k in zip(names, known) if k]
-        story["candidates"] = f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known"
+        story["candidates"] = (
+            f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known"
+        )
     return Space(resolver, inputs, SEARCHED, ties=("tco",), story=story)
 
 
@@ -132,12 +136,13 @@ def _duration(inputs: dict[str, Any]) -> float:
                 if length > 0:
                     return length
                 raise ValueError(f"{name}={shown(value)}: hourly_carbon needs a run that takes some time")
-    raise TypeError("hourly_carbon needs the duration of the run as one number: duration=\"30 days\"")
+    raise TypeError('hourly_carbon needs the duration of the run as one number: duration="30 days"')
 
 
 def _objective(inputs: Any) -> str:
     return "total_cost" if inputs.get("carbon_price") is not None else "carbon"
 
 
-PlacementOptimizer = Optimizer("PlacementOptimizer", RunModel, sites, _objective, own={"hourly_carbon": None},
-                               front=(("tco", "carbon"), ()))  # fmt: skip
+PlacementOptimizer = Optimizer(
+    "PlacementOptimizer", RunModel, sites, _objective, own={"hourly_carbon": None}, front=(("tco", "carbon"), ())
+)

@@ -20,7 +20,11 @@ RIVALS = 8  #: how many of the best are kept to find one that differs
 
 def several(value: Any) -> bool:
     """Is this a list of values?"""
-    return isinstance(value, (list, tuple, range, np.ndarray)) and not hasattr(value, "_fields") and getattr(value, "ndim", 1) > 0
+    return (
+        isinstance(value, (list, tuple, range, np.ndarray))
+        and not hasattr(value, "_fields")
+        and getattr(value, "ndim", 1) > 0
+    )
 
 
 def without(reduction: Any, apart: Sequence[str]) -> Any:
@@ -42,9 +46,13 @@ def also(reduction: Any, where: Sequence[str], ties: Sequence[str]) -> Any:
 def joined(parts: Sequence[xr.Dataset], name: str, values: Any) -> xr.Dataset:
     """Answers to the same question for several values of an input."""
     labels = np.asarray([getattr(v, "key", v) for v in values])
-    flat = [part.reset_coords([c for c in part.coords if c not in part.dims]).drop_vars(name, errors="ignore") for part in parts]
-    whole = xr.concat(flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer",
-                      combine_attrs="override")
+    flat = [
+        part.reset_coords([c for c in part.coords if c not in part.dims]).drop_vars(name, errors="ignore")
+        for part in parts
+    ]
+    whole = xr.concat(
+        flat, dim=name, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override"
+    )
     about = {k: v for k, v in label.attributes(name).items() if not k.startswith("flag_")}
     whole = whole.assign_coords({name: (name, labels, about)})
     if "found" in whole and whole["found"].dtype != bool:
@@ -80,7 +88,11 @@ def ask_each(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any
 
 def reductions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
     """The reductions behind an answer: the best, those next to it, and what stops the others."""
-    return [Best(objective, maximize, by, where, ties), Top(RIVALS, objective, maximize, by, where, ties), Counts(by, where)]
+    return [
+        Best(objective, maximize, by, where, ties),
+        Top(RIVALS, objective, maximize, by, where, ties),
+        Counts(by, where),
+    ]
 
 
 def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
@@ -92,7 +104,12 @@ def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objectiv
     about = {**best[objective].attrs, "long_name": f"{objective} of the runner-up"}
     found = {"runner_up": second[objective].where(exists).assign_attrs(about)}
     for name, values in second.coords.items():
-        if name in best.coords and name not in best.dims and values.dims == best["found"].dims and _varies(rivals[name]):
+        if (
+            name in best.coords
+            and name not in best.dims
+            and values.dims == best["found"].dims
+            and _varies(rivals[name])
+        ):
             empty = "" if values.dtype.kind == "U" else np.nan
             about = {"units": "1", **best[name].attrs, "long_name": f"{name} of the runner-up"}
             found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(about)

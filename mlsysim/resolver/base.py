@@ -48,8 +48,10 @@ class Resolver:
 
     def no_stage(self, question: str) -> TypeError:
         """What to say where the outputs of a configuration are asked of something that searches or solves for it."""
-        return TypeError(f"{self.name} has no outputs of one configuration, which {question} needs: ask a model or a "
-                         f"composition, or hand one to {self.name} as resolver=...")
+        return TypeError(
+            f"{self.name} has no outputs of one configuration, which {question} needs: ask a model or a "
+            f"composition, or hand one to {self.name} as resolver=..."
+        )
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -82,8 +84,15 @@ class Resolver:
 
     # --- questions -------------------------------------------------------------------------------------------
 
-    def solve(self, *, keep: Sequence[str] | None = None, threads: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", **inputs: Any) -> xr.Dataset:
+    def solve(
+        self,
+        *,
+        keep: Sequence[str] | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        **inputs: Any,
+    ) -> xr.Dataset:
         """Every output at every point of the grid.
 
         Parameters
@@ -124,9 +133,17 @@ class Resolver:
             stored = solve(self.program(**inputs), keep, threads, progress, plan)
             return stored if at is None else quantiles(stored, at)
 
-    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
-              **inputs: Any) -> list[xr.Dataset]:
+    def sweep(
+        self,
+        reductions: Sequence[Any],
+        *,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> list[xr.Dataset]:
         """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing.
 
         Parameters
@@ -145,13 +162,31 @@ class Resolver:
         from mlsysim.search.reduce import reduce
 
         with handed():
-            return reduce(self.program(**inputs), reductions, threads=threads, block=block, progress=progress, plan=plan,
-                          resume=resume)
+            return reduce(
+                self.program(**inputs),
+                reductions,
+                threads=threads,
+                block=block,
+                progress=progress,
+                plan=plan,
+                resume=resume,
+            )
 
-    def best(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
-             where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
-             block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-             resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
+    def best(
+        self,
+        objective: str,
+        maximize: bool | None = None,
+        by: str | Sequence[str] = (),
+        where: str | Sequence[str] | None = None,
+        ties: Sequence[str] = (),
+        *,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> xr.Dataset:
         """The best feasible configuration, one for each cell of `by`.
 
         Parameters
@@ -187,27 +222,64 @@ class Resolver:
             search = Best(objective, maximize, by=by, where=where, ties=ties)
             run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
             return best(self.sweep, self.program, search, {**self.bound, **inputs}, run)
-        return self._alone(Best(objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
-                           progress=progress, plan=plan, resume=resume, **inputs)
+        return self._alone(
+            Best(objective, maximize, by=by, where=where, ties=ties),
+            threads=threads,
+            block=block,
+            progress=progress,
+            plan=plan,
+            resume=resume,
+            **inputs,
+        )
 
-    def top(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
-            where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, threads: int | None = None,
-            block: int | None = None, progress: Callable[[int, int], None] | None = None, plan: str = "auto",
-            resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
+    def top(
+        self,
+        k: int,
+        objective: str,
+        maximize: bool | None = None,
+        by: str | Sequence[str] = (),
+        where: str | Sequence[str] | None = None,
+        ties: Sequence[str] = (),
+        *,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> xr.Dataset:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
         from mlsysim.search import Top
 
         self._no_quantile("top", inputs)
         if inputs.get("sample") is not None:
-            raise TypeError("top ranks configurations, and sample= would rank draws: best(sample=n) says how often the "
-                            "winner wins")
-        return self._alone(Top(k, objective, maximize, by=by, where=where, ties=ties), threads=threads, block=block,
-                           progress=progress, plan=plan, resume=resume, **inputs)
+            raise TypeError(
+                "top ranks configurations, and sample= would rank draws: best(sample=n) says how often the winner wins"
+            )
+        return self._alone(
+            Top(k, objective, maximize, by=by, where=where, ties=ties),
+            threads=threads,
+            block=block,
+            progress=progress,
+            plan=plan,
+            resume=resume,
+            **inputs,
+        )
 
-    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
-               where: str | Sequence[str] | None = None, *, threads: int | None = None, block: int | None = None,
-               progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
-               **inputs: Any) -> xr.Dataset:
+    def pareto(
+        self,
+        minimize: str | Sequence[str] = (),
+        maximize: str | Sequence[str] = (),
+        epsilon: float | None = None,
+        where: str | Sequence[str] | None = None,
+        *,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> xr.Dataset:
         """The exact Pareto front of the feasible configurations.
 
         Parameters
@@ -230,8 +302,10 @@ class Resolver:
 
         self._no_quantile("pareto", inputs)
         if epsilon is not None and "epsilon" in self.parameters():
-            raise TypeError(f"epsilon is an input of {self.name} as well as how far a front is thinned: bind the input first, "
-                            f"{self.name}(epsilon=...).pareto(...)")
+            raise TypeError(
+                f"epsilon is an input of {self.name} as well as how far a front is thinned: bind the input first, "
+                f"{self.name}(epsilon=...).pareto(...)"
+            )
         front = Pareto(minimize, maximize, epsilon, where=where)
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import pareto
@@ -240,7 +314,9 @@ class Resolver:
             return pareto(self.sweep, self.program, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
-    def root(self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any) -> xr.Dataset:
+    def root(
+        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any
+    ) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.
 
         Parameters
@@ -285,8 +361,11 @@ class Resolver:
 
     def _no_quantile(self, question: str, inputs: Mapping[str, Any]) -> None:
         if inputs.get("quantile") is not None and "quantile" not in self.parameters():
-            raise TypeError(f"quantile= is for solve; {question}(sample=n) says how often its answer stays the same"
-                            if question != "top" else "quantile= is for solve")
+            raise TypeError(
+                f"quantile= is for solve; {question}(sample=n) says how often its answer stays the same"
+                if question != "top"
+                else "quantile= is for solve"
+            )
 
     # --- schema ----------------------------------------------------------------------------------------------
 
@@ -326,8 +405,10 @@ class Model(Resolver):
         self.__doc__ = kernel.__doc__
         for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
             if variable not in VARIABLES:
-                raise ValueError(f"{name}: declare {variable} first, with unit and meaning: "
-                                 f"mlsysim.schema.variables.real({variable!r}, \"s\", \"...\")")
+                raise ValueError(
+                    f"{name}: declare {variable} first, with unit and meaning: "
+                    f'mlsysim.schema.variables.real({variable!r}, "s", "...")'
+                )
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         return self.kernel.parameters

@@ -75,7 +75,9 @@ class Composition(Resolver):
                         break
                 else:
                     if wish:
-                        raise ValueError(f"wire: no stage before {stage.name} gives {wish!r}; known: {', '.join(sorted(known))}")
+                        raise ValueError(
+                            f"wire: no stage before {stage.name} gives {wish!r}; known: {', '.join(sorted(known))}"
+                        )
             known.update(dict.fromkeys(stage.outputs, stage.name))
         return wires
 
@@ -109,8 +111,10 @@ class Composition(Resolver):
                 w = wires.get((stage.name, name))
                 own[name] = arguments[name] if w is None else results[w.source][w.output]
                 if own[name] is None and w is not None and p.default is not None:
-                    raise TypeError(f"{stage.name} needs {name}: {w.source} gives {w.output} only when an optional input is "
-                                    f"given; give {name}=... or that input (tokens=... for training)")
+                    raise TypeError(
+                        f"{stage.name} needs {name}: {w.source} gives {w.output} only when an optional input is "
+                        f"given; give {name}=... or that input (tokens=... for training)"
+                    )
             outputs = stage.record(own, given)
             for name, value in outputs.items():
                 if name in ("feasible", "limit"):

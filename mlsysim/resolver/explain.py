@@ -25,18 +25,24 @@ def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
         lines.append(f"  {name}: {axis.size:,} values")
     store, free = result_bytes(program, nodes), free_memory()
     full = 8 * program.n_points * len(nodes)
-    lines.append(f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); "
-                 f"free: {_size(free)}")
+    lines.append(
+        f"storing all {len(nodes)} outputs: {_size(store)} ({_size(full)} if every output varied along every axis); "
+        f"free: {_size(free)}"
+    )
     sweep = Sweep(program, list(nodes.values()), plan="plain")
     loads = sweep.loads()
     operations = estimate.operations(program, loads)
     per_point = operations / max(program.n_points, 1)
-    lines.append(f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
-                 f"about {per_point:.0f} operations a point")
+    lines.append(
+        f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
+        f"about {per_point:.0f} operations a point"
+    )
     plain = operations * PLAIN_OPERATION
     nest, front = operations * estimate.NEST_OPERATION, operations * estimate.SEARCH_OPERATION
-    lines.append(f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
-                 f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)")
+    lines.append(
+        f"time on one core, about: plain {plain:.2g} s, nest {nest:.2g} s (one objective) to {front:.2g} s (a front) "
+        f"(+ {COMPILE[0] + COMPILE[1] * len(sweep.body):.1f} s to compile once)"
+    )
     lines.append(f"kernel cache: {folder.directory() or 'in memory only'}")
     if wires is not None:
         lines += ["wiring:", *(f"  {wire}" for wire in wires)]
@@ -60,8 +66,16 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
     for name, p in parameters.items():
         if p.record is not None:
             default = "required" if p.default is REQUIRED else "optional"
-            rows.append({"name": name, "role": "record", "unit": "", "default": default, "allowed": p.record.__name__,
-                         "meaning": (p.record.__doc__ or "").split(".")[0]})
+            rows.append(
+                {
+                    "name": name,
+                    "role": "record",
+                    "unit": "",
+                    "default": default,
+                    "allowed": p.record.__name__,
+                    "meaning": (p.record.__doc__ or "").split(".")[0],
+                }
+            )
             continue
         v = VARIABLES[name]
         default = "required" if p.default is REQUIRED else "optional" if p.default is None else str(p.default)
@@ -71,10 +85,21 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
                 default = codes.label(v.options(int(p.default)))
         else:
             allowed = f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
-        rows.append({"name": name, "role": "input", "unit": v.unit, "default": default, "allowed": allowed, "meaning": v.meaning})
+        rows.append(
+            {
+                "name": name,
+                "role": "input",
+                "unit": v.unit,
+                "default": default,
+                "allowed": allowed,
+                "meaning": v.meaning,
+            }
+        )
     for name in outputs:
         v = VARIABLES[field_of(name)]
         better = f"{v.better} is better" if v.better in ("less", "more") else ""
         allowed = ", ".join(codes.labels(v.options)) if v.options is not None else better
-        rows.append({"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning})
+        rows.append(
+            {"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning}
+        )
     return pd.DataFrame(rows).set_index("name")

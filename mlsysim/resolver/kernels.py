@@ -41,10 +41,17 @@ class Kernel:
         self.signature = inspect.signature(function, eval_str=True)
         outputs = self.signature.return_annotation
         if not (isinstance(outputs, type) and issubclass(outputs, tuple) and getattr(outputs, "_fields", None)):
-            raise TypeError(f"kernel {function.__name__}: say which outputs it returns with a NamedTuple, "
-                            f"def {function.__name__}(...) -> Outputs")
-        self._plain = types.FunctionType(function.__code__, function.__globals__, function.__name__,
-                                         tuple(map(_number, function.__defaults__ or ())), function.__closure__)
+            raise TypeError(
+                f"kernel {function.__name__}: say which outputs it returns with a NamedTuple, "
+                f"def {function.__name__}(...) -> Outputs"
+            )
+        self._plain = types.FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            tuple(map(_number, function.__defaults__ or ())),
+            function.__closure__,
+        )
         self._plain.__kwdefaults__ = {k: _number(v) for k, v in (function.__kwdefaults__ or {}).items()}
 
     def __reduce__(self) -> str:

@@ -50,12 +50,19 @@ class Optimizer(Resolver):
         ``finish(resolver, inputs, answer)`` adds to what `solve` answers.
     """
 
-    def __init__(self, name: str, model: Resolver, arrange: Callable[[Resolver, dict[str, Any]], Space],
-                 objective: str | Callable[[Mapping[str, Any]], str],
-                 own: Mapping[str, Any] | None = None, split: tuple[str, ...] = (),
-                 front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
-                 finish: Callable[[Resolver, dict[str, Any], xr.Dataset], xr.Dataset] | None = None, domain: str = "analysis",
-                 walls: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        name: str,
+        model: Resolver,
+        arrange: Callable[[Resolver, dict[str, Any]], Space],
+        objective: str | Callable[[Mapping[str, Any]], str],
+        own: Mapping[str, Any] | None = None,
+        split: tuple[str, ...] = (),
+        front: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+        finish: Callable[[Resolver, dict[str, Any], xr.Dataset], xr.Dataset] | None = None,
+        domain: str = "analysis",
+        walls: tuple[int, ...] = (),
+    ):
         self.name, self.model, self.arrange, self.objective, self.finish = name, model, arrange, objective, finish
         self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
         self.bound = {}
@@ -99,8 +106,13 @@ class Optimizer(Resolver):
         """What is best, unless a call says otherwise."""
         return self.objective if isinstance(self.objective, str) else self.objective({**self.bound, **inputs})
 
-    def _ask(self, questions: Callable[[tuple[str, ...]], list[Any]], apart: Sequence[str], run: Mapping[str, Any],
-             inputs: Mapping[str, Any]) -> list[xr.Dataset]:
+    def _ask(
+        self,
+        questions: Callable[[tuple[str, ...]], list[Any]],
+        apart: Sequence[str],
+        run: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+    ) -> list[xr.Dataset]:
         """Answers to the reductions that `questions` makes of the axes outside the design space."""
         from mlsysim.engine.program import Program
         from mlsysim.resolver.answer import also, ask_each, several, without
@@ -111,6 +123,7 @@ class Optimizer(Resolver):
         for name in apart:
             values: Any = {**self.bound, **inputs}.get(name)
             if several(values):
+
                 def ask(number: int, value: Any, name: str = name) -> list[xr.Dataset]:
                     own = {**run, "resume": within(run["resume"], f"{name}-{number}")}
                     return self._ask(questions, apart, own, {**inputs, name: value})
@@ -129,9 +142,17 @@ class Optimizer(Resolver):
         with handed(lambda found: own(found) if found else None):
             return own(reduce(program, asked, **run))
 
-    def sweep(self, reductions: Sequence[Any], *, threads: int | None = None, block: int | None = None,
-              progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: str | PathLike[str] | None = None,
-              **inputs: Any) -> list[xr.Dataset]:
+    def sweep(
+        self,
+        reductions: Sequence[Any],
+        *,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
         from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import several
@@ -141,10 +162,22 @@ class Optimizer(Resolver):
         with handed():
             return self._ask(lambda _: list(reductions), apart, run, inputs)
 
-    def solve(self, objective: str | None = None, maximize: bool | None = None, by: str | Sequence[str] | None = None,
-              where: str | Sequence[str] | None = None, ties: Sequence[str] = (), *, keep: Sequence[str] | None = None,
-              threads: int | None = None, block: int | None = None, progress: Callable[[int, int], None] | None = None,
-              plan: str = "auto", resume: str | PathLike[str] | None = None, **inputs: Any) -> xr.Dataset:
+    def solve(
+        self,
+        objective: str | None = None,
+        maximize: bool | None = None,
+        by: str | Sequence[str] | None = None,
+        where: str | Sequence[str] | None = None,
+        ties: Sequence[str] = (),
+        *,
+        keep: Sequence[str] | None = None,
+        threads: int | None = None,
+        block: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        plan: str = "auto",
+        resume: str | PathLike[str] | None = None,
+        **inputs: Any,
+    ) -> xr.Dataset:
         """The best configuration for every combination of the inputs that are not searched.
 
         Parameters
@@ -190,8 +223,9 @@ class Optimizer(Resolver):
         """See `Resolver.top`; `objective` as in `solve`."""
         return super().top(k, self.usual(inputs) if objective is None else objective, *args, **inputs)
 
-    def pareto(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any,
-               **inputs: Any) -> xr.Dataset:
+    def pareto(
+        self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any, **inputs: Any
+    ) -> xr.Dataset:
         """See `Resolver.pareto`; the optimizer's own objectives unless some are named."""
         from mlsysim.schema.check import names
 

@@ -21,7 +21,9 @@ Sweep = Callable[..., list[xr.Dataset]]  #: `Resolver.sweep`
 Recorded = Callable[..., Program]  #: `Resolver.program`
 
 
-def best(sweep: Sweep, recorded: Recorded, reduction: Best, inputs: Mapping[str, Any], run: Mapping[str, Any]) -> xr.Dataset:
+def best(
+    sweep: Sweep, recorded: Recorded, reduction: Best, inputs: Mapping[str, Any], run: Mapping[str, Any]
+) -> xr.Dataset:
     """The winner at the nominal values, with `win_share`: the share of samples in which it wins as well.
 
     `win_share` counts the same place along every reduced axis; ``attrs["rivals"]`` lists the most
@@ -67,8 +69,9 @@ def _require_room(program: Program, drawn: Any, threads: int | None) -> None:
         require_room(program, [drawn], threads)
 
 
-def pareto(sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[str, Any],
-           run: Mapping[str, Any]) -> xr.Dataset:
+def pareto(
+    sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[str, Any], run: Mapping[str, Any]
+) -> xr.Dataset:
     """The front at the nominal values, with `front_share`: the share of samples in which each point is on the front too."""
     least, most = ([n for n, up in reduction.objectives if up == want] for want in (False, True))
     again = Drawn(least, most, where=reduction.where)
@@ -86,4 +89,6 @@ def pareto(sweep: Sweep, recorded: Recorded, reduction: Pareto, inputs: Mapping[
     members = zip(*(drawn[f"at {a}"].values.tolist() for a in axes))
     often = Counter(members)  # a member stands once in each sample
     n = int(inputs["sample"])
-    return front.assign(front_share=("point", np.array([often[place] for place in own]) / n, about_share)).assign_attrs(samples=n)
+    return front.assign(front_share=("point", np.array([often[place] for place in own]) / n, about_share)).assign_attrs(
+        samples=n
+    )

@@ -32,8 +32,15 @@ class Solver(Resolver):
         Variables of the answer.
     """
 
-    def __init__(self, name: str, answer: Callable[..., xr.Dataset], model: Resolver, outputs: tuple[str, ...],
-                 domain: str = "analysis", walls: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[..., xr.Dataset],
+        model: Resolver,
+        outputs: tuple[str, ...],
+        domain: str = "analysis",
+        walls: tuple[int, ...] = (),
+    ):
         self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
         self._outputs = outputs
         self.bound = {}
@@ -70,7 +77,9 @@ class Solver(Resolver):
         check_asked(self, inputs)
 
     def program(self, **inputs: Any) -> Program:
-        raise TypeError(f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers")
+        raise TypeError(
+            f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers"
+        )
 
     @property
     def schema(self) -> pd.DataFrame:
@@ -78,10 +87,25 @@ class Solver(Resolver):
 
         from mlsysim.resolver.explain import schema
 
-        own = [{"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
-               for n, default in self.options.items()]
+        own = [
+            {"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
+            for n, default in self.options.items()
+        ]
         model = self.bound.get("resolver", self.model)
         asked = schema(model.parameters(), model.outputs)
-        outputs = pd.DataFrame([{"name": n, "role": "output", "unit": VARIABLES[n].unit, "default": "", "allowed": "",
-                                 "meaning": VARIABLES[n].meaning} for n in self.outputs])
-        return pd.concat([pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")])
+        outputs = pd.DataFrame(
+            [
+                {
+                    "name": n,
+                    "role": "output",
+                    "unit": VARIABLES[n].unit,
+                    "default": "",
+                    "allowed": "",
+                    "meaning": VARIABLES[n].meaning,
+                }
+                for n in self.outputs
+            ]
+        )
+        return pd.concat(
+            [pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")]
+        )

@@ -33,8 +33,19 @@ class Assumed(float):
     above: bool
     kind: str
 
-    def __new__(cls, value: float, unit: str, meaning: str, source: str, spread: float, *, low: float = 0.0,
-                high: float = math.inf, above: bool = False, kind: str = "real") -> Assumed:  # fmt: skip
+    def __new__(
+        cls,
+        value: float,
+        unit: str,
+        meaning: str,
+        source: str,
+        spread: float,
+        *,
+        low: float = 0.0,
+        high: float = math.inf,
+        above: bool = False,
+        kind: str = "real",
+    ) -> Assumed:
         self = super().__new__(cls, value)
         self.unit, self.meaning, self.source, self.spread = unit, meaning, source, spread
         self.low, self.high, self.above, self.kind = low, high, above, kind
@@ -43,8 +54,9 @@ class Assumed(float):
     def moved(self, value: float, source: str, spread: float | None = None) -> Assumed:
         """The same assumption with another value, by another source."""
         kept = self.spread if spread is None else spread
-        return Assumed(value, self.unit, self.meaning, source, kept,
-                       low=self.low, high=self.high, above=self.above, kind=self.kind)  # fmt: skip
+        return Assumed(
+            value, self.unit, self.meaning, source, kept, low=self.low, high=self.high, above=self.above, kind=self.kind
+        )
 
 
 def _assumed(value: float, unit: str, meaning: str, source: str, spread: float = 0.0, low: float = 0.0) -> float:
@@ -57,7 +69,9 @@ def _positive(value: float, unit: str, meaning: str, source: str, spread: float 
     return Assumed(value, unit, meaning, source, spread, above=True)
 
 
-def _share(value: float, meaning: str, source: str, spread: float = 0.0, high: float = 1.0, above: bool = False) -> float:
+def _share(
+    value: float, meaning: str, source: str, spread: float = 0.0, high: float = 1.0, above: bool = False
+) -> float:
     """A share of something, 0 to 1."""
     return Assumed(value, "1", meaning, source, spread, high=high, above=above)
 
@@ -75,34 +89,39 @@ class Assumptions(NamedTuple):
 
     # --- training -------------------------------------------------------------------------------------
     training_level: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "step time of a machine and its software over the prediction, the same for all its runs: clocks, libraries, "
         "neighbours; what `calibrate` finds from a few runs",
         "spread between published sources left out of the fit",
         0.08,
     )
     training_scatter: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "step time of one run over that of its machine's level",
         "spread inside published sources after one level each",
         0.04,
     )
     mixture_level: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "step time of a mixture of experts over the prediction: balance of the experts, grouped kernels, overlap of "
         "their exchanges; dense models do not have it",
         "spread of 21 published runs of mixtures around the prediction, left out of the fit: 0.33",
         0.3,
     )
     training_gemm_factor: Real = _positive(
-        0.87, "1",
+        0.87,
+        "1",
         "matrix products of training over the best ones of the device",
         "fitted to published training runs; 0.85 to 0.89 for the products of a layer of width 4,096 on B300 "
         "(Transformer Engine documentation, GEMM profiling)",
         0.06,
     )
     gemm_half_inner: Real = _assumed(
-        130.0, "1",
+        130.0,
+        "1",
         "inner dimension that costs as much as filling and draining a matrix product, against the curve's own products "
         "of 4,096",
         "measured products on A100 and H100: 0.74 and 0.71 of peak at 1,024, 0.84 and 0.80 at 8,192 (aiconfigurator "
@@ -110,26 +129,30 @@ class Assumptions(NamedTuple):
         0.3,
     )
     training_attention_factor: Real = _positive(
-        1.04, "1",
+        1.04,
+        "1",
         "fused attention of training over the prefill curve",
         "fitted to 237 published training runs of 17 sources",
         0.07,
     )
     attention_backward: Real = _assumed(
-        2.5, "1",
+        2.5,
+        "1",
         "backward over forward pass of fused attention, which computes the scores again",
         "Dao 2023: 5 matrix products for 2",
         0.1,
     )
     eager_factor: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "element-wise kernels of a framework over fused ones: 2 where norms, rotary embedding and gate of a Llama are "
         "written out in eager PyTorch, 1 where kernels are fused, compiled or simple (layer norm, GELU)",
         "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused",
         0.0,
     )
     elementwise_slowdown: Real = _assumed(
-        1.7, "1",
+        1.7,
+        "1",
         "element-wise work of training over its ideal traffic",
         "fitted to 237 published training runs of 17 sources",
         0.15,
@@ -141,7 +164,8 @@ class Assumptions(NamedTuple):
         "1 Megatron-LM with gradient accumulation fusion (since 2022), XLA; 0 before, PyTorch FSDP, DeepSpeed",
     )
     optimizer_slowdown: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "traffic of the update over that of one fused kernel",
         "1 fused; 3.5 where Adam with clipping is written out tensor by tensor: 104 bytes a parameter for 30",
         0.0,
@@ -160,7 +184,8 @@ class Assumptions(NamedTuple):
         0.85,
         "share of memory bandwidth that streaming kernels reach",
         "measured matrix-vector products: 0.83 to 0.88",
-        0.05, above=True,
+        0.05,
+        above=True,
     )
     checkpoint_early_stop: Real = _switch(
         0.0,
@@ -215,13 +240,15 @@ class Assumptions(NamedTuple):
         0.1,
     )
     grouped_gemm_factor: Real = _positive(
-        0.85, "1",
+        0.85,
+        "1",
         "grouped products of experts in training over one dense product of the same shape",
         "fitted to 237 published training runs of 17 sources",
         0.25,
     )
     straggler_loss: Real = _assumed(
-        0.0095, "1",
+        0.0095,
+        "1",
         "step time lost per doubling of devices above 8",
         "fitted to 237 published training runs of 17 sources",
         0.4,
@@ -230,25 +257,31 @@ class Assumptions(NamedTuple):
         0.0,
         "share of the device that hidden communication takes from computation; the overlaps were fitted with none",
         "Isaev et al. 2023 assume 0.15 for NVLink, 0.02 for InfiniBand",
-        0.0, high=0.99,
+        0.0,
+        high=0.99,
     )
     training_host_time: Real = _assumed(
-        0.01, "s",
+        0.01,
+        "s",
         "host time of a training step that nothing hides",
         "order of magnitude: loss read back, scheduler, logging",
         1.0,
     )
     expert_imbalance: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "load of the fullest expert rank over the mean; a capacity factor",
         "definition: 1 is balanced routing, which benchmarks force",
-        0.0, low=1,
+        0.0,
+        low=1,
     )
     context_imbalance: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "attention of the slowest context-parallel rank over the mean: 1 zig-zag, 2 - 1/c contiguous",
         "definition",
-        0.0, low=1,
+        0.0,
+        low=1,
     )
     single_copy_per_node: Real = _switch(
         1.0,
@@ -268,49 +301,58 @@ class Assumptions(NamedTuple):
         "Qi et al. 2023",
     )
     gradient_bytes: Real = _assumed(
-        4.0, "byte",
+        4.0,
+        "byte",
         "bytes per accumulated gradient",
         "Megatron-LM accumulates in fp32 (18 bytes per parameter); DeepSpeed fp16: 2",
         0.0,
     )
     gradient_reduce_bytes: Real = _assumed(
-        4.0, "byte",
+        4.0,
+        "byte",
         "bytes per gradient on the wire",
         "Megatron-LM, PyTorch FSDP default reduction in fp32; 16-bit reduction: 2",
         0.0,
     )
     wide_bytes: Real = _positive(
-        4.0, "byte",
+        4.0,
+        "byte",
         "bytes of a value in fp32: master weights, statistics of softmax and loss",
         "definition",
         0.0,
     )
     optimizer_bytes: Real = _assumed(
-        12.0, "byte",
+        12.0,
+        "byte",
         "bytes of optimizer state per parameter: fp32 master weight and two moments",
         "Rajbhandari et al. 2020; 8 with moments in 16 bits",
         0.0,
     )
     stored_ffn_values: Real = _assumed(
-        3.0, "1",
+        3.0,
+        "1",
         "values kept per unit of a gated feed-forward network: 4 eager, 3 fused, 2 with the product computed again",
         "Megatron-LM with its fused SwiGLU",
-        0.0, low=1,
+        0.0,
+        low=1,
     )
     training_logit_bytes: Real = _assumed(
-        8.0, "byte",
+        8.0,
+        "byte",
         "bytes per logit kept: 8 fused cross-entropy, 12 eager, 4 fused in place",
         "Megatron-LM with fused cross-entropy",
         0.0,
     )
     gather_prefetch: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "layers whose sharded weights are gathered ahead of use",
         "PyTorch FSDP",
         0.0,
     )
     gather_limit: Real = _positive(
-        1e9, "1",
+        1e9,
+        "1",
         "most parameters that are whole at once on a device; larger layers are gathered piece by piece",
         "DeepSpeed stage3_max_live_parameters",
         0.5,
@@ -321,7 +363,8 @@ class Assumptions(NamedTuple):
         "torchtitan default",
     )
     training_reserve: Real = _assumed(
-        2.5e9, "byte",
+        2.5e9,
+        "byte",
         "context, communication buffers and buckets of a training process",
         "context 1.3 to 1.6 GiB, buffers about 1 GiB (notes of published runs)",
         0.4,
@@ -333,52 +376,60 @@ class Assumptions(NamedTuple):
         "1 Megatron and DeepSpeed (contiguous buffers); 0 PyTorch and FSDP (zero_grad(set_to_none=True), the default)",
     )
     allocator_slack: Real = _assumed(
-        0.05, "1",
+        0.05,
+        "1",
         "memory the allocator holds beyond the tensors, over the tensors",
         "published runs: 2 to 8 %",
         0.6,
     )
     memory_scatter: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "memory that a training process reserves over the prediction",
         "spread of published runs around the prediction: 0.08",
         0.09,
     )
     host_memory_bandwidth: Real = _positive(
-        133e9, "byte/s",
+        133e9,
+        "byte/s",
         "host memory bandwidth of a node that an offloaded optimizer reaches",
         "published runs with the optimizer on the host",
         0.22,
     )
     host_optimizer_bytes: Real = _assumed(
-        34.0, "byte",
+        34.0,
+        "byte",
         "bytes an offloaded optimizer moves per parameter",
         "published runs with the optimizer on the host",
         0.1,
     )
     # --- serving --------------------------------------------------------------------------------------
     serving_level: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, load "
         "generators; what `calibrate` finds from a few measurements",
         "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3",
         0.04,
     )
     mixture_serving_level: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
         "spread of published throughput of mixtures that nothing was fitted to, between models and devices",
         0.15,
     )
     serving_scatter: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "times of one load over those of its machine's level",
         "spread inside published sources after one level each",
         0.03,
     )
     token_scatter: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "time between tokens of one load over the prediction: how an engine and its load generator space and count "
         "tokens; throughput does not have it",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.13 (dense), 0.11 "
@@ -386,14 +437,16 @@ class Assumptions(NamedTuple):
         0.1,
     )
     first_token_scatter: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.28 (dense), 0.26 "
         "(mixtures)",
         0.21,
     )
     serving_gemm_factor: Real = _positive(
-        0.96, "1",
+        0.96,
+        "1",
         "matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit",
         "fitted to published serving runs: 0.91 to 1",
         0.05,
@@ -403,10 +456,12 @@ class Assumptions(NamedTuple):
         "share of the fp32 vector rate that a product of few rows reaches where the matrix units would stay empty",
         "a conversion beside each multiply-add halves the rate; single-stream tables of llama.cpp on RTX 3090 and Apple M "
         "exclude less than 0.1",
-        0.3, above=True,
+        0.3,
+        above=True,
     )
     vector_product_rows: Real = _assumed(
-        0.0, "1",
+        0.0,
+        "1",
         "rows up to which an engine takes matrix-vector kernels, whatever the matrix units would do",
         "0: the faster of the two; llama.cpp 8 (ggml-cuda/mmvq.cuh, MMVQ_MAX_BATCH_SIZE)",
         0.0,
@@ -422,7 +477,8 @@ class Assumptions(NamedTuple):
         "1 FasterTransformer and TurboMind of 2023 (custom all-reduce off unless asked for)",
     )
     grouped_cache_reads: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "times that decode attention reads a key/value head which several query heads share: 1 where a kernel takes "
         "the group together, more where each query head is taken by itself and caches catch the rest",
         "1 kernels since FlashDecoding and XQA (2023-24)",
@@ -435,31 +491,36 @@ class Assumptions(NamedTuple):
         "1 FasterTransformer and TurboMind of 2023 (LlamaBatch::contextDecode takes input_length - 1 tokens)",
     )
     poll_steps: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "steps between two looks of the scheduler at new requests: a prompt waits for half of them",
         "1 every engine unless told; SGLang's --scheduler-recv-interval",
         0.0,
     )
     balance_steps: Real = _assumed(
-        0.0, "1",
+        0.0,
+        "1",
         "steps that prompts wait at most until every attention group has one; where there are several groups",
         "0 unless told; TensorRT-LLM's attention_dp_config: enable_balance, timeout_iters",
         0.0,
     )
     host_step_time: Real = _assumed(
-        0.001, "s",
+        0.001,
+        "s",
         "scheduling, sampling and launch on the host that a step waits for",
         "published serving runs: 0.7 (SGLang), 0.75 (TensorRT-LLM), 1.1 (TurboMind), 1.5 ms (vLLM)",
         0.4,
     )
     host_sequence_time: Real = _assumed(
-        1e-05, "s",
+        1e-05,
+        "s",
         "host time of a step per sequence in it",
         "fitted to published closed-loop runs: 7 to 21 us",
         0.5,
     )
     eager_kernel_time: Real = _assumed(
-        25e-6, "s",
+        25e-6,
+        "s",
         "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
         "published closed-loop runs of PyTorch engines: 20 to 35 us",
         0.25,
@@ -471,37 +532,43 @@ class Assumptions(NamedTuple):
         "1 TensorRT-LLM with per-tensor scales of a calibrated checkpoint; 0 dynamic or per-block scales",
     )
     quantise_kernel_time: Real = _assumed(
-        2.3e-6, "s",
+        2.3e-6,
+        "s",
         "least time of a kernel that narrows the input of a matrix product (0: fused)",
         "8-bit products with scales per block measured against 16-bit ones: 2.2 to 3.7 us",
         0.3,
     )
     quantise_slowdown: Real = _assumed(
-        1.4, "1",
+        1.4,
+        "1",
         "a kernel that narrows the input of a matrix product over its ideal traffic (0: fused)",
         "the same measurements: 1.1 to 1.5",
         0.2,
     )
     frontend_time: Real = _assumed(
-        0.013, "s",
+        0.013,
+        "s",
         "request handling before the first step: connection, template, tokenizer, queue hop",
         "published closed-loop runs over HTTP",
         0.4,
     )
     frontend_token_time: Real = _assumed(
-        6e-06, "s",
+        6e-06,
+        "s",
         "request handling before the first step, per token of the prompt",
         "fitted to published closed-loop runs over HTTP: 3.5 to 7 us",
         0.4,
     )
     frontend_client_time: Real = _assumed(
-        0.001, "s",
+        0.001,
+        "s",
         "request handling before the first step, per client that starts at the same moment",
         "published closed-loop runs over HTTP: 0.3 to 3 ms",
         0.7,
     )
     moe_layer_latency: Real = _assumed(
-        1.3e-05, "s",
+        1.3e-05,
+        "s",
         "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
         "measured expert layers on H100",
         0.3,
@@ -510,10 +577,12 @@ class Assumptions(NamedTuple):
         0.95,
         "share of memory bandwidth at which experts are read",
         "measured expert layers on H100: 0.8 to 0.95; fitted to published serving runs: 0.9 to 1",
-        0.06, above=True,
+        0.06,
+        above=True,
     )
     expert_gemm_efficiency: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "rate of grouped expert products over one dense product of as many rows",
         "measured expert layers on H100, power-law routing",
         0.15,
@@ -525,19 +594,22 @@ class Assumptions(NamedTuple):
         0.5,
     )
     dispatch_bytes: Real = _assumed(
-        1.03, "byte",
+        1.03,
+        "byte",
         "bytes per value sent to an expert: 8 bits and a scale per 128 values",
         "arXiv:2412.19437, section 3.3",
         0.0,
     )
     exchange_latency_intra: Real = _assumed(
-        2e-05, "s",
+        2e-05,
+        "s",
         "start of an expert exchange inside the fast domain",
         "measured library all-to-all, 8 devices",
         0.4,
     )
     exchange_latency_inter: Real = _assumed(
-        6e-05, "s",
+        6e-05,
+        "s",
         "start of an expert exchange between nodes",
         "order of magnitude of published wide expert-parallel kernels",
         0.5,
@@ -550,51 +622,59 @@ class Assumptions(NamedTuple):
     )
     allreduce_share: Real = _share(1.0, "share of all-reduces that nothing hides", "definition: 1 hides nothing", 0.0)
     stage_send_latency: Real = _assumed(
-        1e-05, "s",
+        1e-05,
+        "s",
         "start of a hand-over between pipeline stages",
         "NCCL point-to-point kernels",
         0.4,
     )
     serving_elementwise_slowdown: Real = _assumed(
-        1.5, "1",
+        1.5,
+        "1",
         "element-wise work of serving over its ideal traffic",
         "fitted to published serving runs: 1.1 to 2.9 (kernels that fuse everything: 1)",
         0.3,
     )
     elementwise_kernels: Real = _assumed(
-        5.0, "1",
+        5.0,
+        "1",
         "element-wise kernels of a layer that are launched apart",
         "fused serving engines: two norms with their residual, rotary and cache write, activation, and one more "
         "(query-key norm, quantisation)",
         0.2,
     )
     elementwise_kernel_time: Real = _assumed(
-        2e-6, "s",
+        2e-6,
+        "s",
         "least time of an element-wise kernel in a captured graph",
         "shortest kernels measured on A100, H100, B200: 2 to 4 us",
         0.25,
     )
     activation_traffic: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "share of the activations that matrix products move through memory",
         "definition: 1 counts all",
         0.0,
     )
     workspace_bytes_per_value: Real = _assumed(
-        15.0, "byte",
+        15.0,
+        "byte",
         "activations held during a step, per token and unit of width",
         "published memory of serving engines: 10 to 20",
         0.3,
     )
     logit_bytes: Real = _assumed(4.0, "byte", "bytes per logit of a sampled token", "fp32 sampling", 0.0)
     runtime_reserve: Real = _assumed(
-        1500000000.0, "byte",
+        1500000000.0,
+        "byte",
         "memory of context, libraries and graphs",
         "serving engines: 0.5 to 3.5 GB",
         0.5,
     )
     communication_reserve: Real = _assumed(
-        350000000.0, "byte",
+        350000000.0,
+        "byte",
         "communication buffers of one device",
         "NCCL default channels",
         0.5,
@@ -606,13 +686,15 @@ class Assumptions(NamedTuple):
         0.15,
     )
     convolution_efficiency: Real = _positive(
-        0.6, "1",
+        0.6,
+        "1",
         "rate of convolutional networks over a large matrix product",
         "published ResNet-50 inference and training rates, traffic counted apart",
         0.4,
     )
     flops_per_activation: Real = _positive(
-        300.0, "FLOP",
+        300.0,
+        "FLOP",
         "operations per activation written, models that are no transformers",
         "ResNet-50 370, MobileNet-V2 90, VGG-16 1,100: layer tables",
         1.0,
@@ -633,16 +715,19 @@ class Assumptions(NamedTuple):
         0.87,
         "share of the host link that large pinned copies reach",
         "55 of 63 GB/s measured on PCIe 5",
-        0.08, above=True,
+        0.08,
+        above=True,
     )
     local_storage_bandwidth: Real = _positive(
-        7e9, "byte/s",
+        7e9,
+        "byte/s",
         "local storage that one device may read",
         "one PCIe 4 NVMe drive",
         0.3,
     )
     streaming_bandwidth: Real = _positive(
-        150e9, "byte/s",
+        150e9,
+        "byte/s",
         "bandwidth at which streamed weights enter a wafer",
         "Cerebras: 1.2 Tbit/s of links per system",
         0.15,
@@ -651,30 +736,35 @@ class Assumptions(NamedTuple):
         0.5,
         "share of a wafer's dense peak that matrix products reach",
         "order of magnitude; published training runs on CS-2: 0.3 to 0.6",
-        0.3, above=True,
+        0.3,
+        above=True,
     )
     wafer_layer_latency: Real = _assumed(
-        17e-6, "s",
+        17e-6,
+        "s",
         "on-chip reduction and dispatch of a layer",
         "published tokens/s of Llama 3.1: 17 us (8B), 28 (70B), 8 (405B, later software)",
         0.6,
     )
     wafer_hop_latency: Real = _assumed(5e-6, "s", "hand-over of activations between wafers", "one network hop", 0.5)
     wafer_live_activations: Real = _assumed(
-        8.0, "1",
+        8.0,
+        "1",
         "activations of a layer alive at once, per token and unit of width",
         "inputs, queries, keys, values, feed-forward values of one layer",
         0.3,
     )
     wafer_layers_held: Real = _assumed(
-        2.0, "1",
+        2.0,
+        "1",
         "streamed layers on the chip at once: in use, and arriving",
         "double buffering",
         0.0,
     )
     # --- data -----------------------------------------------------------------------------------------
     switch_latency: Real = _assumed(
-        3.5e-07, "s",
+        3.5e-07,
+        "s",
         "time each switch beyond the first adds to a path",
         "De Sensi et al. 2020 (arXiv:2008.08886): 350 ns of a Slingshot switch; InfiniBand about 150 ns",
         0.5,
@@ -684,20 +774,23 @@ class Assumptions(NamedTuple):
         0.4,
         "share of peak that a training reaches where none is given: a well-tuned dense one",
         "constants: mfu_range_training (0.3 to 0.56 on A100, H100 and TPU)",
-        0.2, above=True,
+        0.2,
+        above=True,
     )
     accuracy_per_nat: Real = _share(
         0.2,
         "accuracy lost on multiple-choice tasks per nat of loss, when little is lost",
         "Llama-2-7B pruned to 30 and 50 %: 22 and 20 points per nat (github.com/tweizy/wanda-prunning-experiment); "
         "4-bit weights: 10 to 20 points (llm-awq README; arXiv:2411.02355)",
-        0.5, above=True,
+        0.5,
+        above=True,
     )
     accuracy_at_stake: Real = _share(
         0.3,
         "accuracy of a dense model above guessing, mean of multiple-choice tasks",
         "Llama-2-7B: 70.8 %, 42.3 % when destroyed (github.com/tweizy/wanda-prunning-experiment)",
-        0.2, above=True,
+        0.2,
+        above=True,
     )
     distillation_drop: Real = _share(
         0.046,
@@ -707,64 +800,75 @@ class Assumptions(NamedTuple):
         0.55,
     )
     sparse_gemm_speedup: Real = _assumed(
-        1.6, "1",
+        1.6,
+        "1",
         "rate of 2:4 matrix products over dense ones",
         "constants: sparse_2_4_peak_speedup (2 at peak, 1.1 to 1.6 end to end)",
-        0.2, low=1,
+        0.2,
+        low=1,
     )
     # --- fleet ----------------------------------------------------------------------------------------
     # --- operations -----------------------------------------------------------------------------------
     gpu_failure_rate: Real = _assumed(
-        196.0 / (21233664.0 * 3600.0), "1/s",
+        196.0 / (21233664.0 * 3600.0),
+        "1/s",
         "failures of one accelerator outside its memory: 196 in 21.2 million device-hours",
         "reliability: llama3_faulty_gpu 148, gpu_sram 19, gpu_system_processor 17, gpu_thermal 6, "
         "silent_data_corruption 6",
         0.3,
     )
     hbm_failure_rate: Real = _assumed(
-        72.0 / (21233664.0 * 3600.0), "1/s",
+        72.0 / (21233664.0 * 3600.0),
+        "1/s",
         "failures of the memory of one accelerator: 72 in 21.2 million device-hours",
         "reliability: llama3_hbm3 72",
         0.5,
     )
     nic_failure_rate: Real = _assumed(
-        7.0 / (21233664.0 * 3600.0), "1/s",
+        7.0 / (21233664.0 * 3600.0),
+        "1/s",
         "failures of the network adapter of one accelerator: 7 in 21.2 million device-hours",
         "reliability: llama3_nic 7",
         0.5,
     )
     network_failure_rate: Real = _assumed(
-        35.0 / (21233664.0 * 3600.0), "1/s",
+        35.0 / (21233664.0 * 3600.0),
+        "1/s",
         "failures of switches and cables per accelerator: 35 in 21.2 million device-hours",
         "reliability: llama3_switch_cable 35",
         0.5,
     )
     software_failure_rate: Real = _assumed(
-        63.0 / (21233664.0 * 3600.0), "1/s",
+        63.0 / (21233664.0 * 3600.0),
+        "1/s",
         "failures of software per accelerator: 63 in 21.2 million device-hours",
         "reliability: llama3_software_bug 54, dependency 2, nccl_watchdog 7",
         0.7,
     )
     host_failure_rate: Real = _assumed(
-        43.0 / (21233664.0 * 3600.0 / 8.0), "1/s",
+        43.0 / (21233664.0 * 3600.0 / 8.0),
+        "1/s",
         "failures of one host: 43 in 2.65 million node-hours",
         "reliability: llama3_host_maintenance 32, ssd 3, cpu 2, system_memory 2, io_board 2, server_chassis 2",
         0.5,
     )
     psu_failure_rate: Real = _assumed(
-        3.0 / (21233664.0 * 3600.0 / 8.0), "1/s",
+        3.0 / (21233664.0 * 3600.0 / 8.0),
+        "1/s",
         "failures of the power supplies of one node: 3 in 2.65 million node-hours",
         "reliability: llama3_power_supply 3",
         0.6,
     )
     failure_level: Real = _assumed(
-        1.0, "1",
+        1.0,
+        "1",
         "failures over those of the fitted run",
         "device-hours per failure: 12,900 (OPT-175B), 29,500 (RSC-1), 50,700 (Llama 3), 82,000 (RSC-2)",
         0.7,
     )
     planned_interruption_rate: Real = _assumed(
-        0.0, "1/s",
+        0.0,
+        "1/s",
         "planned interruptions per accelerator (47 in 21.2 million device-hours in the fitted run)",
         "definition: not counted",
         0.0,
@@ -773,68 +877,79 @@ class Assumptions(NamedTuple):
     reschedule_time: Real = _assumed(60.0, "s", "time until the job has nodes again", "reliability: reschedule", 0.7)
     relaunch_time: Real = _assumed(180.0, "s", "time until the processes run again", "reliability: restart", 0.7)
     warmup_time: Real = _assumed(
-        120.0, "s",
+        120.0,
+        "s",
         "time until full speed after a start: compilation, caches, data order",
         "reliability: warmup",
         0.7,
     )
     checkpoint_time: Real = _assumed(
-        40.0, "s",
+        40.0,
+        "s",
         "time that a checkpoint stops the job, where no other is given",
         "reliability: bloom_checkpoint_write (2.3 TB)",
         1.0,
     )
     master_weight_bytes: Real = _positive(
-        4.0, "byte",
+        4.0,
+        "byte",
         "fp32 copy of a weight that training at less keeps",
         "constants: adam_master",
         0.0,
     )
     adam_8bit_bytes: Real = _assumed(
-        2.0, "byte",
+        2.0,
+        "byte",
         "8-bit moments of Adam per parameter",
         "constants: adam_8bit_states",
         0.0,
     )
     momentum_bytes: Real = _assumed(
-        4.0, "byte",
+        4.0,
+        "byte",
         "fp32 momentum of SGD per parameter",
         "constants: sgd_momentum_mixed_total",
         0.0,
     )
     repair_time: Real = _assumed(86400.0, "s", "time until a failed node is back", "planning value: a day", 1.0)
     checkpoint_bandwidth: Real = _positive(
-        100e9, "byte/s",
+        100e9,
+        "byte/s",
         "what the checkpoint storage takes in total",
         "reliability: checkpoint_write_bw; BLOOM wrote at 57.5 GB/s",
         0.6,
     )
     writer_bandwidth: Real = _positive(
-        25e9, "byte/s",
+        25e9,
+        "byte/s",
         "what one node sends to storage",
         "one 200 Gb/s port for storage",
         0.6,
     )
     per_sample_slowdown: Real = _positive(
-        4.5, "1",
+        4.5,
+        "1",
         "training time with per-sample gradients over plain training",
         "constants: dp_sgd_slowdown_opacus (2.6 to 8)",
         0.3,
     )
     ghost_slowdown: Real = _positive(
-        2.2, "1",
+        2.2,
+        "1",
         "training time with ghost clipping over plain training",
         "constants: dp_sgd_slowdown_ghost (1.3 to 4)",
         0.3,
     )
     loop_slowdown: Real = _positive(
-        100.0, "1",
+        100.0,
+        "1",
         "training time sample by sample over plain training",
         "constants: dp_sgd_slowdown_worst",
         0.7,
     )
     tolerated_noise: Real = _positive(
-        1.0, "1",
+        1.0,
+        "1",
         "length of the noise over the clipped gradient at which training still learns as well",
         "planning value: equal lengths",
         1.0,
@@ -846,7 +961,8 @@ class Assumptions(NamedTuple):
         0.3,
     )
     host_power_fraction: Real = _assumed(
-        0.45, "1",
+        0.45,
+        "1",
         "power of a node outside its accelerators at full load, as a share of their TDP",
         "DGX H100 in training: 7.75 to 8.4 kW with eight 700 W devices (arXiv:2412.08602, arXiv:2506.14551)",
         0.3,
@@ -858,58 +974,69 @@ class Assumptions(NamedTuple):
         0.4,
     )
     network_power_fraction: Real = _assumed(
-        0.08, "1",
+        0.08,
+        "1",
         "power of switches and optics outside the nodes, as a share of TDP",
         "fat tree of 64-port 400 Gb/s switches of about 1 kW: 3 to 5 switches per 64 devices of 700 W",
         0.4,
     )
     year: Real = _positive(31536000.0, "s", "year of accounts: 8,760 hours", "definition", 0.0)
     hardware_life: Real = _positive(
-        126144000.0, "s",
+        126144000.0,
+        "s",
         "life over which price and embodied carbon of hardware are spread: 4 years",
         "planning value; operators depreciate servers over 4 to 6 years",
         0.25,
     )
     cost_of_capital: Real = _assumed(
-        0.08, "1",
+        0.08,
+        "1",
         "interest on capital a year",
         "planning value for corporate capital",
         0.3,
     )
     residual_share: Real = _share(0.1, "resale value at the end of the life over the price", "planning value", 0.7)
     server_multiplier: Real = _assumed(
-        1.2, "1",
+        1.2,
+        "1",
         "price of a server over the accelerators in it",
         "systems: hgx_h100_generic 250,000 USD; constants: h100_price_2024",
-        0.15, low=1,
+        0.15,
+        low=1,
     )
     infrastructure_multiplier: Real = _assumed(
-        1.25, "1",
+        1.25,
+        "1",
         "price of servers with network and storage over the servers",
         "network 13 %, storage 1.5 % of 66 % compute (Bernstein 2025); 375 over 310 kUSD a node with 400 Gb/s fabric "
         "(2024)",
-        0.1, low=1,
+        0.1,
+        low=1,
     )
     facility_price: Real = _assumed(
-        12.0, "USD/W",
+        12.0,
+        "USD/W",
         "building with power and cooling, per watt of IT",
         "35 GUSD per GW of which a third is mechanical and electrical (Bernstein 2025)",
         0.3,
     )
     facility_life: Real = _positive(
-        473040000.0, "s",
+        473040000.0,
+        "s",
         "life over which the building is written off: 15 years",
         "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)",
         0.2,
     )
     maintenance_share: Real = _assumed(
-        0.05, "1",
+        0.05,
+        "1",
         "repair and support a year over the price of the hardware",
         "Barroso, Hoelzle, Ranganathan 2018, chapter 6 (not read)",
         0.4,
     )
     staff_price: Real = _assumed(
-        200.0 / 31536000.0, "USD/s",
+        200.0 / 31536000.0,
+        "USD/s",
         "operating staff per accelerator: 200 USD a year",
         "planning value: one engineer at 200,000 USD a year per 1,000 accelerators",
         0.7,
@@ -927,8 +1054,10 @@ class Assumptions(NamedTuple):
         0.15,
     )
     embodied_multiplier: Real = _assumed(
-        2.5, "1",
+        2.5,
+        "1",
         "embodied carbon of a device with its share of server and network over the device alone",
         "A100: 318 kg with the server share (Chien et al. 2023), 127.6 kg the module (arXiv:2509.00093)",
-        0.4, low=1,
+        0.4,
+        low=1,
     )

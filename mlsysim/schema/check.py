@@ -100,7 +100,9 @@ def is_fraction(value: Any) -> bool:
 def callback(progress: Any) -> None:
     """Refuse a `progress` that cannot be called."""
     if progress is not None and not callable(progress):
-        raise TypeError(f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)")
+        raise TypeError(
+            f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)"
+        )
 
 
 def check(name: str, value: Any, *, unit: str | None = None, wanted: bool = False) -> float:
@@ -144,7 +146,9 @@ def _faults(variable: Variable) -> tuple[tuple[Callable[[Any], Any], str], ...]:
     low, high = variable.low, variable.high
     found: list[tuple[Callable[[Any], Any], str]] = [
         (lambda x: x != x, "must be a number, not NaN"),
-        (lambda x: x <= low, f"must be above {low:g}") if variable.above else (lambda x: x < low, f"must be at least {low:g}"),
+        (lambda x: x <= low, f"must be above {low:g}")
+        if variable.above
+        else (lambda x: x < low, f"must be at least {low:g}"),
         (lambda x: x > high, f"must be at most {high:g}"),
         (lambda x: abs(x) == math.inf, "must be finite"),
     ]

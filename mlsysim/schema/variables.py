@@ -107,8 +107,17 @@ def _add(name: str, unit: str, meaning: str, **rest: Any) -> None:
     VARIABLES[name] = Variable(name, unit, meaning, **rest)
 
 
-def real(name: str, unit: str, meaning: str, low: float = 0.0, high: float = math.inf, *, above: bool = False,
-         better: str = "", takes: tuple[str, ...] = ()) -> None:
+def real(
+    name: str,
+    unit: str,
+    meaning: str,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    better: str = "",
+    takes: tuple[str, ...] = (),
+) -> None:
     """Declare a quantity; not negative unless said."""
     _add(name, unit, meaning, low=low, high=high, above=above, better=better, takes=takes)
 
@@ -148,7 +157,9 @@ option("precision", "number format of weights and GEMMs", codes.Precision)
 option("compressed_precision", "number format of the compressed model's device", codes.Precision)
 option("decode_precision", "number format of the device that decodes", codes.Precision)
 option("kv_precision", "number format of the KV cache", codes.Precision)
-option("attention_precision", "number format of attention projections in serving (default: `precision`)", codes.Precision)
+option(
+    "attention_precision", "number format of attention projections in serving (default: `precision`)", codes.Precision
+)
 option("expert_precision", "number format of routed experts in serving (default: `precision`)", codes.Precision)
 option("shared_expert_precision", "number format of shared experts in serving (default: `precision`)", codes.Precision)
 option("head_precision", "number format of the stored output head (default: 16 bits)", codes.Precision)
@@ -182,7 +193,12 @@ flag("gated_ffn", "three feed-forward matrices instead of two")
 flag("tied_embeddings", "input and output embedding are one table")
 count("n_experts", "routed experts", low=0, high=MOST_EXPERTS)
 count("experts_per_token", "experts a token visits", low=0, high=MOST_EXPERTS)
-count("expert_node_limit", "most nodes to which the router sends a token; 0: as many as it likes", low=0, high=MOST_EXPERTS)
+count(
+    "expert_node_limit",
+    "most nodes to which the router sends a token; 0: as many as it likes",
+    low=0,
+    high=MOST_EXPERTS,
+)
 count("n_shared_experts", "experts every token visits", low=0, high=MOST_EXPERTS)
 count("first_dense_layers", "leading layers without experts", low=0, high=MOST_LAYERS)
 count("dense_ffn_hidden", "width of the feed-forward network in layers without experts", low=0, high=WIDEST)
@@ -195,7 +211,9 @@ count("v_head_dim", "value head width", low=0, high=WIDEST)
 count("sliding_window", "window of local attention, tokens", low=0, high=LONGEST_CONTEXT)
 count("local_layers", "layers with local attention", low=0, high=MOST_LAYERS)
 count("expert_layers", "layers with experts, where they follow no rule; 0: by the rule", low=0, high=MOST_LAYERS)
-count("expert_latent", "width that routed experts see, between two projections; 0: that of the stream", low=0, high=WIDEST)
+count(
+    "expert_latent", "width that routed experts see, between two projections; 0: that of the stream", low=0, high=WIDEST
+)
 count("attention_free_layers", "layers without attention", low=0, high=MOST_LAYERS)
 count("network_free_layers", "layers without a feed-forward network", low=0, high=MOST_LAYERS)
 real("attention_gate_params", "1", "weights of the output gate of one layer's attention", high=WIDEST**2)
@@ -248,15 +266,29 @@ fraction("flash1_efficiency", "share of peak of first-generation fused attention
 fraction("flash2_efficiency", "share of peak of FlashAttention 2 alike", above=True, better="more")
 fraction("flash3_efficiency", "share of peak of FlashAttention 3 or cuDNN alike", above=True, better="more")
 real("decode_attention_latency", "s", "start time of decode attention", better="less")
-fraction("decode_attention_bandwidth_efficiency", "share of memory bandwidth of decode attention, large caches", above=True,
-         better="more")
-real("decode_attention_ramp", "byte", "cache of a layer below which decode attention does not reach its bandwidth", better="less")
+fraction(
+    "decode_attention_bandwidth_efficiency",
+    "share of memory bandwidth of decode attention, large caches",
+    above=True,
+    better="more",
+)
+real(
+    "decode_attention_ramp",
+    "byte",
+    "cache of a layer below which decode attention does not reach its bandwidth",
+    better="less",
+)
 for _n in (2, 4, 8):
     real(f"allreduce_latency_{_n}", "s", f"one-shot all-reduce of a small message among {_n} devices", better="less")
     real(f"nccl_latency_{_n}", "s", f"library all-reduce of a small message among {_n} devices", better="less")
     positive(f"bus_bandwidth_{_n}", "byte/s", f"bus bandwidth of a large all-reduce among {_n} devices", better="more")
     for _size in ("256k", "1m", "4m", "16m", "64m"):
-        positive(f"allreduce_{_size}_{_n}", "s", f"measured all-reduce of {_size.upper()}iB among {_n} devices", better="less")
+        positive(
+            f"allreduce_{_size}_{_n}",
+            "s",
+            f"measured all-reduce of {_size.upper()}iB among {_n} devices",
+            better="less",
+        )
 
 # --- Format --------------------------------------------------------------------------------------------
 positive("weight_bytes", "byte", "bytes per stored weight, scales included")
@@ -375,8 +407,11 @@ count("requests_per_user", "requests of each client in a run that starts all tog
 count("n_requests", "requests in a run at maximum load")
 real("itl_p99", "s", "99th percentile of the time between tokens", better="less")
 real("itl_at_capacity", "s", "time between tokens with every slot of the server taken", better="less")
-for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"),
-                        ("e2e", "time from request to last token")):
+for _part, _meaning in (
+    ("ttft", "time to first token"),
+    ("itl", "time between tokens"),
+    ("e2e", "time from request to last token"),
+):
     real(f"{_part}_at_percentile", "s", f"{_meaning} at the given percentile", better="less")
 real("active_requests", "1", "requests that run at once, mean")
 real("max_active_requests", "1", "requests that may run at once", better="more")
@@ -566,8 +601,13 @@ option("collective", "algorithm of reductions and gathers", codes.Collective)
 # training
 real("compute_time", "s", "computation of a step on the slowest stage", better="less")
 real("bubble_time", "s", "pipeline idle time of a step", better="less")
-for _group, _meaning in (("tp", "tensor-parallel"), ("pp", "pipeline"), ("dp", "data-parallel"),
-                         ("cp", "context-parallel"), ("ep", "expert-parallel")):
+for _group, _meaning in (
+    ("tp", "tensor-parallel"),
+    ("pp", "pipeline"),
+    ("dp", "data-parallel"),
+    ("cp", "context-parallel"),
+    ("ep", "expert-parallel"),
+):
     real(f"{_group}_time", "s", f"{_meaning} communication of a step that nothing hides", better="less")
 real("optimizer_time", "s", "update of the weights", better="less")
 real("overhead_time", "s", "host, activation transfers and stragglers in a step", better="less")
@@ -575,8 +615,12 @@ real("exposed_communication", "s", "communication of a step that nothing hides",
 fraction("communication_fraction", "exposed communication over step time", better="less")
 fraction("bubble_fraction", "pipeline idle time over step time", better="less")
 real("hfu", "1", "share of peak that all operations use, recomputation included", better="more")
-real("scaling_efficiency", "1", "throughput per device over that of one device of unlimited memory that computes alone",
-     better="more")
+real(
+    "scaling_efficiency",
+    "1",
+    "throughput per device over that of one device of unlimited memory that computes alone",
+    better="more",
+)
 real("memory_allocated", "byte", "memory that tensors hold on the fullest device", better="less")
 real("memory_weights", "byte", "weights, on the fullest device", better="less")
 real("memory_gradients", "byte", "gradients, on the fullest device", better="less")
@@ -610,7 +654,12 @@ real("rent_cost", "USD", "what renting the same devices would cost", better="les
 real("capex_per_device_time", "USD/s", "capital cost of a device in use", better="less")
 real("cost_per_device_time", "USD/s", "total cost of a device in use", better="less")
 real("break_even_duration", "s", "time of holding after which buying has cost less than renting", better="less")
-real("break_even_utilization", "1", "share of use above which owning costs less than renting (above 1: never)", better="less")
+real(
+    "break_even_utilization",
+    "1",
+    "share of use above which owning costs less than renting (above 1: never)",
+    better="less",
+)
 fraction("clean_energy_share", "share of the energy covered by carbon-free contracts")
 positive("average_power", "W", "power that the facility draws on average", better="less")
 positive("it_energy", "J", "energy of accelerators, hosts and network", better="less")
@@ -646,8 +695,14 @@ real("low_priority_wait_time", "s", "mean wait of the others", better="less")
 real("queue_utilization", "1", "offered load per server; above 1 the queue grows for ever", better="less")
 fraction("wait_probability", "share of arrivals that wait", better="less")
 real("avg_wait_time", "s", "mean time before service", better="less")
-for _p, _meaning in (("p50", "50"), ("p90", "90"), ("p95", "95"), ("p99", "99"), ("p999", "99.9"),
-                     ("at_percentile", "the given")):
+for _p, _meaning in (
+    ("p50", "50"),
+    ("p90", "90"),
+    ("p95", "95"),
+    ("p99", "99"),
+    ("p999", "99.9"),
+    ("at_percentile", "the given"),
+):
     real(f"wait_{_p}", "s", f"wait that {_meaning} % of arrivals keep", better="less")
     real(f"response_{_p}", "s", f"wait and service that {_meaning} % of requests keep", better="less")
 real("avg_response_time", "s", "mean of wait and service, of the slowest leaf", better="less")
@@ -666,9 +721,13 @@ count("spare_nodes", "nodes kept for failures", low=0)
 real("mtbf", "s", "mean time between failures of the whole job", better="more")
 fraction("failure_probability", "chance of at least one failure during the job", better="less")
 real("expected_failures", "1", "failures until the job is done", better="less")
-for _part, _meaning in (("gpu", "accelerators without memory"), ("hbm", "accelerator memory"),
-                        ("network", "adapters, switches and cables"), ("host", "hosts and power supplies"),
-                        ("software", "software")):
+for _part, _meaning in (
+    ("gpu", "accelerators without memory"),
+    ("hbm", "accelerator memory"),
+    ("network", "adapters, switches and cables"),
+    ("host", "hosts and power supplies"),
+    ("software", "software"),
+):
     real(f"expected_{_part}_failures", "1", f"of these, {_meaning}", better="less")
 real("young_interval", "s", "work between checkpoints, Young's first order")
 real("optimal_interval", "s", "work between checkpoints, Daly's higher order")
@@ -710,15 +769,24 @@ fraction("sampling_rate", "chance that a sample is in a batch")
 real("noise_to_signal", "1", "length of the noise over the longest clipped mean gradient", better="less")
 real("equal_utility_batch", "1", "batch at which the noise is down to what is tolerated", better="less")
 real("equal_utility_dataset", "1", "samples that such a batch needs at the same privacy", better="less")
-real("subgroup_data_factor", "1", "times the data must grow for the subgroup to have as many samples as all have now",
-     better="less")
+real(
+    "subgroup_data_factor",
+    "1",
+    "times the data must grow for the subgroup to have as many samples as all have now",
+    better="less",
+)
 # --- analysis ------------------------------------------------------------------------------------------
 positive("perturbation", "1", "relative change of an input, both ways", high=10.0)
 _add("sensitivities", "1", "elasticity: relative change of the output per relative change of the input")
 _add("sensitivities_up", "1", "the same just above the point")
 _add("sensitivities_down", "1", "the same just below the point")
 flag("kink", "what binds changes within the perturbation: the sides differ")
-real("gain", "1", "relative improvement of the output per relative change of the input in its good direction", better="more")
+real(
+    "gain",
+    "1",
+    "relative improvement of the output per relative change of the input in its good direction",
+    better="more",
+)
 count("rank", "place by gain, 1 is the largest")
 real("value_per_dollar", "1/USD", "relative improvement of the output per dollar spent on the input", better="more")
 _add("first_order", "1", "share of the variance that the input explains alone (Sobol)")
@@ -734,8 +802,11 @@ positive("required_bw", "byte/s", "memory bandwidth that the targets need", bett
 positive("required_flops", "FLOP/s", "peak rate that the targets need", better="less")
 positive("required_capacity", "byte", "memory capacity that the targets need", better="less")
 real("carbon_price", "USD/kg", "price put on carbon")
-for _part, _meaning in (("ttft", "time to first token"), ("itl", "time between tokens"),
-                        ("e2e_latency", "time from request to last token")):
+for _part, _meaning in (
+    ("ttft", "time to first token"),
+    ("itl", "time between tokens"),
+    ("e2e_latency", "time from request to last token"),
+):
     positive(f"target_{_part}", "s", f"{_meaning} that must be kept")
 option("batch_limit", "why the batch is no larger: a target, memory, or nothing to gain", codes.Limit)
 real("hourly_carbon", "kg/J", "carbon per electric energy, hour by hour")
@@ -743,5 +814,12 @@ real("total_cost", "USD", "total cost of ownership with the carbon at its price"
 
 # --- Assumptions: declared with their defaults and sources ----------------------------------------------
 for _assumption, _default in Assumptions._field_defaults.items():
-    _add(_assumption, _default.unit, _default.meaning, low=_default.low, high=_default.high, above=_default.above,
-         kind=_default.kind)  # fmt: skip
+    _add(
+        _assumption,
+        _default.unit,
+        _default.meaning,
+        low=_default.low,
+        high=_default.high,
+        above=_default.above,
+        kind=_default.kind,
+    )

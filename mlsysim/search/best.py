@@ -44,8 +44,15 @@ class Leaders:
 class Top:
     """The `k` best points of each cell (see `mlsysim.resolver.Resolver.top`)."""
 
-    def __init__(self, k: int, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
-                 where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
+    def __init__(
+        self,
+        k: int,
+        objective: str,
+        maximize: bool | None = None,
+        by: str | Sequence[str] = (),
+        where: str | Sequence[str] | None = None,
+        ties: str | Sequence[str] = (),
+    ):
         self.k = self.wanted = whole("k", k)
         if not isinstance(objective, str):
             raise TypeError(f"objective={shown(objective)}: must be the name of an output")
@@ -55,8 +62,10 @@ class Top:
 
     def __repr__(self) -> str:
         k = f"{self.wanted}, " if self.ranked else ""
-        return (f"{type(self).__name__}({k}{self.objective!r}, maximize={self.maximize}, by={self.by}, where={self.where!r}, "
-                f"ties={self.ties})")
+        return (
+            f"{type(self).__name__}({k}{self.objective!r}, maximize={self.maximize}, by={self.by}, where={self.where!r}, "
+            f"ties={self.ties})"
+        )
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "found", *(["rank"] if self.ranked else []))
@@ -114,11 +123,14 @@ class Top:
             near = near[key[near] <= level]
         return near
 
-    def _enter(self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells) -> None:
+    def _enter(
+        self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells
+    ) -> None:
         places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
         keys = columns[: 1 + len(self.ties), positions].T
-        state.keys[cell], state.places[cell] = self._sorted(np.concatenate([state.keys[cell], keys]),
-                                                            np.concatenate([state.places[cell], places]))
+        state.keys[cell], state.places[cell] = self._sorted(
+            np.concatenate([state.keys[cell], keys]), np.concatenate([state.places[cell], places])
+        )
 
     def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.lexsort((places, *keys.T[::-1]))[: self.k]
@@ -127,8 +139,9 @@ class Top:
     def merge(self, state: Leaders, other: Leaders) -> None:
         for cell, places in enumerate(other.places):
             if len(places):
-                state.keys[cell], state.places[cell] = self._sorted(np.concatenate([state.keys[cell], other.keys[cell]]),
-                                                                    np.concatenate([state.places[cell], places]))
+                state.keys[cell], state.places[cell] = self._sorted(
+                    np.concatenate([state.keys[cell], other.keys[cell]]), np.concatenate([state.places[cell], places])
+                )
         state.points += other.points
         state.accepted += other.accepted
         if other.verdicts is not None:
@@ -137,11 +150,14 @@ class Top:
     def pack(self, state: Leaders) -> dict[str, np.ndarray]:
         held = [cell for cell, places in enumerate(state.places) if len(places)]
         none = np.empty(0, dtype=np.int64)
-        return {"cell": np.array(held, dtype=np.int64), "length": np.array([len(state.places[c]) for c in held], dtype=np.int64),
-                "keys": np.concatenate([np.empty((0, 1 + len(self.ties))), *(state.keys[c] for c in held)]),
-                "places": np.concatenate([none, *(state.places[c] for c in held)]),
-                "points": np.array([state.points, state.accepted]),
-                "verdicts": none if state.verdicts is None else state.verdicts}
+        return {
+            "cell": np.array(held, dtype=np.int64),
+            "length": np.array([len(state.places[c]) for c in held], dtype=np.int64),
+            "keys": np.concatenate([np.empty((0, 1 + len(self.ties))), *(state.keys[c] for c in held)]),
+            "places": np.concatenate([none, *(state.places[c] for c in held)]),
+            "points": np.array([state.points, state.accepted]),
+            "verdicts": none if state.verdicts is None else state.verdicts,
+        }
 
     def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Leaders:
         state = self.start(cells)
@@ -156,7 +172,9 @@ class Top:
         places = np.zeros((cells.count, self.k), dtype=np.int64)
         found = np.zeros((cells.count, self.k), dtype=bool)
         for cell in range(cells.count):
-            _, at = self._sorted(np.concatenate([s.keys[cell] for s in states]), np.concatenate([s.places[cell] for s in states]))
+            _, at = self._sorted(
+                np.concatenate([s.keys[cell] for s in states]), np.concatenate([s.places[cell] for s in states])
+            )
             places[cell, : len(at)] = at
             found[cell, : len(at)] = True
         index = cells.unrank(places.reshape(-1))
@@ -168,8 +186,11 @@ class Top:
             dims, shape = (*dims, "rank"), (*shape, self.k)
         free = [a for a in program.axes if a not in cells.by]
         frees = {program.axes[a].name for a in free}
-        attrs: dict[str, Any] = {"objective": self.objective, "points": sum(s.points for s in states),
-                                 "accepted": sum(s.accepted for s in states)}
+        attrs: dict[str, Any] = {
+            "objective": self.objective,
+            "points": sum(s.points for s in states),
+            "accepted": sum(s.accepted for s in states),
+        }
         verdicts = [s.verdicts for s in states if s.verdicts is not None]
         if verdicts:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
@@ -180,7 +201,13 @@ class Top:
 class Best(Top):
     """The best point of each cell (see `mlsysim.resolver.Resolver.best`)."""
 
-    def __init__(self, objective: str, maximize: bool | None = None, by: str | Sequence[str] = (),
-                 where: str | Sequence[str] | None = None, ties: str | Sequence[str] = ()):
+    def __init__(
+        self,
+        objective: str,
+        maximize: bool | None = None,
+        by: str | Sequence[str] = (),
+        where: str | Sequence[str] | None = None,
+        ties: str | Sequence[str] = (),
+    ):
         super().__init__(1, objective, maximize, by, where, ties)
         self.ranked = False

@@ -51,7 +51,9 @@ def ladder(low: float, high: float, whole: bool, n: int = SCAN) -> np.ndarray:
     return _double(np.array(steps, dtype=np.int64))
 
 
-def bisect(verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+def bisect(
+    verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Neighbouring values between which a verdict leaves `start`, its value at `low`."""
     a, b = (low.copy(), high.copy()) if whole else (_ordinal(low), _ordinal(high))
     for _ in range(HALVINGS):
@@ -78,8 +80,9 @@ class Crossing(NamedTuple):
     miss: np.ndarray  #: by how much `closest` misses
 
 
-def crossing(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int,
-             whole: bool) -> Crossing:
+def crossing(
+    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int, whole: bool
+) -> Crossing:
     """The first change of a verdict between `low` and `high`, sought among values spread over the range.
 
     Where there is none, the neighbourhood of the value that comes closest is looked at again, closer and closer: a

@@ -98,8 +98,16 @@ class Counts:
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
         total = sum(states[1:], states[0])
         kinds = [*LIMITS.values(), *(text for text, _ in self.clauses)]
-        table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(*cells.shape, len(kinds))
+        table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(
+            *cells.shape, len(kinds)
+        )
         coords: dict[str, Any] = {b: program.axes[b].values for b in cells.by}
         coords["limit"] = np.array(kinds)
-        data = {"configurations": ((*cells.by, "limit"), table, {"units": "1", "long_name": "configurations by what stops them"})}
+        data = {
+            "configurations": (
+                (*cells.by, "limit"),
+                table,
+                {"units": "1", "long_name": "configurations by what stops them"},
+            )
+        }
         return xr.Dataset(data, coords=coords, attrs=label.story(program, {}, points=program.n_points))

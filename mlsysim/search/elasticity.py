@@ -31,11 +31,37 @@ SIDES = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)  #: distances in units of the p
 HERE = SIDES.index(0.0)
 #: what one can buy: figures of devices, networks, sites
 HARDWARE = (
-    "peak_flops", "attention_peak_flops", "vector_flops", "mem_bandwidth", "mem_capacity", "sram_capacity", "link_bandwidth",
-    "link_latency", "host_bandwidth", "bus_bandwidth_2", "bus_bandwidth_4", "bus_bandwidth_8", "tdp", "idle_power", "price",
-    "hourly_price", "embodied_carbon", "intra_bandwidth", "intra_latency", "inter_bandwidth", "inter_latency", "oversubscription",
-    "node_power", "node_price", "host_memory", "carbon_intensity", "electricity_price", "offsite_water", "pue", "wue",
-)  # fmt: skip
+    "peak_flops",
+    "attention_peak_flops",
+    "vector_flops",
+    "mem_bandwidth",
+    "mem_capacity",
+    "sram_capacity",
+    "link_bandwidth",
+    "link_latency",
+    "host_bandwidth",
+    "bus_bandwidth_2",
+    "bus_bandwidth_4",
+    "bus_bandwidth_8",
+    "tdp",
+    "idle_power",
+    "price",
+    "hourly_price",
+    "embodied_carbon",
+    "intra_bandwidth",
+    "intra_latency",
+    "inter_bandwidth",
+    "inter_latency",
+    "oversubscription",
+    "node_power",
+    "node_price",
+    "host_memory",
+    "carbon_intensity",
+    "electricity_price",
+    "offsite_water",
+    "pue",
+    "wue",
+)
 GROUPS = ("hardware", "rates", "assumptions")
 HELD = 12  #: arrays over all sides of all points, that slopes are taken from
 NOISE = 1e-3  #: differences of slopes that are curvature, not a kink
@@ -90,8 +116,11 @@ def _choice(program: Program, wanted: str | Sequence[str] | None, output: str) -
     often = [short[leaf] for leaf in group]
     found = [_moved(program, leaf if often.count(short[leaf]) > 1 else short[leaf], leaf) for leaf in group]
     if not found and wanted is None:  # nothing of hardware in it: whatever number the user gave
-        found = [_moved(program, name, name) for name, column in program.binder.columns.items()
-                 if name in reads and VARIABLES[name].kind in ("real", "count")]
+        found = [
+            _moved(program, name, name)
+            for name, column in program.binder.columns.items()
+            if name in reads and VARIABLES[name].kind in ("real", "count")
+        ]
     if not found:
         raise ValueError(f"{output} depends on no input of the kind {wanted or 'hardware'!r}: name some, inputs=[...]")
     return found
@@ -134,7 +163,9 @@ def both_sides(moved: Moved, x: np.ndarray, step: float) -> np.ndarray:
     return np.where(sides == 0, x, x * np.exp(sides * np.maximum(reach, 0.0)))
 
 
-def slopes(x: np.ndarray, y: np.ndarray, step: float, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def slopes(
+    x: np.ndarray, y: np.ndarray, step: float, whole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Elasticity, its value above and below the point, and whether there is a kink between them.
 
     Parameters
@@ -167,9 +198,18 @@ def slopes(x: np.ndarray, y: np.ndarray, step: float, whole: np.ndarray) -> tupl
     return central, up, down, kink
 
 
-def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, perturbation: float, maximize: bool | None,
-               prices: Mapping[str, Any] | None, inputs: Mapping[str, Any], threads: int | None = None, progress: Any = None,
-               plan: str = "auto") -> xr.Dataset:
+def elasticity(
+    resolver: Any,
+    output: str,
+    wanted: str | Sequence[str] | None,
+    perturbation: float,
+    maximize: bool | None,
+    prices: Mapping[str, Any] | None,
+    inputs: Mapping[str, Any],
+    threads: int | None = None,
+    progress: Any = None,
+    plan: str = "auto",
+) -> xr.Dataset:
     """See `mlsysim.solvers.sensitivity`."""
     if not 0 < perturbation <= 10:
         raise ValueError(f"perturbation={shown(perturbation)}: a relative amount above 0 and at most 10")
@@ -199,11 +239,17 @@ def elasticity(resolver: Any, output: str, wanted: str | Sequence[str] | None, p
 
     along = (*dims, "parameter")
     found: dict[str, Any] = {
-        "sensitivities": (along, central), "sensitivities_up": (along, up), "sensitivities_down": (along, down),
-        "kink": (along, kink), "gain": (along, gain), "rank": (along, rank),
-        f"{output}_low": (along, y[..., 0]), f"{output}_high": (along, y[..., -1]),
-        "binding_constraint": (dims, _strongest(gain, moved)), output: (dims, y[..., (here or [0])[0], HERE]),
-    }  # fmt: skip
+        "sensitivities": (along, central),
+        "sensitivities_up": (along, up),
+        "sensitivities_down": (along, down),
+        "kink": (along, kink),
+        "gain": (along, gain),
+        "rank": (along, rank),
+        f"{output}_low": (along, y[..., 0]),
+        f"{output}_high": (along, y[..., -1]),
+        "binding_constraint": (dims, _strongest(gain, moved)),
+        output: (dims, y[..., (here or [0])[0], HERE]),
+    }
     if costs is not None:
         with np.errstate(all="ignore"):
             worth = gain / (x[..., HERE] * costs)
@@ -279,7 +325,9 @@ def _costs(moved: Sequence[Moved], prices: Mapping[str, Any] | None) -> np.ndarr
         return None
     unknown = set(prices) - {m.name for m in moved}
     if unknown:
-        raise ValueError(f"prices: {', '.join(sorted(unknown))} is none of the inputs moved: {', '.join(m.name for m in moved)}")
+        raise ValueError(
+            f"prices: {', '.join(sorted(unknown))} is none of the inputs moved: {', '.join(m.name for m in moved)}"
+        )
     found = []
     for m in moved:
         price = prices.get(m.name)
@@ -295,7 +343,7 @@ def _price(name: str, price: Any, unit: str, one: str) -> float:
         return _amount(f"prices: {name}", price)
     amount, per, what = price.partition(" per ")
     if not per:
-        raise ValueError(f"prices: {name}={shown(price)}: write a number in {one}, or \"$40 per 1 GB/s\"")
+        raise ValueError(f'prices: {name}={shown(price)}: write a number in {one}, or "$40 per 1 GB/s"')
     what = what.strip() if what.strip()[:1].isdigit() else f"1 {what.strip()}"
     return units.parse(amount.strip(), "USD", name) / units.parse(what, unit, name)
 
@@ -308,8 +356,17 @@ def _amount(name: str, price: Any) -> float:
     return number
 
 
-def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], samples: int, seed: int, inputs: Mapping[str, Any],
-          threads: int | None = None, progress: Any = None, plan: str = "auto") -> xr.Dataset:
+def sobol(
+    resolver: Any,
+    output: str,
+    ranges: Mapping[str, tuple[Any, Any]],
+    samples: int,
+    seed: int,
+    inputs: Mapping[str, Any],
+    threads: int | None = None,
+    progress: Any = None,
+    plan: str = "auto",
+) -> xr.Dataset:
     """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""
     from scipy import stats
 
@@ -352,9 +409,13 @@ def sobol(resolver: Any, output: str, ranges: Mapping[str, tuple[Any, Any]], sam
     coords["parameter"] = ("parameter", np.array([m.name for m in moved]), {"long_name": "the input that varies"})
     ranges_text = ", ".join(f"{n} {a} to {b}" for n, (a, b) in ranges.items())
     result = xr.Dataset(
-        {"first_order": (along, np.reshape(found.first_order, (*shape, len(moved)))),
-         "total_order": (along, np.reshape(found.total_order, (*shape, len(moved))))},
-        coords=coords, attrs=label.story(sample, {}, output=output, ranges=ranges_text, samples=samples, seed=seed))  # fmt: skip
+        {
+            "first_order": (along, np.reshape(found.first_order, (*shape, len(moved)))),
+            "total_order": (along, np.reshape(found.total_order, (*shape, len(moved)))),
+        },
+        coords=coords,
+        attrs=label.story(sample, {}, output=output, ranges=ranges_text, samples=samples, seed=seed),
+    )
     for name in result.data_vars:
         result[name].attrs = label.attributes(str(name))
     return result

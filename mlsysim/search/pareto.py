@@ -123,23 +123,32 @@ class Front:
         """The front as arrays."""
         self.merge()
         none = np.empty(0, dtype=np.int64)
-        return {"points": self.points, "places": self.places, "count": self.count, "seen": np.array([self.seen, self.accepted]),
-                "verdicts": none if self.verdicts is None else self.verdicts}
+        return {
+            "points": self.points,
+            "places": self.places,
+            "count": self.count,
+            "seen": np.array([self.seen, self.accepted]),
+            "verdicts": none if self.verdicts is None else self.verdicts,
+        }
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, np.ndarray], total: int) -> Front:
         """The front that was packed."""
         seen, accepted = arrays["seen"].tolist()
         verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
-        return cls(arrays["points"], arrays["places"], arrays["count"], total, seen=seen, accepted=accepted, verdicts=verdicts)
+        return cls(
+            arrays["points"], arrays["places"], arrays["count"], total, seen=seen, accepted=accepted, verdicts=verdicts
+        )
 
 
 def _require_short(members: int, seen: int, total: int) -> None:
     """Refuse a front that grows too long, as soon as it does."""
     if members > MOST:
-        raise ValueError(f"more than {MOST:,} configurations are on the front of {seen:,} of all {total:,} points: ask for fewer "
-                         "objectives, fewer or coarser axes, or what is within reach (where=...); epsilon= does not help: "
-                         "it thins a front that was found")
+        raise ValueError(
+            f"more than {MOST:,} configurations are on the front of {seen:,} of all {total:,} points: ask for fewer "
+            "objectives, fewer or coarser axes, or what is within reach (where=...); epsilon= does not help: "
+            "it thins a front that was found"
+        )
 
 
 def _spread(points: np.ndarray) -> np.ndarray:
@@ -157,9 +166,16 @@ class Pareto:
 
     by: tuple[str, ...] = ()
 
-    def __init__(self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), epsilon: float | None = None,
-                 where: str | Sequence[str] | None = None):
-        self.objectives = [(n, False) for n in names(minimize, "minimize")] + [(n, True) for n in names(maximize, "maximize")]
+    def __init__(
+        self,
+        minimize: str | Sequence[str] = (),
+        maximize: str | Sequence[str] = (),
+        epsilon: float | None = None,
+        where: str | Sequence[str] | None = None,
+    ):
+        self.objectives = [(n, False) for n in names(minimize, "minimize")] + [
+            (n, True) for n in names(maximize, "maximize")
+        ]
         if not self.objectives:
             raise ValueError("pareto needs objectives: minimize=[...], maximize=[...]")
         if twice := {n for n, up in self.objectives if up} & {n for n, up in self.objectives if not up}:
@@ -234,8 +250,11 @@ class Pareto:
     def finish(self, states: list[Front], program: Program, cells: Cells) -> xr.Dataset:
         for state in states:
             state.merge()
-        points, places, count = front_of(np.concatenate([s.points for s in states]), np.concatenate([s.places for s in states]),
-                                         np.concatenate([s.count for s in states]))
+        points, places, count = front_of(
+            np.concatenate([s.points for s in states]),
+            np.concatenate([s.places for s in states]),
+            np.concatenate([s.count for s in states]),
+        )
         full = len(points)
         _require_short(full, sum(s.seen for s in states), cells.points)
         if self.epsilon is not None:
@@ -243,8 +262,10 @@ class Pareto:
             points, places, count = points[keep], places[keep], count[keep]
         attrs: dict[str, Any] = {
             "objectives": ", ".join(f"{'max' if up else 'min'} {n}" for n, up in self.objectives),
-            "points": sum(s.seen for s in states), "accepted": sum(s.accepted for s in states), "front": full,
-        }  # fmt: skip
+            "points": sum(s.seen for s in states),
+            "accepted": sum(s.accepted for s in states),
+            "front": full,
+        }
         verdicts = [s.verdicts for s in states if s.verdicts is not None]
         if verdicts:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
@@ -263,7 +284,9 @@ class Drawn(Pareto):
 
     def room(self, program: Program, cells: Cells) -> Room:
         """That of newcomers to each front before they are merged; how long the fronts become, nobody knows before."""
-        return Room(8.0 * cells.count * min(cells.points, BATCH) * (2 + len(self.objectives)), 0.0, "fewer samples or threads")
+        return Room(
+            8.0 * cells.count * min(cells.points, BATCH) * (2 + len(self.objectives)), 0.0, "fewer samples or threads"
+        )
 
     def start(self, cells: Cells) -> Any:
         return [super(Drawn, self).start(cells) for _ in range(cells.count)]
@@ -293,6 +316,8 @@ class Drawn(Pareto):
         for of_sample in zip(*states):
             for state in of_sample:
                 state.merge()
-            _, places, _ = front_of(*(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count")))
+            _, places, _ = front_of(
+                *(np.concatenate([getattr(s, k) for s in of_sample]) for k in ("points", "places", "count"))
+            )
             fronts.append(cells.unrank(places))
         return xr.Dataset({f"at {a}": ("member", np.concatenate([f[a] for f in fronts])) for a in fronts[0]})

@@ -112,8 +112,15 @@ class Parts:
         The folder belongs to something else, or cannot be used.
     """
 
-    def __init__(self, folder: Any, program: Program, sweep: Sweep, reductions: Sequence[Reduction], cells: Sequence[Cells],
-                 start: Callable[[], list[Any]]):
+    def __init__(
+        self,
+        folder: Any,
+        program: Program,
+        sweep: Sweep,
+        reductions: Sequence[Reduction],
+        cells: Sequence[Cells],
+        start: Callable[[], list[Any]],
+    ):
         for reduction in reductions:
             if not hasattr(reduction, "pack"):
                 raise TypeError(f"resume={folder!r}: {type(reduction).__name__} has no pack, unpack and merge")
@@ -217,7 +224,9 @@ class Parts:
                 first, self.saving = self.saving, False
             if first:
                 why = error.strerror or str(error)
-                warnings.warn(f"resume={str(self.folder)!r}: {why}; the search goes on, but saves nothing more", stacklevel=2)
+                warnings.warn(
+                    f"resume={str(self.folder)!r}: {why}; the search goes on, but saves nothing more", stacklevel=2
+                )
 
 
 def _json(path: Path) -> dict[str, Any] | None:

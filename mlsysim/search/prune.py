@@ -60,14 +60,19 @@ def possible(program: Program, axes: Sequence[str], limit: Limit = Limit.SHAPE, 
     alive: np.ndarray = np.ones([1] * len(names), dtype=bool)
     if conditions:
         points = math.prod(program.sizes.get(a, 1) for a in axes)
-        require(bytes_at_once(nodes, conditions, program.points_of) + 2 * points, f"the shape rules at {points:,} points",
-                "fewer values of what is tried, or a cluster size of fewer divisors")
+        require(
+            bytes_at_once(nodes, conditions, program.points_of) + 2 * points,
+            f"the shape rules at {points:,} points",
+            "fewer values of what is tried, or a cluster size of fewer divisors",
+        )
         leaves = {n.index: program.leaf_array(n) for n in nodes if n.op == "leaf"}
         values = evaluate(nodes, leaves, conditions)
         for node in sorted(conditions, key=lambda n: np.size(values[n.index])):
             alive = alive & values[node.index]
     others = tuple(i for i, a in enumerate(names) if a not in axes)
-    alive = np.broadcast_to(np.any(alive, axis=others, keepdims=True), [program.sizes[a] if a in axes else 1 for a in names])
+    alive = np.broadcast_to(
+        np.any(alive, axis=others, keepdims=True), [program.sizes[a] if a in axes else 1 for a in names]
+    )
     kept = [a for a in names if a in axes]
     alive = alive.reshape([program.sizes[a] for a in kept])
     shape = [program.sizes.get(a, 1) for a in axes]

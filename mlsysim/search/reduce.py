@@ -169,7 +169,9 @@ def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     program.spare(objective, node)
     variable = variable_of(objective)
     if variable is not None and variable.options is not None:
-        raise ValueError(f"{objective} is a label ({', '.join(codes.labels(variable.options))}): an objective must be a quantity")
+        raise ValueError(
+            f"{objective} is a label ({', '.join(codes.labels(variable.options))}): an objective must be a quantity"
+        )
     if maximize is None:
         if variable is None or not variable.better:
             raise ValueError(f"{objective} has no direction in the schema: say maximize=True or maximize=False")
@@ -187,12 +189,21 @@ def several(reductions: Any) -> list[Reduction]:
     """Reductions as a list, each of them one."""
     found = list(reductions) if isinstance(reductions, (list, tuple)) else [reductions]
     if not found or not all(hasattr(r, "columns") and hasattr(r, "finish") for r in found):
-        raise TypeError(f"reductions={shown(reductions)}: must be a list of Best, Top, Pareto or Counts of mlsysim.search")
+        raise TypeError(
+            f"reductions={shown(reductions)}: must be a list of Best, Top, Pareto or Counts of mlsysim.search"
+        )
     return found
 
 
-def reduce(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
-           progress: Callable[[int, int], None] | None = None, plan: str = "auto", resume: Any = None) -> list[xr.Dataset]:
+def reduce(
+    program: Program,
+    reductions: Sequence[Reduction],
+    threads: int | None = None,
+    block: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    plan: str = "auto",
+    resume: Any = None,
+) -> list[xr.Dataset]:
     """Run several reductions over one pass of the grid."""
     reductions = several(reductions)
     all_cells = [Cells(program, r.by) for r in reductions]
@@ -202,7 +213,9 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
 
     def take(states: list[Any], part: Block) -> None:
         for reduction, state, rows, cells in zip(reductions, states, wanted, all_cells):
-            reduction.take(state, part, part.columns if rows == list(range(len(columns))) else part.columns[rows], cells)
+            reduction.take(
+                state, part, part.columns if rows == list(range(len(columns))) else part.columns[rows], cells
+            )
 
     def start() -> list[Any]:
         return [r.start(c) for r, c in zip(reductions, all_cells)]
@@ -214,8 +227,13 @@ def reduce(program: Program, reductions: Sequence[Reduction], threads: int | Non
     estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
     parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
     known = [] if parts is None else [parts.state]
-    with handed(lambda _: marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
-                if sweep.done else None):
+    with handed(
+        lambda _: (
+            marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
+            if sweep.done
+            else None
+        )
+    ):
         sweep.run(take, start, threads, progress, None if parts is None else parts.spans)
     return finish([*known, *sweep.states])
 
@@ -228,8 +246,13 @@ def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[No
     return list(columns.values()), [[place[node.index] for node in nodes] for nodes in wanted]
 
 
-def require_room(program: Program, reductions: Sequence[Reduction], threads: int | None = None, block: int | None = None,
-                 columns: Sequence[Node] | None = None) -> None:
+def require_room(
+    program: Program,
+    reductions: Sequence[Reduction],
+    threads: int | None = None,
+    block: int | None = None,
+    columns: Sequence[Node] | None = None,
+) -> None:
     """Refuse a pass whose states, answers, stages and blocks would not fit in memory.
 
     Raises
@@ -240,7 +263,9 @@ def require_room(program: Program, reductions: Sequence[Reduction], threads: int
     workers = min(threads_wanted(threads), max(1, -(-program.n_points // block_wanted(block))))
     rooms = [reduction.room(program, Cells(program, reduction.by)) for reduction in reductions]
     needs = [(workers * room.state + room.answer, room.ways) for room in rooms]
-    needs.append((stage_bytes(reached(columns), program.points_of), "fewer values of the inputs of what is computed in loops"))
+    needs.append(
+        (stage_bytes(reached(columns), program.points_of), "fewer values of the inputs of what is computed in loops")
+    )
     needs.append((8.0 * workers * len(columns) * (block or 0), "a smaller block="))  # the engine's own are small
     names = ", ".join(type(reduction).__name__.lower() for reduction in reductions)
     require(sum(size for size, _ in needs), f"{names} over {program.n_points:,} points", max(needs)[1])
@@ -253,8 +278,15 @@ def winners_bytes(program: Program, n: int) -> float:
     return 2.0 * n * (8 * len(program.axes) + 8 * len(nodes) + labels)
 
 
-def winners(program: Program, index: Mapping[str, np.ndarray], found: np.ndarray, dims: tuple[str, ...], shape: tuple[int, ...],
-            free: Sequence[str], attrs: Mapping[str, Any]) -> xr.Dataset:
+def winners(
+    program: Program,
+    index: Mapping[str, np.ndarray],
+    found: np.ndarray,
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    free: Sequence[str],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
     """All outputs at some points, with their places along the `free` axes as coordinates.
 
     Parameters

@@ -18,8 +18,15 @@ from mlsysim.search.bisection import POINTS, crossing, foresee, search_range
 from mlsysim.search.target import Target, condition
 
 
-def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any],
-           feasible: bool | None = None, only_dependent: bool = False) -> xr.Dataset | None:
+def region(
+    resolver: Any,
+    unknown: str,
+    conditions: Sequence[Target],
+    bounds: tuple[Any, Any] | None,
+    inputs: Mapping[str, Any],
+    feasible: bool | None = None,
+    only_dependent: bool = False,
+) -> xr.Dataset | None:
     """The first value of `unknown` from below at which the conditions begin, or cease, to hold together.
 
     Parameters
@@ -75,7 +82,9 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         function = PartialProgram(program, node, outputs, index)
         goals = [c.at(index, size) for c in conditions]
 
-        def look(x: np.ndarray, function: PartialProgram = function, goals: list[Any] = goals) -> tuple[np.ndarray, np.ndarray]:
+        def look(
+            x: np.ndarray, function: PartialProgram = function, goals: list[Any] = goals
+        ) -> tuple[np.ndarray, np.ndarray]:
             values = function(x)
             holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
             return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)
@@ -99,12 +108,20 @@ def region(resolver: Any, unknown: str, conditions: Sequence[Target], bounds: tu
         own = f"target_{c.output}"
         if own in coords:
             coords[own] = (*coords[own][:2], label.attributes(c.output))
-    data = {unknown: (dims, answer.reshape(shape), label.attributes(short)),
-            "side": (dims, side.reshape(shape), label.attributes("side")),
-            "binding_target": (dims, np.array([*wanted, "none"])[binding].reshape(shape), label.attributes("binding_target")),
-            "nearest": (dims, closest.reshape(shape), label.attributes(short))}  # fmt: skip
+    data = {
+        unknown: (dims, answer.reshape(shape), label.attributes(short)),
+        "side": (dims, side.reshape(shape), label.attributes("side")),
+        "binding_target": (
+            dims,
+            np.array([*wanted, "none"])[binding].reshape(shape),
+            label.attributes("binding_target"),
+        ),
+        "nearest": (dims, closest.reshape(shape), label.attributes(short)),
+    }
     data["nearest"][2]["long_name"] = f"{unknown}, or where the targets are missed by least"
     for name, values in zip(wanted, at):
         data[name] = (dims, values.astype(label.dtype(name)).reshape(shape), label.attributes(name))
-    attrs = label.story(program, {}, unknown=unknown, targets="; ".join(map(str, conditions)), bounds=f"{low:g} to {high:g}")
+    attrs = label.story(
+        program, {}, unknown=unknown, targets="; ".join(map(str, conditions)), bounds=f"{low:g} to {high:g}"
+    )
     return xr.Dataset(data, coords=coords, attrs=attrs)

@@ -21,8 +21,9 @@ from mlsysim.search.target import target as read
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
 
 
-def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None,
-         inputs: Mapping[str, Any]) -> xr.Dataset:
+def root(
+    resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any]
+) -> xr.Dataset:
     """See `mlsysim.resolver.Resolver.root`."""
     if not isinstance(unknown, str):
         raise TypeError(f"unknown={shown(unknown)}: must be the name of an input")
@@ -45,7 +46,9 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         raise ValueError(f"{output_name} does not depend on {unknown} in this call")
     asked = read(output_name, wanted)
     if asked.sign:
-        raise ValueError(f"target: {output_name}={shown(wanted)}: a root meets its target; SynthesisSolver takes {asked.sign}=")
+        raise ValueError(
+            f"target: {output_name}={shown(wanted)}: a root meets its target; SynthesisSolver takes {asked.sign}="
+        )
     asked.widen(program)
     n = program.n_points
     foresee(program, [node], [output], 4)
@@ -61,8 +64,12 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         with np.errstate(invalid="ignore"):
             falling = function(np.full(size, low)) > goal
 
-            def look(x: np.ndarray, function: PartialProgram = function, falling: np.ndarray = falling,
-                     goal: np.ndarray = goal) -> tuple[np.ndarray, np.ndarray]:
+            def look(
+                x: np.ndarray,
+                function: PartialProgram = function,
+                falling: np.ndarray = falling,
+                goal: np.ndarray = goal,
+            ) -> tuple[np.ndarray, np.ndarray]:
                 value = function(x)
                 return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)
 
@@ -85,8 +92,13 @@ def root(resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[A
         found[part] = met
     dims, shape = tuple(program.axes), program.shape
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
-    result = label.dataset(program, {k: v.reshape(shape) for k, v in columns.items()}, dims, coords,
-                           label.story(program, {}, unknown=unknown, target=str(asked), bounds=f"{low:g} to {high:g}"))
+    result = label.dataset(
+        program,
+        {k: v.reshape(shape) for k, v in columns.items()},
+        dims,
+        coords,
+        label.story(program, {}, unknown=unknown, target=str(asked), bounds=f"{low:g} to {high:g}"),
+    )
     about = {"units": "1", "long_name": f"is there a {unknown} that meets the target"}
     result = result.assign(found=(dims, found.reshape(shape), about))
     result["reached"].attrs = label.attributes(output_name)

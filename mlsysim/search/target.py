@@ -121,5 +121,5 @@ def condition(output: str, wanted: Any) -> Target:
     sign = found.sign or {"less": "<", "more": ">"}.get(variable.better, ">" if variable.kind == "flag" else "")
     if not sign:
         one = found.values.reshape(-1)[0]
-        raise ValueError(f"targets: {output} has no direction in the schema: write \"<= {one:g}\" or \">= {one:g}\"")
+        raise ValueError(f'targets: {output} has no direction in the schema: write "<= {one:g}" or ">= {one:g}"')
     return found._replace(sign=sign)

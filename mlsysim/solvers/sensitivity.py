@@ -17,11 +17,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | Sequence[str] | None = None,
-                perturbation: float = 0.1, perturbation_pct: float | None = None, maximize: bool | None = None,
-                prices: Mapping[str, Any] | None = None, ranges: Mapping[str, tuple[Any, Any]] | None = None,
-                samples: int = 1024, seed: int = 0, keep: Sequence[str] | None = None, threads: int | None = None,
-                progress: Any = None, plan: str = "auto", **point: Any) -> xr.Dataset:
+def sensitivity(
+    resolver: Resolver,
+    *,
+    output: str | None = None,
+    inputs: str | Sequence[str] | None = None,
+    perturbation: float = 0.1,
+    perturbation_pct: float | None = None,
+    maximize: bool | None = None,
+    prices: Mapping[str, Any] | None = None,
+    ranges: Mapping[str, tuple[Any, Any]] | None = None,
+    samples: int = 1024,
+    seed: int = 0,
+    keep: Sequence[str] | None = None,
+    threads: int | None = None,
+    progress: Any = None,
+    plan: str = "auto",
+    **point: Any,
+) -> xr.Dataset:
     """Elasticities d ln y / d ln x of an output with respect to inputs, at every point of a grid.
 
     Parameters
@@ -76,17 +89,26 @@ def sensitivity(resolver: Resolver, *, output: str | None = None, inputs: str | 
     """
     output = resolver.outputs[0] if output is None else _quantity(resolver, output)
     given = {**resolver.bound, **point}
-    alone = {"inputs": inputs, "perturbation_pct": perturbation_pct, "maximize": flag("maximize", maximize), "prices": prices}
+    alone = {
+        "inputs": inputs,
+        "perturbation_pct": perturbation_pct,
+        "maximize": flag("maximize", maximize),
+        "prices": prices,
+    }
     if ranges is not None:
         for name, value in alone.items():
             if value is not None:
-                raise TypeError(f"{name}={shown(value)} moves one input after the other, ranges= all of them: leave one out")
+                raise TypeError(
+                    f"{name}={shown(value)} moves one input after the other, ranges= all of them: leave one out"
+                )
         ranges = mapping("ranges", ranges, "{'mem_bandwidth': ('1 TB/s', '4 TB/s')}")
         return label.kept(sobol(resolver, output, ranges, samples, seed, given, threads, progress, plan), keep)
     if perturbation_pct is not None:
         if perturbation != 0.1:
-            raise TypeError(f"perturbation={shown(perturbation)} and perturbation_pct={shown(perturbation_pct)} say the same: "
-                            "leave one of them out")  # fmt: skip
+            raise TypeError(
+                f"perturbation={shown(perturbation)} and perturbation_pct={shown(perturbation_pct)} say the same: "
+                "leave one of them out"
+            )
         perturbation = 0.01 * units.parse(perturbation_pct, "1", "perturbation_pct")
     if prices is not None:
         prices = mapping("prices", prices, "{'mem_bandwidth': '$4 per GB/s'}")
@@ -110,6 +132,9 @@ def _quantity(resolver: Resolver, output: Any) -> str:
 
 
 SensitivitySolver = Solver(
-    "SensitivitySolver", sensitivity, SingleNodeModel, walls=(21,),
+    "SensitivitySolver",
+    sensitivity,
+    SingleNodeModel,
+    walls=(21,),
     outputs=("sensitivities", "sensitivities_up", "sensitivities_down", "kink", "gain", "rank", "binding_constraint"),
-)  # fmt: skip
+)

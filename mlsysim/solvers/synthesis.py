@@ -22,14 +22,31 @@ from mlsysim.search.target import Target, condition
 #: what is asked for when no unknown is named, and what it is called in the answer
 REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem_capacity": "required_capacity"}
 #: a device that is never in the way
-UNLIMITED = {"peak_flops": 1e30, "vector_flops": 1e30, "mem_bandwidth": 1e30, "mem_capacity": 1e30, "sram_capacity": 1e30,
-             "link_bandwidth": 1e30, "host_bandwidth": 1e30}  # fmt: skip
+UNLIMITED = {
+    "peak_flops": 1e30,
+    "vector_flops": 1e30,
+    "mem_bandwidth": 1e30,
+    "mem_capacity": 1e30,
+    "sram_capacity": 1e30,
+    "link_bandwidth": 1e30,
+    "host_bandwidth": 1e30,
+}
 
 
-def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, unknown: str | Sequence[str] | None = None,
-              bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None, feasible: bool | None = None,
-              devices: int = 3, keep: Sequence[str] | None = None, threads: int | None = None, progress: Any = None,
-              plan: str = "auto", **point: Any) -> xr.Dataset:
+def synthesis(
+    resolver: Resolver,
+    *,
+    targets: Mapping[str, Any] | None = None,
+    unknown: str | Sequence[str] | None = None,
+    bounds: tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | None = None,
+    feasible: bool | None = None,
+    devices: int = 3,
+    keep: Sequence[str] | None = None,
+    threads: int | None = None,
+    progress: Any = None,
+    plan: str = "auto",
+    **point: Any,
+) -> xr.Dataset:
     """The value of an input that the targets need, at every point of a grid.
 
     Parameters
@@ -100,8 +117,11 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     if not asked:
         raise ValueError("unknown=[] is empty: name an input")
     feasible, devices = flag("feasible", feasible), whole("devices", devices, 0)
-    limits = mapping("bounds", bounds, "{'mem_bandwidth': ('1 TB/s', '8 TB/s')}") if isinstance(bounds, Mapping) else \
-        dict.fromkeys(asked, bounds)
+    limits = (
+        mapping("bounds", bounds, "{'mem_bandwidth': ('1 TB/s', '8 TB/s')}")
+        if isinstance(bounds, Mapping)
+        else dict.fromkeys(asked, bounds)
+    )
     if stray := [n for n in limits if n not in asked]:
         raise ValueError(f"bounds: {stray[0]!r} is none of the unknowns, {', '.join(asked)}")
     found: dict[str, xr.DataArray] = {}
@@ -128,8 +148,15 @@ def synthesis(resolver: Resolver, *, targets: Mapping[str, Any] | None = None, u
     return label.kept(ds, keep)
 
 
-def _devices(resolver: Resolver, conditions: Sequence[Target], given: Mapping[str, Any], most: int, threads: int | None,
-             progress: Any, plan: str) -> xr.Dataset:
+def _devices(
+    resolver: Resolver,
+    conditions: Sequence[Target],
+    given: Mapping[str, Any],
+    most: int,
+    threads: int | None,
+    progress: Any,
+    plan: str,
+) -> xr.Dataset:
     """Devices of the zoo that meet the targets, least to spare first, along `place`."""
     rest = {k: v for k, v in given.items() if k.removeprefix("hardware.") not in ("hardware", *Accelerator._fields)}
     wanted = [c.output for c in conditions]
@@ -153,17 +180,28 @@ def _devices(resolver: Resolver, conditions: Sequence[Target], given: Mapping[st
     dims = tuple(a for a in program.axes if a != "hardware")
     if "hardware" not in meets.dims:
         meets, spare = meets.expand_dims("hardware"), spare.expand_dims("hardware")
-    fits, score = meets.transpose(*dims, "hardware").values, spare.where(meets, np.inf).transpose(*dims, "hardware").values
+    fits, score = (
+        meets.transpose(*dims, "hardware").values,
+        spare.where(meets, np.inf).transpose(*dims, "hardware").values,
+    )
     order = np.argsort(score, axis=-1, kind="stable")[..., :most]
     fits = np.take_along_axis(fits, order, axis=-1)
     prices = np.array([row["price"] if row["price"] is not None else np.nan for row in map(zoo.hardware, names)])
     coords = {k: v for k, v in label.coordinates(program).items() if "hardware" not in (k, *np.atleast_1d(v[0]))}
-    coords["place"] = ("place", np.arange(1, order.shape[-1] + 1), {"long_name": "1 meets the targets with least to spare"})
-    return xr.Dataset({
-        "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), label.attributes("device")),
-        "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), label.attributes("device_price")),
-    }, coords=coords)  # fmt: skip
+    coords["place"] = (
+        "place",
+        np.arange(1, order.shape[-1] + 1),
+        {"long_name": "1 meets the targets with least to spare"},
+    )
+    return xr.Dataset(
+        {
+            "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), label.attributes("device")),
+            "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), label.attributes("device_price")),
+        },
+        coords=coords,
+    )
 
 
-SynthesisSolver = Solver("SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"),
-                         walls=(22,))  # fmt: skip
+SynthesisSolver = Solver(
+    "SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"), walls=(22,)
+)

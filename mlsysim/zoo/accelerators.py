@@ -182,7 +182,9 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
         return
     if reported is not None:
         fields["mem_capacity"] = reported
-    elif label is not None and not label % 1e9 and str(row.values_by_column["mem_type"] or "").startswith(BINARY_MEMORY):
+    elif (
+        label is not None and not label % 1e9 and str(row.values_by_column["mem_type"] or "").startswith(BINARY_MEMORY)
+    ):
         amd = row.values_by_column["vendor"] == "AMD"
         fields["mem_capacity"] = label / 1e9 * 2**30 - (AMD_KEEPS if amd else 0)
         derived["mem_capacity"] = Derived(
@@ -210,14 +212,10 @@ def _links(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """How a device reaches its peers: by the host's link if it has none of its own."""
     if not known(fields["link_bandwidth"]) and known(fields["host_bandwidth"]):
         fields["link_bandwidth"] = fields["host_bandwidth"]
-        derived["link_bandwidth"] = Derived(
-            "no accelerator link: peers are reached through the host link", 0.1
-        )
+        derived["link_bandwidth"] = Derived("no accelerator link: peers are reached through the host link", 0.1)
     if not known(fields["link_latency"]) and known(fields["link_bandwidth"]):
         fields["link_latency"] = tables.rows("fabrics")["pcie_gen5_x16"]["latency_s"]
-        derived["link_latency"] = Derived(
-            "planning value of PCIe and of links other than NVLink (fabrics table)", 0.5
-        )
+        derived["link_latency"] = Derived("planning value of PCIe and of links other than NVLink (fabrics table)", 0.5)
 
 
 def _shared(row: Row) -> bool:
@@ -231,12 +229,16 @@ def _host(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None
         return
     if _shared(row):
         fields["host_bandwidth"] = fields["mem_bandwidth"]
-        derived["host_bandwidth"] = Derived("host and device share one memory: data reach the device at its bandwidth", 0.3)
+        derived["host_bandwidth"] = Derived(
+            "host and device share one memory: data reach the device at its bandwidth", 0.3
+        )
     elif row.values_by_column["class"] in IN_SERVERS:
         year = row.values_by_column["release_year"] or 0
         link = tables.rows("fabrics")[next(key for first_year, key in HOST_LINKS if year >= first_year)]
         fields["host_bandwidth"] = link["bandwidth_Bps"]
-        derived["host_bandwidth"] = Derived(f"no host link published: {link.key}, usual in its year of release ({year:g})", 0.5)
+        derived["host_bandwidth"] = Derived(
+            f"no host link published: {link.key}, usual in its year of release ({year:g})", 0.5
+        )
 
 
 def _limit(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
@@ -245,7 +247,8 @@ def _limit(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> Non
     if row.values_by_column["class"] in IN_SERVERS and not on_chip and not known(fields["tdp"]):
         fields["tdp"] = TDP_AT_1_TBPS * (fields["mem_bandwidth"] / 1e12) ** TDP_EXPONENT
         derived["tdp"] = Derived(
-            f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 83 devices", TDP_SPREAD
+            f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 83 devices",
+            TDP_SPREAD,
         )
 
 
@@ -271,8 +274,7 @@ def _power(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     if not known(fields["embodied_carbon"]):
         fields["embodied_carbon"] = EMBODIED_PER_WATT * fields["tdp"]
         derived["embodied_carbon"] = Derived(
-            f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) "
-            "and B200 (0.28)",
+            f"{EMBODIED_PER_WATT:g} kg per W of TDP, from the footprints of A100 (0.32), H100 (0.23) and B200 (0.28)",
             0.2,
         )
 
@@ -311,7 +313,11 @@ def described(
 
 
 def accelerator_record(
-    row: Row | str, precision: int, kv_precision: int | None = None, parts: Mapping[str, int | None] | None = None, **given: Any
+    row: Row | str,
+    precision: int,
+    kv_precision: int | None = None,
+    parts: Mapping[str, int | None] | None = None,
+    **given: Any,
 ) -> Accelerator:
     """What a device's row says at one precision.
 

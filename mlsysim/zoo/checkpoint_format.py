@@ -37,9 +37,15 @@ _MATRICES = {
 _LAYERS = ("model.layers", "language_model.model.layers", "model.language_model.layers")
 #: what `quant_method` or `quant_algo` calls a format
 _FORMATS = {
-    "fp8": Precision.FP8, "fbgemm_fp8": Precision.FP8, "fp8_pb_wo": Precision.FP8, "fp8_per_channel_per_token": Precision.FP8,
-    "mxfp4": Precision.MXFP4, "nvfp4": Precision.NVFP4, "int8": Precision.INT8, "w4a16_awq": Precision.INT4,
-}  # fmt: skip
+    "fp8": Precision.FP8,
+    "fbgemm_fp8": Precision.FP8,
+    "fp8_pb_wo": Precision.FP8,
+    "fp8_per_channel_per_token": Precision.FP8,
+    "mxfp4": Precision.MXFP4,
+    "nvfp4": Precision.NVFP4,
+    "int8": Precision.INT8,
+    "w4a16_awq": Precision.INT4,
+}
 
 
 class Checkpoint(NamedTuple):
@@ -66,7 +72,9 @@ def beside(config: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, A
     return config_file.read(path)[0].content if path.is_file() else {}
 
 
-def checkpoint(config: ConfigFile, sibling: Mapping[str, Any], layers: float, mixture: bool, dense: bool) -> Checkpoint | None:
+def checkpoint(
+    config: ConfigFile, sibling: Mapping[str, Any], layers: float, mixture: bool, dense: bool
+) -> Checkpoint | None:
     """The formats that a configuration states, None where it states none.
 
     Parameters
@@ -94,10 +102,14 @@ def checkpoint(config: ConfigFile, sibling: Mapping[str, Any], layers: float, mi
     found = _scheme(said)
     if found is None:
         name = said.get("quant_algo") or said.get("quant_method")
-        raise ValueError(f"{config.name}: {key}: {name!r} is a number format that is not understood: take {key} out and give "
-                         f"precision=, or ms.SingleNodeModel(precision=..., weight_bytes=...)")  # fmt: skip
+        raise ValueError(
+            f"{config.name}: {key}: {name!r} is a number format that is not understood: take {key} out and give "
+            f"precision=, or ms.SingleNodeModel(precision=..., weight_bytes=...)"
+        )
     nbytes = {part: _mean_bytes(found, matrices, int(layers)) for part, matrices in _MATRICES.items()}
-    if found.precision == Precision.MXFP4 and said.get("quant_method") == "mxfp4":  # transformers packs the experts alone
+    if (
+        found.precision == Precision.MXFP4 and said.get("quant_method") == "mxfp4"
+    ):  # transformers packs the experts alone
         nbytes |= {"attention": WHOLE, "dense": WHOLE, "shared_expert": WHOLE}
     plain = nbytes["dense"] if dense or not mixture else nbytes["attention"]
 
@@ -118,7 +130,9 @@ def checkpoint(config: ConfigFile, sibling: Mapping[str, Any], layers: float, mi
 def _scheme(said: Mapping[str, Any]) -> _Scheme | None:
     """Format, width, what is left out and the cache, None where the format is not understood."""
     method = str(said.get("quant_method") or "").lower()
-    kept = tuple(map(str, said.get("modules_to_not_convert") or said.get("exclude_modules") or said.get("ignore") or ()))
+    kept = tuple(
+        map(str, said.get("modules_to_not_convert") or said.get("exclude_modules") or said.get("ignore") or ())
+    )
     cache = _cache(said)
     if method in ("awq", "gptq"):
         bits, group = float(said.get("bits") or said.get("w_bit") or 4), float(said.get("group_size") or 128)
@@ -164,7 +178,8 @@ def _mean_bytes(scheme: _Scheme, matrices: Iterable[str], layers: int) -> float:
     plain = {pattern for pattern in scheme.kept if not pattern.startswith("re:") and "*" not in pattern}
     rest = [pattern for pattern in scheme.kept if pattern not in plain]
     matchers = [
-        re.compile(p[3:] if p.startswith("re:") else f"{fnmatch.translate(p)}|{fnmatch.translate(p + '.*')}") for p in rest
+        re.compile(p[3:] if p.startswith("re:") else f"{fnmatch.translate(p)}|{fnmatch.translate(p + '.*')}")
+        for p in rest
     ]
     names = [(layer, matrix) for layer in range(layers) for matrix in matrices]
     whole = sum(any(_kept(f"{stem}.{layer}.{matrix}", plain, matchers) for stem in _LAYERS) for layer, matrix in names)

@@ -233,7 +233,9 @@ def _ways(row: Row, n: int) -> list[_Way]:
         source = device if _link(device, "link") else FALLBACK
         found.append(_Way("link", source, link, _link(source, "link")))
     published = tables.rows("hardware").get(row.origin)
-    added = "link_bandwidth" in row.given and (published is None or published.values_by_column["intra_link_Bps"] is None)
+    added = "link_bandwidth" in row.given and (
+        published is None or published.values_by_column["intra_link_Bps"] is None
+    )
     if host is not None and (not found or added):
         source = device if _link(device, "host") and not _link(device, "link") else PCIE
         found.append(_Way("host link", source, host, _link(source, "host")))
@@ -276,9 +278,7 @@ def _allreduce(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     return values, derived
 
 
-def kernels(
-    row: Row, precision: int, cache_in_8_bits: bool = False
-) -> tuple[dict[str, Any], dict[str, Derived]]:
+def kernels(row: Row, precision: int, cache_in_8_bits: bool = False) -> tuple[dict[str, Any], dict[str, Derived]]:
     """All curve fields of a device at one precision, and which of them were not measured on it."""
     values: dict[str, Any]
     values, derived = _gemm(row, precision)

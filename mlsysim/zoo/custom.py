@@ -62,7 +62,9 @@ def _checked(name: str, value: Any, maker: str) -> float:
     if variable.kind == "count" and number >= EXACT:
         raise ValueError(f"{where}={value!r}: at most 2**53 - 1, beyond which whole numbers are not exact")
     if beyond_reach(number):
-        raise ValueError(f"{where}={value!r} must be {'' if variable.above else '0 or '}from {SMALLEST:g} to {LARGEST:g}")
+        raise ValueError(
+            f"{where}={value!r} must be {'' if variable.above else '0 or '}from {SMALLEST:g} to {LARGEST:g}"
+        )
     if variable.kind in ("count", "flag") and number != int(number):
         raise ValueError(f"{where}={value!r} is no whole number")
     return number
@@ -71,9 +73,7 @@ def _checked(name: str, value: Any, maker: str) -> float:
 def _column(template: Row, column: str, value: Any, maker: str) -> Any:
     """A column as it is stored: text, or a number in the column's own unit."""
     texts = {
-        cell
-        for row in tables.rows(template.table).values()
-        if isinstance(cell := row.values_by_column[column], str)
+        cell for row in tables.rows(template.table).values() if isinstance(cell := row.values_by_column[column], str)
     }
     if value is None or (texts and isinstance(value, str)):
         return value
@@ -140,8 +140,15 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
 
 
 #: fields that count some of a model's layers
-_COUNTS_OF_LAYERS = ("first_dense_layers", "local_layers", "expert_layers", "attention_free_layers", "network_free_layers",
-                     "recurrent_layers", "index_layers")  # fmt: skip
+_COUNTS_OF_LAYERS = (
+    "first_dense_layers",
+    "local_layers",
+    "expert_layers",
+    "attention_free_layers",
+    "network_free_layers",
+    "recurrent_layers",
+    "index_layers",
+)
 #: by how much a parameter count that is given may differ from what the configuration counts
 COUNT_SLACK = 0.05
 

@@ -12,7 +12,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size")
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
 
 
 class Family(NamedTuple):
@@ -70,17 +77,21 @@ FAMILIES: dict[str, Family] = {
     "exaone4": Family(silent={"sliding_window_pattern": 4}),
     "llama4_text": Family(
         silent={"attention_chunk_size": 8192, "no_rope_layer_interval": 4, "head_dim": 128},
-        sizes=_sizes(5120, 8192, 48, 40, 8, 202048, intermediate_size_mlp=16384, num_local_experts=16, num_experts_per_tok=1),
+        sizes=_sizes(
+            5120, 8192, 48, 40, 8, 202048, intermediate_size_mlp=16384, num_local_experts=16, num_experts_per_tok=1
+        ),
     ),
     "smollm3": Family(tied=True, silent=_QWEN),
     **dict.fromkeys(("ernie4_5", "ernie4_5_moe"), Family(tied=True, silent={"moe_layer_start_index": 1})),
     "gemma": Family(tied=True, silent=_WIDE_HEAD, sizes=_sizes(3072, 24576, 28, 16, 16, 256000)),
     "gemma2": Family(
-        tied=True, silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 2},
+        tied=True,
+        silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 2},
         sizes=_sizes(2304, 9216, 26, 8, 4, 256000),
     ),
     "gemma3_text": Family(
-        tied=True, silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 6},
+        tied=True,
+        silent={**_WIDE_HEAD, "sliding_window": 4096, "sliding_window_pattern": 6},
         sizes=_sizes(2304, 9216, 26, 8, 4, 262208, max_position_embeddings=131072),
     ),
     "cohere": _TIED,
@@ -98,15 +109,22 @@ FAMILIES: dict[str, Family] = {
     "t5": Family(gated=False, tied=True, silent={"max_position_embeddings": 512}),
     **dict.fromkeys(("mt5", "umt5"), Family(gated=False, silent={"max_position_embeddings": 512})),
     **dict.fromkeys(("bert", "roberta", "xlm-roberta"), Family(gated=False, tied=True, positions=0.0)),
-}  # fmt: skip
+}
 #: families that see the whole input at once and write nothing
 ENCODERS = ("bert", "roberta", "xlm-roberta")
 #: families of an encoder and a decoder that attends to it
 TWO_STACKS = ("t5", "mt5", "umt5")
 #: families of several parts, with the family of their text where that does not say its own name
 TEXT_OF = {
-    "gemma3": "gemma3_text", "llama4": "llama4_text", "qwen3_vl": "qwen3_vl_text", "qwen3_vl_moe": "qwen3_vl_moe_text",
-    "qwen2_vl": "qwen2_vl_text", "qwen2_5_vl": "qwen2_5_vl_text", "llava": "llama", "llava_next": "llama", "mistral3": "mistral",
-}  # fmt: skip
+    "gemma3": "gemma3_text",
+    "llama4": "llama4_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "llava": "llama",
+    "llava_next": "llama",
+    "mistral3": "mistral",
+}
 #: activations that only networks with a gate have
 GATED_ACTIVATIONS = ("silu", "swish", "swiglu", "swigluoai")

@@ -123,7 +123,11 @@ def _fast_domain(making: _Making) -> None:
         published = tables.rows("hardware")[hardware.origin].values_by_column["intra_link_Bps"]
         inside = fields["intra_bandwidth"]
         alike = published is None or published == inside
-        why = "the link given for the device" if alike else "the link given for the device, as much of it as the system uses"
+        why = (
+            "the link given for the device"
+            if alike
+            else "the link given for the device, as much of it as the system uses"
+        )
         making.follow("intra_bandwidth", link if alike else inside * (link / published), why, 0.0)
     if making.lacks("intra_latency"):
         step = inner["step_latency_s"] if inner else None

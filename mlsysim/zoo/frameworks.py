@@ -58,7 +58,16 @@ SETTINGS: dict[str, str] = {
 }
 #: settings that are words
 WORDS = frozenset(
-    ("attention", "recompute", "schedule", "microbatches", "context_split", "flops_convention", "reserve", "kv_precision")
+    (
+        "attention",
+        "recompute",
+        "schedule",
+        "microbatches",
+        "context_split",
+        "flops_convention",
+        "reserve",
+        "kv_precision",
+    )
 )
 UNSET = "default"  #: a later version does again what nobody says otherwise
 
@@ -176,7 +185,9 @@ def assumptions(value: str | Row | Assumptions) -> Assumptions:
     if isinstance(value, Assumptions):
         return value
     if not isinstance(value, (str, Row)):
-        raise ValueError(f"assume={value!r}: give ms.Assumptions(...), or a framework by name, see zoo.names('frameworks')")
+        raise ValueError(
+            f"assume={value!r}: give ms.Assumptions(...), or a framework by name, see zoo.names('frameworks')"
+        )
     row = tables.lookup("frameworks", value, "assume") if isinstance(value, Row) else named(value)
     defaults = Assumptions._field_defaults
     found = {name: defaults[name].moved(number, f"{row.key}: {row.sources}") for name, number in settings(row).items()}

@@ -98,7 +98,9 @@ def _of_two_stacks(config: ConfigFile) -> ConfigFile:
     depth = config.number("n_layers", "num_layers", least=1)
     if config.number("n_layers", "num_decoder_layers") not in (None, depth):
         raise config.refuse("num_decoder_layers", "must be num_layers: stacks that differ in depth are not understood")
-    content = {key: value for key, value in config.content.items() if key not in ("num_decoder_layers", "is_encoder_decoder")}
+    content = {
+        key: value for key, value in config.content.items() if key not in ("num_decoder_layers", "is_encoder_decoder")
+    }
     spelled = {"num_attention_heads": "num_heads", "intermediate_size": "d_ff", "head_dim": "d_kv"}
     spelled |= {"max_position_embeddings": "n_positions"}
     content.update({name: content[key] for name, key in spelled.items() if content.get(key) is not None})
@@ -200,8 +202,12 @@ def _layers_with_experts(config: ConfigFile, layers: float) -> dict[str, float]:
 
 def _shared_experts(config: ConfigFile, kind: str, expert: float | None) -> float:
     """Experts that every token visits, in widths of a routed one."""
-    widths = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size",
-              "share_expert_dim")  # fmt: skip
+    widths = (
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+        "share_expert_dim",
+    )
     key = config.first(*widths)
     together = config.number("ffn_hidden", *widths)
     if key and together and expert:
@@ -234,8 +240,15 @@ def _feed_forward(
         return {"ffn_hidden": dense}
     dense = wider or dense
     where = _layers_with_experts(config, layers)
-    other = len(where) > 2 or where["first_dense_layers"] or where["moe_layer_interval"] > 1.0 or kind in layer_kinds.HYBRIDS
-    grouped = (config.number("n_experts", "n_group") or 1.0) > 1.0  # groups of experts lie on nodes: a token goes to some of them
+    other = (
+        len(where) > 2
+        or where["first_dense_layers"]
+        or where["moe_layer_interval"] > 1.0
+        or kind in layer_kinds.HYBRIDS
+    )
+    grouped = (
+        config.number("n_experts", "n_group") or 1.0
+    ) > 1.0  # groups of experts lie on nodes: a token goes to some of them
     return {
         "n_experts": experts,
         "experts_per_token": _size(config, fields, "experts_per_token"),
@@ -248,7 +261,9 @@ def _feed_forward(
     }
 
 
-def _attention(config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float, heads: float) -> dict[str, float | None]:
+def _attention(
+    config: ConfigFile, fields: Mapping[str, Any], kind: str, width: float, heads: float
+) -> dict[str, float | None]:
     """Heads and their widths, or the ranks of latent attention."""
     latent = config.number("kv_lora_rank", "kv_lora_rank")
     if latent:
@@ -277,9 +292,7 @@ def _beyond_the_layers(config: ConfigFile, family: Family, kind: str, width: flo
     return (positions + segments) * width + width * (width + 1.0)
 
 
-def from_config(
-    config: str | os.PathLike[str] | Mapping[str, Any], *, name: str | None = None, **fields: Any
-) -> Row:
+def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str | None = None, **fields: Any) -> Row:
     """A workload from a model's ``config.json``.
 
     Parameters
@@ -331,7 +344,9 @@ def from_config(
     width, layers, heads, vocab = (_size(inner, fields, size, attends or size != "n_heads") for size in _REQUIRED)
     projected = inner.number("hidden", "word_embed_proj_dim")
     if projected and projected != width:
-        raise inner.refuse("word_embed_proj_dim", f"must be hidden_size={width:g}: a table of another width is not understood")
+        raise inner.refuse(
+            "word_embed_proj_dim", f"must be hidden_size={width:g}: a table of another width is not understood"
+        )
     found: dict[str, Any] = {"hidden": width, "n_layers": layers, "n_heads": heads, "vocab": vocab}
     found["max_context"] = inner.number("max_context", *_NAMES["max_context"])
     found["gated_ffn"] = float(family.gated or inner.text("feed_forward_proj").startswith("gated"))

@@ -34,9 +34,12 @@ def _needed(config: ConfigFile, key: str, otherwise: float | None = None, field:
 
 def _recurrent(params: float, state: float, convolution: float, step: float, prompt: float) -> Fields:
     return {
-        "recurrent_params": params, "recurrent_state": state, "recurrent_convolution": convolution,
-        "recurrent_step_flops": step, "recurrent_prompt_flops": prompt,
-    }  # fmt: skip
+        "recurrent_params": params,
+        "recurrent_state": state,
+        "recurrent_convolution": convolution,
+        "recurrent_step_flops": step,
+        "recurrent_prompt_flops": prompt,
+    }
 
 
 def _delta(heads: float, key: float, value: float) -> tuple[float, float]:
@@ -71,11 +74,15 @@ def lightning(config: ConfigFile, hidden: float) -> Fields:
     a = _needed(config, "num_attention_heads")
     d = _needed(config, "head_dim", hidden // a)
     block = _needed(config, "block_size", LIGHTNING_BLOCK)
-    found = _recurrent(5.0 * hidden * a * d + a * d, a * d * d, 0.0, 5.0 * a * d * d, a * (4.0 * d * d + 4.0 * block * d))
+    found = _recurrent(
+        5.0 * hidden * a * d + a * d, a * d * d, 0.0, 5.0 * a * d * d, a * (4.0 * d * d + 4.0 * block * d)
+    )
     return {**found, "state_bytes": 2.0}
 
 
-def _mamba2(hidden: float, m: float, width: float, n: float, g: float, kernel: float, block: float, norm: bool = True) -> Fields:
+def _mamba2(
+    hidden: float, m: float, width: float, n: float, g: float, kernel: float, block: float, norm: bool = True
+) -> Fields:
     """``h (2 i + 2 g N + m) + (k + 1)(i + 2 g N) + 3 m + i + i h`` weights."""
     inner = m * width
     channels = inner + 2.0 * g * n
@@ -87,10 +94,14 @@ def _mamba2(hidden: float, m: float, width: float, n: float, g: float, kernel: f
 def mamba2_nemotron(config: ConfigFile, hidden: float) -> Fields:
     """Mamba-2 as Nemotron-H writes it."""
     return _mamba2(
-        hidden, _needed(config, "mamba_num_heads", 128), _needed(config, "mamba_head_dim", 64),
-        _needed(config, "ssm_state_size", 128), _needed(config, "n_groups", 8), _needed(config, "conv_kernel", 4),
+        hidden,
+        _needed(config, "mamba_num_heads", 128),
+        _needed(config, "mamba_head_dim", 64),
+        _needed(config, "ssm_state_size", 128),
+        _needed(config, "n_groups", 8),
+        _needed(config, "conv_kernel", 4),
         _needed(config, "chunk_size", 128),
-    )  # fmt: skip
+    )
 
 
 def mamba2_granite(config: ConfigFile, hidden: float) -> Fields:
@@ -100,17 +111,28 @@ def mamba2_granite(config: ConfigFile, hidden: float) -> Fields:
     width = config.number("hidden", "mamba_d_head") or inner // m
     norm = config.flag("mamba_rms_norm", config.text("model_type") != "falcon_h1")
     return _mamba2(
-        hidden, m, width, _needed(config, "mamba_d_state", 256), _needed(config, "mamba_n_groups", 1),
-        _needed(config, "mamba_d_conv", 4), _needed(config, "mamba_chunk_size", MAMBA_BLOCK), norm,
-    )  # fmt: skip
+        hidden,
+        m,
+        width,
+        _needed(config, "mamba_d_state", 256),
+        _needed(config, "mamba_n_groups", 1),
+        _needed(config, "mamba_d_conv", 4),
+        _needed(config, "mamba_chunk_size", MAMBA_BLOCK),
+        norm,
+    )
 
 
 def mamba2_alone(config: ConfigFile, hidden: float) -> Fields:
     """Mamba-2 as its own class writes it."""
     return _mamba2(
-        hidden, _needed(config, "num_heads", 128), _needed(config, "head_dim", 64), _needed(config, "state_size", 128),
-        _needed(config, "n_groups", 8), _needed(config, "conv_kernel", 4), _needed(config, "chunk_size", MAMBA_BLOCK),
-    )  # fmt: skip
+        hidden,
+        _needed(config, "num_heads", 128),
+        _needed(config, "head_dim", 64),
+        _needed(config, "state_size", 128),
+        _needed(config, "n_groups", 8),
+        _needed(config, "conv_kernel", 4),
+        _needed(config, "chunk_size", MAMBA_BLOCK),
+    )
 
 
 def _mamba1(hidden: float, inner: float, n: float, rank: float, kernel: float, norms: bool) -> Fields:
@@ -149,12 +171,16 @@ def _mixed(config: ConfigFile, kinds: Iterable[str], recurrent: tuple[str, ...])
     kinds = list(kinds)
     odd = [kind for kind in kinds if kind not in (*ATTENTION, *recurrent)]
     if odd:
-        raise config.refuse("layer_types", f"has layers of kind {odd[0]!r}: {', '.join((*ATTENTION, *recurrent))} are understood")
+        raise config.refuse(
+            "layer_types", f"has layers of kind {odd[0]!r}: {', '.join((*ATTENTION, *recurrent))} are understood"
+        )
     count = float(sum(kind in recurrent for kind in kinds))
     return {"recurrent_layers": count, "attention_free_layers": count}
 
 
-def _by_types(recurrent: tuple[str, ...], interval: str = "", otherwise: float = 0.0) -> Callable[[ConfigFile, float], Fields]:
+def _by_types(
+    recurrent: tuple[str, ...], interval: str = "", otherwise: float = 0.0
+) -> Callable[[ConfigFile, float], Fields]:
     def counts(config: ConfigFile, layers: float) -> Fields:
         kinds = config.by_layer("layer_types", config.texts("layer_types"), layers)
         every = otherwise if not interval else config.number("n_layers", interval, least=1) or otherwise
@@ -249,7 +275,7 @@ HYBRIDS: Mapping[str, tuple[Callable[[ConfigFile, float], Fields], Callable[[Con
     "falcon_h1": (_side_by_side, mamba2_granite),
     "mamba": (_alone, mamba1_alone),
     "mamba2": (_alone, mamba2_alone),
-}  # fmt: skip
+}
 #: of them the families whose attention has an output gate as wide as the query
 GATED_ATTENTION = ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text")
 
@@ -268,9 +294,11 @@ def index(config: ConfigFile, layers: float) -> Fields:
     if kinds:
         own = [kind in ("full", "F") for kind in kinds]
     return {
-        "index_topk": best, "index_layers": float(sum(own)), "index_heads": _needed(config, "index_n_heads", field="n_heads"),
+        "index_topk": best,
+        "index_layers": float(sum(own)),
+        "index_heads": _needed(config, "index_n_heads", field="n_heads"),
         "index_head_dim": _needed(config, "index_head_dim", 128.0),
-    }  # fmt: skip
+    }
 
 
 def fields(config: ConfigFile, hidden: float, layers: float) -> Fields:

@@ -89,8 +89,17 @@ def _table() -> dict[str, tuple[Quote, ...]]:
     with open(Path(__file__).with_name("prices.csv"), encoding="utf-8", newline="") as handle:
         for r in csv.DictReader(handle):
             low, high = (float(r[c]) if r[c] else None for c in ("low", "high"))
-            quote = Quote(r["quantity"], float(r["value_usd"]), int(r["year"]), int(r["month"]) if r["month"] else None,
-                          r["seller"], r["basis"], low, high, r["source"])  # fmt: skip
+            quote = Quote(
+                r["quantity"],
+                float(r["value_usd"]),
+                int(r["year"]),
+                int(r["month"]) if r["month"] else None,
+                r["seller"],
+                r["basis"],
+                low,
+                high,
+                r["source"],
+            )
             found.setdefault(r["device"], []).append(quote)
     return {device: tuple(quotes) for device, quotes in found.items()}
 
@@ -132,12 +141,19 @@ def hourly(device: str) -> Price | None:
         return Price(sole[0].value, sole[0].year, f"{SELLERS['sole']}: {sole[0].basis}, {sole[0].date}")
     if listed := [q for q in _of(device, "hourly", "hyperscaler") if q.year >= RECENT]:
         value, quote = _median(listed)
-        rule = (f"no specialist rents it out: {SPECIALIST_SHARE:g} of {value:g} USD/hour ({quote.basis}, {quote.date}), as they "
-                "ask of the lists where they do")  # fmt: skip
+        rule = (
+            f"no specialist rents it out: {SPECIALIST_SHARE:g} of {value:g} USD/hour ({quote.basis}, {quote.date}), as they "
+            "ask of the lists where they do"
+        )
         return Price(SPECIALIST_SHARE * value, quote.year, SELLERS["specialist"], rule, SPECIALIST_SPREAD)
     if derived := _of(device, "hourly", "derived"):
-        return Price(derived[0].value, derived[0].year, SELLERS["specialist"], _sentence(derived[0]),
-                     _spread(derived[0], RENT_SPREAD))  # fmt: skip
+        return Price(
+            derived[0].value,
+            derived[0].year,
+            SELLERS["specialist"],
+            _sentence(derived[0]),
+            _spread(derived[0], RENT_SPREAD),
+        )
     bought = purchase(device)
     if bought is None:
         return None
@@ -158,7 +174,9 @@ def purchase(device: str) -> Price | None:
         quote = found[0]
         if seller == "share":
             rule = f"sold in servers and racks: {quote.value:g} USD a device ({quote.basis}, {quote.date}) / server_multiplier"
-            return Price(quote.value / float(Assumptions().server_multiplier), quote.year, SELLERS[seller], rule, SERVER_SPREAD)
+            return Price(
+                quote.value / float(Assumptions().server_multiplier), quote.year, SELLERS[seller], rule, SERVER_SPREAD
+            )
         if seller == "estimate":
             rule = f"no seller publishes it: {SELLERS[seller]}: {quote.basis}, {quote.date} ({quote.source})"
             return Price(quote.value, quote.year, SELLERS[seller], rule, max(ESTIMATE_SPREAD, _spread(quote, 0.0)))

@@ -238,9 +238,7 @@ class Row(Mapping[str, Any]):
             return column_unit(self, field)
         self[field]
         return (
-            VARIABLES[field].unit
-            if field in VARIABLES
-            else {"bandwidth": "byte/s", "latency": "s", "mtbf": "s"}[field]
+            VARIABLES[field].unit if field in VARIABLES else {"bandwidth": "byte/s", "latency": "s", "mtbf": "s"}[field]
         )
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -267,9 +265,7 @@ class Row(Mapping[str, Any]):
     def __repr__(self) -> str:
         lines = self._lines()
         width = max((len(name) for name, _ in lines), default=0)
-        return "\n".join(
-            [f"<{self.table}: {self.key}>", *(f"  {name:<{width}}  {text}" for name, text in lines)]
-        )
+        return "\n".join([f"<{self.table}: {self.key}>", *(f"  {name:<{width}}  {text}" for name, text in lines)])
 
     def _repr_html_(self) -> str:
         cells = "".join(
@@ -384,7 +380,13 @@ def first(*rates: Any) -> Any:
 
 def filled(value: Any, otherwise: Any) -> Any:
     """`value`, and `otherwise` where it is not known."""
-    return where(np.isnan(value), otherwise, value) if isinstance(value, np.ndarray) else value if known(value) else otherwise
+    return (
+        where(np.isnan(value), otherwise, value)
+        if isinstance(value, np.ndarray)
+        else value
+        if known(value)
+        else otherwise
+    )
 
 
 def plain(value: Any) -> Any:

@@ -13,22 +13,87 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 
 #: words that say who makes or sells a thing, not which one it is
-VENDORS = frozenset((
-    "nvidia", "amd", "intel", "google", "apple", "aws", "amazon", "microsoft", "huawei", "qualcomm", "meta",
-    "geforce", "tesla", "quadro", "instinct", "radeon", "cloud", "gpu", "graphics", "accelerator", "oam", "oem",
-))  # fmt: skip
+VENDORS = frozenset(
+    (
+        "nvidia",
+        "amd",
+        "intel",
+        "google",
+        "apple",
+        "aws",
+        "amazon",
+        "microsoft",
+        "huawei",
+        "qualcomm",
+        "meta",
+        "geforce",
+        "tesla",
+        "quadro",
+        "instinct",
+        "radeon",
+        "cloud",
+        "gpu",
+        "graphics",
+        "accelerator",
+        "oam",
+        "oem",
+    )
+)
 #: words that say how a model was tuned or packed: its shape is that of the row
-TUNED = frozenset((
-    "instruct", "instruction", "it", "chat", "base", "hf", "thinking", "reasoning", "pt", "preview", "latest",
-    "exp", "experimental", "terminus", "gguf", "mlx", "unsloth", "uncensored", "abliterated", "sft", "dpo", "rlhf",
-    "post", "train", "pretrained", "official", "quantized", "dynamic",
-))  # fmt: skip
+TUNED = frozenset(
+    (
+        "instruct",
+        "instruction",
+        "it",
+        "chat",
+        "base",
+        "hf",
+        "thinking",
+        "reasoning",
+        "pt",
+        "preview",
+        "latest",
+        "exp",
+        "experimental",
+        "terminus",
+        "gguf",
+        "mlx",
+        "unsloth",
+        "uncensored",
+        "abliterated",
+        "sft",
+        "dpo",
+        "rlhf",
+        "post",
+        "train",
+        "pretrained",
+        "official",
+        "quantized",
+        "dynamic",
+    )
+)
 #: words that name a number format -> the precision that they stand for
 FORMATS = {
-    "fp8": "fp8", "fp8_dynamic": "fp8", "mxfp8": "fp8", "int8": "int8", "w8a8": "int8", "w8a16": "int8", "8bit": "int8",
-    "awq": "int4", "gptq": "int4", "int4": "int4", "w4a16": "int4", "4bit": "int4", "bnb_4bit": "int4", "autoround": "int4",
-    "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "bf16": "bf16", "fp16": "fp16",
-}  # fmt: skip
+    "fp8": "fp8",
+    "fp8_dynamic": "fp8",
+    "mxfp8": "fp8",
+    "int8": "int8",
+    "w8a8": "int8",
+    "w8a16": "int8",
+    "8bit": "int8",
+    "awq": "int4",
+    "gptq": "int4",
+    "int4": "int4",
+    "w4a16": "int4",
+    "4bit": "int4",
+    "bnb_4bit": "int4",
+    "autoround": "int4",
+    "fp4": "nvfp4",
+    "nvfp4": "nvfp4",
+    "mxfp4": "mxfp4",
+    "bf16": "bf16",
+    "fp16": "fp16",
+}
 _GGUF = re.compile(r"i?q(\d)(_(k|0|1|xxs|xs|s|m|l|xl|nl))*")
 #: dates (0528, 2507, 20241022, 2024_08_06) and versions (v0.1) at the end of a model's name
 _DATED = re.compile(r"_(v\d+(\.\d+)*|\d{4}|\d{6}|\d{8}|20\d\d_\d\d_\d\d)$")
@@ -214,4 +279,6 @@ def _shorter(form: str) -> tuple[str, str]:
     if words[-1] in TUNED:
         return "_".join(words[:-1]), ""
     undated = _DATED.sub("", form)
-    return (undated if any(letter.isdigit() for letter in undated) else form), ""  # a version may be all that tells two apart
+    return (
+        undated if any(letter.isdigit() for letter in undated) else form
+    ), ""  # a version may be all that tells two apart

@@ -171,9 +171,7 @@ def find(table: str, **attributes: Any) -> list[Row]:
         return bool(value == wanted)
 
     everything = [*rows(table).values(), *_REGISTERED.get(table, {}).values()]
-    return [
-        row for row in everything if all(same(row[field], wanted) for field, wanted in attributes.items())
-    ]
+    return [row for row in everything if all(same(row[field], wanted) for field, wanted in attributes.items())]
 
 
 def frame(table: str) -> pd.DataFrame:

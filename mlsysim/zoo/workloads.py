@@ -54,7 +54,10 @@ def parameters(fields: dict[str, Any], active: bool = False) -> Any:
         total
         + layers * (attention + 2.0 * width)
         + sparse * (used * matrices * width * get("ffn_hidden") + width * experts + latent_experts)
-        + (layers - sparse - get("network_free_layers")) * matrices * width * first(get("dense_ffn_hidden"), get("ffn_hidden"))
+        + (layers - sparse - get("network_free_layers"))
+        * matrices
+        * width
+        * first(get("dense_ffn_hidden"), get("ffn_hidden"))
     )
 
 
@@ -122,7 +125,9 @@ def _beyond_the_layers(row: Row, fields: dict[str, Any], derived: dict[str, Deri
         fields["extra_params"] = fields["extra_params"] + beyond
         if "active_params" not in row.given and not two_stacks:
             fields["active_params"] = fields["active_params"] + beyond
-        what = "the second stack and its cross attention" if two_stacks else "what total_params has over the configuration"
+        what = (
+            "the second stack and its cross attention" if two_stacks else "what total_params has over the configuration"
+        )
         derived["extra_params"] = Derived(what, 0.0)
 
 
@@ -142,8 +147,7 @@ def _counted(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> N
                 published = base.values_by_column["total_params"]
             fields[name] = count + published - parameters(base.values_by_column, active)
             derived[name] = Derived(
-                f"published count of {base.key}, moved by what {', '.join(changed)} changes in the "
-                "configuration",
+                f"published count of {base.key}, moved by what {', '.join(changed)} changes in the configuration",
                 0.02,
             )
         elif not known(fields[name]):
@@ -166,7 +170,9 @@ def _experts(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> N
     """Where the experts are, of a model that does not say."""
     sparse = fields["n_experts"] > 0
     if np.any(sparse & (fields["moe_layer_interval"] == 0)):
-        fields["moe_layer_interval"] = where(sparse, first(fields["moe_layer_interval"], 1.0), fields["moe_layer_interval"])
+        fields["moe_layer_interval"] = where(
+            sparse, first(fields["moe_layer_interval"], 1.0), fields["moe_layer_interval"]
+        )
         derived["moe_layer_interval"] = Derived(
             "no interval in the configuration: experts in every layer after the first dense ones", 0.0
         )
