@@ -186,6 +186,7 @@ def distributed(
     round_size = micro_batch * dp * np.where(virtual_stages > 1, pp, 1.0)
     n_microbatches = global_batch / round_size * np.where(virtual_stages > 1, pp, 1.0)
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
+    most, offload = most_layers(model.n_layers, pp), {"optimizer_offload": optimizer_offload}
     stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
     times = training_step.step_times(
         plan,
@@ -193,35 +194,16 @@ def distributed(
         assume,
         n_microbatches=n_microbatches,
         data=data_parallel.data_exchange(
-            model,
-            plan,
-            network,
-            format,
-            assume,
-            **held,
-            layers=most_layers(model.n_layers, pp),
-            work=work,
-            shard_size=shard_size,
+            model, plan, network, format, assume, **held, layers=most, work=work, shard_size=shard_size
         ),
         transfer=training_step.stage_transfer_time(plan, network, messages, assume, message_bytes(model, format, rows)),
-        optimizer=training_step.update_time(
-            plan, hardware, fleet, format, assume, **held, optimizer_offload=optimizer_offload
-        ),
+        optimizer=training_step.update_time(plan, hardware, fleet, format, assume, **held, **offload),
         stretch=stretch,
         possible=capable,
     )
     memory = training_memory.fullest_stage(
         training_memory.stages_memory(
-            model,
-            plan,
-            format,
-            assume,
-            dense=dense,
-            moe=moe,
-            layers=layers,
-            params=params,
-            rows=rows,
-            optimizer_offload=optimizer_offload,
+            model, plan, format, assume, dense=dense, moe=moe, layers=layers, params=params, rows=rows, **offload
         ),
         assume,
         n_microbatches,
@@ -234,15 +216,11 @@ def distributed(
     repeated = training.repeated_flops(model, seq_len, flops_convention, recompute, attention)
     of_peak = training.utilization(1.0, devices, hardware.peak_flops, 1.0)
     alone = single_device_time(model, *machine, rows=micro_batch * seq_len, **options)
+    shape = (
+        agree & layout_possible(model, plan, seq_len) & fits_fleet(fleet, devices) & divides(round_size, global_batch)
+    )
     limit = first_failing(
-        (
-            agree
-            & layout_possible(model, plan, seq_len)
-            & fits_fleet(fleet, devices)
-            & divides(round_size, global_batch)
-            & (n_microbatches >= least_microbatches(schedule, pp)),
-            Limit.SHAPE,
-        ),
+        (shape & (n_microbatches >= least_microbatches(schedule, pp)), Limit.SHAPE),
         (capable, Limit.CAPABILITY),
         (memory.memory_per_device <= hardware.mem_capacity, Limit.MEMORY),
     )
