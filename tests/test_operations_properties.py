@@ -131,7 +131,7 @@ def test_annuity_pays_the_loan_back(interest, years, residual):
 
 
 def test_a_missing_price_is_refused_by_name_and_takes_nothing_else_along():
-    known = dict(hardware="h200_nvl_141gb", fleet="dgx_h200", region="usa", duration=DAY, n_accelerators=8)  # noqa: C408
+    known = dict(hardware="tpu_v5p", fleet="tpu_v5p_pod", region="usa", duration=DAY, n_accelerators=8)  # noqa: C408
     found = ms.EconomicsModel.solve(**known)
     assert "electricity_cost" in found and "staff_cost" in found
     assert "tco" not in found and "price" in found.attrs["omitted"]

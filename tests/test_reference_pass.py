@@ -107,7 +107,7 @@ def test_experts_that_no_token_visits_are_not_fetched():
 
 
 def test_tables_are_stored_in_the_format_of_activations():
-    int4 = BF16._replace(weight_bytes=0.5)
+    int4 = BF16._replace(weight_bytes=0.5, attention_bytes=0.5, expert_bytes=0.5, shared_expert_bytes=0.5)
     tables = 2 * 128256 * 4096
     close(single_pass.stored_bytes(LLAMA8, int4, False), 0.5 * (PARAMS - tables) + 2 * tables)
     close(single_pass.stored_bytes(LLAMA8, int4, True), 0.5 * PARAMS)

@@ -172,8 +172,6 @@ def distributed(
     )
     machine = (hardware, format, assume)
     network = links(fleet, hardware, assume, collective, tp * pp * cp * dp)
-
-    # layers, and the stages that they make up
     rows = micro_batch * seq_len / cp
     options = {"seq_len": seq_len, "recompute": recompute, "attention": attention}
     messages = exchanges(model, plan, network, *machine, rows)

@@ -92,7 +92,8 @@ def efficiency(
     Chowdhery et al. 2022, "PaLM" (arXiv:2204.02311), appendix B; Dao 2023, "FlashAttention-2"
     (arXiv:2307.08691).
     """
-    computes = can_compute(hardware)
+    training = workload_type == WorkloadType.TRAINING
+    computes = can_compute(hardware) & ~(training & (hardware.widens_weights > 0))
     hardware = with_some_rate(hardware)
     tokens = batch_size * seq_len
     width = mean_ffn_width(model)

@@ -97,7 +97,7 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     >>> import mlsysim as ms
     >>> best = ms.PlacementOptimizer.solve(hardware="h100", n_accelerators=1024, duration_days=30, compute_utilization=0.5)
     >>> str(best.region.values)
-    'swe'
+    'pry'
     """
     inputs = dict(inputs)
     profile = inputs.pop("hourly_carbon", None)

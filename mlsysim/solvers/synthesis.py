@@ -24,7 +24,6 @@ REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem
 #: a device that is never in the way
 UNLIMITED = {
     "peak_flops": 1e30,
-    "vector_flops": 1e30,
     "mem_bandwidth": 1e30,
     "mem_capacity": 1e30,
     "sram_capacity": 1e30,

@@ -156,9 +156,9 @@ def find(table: str, **attributes: Any) -> list[Row]:
     Examples
     --------
     >>> [row.key for row in find("hardware", vendor="amd", mem_type="HBM3")]
-    ['mi300x']
+    ['mi300x', 'mi308x']
     >>> [row.key for row in find("hardware", tdp_W=lambda w: w > 1300)]
-    ['gb300_per_gpu', 'mi355x', 'cerebras_wse2', 'cerebras_wse3']
+    ['gb300_per_gpu', 'mi355x', 'cerebras_wse2', 'cerebras_wse3', 'mtia_450_announced', 'mtia_500_announced']
     """
 
     def same(value: Any, wanted: Any) -> bool:
