@@ -548,6 +548,8 @@ def test_explain_schema_walls_zoo():
         r for r in answer("schema", "serving") if r["name"] == "batch_size"
     ).items()
     assert "ttft" in run("schema", "serving").stdout
+    overlap = next(row for row in answer("schema", "assumptions") if row["name"] == "data_overlap")
+    assert overlap["value"] == 0.72 and overlap["spread"] == 0.2 and "published training runs" in overlap["source"]
     assert len(answer("walls")) == 22 and "DistributedModel" in run("walls").stdout
     assert answer("zoo")["tables"]["hardware"] > 100
     assert "rows" in run("zoo").stdout

@@ -409,9 +409,10 @@ def explain(words: Words = None, json: Json = False) -> int:
 
 @app.command()
 def schema(name: Annotated[str, typer.Argument(metavar="RESOLVER")], json: Json = False) -> int:
-    """Inputs and outputs of a resolver: unit, default, what is allowed, meaning."""
-    table = grammar.named(name).schema
-    _table(table, json)
+    """Inputs and outputs of a resolver: unit, default, what is allowed, meaning; "assumptions" lists those with their sources."""
+    from mlsysim.resolver.explain import assumptions
+
+    _table(assumptions() if name.lower() in ("assume", "assumptions") else grammar.named(name).schema, json)
     return FINE
 
 

@@ -14,7 +14,8 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
-from mlsysim.schema.variables import VARIABLES, field_of
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.variables import VARIABLES, Variable, field_of
 
 
 def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
@@ -84,7 +85,7 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
             if p.default is not REQUIRED and p.default is not None:
                 default = codes.label(v.options(int(p.default)))
         else:
-            allowed = f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
+            allowed = _bounds(v)
         rows.append(
             {
                 "name": name,
@@ -102,4 +103,26 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
         rows.append(
             {"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning}
         )
+    return pd.DataFrame(rows).set_index("name")
+
+
+def _bounds(v: Variable) -> str:
+    """What a number may be."""
+    return f"{'>' if v.above else '>='} {v.low:g}" + (f", <= {v.high:g}" if v.high < 1e300 else "")
+
+
+def assumptions() -> pd.DataFrame:
+    """One row per assumption: value, unit, relative spread, what is allowed, meaning and source."""
+    rows = [
+        {
+            "name": name,
+            "value": float(default),
+            "unit": default.unit,
+            "spread": default.spread,
+            "allowed": "0 or 1" if default.kind == "flag" else _bounds(VARIABLES[name]),
+            "meaning": default.meaning,
+            "source": default.source,
+        }
+        for name, default in Assumptions._field_defaults.items()
+    ]
     return pd.DataFrame(rows).set_index("name")
