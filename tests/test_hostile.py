@@ -213,7 +213,7 @@ OBJECTS = [
     np.array([1, 2], dtype="timedelta64[Y]"),
     np.datetime64("2024"),
     np.timedelta64(5, "s"),
-    np.timedelta64("NaT"),
+    np.timedelta64("NaT", "s"),
     np.zeros(2, dtype="i4,f4"),
     np.ma.masked_array([1, 2], [False, True]),
     np.ma.masked_array([1, 2], [False, False]),
