@@ -158,6 +158,7 @@ def test_a_process_that_is_ended_during_a_compilation_leaves_nothing(rounds, col
     from mlsysim.engine import folder
 
     script = """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the one who started the tests ignores
         threading.Thread(target=lambda: (being_compiled(), print("compiling", flush=True)), daemon=True).start()
         bill()
         print("done", flush=True)
@@ -170,7 +171,10 @@ def test_a_process_that_is_ended_during_a_compilation_leaves_nothing(rounds, col
         time.sleep(random.Random(i).uniform(0.0, 2.0) if i else 0.1)
         process.send_signal(getattr(signal, name))
         with process:
-            process.communicate(timeout=PATIENCE)
+            try:
+                process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()
         assert process.returncode != 0
         if cache.is_dir():
             for file in cache.iterdir():
