@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import types
 from unittest import mock
@@ -22,6 +23,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.load_profile("same")
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell: tests interrupt what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _own: list[str] = []
 

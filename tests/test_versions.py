@@ -59,6 +59,18 @@ def test_only_arrays_are_inverted_bit_by_bit():
     assert not {(path.name, line) for path in SOURCES for line in inverted(path.read_text(encoding="utf-8"))}
 
 
+def test_equations_and_models_negate_by_name():
+    """Their arguments may be numbers, arrays or symbols: ``np.logical_not`` is right for all of them."""
+    found = {
+        (path.name, node.lineno)
+        for path in SOURCES
+        if path.parent.name in ("equations", "models")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
+    }
+    assert not found
+
+
 def test_what_would_be_inverted_wrongly_is_seen():
     assert list(inverted("def f(x, on=0):\n    off = on > 0\n    return x & ~off"))
     assert list(inverted("def f(x, on=False):\n    return x & ~on"))

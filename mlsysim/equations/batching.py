@@ -250,7 +250,7 @@ def solve_increasing(function, low, high, rounds=6):
         at_low = np.where(above, np.where(kept_left, 0.5 * at_low, at_low), value)
         at_high = np.where(above, value, np.where(kept_right, 0.5 * at_high, at_high))
         left, right = np.where(above, left, middle), np.where(above, middle, right)
-        kept_left, kept_right = above, ~above
+        kept_left, kept_right = above, np.logical_not(above)
     return np.where(only_low, low, np.where(only_high, high, middle))
 
 

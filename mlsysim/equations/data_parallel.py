@@ -46,7 +46,7 @@ def sharding(zero_stage, pp, keep_gathered) -> Sharding:
     ([False, True, False], [True, False, False])
     """
     kept = (pp > 1) & (keep_gathered > 0)
-    return Sharding(kept, (zero_stage >= 3) & ~kept, (zero_stage == 2) & ~kept)
+    return Sharding(kept, (zero_stage >= 3) & np.logical_not(kept), (zero_stage == 2) & np.logical_not(kept))
 
 
 def exposed_data_time(communication, window, assume: Assumptions):
@@ -168,5 +168,7 @@ def tied_table_time(model: Workload, layout: Layout, links: Links, assume: Assum
     apart = layout.replicas * layout.tp * np.maximum(layout.pp - 1.0, 1.0)
     table = table_params(model, layout.tp)
     ends = reduce_time(links, 2.0, apart, table * assume.gradient_reduce_bytes)
-    on_two = (layout.pp > 1) & ~folded(layout.schedule) & ~mirrored(layout.schedule, layout.pp)
+    on_two = (
+        (layout.pp > 1) & np.logical_not(folded(layout.schedule)) & np.logical_not(mirrored(layout.schedule, layout.pp))
+    )
     return np.where((model.tied_embeddings > 0) & on_two, ends, 0.0)

@@ -55,7 +55,7 @@ def stage_layers(n_layers, pp) -> Stages:
     layers on 16 stages: 7, 8 ... 8, 7).  Otherwise the last stage has floor(L / p).
     """
     even = divides(pp, n_layers)
-    slotted = ~even & divides(pp, n_layers + 2.0)
+    slotted = np.logical_not(even) & divides(pp, n_layers + 2.0)
     most = ceil_div(n_layers, pp)
     first = most - np.where(slotted, 1.0, 0.0)
     last = np.where(even, most, np.where(slotted, most - 1.0, floor_div(n_layers, pp)))

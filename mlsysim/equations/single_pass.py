@@ -379,7 +379,7 @@ def pass_memory(
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )
-    weights = np.where(training & ~frozen, 0.0, stored_bytes(model, format, by_hand))
+    weights = np.where(training & np.logical_not(frozen), 0.0, stored_bytes(model, format, by_hand))
     weights = weights + np.where(training, states.weights, 0.0)
     gradients = np.where(training, states.gradients, 0.0)
     optimizer = np.where(training, states.optimizer, 0.0)

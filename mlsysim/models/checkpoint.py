@@ -111,7 +111,7 @@ def checkpoint(
     optimal = failures.daly_interval(blocking, mtbf)
     in_flight = write_time - blocking
     interval = np.maximum(optimal, in_flight) if checkpoint_interval is None else checkpoint_interval
-    fits = ~in_background | (per_node <= fleet.host_memory)
+    fits = np.logical_not(in_background) | (per_node <= fleet.host_memory)
     limit = first_failing(
         (fits_fleet(fleet, n_accelerators) & (writers <= n_nodes), Limit.SHAPE),
         (fits, Limit.MEMORY),

@@ -163,7 +163,7 @@ def compression(
 
     device = hardware if compressed_hardware is None else compressed_hardware
     in_narrow_products = method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS
-    computes = (device.peak_flops > 0) & ~(in_narrow_products & (device.widens_weights > 0))
+    computes = (device.peak_flops > 0) & np.logical_not(in_narrow_products & (device.widens_weights > 0))
     hardware, device = with_some_rate(hardware), with_some_rate(device)
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
@@ -184,7 +184,7 @@ def compression(
     supported = computes
     if factor_rank is not None:
         supported = supported & ((method != CompressionMethod.LOW_RANK) | (model.n_layers > 0))
-    supported = supported & (~cache | (model.n_layers > 0)) & architecture.alike(model)
+    supported = supported & (np.logical_not(cache) | (model.n_layers > 0)) & architecture.alike(model)
     limit = first_failing(
         (shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (weights + kv <= tp * hardware.mem_capacity, Limit.MEMORY)
     )

@@ -93,7 +93,7 @@ def efficiency(
     (arXiv:2307.08691).
     """
     training = workload_type == WorkloadType.TRAINING
-    computes = can_compute(hardware) & ~(training & (hardware.widens_weights > 0))
+    computes = can_compute(hardware) & np.logical_not(training & (hardware.widens_weights > 0))
     hardware = with_some_rate(hardware)
     tokens = batch_size * seq_len
     width = mean_ffn_width(model)
@@ -135,7 +135,10 @@ def efficiency(
     decoding = (workload_type == WorkloadType.DECODE) | (workload_type == WorkloadType.DECODE_ATTENTION)
     limit = first_failing(
         ((shape[0] >= 1.0) & ((shape[1] > 0) | no_network), Limit.SHAPE),
-        (computes & known & architecture.alike(model) & (architecture.generates(model) | ~decoding), Limit.CAPABILITY),
+        (
+            computes & known & architecture.alike(model) & (architecture.generates(model) | np.logical_not(decoding)),
+            Limit.CAPABILITY,
+        ),
     )
     answer = Efficiency(
         mfu=share.useful,

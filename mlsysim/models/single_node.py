@@ -106,10 +106,10 @@ def single_node(
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
     by_hand, training, frozen = textbook > 0, is_training > 0, lora_rank > 0
-    computes = np.where(training & ~frozen, can_train(hardware), can_compute(hardware))
+    computes = np.where(training & np.logical_not(frozen), can_train(hardware), can_compute(hardware))
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
-    hardware, assume = single_pass.training_curves(hardware, assume, training & ~by_hand, efficiency)
+    hardware, assume = single_pass.training_curves(hardware, assume, training & np.logical_not(by_hand), efficiency)
     batch = single_pass.batch(model, batch_size, seq_len, cached_prefix, training)
     passes = single_pass.passes(assume, training, frozen, recompute)
     trained = single_pass.trained_params(model, lora_rank)
@@ -149,7 +149,7 @@ def single_node(
     supported = (
         computes
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
-        & (~training | architecture.trains(model))
+        & (np.logical_not(training) | architecture.trains(model))
         & architecture.within_context(model, cached_prefix + seq_len)
     )
     limit = first_failing(

@@ -188,7 +188,7 @@ def topology(
     if hosts_per_router is not None or routers_per_group is not None or global_links_per_router is not None:
         router_ports = np.where(topology == Shape.DRAGONFLY, hosts + routers - 1.0 + outward, leaves + spine_outward)
         dragonflies = (topology == Shape.DRAGONFLY) | (topology == Shape.DRAGONFLY_PLUS)
-        fits = fits & (~dragonflies | (router_ports <= radix))
+        fits = fits & (np.logical_not(dragonflies) | (router_ports <= radix))
     limit = first_failing((fits, Limit.SHAPE))
     return Topology(
         effective_bw=networks.halves_bandwidth(net, n_nodes, link),

@@ -76,7 +76,7 @@ def weight_streaming(
     Lie 2022, Hot Chips 34; Cerebras 2024 and 2025, published tokens per second of Llama 3.1.
     """
     training = phase == Phase.TRAINING
-    computes = (hardware.peak_flops > 0) & ~(training & (hardware.widens_weights > 0))
+    computes = (hardware.peak_flops > 0) & np.logical_not(training & (hardware.widens_weights > 0))
     hardware = with_some_rate(hardware)
     injected_at = assume.streaming_bandwidth if injection_bandwidth is None else injection_bandwidth
     share = assume.wafer_efficiency if efficiency is None else efficiency
@@ -109,7 +109,7 @@ def weight_streaming(
     weights = layers * held + format.activation_bytes * tables
     cache = np.where(training, 0.0, cached)
     parts = streaming.parts_needed(weights + cache, hardware.mem_capacity)
-    holds = (parts <= max_parts) & ~training
+    holds = (parts <= max_parts) & np.logical_not(training)
 
     one_sequence = arithmetic / np.maximum(batch_size, 1.0)
     stage = np.maximum(one_sequence, (read + cache_read / np.maximum(batch_size, 1.0)) / hardware.mem_bandwidth)
