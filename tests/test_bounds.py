@@ -195,3 +195,11 @@ def test_nothing_is_left_of_states_that_are_smaller_than_their_copy():
     assert run.memory_optimizer == 0
     drawn = ms.SustainabilityModel.solve(hardware="h100", region="usa", duration="1 day", idle_power=1e9)
     assert drawn.average_power > 0
+
+
+def test_what_a_process_reserves_besides_is_never_less_than_nothing():
+    """Draws of `memory_scatter` below 1 shrink what is reserved, not the classes that it is made of."""
+    call = {"model": "llama3_1_8b", "hardware": "h100", "dp": 8, "global_batch": 8, "seq_len": 2048}
+    for scatter in (1e-12, 0.5, 1.0):
+        found = ms.DistributedModel.solve(memory_scatter=scatter, **call)
+        assert found.memory_other >= 0.0 and found.memory_gradients >= 0.0

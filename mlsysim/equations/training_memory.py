@@ -245,6 +245,7 @@ def fullest_stage(stages: list[StageMemory], assume: Assumptions, n_microbatches
     reserved = np.maximum(used[0], np.maximum(used[1], used[2]))
     weights = of_fullest([stage.states.weights for stage in stages])
     gradients = of_fullest([stage.states.gradients - free * (1.0 / growth) for stage, free in zip(stages, freed)])
+    gradients = np.maximum(gradients, 0.0)  # what is freed may round above what there was
     optimizer = of_fullest([stage.states.optimizer for stage in stages])
     activations = of_fullest([stage.working + stage.chunk * count for stage, count in zip(stages, in_flight)])
     return FullestStage(
@@ -254,5 +255,6 @@ def fullest_stage(stages: list[StageMemory], assume: Assumptions, n_microbatches
         memory_gradients=gradients,
         memory_optimizer=optimizer,
         memory_activations=activations,
-        memory_other=reserved - weights - gradients - optimizer - activations,
+        # a process whose scatter is below 1 reserves less than its classes add up to: then nothing is left for others
+        memory_other=np.maximum(reserved - weights - gradients - optimizer - activations, 0.0),
     )
