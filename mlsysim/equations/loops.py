@@ -201,7 +201,8 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
         ttft_at_percentile=np.where(stable, late, np.inf),
         itl=itl,
         step_time=own_step,
-        active=np.where(stable, others, server.slots),
+        # Little's law with the time between tokens as it is capped
+        active=np.where(stable, np.minimum(others, arrival_rate * server.decoded * itl), server.slots),
         load=load,
         keeps_up=stable & (busy < 1.0),  # prompts alone may outrun the steps
     )
