@@ -83,8 +83,8 @@ def server(
     )
 
 
-def decoding_step(server: Server, batch) -> serve.Step:
-    """A step of `batch` requests that decode, by class (s)."""
+def decoding_step(server: Server, batch, **prompts) -> serve.Step:
+    """A step of `batch` requests that decode, by class (s); `prompts` as in `decode_step`."""
     return serve.decode_step(
         server.model,
         server.hardware,
@@ -96,6 +96,7 @@ def decoding_step(server: Server, batch) -> serve.Step:
         ep=server.ep,
         batch=batch,
         context=server.context,
+        **prompts,
     )
 
 
@@ -107,17 +108,9 @@ def decoding_time(server: Server, batch):
 def mixed_time(server: Server, batch, prompt_tokens):
     """Time of a step with tokens of prompts beside the requests that decode (s), kernels launched one by one."""
     starts = server.groups * (architecture.mixing_layers(server.model) * server.hardware.decode_attention_latency)
-    step = serve.decode_step(
-        server.model,
-        server.hardware,
-        server.fleet,
-        server.format,
-        server.assume,
-        tp=server.tp,
-        pp=server.pp,
-        ep=server.ep,
-        batch=batch,
-        context=server.context,
+    step = decoding_step(
+        server,
+        batch,
         prompt_tokens=prompt_tokens,
         prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
     )
