@@ -9,6 +9,7 @@ there are evaluated by the plain plan.
 from __future__ import annotations
 
 import contextlib
+import logging  # noqa: F401  (its hook holds the lock that an import of numba asks for: see the end)
 import os
 import sys
 import threading
@@ -68,5 +69,8 @@ def _after_in_child() -> None:
         _lock, _orphaned = threading.RLock(), True
 
 
+# Hooks before a fork run in the reverse of the order in which they were registered.  The one of `logging` is registered
+# by its import: it must come first there and so run after ours, or the fork would hold the lock of `logging` while it
+# waits for a thread that imports numba, and that thread would wait for the lock of `logging`.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
