@@ -219,6 +219,8 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._known: dict[tuple[Any, ...], Node] = {}
+        self._lifted: dict[tuple[type, Any], Node] = {}  #: what `lift` made of a number
+        self._applied: dict[tuple[Any, ...], Node] = {}  #: what `apply` made of an operation and its arguments
 
     def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload: Any = None, key: Any = None) -> Node:
         identity = (op, tuple(a.index for a in args), key if key is not None else payload)
@@ -243,9 +245,17 @@ class Graph:
         """`value` as a node of this graph."""
         if isinstance(value, Node):
             return value
-        if isinstance(value, np.ndarray) and value.ndim:
-            raise TypeError("a kernel may hold numbers, not arrays: arrays are inputs")
-        return self.constant(value)
+        if isinstance(value, np.ndarray):
+            if value.ndim:
+                raise TypeError("a kernel may hold numbers, not arrays: arrays are inputs")
+            value = value[()]
+        if not value:  # 0.0 and -0.0 are equal, and differ
+            return self.constant(value)
+        key = (type(value), value)
+        known = self._lifted.get(key)
+        if known is None:
+            known = self._lifted[key] = self.constant(value)
+        return known
 
     def as_truth(self, node: Node) -> Node:
         return node if node.truth else self.apply("ne", (node, 0.0), True)
@@ -256,8 +266,18 @@ class Graph:
         return self.constant(float(node.payload)) if node.op == "const" else self._enter("float", (node,), False)
 
     def apply(self, op: str, args: Iterable[Any], truth: bool = False) -> Node:
-        """Enter an operation, folded where its outcome is known."""
-        nodes = [self.lift(a) for a in args]
+        """Enter an operation, folded where its outcome is known.
+
+        A kernel states most operations several times (a step for one batch after another): those are looked up.
+        """
+        nodes = [a if type(a) is Node else self.lift(a) for a in args]
+        key = (op, *[n.index for n in nodes])
+        known = self._applied.get(key)
+        if known is None:
+            known = self._applied[key] = self._apply(op, nodes, truth)
+        return known
+
+    def _apply(self, op: str, nodes: list[Node], truth: bool) -> Node:
         if op in _LOGICAL:
             nodes = [self.as_truth(n) for n in nodes]
         elif op == "where":
