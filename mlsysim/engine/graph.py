@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -83,6 +84,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "float": np.float64,
 }
 
+_INDEX = attrgetter("index")
 _LOGICAL = {"and", "or", "not"}
 _COMMUTES = {"add", "mul", "min", "max", "eq", "ne", "and", "or"}
 _POWERS: dict[float, Callable[[Any], Any]] = {
@@ -223,7 +225,7 @@ class Graph:
         self._applied: dict[tuple[Any, ...], Node] = {}  #: what `apply` made of an operation and its arguments
 
     def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload: Any = None, key: Any = None) -> Node:
-        identity = (op, tuple(a.index for a in args), key if key is not None else payload)
+        identity = (op, tuple(map(_INDEX, args)), key if key is not None else payload)
         node = self._known.get(identity)
         if node is None:
             node = Node(self, len(self.nodes), op, args, truth, payload)
@@ -271,7 +273,7 @@ class Graph:
         A kernel states most operations several times (a step for one batch after another): those are looked up.
         """
         nodes = [a if type(a) is Node else self.lift(a) for a in args]
-        key = (op, *[n.index for n in nodes])
+        key = (op, *map(_INDEX, nodes))
         known = self._applied.get(key)
         if known is None:
             known = self._applied[key] = self._apply(op, nodes, truth)
@@ -303,7 +305,7 @@ class Graph:
     def _fold(self, op: str, n: list[Node]) -> Node | None:
         """The node that this operation equals, bit for bit, if there is one already."""
         const = [a.op == "const" for a in n]
-        if all(const):
+        if False not in const:
             with np.errstate(all="ignore"):
                 return self.constant(NUMPY[op](*(a.payload if a.truth else np.float64(a.payload) for a in n))[()])
         if op == "where":
