@@ -333,7 +333,7 @@ def test_models_sweep_like_the_kernel(h100):
 
 PORT = 50e9
 FLEET = Fleet(*[float("nan")] * len(Fleet._fields))._replace(
-    inter_bandwidth=PORT, inter_latency=6e-7, inter_efficiency=1.0, oversubscription=1.0
+    port_bandwidth=PORT, ports_per_node=1.0, inter_latency=6e-7, inter_efficiency=1.0, oversubscription=1.0
 )
 
 
@@ -686,6 +686,19 @@ def test_topology_says_what_does_not_fit():
     assert build(topology=Topology.DRAGONFLY, n_nodes=64, radix=15, hosts_per_router=8).limit == Limit.SHAPE
     with pytest.raises(TypeError, match="n_nodes"):
         build(topology=Topology.TORUS)
+
+
+def test_reference_a_node_has_the_ports_that_its_fleet_says():
+    """nccl-tests issue 309: all-reduce over 4 nodes of 8 H100 and 8 x 400 Gb/s reaches 366 GB/s a node."""
+    measured = TopologyModel.solve(fleet="dgx_h100", n_nodes=4)
+    assert float(measured.allreduce_bw) == pytest.approx(366e9, rel=0.08)
+    assert float(measured.allreduce_bw) == float(TopologyModel.solve(fleet="dgx_h100", n_nodes=4, rails=8).allreduce_bw)
+    for fleet, node in {"aws_p5_48xlarge": 400e9, "dgx_v100": 50e9, "gcp_a3_high": 100e9}.items():
+        injected = TopologyModel.solve(fleet=fleet, n_nodes=4, inter_efficiency=1.0).injection_bw
+        assert float(injected) == pytest.approx(node), fleet  # of all adapters, whatever number of devices they serve
+    assert float(TopologyModel.solve(fleet="tpu_v5p_pod", n_nodes=64, topology="torus").injection_bw) > 0
+    alone = TopologyModel.solve(fabric="infiniband_ndr", n_nodes=4)  # a network and no node: one port each
+    assert float(alone.injection_bw) < 50e9
 
 
 def test_topology_model_sweeps_like_the_kernel():

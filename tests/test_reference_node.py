@@ -245,6 +245,17 @@ def test_reference_model_states():
     assert adapters.memory_optimizer == pytest.approx(12.0 * 41_943_040)
 
 
+def test_reference_frozen_weights_are_sharded_as_trained_ones_are():
+    """PEFT's guide trains adapters of Llama 70B over 2 cards with FSDP; 14.96 GiB / 8 is 1.87 GiB a card."""
+    over_8 = {"is_training": 1, "zero_stage": 3, "dp": 8, "recompute": Recompute.FULL}
+    small = single_node(*on("Llama-3.1-8B", "a100"), **over_8, lora_rank=16)
+    assert small.memory_weights / 2**30 == pytest.approx(14.96 / 8, rel=0.01)
+    large = single_node(*on("Llama-3.1-70B", "a100"), **over_8, lora_rank=16)
+    assert large.feasible and large.memory_weights < 17 * 2**30
+    whole = single_node(*on("Llama-3.1-8B", "a100"), **(over_8 | {"zero_stage": 2}), lora_rank=16)
+    assert whole.memory_weights / 2**30 == pytest.approx(14.96, rel=0.01)
+
+
 def test_training_costs_three_forward_passes():
     once = single_node(*on("Llama-3.1-8B", "h100"), seq_len=2048, textbook=1)
     step = single_node(*on("Llama-3.1-8B", "h100"), seq_len=2048, textbook=1, is_training=1)

@@ -19,7 +19,7 @@ from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
-from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter, Selector, by_part, selectors
+from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter, Selector, by_part, selectors
 from mlsysim.engine.recipe import Recipe
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
@@ -71,7 +71,9 @@ class Binder:
         listed = {n for n in self.spellings if "." not in n and n not in Assumptions._fields}
         close = difflib.get_close_matches(name, sorted(self.spellings), n=3, cutoff=0.6)
         hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
-        raise TypeError(f"{self.title} has no input {shown(name)}{hint}")
+        others = [other for other in TAKEN_BY.get(name, ()) if other != self.title]
+        whose = f" (an input of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
+        raise TypeError(f"{self.title} has no input {shown(name)}{whose}{hint}")
 
     def _spellings(self, name: str) -> tuple[str, ...]:
         """Names that mean the same as a canonical one: ``mem_bandwidth`` and ``hardware.mem_bandwidth``."""

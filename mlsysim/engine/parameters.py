@@ -20,6 +20,10 @@ Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assum
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
 
+#: plain input -> the models that take it, for one that is given to another model
+TAKEN_BY: dict[str, list[str]] = {}
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a kernel: a plain input or a record."""

@@ -379,7 +379,9 @@ def pass_memory(
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )
-    weights = np.where(training & np.logical_not(frozen), 0.0, stored_bytes(model, format, by_hand))
+    # ZeRO-3 and FSDP shard frozen weights as well as trained ones
+    shards = np.where(training & (zero_stage >= 3), dp, 1.0)
+    weights = np.where(training & np.logical_not(frozen), 0.0, stored_bytes(model, format, by_hand) / shards)
     weights = weights + np.where(training, states.weights, 0.0)
     gradients = np.where(training, states.gradients, 0.0)
     optimizer = np.where(training, states.optimizer, 0.0)

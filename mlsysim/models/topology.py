@@ -51,7 +51,7 @@ def topology(
     n_nodes=None,
     radix=64.0,
     tiers=3.0,
-    rails=1.0,
+    rails=None,
     links_per_port=None,
     side_x=None,
     side_y=None,
@@ -73,8 +73,8 @@ def topology(
     Parameters
     ----------
     fleet : Fleet
-        `inter_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` of the
-        leaves.
+        `ports_per_node`, `port_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` of
+        the leaves.
     assume : Assumptions
         `switch_latency`.
     topology : Topology
@@ -86,8 +86,8 @@ def topology(
         Ports of a switch (64: a 400 Gb/s switch of 2022).
     tiers : 1
         Most tiers of switches a tree may have, 1 to 4; fewer are built when they suffice.
-    rails : 1
-        Ports of a node, each with the fleet's `inter_bandwidth`.
+    rails : 1, optional
+        Ports of a node that are used, each with the fleet's `port_bandwidth`; default all, `ports_per_node` of the fleet.
     links_per_port : 1, optional
         Links a port is split into; default two per dimension of a torus, two in a ring, n - 1 in a mesh,
         else 1.
@@ -136,6 +136,7 @@ def topology(
         sides = list(networks.compact_sides(n_nodes, dimensions))
         wired = 2.0 * dimensions
     lanes = 1.0 if links_per_port is None else links_per_port
+    rails = fleet.ports_per_node if rails is None else rails
 
     down, up = networks.leaf_ports(radix, fleet.oversubscription)
     half = floor_div(radix, 2.0)
@@ -166,7 +167,7 @@ def topology(
         *(choose(topology, *(getattr(shapes[s], name) for s in Shape)) for name in networks.Network._fields)
     )
     port_lanes: Any = choose(topology, lanes, lanes, lanes, lanes, lanes, torus_lanes, ring_lanes, mesh_lanes, lanes)
-    link = fleet.inter_bandwidth * fleet.inter_efficiency / port_lanes
+    link = fleet.port_bandwidth * fleet.inter_efficiency / port_lanes
 
     direct = (topology == Shape.TORUS) | (topology == Shape.RING) | (topology == Shape.FULL_MESH)
 

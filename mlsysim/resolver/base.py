@@ -403,12 +403,21 @@ class Model(Resolver):
         self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
         self.bound = {}
         self.__doc__ = kernel.__doc__
+        self._announce()
         for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
             if variable not in VARIABLES:
                 raise ValueError(
                     f"{name}: declare {variable} first, with unit and meaning: "
                     f'mlsysim.schema.variables.real({variable!r}, "s", "...")'
                 )
+
+    def _announce(self) -> None:
+        """Let other models say whose input a name is that they do not know."""
+        from mlsysim.engine.parameters import TAKEN_BY
+
+        for name, parameter in self.kernel.parameters.items():
+            if parameter.record is None and self.name not in TAKEN_BY.setdefault(name, []):
+                TAKEN_BY[name].append(self.name)
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         return self.kernel.parameters

@@ -162,6 +162,8 @@ class Fleet(NamedTuple):
     inter_efficiency: Real
     oversubscription: Real
     nics_per_node: Real
+    ports_per_node: Real
+    port_bandwidth: Real
     psus_per_node: Real
     node_power: Real
     node_price: Real

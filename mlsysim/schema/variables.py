@@ -317,6 +317,8 @@ fraction("inter_efficiency", "share of that bandwidth a collective reaches", abo
 real("oversubscription", "1", "leaf to spine oversubscription", low=1.0, better="less")
 count("torus_axes", "axes of the torus that the fast links form, 0 where switches or a mesh join them", low=0)
 positive("nics_per_node", "1", "network adapters in a node")
+positive("ports_per_node", "1", "ports of a node into the network between nodes", better="more")
+positive("port_bandwidth", "byte/s", "bandwidth of one port of a node and direction", better="more")
 real("psus_per_node", "1", "power supplies in a node")
 positive("node_power", "W", "power limit of a whole node")
 real("node_price", "USD", "price of a node")

@@ -171,6 +171,20 @@ def _network_bandwidth(making: _Making, one_domain: Any) -> None:
         making.follow("inter_bandwidth", where(one_domain, fields["intra_bandwidth"], NAN), why, 0.0)
 
 
+def _ports(making: _Making) -> None:
+    """Ports of a node into the network, and what each carries: together what the node's accelerators can send."""
+    fields = making.fields
+    adapters = NAN if making.system is None else stored(making.system, "nics_per_node")
+    size, each = fields["accelerators_per_node"], fields["inter_bandwidth"]
+    if known(adapters):
+        fields["ports_per_node"] = adapters
+    elif making.repeats:
+        making.follow("ports_per_node", size, "number of adapters not given: one per accelerator", 0.0)
+    else:
+        making.follow("ports_per_node", 1.0, "no network adapters: an accelerator is a node of its own", 0.0)
+    fields["port_bandwidth"] = each * size / adapters if known(adapters) else each
+
+
 def _network_latency(making: _Making, one_domain: Any) -> None:
     """How long a step to another node takes."""
     outer, fields = making.outer, making.fields
@@ -201,6 +215,7 @@ def _network(making: _Making) -> None:
             making.follow(name, fields[inside], why, 0.0)
     elif making.lacks("inter_bandwidth"):
         _network_bandwidth(making, one_domain)
+    _ports(making)
     if making.lacks("inter_latency") and system is not None:
         _network_latency(making, one_domain)
     if making.lacks("inter_efficiency"):
@@ -295,7 +310,13 @@ def fleet_record(
         hardware = row.values_by_column["accelerator"]
     fields: dict[str, Any]
     if row is None and hardware is None:
-        fields = {**dict.fromkeys(Fleet._fields, NAN), "oversubscription": 1.0, "torus_axes": 0.0}
+        fields = {
+            **dict.fromkeys(Fleet._fields, NAN),
+            "oversubscription": 1.0,
+            "torus_axes": 0.0,
+            "ports_per_node": 1.0,
+        }
+        fields["port_bandwidth"] = given.get("inter_bandwidth", NAN)
     else:
         fields = described(row, tables.lookup("hardware", hardware or "", "hardware"), given)[0]
     if fabric is not None:
@@ -303,6 +324,7 @@ def fleet_record(
         fields["inter_bandwidth"] = network["bandwidth_Bps"]
         fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
         fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
+        fields["port_bandwidth"] = given.get("inter_bandwidth", network["bandwidth_Bps"])
     return Fleet(**{**fields, **{name: value for name, value in given.items() if name in Fleet._fields}})
 
 
