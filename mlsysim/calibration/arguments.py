@@ -10,7 +10,7 @@ from typing import Any
 from mlsysim import zoo
 from mlsysim.engine.draws import MOST
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.check import hint, whole
+from mlsysim.schema.check import hint, mapping, whole
 from mlsysim.schema.records import Accelerator
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy")
@@ -34,6 +34,11 @@ def samples(sample: Any) -> int:
     if number == 1 or number > MOST:
         raise ValueError(f"sample={sample!r}: must be 0 (no intervals), or at least 2 and at most {MOST:,}")
     return number
+
+
+def stated(columns: Any) -> dict[str, Any]:
+    """What holds for every run of a table, by column."""
+    return mapping("columns", columns, "{'hardware': 'h100'}")
 
 
 def figures(fit: Any) -> list[str] | None:

@@ -72,6 +72,7 @@ def calibrate(
     bootstrap: int = 40,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> Calibration:
     """Fit assumptions or hardware figures to measured runs.
 
@@ -81,6 +82,7 @@ def calibrate(
         DistributedModel for training runs; ServingModel (or ContinuousBatchingModel) for serving measurements, whose
         scenario decides between the two.  None takes what the columns say.
     runs : DataFrame or path
+    columns : mapping, optional
         See `validate`.
     fit : sequence of str, optional
         Names of `Assumptions` or of fields of the hardware (``gemm_bandwidth_efficiency``).  Default: the usual ones,
@@ -122,7 +124,7 @@ def calibrate(
     refit, assume = arguments.truth("refit", refit), arguments.assumed(assume)
     bootstrap, seed = whole("bootstrap", bootstrap, 0), whole("seed", seed, 0)
     arguments.callback(progress)
-    data = read(runs)
+    data = read(runs, columns)
     _matches(resolver, data.kind)
     if by is not None and (not isinstance(by, str) or by not in data.table):
         raise ValueError(f"by={arguments.shown(by)}: the runs have no such column; columns: {', '.join(data.table)}")

@@ -11,13 +11,15 @@ import csv
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mlsysim.calibration import arguments, load_files
 from mlsysim.calibration.arguments import shown
+from mlsysim.schema.check import hint
 from mlsysim.zoo import frameworks
 
 #: kind -> columns that must be there (their cells may be blank)
@@ -112,6 +114,19 @@ NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
 TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
+#: further texts that are read
+ABOUT = {
+    "engine",
+    "framework",
+    "harness",
+    "model_key",
+    "precision_kv",
+    "recompute",
+    "source",
+    "source_id",
+    "notes",
+    "split",
+}
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
 MOST_ROWS = 20_000
@@ -131,16 +146,25 @@ class Runs(NamedTuple):
         Line of each row in its file, the header being line 1.
     name : str
         Of the file, for messages.
+    read_as : dict
+        Column -> heading of a load generator that was read as it.
     """
 
     kind: str
     table: pd.DataFrame
     lines: list[int]
     name: str
+    read_as: dict[str, str]
 
 
-def read(source: pd.DataFrame | str | os.PathLike[str]) -> Runs:
-    """A table of measured runs from a CSV file or a DataFrame.
+def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, Any] | None = None) -> Runs:
+    """A table of measured runs from a DataFrame, a CSV file or what a load generator wrote.
+
+    Parameters
+    ----------
+    source : DataFrame or path
+    columns : mapping, optional
+        What holds for every run and is blank in the table or no column of it.
 
     Raises
     ------
@@ -157,6 +181,8 @@ def read(source: pd.DataFrame | str | os.PathLike[str]) -> Runs:
         name = Path(source).name
         header, rows, lines = _parse(Path(source), name)
         index = pd.RangeIndex(len(rows))
+    _state(header, rows, arguments.stated(columns), name)
+    spelled = _spelled(header, rows)
     twice = next((c for i, c in enumerate(header) if c in header[:i]), None)
     if twice is not None:
         raise ValueError(f"{name}: column {twice!r} is there twice")
@@ -174,10 +200,48 @@ def read(source: pd.DataFrame | str | os.PathLike[str]) -> Runs:
             checked[column] = [_number(v, column, line, name) for v, line in zip(cells, lines)]
         else:
             checked[column] = ["" if _blank(v) else (v.strip() if isinstance(v, str) else v) for v in cells]
-    return Runs(kind, pd.DataFrame(checked, index=index), lines, name)
+    return Runs(kind, pd.DataFrame(checked, index=index), lines, name, spelled)
 
 
-def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]]:
+def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
+    """Give headings of load generators the names of our columns, in place; which they were."""
+    if set(header) & {*MEASURED["training"], *MEASURED["stream"]}:
+        return {}
+    found = load_files.read_as(header)
+    for column, heading in found.items():
+        header[header.index(heading)] = column
+    if (
+        "batch_or_concurrency" in found and "scenario" not in header
+    ):  # a number of clients, each with a request at a time
+        header.append("scenario")
+        for row in rows:
+            row.append("closed_loop")
+        found["scenario"] = "closed_loop"
+    return found
+
+
+def _state(header: list[str], rows: list[list[Any]], columns: Mapping[str, Any], name: str) -> None:
+    """Fill in what holds for every run, in place."""
+    known = {*TEXTS, *ABOUT, *load_files.SPELLINGS, *(n for names in load_files.SPELLINGS.values() for n in names)}
+    known |= {n for table in (NEEDED, MEASURED, NUMBERS) for names in table.values() for n in names}
+    for column, value in columns.items():
+        if column not in known and not frameworks.is_setting(column):
+            raise ValueError(f"columns: {shown(column)} is no column that is read{hint(column, known)}")
+        if column not in header:
+            header.append(column)
+            for row in rows:
+                row.append(value)
+            continue
+        place = header.index(column)
+        for row in rows:
+            if not _blank(row[place]):
+                raise ValueError(
+                    f"{name}: {column}={shown(value)} is given beside a table that says {column}={row[place]}"
+                )
+            row[place] = value
+
+
+def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]]:
     """Header, rows and their line numbers."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
@@ -195,6 +259,13 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[str]], list[int]
             f"{name}: is larger than {LARGEST // 2**20} MiB, at most {MOST_ROWS:,} runs are read at once: "
             "pass a part of it"
         )
+    for written, readable in (
+        (load_files.is_json, load_files.from_json),
+        (load_files.is_metrics, load_files.from_metrics),
+    ):
+        if written(text):
+            columns, runs = readable(text, name)
+            return columns, runs, list(range(1, len(runs) + 1))
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     header: list[str] = []
     rows: list[list[str]] = []
@@ -235,7 +306,11 @@ def _kind(header: Sequence[str], name: str) -> str:
     if kind == "training" and not columns & {"model_key", "model", "n_layers"}:
         missing.append("model_key (or n_layers, hidden, heads)")
     if missing:
-        raise ValueError(f"{name}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing ({kind} runs)")
+        beside = " ".join(f"{column}=..." for column in missing)
+        raise ValueError(
+            f"{name}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing ({kind} runs): what holds for every "
+            f"run may be given beside the table, {beside}"
+        )
     if not columns & set(MEASURED[kind]):
         raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}")
     return kind

@@ -32,11 +32,22 @@ class Validation:
         `row` and `why`.
     suspect : int
         Rows left out because the table marks them so.
+    read_as : dict
+        Column -> heading of a load generator that was read as it.
     """
 
-    def __init__(self, kind: str, n_rows: int, rows: pd.DataFrame, refused: pd.DataFrame, suspect: int, answered: int):
+    def __init__(
+        self,
+        kind: str,
+        n_rows: int,
+        rows: pd.DataFrame,
+        refused: pd.DataFrame,
+        suspect: int,
+        answered: int,
+        read_as: Mapping[str, str] | None = None,
+    ):
         self.kind, self.n_rows, self.rows, self.refused = kind, n_rows, rows, refused
-        self.suspect, self.answered = suspect, answered
+        self.suspect, self.answered, self.read_as = suspect, answered, dict(read_as or {})
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -121,7 +132,10 @@ SAMPLES = 100
 
 
 def validate(
-    runs: pd.DataFrame | str | os.PathLike[str], assume: Assumptions | None = None, sample: int = SAMPLES
+    runs: pd.DataFrame | str | os.PathLike[str],
+    assume: Assumptions | None = None,
+    sample: int = SAMPLES,
+    columns: Mapping[str, Any] | None = None,
 ) -> Validation:
     """Predictions against measured runs.
 
@@ -133,12 +147,16 @@ def validate(
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
         llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
-        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.
+        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.  What a load generator
+        wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and aiperf: CSV and JSON; a CSV
+        with their headings): `Validation.read_as` says which heading was read as which column.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.
     sample : int
         Draws behind the intervals of 10 to 90 %; 0 for none.
+    columns : mapping, optional
+        What holds for every run and is blank in the table or no column of it: ``{"hardware": "h100", "tp": 8}``.
 
     Returns
     -------
@@ -161,7 +179,7 @@ def validate(
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)
-    problem = Problem(read(runs), assume, fixed=changed(assume))
+    problem = Problem(read(runs, columns), assume, fixed=changed(assume))
     return predictions(problem, sample)
 
 
@@ -225,7 +243,7 @@ def predictions(problem: Problem, sample: int = 0) -> Validation:
     refused = pd.DataFrame(
         [{"row": runs.lines[p], "why": problem.refused[p]} for p in sorted(problem.refused)], columns=["row", "why"]
     )
-    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered))
+    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered), runs.read_as)
 
 
 def _limited(told: Mapping[str, float]) -> str:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
     from mlsysim.calibration import Validation
 
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="A CSV file of measured runs, or what a load generator wrote (CSV, JSON).")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[column=value]...", help="What holds for every run, as in hardware=h100 tp=8 precision=fp8."
+    ),
+]
 #: refused rows that are told one by one
 SHOWN = 10
 #: reasons that are told when every row is refused
@@ -22,15 +31,33 @@ REASONS = 3
 
 
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured runs.")],
+    file: File,
+    columns: Columns = None,
     assume: Annotated[str | None, typer.Option(help="Figures that `calibrate --out` wrote.")] = None,
     json: Json = False,
 ) -> int:
-    """Predictions against measured runs, per source."""
+    """Predictions against measured runs, per source.
+
+    A table of serving measurements, a line a run (a blank cell: not known):
+
+    \b
+    model,hardware,tp,precision,scenario,batch_or_concurrency,input_len,output_len,ttft_ms,itl_ms
+    llama3_1_8b,h100,1,bf16,closed_loop,64,1024,256,412,13.1
+
+    One of training runs:
+
+    \b
+    model,hardware,n_gpus,seq_len,global_batch,tp,pp,micro_batch,measured_step_time_s
+    llama3_1_70b,h100,512,8192,512,8,4,1,8.9
+
+    What vllm bench serve, sglang.bench_serving, genai-perf and aiperf write is read, too; it does not say the device:
+    mlsysim validate result.json hardware=h100 tp=1 precision=bf16
+    """
     from mlsysim.calibration import Calibration
     from mlsysim.calibration import validate as answer
 
-    result = answer(file, None if assume is None else Calibration.from_toml(assume).assumptions)
+    given = grammar.pairs(columns)
+    result = answer(file, None if assume is None else Calibration.from_toml(assume).assumptions, columns=given)
     if json:
         print(asjson.text(result.summary))
         return FINE
@@ -39,6 +66,11 @@ def validate(
         say(f"{result!r}"[1:-1])
     else:  # no error to tell
         say(f"{result.kind}: none of {show.count(result.n_rows, 'row')} is answered")
+    if result.read_as:
+        say(
+            "read "
+            + ", ".join(f"{heading} as {column}" for column, heading in result.read_as.items() if heading != column)
+        )
     if result.suspect:
         say(f"{show.count(result.suspect, 'row')} left out as suspect")
     if not result.answered and len(result.refused):
@@ -56,7 +88,8 @@ def validate(
 
 
 def calibrate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file of measured runs.")],
+    file: File,
+    columns: Columns = None,
     fit: Annotated[str | None, typer.Option(help="Figures to fit, joined by commas (default: the usual ones).")] = None,
     by: Annotated[str | None, typer.Option(help="A column, such as hardware: figures for each of its values.")] = None,
     loss: Annotated[str, typer.Option(help="linear, soft_l1, huber or cauchy.")] = "soft_l1",
@@ -77,6 +110,7 @@ def calibrate(
             loss=loss,
             holdout="source" if holdout else None,
             progress=tell,
+            columns=grammar.pairs(columns),
         )
     if plot is not None:
         with named(plot):
@@ -92,7 +126,7 @@ def calibrate(
         print(asjson.text(content))
         return FINE
     table = result.table
-    columns = {
+    shown = {
         "figure": table.name,
         "for": table.group,
         "value": _numbers(table.value),
@@ -102,8 +136,8 @@ def calibrate(
         "": [why and f"not identified: {why}" for why in table.why],
     }
     if by is None:
-        del columns["for"]
-    show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in columns.items()])
+        del shown["for"]
+    show.grid([show.Column(head, [str(v) for v in cells]) for head, cells in shown.items()])
     for name, found in (
         ("before", result.before),
         ("fitted", result.fitted),

@@ -73,6 +73,19 @@ def split(words: Iterable[str], options: Mapping[str, Any], own: Container[str] 
     return Request(inputs, found, rest)
 
 
+def pairs(words: Sequence[str] | None) -> dict[str, str]:
+    """Words ``column=value`` as a mapping."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"{word!r}: write column=value, as in hardware=h100")
+        if key.strip() in found:
+            raise ValueError(f"{key.strip()} is given twice: {found[key.strip()]!r} and {value!r}")
+        found[key.strip()] = value
+    return found
+
+
 def listed(value: str | Sequence[str] | None) -> list[str]:
     """Names joined by commas, in one text or several."""
     texts = [value] if isinstance(value, str) else list(value or ())

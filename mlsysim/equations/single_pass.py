@@ -373,13 +373,12 @@ def pass_memory(
     trained : parameters that are trained.
     frozen : are adapters trained in place of the weights.
     recompute : `Recompute`.
-    zero_stage, dp : sharding of the model states.
+    zero_stage, dp : sharding of the model states; ZeRO-3 shards frozen weights as well.
     by_hand : is it a textbook's calculation.
     """
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
     )
-    # ZeRO-3 and FSDP shard frozen weights as well as trained ones
     shards = np.where(training & (zero_stage >= 3), dp, 1.0)
     weights = np.where(training & np.logical_not(frozen), 0.0, stored_bytes(model, format, by_hand) / shards)
     weights = weights + np.where(training, states.weights, 0.0)
