@@ -24,6 +24,7 @@ VENDORS = frozenset(
         "amazon",
         "microsoft",
         "huawei",
+        "habana",
         "qualcomm",
         "meta",
         "geforce",
@@ -70,8 +71,15 @@ TUNED = frozenset(
         "official",
         "quantized",
         "dynamic",
+        "qat",
+        "rl",
+        "coder",
+        "math",
+        "1m",
     )
 )
+#: what drivers print beside the name of a device: trade marks, the cores of a processor, the graphics within it
+PRINTED = re.compile(r"\((r|tm|c)\)|_(\d+_core|data_center)(?=_)|_processor$|_w/_.*|_ada_generation$|_@_.*|_cpu(?=_@)")
 #: words that name a number format -> the precision that they stand for
 FORMATS = {
     "fp8": "fp8",
@@ -96,7 +104,7 @@ FORMATS = {
 }
 _GGUF = re.compile(r"i?q(\d)(_(k|0|1|xxs|xs|s|m|l|xl|nl))*")
 #: dates (0528, 2507, 20241022, 2024_08_06) and versions (v0.1) at the end of a model's name
-_DATED = re.compile(r"_(v\d+(\.\d+)*|\d{4}|\d{6}|\d{8}|20\d\d_\d\d_\d\d)$")
+_DATED = re.compile(r"_(v\d+(\.\d+)*|\d{4}|\d{6}|\d{8}|20\d\d_\d\d_\d\d|\d\d_20\d\d)$")
 #: operators of grids that span several states and have no one carbon figure or price -> the largest of their states
 OPERATORS = {
     "pjm": ("us_pa", "us_oh", "us_va", "us_il", "us_nj", "us_md", "us_wv", "us_de", "us_dc"),
@@ -109,6 +117,8 @@ OPERATORS = {
     "nordpool": ("nor", "swe", "fin", "dnk"),
 }
 WHOLE_FORMATS = ("bf16", "fp16")
+LONGEST = 80  #: letters of a name that are compared with those that are known
+ALIKE = 0.3  #: how like a name has to be to be worth telling, from letters (two thirds) and words (a third) in common
 
 
 class UnknownName(KeyError, ValueError):
@@ -147,6 +157,21 @@ def nearest(name: str, known: Collection[str], count: int = 4) -> list[str]:
     inside = sorted((k for k in spelled if wanted and wanted in k), key=len)[: count // 2]
     close = difflib.get_close_matches(wanted, spelled, n=count, cutoff=0.5)
     return [spelled[k] for k in dict.fromkeys([*inside, *close])][:count]
+
+
+def alike(table: str, name: str, labels: Collection[str]) -> list[str]:
+    """The labels of a table that are like a name, the most like first: letters in their order, and whole words."""
+    *_, (core, _) = ("", ""), *_forms(table, name[:LONGEST])
+    letters, words = difflib.SequenceMatcher(b=core, autojunk=False), set(core.split("_"))
+    score: dict[str, float] = {}
+    for label in labels:
+        *_, (other, _) = ("", ""), *_forms(table, label)
+        letters.set_seq1(other)
+        own = set(other.split("_"))
+        likeness = (2.0 * letters.ratio() + len(words & own) / len(words | own)) / 3.0
+        if likeness >= ALIKE:
+            score[label] = likeness
+    return sorted(score, key=lambda label: -score[label])
 
 
 def unknown(kind: str, name: object, known: Collection[str], argument: str = "") -> UnknownName:
@@ -189,7 +214,9 @@ class Index:
                     raise ValueError(f"{table}: {name!r} names two rows, {self.exact[fold(name)]} and {key}")
                 self.close.setdefault(compact(name), set()).add(key)
                 words = tuple(fold(name).split("_"))
-                self.ordered.setdefault(tuple(sorted(words)), set()).add(key)
+                self.ordered.setdefault(_sorted(words), set()).add(key)
+                if table == "models" and "/" in name:  # whoever publishes the same checkpoint
+                    self.close.setdefault(compact(name.rpartition("/")[2]), set()).add(key)
                 for start in range(len(words)):
                     if any(letter.isdigit() for letter in words[start]):
                         self.tails.setdefault(words[start:], set()).add(key)
@@ -207,7 +234,7 @@ class Index:
         for form, packed in _forms(self.table, name):
             fitting = {self.exact[form]} if form in self.exact else self.close.get(compact(form), set())
             words = tuple(form.split("_"))
-            fitting = fitting or self.ordered.get(tuple(sorted(words)), set())
+            fitting = fitting or self.ordered.get(_sorted(words), set())
             if not fitting and len(compact(form)) > 1:
                 fitting = self.tails.get(words, set())
             if len(fitting) > 1:
@@ -219,6 +246,11 @@ class Index:
                     _say_format(name, found, packed, argument)
                 return found
         return None
+
+
+def _sorted(words: Collection[str]) -> tuple[str, ...]:
+    """Words whatever their order and the generation of a socket (SXM5 is SXM)."""
+    return tuple(sorted(re.sub(r"^sxm\d$", "sxm", word) for word in words))
 
 
 def _say_format(name: str, row: str, packed: str, argument: str) -> None:
@@ -233,7 +265,8 @@ def _say_format(name: str, row: str, packed: str, argument: str) -> None:
 
 def _forms(table: str, name: str) -> Iterator[tuple[str, str]]:
     """A name in ever shorter forms, each with the format that was taken off it."""
-    text = fold(name)
+    text = PRINTED.sub(lambda found: "_ada" if "ada" in found[0] else "", fold(name)).strip("_")
+    text = text.removeprefix("ml.") if table == "systems" else text
     if table == "models":
         text = text.removeprefix("hf://").rstrip("/").rpartition("/")[2]
     seen: set[str] = set()
@@ -279,6 +312,7 @@ def _shorter(form: str) -> tuple[str, str]:
     if words[-1] in TUNED:
         return "_".join(words[:-1]), ""
     undated = _DATED.sub("", form)
-    return (
-        undated if any(letter.isdigit() for letter in undated) else form
-    ), ""  # a version may be all that tells two apart
+    bare = not any(letter.isdigit() for letter in undated)
+    if bare and re.search(r"_v\d", form):  # a version may be all that tells two apart
+        return form, ""
+    return undated, ""

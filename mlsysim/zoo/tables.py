@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysim.zoo import prices
 from mlsysim.zoo.row import Row
-from mlsysim.zoo.spelling import OPERATORS, Index, UnknownName, compact, fold, nearest, unknown
+from mlsysim.zoo.spelling import OPERATORS, Index, UnknownName, alike, compact, fold, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
     if key is None:
         one = "model" if table == "models" else table.rstrip("s")
         near: dict[str, str] = {}  # one label a row
-        for label in nearest(str(name), labels(table), 12):
+        for label in alike(table, str(name), labels(table)):
             near.setdefault(_index(table).exact.get(fold(label), label), label)
         if table == "grids" and (area := OPERATORS.get(compact(str(name)))):
             raise UnknownName(
