@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -325,3 +326,59 @@ def test_experts_are_counted_in_the_layers_that_have_them(keys, layers):
     assert row["active_params"] == 32 * attention + layers * (6 * expert + 64 * 4096) + (32 - layers) * network + tables
     trained = ms.DistributedModel.solve(model=row, hardware="h100", seq_len=512, global_batch=64, tp=8, dp=8)
     assert int(trained.limit) != Limit.CAPABILITY and np.isfinite(float(trained.step_time))
+
+
+class Hub:
+    """huggingface_hub with one model on it."""
+
+    class EntryNotFoundError(Exception):
+        pass
+
+    def __init__(self, folder, files):
+        self.folder, self.files, self.asked = folder, files, []
+
+    def hf_hub_download(self, repository, file, revision=None):
+        self.asked.append((repository, file, revision))
+        if repository != "some/model":
+            raise OSError("We couldn't connect to the hub.\nmore of it")
+        if file not in self.files:
+            raise self.EntryNotFoundError(f"404: {file}")
+        path = self.folder / "snapshots" / "0123abcd" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.files[file]))
+        return str(path)
+
+
+PLAIN_FILE = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+}
+
+
+def test_a_model_of_the_hub_is_read_from_its_file(tmp_path, monkeypatch):
+    hub = Hub(tmp_path, {"config.json": PLAIN_FILE})
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    row = zoo.from_config("hf://some/model@v2")
+    assert row["total_params"] == 8030257152.0 and row.key == "some/model"
+    assert hub.asked == [("some/model", "config.json", "v2"), ("some/model", "hf_quant_config.json", "v2")]
+    assert zoo.model("hf://some/model")["total_params"] == row["total_params"]
+    assert zoo.model("hf://Qwen/Qwen3-32B").key == "qwen3_32b" and len(hub.asked) == 4  # known: nothing is fetched
+    hub.files["hf_quant_config.json"] = {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
+    narrow = ms.ServingModel.solve(model="hf://some/model", hardware="h100", seq_len=1024, plan="plain")
+    wide = ms.ServingModel.solve(model=row, hardware="h100", seq_len=1024, plan="plain")
+    assert narrow.memory_weights < 0.6 * wide.memory_weights
+    for name, says in {
+        "hf://some/other": r"cannot be had \(OSError: We couldn't connect to the hub.\)$",
+        "hf://one": "write hf://organisation/name",
+        "hf://a/b c": "write hf://organisation/name",
+    }.items():
+        with pytest.raises(ValueError, match=says):
+            zoo.from_config(name)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ValueError, match=r"needs huggingface_hub \(pip install 'mlsysim-sweep\[hub\]'\)"):
+        zoo.model("hf://some/model")

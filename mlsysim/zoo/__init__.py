@@ -17,6 +17,7 @@ no source gives and a rule supplies is in ``row.derived``; what nobody knows is 
 
 import os
 
+from mlsysim.zoo import hub as _hub
 from mlsysim.zoo import tables as _tables
 from mlsysim.zoo.accelerators import accelerator_record, format_record
 from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload
@@ -82,6 +83,8 @@ __all__ = [
 def model(name: str | os.PathLike[str] | Row) -> Row:
     """A row of the models table; the path of a ``config.json`` (or of the folder that holds one) is read instead.
 
+    ``hf://org/name`` is the row of that model, where there is one, and else read from the Hugging Face hub.
+
     Raises
     ------
     UnknownName
@@ -91,7 +94,12 @@ def model(name: str | os.PathLike[str] | Row) -> Row:
     """
     if isinstance(name, os.PathLike) or (isinstance(name, str) and _is_file(name)):
         return from_config(name)
-    return _tables.lookup("models", name, "model")
+    try:
+        return _tables.lookup("models", name, "model")
+    except UnknownName:
+        if not _hub.is_named(name):
+            raise
+    return from_config(str(name))
 
 
 def _is_file(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlsysim import units
 from mlsysim.equations import architecture
-from mlsysim.zoo import checkpoint_format, config_file, custom, layer_kinds
+from mlsysim.zoo import checkpoint_format, config_file, custom, hub, layer_kinds
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, TWO_STACKS, Family
 from mlsysim.zoo.row import Row
@@ -298,7 +298,8 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     Parameters
     ----------
     config : path or mapping
-        The file, the folder that holds it, or its content.  Nested text configurations are followed.
+        The file, the folder that holds it, ``hf://org/name`` (see `mlsysim.zoo.hub`), or its content.  Nested text
+        configurations are followed.
     name : str, optional
         What the row is called; by default what the file says of itself, else its folder.
     **fields
@@ -328,6 +329,9 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     >>> row["total_params"]
     8030257152.0
     """
+    if hub.is_named(config):
+        config, called = hub.fetched(str(config))
+        name = name or called
     whole, place = config_file.read(config)
     inner = _of_two_stacks(_without_nested_sizes(whole.language_model()))
     if not inner.has("model_type") and whole.text("model_type") in TEXT_OF:
