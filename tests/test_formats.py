@@ -300,3 +300,20 @@ def test_an_answer_with_offload_says_what_is_fetched_and_how_much_the_host_keeps
     assert "experts too, is fetched over the link to the host and computed on the device" in result.attrs["offload"]
     assert f"up to {float(result.host_spill_bytes) / 1e9:.4g} GB for each device" in result.attrs["offload"]
     assert "offload" not in ms.SingleNodeModel.solve(**point, offload=0).attrs
+
+
+#: sizes of the GGUF files of Llama 3 8B, bytes (bartowski/Meta-Llama-3-8B-Instruct-GGUF); tokens/s of one stream on an
+#: RTX 4090 (XiongjieDai/GPU-Benchmarks-on-LLM-Inference: F16 54.34, Q4_K_M 127.74)
+GGUF = {"q8_0": 8.54e9, "q6_k": 6.60e9, "q5_k_m": 5.73e9, "q4_k_m": 4.92e9, "q3_k_m": 4.02e9, "q2_k": 3.18e9}
+
+
+def test_types_of_gguf_files_are_formats():
+    asked = {"model": "llama3_8b", "hardware": "rtx_4090", "seq_len": 512, "batch_size": 1, "assume": "llama.cpp CUDA"}
+    found = ms.ServingModel.solve(precision=[*GGUF, "fp16"], **asked)
+    assert found.feasible.all()
+    assert found.memory_weights.values[:-1] == pytest.approx(list(GGUF.values()), rel=0.06)
+    rate = (1.0 / found.itl).values
+    assert rate[-1] == pytest.approx(54.3, rel=0.1) and rate[3] == pytest.approx(127.7, rel=0.1)
+    assert (np.diff(rate[:-1]) > 0).all()  # fewer bits, more tokens
+    cache = ms.ServingModel.solve(kv_precision=["fp16", "q8_0"], precision="fp16", **asked).kv_cache.values
+    assert cache[1] / cache[0] == pytest.approx(8.5 / 16)

@@ -41,9 +41,10 @@ FORMATS = {
     "Meta-Llama-3.1-405B-Instruct-FP8": ("llama3_1_405b", "fp8"),
     "Qwen2.5-72B-Instruct-AWQ": ("qwen2_5_72b", "int4"),
     "neuralmagic/Meta-Llama-3.1-70B-Instruct-quantized.w4a16": ("llama3_1_70b", "int4"),
-    "llama-3.1-8b-Q4_K_M": ("llama3_1_8b", "int4"),
+    "llama-3.1-8b-Q4_K_M": ("llama3_1_8b", "q4_k_m"),
     "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4": ("llama3_1_8b", "int4"),
-    "llama-3.1-8b-q8_0": ("llama3_1_8b", "int8"),
+    "llama-3.1-8b-q8_0": ("llama3_1_8b", "q8_0"),
+    "llama-3.1-8b-IQ3_XXS": ("llama3_1_8b", "q3_k_m"),
     "nvidia/Llama-3.3-70B-Instruct-NVFP4": ("llama3_3_70b", "nvfp4"),
 }
 

@@ -24,6 +24,7 @@ from mlsysim import zoo
 from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import Question, model, own_experts
+from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
@@ -35,26 +36,9 @@ CONTEXT = 1.0  #: tokens that a first generated token sees at least: itself
 #: bits a weight above which a file is one of 16 bits
 NARROW = 12.0
 WIDE = 16.0
-#: bits a weight of the types of GGUF files, scales included (github.com/ggml-org/llama.cpp, examples/quantize README); of the
-#: mixed K types the mean of a Llama file
-GGUF_BITS = {
-    "f16": 16.0,
-    "bf16": 16.0,
-    "q8_0": 8.5,
-    "q6_k": 6.5625,
-    "q5_k_m": 5.69,
-    "q5_k_s": 5.54,
-    "q5_0": 5.5,
-    "q4_k_m": 4.85,
-    "q4_k_s": 4.58,
-    "q4_1": 5.0,
-    "q4_0": 4.5,
-    "iq4_nl": 4.5,
-    "iq4_xs": 4.25,
-    "mxfp4": 4.25,
-    "q3_k_m": 3.91,
-    "q2_k": 3.35,
-}
+#: bits a weight of the types of GGUF files: those that are number formats, and neighbours of theirs
+GGUF_BITS = {codes.label(precision): bits for precision, bits in zoo.accelerators.GGUF_BITS.items()}
+GGUF_BITS |= {"f16": WIDE, "bf16": WIDE, "q5_k_s": 5.54, "q4_k_s": 4.58, "q4_1": 5.0, "iq4_nl": 4.5, "mxfp4": 4.25}
 #: share of a device that one stream may fill: no other process counts on the rest
 WHOLE_DEVICE = 1.0
 

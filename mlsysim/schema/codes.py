@@ -26,7 +26,10 @@ class Recompute(IntEnum):
 
 
 class Precision(IntEnum):
-    """Number formats of weights and GEMMs; ``fp4`` means `nvfp4`, on every device (`mxfp4` has half as many scales)."""
+    """Number formats of weights and GEMMs; ``fp4`` means `nvfp4`, on every device (`mxfp4` has half as many scales).
+
+    From `Q8_0` on types of GGUF files: weight only, head and embedding as narrow as the rest.
+    """
 
     FP32 = 0
     TF32 = 1
@@ -37,6 +40,15 @@ class Precision(IntEnum):
     INT4 = 6  #: weight only, computed in 16 bits
     NVFP4 = 7
     MXFP4 = 8
+    Q8_0 = 9
+    Q6_K = 10
+    Q5_K_M = 11
+    Q5_0 = 12
+    Q4_K_M = 13
+    Q4_0 = 14
+    IQ4_XS = 15
+    Q3_K_M = 16
+    Q2_K = 17
 
 
 class Attention(IntEnum):

@@ -31,6 +31,22 @@ AMD_KEEPS = 16 * 2**20
 #: relative spread of a capacity that follows from the label: what drivers keep for themselves and for error correction
 LABEL_SPREAD = 0.04
 
+#: bits a weight of the types of GGUF files, scales included (github.com/ggml-org/llama.cpp, examples/quantize README); of
+#: the mixed K types the mean of a Llama file
+GGUF_BITS = {
+    Precision.Q8_0: 8.5,
+    Precision.Q6_K: 6.5625,
+    Precision.Q5_K_M: 5.69,
+    Precision.Q5_0: 5.5,
+    Precision.Q4_K_M: 4.85,
+    Precision.Q4_0: 4.5,
+    Precision.IQ4_XS: 4.25,
+    Precision.Q3_K_M: 3.91,
+    Precision.Q2_K: 3.35,
+}
+#: formats in which weights are stored only: products are 16 bits wide
+WEIGHT_ONLY = (Precision.INT4, *GGUF_BITS)
+
 #: bytes per value: weights with their scales (int4: 128 values share an fp16 scale; nvfp4: 16 share an 8-bit
 #: scale; mxfp4: 32 share an 8-bit scale), activations, GEMM inputs, working weights of training
 _BYTES: dict[Precision, tuple[float, float, float, float]] = {
@@ -43,6 +59,7 @@ _BYTES: dict[Precision, tuple[float, float, float, float]] = {
     Precision.INT4: ((4.0 + 16.0 / 128.0) / 8.0, 2.0, 2.0, 2.0),
     Precision.NVFP4: ((4.0 + 8.0 / 16.0) / 8.0, 2.0, (4.0 + 8.0 / 16.0) / 8.0, 2.0),
     Precision.MXFP4: ((4.0 + 8.0 / 32.0) / 8.0, 2.0, (4.0 + 8.0 / 32.0) / 8.0, 2.0),
+    **{precision: (bits / 8.0, 2.0, 2.0, 2.0) for precision, bits in GGUF_BITS.items()},
 }
 
 
@@ -63,7 +80,7 @@ def format_record(
         `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
     parts : mapping, optional
         Part of the model (`PARTS`) -> its precision.  Attention and experts are as wide as the other weights,
-        head and embedding as activations, unless it says otherwise.
+        head and embedding as activations (in a GGUF file as the weights), unless it says otherwise.
     **given
         Fields that hold whatever the precision says: parts are as wide as the other weights, the cache as
         activations, unless they are given themselves.
@@ -82,15 +99,16 @@ def format_record(
     weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
     kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
     stored_in = {part: code for part, code in (parts or {}).items() if code is not None}
+    tables = weight if precision in GGUF_BITS else activation
     fields = {
         "weight_bytes": weight,
-        **{f"{part}_bytes": weight if part in PRODUCTS else activation for part in PARTS},
+        **{f"{part}_bytes": weight if part in PRODUCTS else tables for part in PARTS},
         **{f"{part}_bytes": _BYTES[Precision(int(code))][0] for part, code in stored_in.items()},
         "activation_bytes": activation,
         "kv_bytes": kv,
         "gemm_input_bytes": gemm_input,
         "parameter_bytes": parameter,
-        "weight_only": float(precision == Precision.INT4),
+        "weight_only": float(precision in WEIGHT_ONLY),
         "quantised": float(precision in (Precision.FP8, Precision.INT8, Precision.NVFP4, Precision.MXFP4)),
     }
     return Format(**{**fields, **given})
@@ -112,7 +130,7 @@ _RATES = {
 
 def _rate(row: Row, precision: Precision) -> Any:
     """The rate that the row lists for a format, 0 if it lists none."""
-    if precision == Precision.INT4:  # weight only: the arithmetic is 16 bits wide, on processors without it 32
+    if precision in WEIGHT_ONLY:  # the arithmetic is 16 bits wide, on processors without it 32
         return max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) or _rate(row, Precision.FP32)
     cell = row.values_by_column[_RATES[precision]]
     return 0.0 if cell is None else cell
@@ -289,7 +307,7 @@ def described(
     fields["widens_weights"] = float(wide is not None)
     if wide is not None:
         derived["peak_flops"] = wide
-    if wide is not None or (precision == Precision.MXFP4 and not _rate(row, precision)):
+    if wide is not None or precision in GGUF_BITS or (precision == Precision.MXFP4 and not _rate(row, precision)):
         precision = Precision.INT4
 
     _memory(row, fields, derived)

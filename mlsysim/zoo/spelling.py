@@ -12,6 +12,8 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 
+from mlsysim.schema.codes import Precision
+
 #: words that say who makes or sells a thing, not which one it is
 VENDORS = frozenset(
     (
@@ -308,7 +310,8 @@ def _shorter(form: str) -> tuple[str, str]:
     words = form.split("_")
     for start in range(1, len(words)):
         if found := _GGUF.fullmatch("_".join(words[start:])):
-            return "_".join(words[:start]), "int8" if int(found[1]) > 5 else "int4"
+            named = found[0] if found[0].upper() in Precision.__members__ else ""
+            return "_".join(words[:start]), named or ("q8_0" if int(found[1]) > 6 else f"q{found[1]}_k_m")
     if words[-1] in TUNED:
         return "_".join(words[:-1]), ""
     undated = _DATED.sub("", form)
