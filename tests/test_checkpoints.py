@@ -22,7 +22,7 @@ PLAIN |= {"vocab_size": 32000}
 
 @pytest.mark.parametrize("line", PUBLISHED, ids=[line["hf_id"] for line in PUBLISHED])
 def test_a_published_file_has_the_parameters_of_its_class_or_is_refused_by_name(line):
-    """Total within 1 %, active within 2.5 % of the parameters that the model's class allocates."""
+    """Total within 1 %, active within 2 % of the parameters that the model's class allocates."""
     try:
         row = zoo.from_config(json.loads(line["config"]))
     except ValueError as error:
@@ -30,7 +30,7 @@ def test_a_published_file_has_the_parameters_of_its_class_or_is_refused_by_name(
         assert named and f'"{named[1]}"' in line["config"]
         return
     assert row["total_params"] == pytest.approx(float(line["count_text"]), rel=0.01)
-    assert row["active_params"] == pytest.approx(float(line["count_active"]), rel=0.025)
+    assert row["active_params"] == pytest.approx(float(line["count_active"]), rel=0.02)
 
 
 def test_most_published_files_are_read():
