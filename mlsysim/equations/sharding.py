@@ -39,10 +39,10 @@ def model_divides(model: Workload, tp, pp):
 
 
 def replica_possible(model: Workload, tp, pp, ep):
-    """Can a replica be laid out so: `model_divides`, e divides the experts, and one of t and e divides the other.
+    """Can a replica be laid out so: `model_divides`; e > 1 wants experts that e divides, and one of t and e divides the other.
 
-    Training asks more of its groups, see `layout.layout_possible`: there e > 1 wants a model with experts, and t fits its
-    key/value heads, which serving copies (`kv_heads_per_device`).
+    Training asks more of its groups, see `layout.layout_possible`: there t fits the key/value heads, which serving
+    copies (`kv_heads_per_device`).
 
     Examples
     --------
@@ -51,8 +51,10 @@ def replica_possible(model: Workload, tp, pp, ep):
     >>> cuts = (8.0, 2.0, 4.0), (8.0, 2.0, 3.0), (3.0, 1.0, 1.0), (1.0, 33.0, 1.0)
     >>> [bool(replica_possible(mixtral, *cut)) for cut in cuts]
     [True, False, False, False]
+    >>> bool(replica_possible(zoo.workload_record(zoo.model("llama3_1_8b")), 1.0, 1.0, 4.0))  # no experts
+    False
     """
-    experts = divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))
+    experts = (model.n_experts > 0) & divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))
     return model_divides(model, tp, pp) & ((ep <= 1) | experts)
 
 
