@@ -811,9 +811,3 @@ def test_process():
     result = process("solve", *SERVE, "hardware=h100", "tp=4", "--json")
     assert result.returncode == 0 and result.stderr == "" and "itl" in json.loads(result.stdout)["data_vars"]
     assert process("solve", "xyz", MLSYSIM_DEBUG="1").stderr.startswith("Traceback")
-
-
-def test_importing_the_package_brings_no_command_line():
-    heavy = ("typer", "rich", "matplotlib", "scipy.optimize")
-    code = f"import sys, mlsysim; print(*[m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
