@@ -1,4 +1,4 @@
-"""Processes that start at once: forked from one that has imported the package, and has compiled and asked nothing yet.
+"""Processes that start at once: forked from one that has imported the package.
 
 A process spends most of its time on imports, and most tests that need one are not about them.  A *template* imports
 once and forks a child for every `start`.  The child has the environment, the streams and the script that it is given,
@@ -8,6 +8,7 @@ and ends as any interpreter does.  What is about the start of an interpreter sta
 import atexit
 import contextlib
 import functools
+import gc
 import json
 import os
 import select
@@ -23,10 +24,16 @@ TESTS = Path(__file__).resolve().parent
 PATIENCE = 300  #: seconds after which a process hangs
 #: what a child does not have of the environment of the tests, unless it is given
 OWN = ("MLSYSIM_", "NUMBA_", "XDG_")
+LEFT = "|"  #: a stream whose reader has gone
 #: what a template has done before it forks
 TEMPLATES = {
     "package": "import toy",
-    "command": "import mlsysim.cli.commands",
+    "command": """
+from mlsysim.cli.commands import app
+from terminal import runner
+for words in ("zoo hardware", "solve single_node model=llama3_1_8b hardware=h100 --json"):  # they import late what they need
+    assert runner().invoke(app, words.split()).exit_code == 0
+""",
     "compiler": "import toy, numba; numba.njit('f8(f8)')(lambda x: x + 1.0)",  # the first compilation sets LLVM up
 }
 
@@ -107,12 +114,18 @@ def _stream(number, path):
         with contextlib.suppress(OSError):
             os.close(number)
         return None
-    handle = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if path == LEFT:
+        reader, handle = os.pipe()
+        os.close(reader)
+    else:
+        handle = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     if handle != number:
         os.dup2(handle, number)
         os.close(handle)
-    errors = "backslashreplace" if number == 2 else "strict"
-    return open(number, "w" if number else "r", closefd=False, errors=errors, encoding="utf-8")
+    made = open(number, "w" if number else "r", closefd=False, encoding="utf-8")  # noqa: SIM115 - it stays open
+    if number == 2:
+        made.reconfigure(errors="backslashreplace", line_buffering=True)
+    return made
 
 
 def _serve():
@@ -152,6 +165,7 @@ def _become(order):
 
 if __name__ == "__main__":
     exec(TEMPLATES[sys.argv[1]], {})
+    gc.freeze()  # nobody looks through what all children share when one ends
     order = _serve()
     if order is not None:
         _become(order)
