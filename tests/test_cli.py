@@ -691,8 +691,8 @@ def test_sweep_options(tmp_path):
 def test_a_long_search_is_announced_and_a_very_long_one_refused(monkeypatch, words):
     words = [*words, "hardware=h100", "tp=2,4,8", "--threads", "1"]
     assert run(*words).stderr == ""
-    line = fails(*words, "batch_size=1:10000001", "prefill_batch=1:500001")  # not even bound
-    assert "15,000,000,000,000 points" in line and "batch_size has 10,000,000 values" in line and "--yes" in line
+    line = fails(*words, "batch_size=1:1000001", "prefill_batch=1:500001")  # not even bound
+    assert "1,500,000,000,000 points" in line and "batch_size has 1,000,000 values" in line and "--yes" in line
     monkeypatch.setattr("mlsysim.cli.estimate.FEW", 0)
     assert run(*words).stderr == ""
     monkeypatch.setattr("mlsysim.engine.estimate.SEARCH_OPERATION", 0.5)
