@@ -399,6 +399,7 @@ def test_optimizers():
         recompute="none",
     )
     assert found["data_vars"]["mfu"]["data"] == ds["mfu"].values.tolist()
+    words = [*words[:-1], "n_accelerators=8"]
     result = run("solve", *words, "recompute=none", "objective=tokens_per_s", "where=tp <= 2")
     assert result.exit_code == 0 and "stopped_by" in result.stdout
     assert "mlsysim best, top and pareto search" in fails("solve", *SERVE, "hardware=h100", "objective=ttft")
