@@ -22,6 +22,16 @@ def test_every_model_has_its_grid_or_is_named_as_not_timed(monkeypatch):
     assert "not timed" in engine.untimed() and "ServingModel" in engine.untimed()
 
 
+def test_every_grid_in_full_is_recorded():
+    """What is timed on a quiet machine only: each objective is there, over as many points as are told."""
+    for name, (objective, axes) in engine.MODELS.items():
+        program = ms.RESOLVERS[name].program(**axes)
+        assert program.n_points > 5e5 and objective in program.available()[0], name
+    sizes = [ms.DistributedModel(model=engine.MODEL).program(**g()).n_points for g in (engine.grid, engine.huge)]
+    assert sizes[0] > 1e8 and sizes[1] > 1e9
+    assert ms.DistributedModel(model=engine.MODEL).program(**engine.layouts()).sizes["dp"] == 256
+
+
 @pytest.mark.slow
 def test_speed():
     figures = engine.measure(quick=True)  # asserts that NumPy and the engine agree

@@ -1,6 +1,7 @@
 """What keeps the house habitable: short functions, short modules, and imports that run from floor to floor, down only."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
@@ -42,10 +43,16 @@ def lines_without_docstring(function):
     return function.end_lineno - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if says else 0)
 
 
+@functools.cache
+def parsed(path):
+    """The functions of a module with their lengths, and the modules of the package that it imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [(f.name, lines_without_docstring(f)) for f in functions], list(_imports(nodes))
+
+
 def long_functions(path, most):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return {f"{name_of(path)}:{f.name}" for f in functions if lines_without_docstring(f) > most}
+    return {f"{name_of(path)}:{name}" for name, lines in parsed(path)[0] if lines > most}
 
 
 def test_functions_are_short():
@@ -63,16 +70,15 @@ def test_modules_are_short():
     assert found >= LONG_MODULES, f"short now, strike them from the list: {sorted(LONG_MODULES - found)}"
 
 
-def imports(path):
+def _imports(nodes):
     """Modules of the package that a module imports, inside functions too; not those that only a type checker sees."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if node in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -93,7 +99,7 @@ def test_imports_run_down_only():
     for path in PACKAGE:
         module = ".".join(("mlsysim", *path.relative_to(ROOT / "mlsysim").with_suffix("").parts))
         here = floor(module)
-        for target in imports(path):
+        for target in parsed(path)[1]:
             there = floor(target) if target.startswith("mlsysim.") else None
             if here is not None and there is not None and there > here:
                 found.add((name_of(path), ".".join(target.split(".")[:3])))
@@ -110,7 +116,7 @@ def modules():
     graph = {}
     for module, path in paths.items():
         graph[module] = set()
-        for target in imports(path):
+        for target in parsed(path)[1]:
             while target not in paths and "." in target:  # a name in a module, not a module
                 target = target.rpartition(".")[0]
             if target in paths and target != module:

@@ -175,7 +175,7 @@ TRAIN = [
     "tp=1:9",
     "dp=1:200",
     "global_batch=512",
-    "micro_batch=1:150",
+    "micro_batch=1:16",
     "seq_len=4096",
     "--threads",
     "2",
@@ -198,7 +198,7 @@ def test_a_signal_ends_a_command_which_tells_what_it_has(signalled, command, num
     assert result.exit_code == code, result.output
     answer = json.loads(result.stdout)
     points = answer["attrs"]["points"]
-    assert result.stderr.splitlines()[-1] == f"stopped: this is from {points:,} of 474,416 points"
+    assert result.stderr.splitlines()[-1] == f"stopped: this is from {points:,} of 47,760 points"
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 

@@ -8,17 +8,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
-
-import mlsysim
-
-ROOT = Path(mlsysim.__file__).parents[1]
-PATIENCE = 240  #: seconds after which a process hangs
+from forked import Child
 
 CALLS = """
     import os, signal, sys, threading, time, warnings
@@ -52,30 +46,14 @@ def cold(tmp_path):
     return lambda: tmp_path / f"cache-{next(numbers)}"
 
 
-def start(cache, script, **more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLSYSIM_", "NUMBA_", "XDG_"))}
-    env |= {
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "MLSYSIM_CACHE": str(cache),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CALLS) + textwrap.dedent(script)],
-        env=env | more.pop("env", {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+def start(cache, script, kind="compiler", **more):
+    script = textwrap.dedent(CALLS) + textwrap.dedent(script)
+    return Child(script, kind, {"MLSYSIM_CACHE": str(cache)}, **more)
 
 
 def finish(process):
-    try:
-        out, err = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail(f"it hangs: {process.communicate()}")
-    assert process.returncode == 0, err
+    code, out, err = process.finish()
+    assert code == 0, err
     return out.split(), err
 
 
@@ -146,9 +124,11 @@ FORK = """
 def test_a_child_forked_during_a_compilation_answers(rounds, cold):
     for _ in rounds:
         cache = cold()
-        assert finish(start(cache, FORK.format(patience="")))[0] == ["11"], "it waits for the compiler, and has one"
+        assert finish(start(cache, FORK.format(patience=""), "package"))[0] == ["11"], (
+            "it waits for the compiler, and has one"
+        )
         assert not unfinished(cache)
-        late = start(cold(), FORK.format(patience="forks.PATIENCE = 0.0"))
+        late = start(cold(), FORK.format(patience="forks.PATIENCE = 0.0"), "package")
         assert finish(late)[0] == ["10"], "a child that could not wait answers without a compiler"
 
 
@@ -166,16 +146,11 @@ def test_a_process_that_is_ended_during_a_compilation_leaves_nothing(rounds, col
     """
     for i in rounds:
         cache = cold()
-        process = start(cache, script)
-        assert process.stdout.readline() == "compiling\n"
+        process = start(cache, script, "package")  # numba is imported in the midst of it
+        process.wait_for("compiling\n")
         time.sleep(random.Random(i).uniform(0.0, 2.0) if i else 0.1)
-        process.send_signal(getattr(signal, name))
-        with process:
-            try:
-                process.communicate(timeout=PATIENCE)
-            finally:
-                process.kill()
-        assert process.returncode != 0
+        process.kill(getattr(signal, name))
+        assert process.finish()[0] != 0
         if cache.is_dir():
             for file in cache.iterdir():
                 if file.name.startswith("."):  # killed in the midst of writing: swept when it is old
@@ -190,10 +165,7 @@ def test_a_process_that_is_ended_during_a_compilation_leaves_nothing(rounds, col
 def full(cache, how):
     """A folder that takes no kernel: files are limited, or a disk has no room, or no room for another file."""
     if how == "limit":
-        import resource
-
-        limit = (resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-        yield {"preexec_fn": lambda: resource.setrlimit(*limit)}
+        yield {"limit": 4096}
         return
     cache.mkdir(mode=0o700)
     size = {"space": "size=16k,mode=700", "inodes": "size=1m,nr_inodes=1,mode=700"}[how]

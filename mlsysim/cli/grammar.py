@@ -334,6 +334,8 @@ def _range(key: str, part: str, unit: str | None) -> list[Any]:
         raise ValueError(f"{key}={part}: the range is empty (its end is not part of it)")
     if size > LONGEST:
         raise ValueError(f"{key}={part}: {size:,} values are more than {LONGEST:,}")
+    if a.is_integer() and step.is_integer() and max(abs(a), abs(a + size * step)) < 2**53:  # exact, and soon done
+        return list(range(int(a), int(a) + size * int(step), int(step)))
     return [_whole(a + i * step) for i in range(size)]
 
 

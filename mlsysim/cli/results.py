@@ -8,12 +8,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim.cli import asjson, grammar, show
+from mlsysim.cli import asjson, grammar, show, streams
 from mlsysim.engine.label import labelled
 from mlsysim.schema.variables import field_of
 
@@ -50,8 +50,10 @@ MAIN = (
 
 def say(text: str) -> None:
     """A line on stderr, if anyone can read it."""
-    with suppress(OSError):
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:
+        streams.forget(sys.stderr)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from typing import TextIO
 
 #: exit code where the reader (head, less) has gone: that of a program that the signal ends
 LEFT = 128 + getattr(signal, "SIGPIPE", 13)
@@ -53,6 +54,11 @@ def undelivered() -> OSError | None:
         if isinstance(sys.stdout, Closed):
             sys.stdout.asked = False  # said once: it is flushed again when the program ends
         else:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            forget(sys.stdout)
         return error
     return None
+
+
+def forget(stream: TextIO) -> None:
+    """Let what a stream did not take go nowhere: the interpreter would try again at its end, and end with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
