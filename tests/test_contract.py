@@ -1,6 +1,5 @@
 """One contract for every registered resolver, whatever it models (its calls are in configurations.py)."""
 
-import functools
 import importlib
 import inspect
 import math
@@ -10,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import xarray as xr
+from answers import answer, plainly, recorded
 from configurations import CONFIGURATIONS
 
 import mlsysim
@@ -39,25 +39,6 @@ CONSTANTS = {
 
 def call(name, i):
     return MODELS[name], CONFIGURATIONS[name][i]
-
-
-# What several tests look at is asked once; none of them changes it.
-
-
-@functools.cache
-def answer(name, i):
-    """As a user asks."""
-    return mlsysim.RESOLVERS[name].solve(**CONFIGURATIONS[name][i])
-
-
-@functools.cache
-def recorded(name, i):
-    return MODELS[name].program(**CONFIGURATIONS[name][i])
-
-
-@functools.cache
-def plainly(name, i):
-    return MODELS[name].solve(plan="plain", **CONFIGURATIONS[name][i])
 
 
 def exact(program, name):

@@ -65,8 +65,8 @@ class PartialProgram:
         fixed = reached(still)
         known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
         self.fixed = evaluate(fixed, known, still)
-        follow = [n for _, _, follow in self.derived for n, _ in follow]
-        given = {*self.fixed, *(n.index for n in [*self.unknown, *follow])}
+        given = {*self.fixed, *(n.index for n in self.unknown)}
+        given |= {n.index for _, _, follow in self.derived for n, _ in follow}
         self.steps = Steps(self.moving, given, self.outputs)
 
     def __call__(self, *x: np.ndarray) -> np.ndarray:
