@@ -11,12 +11,11 @@ import pytest
 import xarray as xr
 from answers import answer, plainly, recorded
 from configurations import CONFIGURATIONS
+from strategies import keep_loops
 
 import mlsysim
 from mlsysim import units
-from mlsysim.engine import cache
 from mlsysim.engine.graph import reached
-from mlsysim.equations.stage import Stage
 from mlsysim.resolver import Model, Resolver
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
@@ -236,8 +235,7 @@ def test_outputs_scale_by_their_units(name, i, monkeypatch):
     """Other seconds, bytes, dollars ...: a number hidden in a formula would not scale with them."""
     model, configuration = call(name, i)
     program = recorded(name, i)
-    # code of loops that the engine keeps: what an equation compiles by itself lives in memory only
-    monkeypatch.setattr(Stage, "loop", property(lambda stage: cache.compiled(stage.source, stage.signature)))
+    keep_loops(monkeypatch)
     scales = {**SCALES, "byte": 1.0} if "bits" in program.parameters else SCALES  # bits fix what a byte is
     with np.errstate(all="ignore"):
         before = model.record(arguments(program), set(configuration))
