@@ -312,6 +312,6 @@ def flaws(dataset) -> dict[str, dict[str, str]]:
 
 def _along(array, dims) -> np.ndarray:
     """The values of an array, shaped to broadcast over `dims`."""
-    moved = array.transpose(*[d for d in dims if d in array.dims]).values
+    moved = np.transpose(array.values, [array.dims.index(d) for d in dims if d in array.dims])
     sizes = iter(moved.shape)
     return moved.reshape([next(sizes) if d in array.dims else 1 for d in dims])

@@ -10,11 +10,14 @@ import importlib
 import math
 import pkgutil
 
+import numpy as np
 from hypothesis import strategies as st
 
 import mlsysim.models
 from mlsysim import zoo
+from mlsysim.engine import cache
 from mlsysim.engine.parameters import REQUIRED
+from mlsysim.equations.stage import Stage
 from mlsysim.resolver import Kernel, Model
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
@@ -140,17 +143,30 @@ def record(kind: type) -> st.SearchStrategy:
 
 
 @st.composite
-def arguments(draw, kernel: Kernel, optional: bool = True):
-    """Arguments of one call; optional inputs come and go unless `optional` is false."""
+def arguments(draw, kernel: Kernel, optional: bool = True, rows: int | None = None):
+    """Arguments of one call; optional inputs come and go unless `optional` is false; arrays of that many `rows`."""
     chosen = {}
     for name, parameter in kernel.parameters.items():
         required = parameter.default is REQUIRED
         if not required and not (optional and draw(st.booleans())):
             continue
-        chosen[name] = draw(number(name) if parameter.record is None else record(parameter.record))
+        one = number(name) if parameter.record is None else record(parameter.record)
+        chosen[name] = draw(one) if rows is None else _stacked([draw(one) for _ in range(rows)])
     if "cached_prefix" in chosen and "seq_len" in chosen:  # a part of the prompt
-        chosen["cached_prefix"] = min(chosen["cached_prefix"], chosen["seq_len"] - 1.0)
+        chosen["cached_prefix"] = np.minimum(chosen["cached_prefix"], chosen["seq_len"] - 1.0)
     return chosen
+
+
+def _stacked(values: list):
+    """Numbers as an array, records as a record of arrays."""
+    if isinstance(values[0], tuple):
+        return type(values[0])(*map(_stacked, zip(*values)))
+    return np.array(values, dtype=np.float64)
+
+
+def keep_loops(patch) -> None:
+    """Let equations that loop take the code that the engine compiles and keeps: theirs lives in one process only."""
+    patch.setattr(Stage, "loop", property(lambda stage: cache.compiled(stage.source, stage.signature)))
 
 
 @st.composite

@@ -1,5 +1,6 @@
 """Every way to evaluate a grid gives the same bits, whatever its axes, layout, blocks and threads."""
 
+import functools
 import itertools
 import math
 import pickle
@@ -87,6 +88,11 @@ def calls(draw, most=500):
     return inputs, plain, sizes
 
 
+@functools.cache
+def device(name):
+    return zoo.accelerator_record(zoo.hardware(name), codes.Precision.BF16)
+
+
 def directly(kernel, plain, sizes):
     """What the kernel says when it is called as a Python function, one point at a time."""
     axes = list(sizes)
@@ -95,7 +101,7 @@ def directly(kernel, plain, sizes):
         at = dict(zip(axes, index))
         inputs = {n: v[tuple(at[d] for d in dims)].item() for n, (dims, v) in plain.items()}
         records = {
-            "hardware": zoo.accelerator_record(zoo.hardware(inputs.pop("hardware")), codes.Precision.BF16),
+            "hardware": device(inputs.pop("hardware")),
             "assume": Assumptions(),
         }
         for field, record in RECORD_FIELDS.items():
@@ -113,9 +119,10 @@ def bits(dataset, names, axes):
     """The values of some outputs over `axes` (of any length), to the last bit."""
     out = []
     for name in names:
-        array = dataset[name].astype(float)
-        array = array.expand_dims([a for a in axes if a not in array.dims]).transpose(*axes)
-        out.append(np.ascontiguousarray(array.values).view(np.int64))
+        array = dataset[name]
+        values = np.asarray(array.values, dtype=float).transpose([array.dims.index(a) for a in axes if a in array.dims])
+        values = np.expand_dims(values, [i for i, a in enumerate(axes) if a not in array.dims])
+        out.append(np.ascontiguousarray(values).view(np.int64))
     return out
 
 
@@ -254,10 +261,22 @@ def sources(interpreted, rows, columns, sites, picks):
     return texts, [a.values for a in answers]
 
 
+@pytest.fixture(scope="module")
+def expected():
+    """What is written and answered where the dims bear simple names; filled at its first use."""
+    return []
+
+
+def simple(interpreted, expected):
+    if not expected:
+        expected.extend(sources(interpreted, "rows", "columns", "sites", list("abcd")))
+    return expected
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_word_of_a_user_stands_in_source(interpreted, kind, tmp_path, monkeypatch):
+def test_no_word_of_a_user_stands_in_source(interpreted, expected, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plain, expected = sources(interpreted, "rows", "columns", "sites", list("abcd"))
+    plain, found = simple(interpreted, expected)
     assert len(plain) >= 4
     name = HOSTILE[kind]
     for at in range(3):
@@ -265,16 +284,16 @@ def test_no_word_of_a_user_stands_in_source(interpreted, kind, tmp_path, monkeyp
         dims[at] = name
         texts, answers = sources(interpreted, *dims, [name, "b", "c", "d"])
         assert texts == plain
-        for a, b in zip(expected, answers):
+        for a, b in zip(found, answers):
             np.testing.assert_array_equal(a, b)
     assert not list(tmp_path.iterdir())
 
 
 @given(names=st.lists(st.text(st.characters(), max_size=40), min_size=3, max_size=3, unique=True))
-def test_names_of_dims_do_not_change_the_source(interpreted, names):
+def test_names_of_dims_do_not_change_the_source(interpreted, expected, names):
     taken = {*ClimbModel.schema.index, *VARIABLES, "rank", "found", "point", "count", "sample", "quantile"}
     hypothesis.assume(not set(names) & taken)  # such names mean something else, and are refused
-    assert sources(interpreted, *names, list("abcd"))[0] == sources(interpreted, *"xyz", list("abcd"))[0]
+    assert sources(interpreted, *names, list("abcd"))[0] == simple(interpreted, expected)[0]
 
 
 def test_the_generic_plan_is_compiled_once_for_grids_of_every_shape():
@@ -286,25 +305,33 @@ def test_the_generic_plan_is_compiled_once_for_grids_of_every_shape():
             assert (a == b).all(), name
 
 
-def test_an_axis_longer_than_a_chunk():
-    batches = np.arange(1, 2 * planning.CHUNK + 331)
-    call = {"hardware": "h100", "global_batch": batches, "dp": [1, 7, 49], "micro_batch": [1, 3]}
-    plain = StepModel.solve(plan="plain", **call)
+LONG = {
+    "hardware": "h100",
+    "global_batch": np.arange(1, 4001),
+    "dp": [1, 3, 7, 11, 49, 75, 77, 98, 103],
+    "micro_batch": [1, 3],
+}
+
+
+@pytest.fixture(scope="module")
+def stored():
+    """What the compiled nest stores where an axis is longer than a chunk."""
+    return StepModel.solve(plan="nest", **LONG)
+
+
+def test_an_axis_longer_than_a_chunk(stored):
+    plain = StepModel.solve(plan="plain", **LONG)
     names = list(plain.data_vars)
-    stored = StepModel.solve(plan="nest", **call)
-    nest, sweep = streamed(StepModel.program(**call), names, "nest", threads=2, block=3000)
-    assert sweep.layout.chunks == 3
+    nest, sweep = streamed(StepModel.program(**LONG), names, "nest", threads=2, block=3000)
+    assert len(LONG["global_batch"]) > planning.CHUNK and sweep.layout.chunks == 4
     for other in (stored, nest):
         for name, a, b in zip(names, bits(plain, names, plain.dims), bits(other, names, plain.dims)):
             assert (a == b).all(), name
 
 
-def test_counting_with_divisors_that_are_no_powers_of_two():
-    divisors = np.array([3, 7, 11, 49, 75, 77, 98, 103])
-    batches = np.arange(1, 4001)
-    call = {"hardware": "h100", "global_batch": batches, "dp": divisors, "tp": [1, 2]}
-    shape = StepModel.solve(plan="nest", keep=["limit"], **call).limit.sel(tp=1).values == codes.Limit.SHAPE
-    assert (shape == (batches[:, None] % divisors != 0)).all()
+def test_counting_with_divisors_that_are_no_powers_of_two(stored):
+    shape = stored.limit.sel(micro_batch=1).values == codes.Limit.SHAPE
+    assert (shape == (LONG["global_batch"][:, None] % np.array(LONG["dp"]) != 0)).all()
 
 
 def test_order_and_form_of_the_inputs_change_nothing():
@@ -385,17 +412,18 @@ def test_an_input_that_is_also_an_output_is_a_coordinate():
     assert best.n_accelerators.item() == 2 and best.found
 
 
-def test_progress_ends_at_the_number_of_points():
+def test_progress_ends_at_the_number_of_points(interpreted):
     for plan in ("plain", "nest"):
         told = []
-        StepModel.best(
-            "itl",
-            plan=plan,
-            block=64,
-            threads=2,
-            progress=lambda *done, told=told: told.append(done),
-            **GRID,
-        )
+        with interpreted():
+            StepModel.best(
+                "itl",
+                plan=plan,
+                block=64,
+                threads=2,
+                progress=lambda *done, told=told: told.append(done),
+                **GRID,
+            )
         n = math.prod(map(len, GRID.values()))
         assert told[-1] == (n, n) and [d for d, _ in told] == sorted(d for d, _ in told)
     assert len(told) > 3
@@ -470,20 +498,20 @@ def test_layouts_cover_the_grid_once(sizes, order, cut, chunk, step_):
 
 
 def test_a_result_of_many_axes_displays_few_values():
-    """NumPy prints six values along every axis, a million of them here: what a user does first would take 20 s."""
+    """NumPy prints six values along every axis, half a million of them here: what a user does first would take 10 s."""
     axes = {
-        "hardware": ["h100", "a100", "h200", "b200", "mi300x", "v100"],
+        "hardware": ["h100", "a100"],
         "global_batch": np.arange(49, 49 * 8, 49),
         "micro_batch": range(1, 8),
         "tp": range(1, 8),
         "pp": range(1, 8),
         "dp": range(1, 8),
         "virtual_stages": range(1, 8),
-        "mem_bandwidth": np.linspace(1e12, 9e12, 13),
+        "mem_bandwidth": np.linspace(1e12, 9e12, 7),
     }
     result = StepModel.solve(keep=["n_accelerators", "bottleneck"], mem_capacity=1e11, **axes)
     result = result.assign(itl=result.n_accelerators * 2.0)
-    assert result.itl.ndim == 8 and result.itl.size > 9e6
+    assert result.itl.ndim == 8 and result.itl.size > 1.5e6
     printed = itertools.count()
     below = result.where(result.n_accelerators < 100)
     fifth = result.isel(pp=[0, 1, 2], dp=slice(5)).fillna(0.0).transpose(..., "hardware")

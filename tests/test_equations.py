@@ -167,12 +167,13 @@ def test_assumptions_can_be_judged():
 
 
 @pytest.mark.parametrize("name", RESOLVERS)
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_valid_input_never_gives_nan(name, data):
+def test_valid_input_never_gives_nan(name, data, monkeypatch):
     """Unstable or impossible is inf, zero and `feasible` false; NaN says that a datum is missing."""
+    strategies.keep_loops(monkeypatch)
     kernel = RESOLVERS[name].kernel
-    arguments = data.draw(strategies.arguments(kernel))
+    arguments = data.draw(strategies.arguments(kernel, rows=4))
     try:
         result = kernel(**arguments)
     except TypeError as error:
@@ -182,7 +183,7 @@ def test_valid_input_never_gives_nan(name, data):
         if value is not None:
             assert not np.any(np.isnan(np.asarray(value, dtype=float))), f"{output} is NaN"
     if getattr(result, "limit", None) is not None:
-        assert bool(result.feasible) == bool(np.asarray(result.limit) == 0)
+        assert np.array_equal(result.feasible, np.asarray(result.limit) == 0)
 
 
 @settings(max_examples=100)

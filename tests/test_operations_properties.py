@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import keep_loops
 
 import mlsysim as ms
 from mlsysim import zoo
@@ -28,6 +29,12 @@ MODEL = zoo.workload_record(zoo.model("Llama-3.1-70B"))
 FORMAT = zoo.format_record(Precision.BF16)
 ASSUME = Assumptions()
 DAY = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch):
+    keep_loops(monkeypatch)
+
 
 shares = st.floats(0.0, 1.0)
 busy = st.floats(0.01, 1.0)
@@ -345,15 +352,16 @@ def test_a_cluster_is_never_more_than_full(devices, size, size_cv, arrivals, bac
 # --- privacy -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @given(st.floats(1e-4, 0.05), st.floats(0.6, 10.0), st.integers(10, 20_000).map(float))
 def test_epsilon_falls_with_noise_and_grows_with_steps(rate, sigma, steps):
-    def spent(sigma, steps, improved, fractional=1.0):
-        return float(privacy.epsilon(rate, sigma, steps, 1e-5, improved, fractional))
-
-    assert spent(1.2 * sigma, steps, 1.0) <= spent(sigma, steps, 1.0) <= spent(sigma, 2.0 * steps, 1.0)
-    assert spent(sigma, steps, 1.0) <= spent(sigma, steps, 0.0)
-    assert spent(sigma, steps, 1.0) <= spent(sigma, steps, 1.0, 0.0)
+    # columns: as it is, more noise, more steps, classic, whole orders only; more than a few elements are compiled
+    noise = sigma * np.array([1.0, 1.2, 1.0, 1.0, 1.0])
+    taken = steps * np.array([1.0, 1.0, 2.0, 1.0, 1.0])
+    improved, fractional = np.array([1.0, 1.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 1.0, 0.0])
+    base, noisier, longer, classic, whole = privacy.epsilon(rate, noise, taken, 1e-5, improved, fractional)
+    assert noisier <= base <= longer
+    assert base <= classic
+    assert base <= whole
 
 
 @given(st.floats(1e-3, 0.02), st.floats(0.3, 8.0), st.integers(100, 5000).map(float))

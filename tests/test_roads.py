@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import xarray as xr
+from answers import plainly, recorded
 from configurations import CONFIGURATIONS
 
 import mlsysim as ms
@@ -52,9 +53,9 @@ def objectives(stored) -> list[str]:
     ]
 
 
-def keys(model, stored, names, configuration):
+def keys(program, stored, names):
     """Values of objectives over all feasible points, less is better, in the order in which searches break ties."""
-    ranked = signature_order(model.program(**configuration))
+    ranked = signature_order(program)
     whole = xr.broadcast(*(stored[n].astype(float) for n in [*names, "feasible"] if n in stored))
     flat = [a.transpose(*ranked).values.reshape(-1) for a in whole]
     works = flat.pop().astype(bool) if "feasible" in stored else np.ones(flat[0].size, dtype=bool)
@@ -69,9 +70,9 @@ def close(a, b):
 @pytest.mark.parametrize("name", MODELS)
 def test_searches_are_brute_force_over_the_solved_grid(name):
     model, configuration = grid(name)
-    stored = model.solve(plan="plain", **configuration)
+    stored, program = plainly(name, 0), recorded(name, 0)
     first, *others = objectives(stored)
-    (key,) = keys(model, stored, [first], configuration)
+    (key,) = keys(program, stored, [first])
     key = np.sort(key[np.isfinite(key)])
     sign = -1.0 if VARIABLES[first].better == "more" else 1.0
     assert key.size > 1
@@ -79,7 +80,7 @@ def test_searches_are_brute_force_over_the_solved_grid(name):
     top = model.top(5, first, **configuration)[first].values
     close(sign * top[np.isfinite(top)], key[:5])
     second = next((o for o in others if stored[o].dims), first)
-    both = keys(model, stored, [first, second], configuration)
+    both = keys(program, stored, [first, second])
     both = np.unique(both[:, np.isfinite(both).all(axis=0)], axis=1)
     beaten = [(both <= v[:, None]).all(axis=0) & (both < v[:, None]).any(axis=0) for v in both.T]
     front = both[:, ~np.array([b.any() for b in beaten])]
@@ -97,7 +98,7 @@ def test_searches_are_brute_force_over_the_solved_grid(name):
 def test_the_form_of_an_input_is_irrelevant(name):
     """Lists, tuples, arrays, labelled arrays, a table of points, and one point by itself."""
     model, configuration = grid(name)
-    stored = model.solve(plan="plain", **configuration)
+    stored = plainly(name, 0)
     lists = {k: v for k, v in configuration.items() if isinstance(v, list)}
     labelled = {k: xr.DataArray(np.array(v), dims=k, coords={k: np.array(v)}) for k, v in lists.items()}
     for form in ({k: tuple(v) for k, v in lists.items()}, {k: np.array(v) for k, v in lists.items()}, labelled):
@@ -121,10 +122,10 @@ def test_the_form_of_an_input_is_irrelevant(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_threads_blocks_and_plans_change_nothing(name, interpreted):
     model, configuration = grid(name)
-    stored = model.solve(plan="plain", **configuration)
+    stored = plainly(name, 0)
     first = objectives(stored)[0]
     once = model.best(first, plan="plain", **configuration)
-    program = model.program(**configuration)
+    program = recorded(name, 0)
     stages = any(n.op == "stage" for n in reached(program.outputs.values()))
     ways = [{"plan": "plain", "threads": 2, "block": 37}, {"plan": "plain", "threads": 1, "block": 5}]
     with interpreted(chunk=16, tile=64, enough=16, table=max(1, program.n_points // 3)):

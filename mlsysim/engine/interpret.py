@@ -29,15 +29,41 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
     dict
         Arrays by node index, with length 1 where a node does not depend on an axis.
     """
-    ends = _ends(nodes, values, wanted)
-    stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    with np.errstate(all="ignore"):
-        for node in nodes:
-            if node.index not in values:
-                values[node.index] = _value(node, values, stages)
-            for index in ends.get(node.index, ()):
-                values.pop(index, None)
-    return {n.index: values[n.index] for n in wanted}
+    return Steps(nodes, values, wanted).take(values)
+
+
+class Steps:
+    """What `evaluate` does with some nodes, for whoever does it again and again with other values.
+
+    Parameters
+    ----------
+    nodes, wanted
+        See `evaluate`.
+    known : container of int
+        Indices of the nodes whose values will be given.
+    """
+
+    def __init__(self, nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]):
+        ends = _ends(nodes, known, wanted)
+        self.wanted = [n.index for n in wanted]
+        self.steps = [
+            (n.index, NUMPY.get(n.op), [a.index for a in n.args], ends.get(n.index, ()), n)
+            for n in nodes
+            if n.index not in known
+        ]
+
+    def take(self, values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Values of what is wanted; those that are given are used up on the way."""
+        stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        with np.errstate(all="ignore"):
+            for index, operation, args, ends, node in self.steps:
+                if operation is None:
+                    values[index] = _made(node, values, stages)
+                else:
+                    values[index] = operation(*[values[a] for a in args])
+                for end in ends:
+                    values.pop(end, None)
+        return {index: values[index] for index in self.wanted}
 
 
 def _ends(nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]) -> dict[int, list[int]]:
@@ -75,14 +101,13 @@ def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
     return bytes_at_once(reached(stages), stages, points) if stages else 0
 
 
-def _value(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple[Any, ...], tuple[Any, ...]]) -> np.ndarray:
+def _made(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple[Any, ...], tuple[Any, ...]]) -> np.ndarray:
+    """The value of a constant, or of a stage."""
     if node.op == "const":
         return np.asarray(node.payload)
-    if node.op == "stage":
-        stage, which = node.payload
-        key = (id(stage), tuple(a.index for a in node.args))
-        if key not in stages:
-            result = stage.over([values[a.index] for a in node.args], cache.compiled, timed_pieces)
-            stages[key] = result if isinstance(result, tuple) else (result,)
-        return np.asarray(stages[key][which])
-    return NUMPY[node.op](*(values[a.index] for a in node.args))
+    stage, which = node.payload
+    key = (id(stage), tuple(a.index for a in node.args))
+    if key not in stages:
+        result = stage.over([values[a.index] for a in node.args], cache.compiled, timed_pieces)
+        stages[key] = result if isinstance(result, tuple) else (result,)
+    return np.asarray(stages[key][which])

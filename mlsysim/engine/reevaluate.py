@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.interpret import evaluate
+from mlsysim.engine.interpret import Steps, evaluate
 from mlsysim.engine.program import Program
 from mlsysim.schema.variables import field_of
 
@@ -65,6 +65,9 @@ class PartialProgram:
         fixed = reached(still)
         known = {n.index: program.leaf_at(n, index) for n in fixed if n.op == "leaf"}
         self.fixed = evaluate(fixed, known, still)
+        given = {*self.fixed, *(n.index for n in self.unknown)}
+        given |= {n.index for _, _, follow in self.derived for n, _ in follow}
+        self.steps = Steps(self.moving, given, self.outputs)
 
     def __call__(self, *x: np.ndarray) -> np.ndarray:
         """Values of shape (points,), or (outputs, points) where several were asked for.
@@ -79,6 +82,6 @@ class PartialProgram:
         for fields, enter, follow in self.derived:
             made = fields({field: np.broadcast_to(each[i], (self.size,)) for field, i in enter})
             values |= {n.index: made[field] for n, field in follow}
-        found = evaluate(self.moving, values, self.outputs)
+        found = self.steps.take(values)
         rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
         return rows[0] if self.single else np.stack(rows)
