@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 Given = Mapping[str, Any]  #: field -> number, or array whose first dim is 1 or that of the cells
 
 
+def _beyond(value: Any) -> tuple[int, ...]:
+    """The shape of a field of some cells, theirs left out."""
+    return value.shape[1:] if isinstance(value, np.ndarray) else ()
+
+
 class Recipe:
     """How the fields of one record of a call come about.
 
@@ -148,9 +153,7 @@ class Recipe:
             mine = {n: v if np.ndim(v) == 0 or len(v) == 1 else v[cells] for n, v in given.items()}
             parts.append((cells, self._made(code, mine, sample if sample is None else sample[cells])))
         found = []
-        further = [
-            np.broadcast_shapes(*(np.shape(each)[1:] for each in every)) for every in zip(*(made for _, made in parts))
-        ]
+        further = [np.broadcast_shapes(*set(map(_beyond, every))) for every in zip(*(made for _, made in parts))]
         require(
             8 * len(codes) * sum(map(math.prod, further)),
             f"what is derived for {len(codes):,} rows of {self.name}",
