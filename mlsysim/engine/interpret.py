@@ -12,7 +12,12 @@ from mlsysim.engine.graph import NUMPY, Node, reached
 from mlsysim.engine.pieces import timed_pieces
 
 
-def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Sequence[Node]) -> dict[int, np.ndarray]:
+def evaluate(
+    nodes: Sequence[Node],
+    values: dict[int, np.ndarray],
+    wanted: Sequence[Node],
+    ends: Mapping[int, Sequence[int]] | None = None,
+) -> dict[int, np.ndarray]:
     """Values of `wanted`.
 
     Parameters
@@ -23,13 +28,16 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
         Arrays of the leaves (and of nodes known already) by node index, shaped to broadcast together;
         used up on the way.
     wanted : sequence of Node
+    ends : mapping, optional
+        What `last_needed` says of these nodes, for whoever evaluates them again and again.
 
     Returns
     -------
     dict
         Arrays by node index, with length 1 where a node does not depend on an axis.
     """
-    ends = _ends(nodes, values, wanted)
+    if ends is None:
+        ends = last_needed(nodes, values, wanted)
     stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
@@ -40,7 +48,7 @@ def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Seque
     return {n.index: values[n.index] for n in wanted}
 
 
-def _ends(nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]) -> dict[int, list[int]]:
+def last_needed(nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]) -> dict[int, list[int]]:
     """By node, what is needed for the last time there."""
     last: dict[int, int] = {}
     for node in nodes:
@@ -57,7 +65,7 @@ def _ends(nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]) 
 
 def bytes_at_once(nodes: Sequence[Node], wanted: Sequence[Node], points: Callable[[Node], int]) -> int:
     """The most that `evaluate` holds at a time, where a node has a value at so many points."""
-    ends = _ends(nodes, (), wanted)
+    ends = last_needed(nodes, (), wanted)
     held: dict[int, int] = {}
     now = most = 0
     for node in nodes:
