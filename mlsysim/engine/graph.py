@@ -223,7 +223,7 @@ class Graph:
         self._applied: dict[tuple[Any, ...], Node] = {}  #: what `apply` made of an operation and its arguments
 
     def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload: Any = None, key: Any = None) -> Node:
-        identity = (op, tuple(a.index for a in args), key if key is not None else payload)
+        identity = (op, tuple([a.index for a in args]), key if key is not None else payload)
         node = self._known.get(identity)
         if node is None:
             node = Node(self, len(self.nodes), op, args, truth, payload)
