@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import decimal
 import fractions
+import functools
 import io
 import linecache
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 import xarray as xr
 from configurations import CONFIGURATIONS
 
@@ -627,11 +629,16 @@ def command(rng):
     return [kind, *line] if kind else line
 
 
+@functools.cache
+def commands():
+    return typer.main.get_command(app)
+
+
 def told(line):
-    """Exit code and what a command wrote to the two streams."""
+    """Exit code and what a command wrote to the two streams; the tree of commands is built once."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        app(line)
+        commands()(line)
     return ended.value.code, out.getvalue(), err.getvalue()
 
 

@@ -6,6 +6,7 @@ The physics is a function of the leaves of a call, so most of these tests compar
 
 import functools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,9 +73,13 @@ def leaves(resolver, **inputs):
     return binder.leaves
 
 
-def along(leaf, axis, size):
-    """Values of a leaf along the one axis of a call."""
-    return np.broadcast_to(expand(leaf.values, leaf.dims, (axis,)), (size,))
+def table(found, *axes):
+    """Leaves as one array, over leaves and some axes."""
+    spread = [expand(leaf.values, leaf.dims, axes) for leaf in found.values()]
+    whole = np.empty((len(spread), *np.broadcast_shapes(*(one.shape for one in spread))))
+    for i, one in enumerate(spread):
+        whole[i] = one
+    return whole
 
 
 def values(field, base):
@@ -100,66 +105,60 @@ def tried(make, base, field):
     return rows, good
 
 
-def assert_alike(found, other, axis, other_axis, size, said):
+def assert_alike(found, other, axes, other_axes, said):
+    """Two calls bind the same leaves; their axes go in pairs."""
     assert found.keys() == other.keys()
-    for name in found:
-        a, b = along(found[name], axis, size), along(other[name], other_axis, size)
-        assert np.allclose(a, b, rtol=1e-12, atol=0.0, equal_nan=True), (said, name, a, b)
+    assert_equal(table(found, *axes), table(other, *other_axes), found, said)
 
 
-def compare(resolver, selector, record, parameter, make, base, **rest):
-    """Every field of a record: an axis of values by name, by dotted name (in turn) and in own rows bind the same leaves."""
-    compared = 0
+def assert_equal(a, b, names, said):
+    same = np.isclose(a, b, rtol=1e-12, atol=0.0, equal_nan=True)
+    assert same.all(), (said, [(name, x, y) for name, x, y, fine in zip(names, a, b, same) if not fine.all()])
+
+
+def compare(resolver, selector, record, parameter, make, base, across=(), **rest):
+    """Every field of a record: an axis of values by name, by dotted name (in turn) and in own rows bind the same leaves.
+
+    `across` names another input with several values, at each of which they do.  The own rows of all fields lie along
+    one axis: they are bound once.
+    """
+    asked, rows = [], []
     for i, field in enumerate(record._fields):
-        rows, xs = tried(make, base, field)
+        made, xs = tried(make, base, field)
         if not xs or (field == "total_params" and (base["n_heads"] or base["recurrent_layers"])):
             continue
-        own = leaves(resolver, **{selector: rows}, **rest)
         name = (field, f"{parameter}.{field}")[(i + len(base.key)) % 2]
+        asked.append((name, xs, slice(len(rows), len(rows) + len(made))))
+        rows += made
+    assert len(asked) > len(record._fields) // 3
+    own = leaves(resolver, **{selector: rows}, **rest)
+    whole = table(own, selector, *across)
+    for name, xs, here in asked:
         named = leaves(resolver, **{selector: base}, **{name: xs}, **rest)
-        assert_alike(named, own, name, selector, len(xs), (base.key, name))
-        compared += 1
-    assert compared > len(record._fields) // 3
+        assert named.keys() == own.keys()
+        assert_equal(table(named, name, *across), whole[:, here], own, (base.key, name))
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: getattr(d, "key", d))
 def test_a_field_of_a_device_means_the_same_in_every_spelling(device):
-    for precision in ("bf16", "fp32"):
-        compare(
-            ms.ServingModel,
-            "hardware",
-            Accelerator,
-            "hardware",
-            zoo.Hardware,
-            zoo.hardware(device),
-            **SERVE,
-            precision=precision,
-        )
+    base = zoo.hardware(device)
+    call = {**SERVE, "precision": ["bf16", "fp32"]}
+    compare(ms.ServingModel, "hardware", Accelerator, "hardware", zoo.Hardware, base, ["precision"], **call)
 
 
 @pytest.mark.parametrize("device", ["h100", "l40s"])
 def test_a_field_of_a_device_means_the_same_in_a_fleet_that_is_named(device):
-    for fleet in (
-        "dgx_h100",
-        "gaudi2_x8",
-        zoo.System("dgx_h100", name="mine", intra_bandwidth="1 TB/s", node_power="5 kW"),
-    ):
-        compare(
-            ms.DistributedModel,
-            "hardware",
-            Accelerator,
-            "hardware",
-            zoo.Hardware,
-            zoo.hardware(device),
-            **TRAIN,
-            fleet=fleet,
-        )
+    mine = zoo.System("dgx_h100", name="mine", intra_bandwidth="1 TB/s", node_power="5 kW")
+    call, base = {**TRAIN, "fleet": ["dgx_h100", "gaudi2_x8", mine]}, zoo.hardware(device)
+    compare(ms.DistributedModel, "hardware", Accelerator, "hardware", zoo.Hardware, base, ["fleet"], **call)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_field_of_a_fleet_means_the_same_in_every_spelling(system):
-    for hardware in ({}, {"hardware": "h100"}, {"hardware": "l40s"}):
-        compare(ms.DistributedModel, "fleet", Fleet, "fleet", zoo.System, zoo.system(system), **TRAIN, **hardware)
+    base = zoo.system(system)
+    compare(ms.DistributedModel, "fleet", Fleet, "fleet", zoo.System, base, **TRAIN)
+    call = {**TRAIN, "hardware": ["h100", "l40s"]}
+    compare(ms.DistributedModel, "fleet", Fleet, "fleet", zoo.System, base, ["hardware"], **call)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -176,7 +175,7 @@ def test_a_field_of_a_place_means_the_same_in_every_spelling():
             own = leaves(ms.EconomicsModel, region=rows, **rest)
             for name in (field, f"site.{field}"):
                 named = leaves(ms.EconomicsModel, region=grid, **{name: xs}, **rest)
-                assert_alike(named, own, name, "region", len(xs), (region, name))
+                assert_alike(named, own, [name], ["region"], (region, name))
 
 
 def test_the_second_record_of_a_kind_is_spelled_alike():
@@ -186,16 +185,16 @@ def test_the_second_record_of_a_kind_is_spelled_alike():
         rows, xs = tried(zoo.Hardware, zoo.hardware("l40s"), field)
         own = leaves(ms.ServingModel, decode_hardware=rows, **rest)
         named = leaves(ms.ServingModel, decode_hardware="l40s", **{f"decode_hardware.{field}": xs}, **rest)
-        assert_alike(named, own, f"decode_hardware.{field}", "decode_hardware", len(xs), field)
+        assert_alike(named, own, [f"decode_hardware.{field}"], ["decode_hardware"], field)
         own = leaves(ms.ServingModel, model="llama3_1_70b", hardware=rows, decode_precision="fp8")
         named = leaves(ms.ServingModel, model="llama3_1_70b", hardware="l40s", decode_precision="fp8", **{field: xs})
-        assert_alike(named, own, field, "hardware", len(xs), field)
+        assert_alike(named, own, [field], ["hardware"], field)
     for field in ("n_layers", "n_experts", "vocab"):
         rows, xs = tried(zoo.Workload, zoo.model("llama3_2_1b"), field)
         if xs:
             own = leaves(ms.ServingModel, draft=rows, **rest)
             named = leaves(ms.ServingModel, draft="llama3_2_1b", **{f"draft.{field}": xs}, **rest)
-            assert_alike(named, own, f"draft.{field}", "draft", len(xs), field)
+            assert_alike(named, own, [f"draft.{field}"], ["draft"], field)
 
 
 def test_formats_and_assumptions_are_spelled_alike():
@@ -209,20 +208,27 @@ def test_formats_and_assumptions_are_spelled_alike():
             )
             for name in (field, f"format.{field}")
         )
-        assert_alike(plain, dotted, field, f"format.{field}", 2, field)
+        assert_alike(plain, dotted, [field], [f"format.{field}"], field)
     narrow = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", weight_bytes=0.5, activation_bytes=1.0)
     assert narrow["format.expert_bytes"].values == 0.5 and narrow["format.kv_bytes"].values == 1.0
     apart = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", weight_bytes=0.5, expert_bytes=2.0)
     assert apart["format.expert_bytes"].values == 2.0 and apart["format.kv_bytes"].values == 2.0
-    for field in ms.Assumptions._fields:
-        x = float(ms.Assumptions._field_defaults[field])
-        x = 1.0 - x if VARIABLES[field].kind == "flag" else max(0.7 * x, VARIABLES[field].low)
-        own = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", assume=ms.Assumptions(**{field: x}))
+    given = {}
+    for field, default in ms.Assumptions._field_defaults.items():
+        x = float(default)
+        given[field] = 1.0 - x if VARIABLES[field].kind == "flag" else max(0.7 * x, VARIABLES[field].low)
+    assert given.keys() == set(ms.Assumptions._fields)
+    call = {"model": "mixtral_8x7b", "hardware": "h100"}
+    rows = xr.DataArray(np.empty(len(given), dtype=object), dims="row")
+    for i, (field, x) in enumerate(given.items()):
+        rows.values[i] = ms.Assumptions(**{field: x})
+    own = leaves(ms.ServingModel, assume=rows, **call)
+    whole = table(own, "row")
+    for i, (field, x) in enumerate(given.items()):
         for name in (field, f"assume.{field}"):
-            named = leaves(ms.ServingModel, model="mixtral_8x7b", hardware="h100", **{name: x})
-            assert {n: float(v.values) for n, v in named.items()} == pytest.approx(
-                {n: float(v.values) for n, v in own.items()}, rel=1e-12, nan_ok=True
-            )
+            named = leaves(ms.ServingModel, **{name: x}, **call)
+            assert named.keys() == own.keys()
+            assert_equal(table(named), whole[:, i], own, name)
 
 
 # --- answers -----------------------------------------------------------------------------------------------
@@ -239,23 +245,33 @@ FOLLOWED = (
 )
 
 
+@functools.cache
+def followed(*devices):
+    """Own rows, and for every field the values over devices and steps with which some of them were made."""
+    rows, given = [], {}
+    for field in FOLLOWED:
+        each = [tried(zoo.Hardware, zoo.hardware(device), field) for device in devices]
+        xs = xr.DataArray([xs for _, xs in each], dims=("hardware", "step"), coords={"hardware": list(devices)})
+        given[field] = xs, slice(len(rows), len(rows) + xs.size)
+        rows += [row for made, _ in each for row in made]
+    return rows, given
+
+
 @pytest.mark.parametrize("resolver", CALLS, ids=lambda r: r.name)
 def test_every_resolver_answers_both_spellings_alike(resolver):
-    slow = resolver is ms.ContinuousBatchingModel  # fixed points
-    for device in ("l40s",) if slow else ("h100", "mi300x", "l40s"):
-        rows, names = [], []
-        for field in FOLLOWED:
-            made, xs = tried(zoo.Hardware, zoo.hardware(device), field)
-            rows, names = rows + made, names + [(field, x) for x in xs]
-        own = resolver.solve(plan="plain", hardware=rows, **CALLS[resolver])
-        for field in FOLLOWED:
-            here = [i for i, (name, _) in enumerate(names) if name == field]
-            xs = [names[i][1] for i in here]
-            named = resolver.solve(plan="plain", hardware=device, **{field: xs}, **CALLS[resolver])
-            assert set(named.data_vars) == set(own.data_vars) - {field}  # an input stands among the coordinates
-            for output in named.data_vars:
-                a, b = named[output].values, own[output].isel(hardware=here).values
-                assert np.allclose(np.broadcast_to(a, b.shape), b, rtol=1e-12, equal_nan=True), (device, field, output)
+    """By name: values over devices and steps. Own rows: as many of each device, one after the other."""
+    devices = ["h100", "mi300x", "l40s"]
+    rows, given = followed(*devices)
+    own = resolver.solve(plan="plain", hardware=rows, **CALLS[resolver])
+    for field, (xs, here) in given.items():
+        named = resolver.solve(plan="plain", hardware=devices, **{field: xs}, **CALLS[resolver])
+        assert {*named.data_vars, field} == {*own.data_vars, field}  # peak_flops is an output as well
+        for output in named.data_vars:
+            found = own[output].isel(hardware=here) if "hardware" in own[output].dims else own[output]
+            b = np.broadcast_to(found.values, xs.size).reshape(xs.shape)
+            a = named[output].transpose(..., "hardware", "step", missing_dims="ignore")
+            a = np.expand_dims(a.values, [i for i, d in enumerate(("hardware", "step")) if d not in a.dims])
+            assert np.allclose(np.broadcast_to(a, xs.shape), b, rtol=1e-12, equal_nan=True), (field, output)
 
 
 def test_scalars_axes_arrays_and_paired_rows_say_the_same():
@@ -293,12 +309,12 @@ def test_a_long_axis_says_what_single_calls_say():
     powers = leaves(
         ms.SustainabilityModel, hardware=["h100", "mi300x"], tdp=np.linspace(100, 2000, 100_000), region="usa"
     )
-    for i in (0, 77, 50_001, 99_999):
+    places = [0, 77, 50_001, 99_999]
+    few = {name: replace(v, values=v.values[places] if v.dims else v.values) for name, v in found.items()}
+    for i, at_place in zip(places, table(few, "link_bandwidth").T):
         one = leaves(ms.DistributedModel, hardware="h100", link_bandwidth=float(links[i]), **TRAIN)
-        for name, leaf in one.items():
-            assert along(found[name], "link_bandwidth", len(links))[i] == pytest.approx(
-                float(leaf.values), rel=1e-12
-            ), name
+        assert one.keys() == found.keys()
+        assert_equal(table(one), at_place, one, i)
     idle = powers["hardware.idle_power"]
     assert idle.dims == ("hardware", "tdp") and idle.values[1] == pytest.approx(0.1 * np.linspace(100, 2000, 100_000))
     assert found["fleet.torus_axes"].dims == () and found["hardware.bus_bandwidth_8"].dims == ("link_bandwidth",)
@@ -515,18 +531,27 @@ def improved(make, base, record):
     return found
 
 
-@pytest.mark.parametrize("device", ["h100", "mi300x", "l40s", "tpu_v5p"])
-@pytest.mark.parametrize("resolver", WAITS, ids=lambda r: r.name)
-def test_a_better_device_or_fleet_is_never_slower(resolver, device):
+@functools.cache
+def better(device):
+    """A device and those that are better in one field, and so for its fleet where it has one: rows of one's own."""
     base = zoo.hardware(device)
     rows = {"hardware": [base, *improved(zoo.Hardware, base, Accelerator)]}
     assert len(rows["hardware"]) > 80
-    if "fleet" in resolver.parameters() and base["default_system"]:
+    if base["default_system"]:
         system = zoo.system(base["default_system"])
         rows["fleet"] = [system, *improved(zoo.System, system, Fleet)]
         assert len(rows["fleet"]) > 8
+    return base, rows
+
+
+@pytest.mark.parametrize("device", ["h100", "mi300x", "l40s", "tpu_v5p"])
+@pytest.mark.parametrize("resolver", WAITS, ids=lambda r: r.name)
+def test_a_better_device_or_fleet_is_never_slower(resolver, device):
+    base, rows = better(device)
     for call in WAITS[resolver]:
         for axis, variants in rows.items():
+            if axis not in ("hardware", *resolver.parameters()):
+                continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = resolver.solve(plan="plain", **{"hardware": base, axis: variants}, **call)

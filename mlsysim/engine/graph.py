@@ -267,13 +267,18 @@ class Graph:
             return node
         return self.constant(float(node.payload)) if node.op == "const" else self._enter("float", (node,), False)
 
-    def apply(self, op: str, args: Iterable[Any], truth: bool = False) -> Node:
+    def apply(self, op: str, args: Sequence[Any], truth: bool = False) -> Node:
         """Enter an operation, folded where its outcome is known.
 
         A kernel states most operations several times (a step for one batch after another): those are looked up.
         """
-        nodes = [a if type(a) is Node else self.lift(a) for a in args]
-        key = (op, *map(_INDEX, nodes))
+        if len(args) == 2:  # as most have: in so many words, as this is where recording spends its time
+            a, b = args
+            nodes = [a if type(a) is Node else self.lift(a), b if type(b) is Node else self.lift(b)]
+            key: tuple[Any, ...] = (op, nodes[0].index, nodes[1].index)
+        else:
+            nodes = [a if type(a) is Node else self.lift(a) for a in args]
+            key = (op, *map(_INDEX, nodes))
         known = self._applied.get(key)
         if known is None:
             known = self._applied[key] = self._apply(op, nodes, truth)

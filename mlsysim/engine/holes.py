@@ -42,10 +42,9 @@ class Holes:
         self.places = np.argwhere(anywhere)
         self.all_over = bool(anywhere.all())
         self.apart = len(self.places) <= MOST
+        self._none = np.full(len(self.places) if self.apart else 1, NONE)  #: of all nodes that need nothing missing
         self._holes: list[np.ndarray] = []  #: by node: which of `lacking` it needs, by place
-        self._steady: dict[
-            int, np.ndarray
-        ] = {}  #: by node: its value by place, where that is the same all over the rest
+        self._known: dict[int, np.ndarray | None] = {}  #: what `_steady` found, by node
 
     def of(self, node: Node) -> Leaf | None:
         """The first missing datum that a node would need, called after the row that lacks it; None if there is none."""
@@ -108,37 +107,52 @@ class Holes:
         """Which missing datum a node needs, by place; -1 for none."""
         for n in self.graph.nodes[len(self._holes) :]:
             self._holes.append(self._needed(n))
-            value = self._value(n)
-            if value is not None:
-                self._steady[n.index] = value
         return self._holes[node.index]
 
     def _needed(self, node: Node) -> np.ndarray:
-        count = len(self.places) if self.apart else 1
         if node.op == "leaf" and self.leaves[node.payload].missing:
             leaf = self.leaves[node.payload]
             which = next(i for i, other in enumerate(self.lacking) if other is leaf)
             values = self._there(leaf)
             lacks = True if values is None else np.isnan(values)
-            return np.where(np.broadcast_to(lacks, (count,)), which, NONE)
+            return np.where(np.broadcast_to(lacks, self._none.shape), which, NONE)
         needed = [self._holes[arg.index] for arg in node.args]
-        if node.op == "where" and node.args[0].index in self._steady:
-            met = np.broadcast_to(self._steady[node.args[0].index], (count,)).astype(bool)
-            needed = [needed[0], np.where(met, needed[1], needed[2])]
-        found = np.full(count, NONE)
+        if node.op == "where" and not (needed[1] is self._none and needed[2] is self._none):
+            steady = self._steady(node.args[0])
+            if steady is not None:
+                met = np.broadcast_to(steady, self._none.shape).astype(bool)
+                either = np.where(met, needed[1], needed[2])
+                needed = [needed[0], either if (either != NONE).any() else self._none]
+        found = self._none
         for some in needed:
-            found = np.where(found != NONE, found, some)
+            if some is not self._none:
+                found = some if found is self._none else np.where(found != NONE, found, some)
         return found
+
+    def _steady(self, node: Node) -> np.ndarray | None:
+        """The value of a node by place, None where it is not the same all over the rest."""
+        pending = [node]
+        while pending:
+            top = pending[-1]
+            waiting = [a for a in top.args if a.index not in self._known]
+            if waiting:
+                pending.extend(waiting)
+                continue
+            pending.pop()
+            if top.index not in self._known:
+                self._known[top.index] = self._value(top)
+        return self._known[node.index]
 
     def _value(self, node: Node) -> np.ndarray | None:
         if node.op == "const":
             return np.asarray(node.payload)
         if node.op == "leaf":
             return self._there(self.leaves[node.payload])
-        if node.op not in NUMPY or any(a.index not in self._steady for a in node.args):
+        values = [known for a in node.args if (known := self._known[a.index]) is not None]
+        if node.op not in NUMPY or len(values) < len(node.args):
             return None
         with np.errstate(all="ignore"):
-            return np.asarray(NUMPY[node.op](*(self._steady[a.index] for a in node.args)))
+            return np.asarray(NUMPY[node.op](*values))
 
     def _there(self, leaf: Leaf) -> np.ndarray | None:
         """A leaf in every place, None where it varies along other axes as well."""

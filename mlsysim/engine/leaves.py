@@ -67,6 +67,8 @@ def _reduced(
 def leaf(name: str, values: Any, dims: tuple[str, ...], labels: np.ndarray | None = None) -> Leaf:
     """A leaf over the axes along which it varies; `labels` say what its places along the first dims are called."""
     values = np.asarray(values, dtype=np.float64)
+    if not values.ndim and values == values:  # one number, and known: as most are
+        return Leaf(name, dims, values)
     missing, called = "", None
     holes = np.isnan(values)
     if holes.any():

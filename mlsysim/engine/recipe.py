@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 Given = Mapping[str, Any]  #: field -> number, or array whose first dim is 1 or that of the cells
 
 
+def _beyond(value: Any) -> tuple[int, ...]:
+    """The shape of a field of some cells, theirs left out."""
+    return value.shape[1:] if isinstance(value, np.ndarray) else ()
+
+
 class Recipe:
     """How the fields of one record of a call come about.
 
@@ -142,15 +147,13 @@ class Recipe:
         order = np.argsort(codes, kind="stable")
         used, begin = np.unique(codes[order], return_index=True)
         if len(used) == 1:
-            return [np.reshape(v, np.shape(v) or (1,)) for v in self._made(int(used[0]), given, sample)]
+            return [np.atleast_1d(v) for v in self._made(int(used[0]), given, sample)]
         parts = []
         for code, cells in zip(used.tolist(), np.split(order, begin[1:])):
             mine = {n: v if np.ndim(v) == 0 or len(v) == 1 else v[cells] for n, v in given.items()}
             parts.append((cells, self._made(code, mine, sample if sample is None else sample[cells])))
         found = []
-        further = [
-            np.broadcast_shapes(*(np.shape(each)[1:] for each in every)) for every in zip(*(made for _, made in parts))
-        ]
+        further = [np.broadcast_shapes(*set(map(_beyond, every))) for every in zip(*(made for _, made in parts))]
         require(
             8 * len(codes) * sum(map(math.prod, further)),
             f"what is derived for {len(codes):,} rows of {self.name}",
@@ -175,16 +178,20 @@ class Recipe:
                 "fewer samples, or fewer rows at a time",
             )
         table = self._table(self.codes.reshape(-1), {n: self._over_cells(g, further) for n, g in given.items()})
+        first = None if self.labels is None else self.labels.reshape(-1)[:1].reshape(())
         found = {}
         for field, values in zip(self.record._fields, table):
             full = f"{self.name}.{field}"
+            if values.size == 1:
+                found[field] = leaf(full, values.reshape(()), (), first)
+                continue
             varied = [n > 1 for n in values.shape[1:]]
             drawn = ("sample",) if self.draws is not None else ()
             own = tuple(d for d, n in zip((*further[len(further) + len(drawn) - len(varied) :], *drawn), varied) if n)
             labels = self.labels
             if len(values) == 1:
                 values = values.reshape([n for n in values.shape if n > 1])
-                labels = None if labels is None else labels.reshape(-1)[:1].reshape(())
+                labels = first
             else:
                 values = values.reshape((*self.codes.shape, *(n for n in values.shape[1:] if n > 1)))
                 own = (*self.dims, *own)

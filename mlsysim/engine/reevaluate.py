@@ -5,6 +5,7 @@ What is derived from an input that moves (power when idle from the power limit, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,9 +40,9 @@ class PartialProgram:
         self.single = isinstance(outputs, Node)
         self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
         nodes = reached(self.outputs)
-        self.size = len(next(iter(index.values()))) if index else 1
+        self.index, self.size = index, len(next(iter(index.values()))) if index else 1
         moved: set[int] = {n.index for n in self.unknown}
-        self.derived = []  #: for each record: its fields at the points, where the unknowns enter, which leaves follow
+        self.derived = []  #: for each record: how its fields come about, where the unknowns enter, which leaves follow
         names = {n.payload: i for i, n in enumerate(self.unknown)}
         for recipe in program.binder.recipes.values():
             enter = [(field, names[name]) for name, field in recipe.moved(names).items()]
@@ -54,7 +55,7 @@ class PartialProgram:
                 and n.payload in {f"{recipe.name}.{field}" for field in fields}
             ]
             if follow:
-                self.derived.append((recipe.along(index, self.size), enter, follow))
+                self.derived.append((recipe, enter, follow))
                 moved |= {n.index for n, _ in follow}
         for node in nodes:
             if any(a.index in moved for a in node.args):
@@ -75,13 +76,18 @@ class PartialProgram:
         Parameters
         ----------
         *x : ndarray
-            One array for all unknowns, which then move together, or one for each.
+            One array for all unknowns, which then move together, or one for each: a value for each point, or rows of
+            them, which the values then have as well: (rows, points), or (outputs, rows, points).
         """
         each = x if len(x) > 1 else x * len(self.unknown)
+        shape = np.broadcast_shapes((self.size,), *map(np.shape, each))
         values = {**self.fixed, **{n.index: v for n, v in zip(self.unknown, each, strict=True)}}
-        for fields, enter, follow in self.derived:
-            made = fields({field: np.broadcast_to(each[i], (self.size,)) for field, i in enter})
-            values |= {n.index: made[field] for n, field in follow}
+        size = math.prod(shape)
+        index = {d: np.tile(places, size // self.size) for d, places in self.index.items()} if self.derived else {}
+        for recipe, enter, follow in self.derived:
+            fields = recipe.along(index, size)
+            made = fields({field: np.broadcast_to(each[i], shape).reshape(-1) for field, i in enter})
+            values |= {n.index: np.broadcast_to(made[field], size).reshape(shape) for n, field in follow}
         found = self.steps.take(values)
-        rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), (self.size,)) for n in self.outputs]
+        rows = [np.broadcast_to(np.asarray(found[n.index], dtype=np.float64), shape) for n in self.outputs]
         return rows[0] if self.single else np.stack(rows)

@@ -21,6 +21,7 @@ from mlsysim.search.target import Target, condition
 
 TP = (1, 2, 4, 8)  #: tried unless given
 MAX_BATCH = range(1, 1025)  #: tried unless given
+NEXT = "slots_more"  #: the axis of the batch that was found and of the one after it
 SEARCHED = ("tp", "max_batch", "replicas")
 #: a target on -> what must keep it at a load, and with every request queued
 KEEPS = {
@@ -144,8 +145,9 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
         n: answer[n].where(answer["found"], 1.0).reset_coords(drop=True) for n in SEARCHED if n in answer
     }
     keep = ["max_active_requests", "feasible", *(c.output for c in conditions)]
-    now = resolver.solve(keep=keep, **rest, **here)
-    more = resolver.solve(keep=keep, **rest, **{**here, "max_batch": here["max_batch"] + 1.0})
+    one_more = here["max_batch"] + xr.DataArray([0.0, 1.0], dims=NEXT)
+    both = resolver.solve(keep=keep, **rest, **{**here, "max_batch": one_more})
+    now, more = (both.isel({NEXT: i}, missing_dims="ignore").drop_vars(NEXT, errors="ignore") for i in (0, 1))
     misses: Any = False
     for c in conditions:
         misses = misses | ~c.met(more[c.output], float(c.values))

@@ -63,6 +63,8 @@ def bisect(
         else:
             middle = (a >> 1) + (b >> 1) + (a & b & 1)
             x = _double(middle)
+        if np.all(middle == a):  # neighbours
+            break
         same = verdict(x) == start
         a = np.where(same, middle, a)
         b = np.where(same, b, middle)
@@ -91,7 +93,7 @@ def crossing(
     Parameters
     ----------
     look : callable
-        Values, one a point, to truth values and to how far each is from the target.
+        Values, one a point or rows of them, to truth values and to how far each is from the target.
     """
     grid = ladder(low, high, whole)
     xs = np.broadcast_to(grid[:, None], (len(grid), size))
@@ -100,8 +102,7 @@ def crossing(
     start = found = np.zeros(size, dtype=bool)
     closest, miss = a, np.full(size, np.inf)
     for turn in range(1 + ZOOMS):
-        seen = [look(x) for x in xs]
-        now, off = np.array([v for v, _ in seen]), np.array([m for _, m in seen])
+        now, off = _seen(look, xs)
         start = now[0] if turn == 0 else start
         change = now != start
         here, first = change.any(axis=0) & ~found, change.argmax(axis=0)
@@ -116,6 +117,13 @@ def crossing(
         xs = _between(xs[np.maximum(k - 1, 0), column], xs[np.minimum(k + 1, len(xs) - 1), column], whole)
     before, after = bisect(lambda x: look(x)[0], a, b, start, whole)
     return Crossing(before, after, found, start, closest, miss)
+
+
+def _seen(look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], xs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a look says of rows of values: of as many rows at once as hold the points that are bisected together."""
+    step = max(1, POINTS // xs.shape[1])
+    parts = [look(np.ascontiguousarray(xs[i : i + step])) for i in range(0, len(xs), step)]
+    return np.concatenate([v for v, _ in parts]), np.concatenate([m for _, m in parts])
 
 
 def _between(low: np.ndarray, high: np.ndarray, whole: bool) -> np.ndarray:

@@ -298,9 +298,13 @@ def _power(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
 
 
 def described(
-    row: Row, precision: Precision, kv_precision: int | None, parts: Mapping[str, int | None] | None = None
+    row: Row,
+    precision: Precision,
+    kv_precision: int | None,
+    parts: Mapping[str, int | None] | None = None,
+    kernels: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
-    """The fields of a device, and how those that no source gives came about."""
+    """The fields of a device, those of its kernels among them or not, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
@@ -318,11 +322,11 @@ def described(
     _limit(row, fields, derived)
     _power(fields, derived)
     _prices(row, fields, derived)
-    kernels, notes = curves.kernels(
-        row, precision, kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
-    )
-    fields.update(kernels)
-    derived.update(notes)
+    if kernels:
+        narrow = kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
+        of_kernels, notes = curves.kernels(row, precision, narrow)
+        fields.update(of_kernels)
+        derived.update(notes)
     for name, value in row.given.items():
         if name in Accelerator._fields:
             fields[name] = value

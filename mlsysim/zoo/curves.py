@@ -75,6 +75,7 @@ def own(row: Row) -> tuple[str, bool]:
     return row["kernel_relative"] or FALLBACK, False
 
 
+@functools.lru_cache(maxsize=4096)
 def achievable(device: str, dtype: str) -> float | None:
     """Best measured product as a share of peak (constants: ``max_achievable_*``), by the longest prefix of the key."""
     start = f"max_achievable_{dtype}_matmul_"

@@ -33,7 +33,7 @@ class _Making:
 
     system: Row | None
     hardware: Row
-    device: dict[str, Any]  #: fields of the device
+    device: dict[str, Any]  #: fields of the device but for those of its kernels
     device_notes: dict[str, Derived]
     given: Mapping[str, Any]  #: fields of the fleet that the user gives
     inner: Row | None  #: fabric inside the fast domain
@@ -272,7 +272,7 @@ def described(
     """
     given = given or {}
     hardware = hardware.having(given)
-    device, notes = accelerators.described(hardware, Precision.BF16, None)
+    device, notes = accelerators.described(hardware, Precision.BF16, None, kernels=False)
     if system is None:
         name = hardware.values_by_column.get("default_system")
         system = tables.rows("systems")[name] if name else None
