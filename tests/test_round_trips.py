@@ -6,6 +6,7 @@ import xarray as xr
 from configurations import CONFIGURATIONS
 
 import mlsysim as ms
+from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.resolver import Model
@@ -55,13 +56,18 @@ def recorded(resolver, point):
 def followed(program, leaf, low, high):
     """Outputs that rise or fall with an input all the way."""
     given, _ = program.available()
-    names = [n for n in given if VARIABLES[n].kind not in ("option", "flag", "count") and n != leaf]
-    node = program.named(leaf)
-    if node.op != "leaf":
+    moves = {leaf, *program.binder.followers([leaf])}
+    nodes = {
+        name: program.graph.as_number(node)
+        for name, node in given.items()
+        if VARIABLES[name].kind not in ("option", "flag", "count")
+        and name != leaf
+        and any(n.op == "leaf" and n.payload in moves for n in reached([node]))
+    }
+    if not nodes:
         return
-    nodes = [program.graph.as_number(given[name]) for name in names]
-    moved = PartialProgram(program, node, nodes, {"moved": np.arange(33)})
-    for name, y in zip(names, moved(np.geomspace(low, high, 33))):
+    moved = PartialProgram(program, program.named(leaf), list(nodes.values()), {"moved": np.arange(33)})
+    for name, y in zip(nodes, moved(np.geomspace(low, high, 33))):
         steps = np.diff(y) / np.abs(y).max() if np.isfinite(y).all() and np.abs(y).max() > 0 else np.zeros(1)
         within = y.min() >= VARIABLES[name].low and y.max() <= VARIABLES[name].high
         if within and ((steps > 1e-7).all() or (steps < -1e-7).all()):

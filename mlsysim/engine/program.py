@@ -12,7 +12,7 @@ from mlsysim.engine.bind import Binder
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.holes import Holes
-from mlsysim.engine.interpret import evaluate
+from mlsysim.engine.interpret import Steps
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.needs import lacking
 from mlsysim.engine.parameters import Parameter
@@ -86,6 +86,7 @@ class Program:
                 raise ValueError(f"axis {name!r} bears the name of an output: rename that dim")
         self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
+        self._steps: dict[tuple[int, ...], tuple[list[Node], Steps]] = {}  #: of `at`, by what is wanted
         self._holes = Holes(self.graph, binder.leaves, binder.axes)
         self.spared: list[Node] = []  #: nodes that a search does without where a datum of theirs is missing
 
@@ -212,9 +213,14 @@ class Program:
             cuts = [{a: i[lo : lo + PART] for a, i in index.items()} for lo in range(0, size, PART)]
             parts = [self.at(nodes, cut) for cut in cuts]
             return {k: np.concatenate([part[k] for part in parts]) for k in nodes}
-        needed = reached(nodes.values())
-        values = {n.index: self.leaf_at(n, index) for n in needed if n.op == "leaf"}
-        found = evaluate(needed, values, list(nodes.values()))
+        wanted = list(nodes.values())
+        key = tuple(n.index for n in wanted)
+        if key not in self._steps:  # several searches of one pass ask for the same at their winners
+            needed = reached(wanted)
+            leaves = [n for n in needed if n.op == "leaf"]
+            self._steps[key] = leaves, Steps(needed, {n.index for n in leaves}, wanted)
+        leaves, steps = self._steps[key]
+        found = steps.take({n.index: self.leaf_at(n, index) for n in leaves})
         return {k: np.broadcast_to(found[n.index], (size,)) for k, n in nodes.items()}
 
     # --- what was asked for --------------------------------------------------------------------------------
