@@ -317,9 +317,8 @@ def test_it_answers_before_it_runs(name):
 @pytest.mark.parametrize("name", [n for n in ASKED if n in MODELS])
 def test_its_searches_compile(name):
     """numba's own view of types: what NumPy forgives it does not."""
-    i = 1 if name == "ContinuousBatchingModel" else 0  # a closed loop states the step of its server half as often
-    model, configuration = call(name, i)
-    program = recorded(name, i)
+    model, configuration = MODELS[name], CONFIGURATIONS[name][0]
+    program = recorded(name, 0)
     objective = next(o for o in program.outputs if VARIABLES[o].better and program.missing(program.outputs[o]) is None)
     plain = model.best(objective, plan="plain", **configuration)
     nest = model.best(objective, plan="nest", **configuration)
