@@ -37,18 +37,14 @@ def pytest_addoption(parser):
     parser.addoption("--rounds", type=int, default=1, help="how often the rounds of tests/test_rounds.py are run")
 
 
+gc.set_threshold(100_000, 50, 100)  # graphs of thousands of nodes come and go: the collector need not look so often
+
+
 def pytest_configure(config):
     """Workers of pytest-xdist inherit the directory from the process that started them."""
     if "MLSYSIM_CACHE" not in os.environ:
         _own.append(tempfile.mkdtemp(prefix="mlsysim-tests-"))
         os.environ["MLSYSIM_CACHE"] = _own[0]
-
-
-def pytest_collection_finish(session):
-    """What is there now stays to the end, and graphs of thousands of nodes come and go: the collector need not look so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_unconfigure(config):

@@ -201,3 +201,11 @@ def test_what_a_process_reserves_besides_is_never_less_than_nothing():
     for scatter in (1e-12, 0.5, 1.0):
         found = ms.DistributedModel.solve(memory_scatter=scatter, **call)
         assert found.memory_other >= 0.0 and found.memory_gradients >= 0.0
+
+
+def test_what_is_free_costs_nothing_and_no_tokens_have_no_price():
+    run = {"hardware": "h100", "duration": 1e6, "region": "usa", "n_accelerators": 8, "plan": "plain"}
+    free = ms.EconomicsModel.solve(procurement="spot", spot_discount=1.0, tokens_per_s=1e3, **run)
+    assert free.tco == 0.0 == free.usd_per_mtok and free.feasible
+    with pytest.raises(ValueError, match=r"tokens_per_s=0.*must be above 0"):
+        ms.EconomicsModel.solve(tokens_per_s=0, **run)

@@ -344,7 +344,7 @@ fraction("bandwidth_efficiency", "constant share of memory bandwidth, in place o
 flag("textbook", "hand calculation: full rates, no overhead, no communication")
 real("ttft", "s", "time to first token", better="less")
 real("itl", "s", "time between tokens of one request", better="less")
-real("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
+positive("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
 real("tokens_per_s_per_device", "1/s", "tokens per second and device", better="more")
 real("tokens_per_s_per_user", "1/s", "tokens per second that one request sees", better="more")
 real("e2e_latency", "s", "time from request to last token", better="less")
@@ -635,7 +635,7 @@ real("training_tokens", "1", "tokens trained on within the duration", better="mo
 positive("tokens", "1", "tokens to train on")
 positive("duration", "s", "length of the run", takes=("completion_time", "training_time"))
 # --- operations ----------------------------------------------------------------------------------------
-positive("tco", "USD", "total cost of ownership over the run", better="less")
+real("tco", "USD", "total cost of ownership over the run", better="less")
 positive("energy", "J", "energy of the facility", better="less")
 positive("carbon", "kg", "carbon, operational and embodied", better="less")
 positive("water", "L", "water, on site and off site", better="less")
