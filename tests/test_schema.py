@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import mlsysim as ms
 from mlsysim.schema import assumptions, records, variables
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.variables import VARIABLES
+from mlsysim.schema.variables import ALIASES, VARIABLES
 
 RECORDS = (records.Workload, records.Accelerator, records.Format, records.Fleet, records.Site)
 PACKAGE = Path(variables.__file__).parent.parent
@@ -56,3 +57,19 @@ def test_an_assumption_moves_with_its_bounds():
     moved = default.moved(0.5, "mine", 0.02)
     assert (moved, moved.source, moved.spread) == (0.5, "mine", 0.02) and moved.high == default.high == 1.0
     assert isinstance(moved, assumptions.Assumed) and moved.meaning == default.meaning
+
+
+def test_every_other_name_of_an_input_stands_in_the_schema_of_a_model_that_takes_it():
+    for alias, (name, _) in ALIASES.items():
+        takers = [r for r in ms.RESOLVERS.values() if name in r.schema.index]
+        assert takers or name == "electricity_price", alias
+        for resolver in takers:
+            assert alias in " ".join([*resolver.schema.index, *resolver.schema.meaning]), (resolver.name, alias)
+    assert "kwh_price for electricity_price" in ms.EconomicsModel.schema.loc["site", "meaning"]
+
+
+def test_methods_of_compression_are_known_by_the_words_of_the_guide():
+    call = {"model": "llama3_1_8b", "hardware": "h100", "plan": "plain"}
+    words = ms.CompressionModel.solve(method=["quantization", "pruning"], **call)
+    plain = ms.CompressionModel.solve(method=["quantize_weights", "prune_unstructured"], **call)
+    assert (words.compression_ratio.values == plain.compression_ratio.values).all()

@@ -15,7 +15,7 @@ from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.variables import VARIABLES, Variable, field_of
+from mlsysim.schema.variables import ALIASES, VARIABLES, Variable, field_of
 
 
 def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
@@ -74,7 +74,7 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
                     "unit": "",
                     "default": default,
                     "allowed": p.record.__name__,
-                    "meaning": (p.record.__doc__ or "").split(".")[0],
+                    "meaning": (p.record.__doc__ or "").split(".")[0] + _also(p.record._fields, named=True),
                 }
             )
             continue
@@ -93,7 +93,7 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
                 "unit": v.unit,
                 "default": default,
                 "allowed": allowed,
-                "meaning": v.meaning,
+                "meaning": v.meaning + _also([name]),
             }
         )
     for name in outputs:
@@ -104,6 +104,12 @@ def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.Da
             {"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning}
         )
     return pd.DataFrame(rows).set_index("name")
+
+
+def _also(names: Sequence[str], named: bool = False) -> str:
+    """How else some inputs are called, as in ``; also duration_days``; `named` says which of them is."""
+    other = [f"{alias}{f' for {name}' if named else ''}" for alias, (name, _) in ALIASES.items() if name in names]
+    return f"; also {', '.join(other)}" if other else ""
 
 
 def _bounds(v: Variable) -> str:

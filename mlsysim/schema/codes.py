@@ -246,7 +246,10 @@ class Region(IntEnum):
 
 _SPELLINGS = {"ONE_F_ONE_B": "1f1b"}
 #: other words for a label, accepted where an option is given
-SYNONYMS: dict[type[IntEnum], dict[str, str]] = {Precision: {"fp4": "nvfp4"}}
+SYNONYMS: dict[type[IntEnum], dict[str, str]] = {
+    Precision: {"fp4": "nvfp4"},
+    CompressionMethod: {"quantization": "quantize_weights", "pruning": "prune_unstructured"},
+}
 
 
 def label(option: IntEnum) -> str:
