@@ -78,6 +78,8 @@ TUNED = frozenset(
         "coder",
         "math",
         "1m",
+        "kv",
+        "free",
     )
 )
 #: what drivers print beside the name of a device: trade marks, the cores of a processor, the graphics within it
@@ -279,7 +281,7 @@ def _forms(table: str, name: str) -> Iterator[tuple[str, str]]:
 
     if fresh(text):
         yield text, packed
-    words = [word for word in re.split(r"[_()\[\],]+|(?<=[a-z])\.(?=[a-z])", text) if word]
+    words = [word for word in re.split(r"[_()\[\],:]+|(?<=[a-z])\.(?=[a-z])|\.(?=gguf$)", text) if word]
     words = [word for word in words if word not in VENDORS] or words
     if fresh("_".join(words)):
         yield "_".join(words), packed
