@@ -405,7 +405,9 @@ def starts(repeats: int) -> dict[str, Any]:
 def compiling(quick: bool) -> dict[str, Any]:
     """The same large sweep in a fresh interpreter, with an empty and with a filled kernel cache."""
     large = f"ms.DistributedModel(model='{MODEL}').best('step_time', plan='nest', **engine.grid())"
-    small = "ms.CheckpointModel.best('checkpoint_size', plan='nest', model='llama3_1_8b', hardware=['h100', 'a100'], n_accelerators=64)"
+    small = (
+        "ms.CheckpointModel.best('checkpoint_size', plan='nest', model='gpt2', hardware='h100', n_accelerators=[8, 64])"
+    )
     code = f"import sys; sys.path.insert(0, 'benchmarks')\nimport engine, mlsysim as ms\n{small if quick else large}"
     with tempfile.TemporaryDirectory() as folder:
         cold = fresh(code, 1, MLSYSIM_CACHE=folder)
