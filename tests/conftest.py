@@ -8,9 +8,8 @@ import tempfile
 
 import pytest
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in the background of a shell: tests interrupt what they start
+# ignored in the background of a shell: tests interrupt what they start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(100_000, 50, 100)  # graphs of thousands of nodes come and go: the collector need not look so often

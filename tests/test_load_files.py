@@ -108,6 +108,24 @@ def test_means_are_taken_before_what_was_asked_for_and_tpot_before_itl(tmp_path)
     assert runs.read_as["itl_ms"] == "mean_tpot_ms" and runs.table.requests_per_user[0] == 10
 
 
+def test_mean_lengths_are_whole_tokens(tmp_path):
+    """Requests differ in length: 640 of them with 655,001 tokens have 1,023.4 each."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(VLLM | {"total_input_tokens": 655_001, "total_output_tokens": 163_999}))
+    table = read(path, {k: SYSTEM[k] for k in ("hardware", "tp", "precision")}).table
+    assert (table.input_len[0], table.output_len[0]) == (1023, 256)
+    path.with_suffix(".csv").write_text(METRICS.replace("1,024.00", "1,023.85").replace(",256.00", ",255.61"))
+    table = read(path.with_suffix(".csv"), SYSTEM).table
+    assert (table.input_len[0], table.output_len[0]) == (1024, 256)
+
+
+def test_every_column_that_is_read_may_stand_beside_the_table():
+    run = {"hardware": "rtx_3090", "model": "llama3_8b", "phase": "decode", "measured_tokens_per_s": 100.0}
+    narrow = ms.validate(pd.DataFrame([run]), sample=0, columns={"quant_label": "Q4_K_M", "backend": "CUDA"})
+    wide = ms.validate(pd.DataFrame([run]), sample=0, columns={"quant_label": "F16", "backend": "CUDA"})
+    assert narrow.rows.predicted[0] > 1.8 * wide.rows.predicted[0]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns", "said"),
     [

@@ -82,7 +82,6 @@ def calibrate(
         DistributedModel for training runs; ServingModel (or ContinuousBatchingModel) for serving measurements, whose
         scenario decides between the two.  None takes what the columns say.
     runs : DataFrame or path
-    columns : mapping, optional
         See `validate`.
     fit : sequence of str, optional
         Names of `Assumptions` or of fields of the hardware (``gemm_bandwidth_efficiency``).  Default: the usual ones,
@@ -104,6 +103,8 @@ def calibrate(
     bootstrap : int
         Resamplings (of sources, or of the rows of a single one) behind the intervals; 0 takes them from the covariance.
     seed : int
+    columns : mapping, optional
+        What holds for every run and the table does not say: see `validate`.
 
     Returns
     -------

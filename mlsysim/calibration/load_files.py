@@ -132,6 +132,9 @@ def _of_run(run: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
         if _positive(total) and _positive(requests):
             flat[f"total_{what}_tokens / completed"] = total / requests
     column = read_as(list(flat))
+    for length in (column.get(name, name) for name in ("input_len", "output_len")):
+        if _positive(flat.get(length)):  # a mean over requests: lengths are whole tokens
+            flat[length] = max(round(flat[length]), 1)
     figures = [column.get(c, c) for c in ("ttft_ms", "itl_ms", "tokens_per_s_total")]
     if not any(_positive(flat.get(figure)) for figure in figures):
         raise ValueError(

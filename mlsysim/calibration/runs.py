@@ -118,14 +118,19 @@ TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
 ABOUT = {
     "engine",
     "framework",
+    "gpu",
+    "hardware_label",
     "harness",
     "model_key",
+    "model_label",
+    "notes",
     "precision_kv",
+    "quant_label",
     "recompute",
     "source",
     "source_id",
-    "notes",
     "split",
+    "tflops_convention",
 }
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
@@ -210,9 +215,8 @@ def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     found = load_files.read_as(header)
     for column, heading in found.items():
         header[header.index(heading)] = column
-    if (
-        "batch_or_concurrency" in found and "scenario" not in header
-    ):  # a number of clients, each with a request at a time
+    # a number of clients, each with a request at a time
+    if "batch_or_concurrency" in found and "scenario" not in header:
         header.append("scenario")
         for row in rows:
             row.append("closed_loop")

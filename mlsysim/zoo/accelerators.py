@@ -99,10 +99,10 @@ def format_record(
     weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
     kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
     stored_in = {part: code for part, code in (parts or {}).items() if code is not None}
-    tables = weight if precision in GGUF_BITS else activation
+    of_tables = weight if precision in GGUF_BITS else activation
     fields = {
         "weight_bytes": weight,
-        **{f"{part}_bytes": weight if part in PRODUCTS else tables for part in PARTS},
+        **{f"{part}_bytes": weight if part in PRODUCTS else of_tables for part in PARTS},
         **{f"{part}_bytes": _BYTES[Precision(int(code))][0] for part, code in stored_in.items()},
         "activation_bytes": activation,
         "kv_bytes": kv,

@@ -83,7 +83,7 @@ TUNED = frozenset(
     )
 )
 #: what drivers print beside the name of a device: trade marks, the cores of a processor, the graphics within it
-PRINTED = re.compile(r"\((r|tm|c)\)|_(\d+_core|data_center)(?=_)|_processor$|_w/_.*|_ada_generation$|_@_.*|_cpu(?=_@)")
+PRINTED = re.compile(r"\((r|tm|c)\)|_(\d+_core|data_center)(?=_)|_processor$|_w/_.*|_generation$|_@_.*")
 #: words that name a number format -> the precision that they stand for
 FORMATS = {
     "fp8": "fp8",
@@ -269,7 +269,7 @@ def _say_format(name: str, row: str, packed: str, argument: str) -> None:
 
 def _forms(table: str, name: str) -> Iterator[tuple[str, str]]:
     """A name in ever shorter forms, each with the format that was taken off it."""
-    text = PRINTED.sub(lambda found: "_ada" if "ada" in found[0] else "", fold(name)).strip("_")
+    text = PRINTED.sub("", fold(name)).strip("_")
     text = text.removeprefix("ml.") if table == "systems" else text
     if table == "models":
         text = text.removeprefix("hf://").rstrip("/").rpartition("/")[2]
