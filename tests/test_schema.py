@@ -65,7 +65,7 @@ def test_every_other_name_of_an_input_stands_in_the_schema_of_a_model_that_takes
         assert takers or name == "electricity_price", alias
         for resolver in takers:
             assert alias in " ".join([*resolver.schema.index, *resolver.schema.meaning]), (resolver.name, alias)
-    assert "kwh_price for electricity_price" in ms.EconomicsModel.schema.loc["site", "meaning"]
+    assert "kwh_price for electricity_price" in ms.EconomicsModel.schema.loc["region", "meaning"]
 
 
 def test_methods_of_compression_are_known_by_the_words_of_the_guide():

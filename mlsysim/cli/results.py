@@ -275,6 +275,8 @@ def give(
         notes.append(f"Saved in {found['out']}.")
     if notes:
         print(" ".join(notes))
+    if unsaid := ds.attrs.get("assumed"):
+        show.note(f"assumed: {unsaid}")
     if line := left_out(ds, keep):
         show.note(line)
 

@@ -23,7 +23,7 @@ from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter
 from mlsysim.engine.recipe import Recipe
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
-from mlsysim.schema.codes import Precision
+from mlsysim.schema.codes import Phase, Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
 from mlsysim.zoo.accelerators import PRODUCTS
@@ -43,6 +43,7 @@ class Binder:
         self.derived: dict[str, str] = {}
         self.rents: dict[str, str] = {}  #: what kind of seller asks the hourly price of a device
         self.picks: dict[str, Selector] = {}
+        self.assumed: list[str] = []  #: columns that nobody gave
         self.fields: dict[str, list[str]] = {}
         for p in self.parameters.values():
             if p.record is None:
@@ -86,7 +87,7 @@ class Binder:
 
     # --- values --------------------------------------------------------------------------------------------
 
-    def _reader(self, name: str, factor: float = 1.0) -> Reader:
+    def reader(self, name: str, factor: float = 1.0) -> Reader:
         return Reader(name, factor, self.picks[name].pick if name in self.picks else None)
 
     def add(self, name: str, value: Any, along: str | None = None) -> None:
@@ -105,7 +106,7 @@ class Binder:
             parameter = self.parameters.get(name)
             if name in self.picks or (parameter is not None and parameter.default is None):
                 return
-        made = column_of(self._reader(name, factor), value, along)
+        made = column_of(self.reader(name, factor), value, along)
         for d, size in zip(made.dims, made.values.shape):
             self._axis(name, d, size, made.marks.get(d))
         if len(made.dims) == 1 and made.dims[0] != name:
@@ -259,13 +260,13 @@ class Binder:
                 and parameter.record is not Fleet
                 and "fleet" in self.columns
             ):
-                column = self._from_fleet()
+                column = self.from_fleet()
             if column is None:
                 column = self._of_checkpoint(selector.name, selector.default)
             if column is None:
                 one = np.empty((), dtype=object)
                 one[()] = (
-                    None if selector.default in (None, REQUIRED) else self._reader(selector.name).one(selector.default)
+                    None if selector.default in (None, REQUIRED) else self.reader(selector.name).one(selector.default)
                 )
                 column = Column(selector.name, (), one, one)
             picked.append(column)
@@ -274,11 +275,12 @@ class Binder:
         return [self._calibrated(picked[0])] if parameter.record is Assumptions else picked
 
     @functools.cached_property
-    def _checkpoints(self) -> Column | None:
+    def checkpoints(self) -> Column | None:
         """The models, where a file of one states number formats that the call is free to take: it serves and names none."""
-        models, training = self.columns.get("model"), self.columns.get("is_training")
+        models, said = self.columns.get("model"), [self.columns.get(n) for n in ("is_training", "phase")]
+        training = [c.values == v for c, v in zip(said, (1.0, float(Phase.TRAINING))) if c is not None]
         trains = "recompute" in self.parameters and (
-            "is_training" not in self.parameters or (training is not None and training.values.any())
+            "is_training" not in self.parameters or any(t.any() for t in training)
         )
         if models is None or trains or "precision" in self.columns:
             return None
@@ -296,7 +298,7 @@ class Binder:
 
     def _of_checkpoint(self, name: str, default: Any) -> Column | None:
         """The number format that the files of the models state for a part of them."""
-        models = self._checkpoints if name in PART_INPUTS.values() else None
+        models = self.checkpoints if name in PART_INPUTS.values() else None
         if models is None:
             return None
         values = np.empty(models.values.shape, dtype=object)
@@ -308,7 +310,7 @@ class Binder:
 
     def _bytes_of_checkpoint(self, given: Mapping[str, Column]) -> dict[str, Column]:
         """Bytes per weight by part as the files of the models state them, where no format of a part is given."""
-        models, parts = self._checkpoints, set(PART_INPUTS.values()) - {"kv_precision"}
+        models, parts = self.checkpoints, set(PART_INPUTS.values()) - {"kv_precision"}
         if (
             models is None
             or parts & set(self.columns)
@@ -340,7 +342,7 @@ class Binder:
             values[i] = once.setdefault(key, zoo.frameworks.merged(ours[i], theirs[i]))
         return replace(assume, dims=dims, values=values, labels=labels)
 
-    def _from_fleet(self) -> Column:
+    def from_fleet(self) -> Column:
         """The accelerator of a fleet, when the call names a fleet and no hardware."""
         column = self.columns["fleet"]
         rows = np.empty(column.values.shape, dtype=object)

@@ -11,6 +11,7 @@ import xarray as xr
 from mlsysim import zoo
 from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
+from mlsysim.engine.unsaid import assumed
 from mlsysim.schema import codes
 from mlsysim.schema.check import hint, names, shown
 from mlsysim.schema.variables import VARIABLES, field_of, variable_of
@@ -89,8 +90,12 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
         "resolver": program.resolver.name,
         "version": __version__,
         "data": zoo.digest(),
-        "call": ", ".join(f"{n}={_short(c.labels)}" for n, c in program.binder.columns.items()),
+        "call": ", ".join(
+            f"{n}={_short(c.labels)}" for n, c in program.binder.columns.items() if n not in program.binder.assumed
+        ),
     }
+    if unsaid := assumed(program.binder):
+        found["assumed"] = ", ".join(f"{n}={value}" for n, value in unsaid.items())
     if omitted:
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
     if program.spared:

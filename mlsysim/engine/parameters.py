@@ -11,8 +11,9 @@ from mlsysim import zoo
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
+from mlsysim.schema.usual import Usual
 from mlsysim.schema.variables import VARIABLES
-from mlsysim.zoo.accelerators import PARTS, PRODUCTS
+from mlsysim.zoo.accelerators import PARTS, PRODUCTS, usual_precision
 
 Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assumptions]"
 
@@ -41,10 +42,15 @@ class Selector:
     pick: Callable[[Any], Any]
     default: Any = REQUIRED
     fallback: str = ""  #: the input that stands in when this one is not given
+    usual: Usual | None = None  #: where the default follows another input
 
 
 def _as_given(value: Any) -> Any:
     return value
+
+
+#: the number format of a call that names none
+FORMAT = Usual(Precision.BF16, "hardware", usual_precision, "bf16, or what the device computes in where it has no bf16")
 
 
 #: part of a model, as a mapping given for `precision` calls it -> the input that is its number format
@@ -86,13 +92,15 @@ def selectors(parameter: Parameter) -> list[Selector]:
         stem = name.removesuffix("hardware")  # a second device has a precision of its own: decode_precision
         return [
             Selector(name, zoo.hardware, default, "hardware" if stem else ""),
-            Selector(f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else ""),
+            Selector(
+                f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else "", None if stem else FORMAT
+            ),
             Selector("kv_precision", _as_given, None),
             *_parts(PRODUCTS),
         ]
     if record is Format:
         return [
-            Selector("precision", _as_given, Precision.BF16),
+            Selector("precision", _as_given, Precision.BF16, usual=FORMAT),
             Selector("kv_precision", _as_given, None),
             *_parts(PARTS),
         ]
@@ -139,6 +147,31 @@ def remarks(record: Record, rows: Sequence[Any]) -> Iterator[tuple[str, str]]:
         wide = zoo.accelerators.widened(rows[0], Precision(int(rows[1])))
         if wide is not None:
             yield f"{rows[0].key}.peak_flops", str(wide)
+
+
+#: selector -> what may be given for it, and what it decides
+ROWS: dict[str, tuple[str, str]] = {
+    "model": (
+        "a model of the zoo, a Workload, hf://org/name",
+        "what runs; any field of it may be given by name: hidden=...",
+    ),
+    "draft": ("a model of the zoo", "the model that drafts tokens"),
+    "hardware": (
+        "a device of the zoo, a Hardware",
+        "the device; any field of it may be given by name: mem_bandwidth=...",
+    ),
+    "fleet": (
+        "a system of the zoo",
+        "node and network: devices, links, ports; default the usual system of the device",
+    ),
+    "fabric": ("a fabric of the zoo", "the network between nodes, in place of that of the system"),
+    "region": ("a grid of the zoo", "where it runs: carbon, price and water of the electricity"),
+    "datacenter": ("a building of the zoo", "what the building adds: PUE, WUE"),
+    "assume": (
+        "Assumptions",
+        "overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name",
+    ),
+}
 
 
 def says(name: str) -> str:

@@ -16,6 +16,7 @@ from mlsysim.engine.interpret import Steps
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
 from mlsysim.engine.needs import lacking
 from mlsysim.engine.parameters import Parameter
+from mlsysim.engine.unsaid import take_usual
 from mlsysim.schema.check import hint, shown
 from mlsysim.schema.variables import VARIABLES, field_of, variable_of
 
@@ -62,6 +63,7 @@ class Program:
                 binder.add(name, value)
         binder.settle()
         lacking(resolver.name, parameters, binder.columns)
+        take_usual(binder)
         self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
         self._nodes: dict[str, Node] = {}

@@ -16,6 +16,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Limit, Pruner, Quantizer
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Format, Workload
+from mlsysim.schema.usual import SEQ_LEN
 
 
 class Compression(NamedTuple):
@@ -59,7 +60,7 @@ def compression(
     baseline_bits=None,
     uncompressed_params=0.0,
     batch_size=1.0,
-    seq_len=2048.0,
+    seq_len=SEQ_LEN,
     tp=1.0,
     compressed_hardware: Accelerator | None = None,
 ) -> Compression:

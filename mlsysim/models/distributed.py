@@ -20,6 +20,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, Collective, FlopsConvention, Limit, Recompute, Schedule
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
+from mlsysim.schema.usual import GLOBAL_BATCH, SEQ_LEN
 
 
 class Distributed(NamedTuple):
@@ -69,8 +70,8 @@ def distributed(
     fleet: Fleet,
     format: Format,
     assume: Assumptions,
-    global_batch,
-    seq_len,
+    global_batch=GLOBAL_BATCH,
+    seq_len=SEQ_LEN,
     micro_batch=1,
     tp=1,
     pp=1,

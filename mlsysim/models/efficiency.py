@@ -15,6 +15,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, WorkloadType
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
+from mlsysim.schema.usual import SEQ_LEN
 
 
 class Efficiency(NamedTuple):
@@ -51,7 +52,7 @@ def efficiency(
     assume: Assumptions,
     workload_type=WorkloadType.FFN,
     batch_size=1,
-    seq_len=2048,
+    seq_len=SEQ_LEN,
     rows=None,
     columns=None,
     inner=None,

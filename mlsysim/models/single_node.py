@@ -11,9 +11,10 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute
+from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Phase, Recompute
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
+from mlsysim.schema.usual import SEQ_LEN
 
 
 class SingleNode(NamedTuple):
@@ -48,6 +49,7 @@ class SingleNode(NamedTuple):
     feasible: Flag
     limit: Code
     bottleneck: Code
+    decode_bottleneck: Code
 
 
 @kernel
@@ -58,8 +60,9 @@ def single_node(
     format: Format,
     assume: Assumptions,
     batch_size=1,
-    seq_len=2048,
+    seq_len=SEQ_LEN,
     cached_prefix=0,
+    phase=Phase.PREFILL,
     efficiency=None,
     bandwidth_efficiency=None,
     is_training=0,
@@ -76,10 +79,11 @@ def single_node(
     Parameters
     ----------
     batch_size : samples in the pass; a sample of a transformer is `seq_len` tokens.
-    seq_len : new tokens per sample; 1 with `cached_prefix` = context is one decode step.
+    seq_len : tokens per sample: new ones, or in a decode step those in the cache.
     cached_prefix : tokens in the cache before them.
+    phase : `prefill`, one pass over all of `seq_len`; `decode`, the pass that generates one token behind them; `training`.
     efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves.
-    is_training : 1 adds the backward pass and the optimizer.
+    is_training : 1 adds the backward pass and the optimizer, as `phase` training does.
     recompute : activations computed again in the backward pass.
     zero_stage, dp : sharding of the model states over `dp` devices (its communication: DistributedModel).
     lora_rank : rank of adapters that are trained in place of the weights; 0 trains all.
@@ -93,6 +97,9 @@ def single_node(
     SingleNode
         `offload_latency` overlaps the link with the pass, `offload_latency_serial` waits for it; both equal
         `latency` when all fits.  `break_even_tokens` is the pass from which fetched weights cost no time.
+        `bottleneck` is that of the pass; `decode_bottleneck` that of generating a token behind `seq_len` others,
+        whatever the phase: a language model may be compute-bound in the one and memory-bound in the other (of a model
+        that generates nothing, the same as `bottleneck`).
 
     Notes
     -----
@@ -105,26 +112,21 @@ def single_node(
     ----------
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
-    by_hand, training, frozen = textbook > 0, is_training > 0, lora_rank > 0
+    by_hand, frozen = textbook > 0, lora_rank > 0
+    training, decoding = (is_training > 0) | (phase == Phase.TRAINING), phase == Phase.DECODE
     computes = np.where(training & np.logical_not(frozen), can_train(hardware), can_compute(hardware))
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
+    serving = (hardware, format, assume)
     hardware, assume = single_pass.training_curves(hardware, assume, training & np.logical_not(by_hand), efficiency)
-    batch = single_pass.batch(model, batch_size, seq_len, cached_prefix, training)
+    new, cached = np.where(decoding, 1.0, seq_len), cached_prefix + np.where(decoding, seq_len, 0.0)
+    batch = single_pass.batch(model, batch_size, new, cached, training)
     passes = single_pass.passes(assume, training, frozen, recompute)
     trained = single_pass.trained_params(model, lora_rank)
     flops, executed = single_pass.operations(model, batch, passes, flops_convention)
-    time = single_pass.device_time(
-        model,
-        hardware,
-        format,
-        assume,
-        batch,
-        passes,
-        by_hand=by_hand,
-        efficiency=efficiency,
-        update=single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp),
-    )
+    update = single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp)
+    machine, by = (model, hardware, format, assume), {"by_hand": by_hand, "efficiency": efficiency}
+    time = single_pass.device_time(*machine, batch, passes, **by, update=update)
     moved = single_pass.moved_bytes(hardware, assume, time)
     memory = single_pass.pass_memory(
         model,
@@ -148,6 +150,7 @@ def single_node(
     fits_offloaded = (memory.main - beyond.total <= hardware.mem_capacity) & memory.fits_scratchpad
     supported = (
         computes
+        & (np.logical_not(decoding) | (architecture.generates(model) & np.logical_not(training)))
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
         & (np.logical_not(training) | architecture.trains(model))
         & architecture.within_context(model, cached_prefix + seq_len)
@@ -158,6 +161,7 @@ def single_node(
         (np.where(offload > 0, fits_offloaded, fits), Limit.MEMORY),
     )
     busy = np.minimum(activity(time.compute, time.memory, assume.memory_activity_power) / latency, 1.0)
+    wall = _bottleneck(time, beyond, by_hand, offload)
     answer = SingleNode(
         latency=latency,
         compute_time=time.compute,
@@ -195,7 +199,12 @@ def single_node(
         energy_per_sample=device_power(hardware.idle_power, hardware.tdp, busy) * latency / batch_size,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=_bottleneck(time, beyond, by_hand, offload),
+        bottleneck=wall,
+        decode_bottleneck=np.where(
+            architecture.generates(model),
+            _decode_bottleneck(model, *serving, batch_size, cached_prefix + seq_len, **by),
+            wall,
+        ),
     )
     return where_possible(computes, answer)
 
@@ -206,6 +215,16 @@ def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand
     within = np.where(time.overhead > time.joined, float(Bottleneck.OVERHEAD), on_device)
     linked = (offload > 0) & (beyond.link > time.total)
     return np.where(linked, float(Bottleneck.LINK), np.where(by_hand, on_device, within))
+
+
+def _decode_bottleneck(model, hardware, format, assume, batch_size, context, by_hand, efficiency) -> Any:
+    """The wall behind the pass that generates one token for each sample, its operands on the device."""
+    batch = single_pass.batch(model, batch_size, 1.0, context, False)
+    once = single_pass.passes(assume, False, False, Recompute.NONE)
+    machine = (model, hardware, format, assume)
+    step = single_pass.device_time(*machine, batch, once, by_hand=by_hand, efficiency=efficiency, update=0.0)
+    on_device = np.where(step.compute >= step.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
+    return np.where(np.logical_not(by_hand) & (step.overhead > step.joined), float(Bottleneck.OVERHEAD), on_device)
 
 
 SingleNodeModel = Model("SingleNodeModel", single_node, domain="node", walls=(1, 2))

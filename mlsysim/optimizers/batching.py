@@ -14,6 +14,7 @@ from mlsysim.models.continuous_batching import ContinuousBatchingModel
 from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema.check import shown
 from mlsysim.schema.codes import Limit
+from mlsysim.schema.usual import PROMPT
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce
 from mlsysim.search.region import region
@@ -65,6 +66,8 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
 
     Parameters
     ----------
+    hardware, seq_len : where they are not given, H100 and prompts of 2,048 tokens (half of the positions of a model that has
+        fewer than 4,096); ``attrs["assumed"]`` says so.
     arrival_rate : requests per second that come; without it every request is queued already (the maximum load).
     target_ttft, target_itl, target_e2e_latency : what must be kept; ``target_<output>`` for any other output.
         ``sla_latency`` is the same as `target_e2e_latency`.
@@ -166,4 +169,5 @@ BatchingOptimizer = Optimizer(
     own=dict.fromkeys(("target_ttft", "target_itl", "target_e2e_latency")),
     front=(("itl",), ("tokens_per_s_per_device",)),
     finish=_finish,
+    stands_in={"hardware": "h100_sxm5_80gb", "seq_len": PROMPT},
 )

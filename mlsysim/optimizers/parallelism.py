@@ -118,6 +118,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     Parameters
     ----------
     model, n_accelerators : what is trained, and devices of the cluster; several are searched one after another.
+    hardware : of the cluster; H100 where neither it nor a `fleet` is given (``attrs["assumed"]`` says so).
     tp, pp, dp, cp : every whole factorisation of `n_accelerators`.
     ep : every divisor of the cluster size that the experts of the model allow.
     micro_batch, virtual_stages, schedule, zero_stage, recompute, sequence_parallel : the choices listed in
@@ -219,4 +220,5 @@ ParallelismOptimizer = Optimizer(
     split=("model", "n_accelerators"),
     front=(("memory_per_device",), ("mfu",)),
     finish=_finish,
+    stands_in={"hardware": "h100_sxm5_80gb"},
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +11,14 @@ import pandas as pd
 
 from mlsysim.engine import estimate, folder
 from mlsysim.engine.memory import free_memory
-from mlsysim.engine.parameters import REQUIRED, Parameter
+from mlsysim.engine.parameters import REQUIRED, ROWS, Parameter, Selector, selectors
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import COMPILE, PLAIN_OPERATION, Sweep
 from mlsysim.engine.solve import result_bytes
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Precision
+from mlsysim.schema.usual import Usual
 from mlsysim.schema.variables import ALIASES, VARIABLES, Variable, field_of
 
 
@@ -61,48 +65,94 @@ def _size(n: float) -> str:
     return ""
 
 
-def schema(parameters: Mapping[str, Parameter], outputs: Sequence[str]) -> pd.DataFrame:
-    """One row per input and output."""
-    rows: list[dict[str, Any]] = []
-    for name, p in parameters.items():
-        if p.record is not None:
-            default = "required" if p.default is REQUIRED else "optional"
-            rows.append(
-                {
-                    "name": name,
-                    "role": "record",
-                    "unit": "",
-                    "default": default,
-                    "allowed": p.record.__name__,
-                    "meaning": (p.record.__doc__ or "").split(".")[0] + _also(p.record._fields, named=True),
-                }
-            )
+def schema(
+    parameters: Mapping[str, Parameter], outputs: Sequence[str], stands_in: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """One row per input and output; `stands_in` is what a search takes for inputs that nobody gives."""
+    stands_in = stands_in or {}
+    rows: dict[str, dict[str, str]] = {}
+    for p in parameters.values():
+        if p.record is None:
+            rows[p.name] = _plain(p.name, stands_in.get(p.name, p.default))
             continue
-        v = VARIABLES[name]
-        default = "required" if p.default is REQUIRED else "optional" if p.default is None else str(p.default)
-        if v.options is not None:
-            allowed = ", ".join(codes.labels(v.options))
-            if p.default is not REQUIRED and p.default is not None:
-                default = codes.label(v.options(int(p.default)))
-        else:
-            allowed = _bounds(v)
-        rows.append(
-            {
-                "name": name,
-                "role": "input",
-                "unit": v.unit,
-                "default": default,
-                "allowed": allowed,
-                "meaning": v.meaning + _also([name]),
-            }
-        )
+        fields = _also(p.record._fields, named=True)
+        for selector in selectors(p):
+            if selector.name not in rows or rows[selector.name]["default"] == "optional":
+                rows[selector.name] = _selector(selector, stands_in.get(selector.name, selector.default), fields)
+            fields = ""
+    given = [{"name": name, **row} for name, row in rows.items()]
     for name in outputs:
         v = VARIABLES[field_of(name)]
         better = f"{v.better} is better" if v.better in ("less", "more") else ""
         allowed = ", ".join(codes.labels(v.options)) if v.options is not None else better
-        rows.append(
-            {"name": name, "role": "output", "unit": v.unit, "default": "", "allowed": allowed, "meaning": v.meaning}
-        )
+        given.append({"name": name, **_row("output", v.unit, "", allowed, v.meaning)})
+    return pd.DataFrame(given).set_index("name")
+
+
+def _row(role: str, unit: str, default: str, allowed: str, meaning: str) -> dict[str, str]:
+    return {"role": role, "unit": unit, "default": default, "allowed": allowed, "meaning": meaning}
+
+
+def _plain(name: str, default: Any) -> dict[str, str]:
+    """The row of a plain input."""
+    v = VARIABLES[name]
+    shown = "required" if default is REQUIRED else "optional" if default is None else str(default)
+    if v.options is not None:
+        allowed = ", ".join(codes.labels(v.options))
+        if default is not REQUIRED and default is not None:
+            shown = codes.label(v.options(int(default)))
+    else:
+        allowed = _bounds(v)
+    if isinstance(default, Usual):
+        shown = default.says
+    return _row("input", v.unit, shown, allowed, v.meaning + _also([name]))
+
+
+def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
+    """The row of an input that picks a row of the zoo or a number format."""
+    shown = "required" if default is REQUIRED else "optional" if default is None else str(default)
+    if selector.usual is not None:
+        shown = selector.usual.says
+    elif selector.fallback:
+        shown = f"that of {selector.fallback}"
+    stem, _, kind = selector.name.rpartition("_")
+    if selector.name in ROWS or kind == "hardware":
+        allowed, meaning = ROWS.get(selector.name, (ROWS["hardware"][0], f"the device of what is {stem}"))
+        return _row("input", "", shown, allowed, meaning + fields)
+    variable = VARIABLES.get(selector.name, VARIABLES["precision"])
+    if isinstance(default, int) and selector.usual is None:
+        shown = codes.label(Precision(default))
+    allowed = ", ".join(codes.labels(Precision)) if selector.name == "precision" else "as precision"
+    return _row("input", "", shown, allowed, variable.meaning + fields)
+
+
+#: options that many questions take
+OPTIONS = {
+    "keep": "outputs to give",
+    "threads": "default every core",
+    "progress": "called with points done and points in all",
+    "plan": "auto, plain or nest: how to evaluate, with the same results",
+    "seed": "of what is drawn",
+}
+
+
+def options(defaults: Mapping[str, Any], docstring: str) -> pd.DataFrame:
+    r"""One row per option of a solver; what each means is read in its docstring.
+
+    >>> options({"unknown": None}, "Parameters\n----------\nunknown : str\n    What is looked for.\n")["meaning"].item()
+    'What is looked for'
+    """
+    told: dict[str, str] = {}
+    text = inspect.cleandoc(docstring)
+    for match in re.finditer(r"^([\w, ]+) : .*\n((?:    .*\n?)+)", text, flags=re.M):
+        meaning = " ".join(match[2].split()).split(". ")[0].rstrip(".")
+        told |= dict.fromkeys(map(str.strip, match[1].split(",")), meaning)
+    rows = []
+    for name, default in defaults.items():
+        also = next((about for other, about in told.items() if f"`{name}`" in about and other != name), "")
+        meaning = told.get(name) or OPTIONS.get(name) or also
+        shown = "optional" if default is None else str(default)
+        rows.append({"name": name, **_row("option", "", shown, "", meaning)})
     return pd.DataFrame(rows).set_index("name")
 
 

@@ -10,6 +10,7 @@ from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
 from mlsysim.schema.variables import ALIASES
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from mlsysim.engine.parameters import Parameter
@@ -48,6 +49,8 @@ class Optimizer(Resolver):
         Objectives of `pareto`, unless a call says otherwise.
     finish : callable, optional
         ``finish(resolver, inputs, answer)`` adds to what `solve` answers.
+    stands_in : mapping
+        What is taken for inputs that the call does not give although the resolver needs them; every answer says so.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Optimizer(Resolver):
         finish: Callable[[Resolver, dict[str, Any], xr.Dataset], xr.Dataset] | None = None,
         domain: str = "analysis",
         walls: tuple[int, ...] = (),
+        stands_in: Mapping[str, Any] | None = None,
     ):
+        self.stands_in = dict(stands_in or {})
         self.name, self.model, self.arrange, self.objective, self.finish = name, model, arrange, objective, finish
         self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
         self.bound = {}
@@ -72,7 +77,14 @@ class Optimizer(Resolver):
         """What is asked, and all inputs by canonical name."""
         inputs = {**_canonical(self.bound), **_canonical(inputs)}
         resolver = asked_resolver(inputs.pop("resolver", None)) or self.model
-        return resolver, {**resolver.bound, **inputs}
+        inputs = {**resolver.bound, **inputs}
+        return resolver, {**inputs, **self._standing_in(resolver, inputs)}
+
+    def _standing_in(self, resolver: Resolver, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What is taken for inputs that nobody gave."""
+        from mlsysim.engine.unsaid import standing_in
+
+        return standing_in(self.stands_in, resolver.parameters(inputs), inputs)
 
     def space(self, **inputs: Any) -> Space:
         """The design space of a call."""
@@ -97,6 +109,12 @@ class Optimizer(Resolver):
     def outputs(self) -> tuple[str, ...]:
         return self.bound.get("resolver", self.model).outputs
 
+    @property
+    def schema(self) -> pd.DataFrame:
+        from mlsysim.resolver.explain import schema
+
+        return schema(self.parameters(), self.outputs, self.stands_in)
+
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         check_asked(self, inputs)
 
@@ -115,6 +133,7 @@ class Optimizer(Resolver):
     ) -> list[xr.Dataset]:
         """Answers to the reductions that `questions` makes of the axes outside the design space."""
         from mlsysim.engine.program import Program
+        from mlsysim.engine.unsaid import said_aloud
         from mlsysim.resolver.answer import also, ask_each, several, without
         from mlsysim.search.interrupted import handed
         from mlsysim.search.parts import within
@@ -131,13 +150,18 @@ class Optimizer(Resolver):
                 return ask_each(ask, name, values)
         with handed(lambda _: None):  # what `arrange` searches on the way is another question
             space = self.space(**inputs)
+        asked_of, given = self._given({})[0], {**_canonical(self.bound), **_canonical(inputs)}
+        unsaid = self._standing_in(asked_of, {**asked_of.bound, **given})
         program = Program(space.resolver, space.inputs)
         asked = questions(tuple(a for a in program.axes if a not in space.searched))
         asked = [also(without(r, apart), space.where, space.ties) for r in asked]
 
         def own(answers: Sequence[xr.Dataset]) -> list[xr.Dataset]:
             about = {"resolver": self.name, **(space.story or {})}
-            return [ds.drop_vars("config", errors="ignore").assign_attrs(about) for ds in answers]
+            return [
+                ds.drop_vars("config", errors="ignore").assign_attrs(about | said_aloud(ds.attrs, unsaid))
+                for ds in answers
+            ]
 
         with handed(lambda found: own(found) if found else None):
             return own(reduce(program, asked, **run))

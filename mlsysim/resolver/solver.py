@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
-from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,27 +84,10 @@ class Solver(Resolver):
     def schema(self) -> pd.DataFrame:
         import pandas as pd
 
-        from mlsysim.resolver.explain import schema
+        from mlsysim.resolver.explain import options, schema
 
-        own = [
-            {"name": n, "role": "option", "unit": "", "default": str(default), "allowed": "", "meaning": ""}
-            for n, default in self.options.items()
-        ]
         model = self.bound.get("resolver", self.model)
         asked = schema(model.parameters(), model.outputs)
-        outputs = pd.DataFrame(
-            [
-                {
-                    "name": n,
-                    "role": "output",
-                    "unit": VARIABLES[n].unit,
-                    "default": "",
-                    "allowed": "",
-                    "meaning": VARIABLES[n].meaning,
-                }
-                for n in self.outputs
-            ]
-        )
-        return pd.concat(
-            [pd.DataFrame(own).set_index("name"), asked[asked["role"] != "output"], outputs.set_index("name")]
-        )
+        answered = schema({}, self.outputs)
+        own = options({**self.options, "resolver": model.name}, self.__doc__ or "")
+        return pd.concat([own, asked[asked["role"] != "output"], answered])

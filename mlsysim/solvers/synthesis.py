@@ -12,6 +12,7 @@ from mlsysim import zoo
 from mlsysim.engine import label
 from mlsysim.engine.program import Program
 from mlsysim.engine.solve import solve
+from mlsysim.engine.unsaid import said_aloud
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
 from mlsysim.schema.check import flag, hint, mapping, names, whole
@@ -139,6 +140,8 @@ def synthesis(
     if not depends:
         raise ValueError(f"{', '.join(wanted)} depends on none of {', '.join(asked)}: name the unknown, unknown=...")
     if anyone:
+        device = "an otherwise unlimited device, with the kernel curves and start times of an H100"
+        attrs |= said_aloud(attrs, {"hardware": device})
         found = {k: v.drop_vars("hardware", errors="ignore") for k, v in found.items()}
     ds = xr.Dataset(found, attrs=attrs)
     if devices and "hardware" in resolver.parameters(given) and all(n in Accelerator._fields for n in asked):

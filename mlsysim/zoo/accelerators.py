@@ -365,8 +365,9 @@ def accelerator_record(
 
 
 def usual_precision(row: Row) -> Precision:
-    """The precision at which a device is described when none is named: 16 bits if it has them."""
-    for precision in (Precision.BF16, Precision.FP16, Precision.FP32, Precision.INT8):
+    """The precision at which a device computes when none is named: 16 bits if it has them, on a microcontroller 8 (TinyML)."""
+    narrow = (Precision.INT8,) if row.values_by_column["class"] == "tiny" else ()
+    for precision in (Precision.BF16, Precision.FP16, *narrow, Precision.FP32, Precision.FP8, Precision.INT8):
         if np.any(_rate(row, precision)):
             return precision
     return Precision.BF16
