@@ -175,3 +175,37 @@ def test_the_words_of_the_guide_stand_in_the_schema(name):
         known = word in listed.replace(",", " ").replace(";", " ").split() or word.startswith("target_")
         assert known, (name, word)
     assert (schema.meaning.str.len() > 0).all(), schema.index[schema.meaning == ""].tolist()
+
+
+def test_a_loose_name_is_told_by_its_row():
+    found = ms.ServingModel.solve(model="llama-70b", hardware="a100", tp=4, seq_len=512)
+    assert told(found).startswith("model=llama3_1_70b, hardware=a100_sxm4_80gb")
+    assert "fabric=infiniband_ndr" in told(ms.TopologyModel.solve(fabric="infiniband", num_nodes=8))
+    assert "hardware" not in told(ms.ServingModel.solve(model="llama3_1_8b", hardware="h100_sxm5_80gb", seq_len=512))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"datacenter": "sweden", "region": "usa"}, "it is a row of grids: region='swe'"),
+        ({"hardware": "dgx_h100", "region": "usa"}, "it is a row of systems: fleet='dgx_h100'"),
+        ({"region": "h100"}, "it is a row of hardware: hardware='h100_sxm5_80gb'"),
+    ],
+)
+def test_a_name_of_another_table_says_which_input_it_is_for(call, words):
+    with pytest.raises(ValueError, match=words):
+        ms.SustainabilityModel.solve(**{"hardware": "h100", "duration": "1 day", **call})
+
+
+def test_the_name_of_the_guide_sets_its_flag():
+    from mlsysim.cli.grammar import named
+
+    one = named("SingleNodeModel (offload)")
+    assert one.bound == {"offload": 1} and named("single_node(offload)").bound == one.bound
+    with pytest.raises((TypeError, ValueError), match="has no input 'of_load'"):
+        named("SingleNodeModel (of_load)")
+
+
+def test_fewer_devices_are_better():
+    best = ms.DistributedModel.best("n_accelerators", model="llama3_1_8b", hardware="h100", tp=8, dp=[1, 2, 4])
+    assert best.dp == 1

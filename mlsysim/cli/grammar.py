@@ -150,10 +150,12 @@ def thinning(epsilon: str | None) -> float | None:
 
 
 def named(text: str) -> Resolver:
-    """A resolver by name: any case, with or without its suffix; ``a+b`` composes.
+    """A resolver by name: any case, with or without its suffix; ``a+b`` composes; flags in brackets are set.
 
     >>> named("serving").name, named("serving_model").name, named("Economics+sustainability").name
     ('ServingModel', 'ServingModel', 'EconomicsModel + SustainabilityModel')
+    >>> named("SingleNodeModel (offload)").bound
+    {'offload': 1}
     """
     from mlsysim import RESOLVERS, compose
 
@@ -164,7 +166,8 @@ def named(text: str) -> Resolver:
         for suffix in ("model", "solver", "optimizer"):
             known.setdefault(short.removesuffix(suffix), one)
     parts = []
-    for part in text.split("+"):
+    for whole in text.split("+"):
+        part, _, flags = whole.strip().removesuffix(")").partition("(")
         found = known.get(part.strip().lower().replace("_", "").replace("-", ""))
         if found is None:
             close = difflib.get_close_matches(part.strip().lower(), known, n=3, cutoff=0.5)
@@ -172,7 +175,7 @@ def named(text: str) -> Resolver:
             raise ValueError(
                 f"no resolver is named {part.strip()!r}; {'nearest' if close else 'known'}: {', '.join(names)}"
             )
-        parts.append(found)
+        parts.append(found(**{flag.strip(): 1 for flag in flags.split(",")}) if flags.strip() else found)
     return parts[0] if len(parts) == 1 else compose(*parts)
 
 

@@ -122,7 +122,21 @@ def assumed(binder: Binder) -> dict[str, str]:
             found[name] = str(column.labels[()]) if not column.dims else few(column.labels)
         elif column is None and default is not None and default is not REQUIRED:
             found[name] = _default(binder, name, default)
-    return found | _held(binder)
+    return _meant(binder) | found | _held(binder)
+
+
+def _meant(binder: Binder) -> dict[str, str]:
+    """The rows that loose names stand for: ``model=llama3_1_70b`` where the call says llama-70b."""
+    found: dict[str, str] = {}
+    for name in binder.picks:
+        column = binder.columns.get(name)
+        if column is None or name in PART_INPUTS.values():
+            continue
+        keys = [getattr(row, "key", None) for row in column.values.reshape(-1)]
+        loose = [str(label) != key for label, key in zip(column.labels.reshape(-1), keys) if key is not None]
+        if any(loose):
+            found[name] = few([str(key) for key in keys]) if column.dims else str(keys[0])
+    return found
 
 
 def _held(binder: Binder) -> dict[str, str]:

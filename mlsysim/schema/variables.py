@@ -582,7 +582,7 @@ real("decode_speedup", "1", "time of a decode step, dense over compressed", bett
 real("prefill_time", "s", "time of the prefill", better="less")
 real("decode_time", "s", "time of a decode step", better="less")
 # --- fleet ---------------------------------------------------------------------------------------------
-count("n_accelerators", "accelerators used", takes=())
+count("n_accelerators", "accelerators used", better="less")
 count("tp", "degree of tensor parallelism")
 count("pp", "degree of pipeline parallelism")
 count("dp", "degree of data parallelism")

@@ -126,8 +126,32 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
                 f"figures: {', '.join(area)}"
             )
         hint = f"nearest: {', '.join([*near.values()][:4])}" if near else f"see mlsysim.zoo.names({table!r})"
+        hint = _of_another_table(table, name) or hint
         raise UnknownName(f"{argument + ': ' if argument else ''}no {one} is named {str(name)!r}; {hint}")
     return rows(table)[key]
+
+
+#: table -> the input that picks a row of it
+INPUTS = {
+    "models": "model",
+    "hardware": "hardware",
+    "systems": "fleet",
+    "fabrics": "fabric",
+    "grids": "region",
+    "datacenters": "datacenter",
+}
+
+
+def _of_another_table(table: str, name: Any) -> str:
+    """Which input a name belongs to that was given for another: a country for a building, a system for a device."""
+    for other, taken_by in INPUTS.items():
+        try:
+            key = _index(other).find(name, "") if other != table and isinstance(name, str) else None
+        except UnknownName:
+            key = None
+        if key is not None:
+            return f"it is a row of {other}: {taken_by}={key!r}"
+    return ""
 
 
 def register(row: Row) -> Row:
