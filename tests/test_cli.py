@@ -103,7 +103,7 @@ def test_bad_input_is_told_in_one_line(words, told):
         (["pareto", *SERVE, "hardware=h100", "minimize=itl", "maximize=itl"], "itl is an objective twice"),
         (["pareto", *SERVE, "hardware=h100", "minimize=itl,itl"], "itl is an objective twice"),
         (["sweep", *SERVE, "hardware=h100", "minimize=itl,itl"], "itl is an objective twice"),
-        (["best", "serving", "n_accelerators", *SERVE[1:], "hardware=h100"], "minimize=n_accelerators or maximize="),
+        (["best", "serving", "memory_activity", *SERVE[1:], "hardware=h100"], "minimize=memory_activity or maximize="),
         (["solve", "synthesis", "resolver=serving", *SERVE[1:]], "needs a target: targets=itl=20ms"),
         (["solve", "synthesis", "targets=itl", *SERVE[1:]], "as in targets=itl=20ms"),
         (["pareto", *SERVE, "hardware=h100", "minimize=ttft", "epsilon=3"], "epsilon"),
