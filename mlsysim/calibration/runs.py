@@ -7,9 +7,7 @@ that the source is silent.
 
 from __future__ import annotations
 
-import csv
 import math
-import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mlsysim.calibration import arguments, load_files
+from mlsysim.calibration import arguments, cells, load_files, measures, text_tables, words
 from mlsysim.calibration.arguments import shown
+from mlsysim.calibration.text_tables import Table
 from mlsysim.schema.check import hint
 from mlsysim.zoo import frameworks
 
@@ -33,6 +32,7 @@ MEASURED = {
     "training": (
         "measured_step_time_s",
         "measured_tokens_per_s_per_gpu",
+        "measured_tokens_per_s_total",
         "measured_tflops_per_gpu",
         "measured_mfu",
         "measured_hfu",
@@ -51,6 +51,9 @@ NUMBERS = {
         "heads",
         "kv_heads",
         "vocab",
+        "n_experts",
+        "top_k",
+        "expert_ffn",
         "micro_batch",
         "dp",
         "cp",
@@ -64,6 +67,16 @@ NUMBERS = {
         "n_gpus",
         "pp",
         "ep",
+        "n_params",
+        "n_layers",
+        "hidden",
+        "ffn_hidden",
+        "heads",
+        "kv_heads",
+        "vocab",
+        "n_experts",
+        "top_k",
+        "expert_ffn",
         "requests_per_user",
         "n_requests",
         "length_cv",
@@ -95,6 +108,9 @@ WHOLE = {
     "heads",
     "kv_heads",
     "vocab",
+    "n_experts",
+    "top_k",
+    "expert_ffn",
     "micro_batch",
     "dp",
     "cp",
@@ -132,11 +148,13 @@ ABOUT = {
     "split",
     "tflops_convention",
 }
-BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
 MOST_ROWS = 20_000
 LARGEST = 64 * 2**20  #: bytes of a file
 FIRST_LINE = 2  #: line of the first row of a file whose header is line 1
+
+
+RULES = cells.Rules(FLAGS, WHOLE, NOTHING, COUNTED)
 
 
 class Runs(NamedTuple):
@@ -152,7 +170,11 @@ class Runs(NamedTuple):
     name : str
         Of the file, for messages.
     read_as : dict
-        Column -> heading of a load generator that was read as it.
+        Column -> heading that was read as it.
+    odd : dict
+        Place of a row -> why it cannot be read; the others can.
+    ambiguous : tuple of str
+        Columns whose heading does not say whether it counts one device or all of them.
     """
 
     kind: str
@@ -160,10 +182,12 @@ class Runs(NamedTuple):
     lines: list[int]
     name: str
     read_as: dict[str, str]
+    odd: dict[int, str] = {}
+    ambiguous: tuple[str, ...] = ()
 
 
 def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, Any] | None = None) -> Runs:
-    """A table of measured runs from a DataFrame, a CSV file or what a load generator wrote.
+    """A table of measured runs from a DataFrame, a CSV file or what a tool wrote.
 
     Parameters
     ----------
@@ -174,138 +198,208 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
     Raises
     ------
     ValueError
-        In one line: no table, far too large a table, a missing column, text where a number belongs, a number that cannot be.
+        In one line: no table, far too large a table, a missing column.  A row with an odd cell is refused by itself
+        (`Runs.odd`).
     """
     if not isinstance(source, (pd.DataFrame, str, os.PathLike)):
         raise ValueError(f"runs={shown(source)}: give the path of a CSV file, or a pandas.DataFrame")
+    stated = arguments.stated(columns)
+    for column in stated:
+        if not _is_known(column):
+            raise ValueError(f"columns: {shown(column)} is no column that is read{hint(column, words.every(_COLUMNS))}")
+    index: Any = None
     if isinstance(source, pd.DataFrame):
-        name, header, rows = "the table", [str(c) for c in source.columns], source.to_numpy(dtype=object).tolist()
-        index: Any = source.index
-        lines = list(range(FIRST_LINE, FIRST_LINE + len(rows)))
+        name, index = "the table", source.index
+        header, rows = [str(c) for c in source.columns], source.to_numpy(dtype=object).tolist()
+        found = Table(header, rows, list(range(FIRST_LINE, FIRST_LINE + len(rows))), {})
     else:
         name = Path(source).name
-        header, rows, lines = _parse(Path(source), name)
-        index = pd.RangeIndex(len(rows))
-    _state(header, rows, arguments.stated(columns), name)
-    spelled = _spelled(header, rows)
-    twice = next((c for i, c in enumerate(header) if c in header[:i]), None)
+        found = _parse(Path(source), name)
+    header = found.header
+    plain = [words.folded(c) for c in header]
+    twice = next((c for i, c in enumerate(header) if plain[i] in plain[:i] and _is_known(c)), None)
     if twice is not None:
         raise ValueError(f"{name}: column {twice!r} is there twice")
-    kind = _kind(header, name)
-    if not rows:
+    kind, readings, told = _kind(header, list(stated), name)
+    _contradict(found, readings, told, stated, name)
+    _complete(kind, {r.column for r in (*readings.values(), *told.values())}, _load(readings, told), name)
+    if not found.rows:
         raise ValueError(f"{name}: has a header and no rows")
-    if len(rows) > MOST_ROWS:
-        raise ValueError(f"{name}: has {len(rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them")
-    checked: dict[str, list[Any]] = {}
+    if len(found.rows) > MOST_ROWS:
+        raise ValueError(
+            f"{name}: has {len(found.rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them"
+        )
+    table, odd = _checked(kind, found, readings, [told[place] for place in sorted(told)], stated, name)
+    read_as = {r.column: _spelled(r) for r in readings.values() if r.heading != r.column}
+    if kind == "serving" and "scenario" not in table and (scenario := _load(readings, told)):
+        table["scenario"] = [scenario] * len(found.rows)  # which is what their word for the load says
+        read_as["scenario"] = scenario
+    ambiguous = tuple(r.column for r in readings.values() if r.word in words.AMBIGUOUS)
+    frame = pd.DataFrame(table, index=pd.RangeIndex(len(found.rows)) if index is None else index)
+    return Runs(kind, frame, found.lines, name, read_as, odd, ambiguous)
+
+
+def _columns(kind: str) -> list[str]:
+    """Every column that is read of runs of a kind."""
+    names = (*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind], *sorted(TEXTS), *sorted(ABOUT), load_files.QUEUED)
+    return list(dict.fromkeys(names))
+
+
+_COLUMNS = {kind: _columns(kind) for kind in NEEDED}
+
+
+def _is_known(heading: str) -> bool:
+    """Is anything called so, in any kind of table?"""
+    if frameworks.is_setting(heading):
+        return True
+    known = _WORDS
+    return any(word in known for word, _ in words.split(heading)) or words.folded(heading) in known
+
+
+_WORDS = {words.folded(word) for word in words.every(_COLUMNS)}
+
+
+def _spelled(reading: words.Reading) -> str:
+    """A heading as `read_as` tells it; a resolver's own word with its unit."""
+    own = reading.unit is not None and reading.unit.spelled in ("s", "byte") and reading.word in (*words.OWN, "memory_per_device")
+    return f"{reading.heading} ({reading.unit.spelled})" if own and reading.unit and "(" not in reading.heading else reading.heading
+
+
+def _load(read_: Mapping[int, words.Reading], beside: Mapping[int, words.Reading]) -> str:
+    """The scenario that the word for the load says, where it is none of ours: clients, a batch, or all at once."""
+    by_column = {r.column: r for r in (*read_.values(), *beside.values())}
+    load = by_column.get("batch_or_concurrency")
+    if load is None:
+        return "max_load" if load_files.QUEUED in by_column else ""
+    if load.word == load.column:
+        return "closed_loop" if load_files.QUEUED in by_column else ""
+    return "static_batch" if load.word in words.BATCHES.split() else "closed_loop"
+
+
+def _checked(
+    kind: str,
+    found: Table,
+    readings: Mapping[int, words.Reading],
+    told: Sequence[words.Reading],
+    stated: Mapping[str, Any],
+    name: str,
+) -> tuple[dict[str, list[Any]], dict[int, str]]:
+    """Columns of a table, numbers as numbers, what is stated beside it filled in; and why some rows are none."""
+    odd = dict(found.odd)
     numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
-    numeric |= {column for column in header if frameworks.is_setting(column) and column not in frameworks.WORDS}
-    for i, column in enumerate(header):
-        cells = [row[i] for row in rows]
-        if column in numeric:
-            checked[column] = [_number(v, column, line, name) for v, line in zip(cells, lines)]
-        else:
-            checked[column] = ["" if _blank(v) else (v.strip() if isinstance(v, str) else v) for v in cells]
-    return Runs(kind, pd.DataFrame(checked, index=index), lines, name, spelled)
-
-
-def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
-    """Give headings of load generators the names of our columns, in place; which they were."""
-    if set(header) & {*MEASURED["training"], *MEASURED["stream"]}:
-        return {}
-    found = load_files.read_as(header)
-    for column, heading in found.items():
-        header[header.index(heading)] = column
-    # a number of clients, each with a request at a time
-    if "batch_or_concurrency" in found and "scenario" not in header:
-        header.append("scenario")
-        for row in rows:
-            row.append("closed_loop")
-        found["scenario"] = "closed_loop"
-    return found
-
-
-def _state(header: list[str], rows: list[list[Any]], columns: Mapping[str, Any], name: str) -> None:
-    """Fill in what holds for every run, in place."""
-    known = {*TEXTS, *ABOUT, *load_files.SPELLINGS, *(n for names in load_files.SPELLINGS.values() for n in names)}
-    known |= {n for table in (NEEDED, MEASURED, NUMBERS) for names in table.values() for n in names}
-    for column, value in columns.items():
-        if column not in known and not frameworks.is_setting(column):
-            raise ValueError(f"columns: {shown(column)} is no column that is read{hint(column, known)}")
-        if column not in header:
-            header.append(column)
-            for row in rows:
-                row.append(value)
+    plain = {place: words.Reading(h, h, None, h) for place, h in enumerate(found.header)}
+    all_readings = {**plain, **readings}
+    values = {r.column: [row[place] for row in found.rows] for place, r in all_readings.items()}
+    by_column = {r.column: r for r in all_readings.values()}
+    for reading in told:
+        values[reading.column] = [stated[reading.heading]] * len(found.rows)
+        by_column[reading.column] = reading
+    numeric |= {c for c in values if frameworks.is_setting(c) and c not in frameworks.WORDS}
+    how = measures.marks((v for c in numeric if c in values for v in values[c]), found.separator != ",")
+    table: dict[str, list[Any]] = {}
+    for column, cells_ in values.items():
+        if column not in numeric:
+            table[column] = [cells.words(v, column) for v in cells_]
             continue
-        place = header.index(column)
-        for row in rows:
-            if not _blank(row[place]):
+        column_: list[float] = []
+        for place, value in enumerate(cells_):
+            try:
+                column_.append(cells.number(value, by_column[column], how, RULES))
+            except cells.Odd as error:
+                odd.setdefault(place, str(error))
+                column_.append(math.nan)
+        table[column] = column_
+    _in_sequences(table, by_column, odd)
+    return table, odd
+
+
+def _contradict(
+    found: Table,
+    readings: Mapping[int, words.Reading],
+    told: Mapping[int, words.Reading],
+    stated: Mapping[str, Any],
+    name: str,
+) -> None:
+    """Raise where something is stated beside a table that says it, too."""
+    places = {r.column: place for place, r in readings.items()}
+    for reading in told.values():
+        if reading.column in places:
+            cells_ = (row[places[reading.column]] for row in found.rows)
+            filled = next((v for v in cells_ if not cells.blank(v)), None)
+            if filled is not None:
                 raise ValueError(
-                    f"{name}: {column}={shown(value)} is given beside a table that says {column}={row[place]}"
+                    f"{name}: {reading.heading}={shown(stated[reading.heading])} is given beside a table that says "
+                    f"{reading.column}={filled}"
                 )
-            row[place] = value
 
 
-def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]]:
-    """Header, rows and their line numbers."""
+def _in_sequences(table: dict[str, list[Any]], by_column: Mapping[str, words.Reading], odd: dict[int, str]) -> None:
+    """A batch whose heading says tokens, in sequences."""
+    reading = by_column.get("global_batch")
+    if reading is None or reading.unit is None or reading.unit.kind != "tokens" or "seq_len" not in table:
+        return
+    for place, (batch, seq_len) in enumerate(zip(table["global_batch"], table["seq_len"])):
+        count = batch / seq_len
+        if measures.whole(count):
+            table["global_batch"][place] = count
+        elif not math.isnan(batch):
+            odd.setdefault(place, f"{reading.heading}={batch:g} tokens are no whole number of sequences of {seq_len:g}")
+
+
+def _parse(path: Path, name: str) -> Table:
+    """A file as a table."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            text = handle.read(LARGEST + 1)
+        with path.open("rb") as handle:
+            content = handle.read(LARGEST + 1)
     except FileNotFoundError:
         raise ValueError(f"{shown(str(path))}: there is no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a directory, not a CSV file") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{name}: is no text in UTF-8, so no CSV file") from None
     except (OSError, ValueError) as error:  # no permission, a name that no file can have
         raise ValueError(f"{shown(str(path))}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(text) > LARGEST:
+    if len(content) > LARGEST:
         raise ValueError(
             f"{name}: is larger than {LARGEST // 2**20} MiB, at most {MOST_ROWS:,} runs are read at once: "
             "pass a part of it"
         )
-    for written, readable in (
-        (load_files.is_json, load_files.from_json),
-        (load_files.is_metrics, load_files.from_metrics),
-    ):
+    text = text_tables.text_of(content, name)
+    for written, readable in load_files.FORMATS:
         if written(text):
-            columns, runs = readable(text, name)
-            return columns, runs, list(range(1, len(runs) + 1))
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    header: list[str] = []
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        begins = 1
-        for cells in reader:
-            line, begins = begins, reader.line_num + 1
-            if not any(c.strip() for c in cells):
-                continue
-            if not header:
-                header = [c.strip() for c in cells]
-                continue
-            if len(cells) != len(header):
-                raise ValueError(f"{name}, line {line}: has {len(cells)} cells where the header has {len(header)}")
-            rows.append(cells)
-            lines.append(line)
-    except csv.Error as error:
-        raise ValueError(f"{name}, line {reader.line_num}: is not well-formed CSV ({error})") from None
-    if not header:
-        raise ValueError(f"{name}: is empty")
-    return header, rows, lines
+            header, runs = readable(text, name)
+            return Table(header, runs, list(range(1, len(runs) + 1)), {})
+    return text_tables.table(text, name, _is_known)
 
 
-def _kind(header: Sequence[str], name: str) -> str:
-    """Training, serving or a single stream, by the columns that are there; says what is missing."""
-    columns = set(header)
-    share = {
-        kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
-    }
-    if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
+def _kind(
+    header: Sequence[str], stated: Sequence[str], name: str
+) -> tuple[str, dict[int, words.Reading], dict[int, words.Reading]]:
+    """The kind of a table by its columns, how its headings are read, and what is stated beside it."""
+    found = {}
+    for kind in NEEDED:
+        read_ = words.read_as(header, kind, _COLUMNS[kind])
+        beside = words.read_as(stated, kind, [*_COLUMNS[kind], *(c for c in stated if frameworks.is_setting(c))])
+        found[kind] = (read_, beside, {r.column for r in (*read_.values(), *beside.values())})
+    of_runs = {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}
+    if not any(columns & of_runs for _, _, columns in found.values()):
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
             f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
         )
-    kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
+
+    def share(kind: str) -> tuple[float, ...]:
+        columns, needed = found[kind][2], set(NEEDED[kind])
+        figures = columns & set(MEASURED[kind])
+        every = len(columns & {*needed, *figures, *NUMBERS[kind]}) / len(needed)
+        return bool(figures), len(columns & needed) / len(needed), len(figures), every
+
+    kind = max(NEEDED, key=share)
+    return kind, found[kind][0], found[kind][1]
+
+
+def _complete(kind: str, columns: set[str], load: str, name: str) -> None:
+    """Raise unless every column that runs of a kind need is there."""
+    if kind == "serving" and load:
+        columns = columns | {"scenario", "batch_or_concurrency"}
     missing = [c for c in NEEDED[kind] if c not in columns]
     if kind == "training" and not columns & {"model_key", "model", "n_layers"}:
         missing.append("model_key (or n_layers, hidden, heads)")
@@ -317,38 +411,3 @@ def _kind(header: Sequence[str], name: str) -> str:
         )
     if not columns & set(MEASURED[kind]):
         raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}")
-    return kind
-
-
-def _blank(value: Any) -> bool:
-    if value is None or value is pd.NA or value is pd.NaT:
-        return True
-    if isinstance(value, str):
-        return value.strip().lower() in BLANK
-    return isinstance(value, numbers.Real) and math.isnan(value)
-
-
-def _number(value: Any, column: str, line: int, name: str) -> float:
-    if _blank(value):
-        return math.nan
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
-        if column in FLAGS:
-            return float(value)
-        raise ValueError(f"{name}, line {line}: {column}={value} where a number belongs")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}, line {line}: {column}={value!r} where a number belongs") from None
-    where = f"{name}, line {line}: {column}={value!r}"
-    if not math.isfinite(number):
-        raise ValueError(f"{where} must be finite")
-    if column in FLAGS:
-        if number not in (0.0, 1.0):
-            raise ValueError(f"{where} must be 0 or 1")
-        return number
-    nothing = column in NOTHING or (frameworks.is_setting(column) and column not in COUNTED)
-    if number < 0 or (number == 0 and not nothing):
-        raise ValueError(f"{where} must be {'at least 0' if nothing else 'above 0'}")
-    if column in WHOLE and number != math.floor(number):
-        raise ValueError(f"{where} must be a whole number")
-    return number

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from mlsysim import zoo
 from mlsysim.calibration import frameworks
+from mlsysim.calibration.overrides import with_columns
 from mlsysim.calibration.rules import PRECISIONS, Refused, device, given
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
@@ -62,7 +63,7 @@ def model(run: Mapping[str, Any]) -> Row:
     if name is None:
         raise Refused("no model stated")
     try:
-        return zoo.model(name)
+        return with_columns(zoo.model(name), run)
     except UnknownName as error:
         raise Refused(str(error)) from None
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
+from mlsysim.calibration.overrides import with_columns
 from mlsysim.calibration.rules import PRECISIONS, TERA, Refused, given
 from mlsysim.equations import architecture
 from mlsysim.schema import codes
@@ -71,16 +72,16 @@ def precision(run: Mapping[str, Any], hardware: Row) -> Precision:
 
 
 def model(run: Mapping[str, Any]) -> Row:
-    """The model of a row: the zoo's by `model_key`, else built from the architecture columns, dense."""
-    key = given(run, "model_key")
-    if key is None and given(run, "n_layers") is None:
-        key = given(run, "model")
+    """The model of a row: the zoo's by `model_key` or `model` with what its columns state otherwise, else built from the
+    architecture columns, dense."""
+    missing = [c for c in ("n_layers", "hidden") if given(run, c) is None]
+    key = given(run, "model_key") or given(run, "model")
     if key is not None:
         try:
-            return zoo.model(key)
+            return with_columns(zoo.model(key), run)
         except UnknownName as error:
-            raise Refused(str(error)) from None
-    missing = [c for c in ("n_layers", "hidden") if given(run, c) is None]
+            if given(run, "model_key") is not None or given(run, "n_layers") is None:
+                raise Refused(str(error)) from None
     if missing:
         raise Refused(f"no model_key, and the architecture lacks {' and '.join(missing)}")
     hidden, layers = run["hidden"], run["n_layers"]
@@ -254,6 +255,8 @@ def measured(
         return float(time)
     if (rate := given(run, "measured_tokens_per_s_per_gpu")) is not None:
         return float(batch * seq_len / (rate * n))
+    if (rate := given(run, "measured_tokens_per_s_total")) is not None:
+        return float(batch * seq_len / rate)
     convention = (given(run, "tflops_convention") or "").lower()
     if not any(word in convention for word in ("full", "causal", "6n", "palm", "eq.3")):
         convention += f" {setting.get('flops_convention', 'full')}"

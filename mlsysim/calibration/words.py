@@ -1,0 +1,223 @@
+"""What people call the columns of a table of runs: in any case, with a unit, in the words of resolvers and of tools.
+
+A heading is folded (``Time To First Token (ms)`` is ``time_to_first_token`` in ``ms``) and looked up among the words of
+a kind of runs; a column's own name goes before all of them.  Times need a unit, in the heading or in the cell, except
+the resolvers' own words (`ttft`, `itl`, `step_time`: seconds); memory needs one, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mlsysim.calibration import measures
+
+#: words that mean the same in serving and in training: column -> what it is called, the best first
+SHARED = {
+    "hardware": "gpu gpu_type gpu_name gpu_model device device_name accelerator chip",
+    "n_gpus": "gpus num_gpus n_gpu ngpus ngpu gpu_count n_devices num_devices devices world_size n_accelerators number_of_gpus",
+    "model": "model_id model_name served_model_name",
+    "tp": "tensor_parallel_size tensor_parallel tp_size tensor_model_parallel_size tensor_parallelism tp_degree",
+    "pp": "pipeline_parallel_size pipeline_parallel pp_size pipeline_model_parallel_size pipeline_parallelism pp_degree",
+    "ep": "expert_parallel_size expert_parallel ep_size moe_ep_size expert_model_parallel_size expert_parallelism",
+    "precision": "dtype data_type number_format",
+    "n_params": "params parameters num_params num_parameters n_parameters",
+    "n_layers": "num_layers layers num_hidden_layers",
+    "hidden": "hidden_size d_model hidden_dim",
+    "ffn_hidden": "ffn_hidden_size intermediate_size ffn_dim",
+    "heads": "n_heads num_heads num_attention_heads attention_heads",
+    "kv_heads": "n_kv_heads num_kv_heads num_key_value_heads num_query_groups",
+    "vocab": "vocab_size padded_vocab_size",
+    "n_experts": "num_experts num_local_experts n_routed_experts experts",
+    "top_k": "experts_per_token num_experts_per_tok moe_router_topk moe_top_k",
+    "expert_ffn": "moe_ffn_hidden_size moe_intermediate_size expert_hidden",
+}
+#: words for a number of clients, each with a request at a time, and for a batch that stays together
+CLIENTS = (
+    "max_concurrency concurrency num_concurrent num_concurrency concurrent_requests num_users users n_users clients num_clients"
+)
+BATCHES = "batch_size batch bs"
+_EACH = "tokens_per_s tokens_per_sec tokens_per_second tok_per_s tokens_s tok_s tps"
+_PER_DEVICE = tuple(f"{word}{end}" for word in _EACH.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip"))
+WORDS: dict[str, dict[str, str]] = {
+    "serving": {
+        **SHARED,
+        "engine": "backend endpoint_type server serving_engine",
+        "batch_or_concurrency": f"{CLIENTS} {BATCHES}",
+        "n_requests": "completed num_prompts request_count num_requests",
+        "input_len": "total_input_tokens_completed isl input_length input_tokens prompt_len prompt_length prompt_tokens "
+        "random_input_len input_sequence_length avg_input_length mean_input_tokens seq_len sequence_length seq_length",
+        "output_len": "total_output_tokens_completed osl output_length output_tokens gen_len generated_tokens new_tokens "
+        "random_output_len output_sequence_length avg_output_length mean_output_tokens",
+        "ttft_ms": "ttft mean_ttft avg_ttft ttft_mean ttft_avg average_ttft time_to_first_token mean_time_to_first_token",
+        "itl_ms": "itl tpot mean_tpot avg_tpot tpot_mean tpot_avg time_per_output_token mean_time_per_output_token mean_itl "
+        "avg_itl itl_mean itl_avg inter_token_latency mean_inter_token_latency",
+        "tokens_per_s_total": "output_throughput output_token_throughput output_tokens_per_s output_tokens_per_sec "
+        f"output_tokens_per_second output_tps {_EACH} throughput",
+        "tokens_per_s_per_gpu": f"{' '.join(_PER_DEVICE)} output_tps_per_gpu output_tput_per_gpu output_throughput_per_gpu "
+        "throughput_per_gpu",
+    },
+    "training": {
+        **SHARED,
+        "seq_len": "sequence_length seq_length seqlen context_length max_seq_len max_seq_length encoder_seq_length",
+        "global_batch": "gbs global_batch_size total_batch_size global_bs",
+        "micro_batch": "mbs micro_batch_size local_batch_size per_device_train_batch_size per_device_batch_size micro_bs",
+        "dp": "data_parallel_size data_parallel dp_size data_parallelism",
+        "cp": "context_parallel_size context_parallel cp_size context_parallelism",
+        "interleave_v": "virtual_stages vpp virtual_pipeline_model_parallel_size",
+        "zero_stage": "zero",
+        "recompute": "recompute_granularity",
+        "measured_step_time_s": "step_time iteration_time time_per_step time_per_iteration elapsed_time_per_iteration "
+        "train_step_time train_step_timing iter_time mean_step_time avg_step_time",
+        "measured_tokens_per_s_per_gpu": f"{' '.join(_PER_DEVICE)} tps tgs",
+        "measured_tokens_per_s_total": "tokens_per_s_total total_tokens_per_s total_tokens_per_sec tokens_per_sec_total "
+        f"tokens_per_second_total {_EACH.rsplit(' ', 1)[0]} throughput",
+        "measured_tflops_per_gpu": "tflops_per_gpu tflops tflop_s tflop_s_per_gpu tflop_s_gpu tflops_per_device "
+        "tflops_s_per_gpu throughput_per_gpu model_tflops",
+        "measured_mfu": "mfu model_flops_utilization model_flop_utilization",
+        "measured_hfu": "hfu hardware_flops_utilization",
+        "measured_mem_gb": "memory_per_device memory peak_memory max_memory mem peak_mem memory_per_gpu peak_memory_per_gpu "
+        "max_memory_allocated max_memory_reserved",
+    },
+}
+#: words that are a time, in seconds, in the mouth of a resolver; memory, in bytes
+OWN = {"ttft": 1.0, "itl": 1.0, "step_time": 1.0}
+#: words that say a rate of something: the unit tells of what
+NEED_RATE = {"throughput", "throughput_per_gpu", "output_tput_per_gpu"}
+#: words of training that may count one device or all of them
+AMBIGUOUS = {*_EACH.split(), "throughput"}
+#: from how many seconds on a resolver's own word without a unit was probably meant in milliseconds
+TOO_LONG = {"ttft": 20.0, "itl": 2.0}
+
+
+class Reading(NamedTuple):
+    """How one heading is read."""
+
+    column: str
+    heading: str
+    unit: measures.Unit | None  #: None: the column's own
+    word: str  #: the heading, folded, without its unit
+
+
+def folded(heading: str) -> str:
+    """A heading as it is compared.
+
+    >>> folded("Batch Size"), folded("# GPUs"), folded("tokens/s/GPU")
+    ('batch_size', 'gpus', 'tokens_s_gpu')
+    """
+    return re.sub(r"\W+", "_", heading.strip().lower().replace("µ", "u").replace("μ", "u")).strip("_")
+
+
+def told(heading: str) -> str:
+    """A heading folded, without what stands in brackets: ``Time To First Token (ms)`` is ``time_to_first_token``."""
+    return folded(re.sub(r"[(\[].*?[)\]]", "", heading))
+
+
+@functools.lru_cache(4096)
+def split(heading: str) -> tuple[tuple[str, measures.Unit | None], ...]:
+    """The ways to read a heading as a word and a unit, the plainest first.
+
+    >>> [(word, unit and unit.kind) for word, unit in split("TTFT (mean, ms)")]
+    [('ttft_mean', 'time')]
+    >>> [(word, unit and unit.kind) for word, unit in split("step_time_ms")]
+    [('step_time_ms', None), ('step_time', 'time')]
+    """
+    bracket = re.fullmatch(r"(.*?)\s*[(\[]([^)\]]*)[)\]]\s*:?\s*", heading)
+    if bracket:
+        said, rest = None, []
+        for part in re.split(r"\s*[,;]\s*|\s+(?=\S+$)", bracket[2]) if not measures.unit(bracket[2]) else [bracket[2]]:
+            unit = measures.unit(part)
+            said, rest = (unit, rest) if unit and said is None else (said, [*rest, part])
+        return ((folded(" ".join([bracket[1], *rest])), said),)
+    ways: list[tuple[str, measures.Unit | None]] = [(folded(heading), None)]
+    behind = re.fullmatch(r"(.*?)(?:\s*,\s*|\s+/\s*|\s+in\s+)([^,]+)", heading.strip())
+    if behind and (unit := measures.unit(behind[2])):
+        ways.append((folded(behind[1]), unit))
+    for cut in (1, 2):
+        stem, _, end = _cut(folded(heading), cut)
+        if stem and (unit := measures.unit(end.replace("_", ""))) and unit.kind not in ("count", "tokens"):
+            ways.append((stem, unit))
+    stem, _, end = folded(heading).rpartition("_")
+    if stem and end == "tokens":
+        ways.append((stem, measures.unit("tokens")))
+    for stem in ("sec", "s", "seconds"):
+        if folded(heading) in (f"{stem}_per_step", f"{stem}_per_iteration", f"{stem}_per_iter", f"{stem}_it"):
+            ways.append(("step_time", measures.unit("s")))
+    return tuple(ways)
+
+
+def _cut(text: str, words: int) -> tuple[str, str, str]:
+    parts = text.split("_")
+    return "_".join(parts[:-words]), "_", "_".join(parts[-words:])
+
+
+def read_as(header: Sequence[str], kind: str, columns: Sequence[str]) -> dict[int, Reading]:
+    """Place of a heading -> how it is read, for the headings that are.
+
+    Parameters
+    ----------
+    header : sequence of str
+    kind : str
+        Of the runs.
+    columns : sequence of str
+        Every column that is read of such runs.
+    """
+    found: dict[int, Reading] = {}
+    table = WORDS.get(kind, {})
+    other = {word for words in table.values() for word in words.split()}
+    own = _own_names(header, columns)
+    for place, column in own.items():
+        if column not in other:  # `gpu` is a label beside `hardware`, else the hardware
+            found[place] = Reading(column, header[place], None, column)
+    taken = {r.column for r in found.values()}
+    for column in dict.fromkeys((*table, *(c for c in columns if measures.QUANTITY.get(c)))):
+        if column in taken or column not in columns:
+            continue
+        calls = [folded(column), *table.get(column, "").split()]
+        best: tuple[int, int, Reading] | None = None
+        for place, heading in enumerate(header):
+            if place in found:
+                continue
+            for word, unit in split(heading):
+                if word in calls and measures.fits(column, unit, word in NEED_RATE):
+                    rank = calls.index(word)
+                    if best is None or rank < best[0]:
+                        best = (rank, place, Reading(column, heading, _meant(word, unit), word))
+                    break
+        if best is not None:
+            found[best[1]] = best[2]
+            taken.add(column)
+    for place, column in own.items():
+        if place not in found and column not in taken:
+            found[place] = Reading(column, header[place], None, column)
+            taken.add(column)
+    return found
+
+
+def _own_names(header: Sequence[str], columns: Sequence[str]) -> dict[int, str]:
+    """Headings that are a column's own name, in any case."""
+    exact = set(columns)
+    known = {folded(c): c for c in columns}
+    found = {}
+    for place, heading in enumerate(header):
+        column = heading if heading in exact else known.get(folded(heading))
+        if column is not None and not re.search(r"[(\[%]", heading):
+            found[place] = column
+    return found
+
+
+def _meant(word: str, unit: measures.Unit | None) -> measures.Unit | None:
+    """The unit of a heading; of a resolver's own word its unit."""
+    if unit is None and word in OWN:
+        return measures.Unit("time", OWN[word], "s")
+    if unit is None and word == "memory_per_device":
+        return measures.Unit("memory", 1.0, "byte")
+    return unit
+
+
+def every(columns: Mapping[str, Sequence[str]]) -> set[str]:
+    """Everything that any column of any kind is called."""
+    found = {c for names in columns.values() for c in names}
+    return found | {word for table in WORDS.values() for words in table.values() for word in words.split()}
