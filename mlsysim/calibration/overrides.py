@@ -81,3 +81,8 @@ def with_columns(row: Row, run: Mapping[str, Any]) -> Row:
         return zoo.Workload(row, **found)
     except ValueError as error:
         raise Refused(f"columns beside {row.key}: {error}") from None
+
+
+def is_changed(row: Row) -> bool:
+    """Is a model a row of the zoo that columns have changed?"""
+    return row.table == "models" and str(row.key).endswith(")") and "(" in str(row.key)

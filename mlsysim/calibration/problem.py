@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, serving, streams, training
+from mlsysim.calibration import checks, frameworks, overrides, serving, streams, training
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Limit, label
 from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
@@ -166,6 +167,8 @@ class Problem:
         Rows that can be predicted.
     refused : dict
         Position -> why not.
+    said : dict
+        Position -> what was read otherwise than by its name.
     suspect : list of int
         Positions left out because the table marks them so.
     parts : list of Part
@@ -187,6 +190,7 @@ class Problem:
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
+        self.said: dict[int, str] = {}  # of rows that are answered, what was read otherwise than by name
         self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple[Any, ...], zoo.Row] = {}
         self._devices: dict[tuple[Any, ...], zoo.Row] = {}
@@ -197,10 +201,14 @@ class Problem:
             if run.get("suspect") == 1:
                 self.suspect.append(position)
                 continue
+            if position in runs.odd:
+                self.refused[position] = runs.odd[position]
+                continue
             try:
+                checks.settings(run)
                 self._ask(position, run, questions)
-            except Refused as error:
-                self.refused[position] = str(error)
+            except (ValueError, ArithmeticError) as error:  # nothing that a row holds ends the others
+                self.refused[position] = _one_line(error)
         for name, asked in questions.items():
             self._enter(resolver or _resolver(name[0]), asked)
 
@@ -221,6 +229,7 @@ class Problem:
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
             self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted))
+            self._say(position, asked.inputs["model"])
             self._put(asked, position, questions)
             return
         hardware = self._device(run)
@@ -235,6 +244,8 @@ class Problem:
             **training.options(setting, hardware),
         }
         time = training.measured(run, workload, hardware, setting, candidates[0].inputs)
+        checks.training(run, workload, hardware, candidates[0].inputs, time, self.runs.ambiguous)
+        self._say(position, workload)
         measured = {} if math.isnan(time) else {"step_time": time}
         if given(run, "measured_mem_gb") is not None:
             measured["memory_per_device"] = run["measured_mem_gb"] * GIB
@@ -264,13 +275,30 @@ class Problem:
         return self._devices[key]
 
     def _model(self, run: Mapping[str, Any]) -> zoo.Row:
-        columns = ("model_key", "model", "n_layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab", "n_params")
+        columns = ("model_key", "model", *overrides.FIELDS, "n_params")
         key = tuple(str(run.get(c)) for c in columns)
         if key not in self._models:
             self._models[key] = training.model(run)
         return self._models[key]
 
+    def _say(self, position: int, workload: zoo.Row) -> None:
+        """Note a model that is not its row of the zoo, but what the columns beside its name say."""
+        if overrides.is_changed(workload):
+            self.said[position] = f"taken as {workload.key}"
+
     def _enter(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
+        """The rows that ask a resolver as a part; those that it does not take are refused one by one."""
+        try:
+            self._bind(resolver, asked)
+        except (ValueError, ArithmeticError) as error:
+            if len(asked) == 1:
+                self.refused[asked[0][2]] = _one_line(error)
+                return
+            middle = len(asked) // 2
+            self._enter(resolver, asked[:middle])
+            self._enter(resolver, asked[middle:])
+
+    def _bind(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
         inputs, assumed, rows, targets, modes = [], [], [], [], []
         for points, own, position, wanted, recompute in asked:
             for point, mode in zip(points, recompute):
@@ -301,6 +329,9 @@ class Problem:
                         self.refused[position] = _why(int(limit[0]))
                         continue
                     best = taken
+                elif "limit" in values and int(values["limit"][start]) == int(Limit.SHAPE):
+                    self.refused[position] = _why(int(Limit.SHAPE))
+                    continue
                 point = start + best
                 self.told[position] = {n: float(values[n][point]) for n in values}
                 chosen.append(point)
@@ -308,9 +339,11 @@ class Problem:
         return found
 
 
-def _why(limit: int) -> str:
-    from mlsysim.schema.codes import Limit, label
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
+
+def _why(limit: int) -> str:
     reasons = {
         int(Limit.SHAPE): "the layout is impossible: degrees must divide heads, layers, sequence and batch",
         int(Limit.CAPABILITY): "the device does not compute in this precision",

@@ -13,8 +13,8 @@ decode_only     output tokens/s at a context, time between tokens
 
 Settings that a source leaves blank follow the same rules for every row: what the engine does
 (`mlsysim.calibration.frameworks`: how it books the cache, chunk, share of memory, host time, cache format), what the
-load generator does (requests per client; ten where nobody says), lengths as they are stated, tp 1,
-pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384
+load generator does (requests per client; ten where nobody says), lengths as they are stated, tp 1 (refused where `n_gpus` says
+more and no degree accounts for it), pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384
 tokens of a prefill step.
 """
 
@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks
+from mlsysim.calibration import checks, frameworks
 from mlsysim.calibration.overrides import with_columns
 from mlsysim.calibration.rules import PRECISIONS, Refused, device, given
 from mlsysim.schema import codes
@@ -146,7 +146,9 @@ def question(run: Mapping[str, Any]) -> Question:
     assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     if scenario not in ONLINE:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
-    measured = _measured(run, scenario, tp, pp, ep)
+    devices = checks.degrees(run, ep, scenario)
+    measured = _measured(run, devices)
+    checks.serving(run, workload, hardware, devices, measured, scenario)
     needed = {
         "max_load": ("input_len", "output_len"),
         "closed_loop": ("input_len", "output_len", "batch_or_concurrency"),
@@ -209,15 +211,14 @@ def question(run: Mapping[str, Any]) -> Question:
     return Question("serving", inputs, assumed, targets, measured, fitted)
 
 
-def _measured(run: Mapping[str, Any], scenario: str, tp: float, pp: float, ep: float) -> dict[str, float]:
+def _measured(run: Mapping[str, Any], devices: float) -> dict[str, float]:
     """The targets that a row states, in base units; tokens/s over all its devices."""
     found = {}
     for target, column in (("itl", "itl_ms"), ("ttft", "ttft_ms")):
         if (value := given(run, column)) is not None:
             found[target] = 1e-3 * value
-    n = pp * max(tp, ep)
     if (total := given(run, "tokens_per_s_total")) is not None:
         found["tokens_per_s"] = total
     elif (each := given(run, "tokens_per_s_per_gpu")) is not None:
-        found["tokens_per_s"] = each * n
+        found["tokens_per_s"] = each * devices
     return found

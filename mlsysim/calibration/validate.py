@@ -33,7 +33,9 @@ class Validation:
     suspect : int
         Rows left out because the table marks them so.
     read_as : dict
-        Column -> heading of a load generator that was read as it.
+        Column -> heading that was read as it.
+    said : pandas.DataFrame
+        `row` and `what`: rows that were read otherwise than by their names, as a model with fewer layers.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Validation:
         suspect: int,
         answered: int,
         read_as: Mapping[str, str] | None = None,
+        said: pd.DataFrame | None = None,
     ):
         self.kind, self.n_rows, self.rows, self.refused = kind, n_rows, rows, refused
         self.suspect, self.answered, self.read_as = suspect, answered, dict(read_as or {})
+        self.said = pd.DataFrame(columns=["row", "what"]) if said is None else said
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -243,7 +247,11 @@ def predictions(problem: Problem, sample: int = 0) -> Validation:
     refused = pd.DataFrame(
         [{"row": runs.lines[p], "why": problem.refused[p]} for p in sorted(problem.refused)], columns=["row", "why"]
     )
-    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered), runs.read_as)
+    said = pd.DataFrame(
+        [{"row": runs.lines[p], "what": what} for p, what in sorted(problem.said.items()) if p in answered],
+        columns=["row", "what"],
+    )
+    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered), runs.read_as, said)
 
 
 def _limited(told: Mapping[str, float]) -> str:
