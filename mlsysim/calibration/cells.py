@@ -65,11 +65,11 @@ def number(value: Any, reading: Reading, how: measures.Marks, rules: Rules) -> f
     column = reading.column
     if blank(value):
         return math.nan
-    where = f"{column}={value!r}" if not isinstance(value, str) or len(value) <= 40 else f"{column}={shown(value)}"
+    where = f"{reading.heading}={shown(value)}"
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         if column in rules.flags:
             return float(value)
-        raise Odd(f"{column}={value} where a number belongs")
+        raise Odd(f"{reading.heading}={value} where a number belongs")
     flag = column in rules.flags
     if flag and isinstance(value, str) and value.strip().lower() in YES | NO:
         return float(value.strip().lower() in YES)
@@ -87,9 +87,7 @@ def number(value: Any, reading: Reading, how: measures.Marks, rules: Rules) -> f
     return _possible(found, where, column, flag, rules)
 
 
-def _of_text(
-    text: str, where: str, reading: Reading, how: measures.Marks, whole: bool, setting: bool
-) -> float:
+def _of_text(text: str, where: str, reading: Reading, how: measures.Marks, whole: bool, setting: bool) -> float:
     if text.strip().lower() in ("inf", "infinity", "+inf", "-inf"):
         raise Odd(f"{where} must be finite")
     try:
@@ -100,7 +98,7 @@ def _of_text(
         try:
             return float(units.parse(text, VARIABLES[reading.column].unit))
         except ValueError as error:
-            raise Odd(f"{reading.column}: {error}") from None
+            raise Odd(f"{reading.heading}: {error}") from None
     return _in_own_unit(plain, behind, where, reading)
 
 
@@ -112,12 +110,12 @@ def _in_own_unit(plain: float, behind: str, where: str, reading: Reading) -> flo
     if reading.unit is not None and reading.unit.kind == "share" and not behind and plain <= 1.0:
         raise Odd(f"{reading.heading}={plain:g} may be {plain:g} % or a share: write {100 * plain:g} %, or {plain:g} %")
     longest = TOO_LONG.get(reading.word)
-    if longest is not None and not behind and plain > longest and reading.unit and reading.unit.spelled == "s":
-        if reading.heading.strip().lower() == reading.word:
-            raise Odd(
-                f"{reading.heading}={plain:g} counts seconds, as the resolver's does: head the column {reading.word}_ms, "
-                f"or write {plain:g} ms (or {plain:g} s)"
-            )
+    bare = not behind and reading.heading.strip().lower() == reading.word
+    if longest is not None and bare and plain > longest:
+        raise Odd(
+            f"{reading.heading}={plain:g} counts seconds, as the resolver's does: head the column {reading.word}_ms, "
+            f"or write {plain:g} ms (or {plain:g} s)"
+        )
     return found
 
 

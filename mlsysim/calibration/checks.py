@@ -229,7 +229,7 @@ def _rates(run: Mapping[str, Any], n: float, measured: Mapping[str, float], scen
         )
     users, itl = given(run, "batch_or_concurrency"), measured.get("itl")
     rate = measured.get("tokens_per_s")
-    if scenario not in ("closed_loop", "static_batch") or None in (users, itl, rate):
+    if scenario not in ("closed_loop", "static_batch") or users is None or itl is None or rate is None:
         return
     most = users / itl
     if rate > RATE_SLACK * most:

@@ -23,7 +23,16 @@ QUEUED = "all_requests_at_once"
 #: units in which genai-perf and aiperf tell times, others are kept as they are spelled
 TIMES = ("ms", "s", "sec", "seconds", "us", "ns")
 #: what is kept of a run besides the figures
-KEPT = ("scenario", "source", "notes", "requests_per_user", "precision_kv", "prefill_chunk", "max_batch", "pool_fraction")
+KEPT = (
+    "scenario",
+    "source",
+    "notes",
+    "requests_per_user",
+    "precision_kv",
+    "prefill_chunk",
+    "max_batch",
+    "pool_fraction",
+)
 #: columns that a run of a load generator may say
 COLUMNS = (
     "hardware",
@@ -215,7 +224,8 @@ def _whole(value: Any) -> int | None:
 def from_summary(text: str, name: str) -> tuple[list[str], list[list[Any]]]:
     """The one row of a summary of MLPerf inference: output tokens/s of all samples at once, or one stream."""
     said = {
-        told(m[1]): m[2].strip() for m in re.finditer(r"^\s*([^:\n=]+?(?:\([a-z]+\))?)\s*:\s*(\S.*?)\s*$", text, re.MULTILINE)
+        told(m[1]): m[2].strip()
+        for m in re.finditer(r"^\s*([^:\n=]+?(?:\([a-z]+\))?)\s*:\s*(\S.*?)\s*$", text, re.MULTILINE)
     }
     scenario = said.get("scenario", "")
     if said.get("mode", "").lower().startswith("accuracy"):

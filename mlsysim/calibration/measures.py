@@ -73,7 +73,16 @@ _FLOPS = re.compile(
 )
 _COUNT = {"tokens": 1.0, "token": 1.0, "tok": 1.0}
 _THINGS = {"sequences", "sequence", "seqs", "samples", "requests", "users", "gpus", "gpu", "devices"}
-_MANY = {"thousand": 1e3, "million": 1e6, "millions": 1e6, "m": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9}
+_MANY = {
+    "thousand": 1e3,
+    "million": 1e6,
+    "millions": 1e6,
+    "m": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+    "billions": 1e9,
+}
 _MANY |= {"t": 1e12, "trillion": 1e12}
 
 
@@ -232,7 +241,7 @@ def converted(column: str, value: float, behind: str, said: Unit | None, word: s
             return value * (own.size if own.kind == "count" else 1e9)
         if not quantity and own.kind == "count":
             raise ValueError("may be thousands or powers of 1024: write the digits")
-        if not fits(column, own, False) or own.kind == "tokens" and column == "global_batch":
+        if not fits(column, own, False) or (own.kind == "tokens" and column == "global_batch"):
             meant = EXAMPLE.get(quantity)
             raise ValueError(f"is no {quantity or 'count'}{': write it like ' + meant[0] if meant else ''}")
         return value * own.size / size

@@ -60,7 +60,7 @@ def changes(row: Row, run: Mapping[str, Any]) -> dict[str, float]:
 
 def with_columns(row: Row, run: Mapping[str, Any]) -> Row:
     """A model as the columns of a run have it."""
-    found = changes(row, run)
+    found: dict[str, Any] = changes(row, run)
     if not found:
         return row
     if ("n_heads" in found or "hidden" in found) and row["hidden"] == (row["n_heads"] or 0) * (row["head_dim"] or 0):

@@ -7,15 +7,15 @@ that the source is silent.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mlsysim.calibration import arguments, cells, load_files, measures, text_tables, words
+from mlsysim.calibration import arguments, cells, columns_of, load_files, text_tables, words
 from mlsysim.calibration.arguments import shown
 from mlsysim.calibration.text_tables import Table
 from mlsysim.schema.check import hint
@@ -182,7 +182,7 @@ class Runs(NamedTuple):
     lines: list[int]
     name: str
     read_as: dict[str, str]
-    odd: dict[int, str] = {}
+    odd: Mapping[int, str] = MappingProxyType({})
     ambiguous: tuple[str, ...] = ()
 
 
@@ -221,7 +221,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
     if twice is not None:
         raise ValueError(f"{name}: column {twice!r} is there twice")
     kind, readings, told = _kind(header, list(stated), name)
-    _contradict(found, readings, told, stated, name)
+    columns_of.contradict(found, readings, told, stated, name)
     _complete(kind, {r.column for r in (*readings.values(), *told.values())}, _load(readings, told), name)
     if not found.rows:
         raise ValueError(f"{name}: has a header and no rows")
@@ -229,8 +229,9 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
         raise ValueError(
             f"{name}: has {len(found.rows):,} rows, at most {MOST_ROWS:,} are read at once: pass a part of them"
         )
-    table, odd = _checked(kind, found, readings, [told[place] for place in sorted(told)], stated, name)
-    read_as = {r.column: _spelled(r) for r in readings.values() if r.heading != r.column}
+    numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
+    table, odd = columns_of.checked(found, readings, told, stated, numeric, RULES)
+    read_as = {r.column: columns_of.spelled(r) for r in readings.values() if r.heading != r.column}
     if kind == "serving" and "scenario" not in table and (scenario := _load(readings, told)):
         table["scenario"] = [scenario] * len(found.rows)  # which is what their word for the load says
         read_as["scenario"] = scenario
@@ -259,12 +260,6 @@ def _is_known(heading: str) -> bool:
 _WORDS = {words.folded(word) for word in words.every(_COLUMNS)}
 
 
-def _spelled(reading: words.Reading) -> str:
-    """A heading as `read_as` tells it; a resolver's own word with its unit."""
-    own = reading.unit is not None and reading.unit.spelled in ("s", "byte") and reading.word in (*words.OWN, "memory_per_device")
-    return f"{reading.heading} ({reading.unit.spelled})" if own and reading.unit and "(" not in reading.heading else reading.heading
-
-
 def _load(read_: Mapping[int, words.Reading], beside: Mapping[int, words.Reading]) -> str:
     """The scenario that the word for the load says, where it is none of ours: clients, a batch, or all at once."""
     by_column = {r.column: r for r in (*read_.values(), *beside.values())}
@@ -274,76 +269,6 @@ def _load(read_: Mapping[int, words.Reading], beside: Mapping[int, words.Reading
     if load.word == load.column:
         return "closed_loop" if load_files.QUEUED in by_column else ""
     return "static_batch" if load.word in words.BATCHES.split() else "closed_loop"
-
-
-def _checked(
-    kind: str,
-    found: Table,
-    readings: Mapping[int, words.Reading],
-    told: Sequence[words.Reading],
-    stated: Mapping[str, Any],
-    name: str,
-) -> tuple[dict[str, list[Any]], dict[int, str]]:
-    """Columns of a table, numbers as numbers, what is stated beside it filled in; and why some rows are none."""
-    odd = dict(found.odd)
-    numeric = {*NUMBERS[kind], *MEASURED[kind], *NEEDED[kind]} - TEXTS
-    plain = {place: words.Reading(h, h, None, h) for place, h in enumerate(found.header)}
-    all_readings = {**plain, **readings}
-    values = {r.column: [row[place] for row in found.rows] for place, r in all_readings.items()}
-    by_column = {r.column: r for r in all_readings.values()}
-    for reading in told:
-        values[reading.column] = [stated[reading.heading]] * len(found.rows)
-        by_column[reading.column] = reading
-    numeric |= {c for c in values if frameworks.is_setting(c) and c not in frameworks.WORDS}
-    how = measures.marks((v for c in numeric if c in values for v in values[c]), found.separator != ",")
-    table: dict[str, list[Any]] = {}
-    for column, cells_ in values.items():
-        if column not in numeric:
-            table[column] = [cells.words(v, column) for v in cells_]
-            continue
-        column_: list[float] = []
-        for place, value in enumerate(cells_):
-            try:
-                column_.append(cells.number(value, by_column[column], how, RULES))
-            except cells.Odd as error:
-                odd.setdefault(place, str(error))
-                column_.append(math.nan)
-        table[column] = column_
-    _in_sequences(table, by_column, odd)
-    return table, odd
-
-
-def _contradict(
-    found: Table,
-    readings: Mapping[int, words.Reading],
-    told: Mapping[int, words.Reading],
-    stated: Mapping[str, Any],
-    name: str,
-) -> None:
-    """Raise where something is stated beside a table that says it, too."""
-    places = {r.column: place for place, r in readings.items()}
-    for reading in told.values():
-        if reading.column in places:
-            cells_ = (row[places[reading.column]] for row in found.rows)
-            filled = next((v for v in cells_ if not cells.blank(v)), None)
-            if filled is not None:
-                raise ValueError(
-                    f"{name}: {reading.heading}={shown(stated[reading.heading])} is given beside a table that says "
-                    f"{reading.column}={filled}"
-                )
-
-
-def _in_sequences(table: dict[str, list[Any]], by_column: Mapping[str, words.Reading], odd: dict[int, str]) -> None:
-    """A batch whose heading says tokens, in sequences."""
-    reading = by_column.get("global_batch")
-    if reading is None or reading.unit is None or reading.unit.kind != "tokens" or "seq_len" not in table:
-        return
-    for place, (batch, seq_len) in enumerate(zip(table["global_batch"], table["seq_len"])):
-        count = batch / seq_len
-        if measures.whole(count):
-            table["global_batch"][place] = count
-        elif not math.isnan(batch):
-            odd.setdefault(place, f"{reading.heading}={batch:g} tokens are no whole number of sequences of {seq_len:g}")
 
 
 def _parse(path: Path, name: str) -> Table:
@@ -382,15 +307,16 @@ def _kind(
     of_runs = {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}
     if not any(columns & of_runs for _, _, columns in found.values()):
         raise ValueError(
-            f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
+            f"{name}: no column of measured runs; "
+            + ", ".join(f"{kind} runs need {', '.join(columns)}" for kind, columns in NEEDED.items())
         )
 
     def share(kind: str) -> tuple[float, ...]:
         columns, needed = found[kind][2], set(NEEDED[kind])
         figures = columns & set(MEASURED[kind])
         every = len(columns & {*needed, *figures, *NUMBERS[kind]}) / len(needed)
-        return bool(figures), len(columns & needed) / len(needed), len(figures), every
+        own = sum(r.word == r.column for r in found[kind][0].values() if r.column in figures)
+        return bool(figures), len(columns & needed) / len(needed), own, len(figures), every
 
     kind = max(NEEDED, key=share)
     return kind, found[kind][0], found[kind][1]

@@ -91,7 +91,9 @@ def table(text: str, name: str, known: Callable[[str], bool]) -> Table:
     except csv.Error as error:
         found, odd = _by_line(lines[skipped:], separator, skipped)
         if skipped in odd or len(odd) >= sum(any(c.strip() for c in cells) for _, cells in found[1:]):
-            raise ValueError(f"{name}, line {min(odd, default=skipped) + 1}: is not well-formed CSV ({error})") from None
+            raise ValueError(
+                f"{name}, line {min(odd, default=skipped) + 1}: is not well-formed CSV ({error})"
+            ) from None
     return _shaped(found, odd, separator, name)
 
 
@@ -118,9 +120,7 @@ def _parsed(lines: Sequence[str], separator: str, skipped: int) -> list[tuple[in
     return found
 
 
-def _by_line(
-    lines: Sequence[str], separator: str, skipped: int
-) -> tuple[list[tuple[int, list[str]]], dict[int, str]]:
+def _by_line(lines: Sequence[str], separator: str, skipped: int) -> tuple[list[tuple[int, list[str]]], dict[int, str]]:
     """Rows of a file in which a quote does not end: each line by itself; the lines that are none, and why."""
     found: list[tuple[int, list[str]]] = []
     odd: dict[int, str] = {}
@@ -130,7 +130,7 @@ def _by_line(
         except csv.Error as error:
             cells, odd[i + skipped] = [line], f"is not well-formed CSV ({error})"
         found.append((i + 1 + skipped, cells))
-    return found, {line: why for line, why in odd.items()}
+    return found, odd
 
 
 def _shaped(found: Sequence[tuple[int, list[str]]], odd: dict[int, str], separator: str, name: str) -> Table:
@@ -151,11 +151,7 @@ def _shaped(found: Sequence[tuple[int, list[str]]], odd: dict[int, str], separat
         if line - 1 in odd:
             why[len(rows)] = odd[line - 1]
         elif len(cells) != width:
-            hint = (
-                " (a number with commas stands in quotes)"
-                if len(cells) > width and separator == ","
-                else ""
-            )
+            hint = " (a number with commas stands in quotes)" if len(cells) > width and separator == "," else ""
             why[len(rows)] = f"has {len(cells)} cells where the header has {width}{hint}"
         rows.append(cells if len(rows) not in why else [None] * width)
         lines.append(line)

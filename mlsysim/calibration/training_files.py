@@ -43,6 +43,8 @@ ARGUMENTS = {
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  #: colours
 #: share of the steps that are warm-up, and the most of them
 WARM_UP, MOST = 5, 10
+#: transformers rounds steps a second to three decimals
+ROUNDED = 6e-4
 #: text of a file that is looked at to tell what it is
 HEAD = 2**20
 
@@ -172,16 +174,18 @@ def of_trainer_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
             f"{name}: log_history has no train_runtime, which transformers writes at the end of a training "
             "(trainer.save_state()): a table with step_time is read as well"
         )
-    runtime, rate, samples = (
-        ended.get(key) for key in ("train_runtime", "train_steps_per_second", "train_samples_per_second")
+    runtime = float(ended["train_runtime"])
+    rate, samples = (
+        float(ended[key]) if _real(ended.get(key)) else 0.0
+        for key in ("train_steps_per_second", "train_samples_per_second")
     )
     steps = next((s for s in (ended.get("step"), state.get("global_step"), state.get("max_steps")) if _real(s)), None)
-    time = runtime / steps if steps else None
-    if _real(rate) and (time is None or abs(1.0 / time - rate) > 0.0006 + 0.01 * rate):
-        time = 1.0 / rate  # a training that was resumed counts the steps before it
-    if time is None:
+    if steps is None and not rate:
         raise ValueError(f"{name}: says neither its steps nor train_steps_per_second")
-    batch = round(samples * time) if _real(samples) and samples * time >= 0.5 else None
+    time = runtime / steps if steps else 1.0 / rate
+    if rate and abs(1.0 / time - rate) > ROUNDED + 0.01 * rate:
+        time = 1.0 / rate  # a training that was resumed counts the steps before it
+    batch = round(samples * time) or None
     found = {
         "source": name,
         "measured_step_time_s": time,

@@ -251,7 +251,9 @@ def predictions(problem: Problem, sample: int = 0) -> Validation:
         [{"row": runs.lines[p], "what": what} for p, what in sorted(problem.said.items()) if p in answered],
         columns=["row", "what"],
     )
-    return Validation(runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered), runs.read_as, said)
+    return Validation(
+        runs.kind, len(runs.table), frame, refused, len(problem.suspect), len(answered), runs.read_as, said
+    )
 
 
 def _limited(told: Mapping[str, float]) -> str:

@@ -36,11 +36,14 @@ SHARED = {
 }
 #: words for a number of clients, each with a request at a time, and for a batch that stays together
 CLIENTS = (
-    "max_concurrency concurrency num_concurrent num_concurrency concurrent_requests num_users users n_users clients num_clients"
+    "max_concurrency concurrency num_concurrent num_concurrency concurrent_requests num_users users n_users clients "
+    "num_clients"
 )
 BATCHES = "batch_size batch bs"
 _EACH = "tokens_per_s tokens_per_sec tokens_per_second tok_per_s tokens_s tok_s tps"
-_PER_DEVICE = tuple(f"{word}{end}" for word in _EACH.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip"))
+_PER_DEVICE = tuple(
+    f"{word}{end}" for word in _EACH.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip")
+)
 WORDS: dict[str, dict[str, str]] = {
     "serving": {
         **SHARED,
@@ -126,7 +129,8 @@ def split(heading: str) -> tuple[tuple[str, measures.Unit | None], ...]:
     """
     bracket = re.fullmatch(r"(.*?)\s*[(\[]([^)\]]*)[)\]]\s*:?\s*", heading)
     if bracket:
-        said, rest = None, []
+        said: measures.Unit | None = None
+        rest: list[str] = []
         for part in re.split(r"\s*[,;]\s*|\s+(?=\S+$)", bracket[2]) if not measures.unit(bracket[2]) else [bracket[2]]:
             unit = measures.unit(part)
             said, rest = (unit, rest) if unit and said is None else (said, [*rest, part])
