@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tomllib
@@ -12,12 +13,16 @@ import numpy as np
 import pandas as pd
 
 from mlsysim import zoo
-from mlsysim.calibration.validate import Validation
+from mlsysim.calibration.validate import Validation, statistics
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator
+from mlsysim.version import __version__
 from mlsysim.zoo.row import Row
 
 #: columns of the table of fitted figures
+RESIDUALS = ["row", "target", "error"]
+#: by how much a median error must grow to be told: what is shown has one digit behind the point of a per cent
+GROWN = 5e-4
 COLUMNS = ["name", "group", "value", "default", "low", "high", "spread", "identified", "why", "unit"]
 
 
@@ -27,14 +32,19 @@ class Calibration:
     Attributes
     ----------
     table : pandas.DataFrame
-        One line a figure (and group): `value`, `default`, `low` and `high` (2.5 to 97.5 %), `spread` (relative standard error),
-        `identified`, `why` it is not, `unit`.
+        One line a figure (and group): `value`, `default`, `low` and `high` (2.5 to 97.5 %; NaN where the runs do not identify
+        it), `spread` (relative standard error), `identified`, `why` it is not, `unit`.
     fitted : Validation
         Predictions with the fitted figures.
     before : Validation
         Predictions with the defaults.
     held_out : Validation or None
         Predictions of runs that the figures were not fitted to.
+    data, digest, version : str
+        Name of the runs, SHA-256 of their table as it was read, and the version of mlsysim that fitted: what the file of a
+        fit says of where it comes from ("" in files that do not say it).
+    residuals : pandas.DataFrame
+        `row`, `target` and `error` (predicted over measured, less 1) with the fitted figures; a file keeps them.
     """
 
     def __init__(
@@ -47,10 +57,30 @@ class Calibration:
         before: Validation | None = None,
         held_out: Validation | None = None,
         assume: Assumptions | None = None,
+        data: str = "",
+        digest: str = "",
+        version: str = __version__,
+        residuals: pd.DataFrame | None = None,
     ):
         self.table, self.kind, self.by, self.about = table, kind, by, about
         self.fitted, self.before, self.held_out = fitted, before, held_out
         self._assume = assume or Assumptions()
+        self.data, self.digest, self.version = data, digest, version
+        if residuals is None:
+            residuals = pd.DataFrame(columns=RESIDUALS) if fitted is None else fitted.rows[RESIDUALS]
+        self.residuals = residuals.reset_index(drop=True)
+
+    @property
+    def worse(self) -> dict[str, tuple[float, float]]:
+        """Targets whose median error grew: target -> error with the defaults, and with the fitted figures."""
+        if self.before is None or self.fitted is None:
+            return {}
+        found = {}
+        for target in dict.fromkeys(self.fitted.rows.target):
+            old, new = (statistics(v.rows[v.rows.target == target])["median_ape"] for v in (self.before, self.fitted))
+            if new > old + GROWN:
+                found[str(target)] = (old, new)
+        return found
 
     @property
     def assumptions(self) -> Assumptions:
@@ -104,7 +134,7 @@ class Calibration:
         return self.table[self.table.group == group]
 
     def to_toml(self, path: str | os.PathLike[str]) -> Path:
-        """Write the figures to a file that `from_toml` reads."""
+        """Write the figures to a file that `from_toml` reads, with the residuals and where they come from."""
         lines = [
             "# figures fitted to measured runs; read by Calibration.from_toml",
             "[calibration]",
@@ -113,6 +143,9 @@ class Calibration:
         ]
         if self.by is not None:
             lines.append(f"by = {_quoted(self.by)}")
+        for name in ("data", "digest", "version"):
+            if getattr(self, name):
+                lines.append(f"{name} = {_quoted(getattr(self, name))}")
         for row in self.table.to_dict("records"):
             lines += ["", "[[figure]]"]
             for key, value in row.items():
@@ -122,6 +155,11 @@ class Calibration:
                     lines.append(f"{key} = {_quoted(value)}")
                 else:
                     lines.append(f"{key} = {_toml_number(float(value))}")
+        if len(self.residuals):
+            lines += ["", "[residuals]", f"columns = [{', '.join(map(_quoted, RESIDUALS))}]", "rows = ["]
+            for row_, name, error in self.residuals[RESIDUALS].itertuples(index=False):
+                lines.append(f"  [{int(row_)}, {_quoted(str(name))}, {_toml_number(float(error))}],")
+            lines.append("]")
         target = Path(path)
         target.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return target
@@ -134,7 +172,17 @@ class Calibration:
                 text = tomllib.load(handle)
             head, figures = text["calibration"], text["figure"]
             table = pd.DataFrame(figures)
-            return cls(table[COLUMNS], head["kind"], head.get("by"), head["about"])
+            rest = text.get("residuals", {"rows": []})["rows"]
+            return cls(
+                table[COLUMNS],
+                head["kind"],
+                head.get("by"),
+                head["about"],
+                data=str(head.get("data", "")),
+                digest=str(head.get("digest", "")),
+                version=str(head.get("version", "")),
+                residuals=pd.DataFrame(rest, columns=RESIDUALS),
+            )
         except FileNotFoundError:
             raise ValueError(f"{path}: there is no such file") from None
         except OSError as error:
@@ -151,23 +199,28 @@ class Calibration:
             raise ValueError("nothing to draw: figures read from a file come without runs")
         return parity(shown, ax)
 
+    def told_worse(self) -> list[str]:
+        """What the fit made worse, a line a target."""
+        return [
+            f"{target}: median error {100 * old:.1f} % before, {100 * new:.1f} % with the fitted figures"
+            for target, (old, new) in self.worse.items()
+        ]
+
     def __repr__(self) -> str:
         lines = [f"<calibration of {self.kind}: {len(self.table)} figures>"]
         for row in self.table.itertuples():
             where = f" [{row.group}]" if row.group else ""
-            mark = "" if row.identified else f"  not identified: {row.why}"
-            lines.append(
-                f"  {row.name}{where} = {row.value:.4g} ({row.low:.4g} to {row.high:.4g}; "
-                f"default {row.default:.4g}){mark}"
-            )
+            spread = f"{row.low:.4g} to {row.high:.4g}" if row.identified else f"not identified: {row.why}"
+            lines.append(f"  {row.name}{where} = {row.value:.4g} ({spread}; default {row.default:.4g})")
         for name, result in (("before", self.before), ("fitted", self.fitted), ("held out", self.held_out)):
             if result is not None:
                 lines.append(f"  {name}: {result!r}")
+        lines += [f"  WORSE: {line}" for line in self.told_worse()]
         return "\n".join(lines)
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _toml_number(value: float) -> str:

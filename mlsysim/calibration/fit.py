@@ -6,6 +6,7 @@ wrong row does not lead.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +119,9 @@ def calibrate(
     Notes
     -----
     Every source weighs the same, whatever its number of rows.  Intervals hold 95 %; a figure is *not identified* when its
-    standard error exceeds a factor of 1.5 or when it moves the predictions as another one does.
+    standard error exceeds a factor of 1.5, when it moves the predictions as another one does, when nothing depends on it or it
+    ends at its bound: it then has no interval (`low` and `high` are NaN) and `why` says so.  Least squares over all targets may
+    make one of them worse: `Calibration.worse` and its text name it.
     """
     asked = arguments.figures(fit)
     loss, prior, holdout = arguments.loss_named(loss), arguments.pull(prior), arguments.left_out(holdout)
@@ -171,7 +174,12 @@ def calibrate(
     about = f"fitted to {int(everything.sum())} measured figures of {len(set(system.sources))} sources in {data.name}"
     fitted = with_figures(problem, system, best.x, before)
     held = held_out(problem, system, holdout, loss, pull, best.x, before, seed, progress)
-    return Calibration(table, data.kind, by, about, fitted, before, held, assume)
+    return Calibration(table, data.kind, by, about, fitted, before, held, assume, data.name, digest(data))
+
+
+def digest(data: Runs) -> str:
+    """SHA-256 of a table of runs as it was read."""
+    return hashlib.sha256(data.table.to_csv(index=False).encode("utf-8", "replace")).hexdigest()
 
 
 def moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str) -> Assumptions:
@@ -252,8 +260,8 @@ def _described(system: System, best: Solution, spread: np.ndarray, lows: np.ndar
                 "group": knob.group,
                 "value": knob.default * factor[0],
                 "default": knob.default,
-                "low": knob.default * factor[1],
-                "high": knob.default * factor[2],
+                "low": math.nan if why else knob.default * factor[1],
+                "high": math.nan if why else knob.default * factor[2],
                 "spread": float(min(spread[i], 40.0)),
                 "identified": not why,
                 "why": why,
