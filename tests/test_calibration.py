@@ -88,6 +88,8 @@ def test_what_cannot_be_told_is_named(runs):
     assert not told.identified["training_level"] and "training_scatter" in told.why["training_level"]
     assert "not identified" in repr(fit)
     assert told.spread["grouped_gemm_factor"] > UNCERTAIN
+    assert told.low.isna().tolist() == told.high.isna().tolist() == (~told.identified).tolist()
+    assert "(not identified: nothing that was measured depends on it; default" in repr(fit)
 
 
 def test_a_robust_loss_is_not_led_by_a_wrong_row(runs):
@@ -161,12 +163,59 @@ def test_round_trip_through_a_file(recovered, tmp_path):
     pd.testing.assert_frame_equal(again.table, recovered.table)
     assert again.assumptions == recovered.assumptions and again.assumptions.data_overlap.unit == "1"
     assert again.assumptions.data_overlap.source == recovered.assumptions.data_overlap.source
+    pd.testing.assert_frame_equal(again.residuals, recovered.residuals)
+    assert len(again.residuals) == 48 and again.residuals.columns.tolist() == ["row", "target", "error"]
+    assert again.digest == recovered.digest and len(again.digest) == 64
+    assert (again.data, again.version) == ("the table", ms.__version__)
     (tmp_path / "bad.toml").write_text("x = 1")
     for name in ("bad.toml", "none.toml"):
         with pytest.raises(ValueError, match="toml"):
             Calibration.from_toml(tmp_path / name)
     with pytest.raises(ValueError, match="nothing to draw"):
         again.plot()
+
+
+def test_a_file_from_before_residuals_were_kept_is_read(recovered, tmp_path):
+    old = recovered.to_toml(tmp_path / "my.toml").read_text().split("[residuals]")[0]
+    (tmp_path / "old.toml").write_text(
+        "\n".join(line for line in old.splitlines() if not line.startswith(("data", "digest", "version")))
+    )
+    again = Calibration.from_toml(tmp_path / "old.toml")
+    assert again.digest == again.version == "" and not len(again.residuals) and again.worse == {}
+    assert again.assumptions == recovered.assumptions
+
+
+def test_a_digest_is_one_of_the_figures_not_of_the_file(runs, tmp_path):
+    from mlsysim.calibration.fit import digest
+    from mlsysim.calibration.runs import read
+
+    runs.to_csv(tmp_path / "a.csv", index=False)
+    runs.to_csv(tmp_path / "b.csv", index=False, sep=";")
+    same = {digest(read(tmp_path / name)) for name in ("a.csv", "b.csv")}
+    assert len(same) == 1 and digest(read(runs.assign(tp=2))) not in same
+
+
+def test_what_a_fit_makes_worse_is_said(runs):
+    """Two targets that want opposite things of one figure: what the second loses is told."""
+    row = {
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "tp": 1,
+        "precision": "bf16",
+        "scenario": "closed_loop",
+        "batch_or_concurrency": 16,
+        "input_len": 1024,
+        "output_len": 256,
+    }
+    plain = (
+        validate(pd.DataFrame([{**row, "itl_ms": 9.0, "ttft_ms": 100.0}]), sample=0).rows.set_index("target").predicted
+    )
+    rows = [{**row, "itl_ms": 1.3e3 * plain["itl"], "ttft_ms": 0.95e3 * plain["ttft"]}] * 2
+    fit = calibrate(None, pd.DataFrame(rows), fit=["serving_level"], bootstrap=0)
+    assert list(fit.worse) == ["ttft"] and fit.worse["ttft"][1] > fit.worse["ttft"][0] + 0.01
+    assert "WORSE: ttft: median error 5.3 % before" in repr(fit)
+    better = calibrate(None, runs.iloc[:3].assign(source_id="mine"), bootstrap=0)
+    assert better.worse == {} and "WORSE" not in repr(better)
 
 
 def test_fitted_assumptions_go_wherever_assumptions_do(recovered, runs):

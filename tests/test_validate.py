@@ -143,10 +143,6 @@ def test_further_columns_and_blank_cells_do_not_matter():
         ("", "is empty"),
         ("hardware,n_gpus\n", "column"),
         ("a,b\n1,2\n", "no column of measured runs"),
-        (
-            "hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\nh100,8,1,1,1\n",
-            "line 2: has 5 cells",
-        ),
         ('hardware,n_gpus\n"h100,8\n', "not well-formed"),
         ("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key\nh100,8,1,1,1,1,gpt2\n", "no measured figure"),
         (
@@ -250,10 +246,23 @@ def test_a_missing_serving_column_is_named(column):
     ],
 )
 def test_text_where_a_number_belongs(changes, says):
+    """It costs its own row; the other is answered as if it stood alone."""
     frame = pd.DataFrame([a_training_run(), a_training_run(**changes)])
-    with pytest.raises(ValueError, match="line 3") as error:
-        ms.validate(frame)
-    assert says in str(error.value)
+    result = ms.validate(frame, sample=0)
+    assert result.refused.row.tolist() == [3] and says in result.refused.why[0]
+    alone = ms.validate(pd.DataFrame([a_training_run()]), sample=0)
+    assert result.rows.predicted.tolist() == alone.rows.predicted.tolist()
+
+
+def test_a_file_of_odd_rows_alone_says_why_of_each(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("hardware,n_gpus,seq_len,global_batch,tp,pp,model_key,measured_step_time_s\nh100,8,1,1,1\n")
+    result = ms.validate(path)
+    assert result.answered == 0 and result.refused.to_dict("records") == [
+        {"row": 2, "why": "has 5 cells where the header has 8"}
+    ]
+    with pytest.raises(ValueError, match="no run to fit: has 5 cells"):
+        ms.calibrate(None, path)
 
 
 # --- refused and left out ------------------------------------------------------------------------------------

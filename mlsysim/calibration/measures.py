@@ -83,7 +83,7 @@ _MANY = {
     "billion": 1e9,
     "billions": 1e9,
 }
-_MANY |= {"t": 1e12, "trillion": 1e12}
+_MANY |= {"k": 1e3, "t": 1e12, "trillion": 1e12}
 
 
 @functools.lru_cache(4096)
@@ -132,7 +132,7 @@ def fits(column: str, said: Unit | None, rate: bool) -> bool:
 # --- numbers --------------------------------------------------------------------------------------------------
 
 _BODY = r"[+-]?(?:\d[\d.,'’_\u00a0\u202f\u2009 ]*\d|\d|[.,]\d+|\d[.,])(?:[eE][+-]?\d+)?"
-_LEADING = re.compile(rf"({_BODY})\s*(.*)", re.DOTALL)
+_LEADING = re.compile(rf"({_BODY})\s*(.*)", re.DOTALL | re.ASCII)
 _SPACES = re.compile(r"(?<=\d)['’_\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
 
 

@@ -60,7 +60,7 @@ def changes(row: Row, run: Mapping[str, Any]) -> dict[str, float]:
 
 def with_columns(row: Row, run: Mapping[str, Any]) -> Row:
     """A model as the columns of a run have it."""
-    found: dict[str, Any] = changes(row, run)
+    found = changes(row, run)
     if not found:
         return row
     if ("n_heads" in found or "hidden" in found) and row["hidden"] == (row["n_heads"] or 0) * (row["head_dim"] or 0):
@@ -77,8 +77,11 @@ def with_columns(row: Row, run: Mapping[str, Any]) -> Row:
         found |= {name: float(round(row[name] * share)) for name in SORTS if row[name]}
         if (row["first_dense_layers"] or 0.0) > found["n_layers"]:
             found["first_dense_layers"] = found["n_layers"]
+    whole: dict[str, Any] = {
+        name: int(value) if value == int(value) else value for name, value in found.items()
+    }  # as one says them
     try:
-        return zoo.Workload(row, **found)
+        return zoo.Workload(row, **whole)
     except ValueError as error:
         raise Refused(f"columns beside {row.key}: {error}") from None
 

@@ -185,6 +185,8 @@ def read_as(header: Sequence[str], kind: str, columns: Sequence[str]) -> dict[in
             if place in found:
                 continue
             for word, unit in split(heading):
+                if unit is not None and unit.each and f"{word}_per_gpu" in calls:
+                    word = f"{word}_per_gpu"
                 if word in calls and measures.fits(column, unit, word in NEED_RATE):
                     rank = calls.index(word)
                     if best is None or rank < best[0]:
