@@ -260,6 +260,25 @@ READ = [
         {"measured_step_time_s": 6.2, "global_batch": 64, "micro_batch": 1},
         [],
     ),
+    (
+        "megatron_deepspeed.log",
+        megatron([40.0, *[6.2] * 5], arguments=False).replace("(ms)", "(s)"),
+        BESIDE,
+        {"measured_step_time_s": 6.2, "framework": "megatron_deepspeed"},
+        [],
+    ),
+    ("title.csv", "Benchmark of May,,\n\n" + SERVING + RUN, {}, {"itl_ms": 16.8}, []),
+    ("two_lines.csv", WORDS.format('"TTFT\n(s)"', "0.21"), {}, {"ttft_ms": 210}, []),
+    (
+        "table.md",
+        "".join(
+            "| " + line.replace(",", " | ") + " |\n" for line in (SERVING.strip(), "---," * 9 + "---", RUN.strip())
+        ),
+        {},
+        {"itl_ms": 16.8},
+        [],
+    ),
+    ("dtype.csv", SERVING + RUN.replace("bf16", "torch.bfloat16"), {}, {"precision": "bfloat16"}, []),
     # rows that are refused by themselves
     ("ragged.csv", SERVING + RUN + "a,b\n" + RUN, {}, {"itl_ms": 16.8}, ["has 2 cells where the header has 10"]),
     ("comma.csv", SERVING + RUN + RUN.replace("1024", "1,024"), {}, {}, ["has 11 cells .* stands in quotes"]),
@@ -306,6 +325,13 @@ READ = [
         {},
         {},
         ["tokens_per_s_per_gpu=3600: 64 users .* get at most"],
+    ),
+    (
+        "each_as_total.csv",
+        SERVING.strip() + ",tokens_per_s_total\n" + RUN.strip().replace("h100,1", "h100,4") + ",900\n",
+        {},
+        {},
+        ["tokens_per_s_total=900: 64 users at these times .* head the column tokens_per_s_per_gpu"],
     ),
     (
         "share.csv",
@@ -386,6 +412,18 @@ REFUSED = [
     ("blank.csv", "\n ,,\n", {}, "is empty"),
     ("page.html", "<html><body>no</body></html>", {}, "no column of measured runs; training runs need"),
     ("twice.csv", SERVING.replace("itl_ms", "TP") + RUN, {}, "column 'TP' is there twice"),
+    (
+        "batch.csv",
+        TRAIN_WORDS.replace("gbs", "Batch Size").format("step_time", "6.2"),
+        {},
+        "batch_size may be global_batch or micro",
+    ),
+    (
+        "figure.csv",
+        "gpu,model,tp,latency\nh100,llama3_1_8b,1,3\n",
+        {},
+        "missing .serving runs.* and a measured figure, one of ttft_ms",
+    ),
     ("header.csv", SERVING, {}, "has a header and no rows"),
     ("all_odd.csv", SERVING.strip() + '\n"llama\n', {}, "line 2: is not well-formed CSV"),
     (

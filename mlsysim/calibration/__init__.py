@@ -41,7 +41,9 @@ benchmarks/accuracy.py --json`` prints every figure with its standard error, and
 (`mlsysim.calibration.frameworks`).
 
 From the outside in: `validate` and `fit` answer the two questions; `figures` is what a fit gives, `holdout` predicts
-what was left out; `system` and `least_squares` solve; `problem` records the runs as calls; `runs` reads tables;
+what was left out; `regression` judges; `system` and `least_squares` solve; `problem` records the runs as calls,
+`checks` refuses what cannot be, `overrides` changes models by columns; `runs` reads tables: `text_tables` a file,
+`words` and `measures` its headings, `cells` and `columns_of` its cells, `load_files` and `training_files` what tools write;
 `parity` draws.
 """
 

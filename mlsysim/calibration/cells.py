@@ -19,7 +19,7 @@ from mlsysim.zoo import frameworks
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-", "--", "–", "—", "#n/a", "#nv", "<na>"}
 YES, NO = {"true", "yes", "on", "wahr", "vrai"}, {"false", "no", "off", "falsch", "faux"}
 #: texts that are compared with a list, in lower case with underscores
-FOLDED = {"scenario", "phase", "recompute", "split"}
+FOLDED = {"scenario", "phase", "recompute", "split", "precision", "precision_kv"}
 
 
 class Odd(ValueError):
@@ -51,7 +51,7 @@ def words(value: Any, column: str) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    return "_".join(text.lower().replace("-", " ").split()) if column in FOLDED else text
+    return "_".join(text.lower().removeprefix("torch.").replace("-", " ").split()) if column in FOLDED else text
 
 
 def number(value: Any, reading: Reading, how: measures.Marks, rules: Rules) -> float:

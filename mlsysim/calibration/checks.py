@@ -31,6 +31,8 @@ SHORTEST_TTFT, SHORTEST_ITL = 1.0, 0.05
 IMPOSSIBLE = 0.2
 #: by how much tokens/s may exceed what users at their time between tokens get
 RATE_SLACK = 1.5
+#: logarithm within which tokens/s are what the times of the users give
+ALIKE = 0.15
 #: share of the peak below which a rate of an ambiguous heading was probably counted on one device
 DOUBTFUL = 0.1
 #: scenarios whose batch and tokens are those of one device
@@ -238,3 +240,11 @@ def _rates(run: Mapping[str, Any], n: float, measured: Mapping[str, float], scen
             f"{name}={given(run, name):g}: {users:g} users at itl_ms={1e3 * itl:.4g} get at most {most:.4g} tokens/s: write "
             "output tokens only, of one device only under tokens_per_s_per_gpu"
         )
+    first, length = measured.get("ttft"), given(run, "output_len")
+    if scenario == "closed_loop" and n > 1 and total is not None and first is not None and length:
+        all_ = users / (itl + first / length)  # what clients get, each with a request at a time
+        if abs(math.log(total * n / all_)) < ALIKE:
+            raise Refused(
+                f"tokens_per_s_total={total:g}: {users:g} users at these times get about {all_:.4g} tokens/s from {n:g} devices, "
+                f"{total:g} from one: head the column tokens_per_s_per_gpu"
+            )

@@ -26,7 +26,9 @@ def with_figures(
     if rows is not None:
         wanted = {(problem.runs.lines[p], t) for p, t in zip(system.positions[rows], system.targets[rows])}
         frame = frame[[key in wanted for key in zip(frame.row, frame.target)]].reset_index(drop=True)
-    return Validation(before.kind, before.n_rows, frame, before.refused, before.suspect, before.answered)
+    return Validation(
+        before.kind, before.n_rows, frame, before.refused, before.suspect, before.answered, before.read_as, before.said
+    )
 
 
 def held_out(

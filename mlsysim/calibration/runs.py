@@ -222,7 +222,8 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
         raise ValueError(f"{name}: column {twice!r} is there twice")
     kind, readings, told = _kind(header, list(stated), name)
     columns_of.contradict(found, readings, told, stated, name)
-    _complete(kind, {r.column for r in (*readings.values(), *told.values())}, _load(readings, told), name)
+    unread = {words.told(h) for place, h in enumerate(header) if place not in readings}
+    _complete(kind, {r.column for r in (*readings.values(), *told.values())}, _load(readings, told), unread, name)
     if not found.rows:
         raise ValueError(f"{name}: has a header and no rows")
     if len(found.rows) > MOST_ROWS:
@@ -316,14 +317,14 @@ def _kind(
         figures = columns & set(MEASURED[kind])
         every = len(columns & {*needed, *figures, *NUMBERS[kind]}) / len(needed)
         own = sum(r.word == r.column for r in found[kind][0].values() if r.column in figures)
-        return bool(figures), len(columns & needed) / len(needed), own, len(figures), every
+        return bool(figures), len(columns & needed) / (len(needed) if figures else 1.0), own, len(figures), every
 
     kind = max(NEEDED, key=share)
     return kind, found[kind][0], found[kind][1]
 
 
-def _complete(kind: str, columns: set[str], load: str, name: str) -> None:
-    """Raise unless every column that runs of a kind need is there."""
+def _complete(kind: str, columns: set[str], load: str, unread: set[str], name: str) -> None:
+    """Raise unless every column that runs of a kind need is there; a heading that may be the one is named."""
     if kind == "serving" and load:
         columns = columns | {"scenario", "batch_or_concurrency"}
     missing = [c for c in NEEDED[kind] if c not in columns]
@@ -331,9 +332,13 @@ def _complete(kind: str, columns: set[str], load: str, name: str) -> None:
         missing.append("model_key (or n_layers, hidden, heads)")
     if missing:
         beside = " ".join(f"{column}=..." for column in missing)
+        batches = [word for word in words.BATCHES.split() if word in unread]
+        batch = batches[0] if batches and "global_batch" in missing else ""
         raise ValueError(
             f"{name}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing ({kind} runs): what holds for every "
             f"run may be given beside the table, {beside}"
+            + ("" if columns & set(MEASURED[kind]) else f"; and a measured figure, one of {', '.join(MEASURED[kind])}")
+            + (f"; {batch} may be global_batch or micro_batch: head it so" if batch else "")
         )
     if not columns & set(MEASURED[kind]):
         raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}")

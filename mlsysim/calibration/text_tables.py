@@ -1,8 +1,9 @@
 """Text files as tables, however a spreadsheet saved them.
 
 UTF-8 with or without a byte order mark, UTF-16 with one, else Windows-1252; commas, semicolons or tabs, whichever gives
-the heading most words that are known; ``sep=;`` above, empty lines, lines of a comment and empty columns at the end are
-no data.  A row with a wrong count of cells, or a quote that never ends, is refused by itself.
+the heading most words that are known; ``sep=;`` or a title above, empty lines, lines of a comment, the rule below a heading
+in Markdown and empty columns at the end are no data.  A row with a wrong count of cells, or a quote that never ends, is
+refused by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ BINARY = {
 SEPARATORS = (",", ";", "\t", "|")
 #: no text has these characters
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+#: a cell of the line below the heading of a table in Markdown
+RULE = re.compile(r":?-{3,}:?")
+#: lines above the heading in which a title may stand, and how many known words make a heading of one
+ABOVE, HEADING = 10, 3
 
 
 class Table(NamedTuple):
@@ -84,6 +91,8 @@ def table(text: str, name: str, known: Callable[[str], bool]) -> Table:
         skipped += 1
     if skipped >= len(lines) or not "".join(lines[skipped:]).strip():
         raise ValueError(f"{name}: is empty")
+    if not told:
+        skipped += _title(lines[skipped : skipped + ABOVE], known)
     separator = told[1] if told else _separator(lines[skipped], known)
     try:
         found = list(_parsed(lines[skipped:], separator, skipped))
@@ -97,17 +106,24 @@ def table(text: str, name: str, known: Callable[[str], bool]) -> Table:
     return _shaped(found, odd, separator, name)
 
 
+def _title(lines: Sequence[str], known: Callable[[str], bool]) -> int:
+    """Lines above the heading: none where the first one has a word that is known."""
+    worth = [max(_worth(line, separator, known)[0] for separator in SEPARATORS) for line in lines]
+    return next((i for i, words in enumerate(worth) if words >= HEADING), 0) if not worth[0] else 0
+
+
+def _worth(line: str, separator: str, known: Callable[[str], bool]) -> tuple[int, int]:
+    """How many cells of a line are known, and how many there are."""
+    try:
+        cells = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        cells = line.split(separator)
+    return sum(known(c) for c in cells), len(cells)
+
+
 def _separator(line: str, known: Callable[[str], bool]) -> str:
     """What separates the cells of the heading."""
-
-    def worth(separator: str) -> tuple[int, int]:
-        try:
-            cells = next(csv.reader([line], delimiter=separator))
-        except csv.Error:
-            cells = line.split(separator)
-        return sum(known(c) for c in cells), len(cells)
-
-    return max(SEPARATORS, key=worth)
+    return max(SEPARATORS, key=lambda separator: _worth(line, separator, known))
 
 
 def _parsed(lines: Sequence[str], separator: str, skipped: int) -> list[tuple[int, list[str]]]:
@@ -134,7 +150,7 @@ def _by_line(lines: Sequence[str], separator: str, skipped: int) -> tuple[list[t
 
 
 def _shaped(found: Sequence[tuple[int, list[str]]], odd: dict[int, str], separator: str, name: str) -> Table:
-    header = [c.strip() for c in found[0][1]]
+    header = [" ".join(c.split()) for c in found[0][1]]
     while header and not header[-1]:
         header.pop()
     width = len(header)
@@ -144,7 +160,7 @@ def _shaped(found: Sequence[tuple[int, list[str]]], odd: dict[int, str], separat
     for line, cells in found[1:]:
         if not any(c.strip() for c in cells):
             continue
-        if len(cells) == 1 and cells[0].startswith("#"):
+        if (len(cells) == 1 and cells[0].startswith("#")) or all(RULE.fullmatch(c.strip()) for c in cells if c.strip()):
             continue
         while len(cells) > width and not cells[-1].strip():
             cells = cells[:-1]

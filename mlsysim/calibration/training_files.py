@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _NUMBER = r"([\d][\d,]*\.?\d*(?:[eE][+-]?\d+)?)"
-MEGATRON = re.compile(rf"elapsed time per iteration \(ms\):\s*{_NUMBER}")
+MEGATRON = re.compile(rf"elapsed time per iteration \((?:ms|s)\):\s*{_NUMBER}")
 NEMO = re.compile(rf"train_step_timing in s\"?\s*[=:]\s*{_NUMBER}")
 TITAN = re.compile(rf"\bstep:\s*(\d+).*?\bloss:.*?\btps:\s*{_NUMBER}")
 #: an argument as Megatron prints them: ``  seq_length ............ 4096``
@@ -100,17 +100,18 @@ def _of_megatron(lines: Sequence[str], text: str) -> dict[str, Any]:
     steps = [
         (
             _number(r"global batch size:\s*N", line),
-            _number(r"elapsed time per iteration \(ms\):\s*N", line),
-            _number(r"throughput per GPU \(TFLOP/s/GPU\):\s*N", line),
+            _number(r"elapsed time per iteration \(m?s\):\s*N", line),
+            _number(r"(?:throughput per GPU \(TFLOP/s/GPU\)|TFLOPs):\s*N", line),
         )
         for line in lines
     ]
     counted = _of_last_batch(steps)
     time = _median([step[1] for step in counted])
+    seconds = "iteration (s)" in lines[-1]  # Megatron-DeepSpeed
     found: dict[str, Any] = {
-        "framework": "megatron_lm",
+        "framework": "megatron_deepspeed" if seconds else "megatron_lm",
         "global_batch": steps[-1][0],
-        "measured_step_time_s": None if time is None else 1e-3 * time,
+        "measured_step_time_s": time if seconds or time is None else 1e-3 * time,
         "measured_tflops_per_gpu": _median([step[2] for step in counted]),
     }
     said = dict(ARGUMENT.findall(text))

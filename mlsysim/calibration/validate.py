@@ -151,9 +151,12 @@ def validate(
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
         llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
-        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.  What a load generator
-        wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and aiperf: CSV and JSON; a CSV
-        with their headings): `Validation.read_as` says which heading was read as which column.
+        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.  Headings may be other words
+        for serving and training columns, in any case and with a unit: resolvers' (``seq_len``, ``batch_size``, ``ttft``) and
+        tools' (`mlsysim.calibration.words`).  A text file may be as a spreadsheet saved it (`mlsysim.calibration.text_tables`).
+        What tools write is read as well: ``vllm bench serve``, ``sglang.bench_serving``, genai-perf, aiperf, ``trtllm-bench``,
+        MLPerf inference (`mlsysim.calibration.load_files`), logs of Megatron-LM, NeMo and torchtitan, ``trainer_state.json``
+        (`mlsysim.calibration.training_files`).  `Validation.read_as` says what was read as what.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.
@@ -165,14 +168,14 @@ def validate(
     Returns
     -------
     Validation
-        ``rows``, ``summary``, ``to_json()``.  A row with unknown hardware or model, or without what its scenario
-        needs, is refused and says why; rows with ``suspect`` = 1 are left out and counted.
+        ``rows``, ``summary``, ``to_json()``.  A row with unknown hardware or model, without what its scenario needs, with text
+        where a number belongs or a figure that cannot be (`mlsysim.calibration.checks`) is refused by itself and says why; rows
+        with ``suspect`` = 1 are left out and counted.
 
     Raises
     ------
     ValueError
-        No such file, malformed or far too large, a missing column, text where a number belongs; an argument that is none of
-        what is listed here.
+        No such file, no text or far too large, a missing column; an argument that is none of what is listed here.
 
     Notes
     -----

@@ -17,7 +17,8 @@ from mlsysim.calibration import measures
 #: words that mean the same in serving and in training: column -> what it is called, the best first
 SHARED = {
     "hardware": "gpu gpu_type gpu_name gpu_model device device_name accelerator chip",
-    "n_gpus": "gpus num_gpus n_gpu ngpus ngpu gpu_count n_devices num_devices devices world_size n_accelerators number_of_gpus",
+    "n_gpus": "gpus num_gpus n_gpu ngpus ngpu gpu_count n_devices num_devices devices world_size n_accelerators number_of_gpus "
+    "no_of_gpus",
     "model": "model_id model_name served_model_name",
     "tp": "tensor_parallel_size tensor_parallel tp_size tensor_model_parallel_size tensor_parallelism tp_degree",
     "pp": "pipeline_parallel_size pipeline_parallel pp_size pipeline_model_parallel_size pipeline_parallelism pp_degree",

@@ -119,6 +119,11 @@ def _tell(result: Validation) -> None:
         say(f"{show.count(len(rows), 'row')} {what}")
     if result.suspect:
         say(f"{show.count(result.suspect, 'row')} left out as suspect")
+    _refusals(result)
+
+
+def _refusals(result: Validation) -> None:
+    """Which rows are refused, and why; where none is answered, why for each reason."""
     if not result.answered and len(result.refused):
         reasons = result.refused.why.value_counts(sort=True)
         for why, rows in reasons.head(REASONS).items():
@@ -202,6 +207,8 @@ def calibrate(
     ):
         if found is not None:
             say(f"{name}: {found!r}".replace("<", "").replace(">", ""))
+    if result.before is not None:
+        _refusals(result.before)
     for line in result.told_worse():
         say(f"worse: {line}; fit other figures, or only those that these runs identify")
     for where in (out, plot):
