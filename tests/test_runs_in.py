@@ -180,6 +180,16 @@ READ = [
     ("percent.csv", TRAIN_WORDS.format("mfu", "42.5 %"), {}, {"measured_mfu": 0.425}, []),
     ("tflops.csv", TRAIN_WORDS.format("TFLOP/s/GPU", "430"), {}, {"measured_tflops_per_gpu": 430}, []),
     ("peta.csv", TRAIN_WORDS.format("tflops", "0.43 PFLOP/s"), {}, {"measured_tflops_per_gpu": 430}, []),
+    ("step.csv", TRAIN_WORDS.format("Time/step (s)", "6.2"), {}, {"measured_step_time_s": 6.2}, []),
+    ("seconds_step.csv", TRAIN_WORDS.format("s/step", "6.2"), {}, {"measured_step_time_s": 6.2}, []),
+    ("sec_gpu.csv", TRAIN_WORDS.format("Tokens/sec/GPU", "10500"), {}, {"measured_tokens_per_s_per_gpu": 10500}, []),
+    (
+        "records.json",
+        json.dumps([dict(zip(TRAINING.strip().split(","), STEP.strip().split(",")))]),
+        {},
+        {"measured_step_time_s": 6.2},
+        [],
+    ),
     ("tps.csv", TRAIN_WORDS.format("tokens_per_s_per_gpu", "10500"), {}, {"measured_tokens_per_s_per_gpu": 10500}, []),
     ("total.csv", TRAIN_WORDS.format("Tokens/s", "84000"), {}, {"measured_tokens_per_s_total": 84000}, []),
     (
@@ -296,6 +306,13 @@ READ = [
         [r"ttft_ms=0.21 is too short.*ttft_s, or written 0.21 s"],
     ),
     ("itl_seconds.csv", SERVING + RUN + RUN.replace("16.8", "0.0168"), {}, {}, ["itl_ms=0.0168 is too short.*itl_s"]),
+    (
+        "too_large.csv",
+        SERVING + RUN + RUN.replace("3_1_8b", "3_1_70b"),
+        {},
+        {},
+        ["141 GB of weights do not fit 1 x 80 GB: write tp"],
+    ),
     ("kilo.csv", SERVING + RUN + RUN.replace("1024", "1k"), {}, {}, ["may be thousands or powers of 1024"]),
     (
         "bare_time.csv",
@@ -417,6 +434,12 @@ REFUSED = [
         TRAIN_WORDS.replace("gbs", "Batch Size").format("step_time", "6.2"),
         {},
         "batch_size may be global_batch or micro",
+    ),
+    (
+        "throughput.csv",
+        TRAIN_WORDS.format("throughput", "84000"),
+        {},
+        "throughput says of what by its unit: throughput .tokens/s",
     ),
     (
         "figure.csv",

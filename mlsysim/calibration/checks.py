@@ -179,6 +179,22 @@ def degrees(run: Mapping[str, Any], ep: float, scenario: str) -> float:
     )
 
 
+def weights(workload: Row, hardware: Row, n: float, width: float) -> None:
+    """Refuse a server whose memory does not hold the weights by themselves.
+
+    Parameters
+    ----------
+    width : float
+        Bytes a weight, at least.
+    """
+    capacity, size = hardware["mem_capacity_bytes"] or hardware["mem_capacity"], workload["total_params"] * width
+    if capacity and size > n * capacity * MEMORY_SLACK:
+        raise Refused(
+            f"{size / 1e9:.0f} GB of weights do not fit {n:g} x {capacity / 1e9:.0f} GB: write tp (or ep, pp) and precision as "
+            "they were"
+        )
+
+
 def serving(
     run: Mapping[str, Any], workload: Row, hardware: Row, n: float, measured: Mapping[str, float], scenario: str
 ) -> None:

@@ -21,7 +21,7 @@ def spelled(reading: words.Reading) -> str:
     )
     return (
         f"{reading.heading} ({reading.unit.spelled})"
-        if own and reading.unit and "(" not in reading.heading
+        if own and reading.unit and words.folded(reading.heading) == reading.word
         else reading.heading
     )
 

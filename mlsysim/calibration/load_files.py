@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from mlsysim.calibration import training_files
-from mlsysim.calibration.words import read_as, told
+from mlsysim.calibration.words import WORDS, read_as, told
 
 #: a column that says: every request was queued before the first was served, unless a number of clients is given
 QUEUED = "all_requests_at_once"
@@ -51,6 +51,10 @@ COLUMNS = (
     "itl_ms",
     "tokens_per_s_total",
 )
+#: figures of a training run
+STEPS = [
+    column for column in WORDS["training"] if column.startswith("measured_") and column != "measured_tokens_per_s_total"
+]
 #: names of number formats in reports of TensorRT-LLM, folded
 FORMATS_OF_REPORTS = {
     "fp8": "fp8",
@@ -158,6 +162,8 @@ def _of_run(run: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
     for length in (column.get(name, name) for name in ("input_len", "output_len")):
         if _positive(flat.get(length)):  # a mean over requests: lengths are whole tokens
             flat[length] = max(round(flat[length]), 1)
+    if read_as(list(flat), "training", STEPS):
+        return flat  # a row of a table of training runs
     figures = [column.get(c, c) for c in ("ttft_ms", "itl_ms", "tokens_per_s_total")]
     if not any(_positive(flat.get(figure)) for figure in figures):
         raise ValueError(

@@ -341,4 +341,5 @@ def _complete(kind: str, columns: set[str], load: str, unread: set[str], name: s
             + (f"; {batch} may be global_batch or micro_batch: head it so" if batch else "")
         )
     if not columns & set(MEASURED[kind]):
-        raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}")
+        rate = next((f"; {word} says of what by its unit: {word} (tokens/s)" for word in words.NEED_RATE & unread), "")
+        raise ValueError(f"{name}: no measured figure ({kind} runs): one of {', '.join(MEASURED[kind])}{rate}")

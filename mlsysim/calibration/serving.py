@@ -148,6 +148,9 @@ def question(run: Mapping[str, Any]) -> Question:
         assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
     devices = checks.degrees(run, ep, scenario)
     measured = _measured(run, devices)
+    narrowest = Precision.MXFP4 if own_experts(workload) else precision
+    if scenario not in checks.ONE_DEVICE:
+        checks.weights(workload, hardware, devices, zoo.format_record(narrowest).weight_bytes)
     checks.serving(run, workload, hardware, devices, measured, scenario)
     needed = {
         "max_load": ("input_len", "output_len"),

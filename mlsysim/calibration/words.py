@@ -41,7 +41,7 @@ CLIENTS = (
     "num_clients"
 )
 BATCHES = "batch_size batch bs"
-_EACH = "tokens_per_s tokens_per_sec tokens_per_second tok_per_s tokens_s tok_s tps"
+_EACH = "tokens_per_s tokens_per_sec tokens_per_second tok_per_s tok_per_sec tokens_s tokens_sec tok_s tok_sec tps"
 _PER_DEVICE = tuple(
     f"{word}{end}" for word in _EACH.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip")
 )
@@ -74,7 +74,7 @@ WORDS: dict[str, dict[str, str]] = {
         "zero_stage": "zero",
         "recompute": "recompute_granularity",
         "measured_step_time_s": "step_time iteration_time time_per_step time_per_iteration elapsed_time_per_iteration "
-        "train_step_time train_step_timing iter_time mean_step_time avg_step_time",
+        "train_step_time train_step_timing time_step step_duration iter_time mean_step_time avg_step_time",
         "measured_tokens_per_s_per_gpu": f"{' '.join(_PER_DEVICE)} tps tgs",
         "measured_tokens_per_s_total": "tokens_per_s_total total_tokens_per_s total_tokens_per_sec tokens_per_sec_total "
         f"tokens_per_second_total {_EACH.rsplit(' ', 1)[0]} throughput",
@@ -148,7 +148,7 @@ def split(heading: str) -> tuple[tuple[str, measures.Unit | None], ...]:
     if stem and end == "tokens":
         ways.append((stem, measures.unit("tokens")))
     for stem in ("sec", "s", "seconds"):
-        if folded(heading) in (f"{stem}_per_step", f"{stem}_per_iteration", f"{stem}_per_iter", f"{stem}_it"):
+        if re.fullmatch(rf"{stem}_(per_)?(step|iteration|iter|it)", folded(heading)):
             ways.append(("step_time", measures.unit("s")))
     return tuple(ways)
 
