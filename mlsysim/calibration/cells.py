@@ -41,16 +41,16 @@ def blank(value: Any) -> bool:
         return True
     if isinstance(value, str):
         return value.strip().lower() in BLANK
-    return isinstance(value, numbers.Real) and math.isnan(value)
+    return isinstance(value, numbers.Real) and value != value
 
 
 def words(value: Any, column: str) -> Any:
     """A text; what is compared with a list of words is folded."""
     if blank(value):
         return ""
-    if not isinstance(value, str):
+    if isinstance(value, numbers.Real):
         return value
-    text = value.strip()
+    text = str(value).strip()
     return "_".join(text.lower().removeprefix("torch.").replace("-", " ").split()) if column in FOLDED else text
 
 

@@ -170,7 +170,7 @@ def _of_run(run: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
             f"{name}: run {number} has no figure of a load generator (mean_ttft_ms, mean_tpot_ms, output_throughput ...)"
         )
     users, rate = flat.get(column.get("batch_or_concurrency", "")), flat.get("request_rate")
-    if _positive(rate) and math.isfinite(rate) and not _positive(users):
+    if _positive(rate) and not _positive(users):
         raise ValueError(
             f"{name}: run {number} has request_rate={rate:g} and no max_concurrency: requests that arrive at a rate are not "
             "read; ContinuousBatchingModel(arrival_rate=...) answers for them"
@@ -264,7 +264,7 @@ def from_summary(text: str, name: str) -> tuple[list[str], list[list[Any]]]:
 
 
 def _positive(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and math.isfinite(value)
 
 
 def _table(runs: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:

@@ -8,6 +8,7 @@ from point to point; a fitted assumption moves it in proportion (an overlap that
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -340,7 +341,8 @@ class Problem:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What an error says, in one line that can be read: of a word that fills it only the beginning."""
+    return re.sub(r"\S{60,}", lambda word: f"{word[0][:40]}...", " ".join(str(error).split()))
 
 
 def _why(limit: int) -> str:

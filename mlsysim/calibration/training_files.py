@@ -11,6 +11,7 @@ steps, where the training ended (`log_history` ends with `train_runtime`).
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -186,7 +187,7 @@ def of_trainer_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     time = runtime / steps if steps else 1.0 / rate
     if rate and abs(1.0 / time - rate) > ROUNDED + 0.01 * rate:
         time = 1.0 / rate  # a training that was resumed counts the steps before it
-    batch = round(samples * time) or None
+    batch = round(samples * time) or None if math.isfinite(samples * time) else None
     found = {
         "source": name,
         "measured_step_time_s": time,
@@ -197,4 +198,4 @@ def of_trainer_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _real(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and math.isfinite(value)
