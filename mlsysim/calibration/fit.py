@@ -90,9 +90,11 @@ def calibrate(
         A column (``"hardware"``): each of its values gets figures of its own.
     loss : {"soft_l1", "linear", "huber", "cauchy"}
         What errors beyond 5 % count.
-    holdout : "source", sequence of str, float or None
+    holdout : "source", "publication", sequence of str, float or None
         Which runs to predict without having fitted them: each source in turn (where there are three), the sources named,
-        or a random share of the rows.
+        or a random share of the rows.  "publication" leaves out every source of a paper or page at once, and with them what no
+        other run supports: frameworks, versions and mechanisms that only they name are forgotten, and their runs
+        predicted as those of what such a framework is like, or as usual ones of their year.
     prior : float, optional
         Keep figures near their defaults: a pull as strong as if the default were known to `prior` times its stated spread.
     assume : Assumptions, optional

@@ -35,6 +35,7 @@ class Run(NamedTuple):
     group: str
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
+    known: tuple[str, ...]  #: lines of settings that its labels call for
 
 
 class Target(NamedTuple):
@@ -179,15 +180,16 @@ class Problem:
         sample: int | None = None,
         moving: Iterable[str] = (),
         resolver: Any = None,
+        forgotten: Collection[str] = (),
     ):
-        self.runs = runs
+        self.runs, self.forgotten = runs, frozenset(forgotten)
         self.kept: list[Run] = []
         self.refused: dict[int, str] = {}
         self.suspect: list[int] = []
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
-        self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
+        self.options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple[Any, ...], zoo.Row] = {}
         self._devices: dict[tuple[Any, ...], zoo.Row] = {}
         questions: dict[
@@ -206,26 +208,28 @@ class Problem:
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
         if self.runs.kind == "stream":
-            asked = streams.question(run)
+            asked = streams.question(run, self.forgotten)
             if not asked.measured:
                 raise Refused("no measured figure")
             source = str(given(run, "source_id", "source") or "?")
             group = f"{run['phase']}/{given(run, 'device_class') or asked.inputs['hardware']['class'] or '?'}"
-            self.kept.append(Run(position, source, group, asked.measured, asked.fitted))
+            self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
             self._put(asked, position, questions)
             return
         if self.runs.kind == "serving":
-            asked = serving.question(run)
+            asked = serving.question(run, self.forgotten)
             if not asked.measured:
                 raise Refused("no measured figure")
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
-            self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted))
+            self.kept.append(
+                Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted, asked.known)
+            )
             self._put(asked, position, questions)
             return
         hardware = self._device(run)
         workload = self._model(run)
-        found, setting = frameworks.of_run("trainer", run)
+        found, setting = frameworks.of_run("trainer", run, (), self.forgotten)
         precision = training.precision(run, hardware)
         candidates = training.candidates(run, workload, setting, found[0]["since"])
         shared = {
@@ -243,7 +247,8 @@ class Problem:
         group = "moe" if workload["n_experts"] else "dense"
         source = str(given(run, "source_id", "source") or "?")
         fitted = frameworks.read_off(found, frameworks.own_settings(run))
-        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted))
+        known = frameworks.known_of(found)
+        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted, known))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
@@ -279,7 +284,7 @@ class Problem:
                 rows.append(position)
                 targets.append(wanted)
                 modes.append(mode)
-        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self._options))
+        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self.options))
 
     def chosen(self) -> list[np.ndarray]:
         """For every part, the point of each row that the rules take; rows without one are refused."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mlsysim import zoo
@@ -97,14 +97,15 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
     return next((name for word, name in BACK_ENDS.items() if word in words), named)
 
 
-def question(run: Mapping[str, Any]) -> Question:
-    """A row as inputs of ServingModel."""
+def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
+    """A row as inputs of ServingModel; `forgotten` are lines of settings of which nothing is known."""
     card, workload = hardware(run), model(run)
     phase = given(run, "phase")
     if phase not in PHASES:
         raise Refused(f"phase {phase!r} is not known: {', '.join(PHASES)}")
-    found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)})
+    found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)}, (), forgotten)
     fitted = frameworks.read_off(found, frameworks.own_settings(run))
+    known = frameworks.known_of(found)
     wide = Precision.FP16 if card["peak_fp16"] or not card["peak_bf16"] else Precision.BF16
     width = bits(run)
     inputs: dict[str, Any] = {
@@ -139,7 +140,9 @@ def question(run: Mapping[str, Any]) -> Question:
         inputs["seq_len"] = max(float(round(depth + answer / 2.0)), CONTEXT)
         targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}
     speed = given(run, "measured_tokens_per_s")
-    return Question("serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted)
+    return Question(
+        "serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted, known
+    )
 
 
 def degrees(run: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, float]:
