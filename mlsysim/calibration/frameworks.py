@@ -162,7 +162,7 @@ def _first_with(key: str, name: str) -> str:
 
 
 def known_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The lines of settings that some frameworks rest on, those left out that hold for a whole family of trainers by documents."""
+    """The lines of settings that some frameworks rest on, but for what documents say of a whole family of trainers."""
     found: list[str] = []
     for row in rows:
         fitted = (row["fitted"] or "").split()

@@ -111,8 +111,8 @@ def page(source: str) -> str:
 
 def publications(problem: Problem) -> dict[int, str]:
     """The publication of each row that can be predicted: sources that share a page, and pages that share a source, are one."""
-    column = problem.runs.table["source"] if "source" in problem.runs.table else None
-    pages = {r.position: page(str(column.iloc[r.position])) if column is not None else r.source for r in problem.kept}
+    told = problem.runs.table.to_dict("list").get("source")
+    pages = {r.position: page(str(told[r.position])) if told else r.source for r in problem.kept}
     one: dict[str, str] = {}
 
     def first(name: str) -> str:

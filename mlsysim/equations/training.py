@@ -293,7 +293,8 @@ def layer_time(
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
         last = training_gemm_time(rows, model.hidden, width / tp, hardware, format, assume)
-    moved = assume.eager_factor * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
+    written_out = np.where(model.gated_ffn > 0, assume.eager_factor, 1.0)
+    moved = written_out * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
     streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
     elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
     converted = quantise_bytes(model, tp, sequence_parallel, width, copies, format)

@@ -145,7 +145,7 @@ class Assumptions(NamedTuple):
     eager_factor: Real = _assumed(
         1.0,
         "1",
-        "element-wise kernels of a framework over fused ones: 2 where norms, rotary embedding and gate of a Llama are "
+        "element-wise kernels of a framework over fused ones: 2.53 where norms, rotary embedding and gate of a Llama are "
         "written out in eager PyTorch, 1 where kernels are fused, compiled or simple (layer norm, GELU)",
         "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused",
         0.0,

@@ -7,7 +7,7 @@ for trainers), and whether the value was fitted to published runs.  A framework 
 >>> assumptions("vLLM").host_step_time, assumptions("vLLM 0.12").host_step_time
 (0.001, 0.0016)
 >>> assumptions("torchtitan").eager_factor
-2.0
+2.53
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def lines_of(row: Row) -> dict[str, str]:
     """The line of settings.csv behind each setting of a framework, by name.
 
     >>> lines_of(of_version("torchtitan", ()))["eager_factor"]
-    'torchtitan 2024 eager_factor'
+    'pytorch_fsdp  eager_factor'
     """
     return {name: _identity(lines[-1]) for name, lines in _made()[row.key].lines.items()}
 
