@@ -79,7 +79,7 @@ def levelled(result: Validation, target: str | None = None, seed: int = 0) -> fl
 
 
 def measure(runs: pd.DataFrame, left_out: bool = True) -> dict[str, Any]:
-    """The shipped assumptions on a table; each source left out of a fit to the others; and each publication with all its settings.
+    """The shipped assumptions on a table; each source left out of a fit to the others; each publication with its settings.
 
     What frameworks do by figures that were read off these runs is fitted anew, too (`refit`).
     """
