@@ -26,8 +26,8 @@ PAPER = re.compile(r"(?<!\d)(\d\d)(0[1-9]|1[0-2])\.\d{5}(?!\d)")  #: year and mo
 YEAR = re.compile(r"(?<!\d)(20[12]\d)(?:0[1-9]|1[0-2])?(?!\d)")
 REPORTED = 3  #: months of a year whose papers report runs of the year before
 NEWEST = 9999  #: year of a run that nothing dates
-#: trainers that `likely` names: what their documents say of a year holds for every run of the family
-FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp")
+#: trainers that `likely` names, and what PyTorch offers any of them: what documents say of these holds for every run
+FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp", "torch_compile", "async_tp")
 #: what is taken when no framework is recognised, and nothing tells the year
 DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 
