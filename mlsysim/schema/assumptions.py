@@ -293,7 +293,15 @@ class Assumptions(NamedTuple):
         "tokens are sent to experts in the format of the matrix products",
         "definition",
     )
-    multicast_reduction: Real = _switch(0.0, "the switch of the fast domain reduces (NVLS)", "definition")
+    multicast_reduction: Real = _switch(
+        0.0, "the switch of a fast domain of several nodes reduces (NVLS)", "definition; within a node: `switch_reduces`"
+    )
+    multicast_share: Real = _share(
+        0.83,
+        "share of a ring's rate that a switch which reduces gives",
+        "fitted to one table of all-reduces on H200 and B200 with 5 to 8 devices (0.85, 0.81); NCCL's own model has 5/6",
+        0.05,
+    )
     switched_reduction: Real = _switch(0.0, "the switches of the network reduce (SHARP)", "definition")
     post_validation: Real = _switch(
         0.0,

@@ -169,6 +169,8 @@ class Fleet(NamedTuple):
     node_price: Real
     host_memory: Real
     torus_axes: Real
+    direct_peers: Real
+    switch_reduces: Real
 
 
 class Site(NamedTuple):
