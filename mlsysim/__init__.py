@@ -31,6 +31,7 @@ from mlsysim.models.scaling import ScalingModel
 from mlsysim.models.inference_scaling import InferenceScalingModel
 from mlsysim.models.compression import CompressionModel
 from mlsysim.models.distributed import DistributedModel
+from mlsysim.models.collective import CollectiveModel
 from mlsysim.models.reliability import ReliabilityModel
 from mlsysim.models.orchestration import OrchestrationModel
 from mlsysim.models.economics import EconomicsModel
@@ -55,6 +56,7 @@ __all__ = [
     "Assumptions",
     "BatchingOptimizer",
     "CheckpointModel",
+    "CollectiveModel",
     "Composition",
     "CompressionModel",
     "ContinuousBatchingModel",

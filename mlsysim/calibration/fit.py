@@ -55,8 +55,9 @@ USUAL = {
         "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
+    "network": ("collective_start", "multicast_share"),
 }
-LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
+LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level", "network": "collective_start"}
 
 
 def calibrate(
@@ -192,6 +193,7 @@ def _matches(resolver: Any, kind: str) -> None:
         "training": ("DistributedModel",),
         "serving": ("ServingModel", "ContinuousBatchingModel"),
         "stream": ("ServingModel",),
+        "network": ("CollectiveModel",),
     }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")

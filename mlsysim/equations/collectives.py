@@ -20,6 +20,20 @@ from mlsysim.equations.library import library_all_reduce, library_gather
 from mlsysim.equations.selection import choose
 from mlsysim.schema.codes import Collective
 
+def bus_factor(kind, ranks):
+    """Bytes that cross a device's links, one way, over those of the tensor: ``2 (n - 1)/n``, ``(n - 1)/n`` or 1.
+
+    As nccl-tests counts them: all-reduce; gather, scatter and all-to-all; broadcast and one message.
+
+    Parameters
+    ----------
+    kind : `CollectiveKind`.
+    ranks : n.
+    """
+    part = (ranks - 1.0) / ranks
+    return choose(kind, 2.0 * part, part, part, part, 1.0, 1.0)
+
+
 # --- one level -----------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import collectives
+from mlsysim.equations.library import library_broadcast
+from mlsysim.equations.selection import choose
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet
 
@@ -134,7 +136,7 @@ def exchange_time(links: Links, ranks, stride, nbytes, crossing=1.0):
         local,
         ranks / local,
         nbytes,
-        links.fast_bandwidth,
+        links.fast_bandwidth * collectives.direct_share(local, links.direct_peers),
         links.fast_latency,
         links.slow_bandwidth,
         links.slow_latency,
@@ -158,3 +160,24 @@ def send_time(links: Links, span, nbytes):
         np.where(inside, links.fast_bandwidth * link_share, links.slow_bandwidth),
         np.where(inside, links.fast_latency, links.slow_latency),
     )
+
+
+def broadcast_time(links: Links, ranks, stride, nbytes):
+    """One device's `nbytes` to all of a group (s); parameters as in `gather_time`."""
+    local, domains, rates = _levels(links, ranks, stride)
+    return library_broadcast(local, domains, nbytes, *rates)
+
+
+def collective_time(links: Links, kind, ranks, stride, nbytes):
+    """Any collective of `nbytes` over a group (s); 0 for one rank.
+
+    Parameters
+    ----------
+    kind : `CollectiveKind`; SEND goes from the first of the group to its last.
+    ranks, stride : devices of the group, and how far apart they are.
+    nbytes : the full tensor; of an all-to-all what one rank sends, its own share included (byte).
+    """
+    group = (links, ranks, stride, nbytes)
+    gather = gather_time(*group)
+    sent = np.where(ranks > 1, send_time(links, (ranks - 1.0) * stride + 1.0, nbytes), 0.0)
+    return choose(kind, reduce_time(*group), gather, gather, exchange_time(*group), broadcast_time(*group), sent)

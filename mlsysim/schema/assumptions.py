@@ -296,6 +296,13 @@ class Assumptions(NamedTuple):
     multicast_reduction: Real = _switch(
         0.0, "the switch of a fast domain of several nodes reduces (NVLS)", "definition; within a node: `switch_reduces`"
     )
+    collective_start: Real = _assumed(
+        2.8e-05,
+        "s",
+        "what a call of a communication library takes beyond its steps when nothing else runs: the host's call and its kernel",
+        "kernel: 8.4 us in NCCL's tuning tables; host 20 us: fitted to small messages of nccl-tests from three sources",
+        0.5,
+    )
     multicast_share: Real = _share(
         0.83,
         "share of a ring's rate that a switch which reduces gives",

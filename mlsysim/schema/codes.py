@@ -70,6 +70,17 @@ class Collective(IntEnum):
     IN_NETWORK = 4  #: switches reduce at both levels (gathers: rings)
 
 
+class CollectiveKind(IntEnum):
+    """What a group of devices does with a tensor of V bytes."""
+
+    ALL_REDUCE = 0  #: each has V bytes and gets the sum
+    ALL_GATHER = 1  #: each has a share of V bytes and gets all
+    REDUCE_SCATTER = 2  #: each has V bytes and gets its share of the sum
+    ALL_TO_ALL = 3  #: each sends V bytes, an equal share to every one (itself included)
+    BROADCAST = 4  #: one has V bytes, all get them
+    SEND = 5  #: the first sends V bytes to the last
+
+
 class FlopsConvention(IntEnum):
     """Which attention FLOPs a utilization counts."""
 

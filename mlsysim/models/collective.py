@@ -1,0 +1,147 @@
+"""Wall 14, communication: how long one collective takes, and whether it or the computation beside it binds."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.equations.collectives import bus_factor
+from mlsysim.equations.library import half_size
+from mlsysim.equations.links import collective_time, links
+from mlsysim.equations.occupancy import fits_fleet
+from mlsysim.equations.roofline import arithmetic_intensity, ridge_point
+from mlsysim.equations.selection import first_failing
+from mlsysim.resolver import Model, kernel
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Bottleneck, Collective, CollectiveKind, Limit
+from mlsysim.schema.kinds import Code, Flag, Real
+from mlsysim.schema.records import Accelerator, Fleet
+
+#: a message whose steps no longer count (byte)
+VERY_LARGE = 1e18
+
+
+class CollectiveAnswer(NamedTuple):
+    """Time and bandwidth of a collective, and the roofline of a device behind that link."""
+
+    collective_time: Real
+    collective_latency: Real
+    bus_bandwidth: Real
+    peak_bus_bandwidth: Real
+    algorithm_bandwidth: Real
+    half_size: Real
+    network_ridge_point: Real
+    break_even_intensity: Real
+    network_intensity: Real | None
+    flops_time: Real | None
+    exposed_time: Real | None
+    bottleneck: Code
+    feasible: Flag
+    limit: Code
+
+
+@kernel
+def collective(
+    hardware: Accelerator,
+    fleet: Fleet,
+    assume: Assumptions,
+    *,
+    message_size,
+    n_accelerators,
+    collective_kind=CollectiveKind.ALL_REDUCE,
+    rank_stride=1,
+    collective=Collective.BEST,
+    flops_beside=None,
+) -> CollectiveAnswer:
+    """One collective of a group of devices, as a communication library runs it.
+
+    ``T = start + min over algorithms and protocols of (steps + bytes / bandwidth)``; the same equations as in training.
+
+    Parameters
+    ----------
+    hardware, fleet, assume : records.
+    message_size : byte
+        The full tensor: what each device has before a reduction and after a gather; of an all-to-all what each sends, its own
+        share included.
+    n_accelerators : 1
+        Devices of the group, one after another from node to node.
+    collective_kind : CollectiveKind
+        `all_reduce` (default), `all_gather`, `reduce_scatter`, `all_to_all`, `broadcast`, `send` (the first of the group to
+        its last).
+    rank_stride : 1
+        How many devices apart the members are: 1 fills a node before it goes to the next, 8 takes one device of each
+        node of eight.
+    collective : Collective
+        Algorithm of reductions and gathers; default what a library takes.
+    flops_beside : FLOP, optional
+        Operations of one device that run beside the collective, for `exposed_time`.
+
+    Returns
+    -------
+    CollectiveAnswer
+        `bus_bandwidth`: as nccl-tests defines it.  `half_size`: below it the steps bind, above it the bytes.
+        `network_ridge_point`: operations per byte of a very large message that a device does at peak while it goes round; with
+        fewer the network binds, with more the computation.  `break_even_intensity`: the same for a message of this size, its
+        steps counted.  `bottleneck`: `compute` where the operations beside it last longer, else `overhead` (steps), `link`
+        (inside the domain) or `network`.
+
+    Notes
+    -----
+    Switches that can reduce (NVLink 4 and later) do so within a node; ``switch_reduces=0`` leaves it out, ``switched_reduction=1``
+    lets the network reduce too (SHARP).  Nothing else runs on the links.
+
+    References
+    ----------
+    `mlsysim.equations.library`; Williams et al. 2009 for the roofline; Cardwell and Song 2019, "An extended roofline model
+    with communication-awareness" (HPCAsia).
+    """
+    network = links(fleet, hardware, assume, collective, n_accelerators)
+    group = (collective_kind, n_accelerators, rank_stride)
+    start: Any = np.where(n_accelerators > 1, assume.collective_start, 0.0)
+    time = start + collective_time(network, *group, message_size)
+    latency = start + collective_time(network, *group, 0.0)
+    alone = n_accelerators <= 1
+    rate = np.where(alone, np.inf, VERY_LARGE / np.where(alone, 1.0, collective_time(network, *group, VERY_LARGE)))
+    factor = bus_factor(collective_kind, n_accelerators)
+    seconds = np.where(alone, 1.0, time)
+    algorithm = np.where(alone, np.inf, message_size / seconds)
+    half = np.where(alone, 0.0, half_size(latency, np.where(alone, 1.0, rate)))
+    intensity = lasting = exposed = None
+    binds: Any = np.where(
+        message_size < half,
+        float(Bottleneck.OVERHEAD),
+        np.where(
+            (n_accelerators - 1.0) * rank_stride + 1.0 > network.domain_size,
+            float(Bottleneck.NETWORK),
+            float(Bottleneck.LINK),
+        ),
+    )
+    if flops_beside is not None:
+        lasting = flops_beside / hardware.peak_flops
+        intensity = arithmetic_intensity(flops_beside, message_size)
+        exposed = np.maximum(time - lasting, 0.0)
+        binds = np.where(lasting >= time, float(Bottleneck.COMPUTE), binds)
+    limit = first_failing(
+        (fits_fleet(fleet, (n_accelerators - 1.0) * rank_stride + 1.0), Limit.SHAPE),
+        (hardware.peak_flops > 0, Limit.CAPABILITY),
+    )
+    return CollectiveAnswer(
+        collective_time=time,
+        collective_latency=latency,
+        bus_bandwidth=np.where(alone, np.inf, factor * algorithm),
+        peak_bus_bandwidth=np.where(alone, np.inf, factor * rate),
+        algorithm_bandwidth=algorithm,
+        half_size=half,
+        network_ridge_point=np.where(alone, 0.0, ridge_point(hardware.peak_flops, rate)),
+        break_even_intensity=hardware.peak_flops * time / message_size,
+        network_intensity=intensity,
+        flops_time=lasting,
+        exposed_time=exposed,
+        bottleneck=np.where(alone, float(Bottleneck.NONE), binds),
+        feasible=limit == 0,
+        limit=limit,
+    )
+
+
+CollectiveModel = Model("CollectiveModel", collective, domain="fleet", walls=(14,))
