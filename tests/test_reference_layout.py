@@ -49,6 +49,7 @@ SWITCH = links.Links(
     domain_size=8.0,
     torus_axes=0.0,
     slice_size=8.0,
+    direct_peers=0.0,
     bus_bandwidth_2=300e9,
     bus_bandwidth_4=350e9,
     bus_bandwidth_8=400e9,
@@ -56,6 +57,7 @@ SWITCH = links.Links(
     algorithm=Collective.BEST,
     multicast=0.0,
     switched=0.0,
+    multicast_share=0.8,
 )
 RING = SWITCH._replace(algorithm=Collective.RING)
 TORUS = SWITCH._replace(torus_axes=3.0, slice_size=64.0, domain_size=64.0)

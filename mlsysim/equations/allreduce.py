@@ -9,6 +9,9 @@ logarithm per message.  Above the last point the bus bandwidth continues it.
 
 import numpy as np
 
+from mlsysim.equations.collectives import direct_share
+from mlsysim.equations.library import library_all_reduce
+
 _KIB = 1024.0
 _MIB = 1024.0 * 1024.0
 #: message sizes of the points: the small-message latency holds up to the first
@@ -93,14 +96,24 @@ def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
 
     Notes
     -----
-    Across R domains of G devices: reduce-scatter and all-gather inside (the measured all-reduce of G), and
-    between them a ring of R over each device's own share, ``2 (R - 1) (latency + bytes / (R G W))``.
+    Across R domains of G devices: reduce-scatter and all-gather inside (the measured all-reduce of G), and between them
+    each device's share, V / G, by ring or tree as a library runs it (`library.library_all_reduce`).  Where each pair of
+    devices has a link of its own, a part of them has only the links among it.
     """
     inside = np.minimum(ranks, fleet.domain_size)
     domains = np.maximum(ranks / fleet.domain_size, 1.0)
-    share = nbytes / (inside * domains)
-    step = fleet.inter_latency + share / (fleet.inter_bandwidth * fleet.inter_efficiency)
-    across = np.where(domains > 1, 2.0 * (domains - 1.0) * step, 0.0)
-    measured = measured_allreduce_time(nbytes, hardware, inside)
+    network = (fleet.inter_bandwidth * fleet.inter_efficiency, fleet.inter_latency)
+    across = np.where(domains > 1, library_all_reduce(1.0, domains, nbytes / inside, *network, *network), 0.0)
+    measured = np.maximum(measured_allreduce_time(nbytes, hardware, inside), direct_time(nbytes, fleet, inside))
     slower = np.maximum(measured, library_allreduce_time(nbytes, hardware, inside))
     return np.where(ranks > 1, np.where(library > 0, slower, measured) + across, 0.0)  # one device asks for no network
+
+
+def direct_time(nbytes, fleet, ranks):
+    """The bytes of an all-reduce over the links that a part of directly joined devices has (s); 0 elsewhere.
+
+    ``2 (n - 1)/n V / W`` with W the share (n - 1) / p of a device's links to its p peers; points are measured on switches.
+    """
+    share = direct_share(ranks, fleet.direct_peers)
+    rate = share * (fleet.intra_bandwidth * fleet.intra_efficiency)
+    return np.where(share < 1, 2.0 * (ranks - 1.0) / ranks * (nbytes / rate), 0.0)

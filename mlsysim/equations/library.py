@@ -1,7 +1,7 @@
 """Collectives as communication libraries run them: the fastest of a few algorithms and protocols.
 
 A library moves a message by rings, by trees or through switches that reduce, and with one of three *protocols* that trade
-latency for bandwidth: words that carry a flag of their own (half of them is payload, a receiver waits for nothing), lines
+latency for bandwidth: words that carry a flag of their own (half of a word is payload, nobody waits for a fence), lines
 of 128 bytes of which 120 are payload, and plain copies that a fence ends.  It takes what its table says is fastest; here
 that is the minimum over all of them, so a faster link or a shorter step never slows a collective.
 
@@ -11,7 +11,7 @@ plain ring inside and between domains (s).  Nothing is added that every call cos
 
 References
 ----------
-NCCL's tuning tables (NVIDIA/nccl, src/graph/tuning.cc, version 2.27): steps of rings, trees and reducing switches for each
+NCCL's tuning tables (NVIDIA/nccl, src/graph/tuning.cc, versions 2.18 to 2.27): steps of rings, trees and reducing switches for each
 protocol, their shares of the bandwidth, steps of a ring ((n - 1) of which R - 1 cross).  Hu et al. 2025 (arXiv:2507.04786),
 "Demystifying NCCL", for the protocols.  Sanders, Speck and Traeff 2009 for pipelined trees.
 """
@@ -28,11 +28,12 @@ class Protocol(NamedTuple):
 
     inside: float  #: step inside a domain
     across: float  #: step between domains
-    payload: float  #: bandwidth
+    payload: float  #: bandwidth reached
 
 
-#: NCCL's tables: NVLink 0.6, 1.9 and 3.4 us, network 5.0, 8.5 and 14 us; payload 1/2, 120/128 (0.92 reached) and all
-PROTOCOLS = (Protocol(0.6 / 3.4, 5.0 / 14.0, 0.5), Protocol(1.9 / 3.4, 8.5 / 14.0, 0.92), Protocol(1.0, 1.0, 1.0))
+#: NCCL's tables: NVLink 0.6, 1.9 and 3.4 us, network 5.0, 8.5 and 14 us; bandwidth 1/4 (versions up to 2.21; later ones have
+#: 1/2, and caps that lie below 0.4 of a Hopper node's links), 0.92 and all
+PROTOCOLS = (Protocol(0.6 / 3.4, 5.0 / 14.0, 0.25), Protocol(1.9 / 3.4, 8.5 / 14.0, 0.92), Protocol(1.0, 1.0, 1.0))
 #: share of a ring's bandwidth that a tree's links reach (NCCL's tables)
 TREE_SHARE = 0.92
 #: the step of a switch that reduces over that of a ring: 25 us over 3.4 us (NCCL's tables, NVLS)
