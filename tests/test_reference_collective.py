@@ -27,7 +27,7 @@ CONFIGURATIONS = {
         {
             "hardware": ["h100", "mi300x", "tpu_v5p"],
             "message_size": ["7 kB", "3 MB", "1.1 GB"],
-            "n_accelerators": [1, 2, 8, 49],
+            "n_accelerators": [8, 1, 2, 49],
             "rank_stride": [1, 3, 8],
             "collective_kind": KINDS,
             "flops_beside": [1e9, 7e12],

@@ -31,6 +31,7 @@ ROOTS = {
     "InferenceScalingModel": ("mem_bandwidth", "itl"),
     "CompressionModel": ("bits", "weight_memory"),
     "DistributedModel": ("peak_flops", "step_time"),
+    "CollectiveModel": ("message_size", "collective_time"),
     "ReliabilityModel": ("job_duration", "completion_time"),
     "OrchestrationModel": ("avg_duration", "avg_wait_time"),
     "EconomicsModel": ("duration", "tco"),

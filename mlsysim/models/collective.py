@@ -18,9 +18,6 @@ from mlsysim.schema.codes import Bottleneck, Collective, CollectiveKind, Limit
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet
 
-#: a message whose steps no longer count (byte)
-VERY_LARGE = 1e18
-
 
 class CollectiveAnswer(NamedTuple):
     """Time and bandwidth of a collective, and the roofline of a device behind that link."""
@@ -102,7 +99,9 @@ def collective(
     time = start + collective_time(network, *group, message_size)
     latency = start + collective_time(network, *group, 0.0)
     alone = n_accelerators <= 1
-    rate = np.where(alone, np.inf, VERY_LARGE / np.where(alone, 1.0, collective_time(network, *group, VERY_LARGE)))
+    stepless = network._replace(fast_latency=0.0, slow_latency=0.0)
+    bytes_only = collective_time(stepless, *group, message_size)
+    rate = np.where(alone, np.inf, message_size / np.where(alone, 1.0, bytes_only))
     factor = bus_factor(collective_kind, n_accelerators)
     seconds = np.where(alone, 1.0, time)
     algorithm = np.where(alone, np.inf, message_size / seconds)
