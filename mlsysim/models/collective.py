@@ -53,7 +53,7 @@ def collective(
 ) -> CollectiveAnswer:
     """One collective of a group of devices, as a communication library runs it.
 
-    ``T = start + min over algorithms and protocols of (steps + bytes / bandwidth)``; the same equations as in training.
+    ``T = start + level x min (steps + bytes / bandwidth)`` over algorithms and protocols; the equations of training.
 
     Parameters
     ----------
@@ -96,11 +96,11 @@ def collective(
     network = links(fleet, hardware, assume, collective, n_accelerators)
     group = (collective_kind, n_accelerators, rank_stride)
     start: Any = np.where(n_accelerators > 1, assume.collective_start, 0.0)
-    time = start + collective_time(network, *group, message_size)
-    latency = start + collective_time(network, *group, 0.0)
+    time = start + assume.collective_level * collective_time(network, *group, message_size)
+    latency = start + assume.collective_level * collective_time(network, *group, 0.0)
     alone = n_accelerators <= 1
     stepless = network._replace(fast_latency=0.0, slow_latency=0.0)
-    bytes_only = collective_time(stepless, *group, message_size)
+    bytes_only = assume.collective_level * collective_time(stepless, *group, message_size)
     rate = np.where(alone, np.inf, message_size / np.where(alone, 1.0, bytes_only))
     factor = bus_factor(collective_kind, n_accelerators)
     seconds = np.where(alone, 1.0, time)

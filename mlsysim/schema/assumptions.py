@@ -303,6 +303,13 @@ class Assumptions(NamedTuple):
         "kernel: 8.4 us in NCCL's tuning tables; host 20 us: fitted to small messages of nccl-tests from three sources",
         0.5,
     )
+    collective_level: Real = _positive(
+        1.0,
+        "1",
+        "time of a collective of a machine over the prediction, what a call costs apart: its cables, settings and neighbours",
+        "spread of tables of nccl-tests from five sources around the prediction",
+        0.2,
+    )
     multicast_share: Real = _share(
         0.83,
         "share of a ring's rate that a switch which reduces gives",
