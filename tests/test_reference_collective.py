@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import calibrate, validate
-from mlsysim.equations import collectives, library, links
+from mlsysim.equations import library, links
 from mlsysim.equations.allreduce import allreduce_time
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Collective, CollectiveKind, Limit, Precision, label
@@ -89,14 +89,18 @@ def test_two_nodes_send_a_shard_once():
     two, four = (library.library_multicast(8.0, n, 1e12, *WIRE, 0.83) for n in (2.0, 4.0))
     assert two == pytest.approx(1e12 * 9 / 8 / (0.83 * 376e9), rel=0.01)
     assert four == pytest.approx(1e12 / 8 * 2 / 46e9, rel=0.01)
-    assert library.library_multicast(8.0, 4.0, 1e12, *WIRE, 0.83, 1.0) == pytest.approx(two, rel=0.01)  # the network sums
+    assert library.library_multicast(8.0, 4.0, 1e12, *WIRE, 0.83, 1.0) == pytest.approx(
+        two, rel=0.01
+    )  # the network sums
 
 
 sizes = st.floats(0.0, 12.0).map(lambda e: 10.0**e)
 whole = st.integers(1, 600).map(float)
 
 
-@given(local=st.integers(1, 72).map(float), nodes=whole, nbytes=sizes, which=st.integers(0, 4), factor=st.floats(1.0, 50.0))
+@given(
+    local=st.integers(1, 72).map(float), nodes=whole, nbytes=sizes, which=st.integers(0, 4), factor=st.floats(1.0, 50.0)
+)
 def test_nothing_faster_slows_a_collective(local, nodes, nbytes, which, factor):
     """More bytes or longer steps never take less time; faster links never more."""
     given_ = [nbytes, *WIRE]
@@ -153,7 +157,10 @@ def test_serving_crosses_domains_by_the_same_law():
 
 def test_a_pair_has_one_of_seven_links():
     both = ms.CollectiveModel.solve(
-        hardware="mi300x", message_size="4 GB", n_accelerators=[2, 4, 8], collective_kind=["all_reduce", "send", "all_to_all"]
+        hardware="mi300x",
+        message_size="4 GB",
+        n_accelerators=[2, 4, 8],
+        collective_kind=["all_reduce", "send", "all_to_all"],
     )
     bus = both.bus_bandwidth / 1e9
     assert np.all(bus.sel(n_accelerators=2) <= 64) and float(bus.sel(n_accelerators=2).min()) > 40

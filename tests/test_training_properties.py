@@ -11,7 +11,7 @@ from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import Distributed, distributed
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Collective, Attention, Limit, Precision, Recompute, Schedule
+from mlsysim.schema.codes import Attention, Collective, Limit, Precision, Recompute, Schedule
 from mlsysim.schema.variables import VARIABLES
 
 MODELS = (

@@ -57,7 +57,12 @@ USUAL = {
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
     "network": ("collective_level", "collective_start"),
 }
-LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level", "network": "collective_level"}
+LEVEL = {
+    "training": "training_level",
+    "serving": "serving_level",
+    "stream": "serving_level",
+    "network": "collective_level",
+}
 
 
 def calibrate(

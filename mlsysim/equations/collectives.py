@@ -20,6 +20,7 @@ from mlsysim.equations.library import library_all_reduce, library_gather
 from mlsysim.equations.selection import choose
 from mlsysim.schema.codes import Collective
 
+
 def bus_factor(kind, ranks):
     """Bytes that cross a device's links, one way, over those of the tensor: ``2 (n - 1)/n``, ``(n - 1)/n`` or 1.
 

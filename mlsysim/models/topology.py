@@ -73,8 +73,9 @@ def topology(
     Parameters
     ----------
     fleet : Fleet
-        `ports_per_node`, `port_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` of
-        the leaves.
+        `ports_per_node`, `port_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` q: ports down
+        over ports up of a leaf, endpoints over global links of a dragonfly's router.  A torus, a ring and a mesh have no
+        leaves and `switched` has one tier: q means nothing there.
     assume : Assumptions
         `switch_latency`.
     topology : Topology
@@ -92,11 +93,12 @@ def topology(
         Links a port is split into; default two per dimension of a torus, two in a ring, n - 1 in a mesh,
         else 1.
     side_x, side_y, side_z : 1, optional
-        Sides of a torus; default as equal as `n_nodes` allows.
+        Sides of a torus; default those of the smallest compact one that holds `n_nodes` (`max_nodes` says how many places it
+        has; 1,009 nodes get 13 x 13 x 6).
     dimensions : 1
         Of the torus when no sides are given, 2 or 3.
     hosts_per_router, routers_per_group, global_links_per_router : 1, optional
-        Of a dragonfly; default balanced for the radix (p = (k + 1) / 4, a = 2 p, h = p).  Of a dragonfly+:
+        Of a dragonfly; default balanced for the radix (h = (k + 1) / (3 + q), p = q h, a = 2 h).  Of a dragonfly+:
         endpoints a leaf, leaves a group, global links a spine; default half of the ports.
     copper_fraction : 1
         Share of links without transceivers.
@@ -113,7 +115,8 @@ def topology(
 
     Notes
     -----
-    Counts are those of the smallest network of its kind that holds the nodes, ports of the top tier filled.
+    Counts are those of the smallest network of its kind that holds the nodes, ports of the top tier filled; a single group
+    of a dragonfly doubles its local links where it has fewer routers than they reach.
     Rates assume balanced routing; `inter_efficiency` stands for what hashing and protocol lose.
 
     References
@@ -140,8 +143,9 @@ def topology(
 
     down, up = networks.leaf_ports(radix, fleet.oversubscription)
     half = floor_div(radix, 2.0)
-    balanced = np.maximum(floor_div(radix + 1.0, 4.0), 1.0)
-    hosts = balanced if hosts_per_router is None else hosts_per_router
+    balanced = np.maximum(floor_div(radix + 1.0, 3.0 + fleet.oversubscription), 1.0)
+    crowded = np.maximum(floor_div(fleet.oversubscription * balanced, 1.0), 1.0)
+    hosts = crowded if hosts_per_router is None else hosts_per_router
     routers = 2.0 * balanced if routers_per_group is None else routers_per_group
     outward = balanced if global_links_per_router is None else global_links_per_router
     leaf_hosts = down if hosts_per_router is None else hosts_per_router

@@ -294,7 +294,9 @@ class Assumptions(NamedTuple):
         "definition",
     )
     multicast_reduction: Real = _switch(
-        0.0, "the switch of a fast domain of several nodes reduces (NVLS)", "definition; within a node: `switch_reduces`"
+        0.0,
+        "the switch of a fast domain of several nodes reduces (NVLS)",
+        "definition; within a node: `switch_reduces`",
     )
     collective_start: Real = _assumed(
         2.8e-05,

@@ -316,7 +316,9 @@ real("inter_latency", "s", "latency of one step between nodes", better="less")
 fraction("inter_efficiency", "share of that bandwidth a collective reaches", above=True, better="more")
 real("oversubscription", "1", "leaf to spine oversubscription", low=1.0, better="less")
 count("torus_axes", "axes of the torus that the fast links form, 0 where switches or a mesh join them", low=0)
-count("direct_peers", "devices of the domain that each reaches over a link of its own, 0 where a switch joins all", low=0)
+count(
+    "direct_peers", "devices of the domain that each reaches over a link of its own, 0 where a switch joins all", low=0
+)
 flag("switch_reduces", "the switch of the fast domain can add up what devices send (NVLS)")
 positive("nics_per_node", "1", "network adapters in a node")
 positive("ports_per_node", "1", "ports of a node into the network between nodes", better="more")
@@ -613,7 +615,11 @@ real("bus_bandwidth", "byte/s", "bytes that cross each device's links in the col
 real("peak_bus_bandwidth", "byte/s", "bus bandwidth of a very large message", better="more")
 real("algorithm_bandwidth", "byte/s", "size of the tensor over the time of its collective", better="more")
 real("half_size", "byte", "message at which steps and bytes take as long: half of the peak bandwidth", better="less")
-real("network_ridge_point", "FLOP/byte", "operations per byte of a very large message that last as long as its collective")
+real(
+    "network_ridge_point",
+    "FLOP/byte",
+    "operations per byte of a very large message that last as long as its collective",
+)
 real("break_even_intensity", "FLOP/byte", "operations per byte of this message that last as long as its collective")
 real("network_intensity", "FLOP/byte", "operations that run beside the collective per byte of its message")
 real("flops_time", "s", "time at peak of the operations that run beside the collective", better="less")
