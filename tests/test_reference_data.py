@@ -681,7 +681,7 @@ def test_crowded_routers_let_less_across(shape, nodes):
 
 
 def test_a_node_of_eight_adapters_without_saying_rails():
-    """128 DGX H100: 1,024 ports of 400 Gb/s on 32 leaves and 16 spines; a node sends the share of 8 x 50 GB/s that networks give."""
+    """128 DGX H100: 1,024 ports on 32 leaves and 16 spines; a node sends the share of 8 x 50 GB/s that networks give."""
     built = TopologyModel.solve(fleet="dgx_h100", n_nodes=128)
     assert float(built.n_switches) == 48
     assert float(built.injection_bw) == pytest.approx(8 * 50e9 * zoo.fleets.NETWORK_SHARE)

@@ -176,8 +176,8 @@ def validate(
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving`, `mlsysim.calibration.streams` and `mlsysim.calibration.networks`; what frameworks and engines do by default is in the
-    zoo's frameworks table.
+    `mlsysim.calibration.serving`, `mlsysim.calibration.streams` and `mlsysim.calibration.networks`; what frameworks and
+    engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)

@@ -7,13 +7,13 @@ that is the minimum over all of them, so a faster link or a shorter step never s
 
 V is the full tensor (byte), G the devices of a node (or rack: of a fast domain) that take part, R the domains, n = G R, W1
 what a device sends inside its domain, W2 what it sends into the network (byte/s, one direction), a and x one step of a
-plain ring inside and between domains (s).  Nothing is added that every call costs (`Assumptions.collective_start`).
+plain ring inside and between domains (s).  What every call costs (`Assumptions.collective_start`) is not in it.
 
 References
 ----------
-NCCL's tuning tables (NVIDIA/nccl, src/graph/tuning.cc, versions 2.18 to 2.27): steps of rings, trees and reducing switches for each
-protocol, their shares of the bandwidth, steps of a ring ((n - 1) of which R - 1 cross).  Hu et al. 2025 (arXiv:2507.04786),
-"Demystifying NCCL", for the protocols.  Sanders, Speck and Traeff 2009 for pipelined trees.
+NCCL's tuning tables (NVIDIA/nccl, src/graph/tuning.cc, versions 2.18 to 2.27): steps of rings, trees and reducing switches
+for each protocol, their shares of the bandwidth, the n - 1 steps of a ring of which R - 1 cross.  Hu et al. 2025
+(arXiv:2507.04786), "Demystifying NCCL", for the protocols.  Sanders, Speck and Traeff 2009 for pipelined trees.
 """
 
 from typing import Any, NamedTuple

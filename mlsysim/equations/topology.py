@@ -170,8 +170,8 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
     links = np.where(several, floor_div(routers * global_ports, np.where(several, groups - 1.0, 1.0)), 0.0)
     used = np.where(several, routers, ceil_div(endpoints, hosts))
     others = np.maximum(used - 1.0, 1.0)
-    trunk = np.where(several, 1.0, np.maximum(routers - 1.0, others) / others)
-    inside = np.floor(trunk * floor_div(used, 2.0) * ceil_div(used, 2.0))
+    ports = np.where(several, others, np.maximum(routers - 1.0, others))
+    inside = floor_div(ports * floor_div(used, 2.0) * ceil_div(used, 2.0), others)
     between = links * floor_div(groups, 2.0) * ceil_div(groups, 2.0)
     cut = np.where(several, between, np.where(used > 1, inside, endpoints))
 
@@ -182,13 +182,13 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
     away = 1.0 - with_group
     hops = 2.0 * with_router + 3.0 * (with_group - with_router) + (3.0 + detour) * away
     local = (with_group - with_router) + detour * away
-    local_bound = np.where(local > 0, trunk * others / (hosts * np.where(local > 0, local, 1.0)), 1.0)
+    local_bound = np.where(local > 0, ports / (hosts * np.where(local > 0, local, 1.0)), 1.0)
     global_bound = np.where(away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0)
     return Network(
         max_nodes=floor_div(group_ports * (routers * global_ports + 1.0), per_node),
         switches=used * groups,
         host_links=endpoints,
-        local_links=np.floor(trunk * groups * used * (used - 1.0) * 0.5),
+        local_links=floor_div(ports * groups * used * (used - 1.0), 2.0 * others),
         global_links=0.5 * links * groups * (groups - 1.0),
         cut=np.minimum(cut, floor_div(endpoints, 2.0)),
         diameter=np.where(nodes > 1, np.where(several, 5.0, np.where(used > 1, 3.0, 2.0)), 0.0),

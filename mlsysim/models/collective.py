@@ -85,8 +85,8 @@ def collective(
 
     Notes
     -----
-    Switches that can reduce (NVLink 4 and later) do so within a node; ``switch_reduces=0`` leaves it out, ``switched_reduction=1``
-    lets the network reduce too (SHARP).  Nothing else runs on the links.
+    Switches that can reduce (NVLink 4 and later) do so within a node; ``switch_reduces=0`` leaves it out,
+    ``switched_reduction=1`` lets the network reduce too (SHARP).  Nothing else runs on the links.
 
     References
     ----------

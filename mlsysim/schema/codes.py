@@ -63,7 +63,7 @@ class Attention(IntEnum):
 class Collective(IntEnum):
     """Algorithm of reductions and gathers over two levels of network."""
 
-    BEST = 0  #: the fastest of those below that the fleet can do
+    BEST = 0  #: as a communication library runs it: the fastest of its rings, trees and switches that reduce
     RING = 1  #: one ring through all devices per rail
     TREE = 2  #: rings inside the fast domain, double binary trees between domains (gathers: rings)
     HIERARCHICAL = 3  #: rings at both levels
