@@ -347,7 +347,8 @@ def compact_sides(nodes, dimensions):
 
     Its longest side is at most twice that of a cube of as many places (of a square in 2 dimensions), as that of any power
     of two can be: 1,009 nodes, a prime, get 13 x 13 x 6 places, five of them spare, and not a ring.  Up to three nodes
-    get a ring.  Of the tori with as many places the one whose sides are most equal is taken.
+    get a ring.  Of the tori with as many places the one whose sides are most equal is taken.  More than a million nodes
+    that make no compact torus get the next box of nearly equal sides.
 
     Examples
     --------
@@ -375,6 +376,16 @@ def compact_sides(nodes, dimensions):
             z += 1
         longest = best_x * best_x if flat else best_x * best_x * best_x
         searching = n > 3 and longest > (4.0 if flat else 8.0) * float(n)
+        if searching and n > 1_000_000:
+            x = int(math.sqrt(float(n)) if flat else float(n) ** (1.0 / 3.0))
+            while (x * x if flat else x * x * x) < n:
+                x += 1
+            y = 1 if flat else int(math.sqrt(float(n) / float(x)))
+            while not flat and x * y * y < n:
+                y += 1
+            rest = (n + x * y - 1) // (x * y)
+            best_x, best_y, best_z = float(x), float(max(y, rest)), float(min(y, rest))
+            searching = False
         n += 1
     return best_x, best_y, best_z
 
