@@ -58,6 +58,7 @@ SWITCH = links.Links(
     multicast=0.0,
     switched=0.0,
     multicast_share=0.8,
+    start=0.0,
 )
 RING = SWITCH._replace(algorithm=Collective.RING)
 TORUS = SWITCH._replace(torus_axes=3.0, slice_size=64.0, domain_size=64.0)

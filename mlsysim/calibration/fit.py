@@ -55,7 +55,7 @@ USUAL = {
         "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
-    "network": ("collective_level", "collective_start"),
+    "network": ("collective_level", "collective_call"),
 }
 LEVEL = {
     "training": "training_level",

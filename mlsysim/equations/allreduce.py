@@ -83,8 +83,8 @@ def library_allreduce_time(nbytes, hardware, ranks):
     return np.where(ranks > 1, ring, 0.0)
 
 
-def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
-    """All-reduce of one message: measured inside the fast domain, a ring between domains (s).
+def allreduce_time(nbytes, hardware, fleet, ranks, assume, library=0.0):
+    """All-reduce of one message: measured inside the fast domain, as a library runs it between domains (s).
 
     Parameters
     ----------
@@ -92,21 +92,24 @@ def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
     hardware : Accelerator with ``allreduce_*`` points.
     fleet : Fleet; `domain_size` bounds the measured part.
     ranks : devices in the group.
+    assume : Assumptions; `collective_start`.
     library : 1 where the communication library does it, 0 where the engine's own kernels take the small messages.
 
     Notes
     -----
-    Across R domains of G devices: reduce-scatter and all-gather inside (the measured all-reduce of G), and between them
-    each device's share, V / G, by ring or tree as a library runs it (`library.library_all_reduce`).  Where each pair of
-    devices has a link of its own, a part of them has only the links among it.
+    Kernels of an engine's own end with the domain: across R domains of G devices the library takes over
+    (`library.library_all_reduce`, at the measured bus rate inside), and takes no less than the domain alone.  Where each
+    pair of devices has a link of its own, a part of them has only the links among it.
     """
     inside = np.minimum(ranks, fleet.domain_size)
     domains = np.maximum(ranks / fleet.domain_size, 1.0)
+    bus = _of_group(hardware, "bus_bandwidth", inside)
     network = (fleet.inter_bandwidth * fleet.inter_efficiency, fleet.inter_latency)
-    across = np.where(domains > 1, library_all_reduce(1.0, domains, nbytes / inside, *network, *network), 0.0)
+    beyond = assume.collective_start + library_all_reduce(inside, domains, nbytes, bus, fleet.intra_latency, *network)
     measured = np.maximum(measured_allreduce_time(nbytes, hardware, inside), direct_time(nbytes, fleet, inside))
-    slower = np.maximum(measured, library_allreduce_time(nbytes, hardware, inside))
-    return np.where(ranks > 1, np.where(library > 0, slower, measured) + across, 0.0)  # one device asks for no network
+    within = np.where(library > 0, np.maximum(measured, library_allreduce_time(nbytes, hardware, inside)), measured)
+    time = np.where(domains > 1, np.maximum(within, beyond), within)
+    return np.where(ranks > 1, time, 0.0)  # one device asks for no network
 
 
 def direct_time(nbytes, fleet, ranks):

@@ -40,6 +40,7 @@ class Links(NamedTuple):
     multicast: Any  #: 1 where the switch of the domain reduces
     switched: Any  #: 1 where the network reduces
     multicast_share: Any  #: share of a ring's rate that a switch which reduces gives
+    start: Any  #: of the kernel that runs a collective (s)
 
 
 def links(fleet: Fleet, hardware: Accelerator, assume: Assumptions, algorithm, devices) -> Links:
@@ -73,6 +74,7 @@ def links(fleet: Fleet, hardware: Accelerator, assume: Assumptions, algorithm, d
         multicast=np.where(node_switch, fleet.switch_reduces, assume.multicast_reduction),
         switched=assume.switched_reduction,
         multicast_share=assume.multicast_share,
+        start=assume.collective_start,
     )
 
 
@@ -102,6 +104,11 @@ def _levels(links: Links, ranks, stride) -> tuple[Any, Any, tuple[Any, Any, Any,
     return local, ranks / local, rates
 
 
+def _started(links: Links, ranks, seconds):
+    """A collective with the start of its kernel (s); one rank starts none."""
+    return np.where(ranks > 1, links.start + seconds, 0.0)
+
+
 def gather_time(links: Links, ranks, stride, nbytes):
     """All-gather, or reduce-scatter, of `nbytes` over a group (s).
 
@@ -111,15 +118,17 @@ def gather_time(links: Links, ranks, stride, nbytes):
     nbytes : the full tensor (byte).
     """
     local, domains, rates = _levels(links, ranks, stride)
-    return collectives.hierarchical_all_gather(local, domains, nbytes, *rates, links.algorithm)
+    gather = collectives.hierarchical_all_gather(local, domains, nbytes, *rates, links.algorithm)
+    return _started(links, ranks, gather)
 
 
 def reduce_time(links: Links, ranks, stride, nbytes):
     """All-reduce of `nbytes` over a group (s); parameters as in `gather_time`."""
     local, domains, rates = _levels(links, ranks, stride)
-    return collectives.hierarchical_all_reduce(
+    reduction = collectives.hierarchical_all_reduce(
         local, domains, nbytes, *rates, links.algorithm, links.multicast, links.switched, links.multicast_share
     )
+    return _started(links, ranks, reduction)
 
 
 def exchange_time(links: Links, ranks, stride, nbytes, crossing=1.0):
@@ -132,7 +141,7 @@ def exchange_time(links: Links, ranks, stride, nbytes, crossing=1.0):
     crossing : share of the bytes for other domains that crosses the network.
     """
     local = collectives.local_ranks(ranks, stride, links.domain_size)
-    return collectives.hierarchical_all_to_all(
+    exchange = collectives.hierarchical_all_to_all(
         local,
         ranks / local,
         nbytes,
@@ -142,6 +151,7 @@ def exchange_time(links: Links, ranks, stride, nbytes, crossing=1.0):
         links.slow_latency,
         crossing,
     )
+    return _started(links, ranks, exchange)
 
 
 def send_time(links: Links, span, nbytes):
@@ -165,7 +175,7 @@ def send_time(links: Links, span, nbytes):
 def broadcast_time(links: Links, ranks, stride, nbytes):
     """One device's `nbytes` to all of a group (s); parameters as in `gather_time`."""
     local, domains, rates = _levels(links, ranks, stride)
-    return library_broadcast(local, domains, nbytes, *rates)
+    return _started(links, ranks, library_broadcast(local, domains, nbytes, *rates))
 
 
 def collective_time(links: Links, kind, ranks, stride, nbytes):
@@ -179,5 +189,5 @@ def collective_time(links: Links, kind, ranks, stride, nbytes):
     """
     group = (links, ranks, stride, nbytes)
     gather = gather_time(*group)
-    sent = np.where(ranks > 1, send_time(links, (ranks - 1.0) * stride + 1.0, nbytes), 0.0)
+    sent = _started(links, ranks, send_time(links, (ranks - 1.0) * stride + 1.0, nbytes))
     return choose(kind, reduce_time(*group), gather, gather, exchange_time(*group), broadcast_time(*group), sent)

@@ -401,5 +401,5 @@ def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     return (
         assume.allreduce_share
         * allreduces_per_step(model, tp, ep)
-        * allreduce_time(message, hardware, fleet, tp, assume.library_allreduce)
+        * allreduce_time(message, hardware, fleet, tp, assume, assume.library_allreduce)
     )

@@ -53,7 +53,7 @@ def collective(
 ) -> CollectiveAnswer:
     """One collective of a group of devices, as a communication library runs it.
 
-    ``T = start + level x min (steps + bytes / bandwidth)`` over algorithms and protocols; the equations of training.
+    ``T = call + level x min (steps + bytes / bandwidth)`` over algorithms and protocols; the equations of training.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ def collective(
     """
     network = links(fleet, hardware, assume, collective, n_accelerators)
     group = (collective_kind, n_accelerators, rank_stride)
-    start: Any = np.where(n_accelerators > 1, assume.collective_start, 0.0)
-    time = start + assume.collective_level * collective_time(network, *group, message_size)
-    latency = start + assume.collective_level * collective_time(network, *group, 0.0)
+    call: Any = np.where(n_accelerators > 1, assume.collective_call, 0.0)
+    time = call + assume.collective_level * collective_time(network, *group, message_size)
+    latency = call + assume.collective_level * collective_time(network, *group, 0.0)
     alone = n_accelerators <= 1
-    stepless = network._replace(fast_latency=0.0, slow_latency=0.0)
+    stepless = network._replace(fast_latency=0.0, slow_latency=0.0, start=0.0)
     bytes_only = assume.collective_level * collective_time(stepless, *group, message_size)
     rate = np.where(alone, np.inf, message_size / np.where(alone, 1.0, bytes_only))
     factor = bus_factor(collective_kind, n_accelerators)

@@ -299,10 +299,17 @@ class Assumptions(NamedTuple):
         "definition; within a node: `switch_reduces`",
     )
     collective_start: Real = _assumed(
-        2.8e-05,
+        8.4e-06,
         "s",
-        "what a call of a communication library takes beyond its steps when nothing else runs: the host's call and its kernel",
-        "kernel: 8.4 us in NCCL's tuning tables; host 20 us: fitted to small messages of nccl-tests from three sources",
+        "start of the kernel that runs a collective, beyond its steps",
+        "NCCL's tuning tables (6.6 to 14 us by protocol)",
+        0.3,
+    )
+    collective_call: Real = _assumed(
+        2e-05,
+        "s",
+        "the host's call of a communication library that waits for it, nothing else running",
+        "fitted to small messages of nccl-tests from three sources",
         0.5,
     )
     collective_level: Real = _positive(
