@@ -333,7 +333,7 @@ def test_models_sweep_like_the_kernel(h100):
 
 PORT = 50e9
 FLEET = Fleet(*[float("nan")] * len(Fleet._fields))._replace(
-    port_bandwidth=PORT, ports_per_node=1.0, inter_latency=6e-7, inter_efficiency=1.0, oversubscription=1.0
+    port_bandwidth=PORT, ports_per_node=1.0, port_latency=6e-7, inter_efficiency=1.0, oversubscription=1.0
 )
 
 
@@ -678,6 +678,16 @@ def test_crowded_routers_let_less_across(shape, nodes):
     assert float(crowded.n_switches) < float(even.n_switches)
     assert float(crowded.alltoall_bw) < 0.75 * float(even.alltoall_bw)
     assert crowded.feasible and even.feasible
+
+
+def test_a_path_takes_what_a_message_takes_and_not_a_step_of_a_library():
+    """InfiniBand 0.6 us from adapter to adapter, and 0.35 us a switch more; a step of a collective takes 14 us."""
+    told = TopologyModel.solve(fleet="dgx_h100", n_nodes=[8, 128], rails=1)
+    close(told.worst_path_latency.values[0], 6e-7)
+    close(told.worst_path_latency.values[1], 6e-7 + 2 * 3.5e-7)
+    alone = TopologyModel.solve(fabric="slingshot_11", n_nodes=32, topology="dragonfly")
+    assert float(alone.path_latency) < 4e-6
+    close(TopologyModel.solve(fleet="dgx_h100", n_nodes=8, rails=1, inter_latency="3 us").path_latency, 3e-6)
 
 
 def test_a_node_of_eight_adapters_without_saying_rails():

@@ -7,7 +7,7 @@ that is the minimum over all of them, so a faster link or a shorter step never s
 
 V is the full tensor (byte), G the devices of a node (or rack: of a fast domain) that take part, R the domains, n = G R, W1
 what a device sends inside its domain, W2 what it sends into the network (byte/s, one direction), a and x one step of a
-plain ring inside and between domains (s).  What every call costs (`Assumptions.collective_start`, `collective_call`) is not in it.
+plain ring inside and between domains (s).  What every call costs is not in it (`Assumptions.collective_start`).
 
 References
 ----------

@@ -73,7 +73,7 @@ def topology(
     Parameters
     ----------
     fleet : Fleet
-        `ports_per_node`, `port_bandwidth`, `inter_latency`, `inter_efficiency` of one port and `oversubscription` q: ports down
+        `ports_per_node`, `port_bandwidth`, `port_latency`, `inter_efficiency` of one port and `oversubscription` q: ports down
         over ports up of a leaf, endpoints over global links of a dragonfly's router.  A torus, a ring and a mesh have no
         leaves and `switched` has one tier: q means nothing there.
     assume : Assumptions
@@ -176,8 +176,8 @@ def topology(
     direct = (topology == Shape.TORUS) | (topology == Shape.RING) | (topology == Shape.FULL_MESH)
 
     def latency(hops) -> Any:
-        through_switches = networks.indirect_latency(hops, fleet.inter_latency, assume.switch_latency)
-        return np.where(direct, networks.direct_latency(hops, fleet.inter_latency), through_switches)
+        through_switches = networks.indirect_latency(hops, fleet.port_latency, assume.switch_latency)
+        return np.where(direct, networks.direct_latency(hops, fleet.port_latency), through_switches)
 
     links = net.host_links + net.local_links + net.global_links
     transceivers = 2.0 * links * (1.0 - copper_fraction)

@@ -159,6 +159,7 @@ class Fleet(NamedTuple):
     intra_efficiency: Real
     inter_bandwidth: Real
     inter_latency: Real
+    port_latency: Real
     inter_efficiency: Real
     oversubscription: Real
     nics_per_node: Real

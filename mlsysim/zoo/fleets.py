@@ -215,6 +215,8 @@ def _network_latency(making: _Making, one_domain: Any) -> None:
             else f"one step of a ring collective over {outer.key} (NCCL tuning tables, fabrics table)"
         )
         making.follow("inter_latency", outer["latency_s"] if step is None else step, why, 0.3)
+        why = f"latency of {outer.key} ({outer['latency_class']})"
+        making.follow("port_latency", outer["latency_s"], why, 0.3)
     elif np.any(one_domain):
         fields["inter_latency"] = where(one_domain, fields["intra_latency"], NAN)
         making.derived["inter_latency"] = making.derived.get("inter_bandwidth", Derived("one fast domain", 0.0))
@@ -237,6 +239,9 @@ def _network(making: _Making) -> None:
     _ports(making)
     if making.lacks("inter_latency") and system is not None:
         _network_latency(making, one_domain)
+    if "inter_latency" in making.given or making.lacks("port_latency"):
+        latency = making.given.get("inter_latency", fields["inter_latency"])
+        making.follow("port_latency", latency, "one step between nodes: no other latency is known", 0.3)
     if making.lacks("inter_efficiency"):
         measured = outer["measured_fraction"] if outer else None
         fields["inter_efficiency"] = measured or NETWORK_SHARE
@@ -338,12 +343,14 @@ def fleet_record(
             "ports_per_node": 1.0,
         }
         fields["port_bandwidth"] = given.get("inter_bandwidth", NAN)
+        fields["port_latency"] = given.get("inter_latency", NAN)
     else:
         fields = described(row, tables.lookup("hardware", hardware or "", "hardware"), given)[0]
     if fabric is not None:
         network = tables.lookup("fabrics", fabric, "fabric").values_by_column
         fields["inter_bandwidth"] = network["bandwidth_Bps"]
         fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
+        fields["port_latency"] = given.get("inter_latency", network["latency_s"])
         fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
         fields["port_bandwidth"] = given.get("inter_bandwidth", network["bandwidth_Bps"])
     return Fleet(**{**fields, **{name: value for name, value in given.items() if name in Fleet._fields}})
