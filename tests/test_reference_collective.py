@@ -39,6 +39,8 @@ CONFIGURATIONS = {
             "collective": ["best", "ring", "tree", "hierarchical", "in_network"],
             "multicast_reduction": [0, 1],
             "switched_reduction": [0, 1],
+            "allreduce_bw": ["170 GB/s", "0 B/s"],
+            "alltoall_bw": "90 GB/s",
         },
     ],
 }
@@ -197,6 +199,19 @@ def test_switches_reduce_from_nvlink_4_on():
     asked = {"hardware": "h200", "message_size": "16 GiB", "n_accelerators": 8}
     inside, ring = (float(ms.CollectiveModel.solve(**asked, switch_reduces=on).bus_bandwidth) for on in (1, 0))
     assert inside == pytest.approx(482e9, rel=0.05) and ring == pytest.approx(367e9, rel=0.05)  # measured, both ways
+
+
+def test_the_shape_of_a_network_sets_the_pace():
+    """A torus leaves an exchange less than its ports and rings all of them; TopologyModel feeds CollectiveModel."""
+    asked = {"fleet": "dgx_h100", "n_nodes": 256, "n_accelerators": 2048, "message_size": "80 GB"}
+    chain = ms.compose(ms.TopologyModel, ms.CollectiveModel)
+    for kind, output in (("all_to_all", "alltoall_bw"), ("all_gather", "allreduce_bw")):
+        shapes = chain.solve(**asked, collective_kind=kind, topology=["fat_tree", "torus"], dimensions=2)
+        for rate, seconds in zip(shapes[output].values, shapes.collective_time.values):
+            per_device = rate / 8 if kind == "all_to_all" else min(rate, 376e9)
+            assert seconds == pytest.approx(80e9 / per_device, rel=0.08)
+    cut = ms.CollectiveModel.solve(hardware="h100", message_size=1e6, n_accelerators=[8, 16], allreduce_bw=0.0)
+    assert list(cut.limit) == [Limit.NONE, Limit.SHAPE]
 
 
 # --- roofline ------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ def collective(
     rank_stride=1,
     collective=Collective.BEST,
     flops_beside=None,
+    allreduce_bw=None,
+    alltoall_bw=None,
 ) -> CollectiveAnswer:
     """One collective of a group of devices, as a communication library runs it.
 
@@ -74,6 +76,10 @@ def collective(
     flops_beside : FLOP, optional
         Operations of one device that run beside the collective, for `exposed_time`.
 
+    allreduce_bw, alltoall_bw : byte/s, optional
+        What a node sends into its network in rings, and in an all-to-all, as TopologyModel finds it for a shape of network;
+        default all its ports, at their efficiency and oversubscription.
+
     Returns
     -------
     CollectiveAnswer
@@ -94,6 +100,13 @@ def collective(
     with communication-awareness" (HPCAsia).
     """
     network = links(fleet, hardware, assume, collective, n_accelerators)
+    exchange = collective_kind == CollectiveKind.ALL_TO_ALL
+    connected: Any = True
+    for rate, meant in ((allreduce_bw, np.logical_not(exchange)), (alltoall_bw, exchange)):
+        if rate is not None:
+            connected = connected & (np.logical_not(meant) | (rate > 0))
+            each = np.where(rate > 0, rate, 1.0) / fleet.accelerators_per_node
+            network = network._replace(slow_bandwidth=np.where(meant, each, network.slow_bandwidth))
     group = (collective_kind, n_accelerators, rank_stride)
     call: Any = np.where(n_accelerators > 1, assume.collective_call, 0.0)
     time = call + assume.collective_level * collective_time(network, *group, message_size)
@@ -121,8 +134,9 @@ def collective(
         intensity = arithmetic_intensity(flops_beside, message_size)
         exposed = np.maximum(time - lasting, 0.0)
         binds = np.where(lasting >= time, float(Bottleneck.COMPUTE), binds)
+    span = (n_accelerators - 1.0) * rank_stride + 1.0
     limit = first_failing(
-        (fits_fleet(fleet, (n_accelerators - 1.0) * rank_stride + 1.0), Limit.SHAPE),
+        (fits_fleet(fleet, span) & (connected | (span <= fleet.domain_size)), Limit.SHAPE),
         (hardware.peak_flops > 0, Limit.CAPABILITY),
     )
     return CollectiveAnswer(
