@@ -105,8 +105,8 @@ def collective(
     for rate, meant in ((allreduce_bw, np.logical_not(exchange)), (alltoall_bw, exchange)):
         if rate is not None:
             connected = connected & (np.logical_not(meant) | (rate > 0))
-            each = np.where(rate > 0, rate, 1.0) / fleet.accelerators_per_node
-            network = network._replace(slow_bandwidth=np.where(meant, each, network.slow_bandwidth))
+            each = rate / fleet.accelerators_per_node
+            network = network._replace(slow_bandwidth=np.where(meant & (rate > 0), each, network.slow_bandwidth))
     group = (collective_kind, n_accelerators, rank_stride)
     call: Any = np.where(n_accelerators > 1, assume.collective_call, 0.0)
     time = call + assume.collective_level * collective_time(network, *group, message_size)
