@@ -93,6 +93,7 @@ def collective(
     -----
     Switches that can reduce (NVLink 4 and later) do so within a node; ``switch_reduces=0`` leaves it out,
     ``switched_reduction=1`` lets the network reduce too (SHARP).  Nothing else runs on the links.
+    Steps and protocols are those of NCCL; other libraries (RCCL, HCCL, XLA) are taken as alike, with the latency of their links.
 
     References
     ----------
@@ -108,6 +109,7 @@ def collective(
             each = rate / fleet.accelerators_per_node
             network = network._replace(slow_bandwidth=np.where(meant & (rate > 0), each, network.slow_bandwidth))
     group = (collective_kind, n_accelerators, rank_stride)
+    span = (n_accelerators - 1.0) * rank_stride + 1.0
     call: Any = np.where(n_accelerators > 1, assume.collective_call, 0.0)
     time = call + assume.collective_level * collective_time(network, *group, message_size)
     latency = call + assume.collective_level * collective_time(network, *group, 0.0)
@@ -123,18 +125,13 @@ def collective(
     binds: Any = np.where(
         message_size < half,
         float(Bottleneck.OVERHEAD),
-        np.where(
-            (n_accelerators - 1.0) * rank_stride + 1.0 > network.domain_size,
-            float(Bottleneck.NETWORK),
-            float(Bottleneck.LINK),
-        ),
+        np.where(span > network.domain_size, float(Bottleneck.NETWORK), float(Bottleneck.LINK)),
     )
     if flops_beside is not None:
         lasting = flops_beside / hardware.peak_flops
         intensity = arithmetic_intensity(flops_beside, message_size)
         exposed = np.maximum(time - lasting, 0.0)
         binds = np.where(lasting >= time, float(Bottleneck.COMPUTE), binds)
-    span = (n_accelerators - 1.0) * rank_stride + 1.0
     limit = first_failing(
         (fits_fleet(fleet, span) & (connected | (span <= fleet.domain_size)), Limit.SHAPE),
         (hardware.peak_flops > 0, Limit.CAPABILITY),
