@@ -27,12 +27,14 @@ from mlsysim.calibration.validate import statistics
 
 HERE = Path(__file__).resolve().parent
 FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
-#: predicted only: what `measure.py` found on GPUs we had in hand, runs to which one figure of their device was fitted, and
-#: single streams, to which the settings of llama.cpp and three curves of devices were
+#: predicted only: what `measure.py` found on GPUs we had in hand, runs to which one figure of their device was fitted,
+#: single streams, to which the settings of llama.cpp and three curves of devices were, and collectives, to which what a call
+#: costs and two shares were
 PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
     "single stream": HERE / "measured" / "edge.csv",
+    "collectives": HERE / "measured" / "networks.csv",
 }
 #: predictions of runs that were not fitted, the most honest first
 HELD = ("unknown", "left_out")
@@ -135,8 +137,9 @@ def short(source: str) -> str:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Per source and target: the error where nothing is known, where it is left out, and shipped, with level and scatter."""
-    shipped = result["shipped"].table()
+    """Per source (collectives: by class) and target: errors where nothing is known, left out, and shipped, level and scatter."""
+    by = "group" if result["shipped"].kind == "network" else "source"
+    shipped = result["shipped"].table(by).rename(columns={by: "source"})
     held = {
         which: {(r.target, r.source): f"{r.median:.1f}" for r in result[which].table().itertuples()}
         for which in HELD
@@ -157,6 +160,8 @@ def groups_of(result: Validation) -> tuple[str, ...]:
     """What is told apart in a line of its own: dense models and mixtures, phases and classes of device."""
     if result.kind == "stream":
         return ("prefill", "decode", *sorted(set(result.rows.group)))
+    if result.kind == "network":
+        return tuple(dict.fromkeys(group.split(":")[0] for group in sorted(result.rows.group, reverse=True)))
     return ("dense", "moe") if result.kind == "serving" else ("",)
 
 
@@ -231,7 +236,10 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
         "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
         "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
-        "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out.",
+        "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. "
+        "Collectives are tables of nccl-tests and rccl-tests from five sources, class by class: the steps are those of NCCL's "
+        "tuning tables, and what a call costs, the share of a port and that of reducing switches were chosen with all rows "
+        "in view.",
         "",
     ]
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
@@ -260,10 +268,11 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def errors(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Median error of the shipped assumptions, per source (of single streams: per phase and class of device) and target."""
+    """Median error of the shipped assumptions, per source and target (of single streams: per phase and class of device, of
+    collectives: per number of nodes, size and kind)."""
     found = {}
     for name, result in results.items():
-        by = "group" if result["shipped"].kind == "stream" else "source"
+        by = "group" if result["shipped"].kind in ("stream", "network") else "source"
         lines = result["shipped"].table(by).to_dict("records")
         found[name] = {f"{line['target']} | {line[by]}": round(line["median"] / 100, 4) for line in lines}
     return found

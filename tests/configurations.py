@@ -343,6 +343,23 @@ CONFIGURATIONS = {
             "transceiver_power": "13 W",
             "copper_fraction": 0.3,
         },
+        {
+            "hardware": ["h100", "mi300x", "tpu_v5p"],
+            "message_size": ["7 kB", "3 MB", "1.1 GB"],
+            "n_accelerators": [8, 1, 2, 49],
+            "rank_stride": [1, 3, 8],
+            "collective_kind": ["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send"],
+            "flops_beside": [1e9, 7e12],
+        },
+        {
+            "fleet": ["dgx_a100", "gb200_nvl72"],
+            "message_size": ["64 kB", "300 MB"],
+            "n_nodes": [7, 720],
+            "topology": ["dragonfly", "torus"],
+            "collective": ["best", "ring", "tree", "hierarchical", "in_network"],
+            "multicast_reduction": [0, 1],
+            "switched_reduction": [0, 1],
+        },
     ],
     "CompressionModel": [
         {

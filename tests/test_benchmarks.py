@@ -66,7 +66,9 @@ def test_figures_that_moved_are_named_for_the_changelog():
 def test_what_moved_since_the_last_release_is_told(monkeypatch):
     """The panel of the history answers, its first line reads, and a number that moves by more than 2 % is named."""
     history = pytest.importorskip("history")
-    few = [name for name in history.PANEL if name.startswith(("mtbf", "step_time of llama3_1_8b", "itl of llama3_1_8b"))]
+    few = [
+        name for name in history.PANEL if name.startswith(("mtbf", "step_time of llama3_1_8b", "itl of llama3_1_8b"))
+    ]
     monkeypatch.setattr(history, "PANEL", {name: history.PANEL[name] for name in few})
     now = history.line(samples=4)
     assert list(now["predicted"]) == few and all(f["standard_error"] > 0 for f in now["predicted"].values())

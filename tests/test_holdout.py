@@ -33,7 +33,9 @@ def test_what_a_publication_alone_supports_is_what_no_other_run_calls_for(proble
     assert {"torchtitan 2024 selective_products", "torchtitan 2025 training_logit_bytes"} <= alone
     others = {line for r in problem.kept if of_run[r.position] != of_run[place] for line in r.known}
     assert not alone & others
-    assert not any(line.startswith(("pytorch_fsdp", "megatron_lm", "torch_compile")) for line in alone), "documents of a family stay"
+    assert not any(line.startswith(("pytorch_fsdp", "megatron_lm", "torch_compile")) for line in alone), (
+        "documents of a family stay"
+    )
 
 
 def test_forgotten_settings_are_those_of_the_family():

@@ -49,6 +49,7 @@ SWITCH = links.Links(
     domain_size=8.0,
     torus_axes=0.0,
     slice_size=8.0,
+    direct_peers=0.0,
     bus_bandwidth_2=300e9,
     bus_bandwidth_4=350e9,
     bus_bandwidth_8=400e9,
@@ -56,6 +57,8 @@ SWITCH = links.Links(
     algorithm=Collective.BEST,
     multicast=0.0,
     switched=0.0,
+    multicast_share=0.8,
+    start=0.0,
 )
 RING = SWITCH._replace(algorithm=Collective.RING)
 TORUS = SWITCH._replace(torus_axes=3.0, slice_size=64.0, domain_size=64.0)
@@ -108,8 +111,8 @@ def test_a_collective_reaches_what_groups_of_its_size_reach(connected, local, ex
         (links.gather_time(SWITCH, 1.0, 1.0, 1e9), 0.0),
         (links.reduce_time(RING, 8.0, 1.0, 1e9), 14 * (1e-6 + 1e9 / (8 * 400e9))),
         (links.exchange_time(SWITCH, 8.0, 1.0, 1e6), 7 * (1e-6 + 1e6 / (8 * 450e9))),
-        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6), 8 * (5e-6 + 1e6 / (16 * 50e9))),
-        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6, 0.5), 8 * (5e-6 + 0.5e6 / (16 * 50e9))),
+        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6), 8 * (5e-6 * 5 / 14 + 1e6 / (16 * 50e9))),
+        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6, 0.5), 8 * (5e-6 * 5 / 14 + 0.5e6 / (16 * 50e9))),
         (links.send_time(SWITCH, 8.0, 1e6), 1e-6 + 1e6 / 450e9),
         (links.send_time(SWITCH, 16.0, 1e6), 5e-6 + 1e6 / 50e9),
         (links.send_time(TORUS, 16.0, 1e6), 1e-6 + 6e6 / 450e9),  # one of six links

@@ -11,7 +11,7 @@ from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import Distributed, distributed
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Attention, Limit, Precision, Recompute, Schedule
+from mlsysim.schema.codes import Attention, Collective, Limit, Precision, Recompute, Schedule
 from mlsysim.schema.variables import VARIABLES
 
 MODELS = (
@@ -241,8 +241,9 @@ def test_all_reduce_is_bounded(ranks, nbytes, bandwidth, latency):
 @given(local=st.integers(1, 72), nodes=st.integers(1, 512), nbytes=sizes)
 def test_two_levels_reduce_to_one(local, nodes, nbytes):
     links = (450e9, 3e-6, 50e9, 14e-6)
-    alone = collectives.hierarchical_all_gather(local, 1, nbytes, *links)
+    alone = collectives.hierarchical_all_gather(local, 1, nbytes, *links, Collective.HIERARCHICAL)
     assert alone == pytest.approx(collectives.ring_all_gather(local, nbytes, 450e9, 3e-6), rel=1e-9)
+    assert collectives.hierarchical_all_gather(local, 1, nbytes, *links) <= alone * (1 + 1e-9)
     both = collectives.hierarchical_all_reduce(local, nodes, nbytes, *links)
     assert both >= collectives.hierarchical_all_reduce(local, 1, nbytes, *links) * (1 - 1e-9)
     if local * nodes == 1:

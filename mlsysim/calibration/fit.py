@@ -55,8 +55,14 @@ USUAL = {
         "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
+    "network": ("collective_level", "collective_call"),
 }
-LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
+LEVEL = {
+    "training": "training_level",
+    "serving": "serving_level",
+    "stream": "serving_level",
+    "network": "collective_level",
+}
 
 
 def calibrate(
@@ -194,6 +200,7 @@ def _matches(resolver: Any, kind: str) -> None:
         "training": ("DistributedModel",),
         "serving": ("ServingModel", "ContinuousBatchingModel"),
         "stream": ("ServingModel",),
+        "network": ("TopologyModel",),
     }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, serving, streams, training
+from mlsysim.calibration import frameworks, networks, serving, streams, training
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
@@ -24,7 +24,7 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
+TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
 
 
 class Run(NamedTuple):
@@ -216,6 +216,14 @@ class Problem:
             self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
             self._put(asked, position, questions)
             return
+        if self.runs.kind == "network":
+            asked = networks.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, networks.group(run), asked.measured, asked.fitted, ()))
+            self._put(asked, position, questions)
+            return
         if self.runs.kind == "serving":
             asked = serving.question(run, self.forgotten)
             if not asked.measured:
@@ -327,9 +335,11 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.topology import TopologyModel
 
     return {
         "training": DistributedModel,
+        "network": TopologyModel,
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,
         "saturated": ContinuousBatchingModel,

@@ -27,6 +27,7 @@ NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
+    "network": ("hardware", "collective", "size_bytes"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -40,6 +41,7 @@ MEASURED = {
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
+    "network": ("measured_time_us", "measured_busbw_GBps", "measured_algbw_GBps"),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -82,6 +84,15 @@ NUMBERS = {
         "suspect",
     ),
 }
+NUMBERS["network"] = (
+    "n_nodes",
+    "gpus_per_node",
+    "devices_per_node",
+    "n_gpus",
+    "ports_per_node",
+    "port_Gbps",
+    "suspect",
+)
 #: numbers that are counts
 WHOLE = {
     "n_gpus",
@@ -107,20 +118,28 @@ WHOLE = {
     "n_requests",
     "prefill_chunk",
     "n_devices",
+    "n_nodes",
+    "gpus_per_node",
+    "devices_per_node",
+    "ports_per_node",
+    "size_bytes",
 }
 #: numbers that may be 0: nothing of it
 NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
-TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
+TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective"}
 #: further texts that are read
 ABOUT = {
+    "algorithm",
     "engine",
     "framework",
     "gpu",
     "hardware_label",
     "harness",
+    "inter_fabric",
+    "intra_fabric",
     "model_key",
     "model_label",
     "notes",
@@ -144,7 +163,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "network"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int
@@ -210,7 +229,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
 
 def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     """Give headings of load generators the names of our columns, in place; which they were."""
-    if set(header) & {*MEASURED["training"], *MEASURED["stream"]}:
+    if set(header) & {*MEASURED["training"], *MEASURED["stream"], *MEASURED["network"]}:
         return {}
     found = load_files.read_as(header)
     for column, heading in found.items():
@@ -295,7 +314,7 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]
 
 
 def _kind(header: Sequence[str], name: str) -> str:
-    """Training, serving or a single stream, by the columns that are there; says what is missing."""
+    """Training, serving, a single stream or a collective, by the columns that are there; says what is missing."""
     columns = set(header)
     share = {
         kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
@@ -303,7 +322,8 @@ def _kind(header: Sequence[str], name: str) -> str:
     if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
+            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, collectives "
+            f"{', '.join(NEEDED['network'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

@@ -246,9 +246,8 @@ class Binder:
         """What the selectors of a record picked, None for an optional record nobody gave."""
         picked: list[Column] = []
         chosen = selectors(parameter)
-        if parameter.default is None and not any(
-            s.name in self.columns for s in chosen if s.fallback or s is chosen[0]
-        ):
+        named = {*self.columns, *(("hardware",) if "fleet" in self.columns else ())}  # a fleet names its devices
+        if parameter.default is None and not any(s.name in named for s in chosen if s.fallback or s is chosen[0]):
             return None
         for selector in chosen:
             column = self.columns.get(selector.name)

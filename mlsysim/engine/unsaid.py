@@ -150,7 +150,12 @@ def _held(binder: Binder) -> dict[str, str]:
         systems = [str(row["default_system"] or "a node of its own") for row in devices.values.reshape(-1)]
         found["fleet"] = few(systems) if len(set(systems)) > 1 else systems[0]
     held = parameters.get("n_accelerators")
-    searched = "tp" in parameters or held is None or held.default is not None or "n_accelerators" in binder.columns
+    searched = (
+        bool({"tp", "n_nodes"} & set(parameters))
+        or held is None
+        or held.default is not None
+        or "n_accelerators" in binder.columns
+    )
     if not searched:
         fleet = Fleet(**{name: leaves[f"fleet.{name}"].values for name in Fleet._fields})
         number = np.unique(occupancy.devices(fleet, None))

@@ -21,6 +21,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, mixers
 from mlsysim.equations.allreduce import allreduce_time
+from mlsysim.equations.collectives import direct_share
 from mlsysim.equations.compute import (
     attention_time,
     faster_path,
@@ -383,11 +384,13 @@ def expert_exchange_time(
 
 
 def stage_send_time(model: Workload, fleet: Fleet, format: Format, assume: Assumptions, tp, pp, ep, rows):
-    """One hand-over of activations between pipeline stages (s): latency + ``M h bytes / bandwidth``."""
+    """One hand-over of activations between pipeline stages (s): latency + ``M h bytes / bandwidth``.
+
+    Where each pair of devices has a link of its own, over that one.
+    """
     inside = devices(tp, pp, ep) <= fleet.domain_size
-    bandwidth = np.where(
-        inside, fleet.intra_bandwidth * fleet.intra_efficiency, fleet.inter_bandwidth * fleet.inter_efficiency
-    )
+    fast = fleet.intra_bandwidth * fleet.intra_efficiency * direct_share(2.0, fleet.direct_peers)
+    bandwidth = np.where(inside, fast, fleet.inter_bandwidth * fleet.inter_efficiency)
     time = assume.stage_send_latency + rows * (model.hidden * format.activation_bytes / bandwidth)
     return np.where(pp > 1, time, 0.0)
 
@@ -398,5 +401,5 @@ def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     return (
         assume.allreduce_share
         * allreduces_per_step(model, tp, ep)
-        * allreduce_time(message, hardware, fleet, tp, assume.library_allreduce)
+        * allreduce_time(message, hardware, fleet, tp, assume, assume.library_allreduce)
     )

@@ -119,7 +119,7 @@ def distributed(
     sequence_parallel : norms are split over the tensor-parallel group.
     attention : generation of the attention kernel; default the device's best measured kernel.  `unfused`
         computes and stores full scores with dropout, as frameworks did before 2022.
-    collective : algorithm of reductions and gathers; default the fastest.
+    collective : algorithm of reductions and gathers; default what a communication library takes.
     optimizer_offload : states and update of the optimizer on the host.
     flops_convention : attention FLOPs that mfu and hfu count.
     efficiency : constant share of peak in place of the kernel curves; element-wise work and start times are

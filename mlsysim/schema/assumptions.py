@@ -293,7 +293,38 @@ class Assumptions(NamedTuple):
         "tokens are sent to experts in the format of the matrix products",
         "definition",
     )
-    multicast_reduction: Real = _switch(0.0, "the switch of the fast domain reduces (NVLS)", "definition")
+    multicast_reduction: Real = _switch(
+        0.0,
+        "the switch of a fast domain of several nodes reduces (NVLS)",
+        "definition; within a node: `switch_reduces`",
+    )
+    collective_start: Real = _assumed(
+        8.4e-06,
+        "s",
+        "start of the kernel that runs a collective, beyond its steps",
+        "NCCL's tuning tables (6.6 to 14 us by protocol)",
+        0.3,
+    )
+    collective_call: Real = _assumed(
+        2e-05,
+        "s",
+        "the host's call of a communication library that waits for it, nothing else running",
+        "fitted to small messages of nccl-tests from three sources",
+        0.5,
+    )
+    collective_level: Real = _positive(
+        1.0,
+        "1",
+        "time of a collective of a machine over the prediction, what a call costs apart: its cables, settings and neighbours",
+        "spread of tables of nccl-tests from five sources around the prediction",
+        0.2,
+    )
+    multicast_share: Real = _share(
+        0.83,
+        "share of a ring's rate that a switch which reduces gives",
+        "fitted to one table of all-reduces on H200 and B200 with 5 to 8 devices (0.85, 0.81); NCCL's own model has 5/6",
+        0.05,
+    )
     switched_reduction: Real = _switch(0.0, "the switches of the network reduce (SHARP)", "definition")
     post_validation: Real = _switch(
         0.0,

@@ -63,11 +63,22 @@ class Attention(IntEnum):
 class Collective(IntEnum):
     """Algorithm of reductions and gathers over two levels of network."""
 
-    BEST = 0  #: the fastest of those below that the fleet can do
+    BEST = 0  #: as a communication library runs it: the fastest of its rings, trees and switches that reduce
     RING = 1  #: one ring through all devices per rail
     TREE = 2  #: rings inside the fast domain, double binary trees between domains (gathers: rings)
     HIERARCHICAL = 3  #: rings at both levels
     IN_NETWORK = 4  #: switches reduce at both levels (gathers: rings)
+
+
+class CollectiveKind(IntEnum):
+    """What a group of devices does with a tensor of V bytes."""
+
+    ALL_REDUCE = 0  #: each has V bytes and gets the sum
+    ALL_GATHER = 1  #: each has a share of V bytes and gets all
+    REDUCE_SCATTER = 2  #: each has V bytes and gets its share of the sum
+    ALL_TO_ALL = 3  #: each sends V bytes, an equal share to every one (itself included)
+    BROADCAST = 4  #: one has V bytes, all get them
+    SEND = 5  #: the first sends V bytes to the last
 
 
 class FlopsConvention(IntEnum):

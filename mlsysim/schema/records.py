@@ -159,6 +159,7 @@ class Fleet(NamedTuple):
     intra_efficiency: Real
     inter_bandwidth: Real
     inter_latency: Real
+    port_latency: Real
     inter_efficiency: Real
     oversubscription: Real
     nics_per_node: Real
@@ -169,6 +170,8 @@ class Fleet(NamedTuple):
     node_price: Real
     host_memory: Real
     torus_axes: Real
+    direct_peers: Real
+    switch_reduces: Real
 
 
 class Site(NamedTuple):

@@ -312,10 +312,15 @@ positive("intra_bandwidth", "byte/s", "bandwidth inside the fast domain, per acc
 real("intra_latency", "s", "latency of one step inside the fast domain", better="less")
 fraction("intra_efficiency", "share of that bandwidth a collective reaches", above=True, better="more")
 positive("inter_bandwidth", "byte/s", "bandwidth between nodes, per accelerator and direction", better="more")
-real("inter_latency", "s", "latency of one step between nodes", better="less")
+real("inter_latency", "s", "latency of one step of a collective between nodes", better="less")
+real("port_latency", "s", "time of a small message from adapter to adapter through one switch", better="less")
 fraction("inter_efficiency", "share of that bandwidth a collective reaches", above=True, better="more")
 real("oversubscription", "1", "leaf to spine oversubscription", low=1.0, better="less")
 count("torus_axes", "axes of the torus that the fast links form, 0 where switches or a mesh join them", low=0)
+count(
+    "direct_peers", "devices of the domain that each reaches over a link of its own, 0 where a switch joins all", low=0
+)
+flag("switch_reduces", "the switch of the fast domain can add up what devices send (NVLS)")
 positive("nics_per_node", "1", "network adapters in a node")
 positive("ports_per_node", "1", "ports of a node into the network between nodes", better="more")
 positive("port_bandwidth", "byte/s", "bandwidth of one port of a node and direction", better="more")
@@ -600,6 +605,26 @@ count("expert_tp", "degree of tensor parallelism inside an expert")
 count("shard_size", "data-parallel devices that share one copy of sharded states")
 flag("optimizer_offload", "optimizer states live and are updated in host memory")
 option("collective", "algorithm of reductions and gathers", codes.Collective)
+# one collective
+option("collective_kind", "what a group of devices does with a tensor", codes.CollectiveKind)
+positive("message_size", "byte", "tensor of one collective: what each device gets, reduces or sends in all")
+count("rank_stride", "how many devices apart the members of a group are")
+positive("flops_beside", "FLOP", "operations of one device that run beside a collective")
+real("collective_time", "s", "time of one collective", better="less")
+real("collective_latency", "s", "time of the collective for a message of no bytes", better="less")
+real("bus_bandwidth", "byte/s", "bytes that cross each device's links in the collective over its time", better="more")
+real("peak_bus_bandwidth", "byte/s", "bus bandwidth of a very large message", better="more")
+real("algorithm_bandwidth", "byte/s", "size of the tensor over the time of its collective", better="more")
+real("half_size", "byte", "message at which steps and bytes take as long: half of the peak bandwidth", better="less")
+real(
+    "network_ridge_point",
+    "FLOP/byte",
+    "operations per byte of a very large message that last as long as its collective",
+)
+real("break_even_intensity", "FLOP/byte", "operations per byte of this message that last as long as its collective")
+real("network_intensity", "FLOP/byte", "operations that run beside the collective per byte of its message")
+real("flops_time", "s", "time at peak of the operations that run beside the collective", better="less")
+real("exposed_time", "s", "time by which the collective outlasts the operations beside it", better="less")
 # training
 real("compute_time", "s", "computation of a step on the slowest stage", better="less")
 real("bubble_time", "s", "pipeline idle time of a step", better="less")
