@@ -128,7 +128,10 @@ def serving(
     Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
     "DistServe" (arXiv:2401.09670).
     """
-    assume = serving_assumptions(assume, efficiency, textbook)
+    on_chip = hardware.on_chip_memory
+    if decode_hardware is not None:
+        on_chip = on_chip * decode_hardware.on_chip_memory
+    assume = serving_assumptions(assume, efficiency, textbook, on_chip)
     computes = can_compute(hardware)
     prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     decode_device = prefill_device
@@ -182,9 +185,10 @@ def serving(
         supported = supported & architecture.generates(draft)
     shape = shape & (cached_prefix < seq_len)
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
-    decode_bottleneck = longer = serve.bottleneck(decode)
+    prefill_bottleneck = serve.bottleneck(prefill, prefill_device.on_chip_memory)
+    decode_bottleneck = longer = serve.bottleneck(decode, decode_device.on_chip_memory)
     if output_len is not None:
-        longer = np.where(prefilling.time > given.decoding, serve.bottleneck(prefill), decode_bottleneck)
+        longer = np.where(prefilling.time > given.decoding, prefill_bottleneck, decode_bottleneck)
     answer = Serving(
         ttft=ttft * assume.first_token_scatter,
         itl=decoding.time * assume.token_scatter,
@@ -215,7 +219,7 @@ def serving(
         prefill_replicas=given.prefill_replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * given.usd,
         joule_per_mtok=serve.TOKENS_PER_MTOK * given.joule,
-        prefill_bottleneck=serve.bottleneck(prefill),
+        prefill_bottleneck=prefill_bottleneck,
         decode_bottleneck=decode_bottleneck,
         feasible=limit == 0,
         limit=limit,

@@ -84,6 +84,14 @@ class Reserve(IntEnum):
     RESERVE = 1  #: prompt and output up front (TensorRT-LLM, no evict)
 
 
+class WeightPlan(IntEnum):
+    """Where the weights of a device with memory on the chip are."""
+
+    BEST = 0  #: on the chips if they fit, unless streaming is sooner
+    RESIDENT = 1  #: on the chips
+    STREAMED = 2  #: off them: each layer enters when it is computed
+
+
 class WorkloadType(IntEnum):
     """What part of a workload an efficiency is asked for."""
 

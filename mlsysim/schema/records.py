@@ -79,6 +79,7 @@ class Accelerator(NamedTuple):
     mem_bandwidth: Real
     mem_capacity: Real
     sram_capacity: Real
+    on_chip_memory: Real
     link_bandwidth: Real
     link_latency: Real
     host_bandwidth: Real

@@ -245,6 +245,7 @@ real("narrow_sum_flops", "FLOP/s", "rate of 16-bit products whose sums are 16 bi
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")
 real("sram_capacity", "byte", "last-level cache or scratchpad", better="more")
+flag("on_chip_memory", "all memory lies on the chip: weights stay there, each layer on its share of the devices")
 positive("link_bandwidth", "byte/s", "accelerator link, one direction, all links", better="more")
 real("link_latency", "s", "latency of the accelerator link", better="less")
 positive("host_bandwidth", "byte/s", "link to the host, one direction", better="more")
@@ -431,6 +432,9 @@ real("layer_compute_time", "s", "a layer without injection and latency, mean", b
 real("layer_injection_time", "s", "streaming a layer in, mean", better="less")
 flag("is_resident", "weights stay on the chip")
 real("n_parts", "1", "devices that hold weights and cache", better="less")
+real("missing_parts", "1", "devices that resident weights need beyond max_parts", better="less")
+real("max_resident_batch", "1", "largest batch whose weights and cache fit max_parts devices", better="more")
+option("weight_plan", "where the weights are: on the chips, or streamed", codes.WeightPlan)
 # reasoning
 count("reasoning_steps", "steps of reasoning", low=0)
 count("tokens_per_step", "tokens of a step of reasoning", low=0)
