@@ -392,6 +392,19 @@ CONFIGURATIONS = {
             "max_parts": [1, 7],
             "injection_bandwidth": ["150 GB/s", "900 GB/s"],
         },
+        {
+            "model": ["llama3_1_8b", "gpt_oss_20b"],
+            "hardware": ["cerebras_wse3", "groq_lpu_v1"],
+            "batch_size": [1, 49, 512],
+            "seq_len": 777,
+            "phase": ["prefill", "decode"],
+            "max_parts": [1, 700],
+            "weight_plan": ["best", "resident", "streamed"],
+            "draft_len": [0, 4],
+            "acceptance": 0.8,
+            "efficiency": 0.3,
+            "flops_convention": ["causal", "full"],
+        },
     ],
     "InferenceScalingModel": [
         {

@@ -210,8 +210,7 @@ class Problem:
             if not asked.measured:
                 raise Refused("no measured figure")
             source = str(given(run, "source_id", "source") or "?")
-            group = f"{run['phase']}/{given(run, 'device_class') or asked.inputs['hardware']['class'] or '?'}"
-            self.kept.append(Run(position, source, group, asked.measured, asked.fitted))
+            self.kept.append(Run(position, source, streams.group(run), asked.measured, asked.fitted))
             self._put(asked, position, questions)
             return
         if self.runs.kind == "serving":
@@ -322,8 +321,10 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.weight_streaming import WeightStreamingModel
 
     return {
+        "resident": WeightStreamingModel,
         "training": DistributedModel,
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,

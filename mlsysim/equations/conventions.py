@@ -99,14 +99,18 @@ def serving_device(hardware: Accelerator, efficiency, bandwidth_efficiency, text
     return with_efficiency(textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency)
 
 
-def serving_assumptions(assume: Assumptions, efficiency, textbook, on_chip=0.0) -> Assumptions:
-    """The assumptions beside that device: by hand where `textbook` is set, no factor over a given efficiency.
+def serving_assumptions(
+    assume: Assumptions, efficiency, textbook, on_chip=0.0, bandwidth_efficiency=None
+) -> Assumptions:
+    """The assumptions beside that device: by hand where `textbook` is set, no factor over a given share.
 
     Parameters
     ----------
     on_chip : do all devices of the call have their memory on the chip (`without_host`)?
     """
     assume = without_host(textbook_assumptions(assume, textbook), on_chip)
+    if bandwidth_efficiency is not None:
+        assume = assume._replace(expert_bandwidth_efficiency=bandwidth_efficiency)
     if efficiency is None:
         return assume
     return assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0, wafer_efficiency=efficiency, wafer_half_rows=0.0)

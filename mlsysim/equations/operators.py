@@ -206,8 +206,7 @@ def _decode_attention_parts(model: Workload, hardware: Accelerator, format: Form
         * kv_bytes_per_layer_and_device(model, format, tp)
         / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
     )
-    ungrouped = architecture.attention_flops(model, 1.0)
-    flops = np.where(model.kv_lora_rank > 0, architecture.absorbed_attention_flops(model, 1.0), ungrouped) / tp
+    flops = architecture.decode_attention_flops(model, 1.0) / tp
     arithmetic = rows_per_sequence * flops / (hardware.attention_efficiency * hardware.attention_peak_flops)
     return arithmetic, traffic
 

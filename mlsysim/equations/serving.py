@@ -196,7 +196,14 @@ def decode_step(
     return where_on_chip(
         hardware,
         resident_decode(
-            model, hardware, format, assume, devices(tp, pp, ep), context, rows_in_all, rows_per_sequence,
+            model,
+            hardware,
+            format,
+            assume,
+            devices(tp, pp, ep),
+            context,
+            rows_in_all,
+            rows_per_sequence,
             prompt_attention,
         ),
         step,
@@ -209,7 +216,14 @@ def where_on_chip(hardware: Accelerator, resident: Step, step: Step) -> Step:
 
 
 def resident_decode(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, context, tokens, checked,
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    parts,
+    context,
+    tokens,
+    checked,
     prompt_attention=0.0,
 ) -> Step:
     """A decode step on devices with memory on the chip (s, by class); see `mlsysim.equations.streaming`.
@@ -223,7 +237,7 @@ def resident_decode(
     prompt_attention : seconds of attention of those prompts at the rates of one device.
     """
     positions = architecture.attended_positions(model, 1.0, cached=context - 1.0)
-    flops = streaming.token_flops(model, positions, 1.0, decoding=True)
+    flops = streaming.token_flops(model, architecture.decode_attention_flops(model, positions), 1.0, positions)
     read = format.kv_bytes * architecture.kv_values(model) * read_positions(model, context)
     read = read + 2.0 * mixers.state_bytes_per_sequence(model)
     at_once = streaming.tokens_at_once(model.n_layers, tokens)
@@ -254,7 +268,7 @@ def resident_prefill(
     """
     tokens = prompts * new
     positions = architecture.attended_positions(model, new, cached=cached)
-    flops = streaming.token_flops(model, positions, new)
+    flops = streaming.token_flops(model, architecture.attention_flops(model, positions), new, positions)
     layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, 0.0, tokens)
     passing = streaming.passing_time(layer, model.n_layers, tokens)
     starts = model.n_layers * layer.start

@@ -74,20 +74,17 @@ class Layer(NamedTuple):
     cache: Any  #: reading the cache of a sequence, c
 
 
-def token_flops(model: Workload, positions, new, decoding: bool = False):
+def token_flops(model: Workload, attention, new, positions):
     """Operations of a token in all layers, the head apart (FLOP).
 
     Parameters
     ----------
-    positions : attended to, mean over tokens and layers.
+    attention : of a token in one layer (FLOP).
     new : tokens of a sequence that are computed at once.
-    decoding : latent attention works on the compressed cache.
+    positions : that a token looks back on, mean over tokens and layers.
     """
-    attention = architecture.attention_flops(model, positions)
-    if decoding:
-        absorbed = architecture.absorbed_attention_flops(model, positions)
-        attention = np.where(model.kv_lora_rank > 0, absorbed, attention)
-    return architecture.linear_flops(model) + model.n_layers * attention + mixers.mixer_flops(model, new, positions)
+    mixing = mixers.mixer_flops(model, new, positions)
+    return architecture.linear_flops(model) + model.n_layers * attention + mixing
 
 
 def layer_read(model: Workload, format: Format, tokens):
@@ -184,7 +181,8 @@ def best_chunk(layer: Layer, n_layers, tokens):
 
     Examples
     --------
-    >>> float(best_chunk(Layer(6.0, 1.0, 2.0, 0.0, 0.0), 33.0, 1024.0)), float(best_chunk(Layer(6.0, 1.0, 2.0, 0.0, 0.0), 33.0, 1.0))
+    >>> layer = Layer(start=6.0, work=1.0, empty=2.0, weights=0.0, cache=0.0)
+    >>> float(best_chunk(layer, 33.0, 1024.0)), float(best_chunk(layer, 33.0, 1.0))
     (16.0, 1.0)
     """
     once = (layer.start + layer.empty) * tokens

@@ -134,7 +134,7 @@ def continuous_batching(
     ----------
     Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
     """
-    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory)
+    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory, bandwidth_efficiency)
     device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     layout = {"tp": tp, "pp": pp, "ep": ep}
     requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
@@ -210,7 +210,9 @@ def continuous_batching(
         joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step, device.on_chip_memory)),
+        bottleneck=np.where(
+            memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step, device.on_chip_memory)
+        ),
     )
     return where_possible(can_compute(hardware), answer)
 

@@ -97,7 +97,7 @@ def inference_scaling(
     Wei et al. 2022 (arXiv:2201.11903); Snell et al. 2024 (arXiv:2408.03314); Brown et al. 2024
     (arXiv:2407.21787).
     """
-    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory)
+    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory, bandwidth_efficiency)
     device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
     replica = sharding.devices(tp, pp, ep)
@@ -163,7 +163,9 @@ def inference_scaling(
         n_accelerators=replica,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(ttft > thinking, *(serve.bottleneck(step, device.on_chip_memory) for step in (prefill, decode))),
+        bottleneck=np.where(
+            ttft > thinking, *(serve.bottleneck(step, device.on_chip_memory) for step in (prefill, decode))
+        ),
     )
     return where_possible(can_compute(hardware), answer)
 

@@ -131,7 +131,7 @@ def serving(
     on_chip = hardware.on_chip_memory
     if decode_hardware is not None:
         on_chip = on_chip * decode_hardware.on_chip_memory
-    assume = serving_assumptions(assume, efficiency, textbook, on_chip)
+    assume = serving_assumptions(assume, efficiency, textbook, on_chip, bandwidth_efficiency)
     computes = can_compute(hardware)
     prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     decode_device = prefill_device

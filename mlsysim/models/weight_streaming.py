@@ -79,6 +79,7 @@ def weight_streaming(
         (resident weights), or hides the injection of streamed ones.  Beyond `max_resident_batch` sequences weights
         and cache do not fit `max_parts` devices: rates fall to those of streaming.  Layer times are means over the
         layers, of one token (decoding) or sequence on a layer's share of the devices where weights are resident.
+        Training always streams.
 
     Notes
     -----
@@ -103,7 +104,6 @@ def weight_streaming(
     checked = np.where(decoding, 1.0 + draft_len, 1.0)
     tokens = np.where(decoding, checked, seq_len)  # of a sequence in one pass
     rows = batch_size * tokens
-    passes = np.where(training, 3.0, 1.0)
 
     # operations and cache of a token, all layers
     positions = architecture.attended_positions(
@@ -112,11 +112,12 @@ def weight_streaming(
         np.where(decoding, float(FlopsConvention.CAUSAL), flops_convention),
         cached=np.where(decoding, seq_len - 1.0, 0.0),
     )
-    flops = np.where(
+    attention = np.where(
         decoding,
-        streaming.token_flops(model, positions, 1.0, decoding=True),
-        streaming.token_flops(model, positions, seq_len),
+        architecture.decode_attention_flops(model, positions),
+        architecture.attention_flops(model, positions),
     )
+    flops = streaming.token_flops(model, attention, tokens, positions)
     kept = format.kv_bytes * sharding.cached_values(model, seq_len)
     cached = batch_size * kept
     cache = np.where(training, 0.0, cached)
@@ -129,28 +130,35 @@ def weight_streaming(
     room = np.maximum(max_parts * hardware.mem_capacity - weights, 0.0)
     most = np.where(training, 0.0, floor_div(room, kept))
 
-    # resident: each layer has its share of the devices
     in_use = np.minimum(parts, max_parts)
-    read = np.where(decoding, kept, 0.0)
-    at_once = np.where(decoding, streaming.tokens_at_once(layers, rows), rows)
-    layer = streaming.mean_layer(model, hardware, format, assume, in_use, flops, read, at_once)
-    returning = streaming.returning_time(layer, layers, rows, checked)
-    staged = np.where(decoding, returning, streaming.passing_time(layer, layers, rows))
-    sampled = np.where(decoding, at_once, batch_size)
-    staged = staged + streaming.hops_time(layers, in_use, assume)
-    staged = staged + streaming.head_time(model, hardware, format, assume, sampled)
-
-    # streamed: all of one device computes one layer after another
-    share = assume.wafer_efficiency * hardware.peak_flops
-    nbytes = streaming.layer_read(model, format, rows)
-    arithmetic = passes * (rows + assume.wafer_half_rows) * flops / layers / share
-    on_chip = passes * (nbytes + np.where(decoding, cached / layers, 0.0)) / hardware.mem_bandwidth
-    compute = np.maximum(arithmetic, on_chip)
-    injection = np.where(training, 2.0, 1.0) * streaming.injection_time(nbytes, injected_at)
-    entering = format.head_bytes * architecture.embedding_params(model) / injected_at
-    heads = np.where(training | decoding, rows, batch_size) * architecture.head_flops(model) / share
-    streamed = layers * (np.maximum(compute, injection) + assume.wafer_layer_latency)
-    streamed = streamed + passes * np.maximum(heads, entering)
+    held = _resident(
+        model,
+        hardware,
+        format,
+        assume,
+        in_use,
+        flops,
+        np.where(decoding, kept, 0.0),
+        decoding,
+        rows,
+        checked,
+        batch_size,
+    )
+    staged, layer, at_once = held.time, held.layer, held.at_once
+    entering = _streamed(
+        model,
+        hardware,
+        format,
+        assume,
+        flops,
+        np.where(decoding, cached, 0.0),
+        training,
+        decoding,
+        rows,
+        batch_size,
+        injected_at,
+    )
+    streamed, compute, injection = entering.time, entering.compute, entering.injection
     live = np.where(training, layers, assume.wafer_live_activations)
     activations = rows * format.activation_bytes * live * model.hidden
     streamed_use = cache + activations + assume.wafer_layers_held * streaming.layer_held(model, format)
@@ -163,7 +171,7 @@ def weight_streaming(
     per_pass = np.where(decoding, 1.0, seq_len)
     throughput = batch_size * per_round / latency
 
-    hides = injection / (passes * flops / layers / share) / np.where(decoding, checked, seq_len)
+    hides = entering.injection / entering.token / tokens
     used = np.where(resident, (weights + cache) / in_use, streamed_use)
     layered = (model.n_layers > 0) & architecture.alike(model)
     limit = first_failing(
@@ -174,7 +182,7 @@ def weight_streaming(
     first = np.maximum(layer.work + layer.empty, layer.weights) + layer.cache
     in_share = np.where(decoding, first, seq_len * layer.work + layer.empty)
     start = np.where(resident, layers * layer.start, layers * assume.wafer_layer_latency)
-    on_layers = np.where(resident, arithmetic_bound(layer, at_once), arithmetic >= on_chip)
+    on_layers = np.where(resident, arithmetic_bound(layer, at_once), entering.arithmetic_bound)
     busy = np.where(
         resident | (compute >= injection),
         np.where(on_layers, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY)),
@@ -200,6 +208,55 @@ def weight_streaming(
         bottleneck=np.where(start > latency - start, float(Bottleneck.OVERHEAD), busy),
     )
     return where_possible(computes, answer)
+
+
+class Resident(NamedTuple):
+    """A pass over weights that stay on the chips."""
+
+    time: Real
+    layer: streaming.Layer
+    at_once: Real  #: tokens that a layer takes at once
+
+
+def _resident(model, hardware, format, assume, parts, flops, read, decoding, rows, checked, batch_size) -> Resident:
+    """A pass of `rows` tokens, each layer on its share of some devices; `read` are bytes of a sequence's cache."""
+    layers = np.maximum(model.n_layers, 1.0)
+    at_once = np.where(decoding, streaming.tokens_at_once(layers, rows), rows)
+    layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, read, at_once)
+    returning = streaming.returning_time(layer, layers, rows, checked)
+    time = np.where(decoding, returning, streaming.passing_time(layer, layers, rows))
+    sampled = np.where(decoding, at_once, batch_size)
+    time = time + streaming.hops_time(layers, parts, assume)
+    return Resident(time + streaming.head_time(model, hardware, format, assume, sampled), layer, at_once)
+
+
+class Streamed(NamedTuple):
+    """A pass over weights that enter layer by layer."""
+
+    time: Real
+    compute: Real  #: of a layer
+    injection: Real  #: of a layer
+    token: Real  #: operations of a token in a layer (s)
+    arithmetic_bound: Flag
+
+
+def _streamed(
+    model, hardware, format, assume, flops, cached, training, decoding, rows, batch_size, injected_at
+) -> Streamed:
+    """A pass of `rows` tokens, one layer after another on all of one device; `cached` are bytes of all caches."""
+    layers = np.maximum(model.n_layers, 1.0)
+    passes = np.where(training, 3.0, 1.0)
+    share = assume.wafer_efficiency * hardware.peak_flops
+    nbytes = streaming.layer_read(model, format, rows)
+    token = passes * flops / layers / share
+    arithmetic = (rows + assume.wafer_half_rows) * token
+    reading = passes * (nbytes + cached / layers) / hardware.mem_bandwidth
+    compute = np.maximum(arithmetic, reading)
+    injection = np.where(training, 2.0, 1.0) * streaming.injection_time(nbytes, injected_at)
+    heads = np.where(training | decoding, rows, batch_size) * architecture.head_flops(model) / share
+    head = np.maximum(heads, format.head_bytes * architecture.embedding_params(model) / injected_at)
+    time = layers * (np.maximum(compute, injection) + assume.wafer_layer_latency) + passes * head
+    return Streamed(time, compute, injection, token, arithmetic >= reading)
 
 
 def arithmetic_bound(layer: streaming.Layer, tokens):

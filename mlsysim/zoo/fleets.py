@@ -97,6 +97,8 @@ def _size(making: _Making) -> None:
         )
         for name in ("fleet_size", "accelerators_per_node", "domain_size"):
             making.follow(name, 1.0 if alone else USUAL_NODE, why, 0.0)
+        if making.device["on_chip_memory"]:
+            making.follow("fleet_size", 0.0, "memory on the chip: as many devices as the weights need", 0.0)
         fields["oversubscription"] = 1.0
         fields.update({name: value for name, value in making.given.items() if name in Fleet._fields})
         return
