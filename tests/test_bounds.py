@@ -78,7 +78,7 @@ def test_an_encoder_takes_time_for_every_position(model):
     core = ms.EfficiencyModel.solve(
         model=model, hardware="h100", workload_type="attention", batch_size=512, seq_len=8192
     )
-    assert core.mfu <= ms.zoo.accelerator_record(ms.zoo.hardware("h100"), 3).attention_efficiency
+    assert core.mfu <= ms.zoo.accelerator_record(ms.zoo.hardware("h100"), 3).flash3_kernel_efficiency
 
 
 def test_a_utilization_ends_at_one():

@@ -361,7 +361,7 @@ def test_reference_later_rates_rest_on_drafting(model, published):
         ("llama3_1_8b", 1, "cerebras_wse3", "fp16", 1),
         ("llama3_1_70b", 4, "cerebras_wse3", "fp16", 8),
         ("gpt_oss_120b", 6, "cerebras_wse3", "fp16", 200),
-        ("llama3_1_8b", 32, "graphcore_bow", "fp16", 1),
+        ("llama3_1_405b", 19, "cerebras_wse3", "fp16", 1),
     ],
 )
 def test_two_models_give_one_answer_on_a_wafer(model, parts, device, precision, batch):
@@ -510,6 +510,32 @@ def test_a_wafer_streams_in_the_default_precision():
 def test_encoders_keep_no_cache():
     one = ms.SingleNodeModel.solve(model=["bert_large", "llama3_1_8b"], hardware="a100", batch_size=8, seq_len=512)
     assert one.kv_cache[0] == 0 < one.kv_cache[1]
+
+
+FLASH_3 = {512: 292, 1024: 423, 2048: 521, 4096: 579, 8192: 602, 16384: 616}
+
+
+@pytest.mark.parametrize(("length", "published"), FLASH_3.items())
+def test_reference_flash_attention_3(length, published):
+    """Shah et al. 2024 (arXiv:2407.08608), figure 5: forward, causal, head of 128, 16,384 tokens in all, TFLOP/s on H100."""
+    for given in ({}, {"attention": "flash3"}):
+        found = ms.EfficiencyModel.solve(
+            model="llama3_1_8b",
+            hardware="h100",
+            workload_type="attention",
+            batch_size=16384 // length,
+            seq_len=length,
+            **given,
+        )
+        assert float(found.achievable_flops) == pytest.approx(published * 1e12, rel=0.09)
+
+
+def test_a_generation_that_was_not_measured_by_itself_is_as_in_training():
+    """Only Hopper has a curve of FlashAttention 3: others keep their own."""
+    for device, best, third in (("a100", 0.482, 0.62), ("mi300x", 0.57, 0.575)):
+        call = {"model": "llama3_1_8b", "hardware": device, "workload_type": "attention", "seq_len": 1e6}
+        mfu = [float(ms.EfficiencyModel.solve(**call, **a).mfu) for a in ({}, {"attention": "flash3"})]
+        assert mfu == pytest.approx([best, third], rel=0.01)
 
 
 @pytest.mark.parametrize("workload", ["attention", "training"])

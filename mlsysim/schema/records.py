@@ -102,6 +102,8 @@ class Accelerator(NamedTuple):
     flash1_efficiency: Real
     flash2_efficiency: Real
     flash3_efficiency: Real
+    flash3_kernel_efficiency: Real
+    flash3_kernel_half_length: Real
     decode_attention_latency: Real
     decode_attention_bandwidth_efficiency: Real
     decode_attention_ramp: Real

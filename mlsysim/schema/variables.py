@@ -262,6 +262,8 @@ real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the p
 real("plain_gemm_latency", "s", "time to start a matrix product in 16 bits", better="less")
 fraction("training_gemm_efficiency", "share of peak that the GEMMs of training reach", above=True, better="more")
 fraction("attention_efficiency", "share of peak that prefill attention tends to", above=True, better="more")
+fraction("flash3_kernel_efficiency", "share of peak of FlashAttention 3 by itself, forward", above=True, better="more")
+real("flash3_kernel_half_length", "1", "tokens at which FlashAttention 3 reaches half of that share", better="less")
 real("attention_half_length", "1", "tokens at which prefill attention reaches half of that", better="less")
 fraction("flash1_efficiency", "share of peak of first-generation fused attention", above=True, better="more")
 fraction("flash2_efficiency", "share of peak of FlashAttention 2 alike", above=True, better="more")
