@@ -216,8 +216,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
         "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
         "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. Of "
-        "users of services, the two figures of a layer on a wafer were fitted to the launch rates of Llama 3.1 8B and 70B (4 of 7 "
-        "rows), the message between chips to the four rows of Groq; rates that memory cannot deliver without drafting are "
+        "users of services, the two figures of a layer on a wafer were fitted to the launch rates of Llama 3.1 8B and 70B (4 "
+        "of 7 rows), the message between chips to the four rows of Groq; rates that memory cannot deliver without drafting are "
         "refused.",
         "",
     ]

@@ -42,7 +42,7 @@ from mlsysim.equations.sharding import (
     stage_share,
 )
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck
+from mlsysim.schema.codes import Bottleneck, FlopsConvention
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -257,7 +257,7 @@ def resident_decode(
 
 
 def resident_prefill(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, prompts, new, cached
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, prompts, new, cached, convention
 ) -> Step:
     """The first tokens of prompts on devices with memory on the chip (s, by class).
 
@@ -265,9 +265,10 @@ def resident_prefill(
     ----------
     parts : devices that hold the weights.
     prompts, new, cached : prompts, tokens of each to compute, and tokens of each in the cache already.
+    convention : `FlopsConvention`.
     """
     tokens = prompts * new
-    positions = architecture.attended_positions(model, new, cached=cached)
+    positions = architecture.attended_positions(model, new, convention, cached)
     flops = streaming.token_flops(model, architecture.attention_flops(model, positions), new, positions)
     layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, 0.0, tokens)
     passing = streaming.passing_time(layer, model.n_layers, tokens)
@@ -351,6 +352,7 @@ def prefill_step(
     new,
     cached,
     chunk,
+    convention=FlopsConvention.CAUSAL,
 ) -> Step:
     """Time until `prompts` prompts are computed and have their first token (s, by class).
 
@@ -359,6 +361,7 @@ def prefill_step(
     prompts : prompts computed together, spread over the attention groups.
     new, cached : tokens per prompt to compute, and already in the cache.
     chunk : most tokens per step and attention group.
+    convention : `FlopsConvention`; FULL computes the masked positions of attention, too.
 
     Notes
     -----
@@ -377,7 +380,7 @@ def prefill_step(
     rows = tokens / steps
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     chunks = ceil_div(new, chunk)
-    attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks)
+    attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)
     head = head_work(model, hardware, format, assume, tp, per_group)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
@@ -399,7 +402,9 @@ def prefill_step(
     )
     step = at_level(step, model, assume)
     step = Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
-    resident = resident_prefill(model, hardware, format, assume, devices(tp, pp, ep), prompts, whole, cached)
+    resident = resident_prefill(
+        model, hardware, format, assume, devices(tp, pp, ep), prompts, whole, cached, convention
+    )
     return where_on_chip(hardware, resident, step)
 
 

@@ -174,9 +174,10 @@ def weight_streaming(
     hides = entering.injection / entering.token / tokens
     used = np.where(resident, (weights + cache) / in_use, streamed_use)
     layered = (model.n_layers > 0) & architecture.alike(model)
+    computes = computes & layered & (architecture.generates(model) | np.logical_not(decoding))
     limit = first_failing(
         ((seq_len >= 1) & (batch_size >= 1), Limit.SHAPE),
-        (layered & (architecture.generates(model) | np.logical_not(decoding)) & computes, Limit.CAPABILITY),
+        (computes, Limit.CAPABILITY),
         (used <= hardware.mem_capacity, Limit.MEMORY),
     )
     first = np.maximum(layer.work + layer.empty, layer.weights) + layer.cache
