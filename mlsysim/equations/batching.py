@@ -167,7 +167,7 @@ def pages_up_to(length, page_size):
 
 
 def growing_pages(shortest, longest, page_size):
-    """Tokens that the pages of a growing sequence hold room for, mean over its lengths from `shortest` to `longest`.
+    """Tokens that the pages of a growing sequence hold room for, mean over its lengths: above `shortest`, up to `longest`.
 
     Exact for a length that is known, where `paged_length` holds for lengths that are spread out.
 

@@ -42,7 +42,7 @@ class Pool(NamedTuple):
     max_active: Any  #: requests that run at once; 0 where none fits
     carried: Any  #: tokens that a running request holds, mean
     paged: Any  #: pages in the table of a running request: what was booked, or what it takes (byte)
-    paged_tokens: Any  #: tokens that the pages of a growing request hold room for, mean
+    empty: Any  #: share of the pages of growing requests that holds nothing
 
 
 def decoded_tokens(requests: Requests):
@@ -142,6 +142,7 @@ def pool(
     constant = (requests.prompt_cv <= 0) & (requests.output_cv <= 0)
     exact = batching.growing_pages(requests.prompt, longest, page_size)
     paged_tokens = np.where(constant, exact, batching.paged_length(carried, page_size))
+    tokens = np.where(constant, requests.prompt + 0.5 * (requests.output + 1.0), carried)
     whole = round_up(longest, page_size)
     booked = cache_bytes(np.where(booking, whole, paged_tokens))
     states = cache_bytes(0.0)  # of recurrent mixers: no pages, and every request has its own
@@ -164,5 +165,5 @@ def pool(
         max_active=np.where(admitted >= 1.0, slots, 0.0),
         carried=carried,
         paged=np.where(booking, booked, request),
-        paged_tokens=paged_tokens,
+        empty=np.maximum(1.0 - tokens / paged_tokens, 0.0),
     )

@@ -161,18 +161,8 @@ def continuous_batching(
         reserve=reserve,
         overflow=overflow,
     )
-    server = serve_requests(
-        model,
-        device,
-        fleet,
-        format,
-        assume,
-        requests,
-        **layout,
-        prefill_chunk=prefill_chunk,
-        slots=pool.slots,
-        convention=flops_convention,
-    )
+    steps = {"prefill_chunk": prefill_chunk, "slots": pool.slots, "convention": flops_convention}
+    server = serve_requests(model, device, fleet, format, assume, requests, **layout, **steps)
     full = loops.full_steps(server)
     if arrival_rate is not None:
         run = loops.open_loop(server, full, arrival_rate / replicas, percentile)
@@ -201,6 +191,7 @@ def continuous_batching(
         (pool.admitted >= 1.0, Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),
     )
+    wall = serve.bottleneck(full.step, device.on_chip_memory)
     memory_binds = (run.active >= pool.slots) & (pool.admitted < max_batch)
     answer = ContinuousBatching(
         throughput=run.throughput * replicas,
@@ -220,7 +211,7 @@ def continuous_batching(
         saturation_rate=full.rate * replicas,
         queue_utilization=run.load,
         preemption_probability=batching.overflow_probability(run.active, pool.size, pool.request, pool.deviation),
-        fragmentation=1.0 - pool.carried / pool.paged_tokens,
+        fragmentation=pool.empty,
         contiguous_fragmentation=1.0 - pool.carried / np.maximum(longest, pool.carried),
         paged_kv_size=run.active * pool.paged * replica / server.groups,
         speedup_over_static=full.rate / loops.static_rate(server, full, static_slots),
@@ -231,9 +222,7 @@ def continuous_batching(
         joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(
-            memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step, device.on_chip_memory)
-        ),
+        bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), wall),
     )
     return where_possible(possible, answer)
 

@@ -137,18 +137,14 @@ def serving(
     Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
     "DistServe" (arXiv:2401.09670).
     """
-    on_chip = hardware.on_chip_memory
-    if decode_hardware is not None:
-        on_chip = on_chip * decode_hardware.on_chip_memory
+    decoder = hardware if decode_hardware is None else decode_hardware
+    on_chip = hardware.on_chip_memory * decoder.on_chip_memory
     assume = serving_assumptions(assume, efficiency, textbook, on_chip, bandwidth_efficiency)
-    computes = can_compute(hardware)
-    prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
-    decode_device = prefill_device
-    if decode_hardware is not None:
-        computes = computes & can_compute(decode_hardware)
-        decode_device = serving_device(decode_hardware, efficiency, bandwidth_efficiency, textbook)
+    computes = can_compute(hardware) & can_compute(decoder)
+    prefill_device, decode_device = (
+        serving_device(each, efficiency, bandwidth_efficiency, textbook) for each in (hardware, decoder)
+    )
     layout = (tp, pp, ep)
-    devices = sharding.devices(tp, pp, ep)
     generated = 0.0 if output_len is None else output_len
     middle = seq_len + 0.5 * generated
     context = np.where(cache_length == CacheLength.FIXED, seq_len, middle)
@@ -157,19 +153,9 @@ def serving(
     if prefill_batch is not None and decode_hardware is None:
         prompts = np.minimum(prompts, batch_size)
     new = np.maximum(seq_len - cached_prefix, 1.0)  # the last token of a prompt is always computed
-    prefill = serve.prefill_step(
-        model,
-        prefill_device,
-        fleet,
-        format,
-        assume,
-        *layout,
-        prompts,
-        new,
-        cached_prefix,
-        prefill_chunk,
-        flops_convention,
-    )
+    records = (model, prefill_device, fleet, format, assume)
+    prompting = (prompts, new, cached_prefix, prefill_chunk, flops_convention)
+    prefill = serve.prefill_step(*records, *layout, *prompting)
     prefilling = replica.phase(hardware, assume, prefill)
 
     per_round = accepted_tokens(acceptance, draft_len)
@@ -183,26 +169,24 @@ def serving(
     booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, middle)
     rows = np.minimum(np.maximum(prompts / sharding.attention_groups(tp, ep), 1.0) * new, prefill_chunk)
     held = replica.held(model, draft, format, assume, layout, booked, rows, 1.0 + draft_len)
-    memory = replica.bytes_held(held, batch_size)
-    room = memory_fraction * decode_device.mem_capacity
+    memory, room = replica.bytes_held(held, batch_size), memory_fraction * decode_device.mem_capacity
     fits = memory <= room
-
     transfer = None
     ttft = prefilling.time
     if decode_hardware is not None:
         fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
         transfer = replica.cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time, cache_transfer)
         ttft = ttft + transfer
-    given = replica.delivered(devices, batch_size, prompts, output_len, prefilling, decoding, decode_hardware)
+    given = replica.delivered(
+        sharding.devices(*layout), batch_size, prompts, output_len, prefilling, decoding, decode_hardware
+    )
 
     possible = computes & architecture.generates(model)
     if draft is not None:
         possible = possible & architecture.generates(draft)
-    shape = _shape(model, fleet, layout, given, generated) & (cached_prefix < seq_len)
+    shape = _shape(model, fleet, layout, given, generated) & (cached_prefix < seq_len) | np.logical_not(possible)
     supported = possible & architecture.within_context(model, seq_len + generated)
-    limit = first_failing(
-        (shape | np.logical_not(possible), Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY)
-    )
+    limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
     prefill_bottleneck = serve.bottleneck(prefill, prefill_device.on_chip_memory)
     decode_bottleneck = longer = serve.bottleneck(decode, decode_device.on_chip_memory)
     if output_len is not None:

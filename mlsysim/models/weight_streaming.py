@@ -119,8 +119,7 @@ def weight_streaming(
     )
     flops = streaming.token_flops(model, attention, tokens, positions)
     kept = format.kv_bytes * sharding.cached_values(model, seq_len)
-    cached = batch_size * kept
-    cache = np.where(training, 0.0, cached)
+    cache = np.where(training, 0.0, batch_size * kept)
 
     # does it stay on the chip
     weights = layers * streaming.layer_held(model, format)
@@ -131,33 +130,11 @@ def weight_streaming(
     most = np.where(training, 0.0, floor_div(room, kept))
 
     in_use = np.minimum(parts, max_parts)
-    held = _resident(
-        model,
-        hardware,
-        format,
-        assume,
-        in_use,
-        flops,
-        np.where(decoding, kept, 0.0),
-        decoding,
-        rows,
-        checked,
-        batch_size,
-    )
+    records = (model, hardware, format, assume)
+    read = np.where(decoding, kept, 0.0)
+    held = _resident(*records, in_use, flops, read, decoding, rows, checked, batch_size)
     staged, layer, at_once = held.time, held.layer, held.at_once
-    entering = _streamed(
-        model,
-        hardware,
-        format,
-        assume,
-        flops,
-        np.where(decoding, cached, 0.0),
-        training,
-        decoding,
-        rows,
-        batch_size,
-        injected_at,
-    )
+    entering = _streamed(*records, flops, batch_size * read, training, decoding, rows, batch_size, injected_at)
     streamed, compute, injection = entering.time, entering.compute, entering.injection
     live = np.where(training, layers, assume.wafer_live_activations)
     activations = rows * format.activation_bytes * live * model.hidden

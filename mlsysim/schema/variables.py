@@ -651,7 +651,7 @@ positive("water", "L", "water, on site and off site", better="less")
 # EconomicsModel, SustainabilityModel
 fraction("compute_utilization", "busy share of the arithmetic units while the run holds the device")
 fraction("memory_activity", "share of the memory bandwidth in use while the run holds the device")
-fraction("cluster_utilization", "devices in use over devices held, on average", above=True)
+fraction("cluster_utilization", "devices in use over devices held, on average")
 option("procurement", "how the accelerators are paid for", codes.Procurement)
 option("price_basis", "price the capital starts from: the device or the whole node", codes.PriceBasis)
 positive("budget", "USD", "what the run may cost")
