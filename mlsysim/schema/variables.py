@@ -347,7 +347,7 @@ fraction("bandwidth_efficiency", "constant share of memory bandwidth, in place o
 flag("textbook", "hand calculation: full rates, no overhead, no communication")
 real("ttft", "s", "time to first token", better="less")
 real("itl", "s", "time between tokens of one request", better="less")
-positive("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
+real("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
 real("tokens_per_s_per_device", "1/s", "tokens per second and device", better="more")
 real("tokens_per_s_per_user", "1/s", "tokens per second that one request sees", better="more")
 real("e2e_latency", "s", "time from request to last token", better="less")
