@@ -117,7 +117,7 @@ def serving(
     Returns
     -------
     Serving
-        `compute_utilization` and `memory_activity` are of the whole time that requests take (of
+        `memory_weights` includes those of a draft.  `compute_utilization` and `memory_activity` are of the whole time that requests take (of
         decoding, where an answer has no length or another device prefills), so that energy and cost can
         follow. `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill
         where `output_len` is given. `max_batch` is what fits. `prefill_replicas` is how many prefill
@@ -128,7 +128,9 @@ def serving(
     Notes
     -----
     Matrix products follow the measured curve of the device, decode attention and experts their measured
-    share of bandwidth, all-reduces the measured points (`mlsysim.equations.operators`).  Speculation: a round
+    share of bandwidth, all-reduces the measured points (`mlsysim.equations.operators`).  On devices with all memory on the
+    chip every layer has its share of the ``pp max(tp, ep)`` devices (`mlsysim.equations.streaming`), and no host is in the
+    way: the answer is that of `WeightStreamingModel` with as many parts.  Speculation: a round
     of g drafted tokens costs g draft steps and one step over g + 1 tokens per sequence.  A transferred
     cache streams layer by layer behind the prefill.
 

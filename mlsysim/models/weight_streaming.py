@@ -87,7 +87,8 @@ def weight_streaming(
     launch rates of Llama 3.1 8B and 70B on WSE-3; nothing of it is fitted to other models.  The rates of later software
     (70B 2,100, 405B 969 tokens/s) rest on drafting: give `draft_len`.  Streamed: ``max(compute, w N_l / B) + t0``,
     cache and activations stay on the chip; training computes three times the operations and streams the weights twice.
-    A device with memory beside its chips is `capability`: `ServingModel` answers for it.
+    A device with memory beside its chips is `capability`: `ServingModel` answers for it (a device of one's own says
+    ``on_chip_memory=1``).
 
     References
     ----------
