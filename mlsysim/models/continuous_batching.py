@@ -120,7 +120,8 @@ def continuous_batching(
     -------
     ContinuousBatching
         `throughput`, `tokens_per_s`, `saturation_rate` and `n_accelerators` are of all replicas, requests and memory
-        of one.  At maximum load `ttft` leaves out the wait in the queue, and `itl` carries the share of the prompts.  `itl_at_capacity` is the time between tokens
+        of one.  At maximum load `ttft` leaves out the wait in the queue, and `itl` carries the
+        share of the prompts.  `itl_at_capacity` is the time between tokens
         with every slot taken.  Percentiles of whole requests exist in an open loop; a percentile of several
         parts is the sum of theirs (on the safe side).  `speedup_over_static` compares maximum
         loads: against batches that are booked contiguously for the longest answer and wait for it.
