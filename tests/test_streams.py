@@ -114,8 +114,7 @@ def test_classes_of_devices_are_predicted(streams):
     decode = streams.rows[streams.rows.group.str.startswith("decode/")].error.abs()
     prefill = streams.rows[streams.rows.group.str.startswith("prefill")].error.abs()
     assert decode.median() < 0.2 and prefill.median() < 0.3
-    assert {"decode/cpu", "decode/jetson", "prefill/apple"} <= set(table.index)
-    assert (table["median"][table["n"] > 3] < 30.0).all()
+    assert (table["median"] < 30.0).all() and {"decode/cpu", "decode/jetson", "prefill/apple"} <= set(table.index)
     assert streams.answered > 500
 
 
@@ -129,7 +128,7 @@ def test_users_of_services_on_wafers_and_chips_of_sram(streams):
 
 def test_a_service_that_drafts_is_refused_and_others_on_dataflow_devices_are_answered(streams):
     dataflow = streams.rows[streams.rows.group == "decode_per_user/cloud"]
-    assert len(dataflow) == 3 and dataflow.error.abs().min() < 0.2
+    assert len(dataflow) == 3 and dataflow.error.abs().median() < 0.2  # nothing is fitted to them
     assert streams.refused.why.str.contains("drafted").sum() == 2
 
 

@@ -16,9 +16,10 @@ device that the zoo does not have is known by `device_peak_fp16_TFLOPs` and `dev
 Of a service (`decode_per_user`) neither devices nor load are stated as a rule.  Devices with memory on the chip: as many
 as hold weights and cache, one user, a context of 1,024 tokens; up to as many users as layers ride free, so a loaded service
 may be as fast.  Others are dataflow devices, on which a layer is one kernel: the devices of one node read weights and cache
-together at three quarters of their bandwidth, as their maker says (62dac.conference-program.com SSSN027), nothing else is
-counted.  Weights have 8 bits where the row says so, else 16.  Drafting is not stated and not counted on: a rate above what
-the memory of a node can deliver is refused.
+together at three quarters of their bandwidth, as their maker says (62dac.conference-program.com SSSN027), and exchange the
+four messages of a layer that several devices share (`streaming.SPLIT_MESSAGES`); nothing else is counted.  Weights have 8
+bits where the row says so, else 16.  Drafting is not stated and not counted on: a rate above what the memory of a node can
+deliver is refused.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from mlsysim import zoo
 from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import Question, model, own_experts
+from mlsysim.equations.streaming import SPLIT_MESSAGES
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
@@ -43,6 +45,17 @@ PROMPT, ANSWER = 512.0, 128.0
 #: tokens that a user of a service sees, and devices of which a service has more than it needs
 SERVED, PLENTY = 1024.0, 1e6
 DATAFLOW_BANDWIDTH = 0.75  #: share of the bandwidth at which dataflow devices read
+#: what a layer that is one kernel does not have: kernels that start, and between them hosts, exchanges and element-wise work
+FUSED = ("gemm_latency", "plain_gemm_latency", "gemm_exponent", "decode_attention_latency", "decode_attention_ramp")
+UNHEARD = (
+    "host_sequence_time",
+    "elementwise_kernel_time",
+    "serving_elementwise_slowdown",
+    "activation_traffic",
+    "allreduce_share",
+    "moe_layer_latency",
+    "expert_exposed",
+)
 CONTEXT = 1.0  #: tokens that a first generated token sees at least: itself
 #: bits a weight above which a file is one of 16 bits
 NARROW = 12.0
@@ -136,7 +149,9 @@ def service(run: Mapping[str, Any], card: Row, workload: Row) -> Question:
         return Question("resident", inputs, {}, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
     node = zoo.system(card["default_system"])["accelerators_per_node"] if card["default_system"] else 1.0
     inputs |= {"tp": given(run, "n_devices") or node, "memory_fraction": WHOLE_DEVICE, "fleet_size": 0.0}
-    inputs |= {"textbook": 1.0, "bandwidth_efficiency": DATAFLOW_BANDWIDTH}
+    inputs |= {"pp": 1.0, "bandwidth_efficiency": DATAFLOW_BANDWIDTH, **dict.fromkeys(FUSED, 0.0)}
+    messages = SPLIT_MESSAGES * workload["n_layers"] * Assumptions._field_defaults["wafer_hop_latency"]
+    assumed = {**dict.fromkeys(UNHEARD, 0.0), "host_step_time": messages}
     inputs["weight_bytes"] = (bits(run) if narrow else WIDE) / 8.0
     if (
         speed is not None
@@ -146,7 +161,7 @@ def service(run: Mapping[str, Any], card: Row, workload: Row) -> Question:
             f"{speed:g} tokens/s read weights faster than the memory of {inputs['tp']:g} devices delivers: tokens were "
             "drafted, and the row does not say how"
         )
-    return Question("serving", inputs, {}, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
+    return Question("serving", inputs, assumed, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
 
 
 def question(run: Mapping[str, Any]) -> Question:

@@ -118,7 +118,8 @@ def serving(
     -------
     Serving
         `memory_weights` includes those of a draft.  `compute_utilization` and `memory_activity` are of the whole
-        time that requests take (of decoding, where an answer has no length or another device prefills), so that energy and cost can
+        time that requests take (of decoding, where an answer has no length or another device prefills), so that
+        energy and cost can
         follow. `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill
         where `output_len` is given. `max_batch` is what fits. `prefill_replicas` is how many prefill
         replicas keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one
