@@ -403,6 +403,23 @@ def test_where_the_weights_are_is_said_and_can_be_chosen():
     assert bool(insisted.is_resident) and int(insisted.limit) == ms.schema.codes.Limit.MEMORY
 
 
+@pytest.mark.parametrize("rate", ["mem_bandwidth", "peak_flops", "injection_bandwidth"])
+@pytest.mark.parametrize("phase", ["decode", "prefill", "training"])
+def test_a_faster_wafer_is_never_slower(rate, phase):
+    found = WeightStreamingModel.solve(
+        model=["llama3_1_8b", "gpt_oss_20b"],
+        hardware=["cerebras_wse3", "groq_lpu_v1"],
+        phase=phase,
+        max_parts=[1, 400],
+        weight_plan=["best", "resident", "streamed"],
+        seq_len=[100, 2000],
+        batch_size=[1, 40],
+        **{rate: np.geomspace(1e10, 1e18, 25)},
+    )
+    latency = found.latency.transpose(..., rate).values
+    assert not (np.diff(latency) > 1e-12 * latency[..., 1:]).any()
+
+
 def test_memory_beside_the_chips_is_no_wafer():
     found = WeightStreamingModel.solve(model="llama3_1_8b", hardware=["h100", "sambanova_sn40l", "cerebras_wse3"])
     assert found.feasible.values.tolist() == [False, False, True]

@@ -62,8 +62,8 @@ def weight_streaming(
     seq_len : context of decoding, tokens per sequence of prefill and training.
     batch_size : sequences in flight.
     phase : `prefill`, `decode` or `training`.
-    max_parts : devices over which resident weights may spread; if they need more (`missing_parts`), weights are
-        streamed through one device.
+    max_parts : devices over which resident weights may spread, as few of them as hold weights and cache (a batch that
+        needs one more has its operations, too); if they need more (`missing_parts`), weights are streamed through one.
     weight_plan : `best` keeps weights on the chips where they fit, unless streaming is sooner; `resident` and
         `streamed` insist.
     injection_bandwidth : bandwidth at which weights enter (byte/s); an assumption unless given.
