@@ -409,6 +409,7 @@ def test_a_faster_wafer_is_never_slower(rate, phase):
     found = WeightStreamingModel.solve(
         model=["llama3_1_8b", "gpt_oss_20b"],
         hardware=["cerebras_wse3", "groq_lpu_v1"],
+        precision="fp16",
         phase=phase,
         max_parts=[1, 400],
         weight_plan=["best", "resident", "streamed"],
