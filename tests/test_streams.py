@@ -155,6 +155,7 @@ def test_a_stream_of_a_device_that_the_zoo_lacks():
         ({"quant_label": "Q9_Z"}, "q9_z"),
         ({"model": "no such model"}, "no such model"),
         ({"hardware": ""}, "device_mem_bandwidth_GBps"),
+        ({"phase": "decode_per_user"}, "a service has a load"),
     ],
 )
 def test_a_stream_that_cannot_be_predicted_says_why(cell, told):

@@ -44,6 +44,7 @@ PHASES = ("prefill", "decode", "decode_per_user")
 PROMPT, ANSWER = 512.0, 128.0
 #: tokens that a user of a service sees, and devices of which a service has more than it needs
 SERVED, PLENTY = 1024.0, 1e6
+DATAFLOW = "sram_asic"  #: class of devices, some of which have memory beside the chip as well
 DATAFLOW_BANDWIDTH = 0.75  #: share of the bandwidth at which dataflow devices read
 #: what a layer that is one kernel does not have: kernels that start, and between them hosts, exchanges and element-wise work
 FUSED = ("gemm_latency", "plain_gemm_latency", "gemm_exponent", "decode_attention_latency", "decode_attention_ramp")
@@ -147,6 +148,11 @@ def service(run: Mapping[str, Any], card: Row, workload: Row) -> Question:
     if card["on_chip_memory"]:
         inputs["max_parts"] = given(run, "n_devices") or PLENTY
         return Question("resident", inputs, {}, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
+    if given(run, "device_class") != DATAFLOW:
+        raise Refused(
+            f"{PHASES[2]} is of devices with memory on the chip, or of dataflow devices (device_class={DATAFLOW}): of "
+            "others a service has a load, see the columns of serving runs"
+        )
     node = zoo.system(card["default_system"])["accelerators_per_node"] if card["default_system"] else 1.0
     inputs |= {"tp": given(run, "n_devices") or node, "memory_fraction": WHOLE_DEVICE, "fleet_size": 0.0}
     inputs |= {"pp": 1.0, "bandwidth_efficiency": DATAFLOW_BANDWIDTH, **dict.fromkeys(FUSED, 0.0)}
