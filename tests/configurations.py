@@ -111,6 +111,8 @@ CONFIGURATIONS = {
             "tp": [1, 4, 8],
             "pp": [1, 2],
             "cached_prefix": 100.0,
+            "flops_convention": ["causal", "full"],
+            "cache_length": ["growing", "fixed"],
         },
         {
             "model": ["mixtral_8x7b", "deepseek_v3"],
@@ -125,6 +127,7 @@ CONFIGURATIONS = {
             "draft_len": [0, 4],
             "prefill_batch": 2,
             "reserve": ["grow", "reserve"],
+            "cache_transfer": ["streamed", "serial"],
         },
         {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 777, "batch_size": [1, 7], "textbook": True},
         {
@@ -147,6 +150,8 @@ CONFIGURATIONS = {
             "arrival_rate": [0.5, 3.0, 500.0],
             "prompt_cv": 0.5,
             "output_cv": [0.0, 0.7],
+            "flops_convention": "full",
+            "cache_length": ["growing", "fixed"],
             "reserve": ["grow", "reserve"],
         },
         {
@@ -163,6 +168,15 @@ CONFIGURATIONS = {
             "seq_len": 777,
             "arrival_rate": 3.0,
             "n_requests": [7, 490],
+        },
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "seq_len": 777,
+            "arrival_rate": [0.0, 3.0],
+            "length_law": ["lognormal", "exponential"],
+            "prompt_cv": [0.0, 1.0],
+            "output_cv": 1.0,
         },
     ],
     "DistributedModel": [
@@ -409,6 +423,19 @@ CONFIGURATIONS = {
             "max_parts": [1, 7],
             "injection_bandwidth": ["150 GB/s", "900 GB/s"],
         },
+        {
+            "model": ["llama3_1_8b", "gpt_oss_20b"],
+            "hardware": ["cerebras_wse3", "groq_lpu_v1"],
+            "batch_size": [1, 49, 512],
+            "seq_len": 777,
+            "phase": ["prefill", "decode"],
+            "max_parts": [1, 700],
+            "weight_plan": ["best", "resident", "streamed"],
+            "draft_len": [0, 4],
+            "acceptance": 0.8,
+            "efficiency": 0.3,
+            "flops_convention": ["causal", "full"],
+        },
     ],
     "InferenceScalingModel": [
         {
@@ -421,6 +448,8 @@ CONFIGURATIONS = {
             "beam_width": [1, 3],
             "success_rate": [0.07, 0.4],
             "verifier_cost": 0.3,
+            "flops_convention": ["causal", "full"],
+            "cache_length": ["growing", "fixed"],
         },
     ],
     # solvers and optimizers: one question each

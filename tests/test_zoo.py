@@ -437,7 +437,15 @@ def test_every_model_gives_a_workload():
 
 
 #: systems of several nodes, or of one, of which no network between nodes is published
-NO_NETWORK = ("cs3", "inf2_48xlarge", "opt_175b_cluster", "vera_rubin_nvl144_cpx", "tpu_8i_pod", "mtia_400_rack")
+NO_NETWORK = (
+    "cs3",
+    "sambarack_sn40l_16",
+    "inf2_48xlarge",
+    "opt_175b_cluster",
+    "vera_rubin_nvl144_cpx",
+    "tpu_8i_pod",
+    "mtia_400_rack",
+)
 
 
 def test_every_system_gives_a_fleet():

@@ -212,8 +212,7 @@ class Problem:
             if not asked.measured:
                 raise Refused("no measured figure")
             source = str(given(run, "source_id", "source") or "?")
-            group = f"{run['phase']}/{given(run, 'device_class') or asked.inputs['hardware']['class'] or '?'}"
-            self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
+            self.kept.append(Run(position, source, streams.group(run), asked.measured, asked.fitted, asked.known))
             self._put(asked, position, questions)
             return
         if self.runs.kind == "network":
@@ -336,8 +335,10 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.serving import ServingModel
     from mlsysim.models.topology import TopologyModel
+    from mlsysim.models.weight_streaming import WeightStreamingModel
 
     return {
+        "resident": WeightStreamingModel,
         "training": DistributedModel,
         "network": TopologyModel,
         "serving": ServingModel,

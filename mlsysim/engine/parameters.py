@@ -120,7 +120,7 @@ def selectors(parameter: Parameter) -> list[Selector]:
 #: what holds of a record whose fields are all given by name
 _PLAIN: dict[Record, dict[str, float]] = {
     Workload: {},
-    Accelerator: {"widens_weights": 0.0, **{f"{part}_gemm_rate": 1.0 for part in PRODUCTS}},
+    Accelerator: {"widens_weights": 0.0, "on_chip_memory": 0.0, **{f"{part}_gemm_rate": 1.0 for part in PRODUCTS}},
 }
 
 

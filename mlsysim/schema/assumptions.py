@@ -771,13 +771,26 @@ class Assumptions(NamedTuple):
         above=True,
     )
     wafer_layer_latency: Real = _assumed(
-        17e-6,
+        9.8e-6,
         "s",
-        "on-chip reduction and dispatch of a layer",
-        "published tokens/s of Llama 3.1: 17 us (8B), 28 (70B), 8 (405B, later software)",
-        0.6,
+        "dispatch and reductions of a layer whose weights lie on the chip",
+        "fitted with wafer_half_rows to the launch rates of Llama 3.1 8B and 70B on WSE-3 (1,818 and 448 tokens/s)",
+        0.3,
     )
-    wafer_hop_latency: Real = _assumed(5e-6, "s", "hand-over of activations between wafers", "one network hop", 0.5)
+    wafer_half_rows: Real = _assumed(
+        2.85,
+        "1",
+        "rows at which a product on a layer's share of a wafer reaches half of its rate",
+        "fitted with wafer_layer_latency: one row reaches 13 % of peak",
+        0.3,
+    )
+    wafer_hop_latency: Real = _assumed(
+        7.6e-6,
+        "s",
+        "message between devices with memory on the chip",
+        "fitted to published rates of Groq's LPU: four a layer that several devices share",
+        0.3,
+    )
     wafer_live_activations: Real = _assumed(
         8.0,
         "1",

@@ -95,6 +95,35 @@ class Reserve(IntEnum):
     RESERVE = 1  #: prompt and output up front (TensorRT-LLM, no evict)
 
 
+class WeightPlan(IntEnum):
+    """Where the weights of a device with memory on the chip are."""
+
+    BEST = 0  #: on the chips if they fit, unless streaming is sooner
+    RESIDENT = 1  #: on the chips
+    STREAMED = 2  #: off them: each layer enters when it is computed
+
+
+class CacheLength(IntEnum):
+    """How long the cache is that a decode step reads."""
+
+    GROWING = 0  #: the mean over an answer
+    FIXED = 1  #: that of the prompt, however long the answer (hand calculations)
+
+
+class CacheTransfer(IntEnum):
+    """How a cache moves from the devices that prefill to those that decode."""
+
+    STREAMED = 0  #: layer by layer behind the prefill, which hides most of it
+    SERIAL = 1  #: in one piece when the prefill is done
+
+
+class LengthLaw(IntEnum):
+    """How the lengths of answers are spread."""
+
+    LOGNORMAL = 0  #: with a coefficient of variation; 0 is a constant length
+    EXPONENTIAL = 1
+
+
 class WorkloadType(IntEnum):
     """What part of a workload an efficiency is asked for."""
 

@@ -79,6 +79,7 @@ class Accelerator(NamedTuple):
     mem_bandwidth: Real
     mem_capacity: Real
     sram_capacity: Real
+    on_chip_memory: Real
     link_bandwidth: Real
     link_latency: Real
     host_bandwidth: Real
@@ -101,6 +102,8 @@ class Accelerator(NamedTuple):
     flash1_efficiency: Real
     flash2_efficiency: Real
     flash3_efficiency: Real
+    flash3_kernel_efficiency: Real
+    flash3_kernel_half_length: Real
     decode_attention_latency: Real
     decode_attention_bandwidth_efficiency: Real
     decode_attention_ramp: Real

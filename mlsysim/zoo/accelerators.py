@@ -236,6 +236,12 @@ def _links(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
         derived["link_latency"] = Derived("planning value of PCIe and of links other than NVLink (fabrics table)", 0.5)
 
 
+def _on_chip(row: Row) -> bool:
+    """Lies all memory on the chip, in a device for servers?"""
+    on_chip = str(row.values_by_column["mem_type"] or "").startswith("SRAM")
+    return on_chip and row.values_by_column["class"] not in ("tiny", "mobile", "edge")
+
+
 def _shared(row: Row) -> bool:
     """Do the device and its host work in one memory?"""
     return "unified" in str(row.values_by_column["mem_type"] or "") or row.values_by_column["class"] == "mobile"
@@ -261,8 +267,7 @@ def _host(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None
 
 def _limit(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """The power limit of a device for servers or desks whose limit nobody prints."""
-    on_chip = str(row.values_by_column["mem_type"] or "").startswith("SRAM")
-    if row.values_by_column["class"] in IN_SERVERS and not on_chip and not known(fields["tdp"]):
+    if row.values_by_column["class"] in IN_SERVERS and not _on_chip(row) and not known(fields["tdp"]):
         fields["tdp"] = TDP_AT_1_TBPS * (fields["mem_bandwidth"] / 1e12) ** TDP_EXPONENT
         derived["tdp"] = Derived(
             f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 83 devices",
@@ -309,6 +314,7 @@ def described(
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
     fields["widens_weights"] = float(wide is not None)
+    fields["on_chip_memory"] = float(_on_chip(row))
     if wide is not None:
         derived["peak_flops"] = wide
     if wide is not None or precision in GGUF_BITS or (precision == Precision.MXFP4 and not _rate(row, precision)):

@@ -101,6 +101,10 @@ def _size(making: _Making) -> None:
         )
         for name in ("fleet_size", "accelerators_per_node", "domain_size"):
             making.follow(name, 1.0 if alone else USUAL_NODE, why, 0.0)
+        on_chip = making.device["on_chip_memory"]
+        if np.any(on_chip):
+            why = "memory on the chip: as many devices as the weights need"
+            making.follow("fleet_size", where(np.asarray(on_chip) > 0, 0.0, fields["fleet_size"]), why, 0.0)
         fields["oversubscription"] = 1.0
         fields.update({name: value for name, value in making.given.items() if name in Fleet._fields})
         return
