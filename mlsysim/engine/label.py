@@ -13,6 +13,7 @@ from mlsysim.engine.columns import readable
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.check import hint, names, shown
+from mlsysim.schema.unsaid import assumed
 from mlsysim.schema.variables import VARIABLES, field_of, variable_of
 from mlsysim.version import __version__
 
@@ -100,6 +101,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
         found["offload"] = offloaded
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
+    stages = getattr(program.resolver, "stages", (program.resolver,))
+    if said := assumed([s.name for s in stages], program.binder.columns, program.resolver.parameters(program.binder.columns)):
+        found["assumed"] = "; ".join(said)
     rents = program.binder.rents
     if len(set(rents.values())) > 1 and any(
         VARIABLES[n].unit.startswith("USD") for n in program.outputs if n in VARIABLES

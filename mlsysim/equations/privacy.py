@@ -18,6 +18,7 @@ from mlsysim.equations.counting import floor_div
 from mlsysim.equations.stage import stage
 
 _TINY = 1e-17  # a term of a sum that no longer changes it
+LARGEST_ORDER = 2.0**20  #: at which ``ln(1/delta) / order`` is 1e-5
 
 
 @stage
@@ -61,10 +62,18 @@ def _log_moment_whole(q, sigma, order):
     total = -math.inf
     log_q = math.log(q)
     log_rest = math.log1p(-q)
+    # of high orders only the terms around the largest count, unless the last grow again: then they prove nothing
+    long = order > 1024.0
+    if long and order > sigma * sigma * (log_rest - log_q):
+        return math.inf
     log_binomial = 0.0
     k = 0.0
+    last = -math.inf
     while k <= order:
         term = log_binomial + k * log_q + (order - k) * log_rest + (k * k - k) / (2.0 * sigma * sigma)
+        if long and term < last and term < total + math.log(_TINY):
+            break
+        last = term
         total = log_add(total, term)
         log_binomial += math.log((order - k) / (k + 1.0)) if k < order else 0.0
         k += 1.0
@@ -149,7 +158,8 @@ def epsilon_at(q, sigma, steps, delta, order, improved):
 
 @stage
 def epsilon(q, sigma, steps, delta, improved, fractional):
-    """Privacy spent by DP-SGD: the least epsilon over the orders 2..63, 128, 256, 512, 1024.
+    """Privacy spent by DP-SGD: the least epsilon over the orders 2..63, 128, 256, 512, 1024, and on by doubling to 2^20
+    as long as that proves less (a small epsilon needs orders of some ``ln(1/delta) / epsilon``).
 
     Parameters
     ----------
@@ -179,6 +189,12 @@ def epsilon(q, sigma, steps, delta, improved, fractional):
             order = 128.0
         else:
             order *= 2.0
+    while at == order * 0.5 and order <= LARGEST_ORDER:  # the best so far is the last that was tried
+        bound = epsilon_at(q, sigma, steps, delta, order, improved)
+        if bound < best:
+            best = bound
+            at = order
+        order *= 2.0
     if fractional > 0.5 and at <= 12.0:  # the bound has one minimum over the orders
         for tenth in range(int(10.0 * at) - 10, int(10.0 * at) + 11):
             if 10 < tenth < 110 and tenth % 10 != 0:

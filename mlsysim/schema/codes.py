@@ -182,6 +182,13 @@ class Conversion(IntEnum):
     IMPROVED = 1  #: Balle et al. 2020, Canonne et al. 2020
 
 
+class PenaltyBasis(IntEnum):
+    """What the time that a checkpoint takes is held against."""
+
+    CYCLE = 0  #: write / (interval + write): the share of all time
+    INTERVAL = 1  #: write / interval: the hand calculation
+
+
 class Procurement(IntEnum):
     """How the accelerators of a run are paid for."""
 
