@@ -27,6 +27,7 @@ NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
+    "operations": ("area", "quantity", "unit"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -40,6 +41,7 @@ MEASURED = {
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
+    "operations": ("value",),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -81,6 +83,22 @@ NUMBERS = {
         "device_mem_bandwidth_GBps",
         "suspect",
     ),
+    "operations": (
+        "n_devices",
+        "duration_h",
+        "device_hours",
+        "n_params",
+        "tokens",
+        "power_per_device_W",
+        "pue",
+        "carbon_g_per_kWh",
+        "checkpoint_bytes",
+        "writers",
+        "checkpoint_interval_h",
+        "samples_per_s_per_device",
+        "sample_bytes",
+        "suspect",
+    ),
 }
 #: numbers that are counts
 WHOLE = {
@@ -113,7 +131,7 @@ NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
-TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
+TEXTS = {"hardware", "model", "precision", "scenario", "phase", "area", "quantity", "unit"}
 #: further texts that are read
 ABOUT = {
     "engine",
@@ -127,6 +145,7 @@ ABOUT = {
     "precision_kv",
     "quant_label",
     "recompute",
+    "region",
     "source",
     "source_id",
     "split",
@@ -210,7 +229,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
 
 def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     """Give headings of load generators the names of our columns, in place; which they were."""
-    if set(header) & {*MEASURED["training"], *MEASURED["stream"]}:
+    if set(header) & {*MEASURED["training"], *MEASURED["stream"]} or set(NEEDED["operations"]) <= set(header):
         return {}
     found = load_files.read_as(header)
     for column, heading in found.items():
@@ -303,7 +322,7 @@ def _kind(header: Sequence[str], name: str) -> str:
     if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
+            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, figures of operations {', '.join(NEEDED['operations'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

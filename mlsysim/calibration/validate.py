@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlsysim.calibration import arguments
-from mlsysim.calibration.problem import TARGETS, Problem
+from mlsysim.calibration.problem import SPEED, TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 
@@ -52,12 +52,13 @@ class Validation:
     @property
     def summary(self) -> dict[str, Any]:
         """The figures, shaped as `to_json` writes them."""
+        told = set(self.rows.target)
         return {
             "rows": self.n_rows,
             "suspect": self.suspect,
             "answered": self.answered,
             "refused": self.refused.to_dict("records"),
-            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS},
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS if t in SPEED or t in told},
             "groups": self._by("group"),
             "sources": self._by("source"),
         }

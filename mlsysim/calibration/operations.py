@@ -1,0 +1,290 @@
+"""What fleets used and lost: energy and carbon of trainings, interruptions, goodput, checkpoints, supply of data.
+
+A row states one `quantity` of an `area`; `value` and `unit` are converted to base units.  ``group`` is area and class:
+
+========================== ====================================================================================
+group                      what is predicted
+========================== ====================================================================================
+training_energy/definition a source's own account, devices at a stated (or their design) power all the time:
+                           ``device_hours x power x pue``, times the grid for carbon.  Such are rows that give
+                           `power_per_device_W` and the quantities `energy_devices` and `carbon_dynamic`
+training_energy/model      SustainabilityModel at its default activity (`energy`, `carbon_location`), doing nothing
+                           (`energy_idle_infrastructure`, `carbon_idle`), with its making (`carbon_with_embodied`)
+training_hours             tokens through the fastest layout (as for training runs, over tensor degrees as well),
+                           over the goodput of such a job (ReliabilityModel, with the times of CheckpointModel)
+                           and the share of evaluation
+interruptions/own rates    ReliabilityModel on the run that its rates were read off: says that the sum is right
+interruptions/other fleets ReliabilityModel on others; the interval is that between sites
+goodput, checkpoint        ReliabilityModel and CheckpointModel
+storage_supply             what devices that are always fed take: the storage of these rows was chosen to suffice,
+                           so they test the demand and not a maximum
+========================== ====================================================================================
+
+Blank cells follow the same rules for every row: the hours of a run are devices times duration; where the power is stated,
+it is that of the building (`pue` 1), else the building is the default of the zoo (the average of the United States); the
+carbon of the grid is as stated, else of the `region`, else of the United States; 1,024 devices, nodes of eight, 4,096
+tokens in a sequence, batches of 4 Mi tokens, bf16, no recomputation before it is needed.  A count of interruptions is of
+wall-clock time.  Causes finer than ReliabilityModel's are not predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim import zoo
+from mlsysim.calibration import frameworks, training
+from mlsysim.calibration.rules import Refused, device, given
+from mlsysim.models.checkpoint import checkpoint
+from mlsysim.models.reliability import reliability
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import PenaltyBasis
+from mlsysim.zoo.row import Row
+
+HOUR = 3600.0
+#: what is predicted, in the order in which it is told
+TARGETS = (
+    "energy",
+    "carbon",
+    "device_hours",
+    "interruptions",
+    "mtbf",
+    "goodput",
+    "checkpoint_size",
+    "checkpoint_write_time",
+    "checkpoint_share",
+    "samples_per_s",
+)
+UNITS = {"MWh": 1e3 * 3.6e6, "kWh": 3.6e6, "t": 1e3, "kg": 1.0, "h": HOUR, "s": 1.0, "1": 1.0, "byte": 1.0, "1/s": 1.0}
+REGION, BUILDING, NODES = "usa", "us_average_2023", "h100"
+NODE, DEVICES, SEQUENCE, TENSOR, EXPERT = 8.0, 1024.0, 4096.0, (1.0, 2.0, 4.0, 8.0), (8.0, 16.0, 32.0, 64.0)
+#: share of the hours in which a training is evaluated: 100 batches after every 1,000 steps, forward only (a third of a step),
+#: as example scripts of Megatron-LM have it (--eval-interval 1000 --eval-iters 100)
+EVALUATED = 0.1 / 3.0
+#: what a whole training takes beside its steps, failures and evaluation (ramping up, later stages, work thrown away, hours of
+#: slower software) is not predicted: its spread in log space, about what OPT-175B lost (up 0.59 of the time) and what the
+#: hours of the Llama 3 cards are above the speeds of their paper
+SPREADS = {"device_hours": 0.5}
+#: the run that the rates of ReliabilityModel were read off: devices and hours
+RATES_OF = (16384.0, 1296.0)
+PLANNED = 47.0 / (RATES_OF[0] * RATES_OF[1] * HOUR)  #: planned interruptions of that run, for counts that include them
+
+#: energy and carbon: quantity -> (output, devices alone at full power, activity or None for the default)
+ACCOUNTS: dict[str, tuple[str, bool, float | None]] = {
+    "energy": ("energy", False, None),
+    "energy_devices": ("energy", True, 1.0),
+    "energy_idle_infrastructure": ("energy", False, 0.0),
+    "carbon_location": ("carbon_operational", False, None),
+    "carbon_dynamic": ("carbon_operational", True, 1.0),
+    "carbon_idle": ("carbon_operational", False, 0.0),
+    "carbon_with_embodied": ("carbon", False, None),
+}
+COUNTS = {
+    "interruptions": None,
+    "unplanned_interruptions": None,
+    "failures": None,
+    "interruptions_hbm": "expected_hbm_failures",
+}
+
+
+class Asked(NamedTuple):
+    """One row as inputs of a resolver, one dict a way of filling what is blank (see `serving.Question`)."""
+
+    resolver: str
+    group: str
+    points: list[dict[str, Any]]
+    assumed: dict[str, float]
+    target: tuple[str, str, float, float]  #: name, output, factor, power
+    measured: float  #: in base units
+    modes: list[int]  #: how far recomputation goes, one a point
+
+
+def question(run: Mapping[str, Any]) -> Asked:
+    """A row as inputs of a model."""
+    area, quantity, value = given(run, "area"), given(run, "quantity"), given(run, "value")
+    if value is None:
+        raise Refused("no measured figure")
+    unit = str(given(run, "unit") or "1")
+    if unit not in UNITS:
+        raise Refused(f"unit {unit!r} is not known: {', '.join(UNITS)}")
+    measured = float(value) * UNITS[unit]
+    if area == "training_energy" and quantity in ACCOUNTS:
+        return _account(run, quantity, measured)
+    if area == "training_energy" and quantity in ("device_hours", "device_hours_all_stages"):
+        return _hours(run, measured)
+    if area == "interruptions" and (quantity in COUNTS or str(quantity).startswith("mtti")):
+        return _interruptions(run, str(quantity), measured)
+    if area == "goodput" and quantity == "goodput":
+        return _one("reliability", "goodput", _job(run, _hours_of(run) or HOUR), ("goodput", "goodput"), measured)
+    if area == "checkpoint" and quantity in ("checkpoint_bytes", "write_time", "checkpoint_share"):
+        return _checkpoint(run, quantity, measured)
+    if area == "storage_supply" and quantity == "samples_per_s":
+        return _storage(run, measured)
+    raise Refused(f"{area}: {quantity} is not predicted")
+
+
+def _one(
+    resolver: str,
+    group: str,
+    inputs: dict[str, Any],
+    target: tuple[str, str],
+    measured: float,
+    factor: float = 1.0,
+    power: float = 1.0,
+    assumed: dict[str, float] | None = None,
+) -> Asked:
+    return Asked(resolver, group, [inputs], assumed or {}, (*target, factor, power), measured, [0])
+
+
+def _hours_of(run: Mapping[str, Any]) -> float | None:
+    """Seconds that a run took, if it says so."""
+    hours = given(run, "duration_h")
+    return None if hours is None else float(hours) * HOUR
+
+
+def _device_seconds(run: Mapping[str, Any]) -> float:
+    hours = given(run, "device_hours")
+    if hours is None and given(run, "duration_h") is not None and given(run, "n_devices") is not None:
+        hours = run["duration_h"] * run["n_devices"]
+    if hours is None:
+        raise Refused("no device-hours stated, nor devices and duration")
+    return float(hours) * HOUR
+
+
+def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
+    """Energy or carbon of the hours that a row states."""
+    output, alone, activity = ACCOUNTS[quantity]
+    hardware, power, pue = device(run), given(run, "power_per_device_W"), given(run, "pue")
+    by_definition = alone or power is not None
+    inputs: dict[str, Any] = {"hardware": hardware, "n_accelerators": 1.0, "duration": _device_seconds(run)}
+    if power is not None:
+        inputs["hardware"] = zoo.Hardware(hardware, name=f"{hardware.key} at {power:g} W", tdp=float(power))
+    assumed: dict[str, float] = {}
+    if by_definition:
+        activity, pue = 1.0, pue or 1.0
+        assumed = {"host_power_fraction": 0.0, "network_power_fraction": 0.0}
+    if activity is None:
+        activity = Assumptions._field_defaults["compute_activity"]
+    building = zoo.datacenter(BUILDING)
+    grams = given(run, "carbon_g_per_kWh")
+    grid = zoo.grid(given(run, "region") or REGION)
+    site = zoo.site_record(grid, building)
+    inputs |= {
+        "compute_utilization": activity,
+        "pue": building["pue"] if pue is None else float(pue),
+        "carbon_intensity": site.carbon_intensity if grams is None else float(grams) / 1e3 / 3.6e6,
+    }
+    group = f"training_energy/{'definition' if by_definition else 'model'}"
+    return _one("sustainability", group, inputs, (output.split("_")[0], output), measured, assumed=assumed)
+
+
+def _job(run: Mapping[str, Any], duration: float) -> dict[str, Any]:
+    n = given(run, "n_devices")
+    if n is None:
+        raise Refused("the number of devices is not stated")
+    card = device(run) if given(run, "hardware") is not None else zoo.hardware(NODES)
+    return {"hardware": card, "n_accelerators": float(n), "job_duration": duration, "fleet_size": 0.0}
+
+
+def _interruptions(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
+    duration = _hours_of(run)
+    inputs = _job(run, duration or HOUR)
+    own = (given(run, "n_devices"), given(run, "duration_h")) == RATES_OF
+    group = f"interruptions/{'own rates' if own else 'other fleets'}"
+    assumed = {"planned_interruption_rate": PLANNED} if quantity == "interruptions" else {}
+    if quantity.startswith("mtti"):
+        return _one("reliability", group, inputs, ("mtbf", "mtbf"), measured, assumed=assumed)
+    if duration is None:
+        raise Refused("a count of interruptions without the duration")
+    part = COUNTS[quantity]
+    if part is None:
+        return _one("reliability", group, inputs, ("interruptions", "mtbf"), measured, duration, -1.0, assumed)
+    # wall-clock time: nothing is lost, so that the job takes as long as its work
+    inputs |= {"checkpoint_blocking_time": 0.0, "restart_time": 0.0}
+    return _one("reliability", group, inputs, ("interruptions", part), measured, assumed=assumed)
+
+
+def _checkpoint(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
+    inputs: dict[str, Any] = {
+        "model": training.model(run),
+        "hardware": device(run),
+        "n_accelerators": float(given(run, "n_devices") or NODE),
+        "fleet_size": 0.0,
+        "penalty_basis": int(PenaltyBasis.CYCLE),
+    }
+    interval = given(run, "checkpoint_interval_h")
+    if interval is not None:
+        inputs["checkpoint_interval"] = float(interval) * HOUR
+    output = {
+        "checkpoint_bytes": "checkpoint_size",
+        "write_time": "checkpoint_write_time",
+        "checkpoint_share": "mfu_penalty",
+    }
+    name = {"checkpoint_share": "checkpoint_share"}.get(quantity, output[quantity])
+    return _one("checkpoint", "checkpoint", inputs, (name, output[quantity]), measured)
+
+
+def _storage(run: Mapping[str, Any], measured: float) -> Asked:
+    n, rate, size = (given(run, c) for c in ("n_devices", "samples_per_s_per_device", "sample_bytes"))
+    if n is None or rate is None or size is None:
+        raise Refused("n_devices, samples_per_s_per_device and sample_bytes are needed")
+    inputs = {"hardware": device(run), "workload_data_rate": n * rate * size, "accelerators_per_client": float(n)}
+    return _one("data", "storage_supply", inputs, ("samples_per_s", "delivered_rate"), measured, 1.0 / size)
+
+
+def _hours(run: Mapping[str, Any], measured: float) -> Asked:
+    """Device-hours of tokens: fastest layout, over goodput and evaluation."""
+    tokens = given(run, "tokens")
+    if tokens is None:
+        raise Refused("no tokens stated")
+    card, workload = device(run), training.model({**run, "model_key": given(run, "model_key", "model")})
+    n = float(given(run, "n_devices") or DEVICES)
+    blank = {"hardware": run["hardware"], "n_gpus": n, "seq_len": SEQUENCE, "source": given(run, "source")}
+    found, setting = frameworks.of_run("trainer", blank)
+    shared: dict[str, Any] = {
+        "model": workload,
+        "hardware": card,
+        "precision": int(training.precision(blank, card)),
+        **training.options(setting, card),
+    }
+    points: list[dict[str, Any]] = []
+    modes: list[int] = []
+    degrees = [(1.0, e) for e in EXPERT] if workload["n_experts"] else [(t, 1.0) for t in TENSOR]
+    for tp, ep in degrees:
+        if n % (tp * ep):
+            continue
+        for way in training.candidates({**blank, "tp": tp, "ep": ep}, workload, setting, found[0]["since"]):
+            points.append({**shared, **way.inputs})
+            modes.append(way.recompute)
+    if not points:
+        raise Refused(f"{n:g} devices make no layout that is tried")
+    share = useful(workload, card, n, tokens, points[0])
+    batch = points[0]["global_batch"] * points[0]["seq_len"]
+    factor = tokens / batch * n / share
+    target = ("device_hours", "step_time", factor, 1.0)
+    return Asked("training", "training_hours", points, training.assumed(setting), target, measured, modes)
+
+
+def useful(workload: Row, card: Row, n: float, tokens: float, point: Mapping[str, Any]) -> float:
+    """Share of the hours of a job that its steps take: goodput, with checkpoints as they are written, less evaluation."""
+    assume = Assumptions()
+    fleet = zoo.fleet_record(None, card)._replace(fleet_size=0.0)
+    written = checkpoint(
+        zoo.workload_record(workload),
+        zoo.accelerator_record(card, point["precision"]),
+        fleet,
+        zoo.format_record(point["precision"]),
+        assume,
+        n_accelerators=n,
+    )
+    job = reliability(
+        fleet,
+        assume,
+        HOUR,
+        n,
+        checkpoint_blocking_time=written.checkpoint_blocking_time,
+        restore_time=written.restore_time,
+    )
+    return float(np.float64(job.goodput) * (1.0 - EVALUATED))
