@@ -32,6 +32,7 @@ PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FI
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
     "single stream": HERE / "measured" / "edge.csv",
+    "operations": HERE / "measured" / "operations.csv",
 }
 ACCEPTED = HERE / "accepted.json"
 #: rows that a source needs for its level to be fitted on three of them
@@ -151,6 +152,8 @@ def groups_of(result: Validation) -> tuple[str, ...]:
     """What is told apart in a line of its own: dense models and mixtures, phases and classes of device."""
     if result.kind == "stream":
         return ("prefill", "decode", *sorted(set(result.rows.group)))
+    if result.kind == "operations":
+        return tuple(sorted(set(result.rows.group)))
     return ("dense", "moe") if result.kind == "serving" else ("",)
 
 
@@ -213,7 +216,10 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
         "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
         "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
-        "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out.",
+        "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. Of "
+        "operations, rows by definition repeat a source's own account (hours times power times grid), `interruptions/own rates` "
+        "the run that the rates were read off, and the storage of `storage_supply` was chosen to suffice; hours of a training are "
+        "those of the fastest layout, with failures, checkpoints and evaluation, and without what else was done in them.",
         "",
     ]
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
@@ -245,7 +251,7 @@ def errors(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Median error of the shipped assumptions, per source (of single streams: per phase and class of device) and target."""
     found = {}
     for name, result in results.items():
-        by = "group" if result["shipped"].kind == "stream" else "source"
+        by = "group" if result["shipped"].kind in ("stream", "operations") else "source"
         lines = result["shipped"].table(by).to_dict("records")
         found[name] = {f"{line['target']} | {line[by]}": round(line["median"] / 100, 4) for line in lines}
     return found

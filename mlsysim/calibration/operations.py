@@ -23,7 +23,8 @@ storage_supply             what devices that are always fed take: the storage of
 Blank cells follow the same rules for every row: the hours of a run are devices times duration; where the power is stated,
 it is that of the building (`pue` 1), else the building is the default of the zoo (the average of the United States); the
 carbon of the grid is as stated, else of the `region`, else of the United States; 1,024 devices, nodes of eight, 4,096
-tokens in a sequence, batches of 4 Mi tokens, bf16, no recomputation before it is needed.  A count of interruptions is of
+tokens in a sequence, batches of 4 Mi tokens (16 Mi on devices whose midlife is 2024 or later), 8 bits where the weights
+were published so, else bf16, no recomputation before it is needed.  A count of interruptions is of
 wall-clock time.  Causes finer than ReliabilityModel's are not predicted.
 """
 
@@ -60,6 +61,8 @@ TARGETS = (
 UNITS = {"MWh": 1e3 * 3.6e6, "kWh": 3.6e6, "t": 1e3, "kg": 1.0, "h": HOUR, "s": 1.0, "1": 1.0, "byte": 1.0, "1/s": 1.0}
 REGION, BUILDING, NODES = "usa", "us_average_2023", "h100"
 NODE, DEVICES, SEQUENCE, TENSOR, EXPERT = 8.0, 1024.0, 4096.0, (1.0, 2.0, 4.0, 8.0), (8.0, 16.0, 32.0, 64.0)
+#: tokens of a batch that nobody states, by the year of the device's midlife: Llama 3 405B ran up to 16 Mi
+LARGE_BATCH, LARGE_SINCE = 2.0**24, 2024
 #: share of the hours in which a training is evaluated: 100 batches after every 1,000 steps, forward only (a third of a step),
 #: as example scripts of Megatron-LM have it (--eval-interval 1000 --eval-iters 100)
 EVALUATED = 0.1 / 3.0
@@ -165,14 +168,13 @@ def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
     if by_definition:
         activity, pue = 1.0, pue or 1.0
         assumed = {"host_power_fraction": 0.0, "network_power_fraction": 0.0}
-    if activity is None:
-        activity = Assumptions._field_defaults["compute_activity"]
+    if activity is not None:
+        inputs["compute_utilization"] = activity
     building = zoo.datacenter(BUILDING)
     grams = given(run, "carbon_g_per_kWh")
     grid = zoo.grid(given(run, "region") or REGION)
     site = zoo.site_record(grid, building)
     inputs |= {
-        "compute_utilization": activity,
         "pue": building["pue"] if pue is None else float(pue),
         "carbon_intensity": site.carbon_intensity if grams is None else float(grams) / 1e3 / 3.6e6,
     }
@@ -241,7 +243,11 @@ def _hours(run: Mapping[str, Any], measured: float) -> Asked:
         raise Refused("no tokens stated")
     card, workload = device(run), training.model({**run, "model_key": given(run, "model_key", "model")})
     n = float(given(run, "n_devices") or DEVICES)
-    blank = {"hardware": run["hardware"], "n_gpus": n, "seq_len": SEQUENCE, "source": given(run, "source")}
+    blank: dict[str, Any] = {"hardware": run["hardware"], "n_gpus": n, "seq_len": SEQUENCE, "source": given(run, "source")}
+    if "native FP8" in (workload["weight_note"] or "") and card["peak_fp8"]:
+        blank["precision"] = "fp8"
+    recent = (frameworks.year_of(blank) or 0) >= LARGE_SINCE
+    blank["batch_tokens"] = LARGE_BATCH if recent else training.BATCH_TOKENS
     found, setting = frameworks.of_run("trainer", blank)
     shared: dict[str, Any] = {
         "model": workload,
@@ -261,9 +267,7 @@ def _hours(run: Mapping[str, Any], measured: float) -> Asked:
     if not points:
         raise Refused(f"{n:g} devices make no layout that is tried")
     share = useful(workload, card, n, tokens, points[0])
-    batch = points[0]["global_batch"] * points[0]["seq_len"]
-    factor = tokens / batch * n / share
-    target = ("device_hours", "step_time", factor, 1.0)
+    target = ("device_hours", "tokens_per_s", tokens * n / share, -1.0)
     return Asked("training", "training_hours", points, training.assumed(setting), target, measured, modes)
 
 

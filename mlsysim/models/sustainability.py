@@ -64,7 +64,8 @@ def sustainability(
     -------
     Sustainability
         Energy in J, carbon in kg CO2e, water in L.  ``carbon = carbon_operational + carbon_embodied`` at the
-        grid's intensity. Off-site water is published for few grids: `water_onsite` stands alone.
+        grid's intensity. Off-site water is published for few grids; elsewhere it follows from how the grid
+        generates, with a wide spread (``attrs["derived"]``): `water_onsite` stands alone.
 
     Notes
     -----
