@@ -755,6 +755,7 @@ real("checkpoint_moments", "byte", "of this, moments of the optimizer", better="
 positive("write_bandwidth", "byte/s", "rate at which a checkpoint is written", better="more")
 real("required_bandwidth", "byte/s", "rate that keeps up with the interval", better="less")
 real("snapshot_memory", "byte", "host memory per node that an asynchronous checkpoint fills", better="less")
+option("energy_basis", "what the power of a device between idle and its limit follows", codes.EnergyBasis)
 option("penalty_basis", "what the time of a checkpoint is held against", codes.PenaltyBasis)
 real("mfu_penalty", "1", "time in which checkpoints stop the job, over all time (or over the interval)", better="less")
 # ResponsibleEngineeringModel

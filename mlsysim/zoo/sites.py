@@ -40,8 +40,8 @@ def _from_mix(grid: Row, fields: dict[str, Any], derived: dict[str, Derived], of
     mix = grid.values_by_column.get("generation_mix")
     if mix and not known(fields["offsite_water"]):
         fields["offsite_water"] = mix_water(str(mix))
-        whose = "its generation" if of is None or of is grid else f"the generation of {grid.key} ({grid['name']})"
-        why = f"not published: {whose} ({mix}) by water factors of technologies (constants: water_*, Macknick et al. 2012)"
+        whose = "it generates" if of is None or of is grid else f"{grid.key} ({grid['name']}) generates"
+        why = f"not published: by how {whose} (generation_mix) and water factors of technologies (constants: water_*)"
         derived["offsite_water"] = Derived(why, OF_ANOTHER if grid.key == WORLD and of is not grid else OF_MIX)
 
 
@@ -50,6 +50,14 @@ def carbon_class(grid: Row) -> str:
     around = grid.values_by_column.get("parent")
     own = grid.values_by_column.get("carbon_class")
     return str(own) if own else carbon_class(tables.rows("grids")[around]) if around else ""
+
+
+def carbon_year(grid: Row) -> float | None:
+    """The year of the carbon figure of a place, its own or that of what lies around it."""
+    around, own = grid.values_by_column.get("parent"), grid.values_by_column.get("carbon_year")
+    if grid.values_by_column.get("carbon_class") or not around:
+        return float(own) if own else None
+    return carbon_year(tables.rows("grids")[around])
 
 
 def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, Any], dict[str, Derived]]:
