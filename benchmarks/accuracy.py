@@ -218,8 +218,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
         "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. Of "
         "operations, rows by definition repeat a source's own account (hours times power times grid), `interruptions/own rates` "
-        "the run that the rates were read off, and the storage of `storage_supply` was chosen to suffice; hours of a training are "
-        "those of the fastest layout, with failures, checkpoints and evaluation, and without what else was done in them.",
+        "the run that the rates were read off, and the storage of `storage_supply` was chosen to suffice; hours of a training "
+        "are those of the fastest layout, with failures, checkpoints and evaluation, and without what else was done in them.",
         "",
     ]
     parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]

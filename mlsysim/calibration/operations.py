@@ -136,9 +136,8 @@ def _one(
     measured: float,
     factor: float = 1.0,
     power: float = 1.0,
-    assumed: dict[str, float] | None = None,
 ) -> Asked:
-    return Asked(resolver, group, [inputs], assumed or {}, (*target, factor, power), measured, [0])
+    return Asked(resolver, group, [inputs], {}, (*target, factor, power), measured, [0])
 
 
 def _hours_of(run: Mapping[str, Any]) -> float | None:
@@ -164,10 +163,9 @@ def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
     inputs: dict[str, Any] = {"hardware": hardware, "n_accelerators": 1.0, "duration": _device_seconds(run)}
     if power is not None:
         inputs["hardware"] = zoo.Hardware(hardware, name=f"{hardware.key} at {power:g} W", tdp=float(power))
-    assumed: dict[str, float] = {}
     if by_definition:
         activity, pue = 1.0, pue or 1.0
-        assumed = {"host_power_fraction": 0.0, "network_power_fraction": 0.0}
+        inputs |= {"host_power_fraction": 0.0, "network_power_fraction": 0.0}
     if activity is not None:
         inputs["compute_utilization"] = activity
     building = zoo.datacenter(BUILDING)
@@ -179,7 +177,7 @@ def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
         "carbon_intensity": site.carbon_intensity if grams is None else float(grams) / 1e3 / 3.6e6,
     }
     group = f"training_energy/{'definition' if by_definition else 'model'}"
-    return _one("sustainability", group, inputs, (output.split("_")[0], output), measured, assumed=assumed)
+    return _one("sustainability", group, inputs, (output.split("_")[0], output), measured)
 
 
 def _job(run: Mapping[str, Any], duration: float) -> dict[str, Any]:
@@ -195,17 +193,18 @@ def _interruptions(run: Mapping[str, Any], quantity: str, measured: float) -> As
     inputs = _job(run, duration or HOUR)
     own = (given(run, "n_devices"), given(run, "duration_h")) == RATES_OF
     group = f"interruptions/{'own rates' if own else 'other fleets'}"
-    assumed = {"planned_interruption_rate": PLANNED} if quantity == "interruptions" else {}
+    if quantity == "interruptions":
+        inputs["planned_interruption_rate"] = PLANNED
     if quantity.startswith("mtti"):
-        return _one("reliability", group, inputs, ("mtbf", "mtbf"), measured, assumed=assumed)
+        return _one("reliability", group, inputs, ("mtbf", "mtbf"), measured)
     if duration is None:
         raise Refused("a count of interruptions without the duration")
     part = COUNTS[quantity]
     if part is None:
-        return _one("reliability", group, inputs, ("interruptions", "mtbf"), measured, duration, -1.0, assumed)
+        return _one("reliability", group, inputs, ("interruptions", "mtbf"), measured, duration, -1.0)
     # wall-clock time: nothing is lost, so that the job takes as long as its work
     inputs |= {"checkpoint_blocking_time": 0.0, "restart_time": 0.0}
-    return _one("reliability", group, inputs, ("interruptions", part), measured, assumed=assumed)
+    return _one("reliability", group, inputs, ("interruptions", part), measured)
 
 
 def _checkpoint(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
@@ -243,7 +242,12 @@ def _hours(run: Mapping[str, Any], measured: float) -> Asked:
         raise Refused("no tokens stated")
     card, workload = device(run), training.model({**run, "model_key": given(run, "model_key", "model")})
     n = float(given(run, "n_devices") or DEVICES)
-    blank: dict[str, Any] = {"hardware": run["hardware"], "n_gpus": n, "seq_len": SEQUENCE, "source": given(run, "source")}
+    blank: dict[str, Any] = {
+        "hardware": run["hardware"],
+        "n_gpus": n,
+        "seq_len": SEQUENCE,
+        "source": given(run, "source"),
+    }
     if "native FP8" in (workload["weight_note"] or "") and card["peak_fp8"]:
         blank["precision"] = "fp8"
     recent = (frameworks.year_of(blank) or 0) >= LARGE_SINCE

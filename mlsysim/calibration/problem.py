@@ -227,9 +227,7 @@ class Problem:
             self.kept.append(Run(position, source, told.group, {name: told.measured}, {}))
             targets_ = {name: tuple(spec), **({"step_time": ("step_time", 1.0, 1.0)} if len(told.points) > 1 else {})}
             alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
-            questions.setdefault(alike, []).append(
-                (told.points, told.assumed, position, targets_, told.modes)
-            )
+            questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
             return
         if self.runs.kind == "serving":
             asked = serving.question(run)

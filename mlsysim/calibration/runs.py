@@ -322,7 +322,8 @@ def _kind(header: Sequence[str], name: str) -> str:
     if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, figures of operations {', '.join(NEEDED['operations'])}"
+            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, "
+            f"figures of operations {', '.join(NEEDED['operations'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

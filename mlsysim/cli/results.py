@@ -277,6 +277,8 @@ def give(
         print(" ".join(notes))
     if line := left_out(ds, keep):
         show.note(line)
+    if said := ds.attrs.get("assumed"):
+        show.note(f"assumed: {said}")
 
 
 def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool) -> tuple[int, int]:

@@ -28,7 +28,6 @@ from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
 from mlsysim.zoo.accelerators import PRODUCTS
 
-
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
 YEARS_APART = 3
 

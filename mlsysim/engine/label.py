@@ -102,7 +102,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     if program.binder.derived:
         found["derived"] = "; ".join(f"{k}: {how}" for k, how in sorted(program.binder.derived.items()))
     stages = getattr(program.resolver, "stages", (program.resolver,))
-    if said := assumed([s.name for s in stages], program.binder.columns, program.resolver.parameters(program.binder.columns)):
+    if said := assumed(
+        [s.name for s in stages], program.binder.columns, program.resolver.parameters(program.binder.columns)
+    ):
         found["assumed"] = "; ".join(said)
     rents = program.binder.rents
     if len(set(rents.values())) > 1 and any(

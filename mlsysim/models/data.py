@@ -92,9 +92,9 @@ def data(
     -------
     Data
         `utilization`, which is `link_utilization`: demand over supply, 0 where nothing is asked for, above 1
-        where the path is the bottleneck.  `is_stalled`: demand above supply.  `stall_fraction`: share of time without data, which variation
-        makes positive even below.  `margin`: supply over demand, less one.  `bottleneck`: `compute` while
-        the supply suffices, else which supply is least.
+        where the path is the bottleneck.  `is_stalled`: demand above supply.  `stall_fraction`: share of time
+        without data, which variation makes positive even below.  `margin`: supply over demand, less
+        one.  `bottleneck`: `compute` while the supply suffices, else which supply is least.
 
     Notes
     -----

@@ -14,7 +14,6 @@ from mlsysim.schema.codes import Clipping, Conversion, Limit
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Workload
 
-
 #: the training that is asked about where nobody says: Wide-ResNet-40-4 on CIFAR-10 (De et al. 2022, arXiv:2204.13650), 200
 #: epochs of 256 images without privacy (Zagoruyko and Komodakis 2016, arXiv:1605.07146: 200 epochs of 128)
 PARAMS, SAMPLES, BATCH, EPOCHS = 8.9e6, 50_000.0, 256.0, 200.0

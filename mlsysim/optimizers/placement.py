@@ -121,7 +121,8 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         known = program.known_along("region", [n for n in ("tco", "carbon") if n in program.outputs])
         inputs["region"] = [n for n, k in zip(names, known) if k]
         story["candidates"] = (
-            f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known; {prices(inputs['region'])}"
+            f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known; "
+            f"{prices(inputs['region'])}"
         )
     elif inputs.get("electricity_price") is None and (named := _names(inputs.get("region"))):
         story["prices"] = prices(named)

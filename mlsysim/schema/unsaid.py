@@ -7,10 +7,14 @@ from collections.abc import Collection, Iterable
 
 UNSAID: dict[str, dict[tuple[str, ...], str]] = {
     "EconomicsModel": {
-        ("compute_utilization",): "compute_utilization is compute_activity (0.8 of full load while in use, as in a training)",
+        (
+            "compute_utilization",
+        ): "compute_utilization is compute_activity (0.8 of full load while in use, as in a training)",
     },
     "SustainabilityModel": {
-        ("compute_utilization",): "compute_utilization is compute_activity (0.8 of full load while in use, as in a training)",
+        (
+            "compute_utilization",
+        ): "compute_utilization is compute_activity (0.8 of full load while in use, as in a training)",
     },
     "OrchestrationModel": {
         ("devices_per_job",): "devices_per_job is the whole cluster: one job runs at a time",

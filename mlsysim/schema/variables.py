@@ -481,7 +481,11 @@ real("margin", "1", "supply over demand, less one", low=-1.0, better="more")
 # transformation
 positive("cores", "1", "processor cores for preprocessing")
 real("sample_cpu_time", "s", "processor time of one sample")
-positive("cpu_throughput", "byte/s", "bytes one core produces per second; samples per second where no `sample_bytes` is given")
+positive(
+    "cpu_throughput",
+    "byte/s",
+    "bytes one core produces per second; samples per second where no `sample_bytes` is given",
+)
 count("workers", "preprocessing processes that work at once")
 real("transform_time", "s", "preprocessing time of one batch", better="less")
 flag("is_bottleneck", "preprocessing takes longer than the step")
@@ -768,9 +772,24 @@ option("clipping", "how per-sample gradient norms are found", codes.Clipping)
 option("conversion", "from Renyi divergence to epsilon", codes.Conversion)
 flag("fractional_orders", "the accountant also tries orders between whole numbers")
 fraction("subgroup_share", "share of the samples that a subgroup has")
-positive("dp_slowdown", "1", "training time with privacy over without, on a batch that keeps the noise tolerable", better="less")
-positive("dp_step_slowdown", "1", "time of a step with clipped per-sample gradients over a plain one, on equal batches", better="less")
-positive("batch_growth", "1", "batch that keeps the noise tolerable over the batch without privacy; at least 1", better="less")
+positive(
+    "dp_slowdown",
+    "1",
+    "training time with privacy over without, on a batch that keeps the noise tolerable",
+    better="less",
+)
+positive(
+    "dp_step_slowdown",
+    "1",
+    "time of a step with clipped per-sample gradients over a plain one, on equal batches",
+    better="less",
+)
+positive(
+    "batch_growth",
+    "1",
+    "batch that keeps the noise tolerable over the batch without privacy; at least 1",
+    better="less",
+)
 real("dp_training_time", "s", "training time with privacy", better="less")
 real("dp_memory_overhead", "byte", "memory of the per-sample gradients of a micro-batch", better="less")
 real("epsilon_spent", "1", "privacy loss of the training", better="less")
