@@ -59,8 +59,7 @@ SWEPT = {
     "DataModel": (
         {"hardware": "h100", "samples_per_s": 1e3, "sample_bytes": 1e5, "storage_bandwidth": 1e9, "storage_iops": 1e5,
          "shared_bandwidth": 1e10, "cache_hit_ratio": 0.5, "cache_bandwidth": 1e10, "rate_cv": 0.5},
-        ("samples_per_s", "storage_bandwidth", "storage_iops", "shared_bandwidth", "cache_hit_ratio", "cache_bandwidth",
-         "rate_cv"),
+        ("samples_per_s", "cache_hit_ratio", "rate_cv"),
     ),
     "TransformationModel": (
         {"batch_size": 256, "step_time": 0.03, "cores": 64, "sample_cpu_time": 0.01, "rate_cv": 0.3},
@@ -190,6 +189,8 @@ def test_the_interval_holds_for_other_fleets():
 def test_the_penalty_of_a_checkpoint_by_hand():
     known = {"model": "llama3_1_70b", "hardware": "h100", "n_accelerators": 512, "checkpoint_interval": "10 minutes"}
     found = ms.CheckpointModel.solve(penalty_basis=["cycle", "interval"], **known)
+    none = ms.CheckpointModel.solve(**{**known, "checkpoint_interval": 0}, penalty_basis="interval")
+    assert none.mfu_penalty == math.inf and none.limit == Limit.SATURATION
     write = found.checkpoint_blocking_time.values[0]
     assert found.mfu_penalty.values == pytest.approx([write / (600 + write), write / 600])
 

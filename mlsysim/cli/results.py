@@ -275,10 +275,10 @@ def give(
         notes.append(f"Saved in {found['out']}.")
     if notes:
         print(" ".join(notes))
-    if line := left_out(ds, keep):
-        show.note(line)
     if said := ds.attrs.get("assumed"):
         show.note(f"assumed: {said}")
+    if line := left_out(ds, keep):
+        show.note(line)
 
 
 def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool) -> tuple[int, int]:

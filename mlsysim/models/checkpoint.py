@@ -77,7 +77,7 @@ def checkpoint(
     Mixed-precision Adam: 2 (weight) + 4 (fp32 copy) + 8 (moments) = 14 byte per parameter; gradients are not
     saved. Written at ``min(checkpoint_bandwidth, writers x writer_bandwidth)``; the snapshot passes the host
     link at ``host_link_efficiency`` of its rate.  Infeasible by memory if the snapshot does not fit in host
-    memory, by saturation if a write takes longer than the interval.
+    memory, by saturation if a write takes longer than the interval or leaves no time for work (an interval of 0).
 
     References
     ----------
@@ -118,7 +118,7 @@ def checkpoint(
     limit = first_failing(
         (fits_fleet(fleet, n_accelerators) & (writers <= n_nodes), Limit.SHAPE),
         (fits, Limit.MEMORY),
-        (interval >= in_flight, Limit.SATURATION),
+        ((interval >= in_flight) & ((interval > 0) | (blocking <= 0)), Limit.SATURATION),
     )
     cycle = interval + blocking
     held_against = np.where(penalty_basis == PenaltyBasis.INTERVAL, interval, cycle)
