@@ -239,7 +239,7 @@ def _consistent(rng, drawn: dict, n: int) -> dict:
 
 #: outputs that say how far one would have to go: infinite where no such point exists
 #: (`loss_delta`: a loss at which all the accuracy at stake is gone; `usd_per_success`: nothing ever succeeds; figures per
-#: token of a run without tokens, and per time in use of devices that are never in use)
+#: token of a run without tokens, and per time in use of devices that are never in use; the data of a subgroup that has none)
 NEVER = {
     "break_even_duration",
     "break_even_utilization",
@@ -250,6 +250,7 @@ NEVER = {
     "equal_utility_dataset",
     "joule_per_mtok",
     "loss_delta",
+    "subgroup_data_factor",
     "usd_per_mtok",
     "usd_per_success",
 }

@@ -347,6 +347,11 @@ def test_an_account_at_full_power_follows_its_definition():
     assert found.rows.group.item() == "training_energy/definition"
 
 
+def test_nothing_is_fitted_to_figures_of_fleets():
+    with pytest.raises(ValueError, match="predicted, nothing is fitted"):
+        ms.calibrate(None, MEASURED)
+
+
 def test_rates_of_another_fleet_are_inside():
     row = {"area": "interruptions", "quantity": "mtti", "unit": "h", "hardware": "a100_sxm4_80gb"}
     runs = pd.DataFrame([{**row, "value": 29500.0 / 512, "n_devices": 512}, {**row, "value": 1.8, "n_devices": 16384}])

@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "operations"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -148,7 +148,8 @@ def validate(
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
         llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
-        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.  What a load generator
+        ``backend``) or figures of operations (``area``, ``quantity``, ``value``, ``unit``; see
+        `mlsysim.calibration.operations`), told apart by their columns; other columns are ignored, cells may be blank.  What a load generator
         wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and aiperf: CSV and JSON; a CSV
         with their headings): `Validation.read_as` says which heading was read as which column.
     assume : Assumptions, optional
@@ -175,8 +176,8 @@ def validate(
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving` and `mlsysim.calibration.streams`; what frameworks and engines do by default is in the
-    zoo's frameworks table.
+    `mlsysim.calibration.serving`, `mlsysim.calibration.streams` and `mlsysim.calibration.operations`; what frameworks and
+    engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)

@@ -130,7 +130,7 @@ def responsible_engineering(
         data = dataset_size * (batch / batch_size)
         growth = np.maximum(batch / batch_size, 1.0)
         slowdown = per_step * growth
-    within = True if spent is None or epsilon is None else spent <= epsilon
+    within = True if spent is None else spent < np.inf if epsilon is None else spent <= epsilon
     attainable = True if sigma is None else sigma < np.inf
     sampled = batch_size <= dataset_size  # a batch is drawn from the data set
     limit = first_failing((sampled & (steps >= 1.0), Limit.SHAPE), (within & attainable, Limit.BUDGET))
