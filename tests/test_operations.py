@@ -283,7 +283,8 @@ def test_water_of_a_mix_by_hand():
 def test_placement_says_whose_prices_it_ranks_by():
     default = ms.PlacementOptimizer.solve(hardware="h100", n_accelerators=64, duration=DAY)
     named = len([k for k in default.configurations.values if k]) and int(default.attrs["points"])
-    assert default.attrs["candidates"].endswith(f"price of electricity: {named} of their own")
+    assert f"price of electricity: {named} of their own (" in default.attrs["candidates"]
+    assert default.attrs["candidates"].endswith("of these not read at a source)")
     with pytest.warns(UserWarning, match="different methods"):
         mixed = ms.PlacementOptimizer.solve(
             hardware="h100", n_accelerators=64, duration=DAY, region=["nor", "us-central1"]

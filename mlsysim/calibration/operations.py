@@ -69,7 +69,7 @@ EVALUATED = 0.1 / 3.0
 #: what a whole training takes beside its steps, failures and evaluation (ramping up, later stages, work thrown away, hours of
 #: slower software) is not predicted: its spread in log space, about what OPT-175B lost (up 0.59 of the time) and what the
 #: hours of the Llama 3 cards are above the speeds of their paper
-SPREADS = {"device_hours": 0.5}
+SPREADS = {"device_hours": 0.6}
 #: the run that the rates of ReliabilityModel were read off: devices and hours
 RATES_OF = (16384.0, 1296.0)
 PLANNED = 47.0 / (RATES_OF[0] * RATES_OF[1] * HOUR)  #: planned interruptions of that run, for counts that include them

@@ -150,8 +150,8 @@ def validate(
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
         ``backend``) or figures of operations (``area``, ``quantity``, ``value``, ``unit``; see
         `mlsysim.calibration.operations`), told apart by their columns; other columns are ignored, cells may be blank.  What a
-        load generator wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and aiperf: CSV and JSON; a CSV
-        with their headings): `Validation.read_as` says which heading was read as which column.
+        load generator wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and
+        aiperf: CSV and JSON; a CSV with their headings): `Validation.read_as` says which heading was read as which column.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.

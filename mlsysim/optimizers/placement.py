@@ -19,6 +19,8 @@ from mlsysim.schema.kinds import Real
 from mlsysim.schema.variables import ALIASES
 from mlsysim.zoo.row import known, stored
 
+#: words of a price that nobody read at a source
+UNREAD = ("not read", "estimate")
 HOUR = 3600.0  #: seconds between the values of an hourly profile
 SEARCHED = ("region", "datacenter", "site", "start")
 
@@ -138,7 +140,8 @@ def prices(regions: list[str]) -> str:
     rows = [zoo.grid(name) for name in regions]
     around = sum("electricity_price" in row.derived for row in rows)
     own = sum(known(stored(row, "electricity_price")) for row in rows)
-    said = [f"{own} of their own"]
+    unread = sum(any(w in str(row["price_basis"] or "") for w in UNREAD) for row in rows)
+    said = [f"{own} of their own" + (f" ({unread} of these not read at a source)" if unread else "")]
     if around:
         said.append(f"{around} of the state, country or union around them")
     if len(rows) - own - around:
