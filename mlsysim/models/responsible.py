@@ -64,7 +64,7 @@ def responsible_engineering(
     base_training_time : training time without privacy (s).
     epsilon, delta : privacy loss allowed, probability outside the guarantee.
     model : for the memory of per-sample gradients and the length of the noise; default 8.9e6 parameters.
-    batch_size, dataset_size : samples, without privacy; default 256 of 50,000, or in that proportion.
+    batch_size, dataset_size : samples, without privacy; default 256, of 50,000 or in that proportion to the batch.
     epochs, training_steps : length of the training; default 200 epochs.
     noise_multiplier : noise to account for; default the least that keeps `epsilon`.
     micro_batch : samples whose gradients are held at once.
@@ -108,7 +108,7 @@ def responsible_engineering(
         memory = held * params * assume.gradient_bytes
 
     if batch_size is None:
-        batch_size = BATCH if dataset_size is None else np.maximum(floor_div(dataset_size * BATCH, SAMPLES), 1.0)
+        batch_size = BATCH if dataset_size is None else np.minimum(BATCH, dataset_size)
     if dataset_size is None:
         dataset_size = floor_div(batch_size * SAMPLES, BATCH)
     rate = privacy.sampling_rate(batch_size, dataset_size)

@@ -27,7 +27,7 @@ UNSAID: dict[str, dict[tuple[str, ...], str]] = {
     "ResponsibleEngineeringModel": {
         ("epsilon", "noise_multiplier"): "without epsilon and noise, dp_slowdown is that of one step",
         ("model",): "without model, one of 8.9e6 parameters (Wide-ResNet-40-4)",
-        ("batch_size",): "batch_size is 256",
+        ("batch_size",): "batch_size is 256 (or all samples)",
         ("dataset_size",): "dataset_size is as for 50,000 samples in batches of 256",
         ("epochs", "training_steps"): "epochs is 200",
     },

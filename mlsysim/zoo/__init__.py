@@ -134,7 +134,10 @@ def datacenter(name: str | Row = DEFAULT_DATACENTER) -> Row:
 
 
 def reliability(name: str | Row) -> Row:
-    """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device."""
+    """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device.
+
+    Rows of whole fleets have a `hardware` and a `failure_level`, for `ReliabilityModel` (``failure_level=row["failure_level"]``).
+    """
     return _tables.lookup("reliability", name, "reliability")
 
 
