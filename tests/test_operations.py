@@ -353,6 +353,18 @@ def test_nothing_is_fitted_to_figures_of_fleets():
         ms.calibrate(None, MEASURED)
 
 
+def test_energy_without_hours_is_that_of_the_tokens():
+    row = {"area": "training_energy", "hardware": "h100", "model": "llama3_8b", "n_devices": 512.0, "tokens": 1e12}
+    hours = {**row, "quantity": "device_hours", "value": 1e5, "unit": "h"}
+    energy = {**row, "quantity": "energy", "value": 100.0, "unit": "MWh"}
+    found = ms.validate(pd.DataFrame([hours, energy]), sample=0).rows
+    assert found.group.tolist() == ["training_hours", "training_energy/from tokens"]
+    run = ms.SustainabilityModel.solve(
+        hardware="h100", n_accelerators=1, duration=float(found.predicted[0]), region="usa", pue=1.4
+    )
+    assert found.predicted[1] == pytest.approx(float(run.energy))
+
+
 def test_rates_of_another_fleet_are_inside():
     row = {"area": "interruptions", "quantity": "mtti", "unit": "h", "hardware": "a100_sxm4_80gb"}
     runs = pd.DataFrame([{**row, "value": 29500.0 / 512, "n_devices": 512}, {**row, "value": 1.8, "n_devices": 16384}])

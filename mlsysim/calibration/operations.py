@@ -2,34 +2,36 @@
 
 A row states one `quantity` of an `area`; `value` and `unit` are converted to base units.  ``group`` is area and class:
 
-========================== ====================================================================================
-group                      what is predicted
-========================== ====================================================================================
-training_energy/definition a source's own account, devices at a stated (or their design) power all the time:
-                           ``device_hours x power x pue``, times the grid for carbon.  Such are rows that give
-                           `power_per_device_W` and the quantities `energy_devices` and `carbon_dynamic`
-training_energy/model      SustainabilityModel at its default activity (`energy`, `carbon_location`), doing nothing
-                           (`energy_idle_infrastructure`, `carbon_idle`), with its making (`carbon_with_embodied`)
-training_hours             tokens through the fastest layout (as for training runs, over tensor degrees as well),
-                           over the goodput of such a job (ReliabilityModel, with the times of CheckpointModel)
-                           and the share of evaluation
-interruptions/own rates    ReliabilityModel on the run that its rates were read off: says that the sum is right
-interruptions/other fleets ReliabilityModel on others; the interval is that between sites
-goodput, checkpoint        ReliabilityModel and CheckpointModel
-storage_supply             what devices that are always fed take: the storage of these rows was chosen to suffice,
-                           so they test the demand and not a maximum
-========================== ====================================================================================
+=========================== ===================================================================================
+group                       what is predicted
+=========================== ===================================================================================
+training_energy/definition  a source's own account, devices at a stated (or their design) power all the time:
+                            ``device_hours x power x pue``, times the grid for carbon.  Such are rows that give
+                            `power_per_device_W` and the quantities `energy_devices` and `carbon_dynamic`
+training_energy/model       SustainabilityModel at its default activity (`energy`, `carbon_location`), doing nothing
+                            (`energy_idle_infrastructure`, `carbon_idle`), with its making (`carbon_with_embodied`)
+training_energy/from tokens the same where no hours are stated: those of `training_hours`
+training_hours              tokens through the fastest layout (as for training runs, over tensor degrees as well),
+                            over the goodput of such a job (ReliabilityModel, with the times of CheckpointModel)
+                            and the share of evaluation
+interruptions/own rates     ReliabilityModel on the run that its rates were read off: says that the sum is right
+interruptions/other fleets  ReliabilityModel on others; the interval is that between sites
+goodput, checkpoint         ReliabilityModel and CheckpointModel
+storage_supply              what devices that are always fed take: the storage of these rows was chosen to suffice,
+                            so they test the demand and not a maximum
+=========================== ===================================================================================
 
-Blank cells follow the same rules for every row: the hours of a run are devices times duration; where the power is stated,
-it is that of the building (`pue` 1), else the building is the default of the zoo (the average of the United States); the
-carbon of the grid is as stated, else of the `region`, else of the United States; 1,024 devices, nodes of eight, 4,096
-tokens in a sequence, batches of 4 Mi tokens (16 Mi on devices whose midlife is 2024 or later), 8 bits where the weights
-were published so, else bf16, no recomputation before it is needed.  A count of interruptions is of
-wall-clock time.  Causes finer than ReliabilityModel's are not predicted.
+Blank cells follow the same rules for every row: the hours of a run are devices times duration, its tokens those of the
+zoo's model; where the power is stated, it is that of the building (`pue` 1), else the building is the default of the zoo
+(the average of the United States); the carbon of the grid is as stated, else of the `region`, else of the United States;
+1,024 devices, nodes of eight, 4,096 tokens in a sequence, batches of 4 Mi tokens (16 Mi on devices whose midlife is 2024 or
+later), 8 bits where the weights were published so, else 16, no recomputation before it is needed.  A count of
+interruptions is of wall-clock time.  Causes finer than ReliabilityModel's are not predicted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +41,7 @@ from mlsysim import zoo
 from mlsysim.calibration import frameworks, training
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.models.checkpoint import checkpoint
+from mlsysim.models.distributed import DistributedModel
 from mlsysim.models.reliability import reliability
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import PenaltyBasis
@@ -146,21 +149,38 @@ def _hours_of(run: Mapping[str, Any]) -> float | None:
     return None if hours is None else float(hours) * HOUR
 
 
-def _device_seconds(run: Mapping[str, Any]) -> float:
+def _device_seconds(run: Mapping[str, Any]) -> float | None:
     hours = given(run, "device_hours")
     if hours is None and given(run, "duration_h") is not None and given(run, "n_devices") is not None:
         hours = run["duration_h"] * run["n_devices"]
-    if hours is None:
-        raise Refused("no device-hours stated, nor devices and duration")
-    return float(hours) * HOUR
+    return None if hours is None else float(hours) * HOUR
+
+
+def _predicted_seconds(run: Mapping[str, Any]) -> float:
+    """Device-seconds of a training whose hours nobody states."""
+    if given(run, "model") is None:
+        raise Refused("no device-hours stated, nor devices and duration, nor a model and its tokens")
+    asked = _hours(run, math.nan)
+    first = asked.points[0]
+    same = {name: first[name] for name in ("model", "hardware")}
+    points = {name: [point[name] for point in asked.points] for name in first if name not in same}
+    wanted = ("step_time", "tokens_per_s", "limit", "memory_per_device")
+    found = DistributedModel.solve(keep=wanted, points=points, **same, **asked.assumed)
+    time, speed, limit, memory = (found[name].values for name in wanted)
+    best = training.pick(time, limit, memory, asked.modes)
+    if best is None:
+        raise Refused("no layout that is tried is possible")
+    return asked.target[2] / float(speed[best])
 
 
 def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
-    """Energy or carbon of the hours that a row states."""
+    """Energy or carbon of the hours that a row states, else of those that its tokens take."""
     output, alone, activity = ACCOUNTS[quantity]
     hardware, power, pue = device(run), given(run, "power_per_device_W"), given(run, "pue")
     by_definition = alone or power is not None
-    inputs: dict[str, Any] = {"hardware": hardware, "n_accelerators": 1.0, "duration": _device_seconds(run)}
+    stated = _device_seconds(run)
+    duration = stated or _predicted_seconds(run)
+    inputs: dict[str, Any] = {"hardware": hardware, "n_accelerators": 1.0, "duration": duration}
     if power is not None:
         inputs["hardware"] = zoo.Hardware(hardware, name=f"{hardware.key} at {power:g} W", tdp=float(power))
     if by_definition:
@@ -176,7 +196,7 @@ def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
         "pue": building["pue"] if pue is None else float(pue),
         "carbon_intensity": site.carbon_intensity if grams is None else float(grams) / 1e3 / 3.6e6,
     }
-    group = f"training_energy/{'definition' if by_definition else 'model'}"
+    group = f"training_energy/{'definition' if by_definition else 'model' if stated else 'from tokens'}"
     return _one("sustainability", group, inputs, (output.split("_")[0], output), measured)
 
 
@@ -237,10 +257,10 @@ def _storage(run: Mapping[str, Any], measured: float) -> Asked:
 
 def _hours(run: Mapping[str, Any], measured: float) -> Asked:
     """Device-hours of tokens: fastest layout, over goodput and evaluation."""
-    tokens = given(run, "tokens")
+    card, workload = device(run), training.model({**run, "model_key": given(run, "model_key", "model")})
+    tokens = given(run, "tokens") or workload["training_tokens"]
     if tokens is None:
         raise Refused("no tokens stated")
-    card, workload = device(run), training.model({**run, "model_key": given(run, "model_key", "model")})
     n = float(given(run, "n_devices") or DEVICES)
     blank: dict[str, Any] = {
         "hardware": run["hardware"],
