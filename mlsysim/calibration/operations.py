@@ -162,10 +162,10 @@ def _predicted_seconds(run: Mapping[str, Any]) -> float:
         raise Refused("no device-hours stated, nor devices and duration, nor a model and its tokens")
     asked = _hours(run, math.nan)
     first = asked.points[0]
-    same = {name: first[name] for name in ("model", "hardware")}
+    same: dict[str, Any] = {name: first[name] for name in ("model", "hardware")}
     points = {name: [point[name] for point in asked.points] for name in first if name not in same}
     wanted = ("step_time", "tokens_per_s", "limit", "memory_per_device")
-    found = DistributedModel.solve(keep=wanted, points=points, **same, **asked.assumed)
+    found = DistributedModel.solve(keep=wanted, points=points, **{**same, **asked.assumed})
     time, speed, limit, memory = (found[name].values for name in wanted)
     best = training.pick(time, limit, memory, asked.modes)
     if best is None:
