@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from terminal import runner
 
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import operations
+from mlsysim.cli.commands import app
 from mlsysim.equations import privacy
 from mlsysim.schema.assumptions import FLEET_SPREAD, Assumptions
 from mlsysim.schema.codes import Limit
@@ -145,6 +147,12 @@ def test_how_busy_is_one_word():
     assert "devices_per_job" in queue.attrs["assumed"]
 
 
+def test_the_command_line_says_what_is_assumed():
+    words = ["solve", "transformation", "batch_size=256", "cpu_throughput=2000"]
+    told = runner().invoke(app, words, env={"COLUMNS": "200"}).stdout
+    assert "assumed: cores is 1" in told and "128 ms" in told
+
+
 # --- reliability -------------------------------------------------------------------------------------------
 
 
@@ -275,6 +283,18 @@ def test_water_of_a_mix_by_hand():
     for name in zoo.names("grids"):
         words = str(zoo.grid(name)["generation_mix"] or "").split()
         assert sum(map(float, words[1::2])) == pytest.approx(1.0 if words else 0.0, abs=1e-6), name
+
+
+def test_a_published_carbon_figure_is_one_of_several():
+    known = {"hardware": "h100", "n_accelerators": 8, "duration": DAY, "quantile": [0.1, 0.9], "tdp": 700.0}
+    known["assume"] = Assumptions(**{n: float(v) for n, v in Assumptions._field_defaults.items()})  # none is drawn
+    rates = [
+        ms.SustainabilityModel.solve(**known, **place).carbon_operational.values
+        for place in ({"region": "usa"}, {"region": "usa", "carbon_intensity": "369 g/kWh"})
+    ]
+    assert rates[0][1] / rates[0][0] == pytest.approx(math.exp(2 * 1.2816 * zoo.sites.COUNTED), rel=0.05)
+    assert rates[1].ndim == 0  # one's own figure is known
+    assert zoo.grid("usa").spread("carbon_intensity") == zoo.sites.COUNTED and zoo.grid("us-central1").derived
 
 
 # --- placement ---------------------------------------------------------------------------------------------

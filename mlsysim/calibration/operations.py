@@ -190,12 +190,11 @@ def _account(run: Mapping[str, Any], quantity: str, measured: float) -> Asked:
         inputs["compute_utilization"] = activity
     building = zoo.datacenter(BUILDING)
     grams = given(run, "carbon_g_per_kWh")
-    grid = zoo.grid(given(run, "region") or REGION)
-    site = zoo.site_record(grid, building)
-    inputs |= {
-        "pue": building["pue"] if pue is None else float(pue),
-        "carbon_intensity": site.carbon_intensity if grams is None else float(grams) / 1e3 / 3.6e6,
-    }
+    inputs["pue"] = building["pue"] if pue is None else float(pue)
+    if grams is None:
+        inputs["region"] = zoo.grid(given(run, "region") or REGION)
+    else:
+        inputs["carbon_intensity"] = float(grams) / 1e3 / 3.6e6
     group = f"training_energy/{'definition' if by_definition else 'model' if stated else 'from tokens'}"
     return _one("sustainability", group, inputs, (output.split("_")[0], output), measured)
 

@@ -90,7 +90,7 @@ def sustainability(
     # per device and second
     it_power = energy.it_power(hardware, assume, compute_utilization, memory_activity, cluster_utilization)
     power = energy.facility_energy(it_power, site.pue)
-    operational_rate = energy.operational_carbon(power, assume.carbon_level * site.carbon_intensity)
+    operational_rate = energy.operational_carbon(power, site.carbon_intensity)
     market_rate = operational_rate * (1.0 - clean_energy_share)
     embodied_rate = energy.embodied_carbon(
         hardware.embodied_carbon * assume.embodied_multiplier, 1.0, assume.hardware_life

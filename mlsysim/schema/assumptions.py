@@ -1080,14 +1080,6 @@ class Assumptions(NamedTuple):
         "constants: spot_discount (0.6 to 0.9)",
         0.15,
     )
-    carbon_level: Real = _positive(
-        1.0,
-        "1",
-        "carbon of a grid as it is counted over the zoo's figure: other years, other methods",
-        "definition: the zoo's figure; the United States 0.369 (2023, life cycle), 0.386 (2022, life cycle), 0.350 (eGRID 2023) "
-        "and 0.41 to 0.43 kg/kWh (model cards of 2024)",
-        0.1,
-    )
     embodied_multiplier: Real = _assumed(
         2.5,
         "1",
