@@ -271,7 +271,13 @@ CONFIGURATIONS = {
             "zero_stage": [0, 1, 2, 3],
             "dp": [1, 7],
         },
-        {"model": "llama3_1_8b", "hardware": "h100", "batch_size": [1, 49], "textbook": True},
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "batch_size": [1, 49],
+            "textbook": True,
+            "energy_basis": ["activity", "mfu"],
+        },
     ],
     "CheckpointModel": [
         {
@@ -283,6 +289,7 @@ CONFIGURATIONS = {
             "writers": [1, 7],
             "asynchronous": [False, True],
             "checkpoint_interval": "1700 s",
+            "penalty_basis": ["cycle", "interval"],
         },
     ],
     "OrchestrationModel": [

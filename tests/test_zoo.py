@@ -520,8 +520,12 @@ def test_derived_assumptions_are_named():
     assert zoo.hardware("mi300x")["embodied_carbon"] == pytest.approx(0.28 * 750)
     assert zoo.hardware("a100")["embodied_carbon"] == 127.6 and zoo.hardware("h100").spread("price") == 0.0
     assert "of us_ia" in zoo.grid("us-central1").derived["electricity_price"]
-    assert zoo.grid("nor").derived == {} and zoo.grid("nor")["electricity_price"] == pytest.approx(0.0541 / KWH)
-    assert zoo.grid("deu")["offsite_water"] is None and zoo.grid("us_tx")["offsite_water"] == pytest.approx(4.52 / KWH)
+    assert set(zoo.grid("nor").derived) == {"offsite_water"} and zoo.grid("nor")["electricity_price"] == pytest.approx(
+        0.0541 / KWH
+    )
+    assert "offsite_water" in zoo.grid("deu").derived and zoo.grid("us_tx")["offsite_water"] == pytest.approx(
+        4.52 / KWH
+    )
 
 
 def test_prices_and_power_of_the_headline_sweep():

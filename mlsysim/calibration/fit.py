@@ -193,6 +193,8 @@ def moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str)
 
 
 def _matches(resolver: Any, kind: str) -> None:
+    if kind not in LEVEL:
+        raise ValueError(f"{kind}: such figures are predicted, nothing is fitted to them")
     name = getattr(resolver, "name", None)
     if resolver is None:
         return

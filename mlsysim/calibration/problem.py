@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, networks, serving, streams, training
+from mlsysim.calibration import frameworks, networks, operations, serving, streams, training
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
+from mlsysim.engine.draws import Draws
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.assumptions import Assumptions
@@ -24,7 +25,8 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
+SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
+TARGETS = (*SPEED, *operations.TARGETS)
 
 
 class Run(NamedTuple):
@@ -96,7 +98,9 @@ class Part:
         scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}
         points = {n: v for n, v in table.items() if n not in scalars}
         extra: dict[str, Any] = {} if sample is None else {"sample": sample}
-        self.program = Program(resolver, {"points": points, **scalars, "assume": assume, **extra}, moving=moving)
+        if "assume" in resolver.parameters():
+            extra["assume"] = assume
+        self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
         self.size = len(self.rows)
         self.targets: dict[str, Target] = {}
         for target in TARGETS:
@@ -127,6 +131,8 @@ class Part:
         for name, target in part.targets.items():
             grid = np.broadcast_to(values[target.output], (len(where),)).reshape(len(points), sample)
             found[name] = target.factor[:, None] * grid ** target.power[:, None]
+            if name in operations.SPREADS:
+                found[name] = found[name] * Draws(sample, seed).factor(name, operations.SPREADS[name])
         return found
 
     def index(self, points: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -223,6 +229,15 @@ class Problem:
             self.kept.append(Run(position, source, networks.group(run), asked.measured, asked.fitted, ()))
             self._put(asked, position, questions)
             return
+        if self.runs.kind == "operations":
+            told = operations.question(run)
+            name, *spec = told.target
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, told.group, {name: told.measured}, {}, ()))
+            targets_ = {name: tuple(spec), **({"step_time": ("step_time", 1.0, 1.0)} if len(told.points) > 1 else {})}
+            alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
+            questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
+            return
         if self.runs.kind == "serving":
             asked = serving.question(run, self.forgotten)
             if not asked.measured:
@@ -305,7 +320,7 @@ class Problem:
             for start, end in zip(starts, [*starts[1:], part.size]):
                 position = int(part.rows[start])
                 best = 0
-                if self.runs.kind == "training":
+                if "step_time" in named:  # layouts: the rules of training runs take one
                     here = slice(start, end)
                     time, limit, memory = (values[n][here] for n in ("step_time", "limit", "memory_per_device"))
                     taken = training.pick(time, limit, memory, part.modes[here])
@@ -331,9 +346,13 @@ def _why(limit: int) -> str:
 
 
 def _resolver(name: str) -> Any:
+    from mlsysim.models.checkpoint import CheckpointModel
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
+    from mlsysim.models.data import DataModel
     from mlsysim.models.distributed import DistributedModel
+    from mlsysim.models.reliability import ReliabilityModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.sustainability import SustainabilityModel
     from mlsysim.models.topology import TopologyModel
     from mlsysim.models.weight_streaming import WeightStreamingModel
 
@@ -344,4 +363,8 @@ def _resolver(name: str) -> Any:
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,
         "saturated": ContinuousBatchingModel,
+        "sustainability": SustainabilityModel,
+        "reliability": ReliabilityModel,
+        "checkpoint": CheckpointModel,
+        "data": DataModel,
     }[name]

@@ -28,6 +28,7 @@ NEEDED = {
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
     "network": ("hardware", "collective", "size_bytes"),
+    "operations": ("area", "quantity", "unit"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -42,6 +43,7 @@ MEASURED = {
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
     "network": ("measured_time_us", "measured_busbw_GBps", "measured_algbw_GBps"),
+    "operations": ("value",),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -81,6 +83,22 @@ NUMBERS = {
         "gen_tokens",
         "device_peak_fp16_TFLOPs",
         "device_mem_bandwidth_GBps",
+        "suspect",
+    ),
+    "operations": (
+        "n_devices",
+        "duration_h",
+        "device_hours",
+        "n_params",
+        "tokens",
+        "power_per_device_W",
+        "pue",
+        "carbon_g_per_kWh",
+        "checkpoint_bytes",
+        "writers",
+        "checkpoint_interval_h",
+        "samples_per_s_per_device",
+        "sample_bytes",
         "suspect",
     ),
 }
@@ -129,7 +147,7 @@ NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
-TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective"}
+TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective", "area", "quantity", "unit"}
 #: further texts that are read
 ABOUT = {
     "algorithm",
@@ -146,6 +164,7 @@ ABOUT = {
     "precision_kv",
     "quant_label",
     "recompute",
+    "region",
     "source",
     "source_id",
     "split",
@@ -229,7 +248,8 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
 
 def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     """Give headings of load generators the names of our columns, in place; which they were."""
-    if set(header) & {*MEASURED["training"], *MEASURED["stream"], *MEASURED["network"]}:
+    ours = {*MEASURED["training"], *MEASURED["stream"], *MEASURED["network"]}
+    if set(header) & ours or set(NEEDED["operations"]) <= set(header):
         return {}
     found = load_files.read_as(header)
     for column, heading in found.items():
@@ -323,7 +343,7 @@ def _kind(header: Sequence[str], name: str) -> str:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
             f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, collectives "
-            f"{', '.join(NEEDED['network'])}"
+            f"{', '.join(NEEDED['network'])}, figures of operations {', '.join(NEEDED['operations'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlsysim.calibration import arguments
-from mlsysim.calibration.problem import TARGETS, Problem
+from mlsysim.calibration.problem import SPEED, TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 
@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream", "network"}
+    kind : {"training", "serving", "stream", "network", "operations"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -52,12 +52,13 @@ class Validation:
     @property
     def summary(self) -> dict[str, Any]:
         """The figures, shaped as `to_json` writes them."""
+        told = set(self.rows.target)
         return {
             "rows": self.n_rows,
             "suspect": self.suspect,
             "answered": self.answered,
             "refused": self.refused.to_dict("records"),
-            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS},
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS if t in SPEED or t in told},
             "groups": self._by("group"),
             "sources": self._by("source"),
         }
@@ -149,9 +150,10 @@ def validate(
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
         ``backend``) or collectives, as nccl-tests tells them (``measured_time_us`` or ``measured_busbw_GBps`` and ``hardware``,
         ``collective``, ``size_bytes``; ``n_nodes``, ``gpus_per_node``, ``inter_fabric``, ``ports_per_node``, ``port_Gbps``,
-        ``algorithm``), told apart by their columns; other columns are ignored, cells may be blank.  What a load generator
-        wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and aiperf: CSV and JSON; a CSV
-        with their headings): `Validation.read_as` says which heading was read as which column.
+        ``algorithm``) or figures of operations (``area``, ``quantity``, ``value``, ``unit``; see
+        `mlsysim.calibration.operations`), told apart by their columns; other columns are ignored, cells may be blank.  What a
+        load generator wrote is read as well (``vllm bench serve`` and ``sglang.bench_serving``: JSON; genai-perf and
+        aiperf: CSV and JSON; a CSV with their headings): `Validation.read_as` says which heading was read as which column.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.
@@ -176,7 +178,8 @@ def validate(
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving`, `mlsysim.calibration.streams` and `mlsysim.calibration.networks`; what frameworks and
+    `mlsysim.calibration.serving`, `mlsysim.calibration.streams`, `mlsysim.calibration.networks` and
+    `mlsysim.calibration.operations`; what frameworks and
     engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """

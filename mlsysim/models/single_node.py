@@ -11,7 +11,7 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Phase, Recompute
+from mlsysim.schema.codes import Bottleneck, EnergyBasis, FlopsConvention, Limit, Phase, Recompute
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 from mlsysim.schema.usual import SEQ_LEN
@@ -73,6 +73,7 @@ def single_node(
     flops_convention=FlopsConvention.CAUSAL,
     offload=0,
     textbook=0,
+    energy_basis=EnergyBasis.ACTIVITY,
 ) -> SingleNode:
     """One forward pass, or one training step, on one device; walls 1 (compute) and 2 (memory).
 
@@ -91,6 +92,8 @@ def single_node(
     offload : 1 lets what does not fit live in host memory and storage; then `latency` is `offload_latency`.
     textbook : 1 for the hand calculation ``max(FLOP / (eta peak), bytes / bandwidth)``: no start times, weights
         and cache as the only traffic, no reserve of the runtime.
+    energy_basis : what power between idle and TDP follows: activity, or mfu for the hand calculation ``idle + (TDP -
+        idle) MFU``.
 
     Returns
     -------
@@ -162,6 +165,8 @@ def single_node(
     )
     busy = np.minimum(activity(time.compute, time.memory, assume.memory_activity_power) / latency, 1.0)
     wall = _bottleneck(time, beyond, by_hand, offload)
+    mfu = utilization(flops, 1.0, hardware.peak_flops, latency)
+    busy = np.where(energy_basis == EnergyBasis.MFU, np.minimum(mfu, 1.0), busy)
     answer = SingleNode(
         latency=latency,
         compute_time=time.compute,
@@ -172,7 +177,7 @@ def single_node(
         bytes_moved=moved,
         arithmetic_intensity=roofline.arithmetic_intensity(flops, moved),
         ridge_point=roofline.ridge_point(hardware.peak_flops, hardware.mem_bandwidth),
-        mfu=utilization(flops, 1.0, hardware.peak_flops, latency),
+        mfu=mfu,
         hfu=utilization(executed, 1.0, hardware.peak_flops, latency),
         memory_weights=memory.weights,
         memory_gradients=memory.gradients,

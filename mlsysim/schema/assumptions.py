@@ -81,6 +81,11 @@ def _switch(value: float, meaning: str, source: str) -> float:
     return Assumed(value, "1", meaning, source, 0.0, high=1.0, kind="flag")
 
 
+#: spread of failures per device-hour from site to site (standard deviation in log space): root mean square of the logarithm
+#: of `failure_level` over the fleets of the zoo's reliability table (`tests/test_operations.py` computes it again)
+FLEET_SPREAD = 0.88
+
+
 class Assumptions(NamedTuple):
     """Overheads, efficiencies, reserves and latencies: what calibration fits, sampling draws and a user overrides.
 
@@ -907,8 +912,23 @@ class Assumptions(NamedTuple):
         1.0,
         "1",
         "failures over those of the fitted run",
-        "device-hours per failure: 12,900 (OPT-175B), 29,500 (RSC-1), 50,700 (Llama 3), 82,000 (RSC-2)",
-        0.7,
+        "definition: the rates above; device-hours per failure of seven fleets are in the zoo's reliability table "
+        "(column failure_level: 0.6 to 6.8), the spread is their root mean square around 1 in log space",
+        FLEET_SPREAD,
+    )
+    failure_spread: Real = _assumed(
+        FLEET_SPREAD,
+        "1",
+        "spread of the failures of sites in log space, for the interval of the time between them; 0 where the rate of "
+        "the site is known",
+        "reliability: failure_level of the fleets",
+        0.0,
+    )
+    least_goodput: Real = _share(
+        0.01,
+        "goodput below which a job counts as one that never ends",
+        "convention: a hundred times the work; the lowest published is 0.59 (OPT-175B)",
+        0.0,
     )
     planned_interruption_rate: Real = _assumed(
         0.0,
@@ -997,6 +1017,13 @@ class Assumptions(NamedTuple):
         "length of the noise over the clipped gradient at which training still learns as well",
         "planning value: equal lengths",
         1.0,
+    )
+    compute_activity: Real = _share(
+        0.8,
+        "busy share of the arithmetic units of devices in use, where nobody gives one: a training, waits included",
+        "a node of eight H100 in intensive training draws 7.75 kW (arXiv:2506.14551): 0.95 of the way from idle to full "
+        "load; GPT-3 330 W a V100 with its share of the host (Patterson et al. 2021, table 4; not read): 0.65",
+        0.2,
     )
     idle_power_fraction: Real = _share(
         0.1,

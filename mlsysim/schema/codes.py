@@ -222,6 +222,20 @@ class Conversion(IntEnum):
     IMPROVED = 1  #: Balle et al. 2020, Canonne et al. 2020
 
 
+class EnergyBasis(IntEnum):
+    """What the power of a device between idle and its limit follows."""
+
+    ACTIVITY = 0  #: how busy arithmetic and memory are
+    MFU = 1  #: the share of peak that is reached: the hand calculation
+
+
+class PenaltyBasis(IntEnum):
+    """What the time that a checkpoint takes is held against."""
+
+    CYCLE = 0  #: write / (interval + write): the share of all time
+    INTERVAL = 1  #: write / interval: the hand calculation
+
+
 class Procurement(IntEnum):
     """How the accelerators of a run are paid for."""
 

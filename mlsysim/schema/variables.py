@@ -463,8 +463,8 @@ real("usd_per_query", "USD", "price of the devices per query", better="less")
 real("usd_per_success", "USD", "price per query that is covered", better="less")
 # --- data ----------------------------------------------------------------------------------------------
 # ingestion
-positive("workload_data_rate", "byte/s", "stored bytes of samples a client consumes per second")
-positive("samples_per_s", "1/s", "samples a client consumes per second")
+real("workload_data_rate", "byte/s", "stored bytes of samples a client consumes per second")
+real("samples_per_s", "1/s", "samples a client consumes per second")
 positive("sample_bytes", "byte", "stored size of a sample")
 count("accelerators_per_client", "accelerators that share the demand of one client")
 positive("amplification", "1", "bytes after decoding and augmentation per stored byte")
@@ -479,6 +479,7 @@ fraction("cache_hit_ratio", "share of bytes that a cache in front of storage ser
 positive("cache_bandwidth", "byte/s", "bandwidth of that cache")
 count("prefetch_depth", "batches prepared ahead", low=0)
 real("rate_cv", "1", "coefficient of variation of the time per batch")
+real("utilization", "1", "demand over what can be served; above 1 it falls behind", better="less")
 real("data_demand", "byte/s", "stored bytes consumed per second when fully fed")
 real("data_supply", "byte/s", "stored bytes per second that the whole path sustains", better="more")
 real("storage_supply", "byte/s", "sample bytes per second that storage sustains behind its cache", better="more")
@@ -493,8 +494,12 @@ real("slowdown", "1", "time with the limit over time without it", low=1.0, bette
 real("margin", "1", "supply over demand, less one", low=-1.0, better="more")
 # transformation
 positive("cores", "1", "processor cores for preprocessing")
-positive("sample_cpu_time", "s", "processor time of one sample")
-positive("cpu_throughput", "byte/s", "bytes one core produces per second")
+real("sample_cpu_time", "s", "processor time of one sample")
+positive(
+    "cpu_throughput",
+    "byte/s",
+    "bytes one core produces per second; samples per second where no `sample_bytes` is given",
+)
 count("workers", "preprocessing processes that work at once")
 real("transform_time", "s", "preprocessing time of one batch", better="less")
 flag("is_bottleneck", "preprocessing takes longer than the step")
@@ -542,9 +547,9 @@ real("network_cost", "USD", "price of switches and links", better="less")
 real("network_power", "W", "power of switches and transceivers", better="less")
 # --- algorithm -----------------------------------------------------------------------------------------
 option("law", "scaling law", codes.Law)
-positive("compute_budget", "FLOP", "compute for training, and for serving when that is counted")
+real("compute_budget", "FLOP", "compute for training, and for serving when that is counted")
 positive("params", "1", "parameters of the model to train")
-positive("served_tokens", "1", "tokens the model will serve")
+real("served_tokens", "1", "tokens the model will serve")
 positive("unique_tokens", "1", "different training tokens there are")
 positive("batch_tokens", "1", "tokens per training step")
 real("optimal_params", "1", "parameters of the best split of the budget")
@@ -666,20 +671,20 @@ real("memory_other", "byte", "gathered weights, context, buffers and slack, on t
 real("n_microbatches", "1", "micro-batches per step and data-parallel rank")
 real("model_flops", "FLOP", "operations of the model per step, without recomputation")
 real("training_tokens", "1", "tokens trained on within the duration", better="more")
-positive("tokens", "1", "tokens to train on")
-positive("duration", "s", "length of the run", takes=("completion_time", "training_time"))
+real("tokens", "1", "tokens to train on")
+real("duration", "s", "length of the run", takes=("completion_time", "training_time"))
 # --- operations ----------------------------------------------------------------------------------------
 real("tco", "USD", "total cost of ownership over the run", better="less")
-positive("energy", "J", "energy of the facility", better="less")
-positive("carbon", "kg", "carbon, operational and embodied", better="less")
-positive("water", "L", "water, on site and off site", better="less")
+real("energy", "J", "energy of the facility", better="less")
+real("carbon", "kg", "carbon, operational and embodied", better="less")
+real("water", "L", "water, on site and off site", better="less")
 # EconomicsModel, SustainabilityModel
 fraction("compute_utilization", "busy share of the arithmetic units while the run holds the device")
 fraction("memory_activity", "share of the memory bandwidth in use while the run holds the device")
 fraction("cluster_utilization", "devices in use over devices held, on average")
 option("procurement", "how the accelerators are paid for", codes.Procurement)
 option("price_basis", "price the capital starts from: the device or the whole node", codes.PriceBasis)
-positive("budget", "USD", "what the run may cost")
+real("budget", "USD", "what the run may cost")
 real("purchase_cost", "USD", "price of the hardware the run occupies; 0 where it is rented", better="less")
 real("capex", "USD", "capital cost that falls on the run", better="less")
 real("electricity_cost", "USD", "electricity of the run", better="less")
@@ -698,7 +703,7 @@ real(
 )
 fraction("clean_energy_share", "share of the energy covered by carbon-free contracts")
 positive("average_power", "W", "power that the facility draws on average", better="less")
-positive("it_energy", "J", "energy of accelerators, hosts and network", better="less")
+real("it_energy", "J", "energy of accelerators, hosts and network", better="less")
 real("carbon_operational", "kg", "carbon of the electricity at the grid's intensity", better="less")
 real("carbon_operational_market", "kg", "the same after carbon-free contracts", better="less")
 real("carbon_embodied", "kg", "share of the carbon of making the hardware", better="less")
@@ -716,7 +721,7 @@ count("fan_out", "leaves that each request asks; the slowest decides")
 positive("hedge_after", "s", "time after which a request is sent a second time")
 positive("latency_target", "s", "response time that the percentile must keep")
 option("routing", "one queue for all servers, or one each", codes.Routing)
-positive("avg_duration", "s", "mean duration of a job", takes=("completion_time", "training_time"))
+real("avg_duration", "s", "mean duration of a job", takes=("completion_time", "training_time"))
 real("duration_cv", "1", "coefficient of variation of the duration of jobs: 1 exponential, 0 constant")
 positive("devices_per_job", "1", "accelerators that a job holds, on average")
 real("size_cv", "1", "coefficient of variation of the accelerators per job")
@@ -747,14 +752,16 @@ real("hedged_share", "1", "requests sent twice over all requests", better="less"
 fraction("sla_attainment", "share of requests within the latency target", better="more")
 flag("stable", "does the queue empty again")
 # ReliabilityModel, CheckpointModel
-positive("job_duration", "s", "length of the job if nothing failed and nothing was saved", takes=("training_time",))
+real("job_duration", "s", "length of the job if nothing failed and nothing was saved", takes=("training_time",))
 real("checkpoint_blocking_time", "s", "time that a checkpoint stops the job", better="less")
 real("checkpoint_write_time", "s", "time until a checkpoint is safe", better="less")
 real("restore_time", "s", "time to read a checkpoint back", better="less")
 real("restart_time", "s", "time from a failure to full speed, reading the checkpoint included")
-positive("checkpoint_interval", "s", "work between two checkpoints", takes=("effective_interval",))
+real("checkpoint_interval", "s", "work between two checkpoints", takes=("effective_interval",))
 count("spare_nodes", "nodes kept for failures", low=0)
 real("mtbf", "s", "mean time between failures of the whole job", better="more")
+real("mtbf_low", "s", "the same at the 10 % of sites that fail most", better="more")
+real("mtbf_high", "s", "the same at the 10 % of sites that fail least", better="more")
 fraction("failure_probability", "chance of at least one failure during the job", better="less")
 real("expected_failures", "1", "failures until the job is done", better="less")
 for _part, _meaning in (
@@ -786,19 +793,38 @@ real("checkpoint_moments", "byte", "of this, moments of the optimizer", better="
 positive("write_bandwidth", "byte/s", "rate at which a checkpoint is written", better="more")
 real("required_bandwidth", "byte/s", "rate that keeps up with the interval", better="less")
 real("snapshot_memory", "byte", "host memory per node that an asynchronous checkpoint fills", better="less")
-fraction("mfu_penalty", "share of the time in which checkpoints stop the job", better="less")
+option("energy_basis", "what the power of a device between idle and its limit follows", codes.EnergyBasis)
+option("penalty_basis", "what the time of a checkpoint is held against", codes.PenaltyBasis)
+real("mfu_penalty", "1", "time in which checkpoints stop the job, over all time (or over the interval)", better="less")
 # ResponsibleEngineeringModel
-positive("base_training_time", "s", "training time without privacy", takes=("training_time", "completion_time"))
-positive("epsilon", "1", "privacy loss that is allowed")
+real("base_training_time", "s", "training time without privacy", takes=("training_time", "completion_time"))
+real("epsilon", "1", "privacy loss that is allowed")
 positive("delta", "1", "probability outside the privacy guarantee; well below one over the samples", high=1.0)
 count("dataset_size", "samples of the data set")
-positive("noise_multiplier", "1", "standard deviation of the noise over the clipping norm", better="less")
+real("noise_multiplier", "1", "standard deviation of the noise over the clipping norm", better="less")
 option("clipping", "how per-sample gradient norms are found", codes.Clipping)
 option("conversion", "from Renyi divergence to epsilon", codes.Conversion)
 flag("fractional_orders", "the accountant also tries orders between whole numbers")
-fraction("subgroup_share", "share of the samples that a subgroup has", above=True)
-positive("dp_slowdown", "1", "training time with privacy over without", better="less")
-positive("dp_training_time", "s", "training time with privacy", better="less")
+fraction("subgroup_share", "share of the samples that a subgroup has")
+positive(
+    "dp_slowdown",
+    "1",
+    "training time with privacy over without, on a batch that keeps the noise tolerable",
+    better="less",
+)
+positive(
+    "dp_step_slowdown",
+    "1",
+    "time of a step with clipped per-sample gradients over a plain one, on equal batches",
+    better="less",
+)
+positive(
+    "batch_growth",
+    "1",
+    "batch that keeps the noise tolerable over the batch without privacy; at least 1",
+    better="less",
+)
+real("dp_training_time", "s", "training time with privacy", better="less")
 real("dp_memory_overhead", "byte", "memory of the per-sample gradients of a micro-batch", better="less")
 real("epsilon_spent", "1", "privacy loss of the training", better="less")
 fraction("sampling_rate", "chance that a sample is in a batch")
