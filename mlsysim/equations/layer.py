@@ -98,6 +98,8 @@ def layer_activations(
         gemm_input_bytes=format.gemm_input_bytes,
         wide_bytes=assume.wide_bytes,
         repeated_products=assume.selective_products,
+        narrow_kept=assume.narrow_kept,
+        inputs_on_host=assume.inputs_on_host,
     )
 
 
@@ -161,7 +163,7 @@ def layer(
     exposed_backward = tensor.backward + ring.backward + experts.backward
     exposed_backward = exposed_backward + np.where(full, ring.forward + experts.forward, 0.0) + tensor_repeated
     activations = layer_activations(model, moe, layout, format, assume, seq_len, recompute, attention)
-    offloaded = recompute == Recompute.OFFLOAD
+    offloaded = (recompute == Recompute.OFFLOAD) | (full & (assume.inputs_on_host > 0))
     transfer = np.where(offloaded, rows * activations.moved / hardware.host_bandwidth, 0.0)
     params, expert_params = layer_params(model, moe, layout.tp, layout.expert_group)
     return Layer(

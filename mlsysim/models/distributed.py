@@ -144,7 +144,8 @@ def distributed(
     gradients (and gathered weights) over the step, see `Assumptions.keep_gathered`.  Context parallelism is a
     ring, balanced zig-zag. Selective recomputation means norms, activation functions and latent expansions
     with a fused attention kernel, attention proper otherwise.  Latents of latent attention are divided by
-    `tp` in memory too.
+    `tp` in memory too.  What a trainer keeps and frees is a setting: ``assume="megatron_lm"``, ``"torchtitan"``,
+    ``"meta_llama"`` ... (`mlsysim zoo frameworks`); the defaults are Megatron-LM's.
 
     References
     ----------
