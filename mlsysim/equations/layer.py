@@ -119,6 +119,7 @@ def layer(
     seq_len,
     recompute,
     attention,
+    cached=0.0,
 ) -> Layer:
     """One layer on one device for one micro-batch: passes with the exchanges they wait for, parameters, activations.
 
@@ -130,6 +131,7 @@ def layer(
     seq_len : tokens of a sequence.
     recompute : `Recompute`.
     attention : `Attention`, or None for the device's best measured kernel.
+    cached : tokens before the sequence.
     """
     passes = training.layer_time(
         model,
@@ -145,6 +147,7 @@ def layer(
         hardware=hardware,
         format=format,
         assume=assume,
+        cached=cached,
     )
     repeated = training.recomputed_time(passes, training.repeated_set(recompute), attention, assume)
     attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
