@@ -166,3 +166,39 @@ def test_measured_rows_say_which_mechanism_they_used():
     assert (table.framework.str.contains("inputs_on_host") == offloaded).all()
     problem = Problem(read(TABLES / "trillium.csv", None))
     assert len(problem.kept) == len(table) and np.isfinite([r.measured["step_time"] for r in problem.kept]).all()
+
+
+@pytest.mark.parametrize(
+    ("tp", "sequence_parallel", "per_layer"),
+    [
+        (1, 0, lambda s, h, a, t: s * h * (34 + 5 * a * s / h)),
+        (8, 0, lambda s, h, a, t: s * h * (10 + 24 / t + 5 * a * s / (h * t))),
+        (8, 1, lambda s, h, a, t: s * h / t * (34 + 5 * a * s / h)),
+    ],
+)
+def test_activations_by_hand_where_attention_is_not_fused(tp, sequence_parallel, per_layer):
+    """Korthikanti et al. 2022 (arXiv:2205.05198), equations 1, 2 and 4, for GPT-3; the head's two inputs come on top."""
+    run = ms.DistributedModel.solve(
+        model="gpt3_175b",
+        hardware="a100",
+        tp=tp,
+        sequence_parallel=sequence_parallel,
+        micro_batch=2,
+        global_batch=2,
+        seq_len=2048,
+        attention="unfused",
+        training_logit_bytes=0,
+    )
+    s, b, h, a, layers = 2048, 2, 12288, 96, 96
+    split = tp if sequence_parallel else 1
+    head = b * s * 4 * h / split
+    gathered = 2 * 2 * b * s * h * (1 - 1 / split)
+    expected = b * layers * per_layer(s, h, a, tp) + head + gathered
+    assert float(run.memory_activations) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_micro_batch_is_whole():
+    run = {"model": "gpt3_175b", "hardware": "a100", "tp": 8, "pp": 8, "dp": 1, "global_batch": 64, "seq_len": 2048}
+    with pytest.raises(ValueError, match=r"micro_batch=1\.5: sequences per micro-batch must be a whole number"):
+        ms.DistributedModel.solve(**run, micro_batch=1.5)
+    assert ms.DistributedModel.solve(**run, micro_batch=3).limit == ms.schema.codes.Limit.SHAPE  # no whole rounds
