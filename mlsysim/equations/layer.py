@@ -18,6 +18,7 @@ from mlsysim.equations.exchanges import (
     Exposed,
     expert_exposed,
     host_transfer_exposed,
+    layer_exchanges,
     repeated_tensor_exchange,
     ring_exposed,
     tensor_exposed,
@@ -36,6 +37,7 @@ class Layer(NamedTuple):
     tp: Any  #: exposed exchanges of tensor parallelism (s)
     cp: Any  #: and of context parallelism (s)
     ep: Any  #: and of expert parallelism (s)
+    exchanged: Any  #: all exchanges, hidden or not (s)
     host_transfer: Any  #: activations on their way to the host and back, as far as the passes do not hide it (s)
     forward: Any  #: forward pass with its exposed exchanges (s)
     backward: Any  #: backward pass with them, and with what is computed again (s)
@@ -175,6 +177,9 @@ def layer(
         tp=tensor.forward + tensor.backward + tensor_repeated,
         cp=ring.forward + ring.backward + np.where(full, ring.forward, 0.0),
         ep=experts.forward + experts.backward + np.where(full, experts.forward, 0.0),
+        exchanged=layer_exchanges(
+            exchanges, layout.cp, tensor_blocks, moe, repeated_tensor_exchange(1.0, recompute, assume), full
+        ),
         host_transfer=host_transfer_exposed(transfer, passes.forward, passes.backward),
         forward=passes.forward + exposed_forward,
         backward=passes.backward + repeated + exposed_backward,

@@ -8,6 +8,7 @@ from mlsysim.equations import architecture, data_parallel, training, training_me
 from mlsysim.equations import pipeline_stages as stages
 from mlsysim.equations.conventions import arithmetic_only, can_train
 from mlsysim.equations.counting import divides
+from mlsysim.equations.data_parallel import nothing_hidden
 from mlsysim.equations.exchanges import exchanges, message_bytes
 from mlsysim.equations.layer import layer, single_device_time
 from mlsysim.equations.layout import device_count, layout, layout_possible, least_microbatches
@@ -36,6 +37,7 @@ class Distributed(NamedTuple):
     optimizer_time: Real
     overhead_time: Real
     exposed_communication: Real
+    communication_time: Real
     communication_fraction: Real
     bubble_fraction: Real
     mfu: Real
@@ -132,7 +134,8 @@ def distributed(
     Returns
     -------
     Distributed
-        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead.
+        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead, in which communication counts
+        as far as nothing hides it; `communication_time` is all of it.
         ``memory_allocated`` is what tensors hold, ``memory_per_device`` what is reserved (it decides
         ``feasible``).  ``mfu`` and ``hfu`` are against `peak_flops` of the format.
 
@@ -188,15 +191,15 @@ def distributed(
     n_microbatches = global_batch / round_size * np.where(virtual_stages > 1, pp, 1.0)
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
     most, offload = most_layers(model.n_layers, pp), {"optimizer_offload": optimizer_offload}
+    shared = {**held, "layers": most, "work": work, "shard_size": shard_size}
     stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
     times = training_step.step_times(
         plan,
         work,
         assume,
         n_microbatches=n_microbatches,
-        data=data_parallel.data_exchange(
-            model, plan, network, format, assume, **held, layers=most, work=work, shard_size=shard_size
-        ),
+        data=data_parallel.data_exchange(model, plan, network, format, assume, **shared),
+        data_in_all=data_parallel.data_exchange(model, plan, network, format, nothing_hidden(assume), **shared),
         transfer=training_step.stage_transfer_time(plan, network, messages, assume, message_bytes(model, format, rows)),
         optimizer=training_step.update_time(plan, hardware, fleet, format, assume, **held, **offload),
         stretch=stretch,
