@@ -64,6 +64,81 @@ def test_the_optimizer_finds_what_was_run():
     assert found.feasible and (int(found.dp), int(found.virtual_stages)) == (64, 8)
 
 
+#: layouts that papers print, with what their frameworks do where it is not the default
+PUBLISHED = {
+    "Nemotron-4 340B, arXiv:2406.11704": {
+        "model": {"n_layers": 96, "hidden": 18432, "n_heads": 96, "n_kv_heads": 8, "head_dim": 192, "vocab": 256000}
+        | {"gated_ffn": 0, "ffn_hidden": 73728, "tied_embeddings": 0},
+        "hardware": "h100",
+        "tp": 8,
+        "pp": 12,
+        "dp": [16, 32, 64],
+        "virtual_stages": 8,
+        "global_batch": 2304,
+        "seq_len": 4096,
+    },
+    "MegaScale 175B, arXiv:2402.15627": {
+        "model": "gpt3_175b",
+        "hardware": "a100_sxm4_80gb",
+        "tp": 8,
+        "pp": 8,
+        "dp": [4, 192],
+        "virtual_stages": 6,
+        "global_batch": 6144,
+        "seq_len": 2048,
+    },
+    "MT-NLG 530B, arXiv:2201.11990": {
+        "model": {"n_layers": 105, "hidden": 20480, "n_heads": 128, "n_kv_heads": 128, "head_dim": 160, "vocab": 51200}
+        | {"gated_ffn": 0, "ffn_hidden": 81920, "tied_embeddings": 1},
+        "hardware": "a100_sxm4_80gb",
+        "tp": 8,
+        "pp": 35,
+        "dp": [8, 10, 12],
+        "global_batch": 1920,
+        "seq_len": 2048,
+        "recompute": "full",
+        "zero_stage": 0,
+        "attention": "unfused",
+        "sequence_parallel": 0,
+    },
+    "BLOOM 176B, arXiv:2211.05100": {
+        "model": {"n_layers": 70, "hidden": 14336, "n_heads": 112, "n_kv_heads": 112, "head_dim": 128, "vocab": 250880}
+        | {"gated_ffn": 0, "ffn_hidden": 57344, "tied_embeddings": 1},
+        "hardware": "a100_sxm4_80gb",
+        "tp": 4,
+        "pp": 12,
+        "dp": 8,
+        "micro_batch": 2,
+        "global_batch": 2048,
+        "seq_len": 2048,
+        "recompute": "full",
+        "attention": "unfused",
+        "sequence_parallel": 0,
+    },
+    "OPT 175B, arXiv:2205.01068": {
+        "model": "opt_175b",
+        "hardware": "a100_sxm4_80gb",
+        "tp": 8,
+        "dp": 124,
+        "micro_batch": 8,
+        "global_batch": 992,
+        "seq_len": 2048,
+        "recompute": "full",
+        "zero_stage": 3,
+        "attention": "unfused",
+        "sequence_parallel": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_layouts_fit(name):
+    run = dict(PUBLISHED[name])
+    if isinstance(run["model"], dict):
+        run["model"] = ms.Workload(name=name, **run["model"])
+    assert ms.DistributedModel.solve(**run).feasible.all()
+
+
 LLAMA8 = workload_record(model("llama3_1_8b"))
 SIZES = {
     "seq_len": 2048.0,
@@ -107,6 +182,22 @@ def test_inputs_of_activation_functions_in_a_narrow_format():
             for n in (0.0, 1.0)
         )
         assert wide - narrow == values * 14336
+
+
+def test_a_gate_whose_product_is_computed_again():
+    """Both halves are kept, with or without selective recomputation, which drops the norms' outputs besides."""
+    kept = {
+        (recompute, values): float(
+            memory.layer_activations(
+                LLAMA8, recompute=recompute, **{**SIZES, "stored_values": values, "gemm_input_bytes": 2.0}
+            ).stored
+        )
+        for recompute in (Recompute.NONE, Recompute.SELECTIVE)
+        for values in (2.0, 3.0, 4.0)
+    }
+    assert kept[Recompute.NONE, 3.0] - kept[Recompute.NONE, 2.0] == 2 * 14336
+    assert kept[Recompute.SELECTIVE, 2.0] == kept[Recompute.SELECTIVE, 3.0] == kept[Recompute.SELECTIVE, 4.0]
+    assert kept[Recompute.NONE, 2.0] - kept[Recompute.SELECTIVE, 2.0] == 2 * 2 * 4096
 
 
 def test_tokens_at_experts_are_kept_as_their_products_read_them():

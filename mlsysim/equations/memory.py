@@ -76,9 +76,20 @@ class LayerActivations(NamedTuple):
     moved: Any  #: to the host and back
 
 
-def ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes):
-    """Bytes kept per unit of feed-forward width: what the last matrix reads, and the rest as it is."""
-    return (stored_values - 1.0) * activation_bytes + gemm_input_bytes
+def ffn_stored_bytes(stored_values, gated_ffn, activation_bytes, gemm_input_bytes):
+    """Bytes kept per unit of feed-forward width: what the last matrix reads, and the rest as it is.
+
+    A gated network that keeps both halves only computes what the last matrix reads again.
+
+    Examples
+    --------
+    >>> [float(ffn_stored_bytes(values, 1.0, 2.0, 1.0)) for values in (4.0, 3.0, 2.0)]
+    [7.0, 5.0, 4.0]
+    >>> float(ffn_stored_bytes(2.0, 0.0, 2.0, 1.0))
+    3.0
+    """
+    last = np.where(stored_values > 1.0 + gated_ffn, gemm_input_bytes, activation_bytes)
+    return (stored_values - 1.0) * activation_bytes + last
 
 
 def attention_width(model: Workload):
@@ -172,13 +183,13 @@ def layer_activations(
     ) / tp
     scores = scores_bytes(model, seq_len, tp, attention, activation_bytes, wide_bytes)
     function_bytes = np.where(narrow_kept > 0, gemm_input_bytes, activation_bytes)
-    ffn = ffn_stored_bytes(stored_values, function_bytes, gemm_input_bytes) * ffn_width / tp
+    ffn = ffn_stored_bytes(stored_values, model.gated_ffn, function_bytes, gemm_input_bytes) * ffn_width / tp
     everything = (norm_inputs + matrix_inputs + masks * hidden) / split + sent / tp + core + scores + ffn
     # selective: norm outputs, the product of the feed-forward network and expanded latents are computed
     # again; the older form (Korthikanti 2022) drops the scores only
     latents = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
     expanded = np.where(model.kv_lora_rank > 0, attention_width(model) - latents, 0.0) * activation_bytes / tp
-    kept_products = np.minimum(stored_values - 1.0, 1.0 + model.gated_ffn)
+    kept_products = np.minimum(stored_values, 1.0 + model.gated_ffn)  # what the activation function reads
     dropped = model.gated_ffn * ffn_width + model.head_dim * model.n_kv_heads
     ffn_kept = kept_products * ffn_width - np.where(repeated_products > 0, dropped, 0.0)
     ffn_kept = ffn_kept * function_bytes / tp
