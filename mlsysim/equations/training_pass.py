@@ -20,6 +20,7 @@ from mlsysim.equations.layer import Layer, layer
 from mlsysim.equations.layout import Layout, layout
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Schedule
+from mlsysim.schema.kinds import asked
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 #: a device that exchanges nothing
@@ -96,46 +97,61 @@ def curves(
 
 
 def layers_of(step: Step, hardware: Accelerator, assume: Assumptions) -> tuple[Layer, Layer]:
-    """A layer without and one with experts, on one device."""
-    dense, moe = (
-        layer(
-            step.model,
-            with_experts,
-            step.plan,
-            ALONE,
-            hardware,
-            step.format,
-            assume,
-            rows=step.rows,
-            seq_len=step.seq_len,
-            recompute=step.recompute,
-            attention=None,
-            cached=step.cached,
-        )
-        for with_experts in (False, True)
+    """A layer without and one with experts, on one device; a model without experts has the first kind only."""
+    options = {"rows": step.rows, "seq_len": step.seq_len, "recompute": step.recompute}
+    machine = (step.plan, ALONE, hardware, step.format, assume)
+    dense = layer(step.model, False, *machine, attention=None, cached=step.cached, **options)
+    if asked(step.model.n_experts > 0) is None:
+        return dense, dense
+    return dense, layer(step.model, True, *machine, attention=None, cached=step.cached, **options)
+
+
+def passes_of(step: Step, with_experts, hardware: Accelerator, assume: Assumptions):
+    """All passes of one layer: those that adapters need where these are trained in place of the weights (s)."""
+    passes = training.layer_time(
+        step.model,
+        with_experts,
+        rows=step.rows,
+        seq_len=step.seq_len,
+        block=step.seq_len,
+        tp=1.0,
+        ep=1.0,
+        expert_tp=1.0,
+        sequence_parallel=0.0,
+        attention=None,
+        hardware=hardware,
+        format=step.format,
+        assume=assume,
+        cached=step.cached,
     )
-    return dense, moe
+    repeated = training.recomputed_time(passes, training.repeated_set(step.recompute), None, assume)
+    return passes.forward + passes.backward + repeated - np.where(step.frozen, passes.weight, 0.0)
 
 
-def level_time(step: Step, hardware: Accelerator, assume: Assumptions):
-    """A step at the predicted level: passes, sums of gradients, transfers to the host, update, host (s).
+def level_time(step: Step, params, hardware: Accelerator, assume: Assumptions):
+    """A step at the predicted level: passes, sums of gradients, update, host; without transfers to the host (s).
 
     Adapters that are trained in place of the weights spare the gradients of the weights, and are all that is updated.
+
+    Parameters
+    ----------
+    params : parameters on the device, without routed experts, and of these.
     """
-    layers = stages.over_stages(step.model, 1.0, *layers_of(step, hardware, assume))
-    head = training.head_passes(step.model, step.rows, 1.0, hardware, step.format, assume)
-    passes = layers.compute.first + head.forward + head.backward
-    spared = np.where(step.frozen, layers.weight_gradient.first + head.weight, 0.0)
-    params = stages.dense_stage_params(step.model, step.plan, layers.params).first
-    own = np.where(step.frozen, step.trained, params), np.where(step.frozen, 0.0, layers.expert_params.first)
+    model = step.model
+    head = training.head_passes(model, step.rows, 1.0, hardware, step.format, assume)
+    with_experts = architecture.moe_layers(model)
+    layers = (model.n_layers - with_experts) * passes_of(step, False, hardware, assume)
+    if asked(model.n_experts > 0) is not None:
+        routed = with_experts * passes_of(step, True, hardware, assume)
+        layers = layers + np.where(model.n_experts > 0, routed, 0.0)
+    own = np.where(step.frozen, step.trained, params[0]), np.where(step.frozen, 0.0, params[1])
     apart = np.where(assume.fused_accumulation > 0, 0.0, 1.0)
     sums = apart * training.accumulation_time(
         own[0] + own[1], assume.gradient_bytes, hardware.mem_bandwidth, assume.streaming_efficiency
     )
-    update = training_step.update_time(
-        step.plan, hardware, step.fleet, step.format, assume, *own, optimizer_offload=0.0
-    )
-    return passes - spared + sums + layers.host_transfer.first + update + assume.training_host_time
+    update = training_step.update_time(step.plan, hardware, step.fleet, step.format, assume, *own, 0.0)
+    at_head = head.forward + head.backward - np.where(step.frozen, head.weight, 0.0)
+    return layers + at_head + sums + update + assume.training_host_time
 
 
 def step_time(step: Step, hardware: Accelerator, assume: Assumptions) -> StepTime:
@@ -147,20 +163,24 @@ def step_time(step: Step, hardware: Accelerator, assume: Assumptions) -> StepTim
     factor = training_step.machine_level(step.model, assume)
     nothing = {"gemm_latency": 0.0, "plain_gemm_latency": 0.0, "gemm_exponent": 0.0}
     no_arithmetic = {"peak_flops": np.inf, "attention_peak_flops": np.inf}
-    no_traffic = {"mem_bandwidth": np.inf, "host_bandwidth": np.inf}
+    no_traffic = {"mem_bandwidth": np.inf}
     unhosted = assume._replace(training_host_time=0.0)
     plain = unhosted._replace(streaming_efficiency=1.0, elementwise_slowdown=1.0, optimizer_slowdown=1.0)
-    bytes_as_seconds = {"mem_bandwidth": 1.0, "gemm_bandwidth_efficiency": 1.0, "host_bandwidth": np.inf}
-    at_level = level_time(step, hardware, assume)
-    free = level_time(step, hardware._replace(**no_arithmetic, **no_traffic), assume)
+    bytes_as_seconds = {"mem_bandwidth": 1.0, "gemm_bandwidth_efficiency": 1.0}
+    layers = stages.over_stages(step.model, 1.0, *layers_of(step, hardware, assume))
+    params = stages.dense_stage_params(step.model, step.plan, layers.params).first, layers.expert_params.first
+
+    def alone(assume: Assumptions, **changed: Any) -> Any:
+        return level_time(step, params, hardware._replace(**changed), assume)
+
+    at_level = alone(assume) + layers.host_transfer.first
     total, faster = at_level * factor, np.minimum(factor, 1.0)
     return StepTime(
-        compute=faster * level_time(step, hardware._replace(**nothing, **no_traffic), unhosted),
-        memory=faster
-        * level_time(step, hardware._replace(**nothing, **no_arithmetic, host_bandwidth=np.inf), unhosted),
-        overhead=faster * free + np.maximum(total - at_level, 0.0),
+        compute=faster * alone(unhosted, **nothing, **no_traffic),
+        memory=faster * alone(unhosted, **nothing, **no_arithmetic),
+        overhead=faster * alone(assume, **no_arithmetic, **no_traffic) + np.maximum(total - at_level, 0.0),
         total=total,
-        moved=level_time(step, hardware._replace(**nothing, **no_arithmetic, **bytes_as_seconds), plain),
+        moved=alone(plain, **nothing, **no_arithmetic, **bytes_as_seconds),
     )
 
 

@@ -16,10 +16,10 @@ from mlsysim.equations.conventions import (
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
-from mlsysim.resolver import Model, asked, kernel
+from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute
-from mlsysim.schema.kinds import Code, Flag, Real
+from mlsysim.schema.kinds import Code, Flag, Real, asked
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 Trainer = tuple[Accelerator, Assumptions]  #: a device and what is assumed of it, for training

@@ -6,7 +6,7 @@ of tiers 2 and 3 ask the same questions of any of them.
 
 from mlsysim.resolver.base import SAMPLES, Model, Resolver
 from mlsysim.resolver.composition import Composition, Wire, compose
-from mlsysim.resolver.kernels import RECORDS, Kernel, asked, kernel
+from mlsysim.resolver.kernels import RECORDS, Kernel, kernel
 from mlsysim.resolver.optimizer import Optimizer, Space
 from mlsysim.resolver.solver import Solver
 
@@ -21,7 +21,6 @@ __all__ = [
     "Solver",
     "Space",
     "Wire",
-    "asked",
     "compose",
     "kernel",
 ]

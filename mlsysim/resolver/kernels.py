@@ -28,17 +28,6 @@ def _number(value: Any) -> Any:
     return np.float64(value)
 
 
-def asked(condition: Any) -> Any:
-    """A condition, or None where it is false at every point of a call: what only it needs is then not worked out.
-
-    >>> asked(np.float64(1.0) > 2.0), asked(True)
-    (None, True)
-    """
-    value = condition.payload if getattr(condition, "op", None) == "const" else condition
-    constant = isinstance(value, (bool, int, float, np.bool_, np.number))
-    return None if constant and not value else condition
-
-
 class Kernel:
     """The physics of one resolver: records and numbers in, a NamedTuple of outputs out.
 
