@@ -125,3 +125,12 @@ def test_what_a_call_rules_out_is_not_recorded():
         len(Program(ms.SingleNodeModel, {**call, "is_training": t}).graph.nodes) for t in (0, [0, 1])
     )
     assert without < 0.5 * with_training
+
+
+def test_a_run_far_above_the_predicted_level_moves_no_more_than_there_is():
+    """A level of a quarter says that a machine is four times as fast as predicted: no share passes one."""
+    call = {"model": "llama3_1_8b", "hardware": "h100", "workload_type": "training", "seq_len": [1, 512]}
+    found = ms.EfficiencyModel.solve(**call, training_level=0.25)
+    assert (found.bandwidth_utilization <= 1).all() and (found.mfu <= 1).all()
+    shares = sum(found[f"{s}_share"] for s in ("kernel", "quantisation", "memory", "launch")) + found.mfu
+    assert (shares <= 1 + 1e-9).all() and (found.kernel_share >= 0).all()
