@@ -107,3 +107,28 @@ def test_a_search_that_is_taken_up_again_expects_the_same(tmp_path):
         ms.ParallelismOptimizer.best(by="n_accelerators", resume=tmp_path / "state", **choice) for _ in range(2)
     )
     assert (whole.mfu_expected == again.mfu_expected).all()
+
+
+def test_by_an_input_of_one_value_asks_the_same():
+    grid = {"hardware": ["h100"], "tp": [1, 2, 4], "batch_size": [1, 8, 64]}
+    alone, by = (ms.ServingModel.best("usd_per_mtok", by=b, **SERVE, **grid, **DRAWS) for b in ((), "hardware"))
+    for output in ("win_share", "feasible_share", "usd_per_mtok_expected"):
+        assert float(alone[output]) == float(by[output]), output
+
+
+def test_a_close_race_is_not_won_always():
+    """Two devices that differ by less than what is uncertain about them."""
+    near = ms.Hardware("h100", name="near", mem_bandwidth=3.36e12)
+    race = ms.ServingModel.best("itl", hardware=["h100", near], by="tp", tp=[1], **SERVE, sample=200)
+    assert 0.4 <= race.win_share.item() < 1
+    layouts = {
+        **TRAIN,
+        "model": [TRAIN["model"]],
+        "n_accelerators": 16,
+        "micro_batch": [1, 2, 4],
+        "recompute": "none",
+        **SETTINGS,
+    }
+    for by in (None, "model"):
+        found = ms.ParallelismOptimizer.best(**layouts, **DRAWS, **({} if by is None else {"by": by}))
+        assert 0 < found.win_share.item() < 1

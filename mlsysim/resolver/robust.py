@@ -66,7 +66,7 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
         return result.assign(win_share=xr.ones_like(winner["found"], dtype=float).assign_attrs(about_share))
     moves = [c for c in winner.coords if c in drawn.coords and "sample" in drawn[c].dims]
-    axes = [str(c) for c in moves if winner[c].dims == tuple(by)]
+    axes = [str(c) for c in moves if winner[c].dims == winner["found"].dims]
     same: Any = drawn["found"]
     for axis in axes:
         same = same & (drawn[axis] == winner[axis])
