@@ -132,3 +132,49 @@ def test_a_close_race_is_not_won_always():
     for by in (None, "model"):
         found = ms.ParallelismOptimizer.best(**layouts, **DRAWS, **({} if by is None else {"by": by}))
         assert 0 < found.win_share.item() < 1
+
+
+# --- the luck of a search ----------------------------------------------------------------------------------
+
+
+def test_the_best_published_utilization_is_what_is_left_without_luck():
+    """GPT-3 on 1,024 A100: the best layout is predicted at 61.6 %; 56 % is the best that was published for such models
+    (Korthikanti et al. 2022, arXiv:2205.05198, table 5: 56.0 and 56.3 % of models of 530 and 1,000 billion)."""
+    found = ms.ParallelismOptimizer.best(
+        model="gpt3_175b",
+        hardware="a100",
+        n_accelerators=1024,
+        seq_len=2048,
+        global_batch=1536,
+        recompute=["none", "selective", "full"],
+        schedule="1f1b",
+        zero_stage=1,
+        sequence_parallel=1,
+        cp=1,
+        sample=8,
+    )
+    assert float(found.mfu) > 0.6 and 0.54 < float(found.mfu_without_luck) < 0.59
+
+
+def test_luck_goes_the_way_of_the_objective():
+    layouts = {**TRAIN, "n_accelerators": 64, "micro_batch": [1, 2, 4], "recompute": "none", **SETTINGS, **DRAWS}
+    fast = ms.ParallelismOptimizer.best("mfu", **layouts)
+    slow = ms.ParallelismOptimizer.best("step_time", **layouts)
+    assert fast.mfu_without_luck < fast.mfu and slow.step_time_without_luck > slow.step_time
+    gain, loss = float(fast.mfu_without_luck / fast.mfu), float(slow.step_time / slow.step_time_without_luck)
+    assert gain == pytest.approx(loss, rel=0.02)  # a step time is as uncertain as a utilization
+
+
+def test_nobody_is_lucky_alone():
+    """One candidate, equal ones, or a quantity without an error of its own."""
+    one = {**TRAIN, "n_accelerators": 8, "micro_batch": 1, "recompute": "none", **SETTINGS, "tp": 1, "pp": 1, **DRAWS}
+    alone = ms.ParallelismOptimizer.best(**one)
+    assert float(alone.mfu_without_luck) == float(alone.mfu)
+    twice = ms.DistributedModel.best("mfu", **TRAIN, dp=8, points={"tp": [1, 1]}, **DRAWS)
+    assert float(twice.mfu_without_luck) == float(twice.mfu)
+
+
+def test_a_scatter_that_the_call_gives_is_known():
+    layouts = {**TRAIN, "n_accelerators": 64, "micro_batch": [1, 2, 4], "recompute": "none", **SETTINGS, **DRAWS}
+    known = ms.ParallelismOptimizer.best("mfu", training_scatter=1.1, **layouts)
+    assert float(known.mfu_without_luck) == float(known.mfu)

@@ -181,7 +181,11 @@ def ranked(given: dict[str, Any], many: bool) -> int:
                 name,
                 *(
                     n
-                    for n in ("win_share", "feasible_share", *(f"{name}_{q}" for q in ("expected", "p10", "p90")))
+                    for n in (
+                        "win_share",
+                        "feasible_share",
+                        *(f"{name}_{q}" for q in ("expected", "without_luck", "p10", "p90")),
+                    )
                     if n in ds
                 ),
             ],

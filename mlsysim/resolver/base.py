@@ -211,7 +211,7 @@ class Resolver:
         xarray.Dataset
             All outputs of the winner; its place along the reduced axes as coordinates; `found`.  Where there is none, `found`
             is False, numbers are NaN and `limit` is ``not_found``.  With ``sample=n`` the winner at the nominal values with
-            ``<objective>_expected`` (mean over n draws of what is uncertain), `feasible_share` and `win_share`.
+            ``<objective>_expected`` (mean of n draws), ``.._without_luck`` (of the search), `feasible_share`, `win_share`.
         """
         from mlsysim.search import Best
 

@@ -11,8 +11,10 @@ import xarray as xr
 
 from mlsysim.engine.program import Program
 from mlsysim.resolver.answer import ask_each, several, without
+from mlsysim.resolver.luck import CANDIDATES, luck, scatter
 from mlsysim.schema.check import names
-from mlsysim.search.best import Best
+from mlsysim.schema.variables import variable_of
+from mlsysim.search.best import Best, Top
 from mlsysim.search.interrupted import first, handed
 from mlsysim.search.pareto import Drawn, Pareto
 from mlsysim.search.parts import within
@@ -37,8 +39,9 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     ``<objective>_expected`` is the mean of the objective at the winner's place over all samples, ``<objective>_p10`` and
     ``_p90`` their quantiles, `feasible_share` the share of samples in which it works (and meets the conditions), `win_share`
     that in which it wins as well: the same place along every reduced axis.  ``attrs["rivals"]`` lists the most frequent
-    winners of the first cell.  The winner of a search is the luckiest of many predictions: its nominal value is the
-    higher end of what to expect.  `run` says how to sweep (threads, plan, progress, resume).
+    winners of the first cell.  The winner of a search is the most hopeful of many predictions:
+    ``<objective>_without_luck`` is what is left of it when each prediction is off by itself (`mlsysim.resolver.luck`).
+    `run` says how to sweep (threads, plan, progress, resume).
     """
     for name in getattr(resolver, "split", ()):
         values = inputs.get(name)
@@ -55,13 +58,14 @@ def best(resolver: Resolver, reduction: Best, inputs: Mapping[str, Any], run: Ma
     again = Best(objective, reduction.maximize, by=(*by, "sample"), **how)
     _require_room(resolver.program(**inputs), again, run["threads"])
     with handed(first):
-        once = Placed(objective, reduction.maximize, by=by, **how)
-        placed = resolver.sweep([once], **{**run, "resume": within(run["resume"], "nominal")}, **nominal)[0]
+        best_of_each = Placed(objective, reduction.maximize, by=by, **how)
+        once: list[Top] = [best_of_each, Top(CANDIDATES, objective, reduction.maximize, by=by, **how)]
+        placed, top = resolver.sweep(once, **{**run, "resume": within(run["resume"], "nominal")}, **nominal)
     at = {str(n).removeprefix("at "): placed[n] for n in placed.data_vars if str(n).startswith("at ")}
     winner = placed.drop_vars([f"at {a}" for a in at])
     with handed(lambda _: winner.assign_attrs(partial="all points at the nominal values, not yet win_share")):
         drawn = resolver.sweep([again], **{**run, "resume": within(run["resume"], "draws")}, **inputs)[0]
-    result = winner.assign(_expected(resolver, reduction, inputs, winner, at))
+    result = winner.assign(_expected(resolver, reduction, inputs, winner, at, top[objective]))
     about_share = {"units": "1", "long_name": "share of samples in which this configuration wins too"}
     if "sample" not in drawn.dims:  # nothing the objective depends on is uncertain
         return result.assign(win_share=xr.ones_like(winner["found"], dtype=float).assign_attrs(about_share))
@@ -87,14 +91,17 @@ def _expected(
     inputs: Mapping[str, Any],
     winner: xr.Dataset,
     at: Mapping[str, xr.DataArray],
+    top: xr.DataArray,
 ) -> dict[str, xr.DataArray]:
     """Mean and quantiles of the objective at the winners over all samples, and how often they work.
 
     Parameters
     ----------
     at : positions of the winners along every reduced axis.
+    top : objectives of the best of each cell, along `rank`.
     """
-    program, where = _at_nominal(resolver, inputs)
+    asked, fixed, draws, where = _at_nominal(resolver, inputs)
+    program = Program(asked, {**fixed, **draws})
     objective, dims = reduction.objective, winner["found"].dims
     works, _ = accepted(program, (*where, *names(reduction.where, "where")) or None)
     wanted = {"value": program.graph.lift(program.output(objective)), "works": works}
@@ -122,9 +129,24 @@ def _expected(
         name: xr.DataArray(np.where(exists, value, np.nan), dims=dims, attrs={**about, "long_name": meaning})
         for name, (value, meaning) in answers.items()
     }
+    if "sample" in program.axes:
+        points = {a: i.reshape(shape)[..., 0].reshape(-1) for a, i in index.items()}
+        spreads = scatter(asked, fixed, program, objective, points)
+        ranked = top.transpose(*dims, "rank").values.reshape(len(spreads), -1)
+        up = _larger_is_better(reduction)
+        lucky = [luck(v, float(sd), up, int(draws.get("seed", 0))) for v, sd in zip(ranked, spreads)]
+        nominal = winner[objective].values * np.exp(-np.reshape(lucky, exists.shape))
+        meaning = f"{objective} without the luck of the search, where each prediction is off by itself"
+        found_[f"{objective}_without_luck"] = xr.DataArray(nominal, dims=dims, attrs={**about, "long_name": meaning})
     meaning = "share of samples in which this configuration works and meets the conditions"
     share = np.where(exists, kept.mean(axis=-1), np.nan)
     return found_ | {"feasible_share": xr.DataArray(share, dims=dims, attrs={"units": "1", "long_name": meaning})}
+
+
+def _larger_is_better(reduction: Best) -> bool:
+    """As the call or the schema says."""
+    variable = variable_of(reduction.objective)
+    return bool(reduction.maximize) if reduction.maximize is not None else getattr(variable, "better", "") == "more"
 
 
 def _along(places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,19 +154,20 @@ def _along(places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(places, shape).reshape(-1)
 
 
-def _at_nominal(resolver: Resolver, inputs: Mapping[str, Any]) -> tuple[Program, tuple[str, ...]]:
-    """The samples over the design space of the nominal values, and the conditions that the space has of its own.
+def _at_nominal(
+    resolver: Resolver, inputs: Mapping[str, Any]
+) -> tuple[Resolver, dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """What evaluates a configuration, the design space of the nominal values, the samples, the space's own conditions.
 
     An optimizer may derive settings from a prediction (a batch that keeps a target): the configuration that it proposes
     is that of the nominal values, whatever is drawn.
     """
     draws = {n: inputs[n] for n in ("sample", "seed") if inputs.get(n) is not None}
     arrange: Any = getattr(resolver, "space", None)
-    if arrange is None:
-        return resolver.program(**inputs), ()
-    space = arrange(**{**inputs, "sample": None, "seed": None})
-    fixed = {n: v for n, v in space.inputs.items() if n not in ("sample", "seed")}
-    return Program(space.resolver, {**fixed, **draws}), space.where
+    space = None if arrange is None else arrange(**{**inputs, "sample": None, "seed": None})
+    asked, given = (resolver, inputs) if space is None else (space.resolver, space.inputs)
+    fixed = {n: v for n, v in given.items() if n not in ("sample", "seed")}
+    return asked, fixed, draws, () if space is None else space.where
 
 
 def _require_room(program: Program, drawn: Any, threads: int | None) -> None:
