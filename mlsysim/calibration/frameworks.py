@@ -27,7 +27,7 @@ YEAR = re.compile(r"(?<!\d)(20[12]\d)(?:0[1-9]|1[0-2])?(?!\d)")
 REPORTED = 3  #: months of a year whose papers report runs of the year before
 NEWEST = 9999  #: year of a run that nothing dates
 #: trainers that `likely` names, and what PyTorch offers any of them: what documents say of these holds for every run
-FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp", "torch_compile", "async_tp")
+FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp", "xla", "torch_compile", "async_tp")
 #: what is taken when no framework is recognised, and nothing tells the year
 DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 
@@ -117,17 +117,17 @@ def year_of(run: Mapping[str, Any]) -> int | None:
 def likely(run: Mapping[str, Any]) -> Row:
     """The trainer of a run that names none: what was usual for such a run in its year.
 
-    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: llm-foundry up to 2023, then torchtitan, and DeepSpeed
-    before them; else Megatron of the year, up to 2022 with DeepSpeed where states are sharded.
+    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: PyTorch FSDP, and DeepSpeed before it; else Megatron of the
+    year, up to 2022 with DeepSpeed where states are sharded.
     """
     year = year_of(run) or NEWEST
     device = str(run.get("hardware") or "")
     sharded = run.get("zero_stage")
     stage = float(sharded) if isinstance(sharded, (int, float)) and sharded == sharded else 0.0
     if re.match(r"tpu", fold(device)):
-        key = "maxtext"
+        key = "xla"
     elif stage == 3 and year >= 2022:
-        key = "llm_foundry" if year <= 2023 else "torchtitan"
+        key = "pytorch_fsdp"
     elif stage >= 1 and year < 2023:
         key = "megatron_deepspeed"
     else:

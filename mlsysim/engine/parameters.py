@@ -147,6 +147,9 @@ def remarks(record: Record, rows: Sequence[Any]) -> Iterator[tuple[str, str]]:
         wide = zoo.accelerators.widened(rows[0], Precision(int(rows[1])))
         if wide is not None:
             yield f"{rows[0].key}.peak_flops", str(wide)
+        said = zoo.accelerators.one_rate(rows[0], Precision(int(rows[1])))
+        if said is not None:
+            yield f"{rows[0].key}.peak_flops", said
 
 
 #: selector -> what may be given for it, and what it decides

@@ -334,7 +334,7 @@ def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch
         attention=Attention.FLASH2,
         ffn_width=mean_ffn_width(model),
         copies=model.experts_per_token,
-        stored_values=assume.stored_ffn_values,
+        stored_values=np.where(model.gated_ffn > 0, assume.stored_ffn_values, 2.0),
         activation_bytes=format.activation_bytes,
         gemm_input_bytes=format.gemm_input_bytes,
         wide_bytes=assume.wide_bytes,

@@ -147,7 +147,7 @@ def efficiency(
         mfu=share.useful,
         achievable_flops=share.useful * part.peak,
         peak_flops=part.peak,
-        bandwidth_utilization=part.nbytes * share.per_second / hardware.mem_bandwidth,
+        bandwidth_utilization=np.minimum(part.nbytes * share.per_second / hardware.mem_bandwidth, 1.0),
         latency=part.total,
         quantisation_share=share.tiles,
         kernel_share=share.kernel,

@@ -4,17 +4,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, roofline, single_pass
-from mlsysim.equations.conventions import can_compute, can_train, serving_device, textbook_assumptions, where_possible
+from mlsysim.equations import architecture, roofline, single_pass, training_pass
+from mlsysim.equations.conventions import (
+    can_compute,
+    can_train,
+    serving_device,
+    textbook_assumptions,
+    where_possible,
+    with_some_rate,
+)
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, EnergyBasis, FlopsConvention, Limit, Phase, Recompute
-from mlsysim.schema.kinds import Code, Flag, Real
+from mlsysim.schema.kinds import Code, Flag, Real, asked
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 from mlsysim.schema.usual import SEQ_LEN
+
+Trainer = tuple[Accelerator, Assumptions]  #: a device and what is assumed of it, for training
 
 
 class SingleNode(NamedTuple):
@@ -83,7 +92,8 @@ def single_node(
     seq_len : tokens per sample: new ones, or in a decode step those in the cache.
     cached_prefix : tokens in the cache before them.
     phase : `prefill`, one pass over all of `seq_len`; `decode`, the pass that generates one token behind them; `training`.
-    efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves.
+    efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves; a
+        training step at a given `efficiency` alone is its operations over that share, as in DistributedModel.
     is_training : 1 adds the backward pass and the optimizer, as `phase` training does.
     recompute : activations computed again in the backward pass.
     zero_stage, dp : sharding of the model states over `dp` devices (its communication: DistributedModel).
@@ -108,8 +118,9 @@ def single_node(
     -----
     Products follow the measured curve over all their rows; traffic is weights once (of experts: the
     distinct ones touched), cache, activations.  The head is computed for every token in training, for the
-    last one otherwise. A model that is no transformer counts `flops_per_sample`, reads each weight once per
-    pass, and moves one activation per `flops_per_activation` operations.
+    last one otherwise.  A training step of a transformer is that of `DistributedModel` on one device: the same
+    equations, the same time and memory.  A model that is no transformer counts `flops_per_sample`, reads each
+    weight once per pass, and moves one activation per `flops_per_activation` operations.
 
     References
     ----------
@@ -118,6 +129,7 @@ def single_node(
     by_hand, frozen = textbook > 0, lora_rank > 0
     training, decoding = (is_training > 0) | (phase == Phase.TRAINING), phase == Phase.DECODE
     computes = np.where(training & np.logical_not(frozen), can_train(hardware), can_compute(hardware))
+    trainer = training_pass.curves(with_some_rate(hardware), assume, efficiency, bandwidth_efficiency)
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
     serving = (hardware, format, assume)
@@ -131,20 +143,15 @@ def single_node(
     machine, by = (model, hardware, format, assume), {"by_hand": by_hand, "efficiency": efficiency}
     time = single_pass.device_time(*machine, batch, passes, **by, update=update)
     moved = single_pass.moved_bytes(hardware, assume, time)
-    memory = single_pass.pass_memory(
-        model,
-        hardware,
-        format,
-        assume,
-        batch,
-        training=training,
-        trained=trained,
-        frozen=frozen,
-        recompute=recompute,
-        zero_stage=zero_stage,
-        dp=dp,
-        by_hand=by_hand,
-    )
+    sharing = {"recompute": recompute, "zero_stage": zero_stage, "dp": dp}
+    kind = {"training": training, "trained": trained, "frozen": frozen, "by_hand": by_hand}
+    memory = single_pass.pass_memory(model, hardware, format, assume, batch, **kind, **sharing)
+    if asked(training) is not None:
+        about = (batch.tokens, seq_len, cached_prefix, recompute, frozen, trained)
+        step = training_pass.Step(model, fleet, format, *about, training_pass.own_layout(zero_stage, dp))
+        apart = training & np.logical_not(by_hand)
+        time, moved = _trained_time(step, trainer, apart, time, moved)
+        memory = _trained_memory(step, trainer, apart, memory)
     beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
     latency = np.where(offload > 0, prefetched, time.total)
@@ -212,6 +219,41 @@ def single_node(
         ),
     )
     return where_possible(computes, answer)
+
+
+def _trained_time(
+    step: training_pass.Step, trainer: Trainer, trains, time: single_pass.DeviceTime, moved
+) -> tuple[Any, Any]:
+    """Time and traffic of a pass; of a training step of a transformer as `DistributedModel` finds them on one device."""
+    own = training_pass.step_time(step, *trainer)
+    trains = trains & training_pass.priced(step.model)
+    parts = {
+        "compute": own.compute,
+        "memory": own.memory,
+        "overhead": own.overhead,
+        "joined": np.maximum(own.total - own.overhead, 0.0),
+        "total": own.total,
+    }
+    changed = {name: np.where(trains, value, getattr(time, name)) for name, value in parts.items()}
+    return time._replace(**changed), np.where(trains, own.moved, moved)
+
+
+def _trained_memory(step: training_pass.Step, trainer: Trainer, trains, memory: single_pass.PassMemory) -> Any:
+    """What a pass holds; a training step of a transformer holds what `DistributedModel` finds on one device."""
+    trains = trains & training_pass.priced(step.model)
+    sharing = np.where(step.plan.zero_stage >= 3, step.plan.dp, 1.0)
+    own = training_pass.step_memory(
+        step, *trainer, frozen_bytes=single_pass.stored_bytes(step.model, step.format, False) / sharing
+    )
+    parts = {
+        "weights": own.memory_weights,
+        "gradients": own.memory_gradients,
+        "optimizer": own.memory_optimizer,
+        "activations": own.memory_activations,
+        "total": own.memory_per_device,
+        "main": own.memory_per_device,
+    }
+    return memory._replace(**{name: np.where(trains, value, getattr(memory, name)) for name, value in parts.items()})
 
 
 def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand, offload) -> Any:

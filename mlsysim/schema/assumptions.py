@@ -372,12 +372,40 @@ class Assumptions(NamedTuple):
         0.0,
         low=1,
     )
+    narrow_kept: Real = _switch(
+        0.0,
+        "what an activation function reads is kept in the format of the matrix products (8 bits) instead of 16 bits",
+        "arXiv:2412.19437, section 3.3.3 (inputs of SwiGLU cached in 8 bits, its output computed again); others: no",
+    )
+    inputs_on_host: Real = _switch(
+        0.0,
+        "with full recomputation, inputs of layers wait in host memory for the backward pass",
+        "MaxText remat_policy custom, decoder_layer_input: offload (github.com/AI-Hypercomputer/tpu-recipes); others: no",
+    )
     training_logit_bytes: Real = _assumed(
         8.0,
         "byte",
         "bytes per logit kept: 8 fused cross-entropy, 12 eager, 4 fused in place",
         "Megatron-LM with fused cross-entropy",
         0.0,
+    )
+    planned_memory: Real = _switch(
+        0.0,
+        "places of tensors are planned at compile time, so that the head and the layer that is computed take turns",
+        "1 XLA (buffer assignment); 0 PyTorch, whose caching allocator reserves about the sum (published runs)",
+    )
+    loss_tile: Real = _positive(
+        1e18,
+        "byte",
+        "most activations of the head that are held at once; a larger loss is computed tile by tile",
+        "not tiled by default; 1 GiB where the loss is tiled (arXiv:2506.13996, section 3.1)",
+        0.0,
+    )
+    sharded_masters: Real = _switch(
+        0.0,
+        "what ZeRO-3 shards are the master weights themselves, so that a device keeps no narrow copy of its shard",
+        "1 PyTorch FSDP and JAX: 16 bytes per parameter (llm-foundry, scripts/train/benchmarking/submit_benchmarks.py); "
+        "0 DeepSpeed ZeRO-3, which keeps both: 18 (arXiv:1910.02054)",
     )
     gather_prefetch: Real = _assumed(
         1.0,

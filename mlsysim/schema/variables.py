@@ -653,6 +653,7 @@ for _group, _meaning in (
 real("optimizer_time", "s", "update of the weights", better="less")
 real("overhead_time", "s", "host, activation transfers and stragglers in a step", better="less")
 real("exposed_communication", "s", "communication of a step that nothing hides", better="less")
+real("communication_time", "s", "communication of a step, hidden or not, on the slowest stage", better="less")
 fraction("communication_fraction", "exposed communication over step time", better="less")
 fraction("bubble_fraction", "pipeline idle time over step time", better="less")
 real("hfu", "1", "share of peak that all operations use, recomputation included", better="more")

@@ -151,6 +151,22 @@ def widened(row: Row, precision: Precision) -> Derived | None:
     )
 
 
+def one_rate(row: Row, precision: Precision) -> str | None:
+    """What a `peak_flops` that was given means for a device that lists rates by format, where it differs from them.
+
+    >>> mine = tables.lookup("hardware", "h100", "hardware").having({"peak_flops": 5e14})
+    >>> one_rate(mine, Precision.FP8)
+    'as given, at every number format (the row lists 1978.9 TFLOP/s for fp8): peak_bf16, peak_fp8 ... set one alone'
+    """
+    own, listed = row.given.get("peak_flops"), _rate(row, precision)
+    if own is None or not np.any(listed) or not np.any(own != listed):
+        return None
+    return (
+        f"as given, at every number format (the row lists {float(np.max(listed)) / 1e12:g} TFLOP/s for "
+        f"{label(precision)}): peak_bf16, peak_fp8 ... set one alone"
+    )
+
+
 def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """The rates of products, attention and vectors.
 

@@ -160,7 +160,7 @@ def lines_of(row: Row) -> dict[str, str]:
     """The line of settings.csv behind each setting of a framework, by name.
 
     >>> lines_of(of_version("torchtitan", ()))["eager_factor"]
-    'pytorch_fsdp  eager_factor'
+    'pytorch_fsdp 2023 eager_factor'
     """
     return {name: _identity(lines[-1]) for name, lines in _made()[row.key].lines.items()}
 
