@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import operators
-from mlsysim.equations.compute import operator_time, traffic_time, weight_only
+from mlsysim.equations import network, operators
+from mlsysim.equations.compute import smooth_max, weight_only
 from mlsysim.equations.operators import time_of
 from mlsysim.equations.serving import elementwise_per_row
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import CompressionMethod
+from mlsysim.schema.codes import CompressionMethod, Runtime
 from mlsysim.schema.records import Accelerator, Format, Workload
 
 
@@ -79,7 +79,8 @@ def phase_times(
 
     Notes
     -----
-    A model without layers is its `flops_per_sample`, its weights read once per batch.
+    A model that is no transformer is a network in an engine (`mlsysim.equations.network`), as in SingleNodeModel; what is
+    left of its matrices is left of its values as well.
     """
 
     def products(rows):
@@ -96,16 +97,19 @@ def phase_times(
 
     prompt = operators.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
     step = operators.decode_attention_time(model, hardware, format, tp, batch, seq_len)
-    sample = operator_time(
-        layer_share * batch * model.flops_per_sample / (hardware.gemm_efficiency * hardware.peak_flops * tp),
-        traffic_time(
-            layer_share * format.weight_bytes * model.total_params / tp,
-            hardware.mem_bandwidth,
-            hardware.gemm_bandwidth_efficiency,
-        ),
-        hardware.gemm_latency,
-        hardware.gemm_exponent,
+    alone = network.work(
+        model,
+        hardware,
+        format,
+        assume,
+        batch,
+        runtime=float(Runtime.ENGINE),
+        by_hand=False,
+        efficiency=None,
     )
+    kept = layer_share / tp
+    sample = alone.start + alone.apart * kept
+    sample = sample + smooth_max(alone.arithmetic * kept, alone.traffic * kept, hardware.gemm_exponent)
     layered = model.n_layers > 0
     return Phases(
         prefill=np.where(layered, products(batch * seq_len) + attention_share * prompt, sample),

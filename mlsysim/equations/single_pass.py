@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, mixers, operators, roofline, sharding
+from mlsysim.equations import architecture, mixers, network, operators, roofline, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.adapters import adapter_params
 from mlsysim.equations.compute import smooth_max
 from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
+from mlsysim.equations.network import MICROCONTROLLER_MEMORY
 from mlsysim.equations.training import GEMM_BACKWARD, optimizer_time
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Attention, FlopsConvention, Recompute
+from mlsysim.schema.codes import Attention, FlopsConvention, Recompute, Runtime
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
-#: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM (byte)
-MICROCONTROLLER_MEMORY = 64.0 * 2.0**20
 
 
 class Batch(NamedTuple):
@@ -184,31 +183,6 @@ def training_curves(
     )
 
 
-def sample_work(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch, by_hand, efficiency
-) -> operators.Work:
-    """Work of a model that is no transformer: `flops_per_sample`, each weight once, activations by their operations.
-
-    Parameters
-    ----------
-    by_hand : is it a textbook's calculation, without activations.
-    efficiency : constant share of peak, or None for that of convolutions.
-    """
-    transformer = model.n_layers > 0
-    other = batch.size * np.where(transformer, 0.0, model.flops_per_sample)
-    share = np.where(by_hand, 1.0, assume.convolution_efficiency) if efficiency is None else 1.0
-    per_sample = model.flops_per_sample / assume.flops_per_activation
-    values = batch.size * np.where(transformer | by_hand, 0.0, per_sample)
-    rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
-    touched = np.minimum(architecture.counted_params(model), 0.5 * model.flops_per_sample)
-    moved = format.weight_bytes * touched + 2.0 * format.activation_bytes * values
-    return operators.Work(
-        arithmetic=other / (share * hardware.gemm_efficiency * hardware.peak_flops),
-        traffic=np.where(transformer, 0.0, rate * moved),
-        start=np.where(transformer, 0.0, hardware.gemm_latency),
-    )
-
-
 def device_time(
     model: Workload,
     hardware: Accelerator,
@@ -220,6 +194,9 @@ def device_time(
     by_hand,
     efficiency,
     update,
+    training=False,
+    runtime=Runtime.ENGINE,
+    weights_in_sram=0.0,
 ) -> DeviceTime:
     """Time of a pass whose operands all lie on the device.
 
@@ -228,12 +205,26 @@ def device_time(
     by_hand : is it a textbook's calculation: the longer of arithmetic and traffic, nothing else.
     efficiency : constant share of peak, or None for the measured curves.
     update : update of the weights (s).
+    training : is it a training step.
+    runtime : `Runtime`, none of them `USUAL`.
+    weights_in_sram : are a network's weights read from SRAM.
     """
+    assume, launches = network.of_runtime(model, assume, runtime, training)
     transformer = model.n_layers > 0
     linear = operators.linear_work(model, hardware, format, assume, 1.0, batch.tokens)
     experts = operators.expert_work(model, hardware, format, assume, 1.0, 1.0, batch.tokens)
     head = operators.head_work(model, hardware, format, assume, 1.0, batch.sampled)
-    other = sample_work(model, hardware, format, assume, batch, by_hand, efficiency)
+    other = network.work(
+        model,
+        hardware,
+        format,
+        assume,
+        batch.size,
+        runtime=runtime,
+        by_hand=by_hand,
+        efficiency=efficiency,
+        weights_in_sram=weights_in_sram,
+    )
     done = passes.products + passes.repeated
 
     def of_head(part):
@@ -248,12 +239,14 @@ def device_time(
     attention = np.where(transformer, attending, 0.0)
     cache_read = passes.attention * operators.prefill_attention_traffic(model, hardware, format, *prompt)
     per_row = serve.elementwise_per_row(model, hardware, format, assume, 1.0)
-    streaming = passes.elementwise * batch.tokens * per_row + np.where(by_hand, 0.0, update)
+    between = passes.elementwise * other.apart
+    streaming = passes.elementwise * batch.tokens * per_row + np.where(by_hand, 0.0, update) + between
     small = passes.elementwise * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     attention_starts = passes.attention * hardware.decode_attention_latency
     pairs = 0.5 * architecture.residual_blocks(model)  # of a mixer and a network
     kernels = np.where(transformer, pairs * (attention_starts + small), 0.0)
-    host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
+    waits = transformer & (architecture.generates(model) | training)
+    host = np.where(by_hand, 0.0, assume.host_step_time * np.where(waits, 1.0, 0.0))
     compute = dense_arithmetic + done * experts.arithmetic + attention
     memory = dense_traffic + expert_traffic + cache_read + streaming
     overhead = starts + kernels + host
@@ -263,6 +256,8 @@ def device_time(
         + np.maximum(attention, cache_read)
         + streaming
     )
+    # launches run ahead of the device, which waits where they take longer
+    overhead = np.maximum(overhead, np.where(by_hand, 0.0, launches + done * other.host - joined))
     return DeviceTime(
         compute=compute,
         memory=memory,
@@ -323,8 +318,15 @@ def mean_ffn_width(model: Workload):
     return whole / np.maximum(model.n_layers, 1.0)
 
 
-def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch: Batch, training, recompute, by_hand):
-    """Activations of a pass: kept for the backward pass, or those of the layer that is being computed (byte)."""
+def activation_bytes(
+    model: Workload, format: Format, assume: Assumptions, batch: Batch, training, recompute, by_hand, width
+):
+    """Activations of a pass: kept for the backward pass, or those of the layer that is being computed (byte).
+
+    Parameters
+    ----------
+    width : bytes of a value of a network.
+    """
     layer = layer_activations(
         model,
         seq_len=batch.new,
@@ -343,9 +345,9 @@ def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch
     kept = batch.tokens * (model.n_layers * layer.stored + layer.working + at_head)
     working = sharding.workspace_bytes(model, assume, 1.0, batch.tokens)
     working = working + sharding.logits_bytes(model, assume, 1.0, batch.sampled)
-    convolved = batch.size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
-    peak = convolved * np.where(training, 1.0, assume.activation_peak_share)
-    return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, peak))
+    values = np.where(training, assume.stored_activations * model.activation_values, model.peak_values)
+    held = batch.size * width * values
+    return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, held))
 
 
 def pass_memory(
@@ -362,6 +364,7 @@ def pass_memory(
     zero_stage,
     dp,
     by_hand,
+    weights_in_sram=0.0,
 ) -> PassMemory:
     """What the device holds during a pass.
 
@@ -375,6 +378,7 @@ def pass_memory(
     recompute : `Recompute`.
     zero_stage, dp : sharding of the model states; ZeRO-3 shards frozen weights as well.
     by_hand : is it a textbook's calculation.
+    weights_in_sram : does a microcontroller keep its weights there, too.
     """
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
@@ -384,13 +388,15 @@ def pass_memory(
     weights = weights + np.where(training, states.weights, 0.0)
     gradients = np.where(training, states.gradients, 0.0)
     optimizer = np.where(training, states.optimizer, 0.0)
-    activations = activation_bytes(model, format, assume, batch, training, recompute, by_hand)
+    width = network.value_bytes(hardware, format)
+    activations = activation_bytes(model, format, assume, batch, training, recompute, by_hand, width)
     cached = batch.size * format.kv_bytes * sharding.cached_values(model, batch.cached + batch.new)
     cached = cached + batch.size * mixers.state_bytes_per_sequence(model)
     kv_cache = np.where(training, 0.0, cached) * np.where(architecture.generates(model), 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)
     total = weights + gradients + optimizer + activations + kv_cache + reserve
+    scratch = activations + np.where(weights_in_sram > 0, weights, 0.0)
     return PassMemory(
         weights=weights,
         gradients=gradients,
@@ -399,7 +405,7 @@ def pass_memory(
         kv_cache=kv_cache,
         total=total,
         main=np.where(tiny, weights + gradients + optimizer + kv_cache, total),
-        fits_scratchpad=np.where(tiny, activations, 0.0) <= np.where(tiny, hardware.sram_capacity, 0.0),
+        fits_scratchpad=np.where(tiny, scratch, 0.0) <= np.where(tiny, hardware.sram_capacity, 0.0),
     )
 
 

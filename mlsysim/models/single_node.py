@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, roofline, single_pass
+from mlsysim.equations import architecture, network, roofline, single_pass
 from mlsysim.equations.conventions import can_compute, can_train, serving_device, textbook_assumptions, where_possible
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute
+from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Recompute, Runtime
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -70,6 +70,8 @@ def single_node(
     flops_convention=FlopsConvention.CAUSAL,
     offload=0,
     textbook=0,
+    runtime=Runtime.USUAL,
+    weights_in_sram=0,
 ) -> SingleNode:
     """One forward pass, or one training step, on one device; walls 1 (compute) and 2 (memory).
 
@@ -87,6 +89,10 @@ def single_node(
     offload : 1 lets what does not fit live in host memory and storage; then `latency` is `offload_latency`.
     textbook : 1 for the hand calculation ``max(FLOP / (eta peak), bytes / bandwidth)``: no start times, weights
         and cache as the only traffic, no reserve of the runtime.
+    runtime : software that runs a network: what it fuses between layers, and how it launches kernels.  By default an
+        engine compiled ahead of time (`engine`: TensorRT and the like) in inference, PyTorch (`eager`) in training:
+        what most published figures are of.  Of a transformer only `eager` inference differs from the others.
+    weights_in_sram : 1 reads a network's weights at `sram_bandwidth`; on a microcontroller they must fit there.
 
     Returns
     -------
@@ -98,14 +104,15 @@ def single_node(
     -----
     Products follow the measured curve over all their rows; traffic is weights once (of experts: the
     distinct ones touched), cache, activations.  The head is computed for every token in training, for the
-    last one otherwise. A model that is no transformer counts `flops_per_sample`, reads each weight once per
-    pass, and moves one activation per `flops_per_activation` operations.
+    last one otherwise.  A model that is no transformer counts `flops_per_sample`, reads each weight once per
+    pass, and moves `activation_values` (`mlsysim.equations.network`); no engine trains.
 
     References
     ----------
     Williams, Waterman, Patterson 2009; Sheng et al. 2023 (arXiv:2303.06865) for offload.
     """
     by_hand, training, frozen = textbook > 0, is_training > 0, lora_rank > 0
+    software = network.runtime_of(runtime, training)
     computes = np.where(training & np.logical_not(frozen), can_train(hardware), can_compute(hardware))
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
@@ -124,6 +131,9 @@ def single_node(
         by_hand=by_hand,
         efficiency=efficiency,
         update=single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp),
+        training=training,
+        runtime=software,
+        weights_in_sram=weights_in_sram,
     )
     moved = single_pass.moved_bytes(hardware, assume, time)
     memory = single_pass.pass_memory(
@@ -139,6 +149,7 @@ def single_node(
         zero_stage=zero_stage,
         dp=dp,
         by_hand=by_hand,
+        weights_in_sram=weights_in_sram,
     )
     beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
@@ -149,7 +160,7 @@ def single_node(
     supported = (
         computes
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
-        & (np.logical_not(training) | architecture.trains(model))
+        & (np.logical_not(training) | (architecture.trains(model) & (software != Runtime.ENGINE)))
         & architecture.within_context(model, cached_prefix + seq_len)
     )
     limit = first_failing(

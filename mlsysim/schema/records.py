@@ -15,7 +15,7 @@ from mlsysim.schema.kinds import Real
 
 class Workload(NamedTuple):
     """A model.  Features it lacks (experts, latent attention, a window ...) are 0; for a model that is
-    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost."""
+    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost, its layers stand at the end."""
 
     total_params: Real
     active_params: Real
@@ -63,6 +63,11 @@ class Workload(NamedTuple):
     max_context: Real
     extra_params: Real
     flops_per_sample: Real
+    # networks that are no transformers, see `mlsysim.equations.network`
+    network_layers: Real
+    activation_values: Real
+    peak_values: Real
+    depthwise_share: Real
 
 
 class Accelerator(NamedTuple):
@@ -79,6 +84,7 @@ class Accelerator(NamedTuple):
     mem_bandwidth: Real
     mem_capacity: Real
     sram_capacity: Real
+    sram_bandwidth: Real
     link_bandwidth: Real
     link_latency: Real
     host_bandwidth: Real

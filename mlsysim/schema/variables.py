@@ -166,6 +166,7 @@ option("head_precision", "number format of the stored output head (default: 16 b
 option("embedding_precision", "number format of the stored embedding (default: 16 bits)", codes.Precision)
 option("schedule", "pipeline schedule", codes.Schedule)
 option("recompute", "activations computed again in the backward pass", codes.Recompute)
+option("runtime", "software that runs a network", codes.Runtime)
 option("attention", "generation of the attention kernel", codes.Attention)
 option("flops_convention", "attention FLOPs that a utilization counts", codes.FlopsConvention)
 option("reserve", "how a server books KV cache", codes.Reserve)
@@ -232,6 +233,10 @@ count("decoder_layers", "layers of a second stack that attends to the first", lo
 count("max_context", "longest context, tokens", low=0, high=LONGEST_CONTEXT)
 real("extra_params", "1", "parameters outside the formula")
 real("flops_per_sample", "FLOP", "forward cost of one sample of a model that does not write token by token")
+real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
+real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
+real("peak_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
+real("depthwise_share", "1", "share of the values of a network that convolutions write with fewer than 8 channels a group", high=1)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
@@ -245,6 +250,7 @@ real("narrow_sum_flops", "FLOP/s", "rate of 16-bit products whose sums are 16 bi
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")
 real("sram_capacity", "byte", "last-level cache or scratchpad", better="more")
+positive("sram_bandwidth", "byte/s", "bandwidth of the scratchpad of a microcontroller", better="more")
 positive("link_bandwidth", "byte/s", "accelerator link, one direction, all links", better="more")
 real("link_latency", "s", "latency of the accelerator link", better="less")
 positive("host_bandwidth", "byte/s", "link to the host, one direction", better="more")
@@ -367,6 +373,7 @@ real("joule_per_mtok", "J", "energy per million generated tokens", better="less"
 # one node
 flag("is_training", "forward, backward and optimizer instead of a forward pass")
 count("lora_rank", "rank of trained adapters; 0 trains all weights", low=0)
+flag("weights_in_sram", "the weights of a microcontroller's network lie in its SRAM, not in flash")
 flag("offload", "what does not fit lives in host memory and storage")
 real("latency", "s", "time of one pass", better="less")
 real("memory_time", "s", "memory traffic of a pass alone", better="less")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.equations.network import MICROCONTROLLER_MEMORY
 from mlsysim.schema.codes import Precision, label
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, prices, tables
-from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, plain, stored
+from mlsysim.zoo.row import CANONICAL, NAN, RULES, Derived, Row, Rule, first, known, plain, stored, where
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
 EMBODIED_PER_WATT = 0.28
@@ -211,6 +212,21 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
         )
 
 
+def _on_chip(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """On-chip memory of which nobody prints the size or the bandwidth.
+
+    A microcontroller must hold its activations there, so its size is never guessed.
+    """
+    if not known(fields["sram_capacity"]):
+        tiny = fields["mem_capacity"] < MICROCONTROLLER_MEMORY
+        fields["sram_capacity"] = where(tiny, NAN, 0.0)
+        if not np.all(tiny):
+            derived["sram_capacity"] = Derived("no on-chip memory published: none is counted on", 0.0)
+    if not known(fields["sram_bandwidth"]):
+        fields["sram_bandwidth"] = fields["mem_bandwidth"]
+        derived["sram_bandwidth"] = Derived("not published: as fast as main memory, or as the bus to the flash", 0.5)
+
+
 def _rates_of_parts(row: Row, parts: Mapping[str, int | None] | None, fields: dict[str, Any]) -> None:
     """How fast the products of parts in a format of their own are, over the others; no rate at all where one has none."""
     for part in PRODUCTS:
@@ -305,7 +321,7 @@ def described(
     kernels: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a device, those of its kernels among them or not, and how those that no source gives came about."""
-    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
+    fields = {name: stored(row, name) for name in (*CANONICAL["hardware"], "sram_bandwidth")}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
     fields["widens_weights"] = float(wide is not None)
@@ -315,6 +331,7 @@ def described(
         precision = Precision.INT4
 
     _memory(row, fields, derived)
+    _on_chip(fields, derived)
     _rates(row, precision, fields, derived)
     _rates_of_parts(row, parts, fields)
     _links(fields, derived)

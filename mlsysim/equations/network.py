@@ -1,0 +1,189 @@
+"""Networks that are no transformers, by layer: what a convolutional or a fully connected network computes, moves and starts.
+
+A layer is a convolution or a product with weights; it reads the values of the layer before and writes its own.  What
+lies between two layers (norm, activation function, sum) is fused into them by an engine that compiles a network ahead
+of time, and is a kernel of its own, with traffic of its own, in an eager framework.
+
+References
+----------
+Williams, Waterman, Patterson 2009, "Roofline", CACM 52(4); Chen et al. 2018, "TVM" (arXiv:1802.04799) for the fusion of
+element-wise work; Ma et al. 2018, "ShuffleNet V2" (arXiv:1807.11164) for depthwise convolutions that memory binds.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import architecture
+from mlsysim.equations.conventions import quantises
+from mlsysim.equations.serving import eager_floor
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Runtime
+from mlsysim.schema.records import Accelerator, Format, Workload
+
+#: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM (byte)
+MICROCONTROLLER_MEMORY = 64.0 * 2.0**20
+#: a layer reads its input and writes its output
+OWN_ACCESSES = 2.0
+#: accesses of each value beyond those of its layer: in an eager framework the norm and the activation function read and
+#: write it; compiled, one kernel does both
+EAGER_ACCESSES, COMPILED_ACCESSES = 4.0, 2.0
+#: a framework whose pictures lie channel by channel turns the input and the output of convolutions on matrix units, one
+#: of which it shares with the neighbouring layer: a value is read and written once more
+LAYOUT_ACCESSES = 2.0
+#: kernels that a layer starts: itself, norm and activation function; itself and what is fused; itself
+EAGER_KERNELS, COMPILED_KERNELS, ENGINE_KERNELS = 3.0, 2.0, 1.0
+
+
+class Software(NamedTuple):
+    """What a runtime does with what lies between layers."""
+
+    accesses: Any  #: of each value, beyond those of its layer
+    kernels: Any  #: started a layer
+    launch: Any  #: host time of a kernel (s)
+
+
+class NetworkWork(NamedTuple):
+    """One pass of a network on one device (s)."""
+
+    arithmetic: Any  #: of layers
+    traffic: Any  #: of layers: weights and values
+    apart: Any  #: traffic of depthwise convolutions, and of what no layer fuses
+    start: Any  #: of kernels on the device
+    host: Any  #: launches, which run beside the device
+
+
+def runtime_of(runtime, training):
+    """The runtime that is meant: in inference an engine, in training an eager framework, unless one is named.
+
+    Examples
+    --------
+    >>> [int(runtime_of(Runtime.USUAL, training)) for training in (False, True)]
+    [4, 1]
+    """
+    usual = np.where(training, float(Runtime.EAGER), float(Runtime.ENGINE))
+    return np.where(runtime == Runtime.USUAL, usual, runtime)
+
+
+def software(assume: Assumptions, runtime) -> Software:
+    """What a runtime does.
+
+    Parameters
+    ----------
+    runtime : `Runtime`, none of them `USUAL`.
+
+    Examples
+    --------
+    >>> [float(part) for part in software(Assumptions(), Runtime.EAGER)]
+    [6.0, 3.0, 2.5e-05]
+    """
+    eager = (runtime == Runtime.EAGER) | (runtime == Runtime.EAGER_CHANNELS_LAST)
+    compiled = runtime == Runtime.COMPILED
+    turned = np.where(runtime == Runtime.EAGER, LAYOUT_ACCESSES, 0.0)
+    return Software(
+        accesses=turned + np.where(eager, EAGER_ACCESSES, np.where(compiled, COMPILED_ACCESSES, 0.0)),
+        kernels=np.where(eager, EAGER_KERNELS, np.where(compiled, COMPILED_KERNELS, ENGINE_KERNELS)),
+        launch=np.where(eager, assume.eager_kernel_time, np.where(compiled, assume.compiled_kernel_time, 0.0)),
+    )
+
+
+def of_runtime(model: Workload, assume: Assumptions, runtime, training) -> tuple[Assumptions, Any]:
+    """Assumptions of a transformer's pass in a runtime, and the host time of its launches (s).
+
+    An eager framework does not fuse the element-wise work of inference, and launches each kernel by itself; a pass of any
+    other runtime is that of an engine, and a training step that of `DistributedModel`.
+    """
+    eager = (runtime == Runtime.EAGER) | (runtime == Runtime.EAGER_CHANNELS_LAST)
+    eager = eager & (model.n_layers > 0) & np.logical_not(training)
+    slow = np.maximum(assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
+    changed = assume._replace(
+        serving_elementwise_slowdown=np.where(eager, slow, assume.serving_elementwise_slowdown)
+    )
+    return changed, np.where(eager, eager_floor(model, assume), 0.0)
+
+
+def value_bytes(hardware: Accelerator, format: Format):
+    """Bytes of a value between layers: as wide as products read it, so one byte in a network of 8 bits (byte)."""
+    narrow = np.minimum(format.gemm_input_bytes, format.activation_bytes)
+    return np.where(quantises(hardware, format), narrow, format.activation_bytes)
+
+
+def missed_share(model: Workload, hardware: Accelerator, width, batch):
+    """Share of the traffic of values that reaches main memory: ``W / (W + C)``.
+
+    W is what the widest layer reads and writes for the whole batch, C the on-chip memory; layers are narrower the
+    further down they are, so with W = C about half of the values never leave the chip.  A microcontroller has its
+    values in SRAM, whose bandwidth is the one that counts.
+
+    Parameters
+    ----------
+    width : bytes of a value.
+    batch : samples.
+    """
+    widest = batch * width * model.peak_values
+    tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
+    cache = np.where(tiny, 0.0, hardware.sram_capacity)
+    return widest / np.maximum(widest + cache, 1.0)
+
+
+def touched_params(model: Workload):
+    """Weights that a pass reads: all of them, or as many as it has multiplications (embedding tables are looked up)."""
+    return np.minimum(architecture.counted_params(model), 0.5 * model.flops_per_sample)
+
+
+def weight_rate(hardware: Accelerator, weights_in_sram):
+    """Bandwidth at which weights are read: of main memory (flash), or of the SRAM that holds them (byte/s)."""
+    return np.where(weights_in_sram > 0, hardware.sram_bandwidth, hardware.mem_bandwidth)
+
+
+def work(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    batch,
+    *,
+    runtime,
+    by_hand,
+    efficiency,
+    weights_in_sram=0.0,
+) -> NetworkWork:
+    """One forward pass of a network; zeros for a transformer.
+
+    ``arithmetic = b F / (e c P)``, ``traffic = (w n + 2 x b V (1 - d) m) / (f B)``,
+    ``apart = x b V m (2 d / g + a) / (f B)``: b samples, F operations, P peak, e share of large products, c of
+    convolutions; n weights of w bytes, V values of x bytes, d the share of depthwise layers among them, m what misses
+    the on-chip memory, B bandwidth, f the share that products reach, g what depthwise kernels reach of that, a accesses
+    apart.
+
+    Parameters
+    ----------
+    batch : samples.
+    runtime : `Runtime`, none of them `USUAL`.
+    by_hand : is it a textbook's calculation: arithmetic and weights only.
+    efficiency : constant share of peak, or None for that of convolutions.
+    weights_in_sram : are weights read from SRAM.
+    """
+    network = model.n_layers <= 0
+    done = software(assume, runtime)
+    share = np.where(by_hand, 1.0, assume.convolution_efficiency) if efficiency is None else 1.0
+    width = value_bytes(hardware, format)
+    values = np.where(network & np.logical_not(by_hand), batch * model.activation_values, 0.0)
+    moved = width * values * missed_share(model, hardware, width, batch)
+    rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
+    read = 1.0 / (hardware.gemm_bandwidth_efficiency * weight_rate(hardware, weights_in_sram))
+    layers = np.where(network, model.network_layers, 0.0)
+    depthwise = model.depthwise_share
+    apart = OWN_ACCESSES * depthwise / assume.depthwise_efficiency + done.accesses
+    between = (done.kernels - 1.0) * assume.elementwise_kernel_time
+    started = np.where(by_hand, 0.0, assume.layer_kernel_time + between)
+    return NetworkWork(
+        arithmetic=batch
+        * np.where(network, model.flops_per_sample, 0.0)
+        / (share * hardware.gemm_efficiency * hardware.peak_flops),
+        traffic=read * (format.weight_bytes * np.where(network, touched_params(model), 0.0))
+        + rate * (OWN_ACCESSES * (1.0 - depthwise) * moved),
+        apart=rate * (apart * moved),
+        start=layers * started,
+        host=np.where(by_hand, 0.0, layers * done.kernels * done.launch),
+    )
