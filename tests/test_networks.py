@@ -29,7 +29,7 @@ class Net:
         places = side[0] * side[1] if isinstance(side, tuple) else side * side
         self.macs += inner * outer // groups * area * places
         self.params += inner * outer // groups * area
-        if groups > 1 and inner // groups < 8:
+        if groups > 1 and inner // groups < 32:
             self.narrow += outer * places
         return self.wrote(outer * places)
 

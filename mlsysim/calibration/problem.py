@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, serving, streams, training
+from mlsysim.calibration import frameworks, serving, streams, training, vision
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
@@ -24,7 +24,7 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
+TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "samples_per_s", "energy_per_sample")
 
 
 class Run(NamedTuple):
@@ -214,6 +214,14 @@ class Problem:
             self.kept.append(Run(position, source, group, asked.measured, asked.fitted))
             self._put(asked, position, questions)
             return
+        if self.runs.kind == "vision":
+            asked = vision.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, vision.group(run), asked.measured, asked.fitted))
+            self._put(asked, position, questions)
+            return
         if self.runs.kind == "serving":
             asked = serving.question(run)
             if not asked.measured:
@@ -322,8 +330,10 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.single_node import SingleNodeModel
 
     return {
+        "pass": SingleNodeModel,
         "training": DistributedModel,
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,

@@ -27,6 +27,7 @@ NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
+    "vision": ("hardware", "model", "scenario", "precision"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -40,6 +41,7 @@ MEASURED = {
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
+    "vision": ("measured_samples_per_s", "measured_latency_ms", "measured_energy_mJ"),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -81,6 +83,7 @@ NUMBERS = {
         "device_mem_bandwidth_GBps",
         "suspect",
     ),
+    "vision": ("n_devices", "batch_size", "seq_len", "clock_ratio", "suspect"),
 }
 #: numbers that are counts
 WHOLE = {
@@ -131,6 +134,8 @@ ABOUT = {
     "source_id",
     "split",
     "tflops_convention",
+    "runtime",
+    "zoo_nearest",
 }
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
@@ -144,7 +149,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "vision"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int
@@ -210,7 +215,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
 
 def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     """Give headings of load generators the names of our columns, in place; which they were."""
-    if set(header) & {*MEASURED["training"], *MEASURED["stream"]}:
+    if set(header) & {*MEASURED["training"], *MEASURED["stream"], *MEASURED["vision"]}:
         return {}
     found = load_files.read_as(header)
     for column, heading in found.items():
@@ -295,7 +300,7 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]
 
 
 def _kind(header: Sequence[str], name: str) -> str:
-    """Training, serving or a single stream, by the columns that are there; says what is missing."""
+    """Training, serving, a single stream or a network that writes no text, by the columns that are there; says what is missing."""
     columns = set(header)
     share = {
         kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
@@ -303,7 +308,8 @@ def _kind(header: Sequence[str], name: str) -> str:
     if not columns & {column for table in (MEASURED, NEEDED) for names in table.values() for column in names}:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
-            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}"
+            f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, networks that "
+            f"write no text {', '.join(NEEDED['vision'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "vision"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.

@@ -31,6 +31,8 @@ EAGER_ACCESSES, COMPILED_ACCESSES = 4.0, 2.0
 #: a framework whose pictures lie channel by channel turns the input and the output of convolutions on matrix units, one
 #: of which it shares with the neighbouring layer: a value is read and written once more
 LAYOUT_ACCESSES = 2.0
+#: operations per value of a depthwise convolution of 3 x 3
+DEPTHWISE_FLOPS = 18.0
 #: kernels that a layer starts: itself, norm and activation function; itself and what is fused; itself
 EAGER_KERNELS, COMPILED_KERNELS, ENGINE_KERNELS = 3.0, 2.0, 1.0
 
@@ -87,19 +89,42 @@ def software(assume: Assumptions, runtime) -> Software:
     )
 
 
-def of_runtime(model: Workload, assume: Assumptions, runtime, training) -> tuple[Assumptions, Any]:
-    """Assumptions of a transformer's pass in a runtime, and the host time of its launches (s).
+class Setting(NamedTuple):
+    """A transformer's pass as a runtime does it."""
 
-    An eager framework does not fuse the element-wise work of inference, and launches each kernel by itself; a pass of any
-    other runtime is that of an engine, and a training step that of `DistributedModel`.
+    hardware: Accelerator
+    format: Format
+    assume: Assumptions
+    launch: Any  #: host time of its kernels (s)
+
+
+def of_runtime(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, runtime, training, by_hand
+) -> Setting:
+    """What a runtime changes for a transformer.
+
+    An eager framework fuses no element-wise work of inference, and launches each kernel by itself.  A model that writes
+    no text (pictures, encoders) passes whole sequences, all of them at once: attention fills its tiles however short they
+    are, and an engine fuses all element-wise work and keeps values as narrow as products read them.  All else is as in
+    `ServingModel`, and a training step as in `DistributedModel`.
     """
-    eager = (runtime == Runtime.EAGER) | (runtime == Runtime.EAGER_CHANNELS_LAST)
-    eager = eager & (model.n_layers > 0) & np.logical_not(training)
-    slow = np.maximum(assume.elementwise_slowdown, assume.serving_elementwise_slowdown)
-    changed = assume._replace(
-        serving_elementwise_slowdown=np.where(eager, slow, assume.serving_elementwise_slowdown)
+    infers = np.logical_not(training) & (model.n_layers > 0) & np.logical_not(by_hand)
+    eager = ((runtime == Runtime.EAGER) | (runtime == Runtime.EAGER_CHANNELS_LAST)) & infers
+    whole = infers & np.logical_not(architecture.generates(model))
+    fused = whole & (runtime == Runtime.ENGINE)
+    served = assume.serving_elementwise_slowdown
+    slow = np.where(eager, np.maximum(assume.elementwise_slowdown, served), served)
+    half = hardware.attention_half_length
+    return Setting(
+        hardware._replace(
+            attention_half_length=np.where(whole, np.minimum(half, assume.attention_tile), half),
+        ),
+        format._replace(
+            activation_bytes=np.where(fused, value_bytes(hardware, format), format.activation_bytes),
+        ),
+        assume._replace(serving_elementwise_slowdown=np.where(fused, np.minimum(served, 1.0), slow)),
+        np.where(eager, eager_floor(model, assume), 0.0),
     )
-    return changed, np.where(eager, eager_floor(model, assume), 0.0)
 
 
 def value_bytes(hardware: Accelerator, format: Format):
@@ -150,11 +175,11 @@ def work(
 ) -> NetworkWork:
     """One forward pass of a network; zeros for a transformer.
 
-    ``arithmetic = b F / (e c P)``, ``traffic = (w n + 2 x b V (1 - d) m) / (f B)``,
+    ``arithmetic = b (F + 18 d V (1 / g - 1)) / (e c P)``, ``traffic = (w n + 2 x b V (1 - d) m) / (f B)``,
     ``apart = x b V m (2 d / g + a) / (f B)``: b samples, F operations, P peak, e share of large products, c of
     convolutions; n weights of w bytes, V values of x bytes, d the share of depthwise layers among them, m what misses
-    the on-chip memory, B bandwidth, f the share that products reach, g what depthwise kernels reach of that, a accesses
-    apart.
+    the on-chip memory, B bandwidth, f the share that products reach, g what depthwise kernels reach of rate and
+    bandwidth, a accesses apart.  On a microcontroller e c is one figure, and P the rate that loads leave room for.
 
     Parameters
     ----------
@@ -166,7 +191,9 @@ def work(
     """
     network = model.n_layers <= 0
     done = software(assume, runtime)
-    share = np.where(by_hand, 1.0, assume.convolution_efficiency) if efficiency is None else 1.0
+    tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
+    kernels = np.where(tiny, assume.microcontroller_efficiency, assume.convolution_efficiency * hardware.gemm_efficiency)
+    share = np.where(by_hand, hardware.gemm_efficiency, kernels) if efficiency is None else hardware.gemm_efficiency
     width = value_bytes(hardware, format)
     values = np.where(network & np.logical_not(by_hand), batch * model.activation_values, 0.0)
     moved = width * values * missed_share(model, hardware, width, batch)
@@ -175,12 +202,12 @@ def work(
     layers = np.where(network, model.network_layers, 0.0)
     depthwise = model.depthwise_share
     apart = OWN_ACCESSES * depthwise / assume.depthwise_efficiency + done.accesses
+    slower = DEPTHWISE_FLOPS * depthwise * values * (1.0 / assume.depthwise_efficiency - 1.0)
+    flops = batch * np.where(network, model.flops_per_sample, 0.0) + (slower if efficiency is None else 0.0)
     between = (done.kernels - 1.0) * assume.elementwise_kernel_time
     started = np.where(by_hand, 0.0, assume.layer_kernel_time + between)
     return NetworkWork(
-        arithmetic=batch
-        * np.where(network, model.flops_per_sample, 0.0)
-        / (share * hardware.gemm_efficiency * hardware.peak_flops),
+        arithmetic=flops / (share * hardware.peak_flops),
         traffic=read * (format.weight_bytes * np.where(network, touched_params(model), 0.0))
         + rate * (OWN_ACCESSES * (1.0 - depthwise) * moved),
         apart=rate * (apart * moved),

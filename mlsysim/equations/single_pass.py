@@ -209,7 +209,9 @@ def device_time(
     runtime : `Runtime`, none of them `USUAL`.
     weights_in_sram : are a network's weights read from SRAM.
     """
-    assume, launches = network.of_runtime(model, assume, runtime, training)
+    hardware, format, assume, launches = network.of_runtime(
+        model, hardware, format, assume, runtime, training, by_hand
+    )
     transformer = model.n_layers > 0
     linear = operators.linear_work(model, hardware, format, assume, 1.0, batch.tokens)
     experts = operators.expert_work(model, hardware, format, assume, 1.0, 1.0, batch.tokens)

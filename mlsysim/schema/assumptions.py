@@ -686,21 +686,35 @@ class Assumptions(NamedTuple):
         0.15,
     )
     convolution_efficiency: Real = _positive(
-        0.9,
+        0.95,
         "1",
         "rate of convolutions over that of large matrix products",
         "MLPerf Inference 3.0 and 4.1 and timm's tables, traffic counted apart: 0.75 to 1.1",
         0.15,
     )
+    microcontroller_efficiency: Real = _share(
+        0.8,
+        "share of the rate of a microcontroller, loads counted, that kernels of networks reach",
+        "MLPerf Tiny 1.1 to 1.3, convolutions in 8 bits on Cortex-M0+, M4 and M7: 0.7 to 1",
+        0.25,
+        above=True,
+    )
     depthwise_efficiency: Real = _share(
         0.22,
-        "share of the bandwidth of matrix products at which depthwise convolutions move their values",
+        "share of the bandwidth and of the rate of other layers that depthwise convolutions reach",
         "MobileNet and EfficientNet in timm's tables of compiled networks, the other layers counted apart: 0.19 to 0.33",
         0.3,
         above=True,
     )
+    attention_tile: Real = _positive(
+        128.0,
+        "1",
+        "tokens at which attention of a batch of whole sequences reaches half of its rate, models that write no text",
+        "general knowledge, not read: rows of a tile of FlashAttention-2 (arXiv:2307.08691)",
+        0.5,
+    )
     layer_kernel_time: Real = _assumed(
-        6e-6,
+        8e-6,
         "s",
         "least time of the kernel of a layer, its tail included, in a network compiled ahead of time",
         "MLPerf Inference 3.0, ResNet-50, one picture less its share of a large batch, over 54 layers: 4 to 12 us",

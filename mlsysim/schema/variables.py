@@ -236,7 +236,7 @@ real("flops_per_sample", "FLOP", "forward cost of one sample of a model that doe
 real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
 real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
 real("peak_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
-real("depthwise_share", "1", "share of the values of a network that convolutions write with fewer than 8 channels a group", high=1)
+real("depthwise_share", "1", "share of the values of a network that convolutions write with fewer than 32 channels a group", high=1)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
