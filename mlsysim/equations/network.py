@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture
+from mlsysim.equations.compute import WEIGHT_ONLY_BANDWIDTH, smooth_max
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.serving import eager_floor
 from mlsysim.schema.assumptions import Assumptions
@@ -31,6 +32,8 @@ EAGER_ACCESSES, COMPILED_ACCESSES = 4.0, 2.0
 #: a framework whose pictures lie channel by channel turns the input and the output of convolutions on matrix units, one
 #: of which it shares with the neighbouring layer: a value is read and written once more
 LAYOUT_ACCESSES = 2.0
+#: of the smooth maximum of arithmetic and traffic, see `mlsysim.equations.compute`
+EXPONENT = 2
 #: operations per value of a depthwise convolution of 3 x 3
 DEPTHWISE_FLOPS = 18.0
 #: kernels that a layer starts: itself, norm and activation function; itself and what is fused; itself
@@ -161,6 +164,31 @@ def weight_rate(hardware: Accelerator, weights_in_sram):
     return np.where(weights_in_sram > 0, hardware.sram_bandwidth, hardware.mem_bandwidth)
 
 
+def layer_rate(hardware: Accelerator, format: Format, assume: Assumptions, by_hand, efficiency):
+    """Rate of the layers of a network (FLOP/s).
+
+    In narrow formats an engine takes 16-bit products where they are faster: on devices whose narrow rate is hardly above.
+
+    Parameters
+    ----------
+    by_hand : is it a textbook's calculation.
+    efficiency : constant share of peak, or None for the curves.
+    """
+    plain = hardware.gemm_efficiency * hardware.peak_flops
+    if efficiency is not None:
+        return plain
+    tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
+    wide = np.where(format.quantised > 0, hardware.wide_gemm_efficiency * hardware.attention_peak_flops, 0.0)
+    curves = assume.convolution_efficiency * np.maximum(plain, wide)
+    counted = np.where(tiny, assume.microcontroller_efficiency * hardware.peak_flops, curves)
+    return np.where(by_hand, plain, counted)
+
+
+def joined(arithmetic, traffic):
+    """Time of layers some of which arithmetic binds and some traffic: a smooth maximum with exponent 2 (s)."""
+    return smooth_max(arithmetic, traffic, EXPONENT)
+
+
 def work(
     model: Workload,
     hardware: Accelerator,
@@ -191,14 +219,15 @@ def work(
     """
     network = model.n_layers <= 0
     done = software(assume, runtime)
-    tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
-    kernels = np.where(tiny, assume.microcontroller_efficiency, assume.convolution_efficiency * hardware.gemm_efficiency)
-    share = np.where(by_hand, hardware.gemm_efficiency, kernels) if efficiency is None else hardware.gemm_efficiency
+    rate_of_layers = layer_rate(hardware, format, assume, by_hand, efficiency)
     width = value_bytes(hardware, format)
     values = np.where(network & np.logical_not(by_hand), batch * model.activation_values, 0.0)
-    moved = width * values * missed_share(model, hardware, width, batch)
-    rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
-    read = 1.0 / (hardware.gemm_bandwidth_efficiency * weight_rate(hardware, weights_in_sram))
+    moved = np.where(network, width * values * missed_share(model, hardware, width, batch), 0.0)
+    # an engine widens weights when it loads them, not on the way to each product
+    loaded = (hardware.widens_weights > 0) & (format.quantised > 0)
+    reached = hardware.gemm_bandwidth_efficiency / np.where(loaded, WEIGHT_ONLY_BANDWIDTH, 1.0)
+    rate = 1.0 / (reached * hardware.mem_bandwidth)
+    read = 1.0 / (reached * weight_rate(hardware, weights_in_sram))
     layers = np.where(network, model.network_layers, 0.0)
     depthwise = model.depthwise_share
     apart = OWN_ACCESSES * depthwise / assume.depthwise_efficiency + done.accesses
@@ -207,7 +236,7 @@ def work(
     between = (done.kernels - 1.0) * assume.elementwise_kernel_time
     started = np.where(by_hand, 0.0, assume.layer_kernel_time + between)
     return NetworkWork(
-        arithmetic=flops / (share * hardware.peak_flops),
+        arithmetic=flops / rate_of_layers,
         traffic=read * (format.weight_bytes * np.where(network, touched_params(model), 0.0))
         + rate * (OWN_ACCESSES * (1.0 - depthwise) * moved),
         apart=rate * (apart * moved),

@@ -253,7 +253,7 @@ def device_time(
     memory = dense_traffic + expert_traffic + cache_read + streaming
     overhead = starts + kernels + host
     joined = (
-        smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
+        smooth_max(dense_arithmetic, dense_traffic, np.where(transformer, hardware.gemm_exponent, network.EXPONENT))
         + done * (operators.expert_time(experts, assume) - experts.start)
         + np.maximum(attention, cache_read)
         + streaming

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, compressed_size, sharding
-from mlsysim.equations.compressed_time import compressed_device, phase_times
+from mlsysim.equations.compressed_time import compressed_device, network_device, network_format, phase_times
 from mlsysim.equations.compression import harm
 from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import first_failing
@@ -167,7 +167,8 @@ def compression(
     hardware, device = with_some_rate(hardware), with_some_rate(device)
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
-    narrow_format = format._replace(
+    device = network_device(model, device, compressed_hardware, method)
+    narrow_format = network_format(model, format, method, value_bits)._replace(
         weight_bytes=stored / 8.0,
         attention_bytes=stored / 8.0,
         expert_bytes=stored / 8.0,

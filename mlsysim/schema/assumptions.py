@@ -686,7 +686,7 @@ class Assumptions(NamedTuple):
         0.15,
     )
     convolution_efficiency: Real = _positive(
-        0.95,
+        1.0,
         "1",
         "rate of convolutions over that of large matrix products",
         "MLPerf Inference 3.0 and 4.1 and timm's tables, traffic counted apart: 0.75 to 1.1",

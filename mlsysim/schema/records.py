@@ -100,6 +100,7 @@ class Accelerator(NamedTuple):
     gemm_bandwidth_efficiency: Real
     gemm_exponent: Real
     plain_gemm_latency: Real
+    wide_gemm_efficiency: Real
     training_gemm_efficiency: Real
     # attention
     attention_efficiency: Real

@@ -265,6 +265,7 @@ real("gemm_half_rows", "1", "rows at which a GEMM reaches half its rate", better
 fraction("gemm_bandwidth_efficiency", "share of memory bandwidth that a GEMM reaches", above=True, better="more")
 real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the plain maximum")
 real("plain_gemm_latency", "s", "time to start a matrix product in 16 bits", better="less")
+fraction("wide_gemm_efficiency", "share of the 16-bit peak that a large GEMM reaches", above=True, better="more")
 fraction("training_gemm_efficiency", "share of peak that the GEMMs of training reach", above=True, better="more")
 fraction("attention_efficiency", "share of peak that prefill attention tends to", above=True, better="more")
 real("attention_half_length", "1", "tokens at which prefill attention reaches half of that", better="less")

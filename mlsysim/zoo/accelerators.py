@@ -142,11 +142,12 @@ def widened(row: Row, precision: Precision) -> Derived | None:
 
     A `peak_flops` that was given is the rate of every format.
     """
-    if precision not in _NARROW or _rate(row, precision) or "peak_flops" in row.given or not _rate(row, Precision.INT4):
+    wide = _rate(row, Precision.INT4)
+    if precision not in _NARROW or "peak_flops" in row.given or not wide or _rate(row, precision) >= wide:
         return None
     bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
+        f"no {label(precision)} products as fast as {bits}-bit ones on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
     )

@@ -40,6 +40,10 @@ ALLREDUCE = tuple(
 _REFERENCE = {"fp8": "h100_sxm", "nvfp4": "b200_sxm"}
 #: measured devices whose best products nobody published -> the nearest chip of which they are
 _RELATIVE = {"gb300": "b300_sxm"}
+#: a measured device whose clocks its power limit holds down in matrix products: 0.967 W for each TFLOP/s of its label
+POWER_BOUND = "l40s"
+#: power for each operation, over that device's, from which a relative is not held down
+ROOMY = 1.5
 #: rate of nvfp4 products over 8-bit ones, operands converted before: 3.42 against 1.75 times bf16 on B300
 #: (Transformer Engine documentation, GEMM profiling across precisions)
 NVFP4_OVER_FP8 = 1.95
@@ -118,6 +122,26 @@ def _best(row: Row, dtype: str) -> tuple[float, Derived]:
     )
 
 
+def roomy(row: Row, device: str) -> bool:
+    """Has a relative of the power-bound device power enough for the rate of its label?
+
+    Cards for games and L40 are the same chips with half the matrix rate, or with more power for it.
+    """
+    if device != POWER_BOUND or row["kernel_curve"]:
+        return False
+    base = tables.rows("hardware")[device].values_by_column
+    here = row.values_by_column
+    rates = [cells["peak_bf16"] or cells["peak_fp16"] for cells in (here, base)]
+    if not (rates[0] and here["tdp_W"]):
+        return False
+    return bool(here["tdp_W"] / rates[0] >= ROOMY * base["tdp_W"] / rates[1])
+
+
+def _wide(row: Row) -> float:
+    """Share of the 16-bit peak that large products reach on a device whose narrow products are asked for."""
+    return _gemm(row, Precision.BF16)[0]["gemm_efficiency"]
+
+
 def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived]]:
     device, measured = own(row)
     dtype = kernel_format(precision)
@@ -161,12 +185,21 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
                 f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two "
                 f"(constants: max_achievable_{best}_matmul)"
             )
+        if roomy(row, device):
+            free = curve(FALLBACK, "fp8" if dtype == "fp8" else "bf16")
+            assert free
+            values["gemm_efficiency"] = free["gemm_efficiency"]
+            notes.append(
+                f"share of peak of {FALLBACK}: this card has {ROOMY:g} times the power of {device} for each operation, "
+                "whose clocks fall at its power limit"
+            )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     wide_curve = curve(device, "bf16")
     assert wide_curve
     values["plain_gemm_latency"] = wide_curve["gemm_latency"]
+    values["wide_gemm_efficiency"] = _wide(row) if dtype != "bf16" else values["gemm_efficiency"]
     if not measured:
-        derived["plain_gemm_latency"] = derived["gemm_latency"]
+        derived |= dict.fromkeys(("plain_gemm_latency", "wide_gemm_efficiency"), derived["gemm_latency"])
     values["training_gemm_efficiency"], derived["training_gemm_efficiency"] = _best(row, dtype)
     return values, derived
 
@@ -298,7 +331,7 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
     found = curve(device, dtype)
     assert found
     for fields, name in (
-        ((*GEMM, "plain_gemm_latency", "training_gemm_efficiency"), "gemm_spread"),
+        ((*GEMM, "plain_gemm_latency", "wide_gemm_efficiency", "training_gemm_efficiency"), "gemm_spread"),
         ((*FLASH, *PREFILL), "attention_spread"),
         (DECODE, "decode_spread"),
         (ALLREDUCE, "allreduce_spread"),
