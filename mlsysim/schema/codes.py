@@ -153,6 +153,14 @@ class CompressionMethod(IntEnum):
     LOW_RANK = 7
 
 
+class AccuracyBasis(IntEnum):
+    """Whose published losses the accuracy of a compressed model rests on."""
+
+    LANGUAGE_MODELS = 0  #: accuracy on multiple-choice tasks
+    IMAGE_NETWORKS = 1  #: top-1 of networks that were tuned or trained anew
+    BORROWED = 2  #: language models', for a family of which no law is known: the spread is as wide as the loss
+
+
 class Quantizer(IntEnum):
     """How rounded weights are chosen."""
 

@@ -213,15 +213,16 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
         )
 
 
-def _on_chip(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
-    """On-chip memory of which nobody prints the size or the bandwidth.
+def unknown_scratchpad(mem_capacity: Any) -> Any:
+    """On-chip memory of which nobody prints the size: none; of a microcontroller, which computes in it, not known."""
+    return where(mem_capacity < MICROCONTROLLER_MEMORY, NAN, 0.0)
 
-    A microcontroller must hold its activations there, so its size is never guessed.
-    """
+
+def _on_chip(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """On-chip memory of which nobody prints the size or the bandwidth."""
     if not known(fields["sram_capacity"]):
-        tiny = fields["mem_capacity"] < MICROCONTROLLER_MEMORY
-        fields["sram_capacity"] = where(tiny, NAN, 0.0)
-        if not np.all(tiny):
+        fields["sram_capacity"] = unknown_scratchpad(fields["mem_capacity"])
+        if not np.all(np.isnan(fields["sram_capacity"])):
             derived["sram_capacity"] = Derived("no on-chip memory published: none is counted on", 0.0)
     if not known(fields["sram_bandwidth"]):
         fields["sram_bandwidth"] = fields["mem_bandwidth"]

@@ -29,3 +29,10 @@ def columns(key: str) -> dict[str, Any]:
     """What a model's row says about layers: None where it has no line."""
     line = table().get(key)
     return {name: float(line[name]) if line and line[name] else None for name in FIELDS}
+
+
+def by_rule(flops_per_sample: Any) -> dict[str, Any]:
+    """The layers of a network of which only the operations are known."""
+    values = flops_per_sample / FLOPS_PER_VALUE
+    counted = (LAYERS, values, PEAK_SHARE * values, 0.0)
+    return dict(zip(FIELDS, counted, strict=True))
