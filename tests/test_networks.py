@@ -1,7 +1,9 @@
-"""Networks that are no transformers: their layers, counted from the published architectures, and what a pass of them takes."""
+"""Networks that are no transformers: their layers, counted from the published architectures."""
 
 import csv
+import itertools
 import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,7 @@ class Net:
         return self.wrote(outer * rows)
 
     def mlp(self, *widths):
-        for inner, outer in zip(widths, widths[1:], strict=False):
+        for inner, outer in itertools.pairwise(widths):
             self.linear(inner, outer)
         return self
 
@@ -199,7 +201,8 @@ def retinanet(side=800, classes=264):
     sides = [side // 8, side // 16, side // 32]
     for width, here in zip((512, 1024, 2048), sides, strict=True):
         net.conv(width, 256, 1, here).conv(256, 256, 3, here)
-    sides += [-(-sides[2] // 2), -(-(-(-sides[2] // 2)) // 2)]
+    sides.append(math.ceil(sides[-1] / 2))
+    sides.append(math.ceil(sides[-1] / 2))
     net.conv(256, 256, 3, sides[3]).conv(256, 256, 3, sides[4])
     for here in sides:
         for outer in (9 * classes, 9 * 4):
@@ -355,6 +358,20 @@ def test_table_is_what_the_architecture_counts(key):
     rough = {"sd_1_5_unet": 0.2, "sdxl_unet": 0.15}.get(key, 0.02)  # published figures that leave attention out
     assert 2.0 * net.macs == pytest.approx(row["flops_per_sample"], rel=rough)
     assert not {*layers.FIELDS} & set(row.derived)
+
+
+def test_what_follows_without_a_list_of_layers_is_the_median_of_the_lists():
+    nets = [build() for build, _ in ARCHITECTURE.values()]
+    assert statistics.median(net.layers for net in nets) == pytest.approx(layers.LAYERS, rel=0.1)
+    assert statistics.median(2 * net.macs / net.values for net in nets) == pytest.approx(
+        layers.FLOPS_PER_VALUE, rel=0.1
+    )
+    assert statistics.median(net.peak / net.values for net in nets) == pytest.approx(layers.PEAK_SHARE, rel=0.2)
+    own = zoo.Workload(name="mine", total_params=1e7, flops_per_sample=5e9)
+    assert {*layers.FIELDS} <= set(own.derived) and own["activation_values"] == 5e9 / layers.FLOPS_PER_VALUE
+    listed = zoo.Workload("resnet50", name="wide", activation_values=2e7)
+    assert listed["activation_values"] == 2e7 and not {*layers.FIELDS} & set(listed.derived)
+    assert zoo.workload_record("llama3_1_8b").network_layers == 0.0
 
 
 if __name__ == "__main__":

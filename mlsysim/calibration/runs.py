@@ -300,7 +300,7 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]
 
 
 def _kind(header: Sequence[str], name: str) -> str:
-    """Training, serving, a single stream or a network that writes no text, by the columns that are there; says what is missing."""
+    """Training, serving, a single stream or networks without text, by the columns that are there; says what is missing."""
     columns = set(header)
     share = {
         kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED

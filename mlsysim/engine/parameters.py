@@ -130,7 +130,9 @@ def _following(record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
 def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
     """One record from what its selectors picked and the fields that the user gave, numbers or arrays of them."""
     if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
-        return record(**{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **_following(record, given), **given})
+        return record(
+            **{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **_following(record, given), **given}
+        )
     if record is Workload:
         return zoo.workload_record(rows[0], **given)
     if record is Accelerator:

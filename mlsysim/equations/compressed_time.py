@@ -18,7 +18,6 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import CompressionMethod, Runtime
 from mlsysim.schema.records import Accelerator, Format, Workload
 
-
 #: share of peak of 8-bit products over that of 16-bit ones, where they were measured both (H100: 0.6178 of 0.7999)
 NARROW_PRODUCTS = 0.7723
 

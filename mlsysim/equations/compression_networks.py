@@ -12,6 +12,7 @@ quantization" (arXiv:2004.09602); He et al. 2019, "FPGM" (arXiv:1811.00250); Lin
 Kusupati et al. 2020, "STR" (arXiv:2002.03231); Mishra et al. 2021 (arXiv:2104.08378).
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def along(points, place):
     0.01085
     """
     result: Any = points[0][1]
-    for (left, low), (right, high) in zip(points, points[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(points):
         result = result + (high - low) * np.minimum(np.maximum((place - left) / (right - left), 0.0), 1.0)
     (left, low), (right, high) = points[-2:]
     return result + (high - low) / (right - left) * np.maximum(place - right, 0.0)

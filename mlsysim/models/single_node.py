@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, network, roofline, single_pass
+from mlsysim.equations import architecture, network, roofline, single_pass, spilling
 from mlsysim.equations.conventions import can_compute, can_train, serving_device, textbook_assumptions, where_possible
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
@@ -151,7 +151,7 @@ def single_node(
         by_hand=by_hand,
         weights_in_sram=weights_in_sram,
     )
-    beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
+    beyond = spilling.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
     latency = np.where(offload > 0, prefetched, time.total)
 
@@ -211,7 +211,7 @@ def single_node(
     return where_possible(computes, answer)
 
 
-def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand, offload) -> Any:
+def _bottleneck(time: single_pass.DeviceTime, beyond: spilling.Spill, by_hand, offload) -> Any:
     """The wall behind a pass: arithmetic, traffic, starts and host, or the link to what lies beyond the device."""
     on_device = np.where(time.compute >= time.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
     within = np.where(time.overhead > time.joined, float(Bottleneck.OVERHEAD), on_device)

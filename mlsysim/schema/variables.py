@@ -236,7 +236,12 @@ real("flops_per_sample", "FLOP", "forward cost of one sample of a model that doe
 real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
 real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
 real("peak_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
-real("depthwise_share", "1", "share of the values of a network that convolutions write with fewer than 32 channels a group", high=1)
+real(
+    "depthwise_share",
+    "1",
+    "share of the values of a network that convolutions write with fewer than 32 channels a group",
+    high=1,
+)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
@@ -575,7 +580,13 @@ count("factor_rank", "rank of the factors of a matrix")
 positive("student_params", "1", "parameters of a distilled model")
 positive("baseline_bits", "1", "bits per weight of the dense model")
 real("uncompressed_params", "1", "parameters that stay as they are")
-real("accuracy_delta", "1", "change of mean accuracy on multiple-choice tasks, of image networks of top-1", low=-1.0, better="more")
+real(
+    "accuracy_delta",
+    "1",
+    "change of mean accuracy on multiple-choice tasks, of image networks of top-1",
+    low=-1.0,
+    better="more",
+)
 option("accuracy_basis", "whose published losses the accuracy rests on", codes.AccuracyBasis)
 real("accuracy_spread", "1", "one standard deviation of it", better="less")
 real("loss_delta", "1", "change of loss, nats per token", better="less")

@@ -147,7 +147,8 @@ def widened(row: Row, precision: Precision) -> Derived | None:
         return None
     bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products as fast as {bits}-bit ones on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
+        f"no {label(precision)} products as fast as {bits}-bit ones on this device: weights in {label(precision)} are "
+        f"widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
     )
