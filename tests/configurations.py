@@ -270,6 +270,7 @@ CONFIGURATIONS = {
             "hardware": ["stm32h743", "stm32f407"],
             "precision": ["int8", "fp32"],
             "weights_in_sram": [False, True],
+            "host_bandwidth": "1 MB/s",
         },
     ],
     "CheckpointModel": [

@@ -12,7 +12,6 @@ quantization" (arXiv:2004.09602); He et al. 2019, "FPGM" (arXiv:1811.00250); Lin
 Kusupati et al. 2020, "STR" (arXiv:2002.03231); Mishra et al. 2021 (arXiv:2104.08378).
 """
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,8 @@ def along(points, place):
     0.01085
     """
     result: Any = points[0][1]
-    for (left, low), (right, high) in itertools.pairwise(points):
+    for i in range(1, len(points)):
+        (left, low), (right, high) = points[i - 1 : i + 1]
         result = result + (high - low) * np.minimum(np.maximum((place - left) / (right - left), 0.0), 1.0)
     (left, low), (right, high) = points[-2:]
     return result + (high - low) / (right - left) * np.maximum(place - right, 0.0)
