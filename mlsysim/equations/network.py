@@ -207,7 +207,8 @@ def work(
     ``apart = x b V m (2 d / g + a) / (f B)``: b samples, F operations, P peak, e share of large products, c of
     convolutions; n weights of w bytes, V values of x bytes, d the share of depthwise layers among them, m what misses
     the on-chip memory, B bandwidth, f the share that products reach, g what depthwise kernels reach of rate and
-    bandwidth, a accesses apart.  On a microcontroller e c is one figure, and P the rate that loads leave room for.
+    bandwidth, a accesses apart: what the runtime
+    does not fuse, and norms over groups or layers, which none does.  On a microcontroller e c is one figure, and P the rate that loads leave room for.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def work(
     read = 1.0 / (reached * weight_rate(hardware, weights_in_sram))
     layers = np.where(network, model.network_layers, 0.0)
     depthwise = model.depthwise_share
-    apart = OWN_ACCESSES * depthwise / assume.depthwise_efficiency + done.accesses
+    apart = OWN_ACCESSES * depthwise / assume.depthwise_efficiency + np.maximum(done.accesses, model.unfused_accesses)
     slower = DEPTHWISE_FLOPS * depthwise * values * (1.0 / assume.depthwise_efficiency - 1.0)
     flops = batch * np.where(network, model.flops_per_sample, 0.0) + (slower if efficiency is None else 0.0)
     between = (done.kernels - 1.0) * assume.elementwise_kernel_time

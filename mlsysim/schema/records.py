@@ -68,6 +68,7 @@ class Workload(NamedTuple):
     activation_values: Real
     peak_values: Real
     depthwise_share: Real
+    unfused_accesses: Real
 
 
 class Accelerator(NamedTuple):

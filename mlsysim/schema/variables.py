@@ -242,6 +242,12 @@ real(
     "share of the values of a network that convolutions write with fewer than 32 channels a group",
     high=1,
 )
+real(
+    "unfused_accesses",
+    "1",
+    "accesses of each value that no engine fuses into the layers: of group and layer norms",
+    high=64,
+)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")

@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-FIELDS = ("network_layers", "activation_values", "peak_values", "depthwise_share")
+FIELDS = ("network_layers", "activation_values", "peak_values", "depthwise_share", "unfused_accesses")
 
 #: medians of the networks of the table: layers; operations per value that a layer writes; the widest layer's share
 LAYERS, LAYERS_SPREAD = 54.0, 0.8
@@ -34,5 +34,5 @@ def columns(key: str) -> dict[str, Any]:
 def by_rule(flops_per_sample: Any) -> dict[str, Any]:
     """The layers of a network of which only the operations are known."""
     values = flops_per_sample / FLOPS_PER_VALUE
-    counted = (LAYERS, values, PEAK_SHARE * values, 0.0)
+    counted = (LAYERS, values, PEAK_SHARE * values, 0.0, 0.0)
     return dict(zip(FIELDS, counted, strict=True))

@@ -203,6 +203,7 @@ def _by_layer(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
         layers.PEAK_SHARE_SPREAD,
     )
     follows("depthwise_share", 0.0, "no list of layers: no convolution is depthwise", 0.0)
+    follows("unfused_accesses", 0.0, "no list of layers: norms are batch norms, which fold into the weights", 0.0)
 
 
 def described(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
