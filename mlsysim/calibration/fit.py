@@ -55,8 +55,14 @@ USUAL = {
         "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
+    "vision": ("network_level", "convolution_efficiency", "depthwise_efficiency", "layer_kernel_time"),
 }
-LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
+LEVEL = {
+    "training": "training_level",
+    "serving": "serving_level",
+    "stream": "serving_level",
+    "vision": "network_level",
+}
 
 
 def calibrate(
@@ -192,6 +198,7 @@ def _matches(resolver: Any, kind: str) -> None:
         "training": ("DistributedModel",),
         "serving": ("ServingModel", "ContinuousBatchingModel"),
         "stream": ("ServingModel",),
+        "vision": ("SingleNodeModel",),
     }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")

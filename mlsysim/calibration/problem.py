@@ -24,7 +24,9 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "samples_per_s", "energy_per_sample")
+ALWAYS_TOLD = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
+#: and those that are told where they were measured
+TARGETS = (*ALWAYS_TOLD, "samples_per_s", "energy_per_sample")
 
 
 class Run(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlsysim.calibration import arguments
-from mlsysim.calibration.problem import TARGETS, Problem
+from mlsysim.calibration.problem import ALWAYS_TOLD, TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 
@@ -57,10 +57,13 @@ class Validation:
             "suspect": self.suspect,
             "answered": self.answered,
             "refused": self.refused.to_dict("records"),
-            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS},
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in self._told()},
             "groups": self._by("group"),
             "sources": self._by("source"),
         }
+
+    def _told(self) -> list[str]:
+        return [t for t in TARGETS if t in ALWAYS_TOLD or (self.rows.target == t).any()]
 
     def _by(self, column: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

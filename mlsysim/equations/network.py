@@ -130,6 +130,12 @@ def of_runtime(
     )
 
 
+def level(model: Workload, assume: Assumptions, training, by_hand):
+    """How much longer a pass takes than is predicted, of a model that writes no text: `network_level`; 1 for all else."""
+    silent = np.logical_not(architecture.generates(model)) & np.logical_not(training) & np.logical_not(by_hand)
+    return np.where(silent, assume.network_level, 1.0)
+
+
 def value_bytes(hardware: Accelerator, format: Format):
     """Bytes of a value between layers: as wide as products read it, so one byte in a network of 8 bits (byte)."""
     narrow = np.minimum(format.gemm_input_bytes, format.activation_bytes)
@@ -178,8 +184,9 @@ def layer_rate(hardware: Accelerator, format: Format, assume: Assumptions, by_ha
     if efficiency is not None:
         return plain
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
-    wide = np.where(format.quantised > 0, hardware.wide_gemm_efficiency * hardware.attention_peak_flops, 0.0)
-    curves = assume.convolution_efficiency * np.maximum(plain, wide)
+    peak = np.minimum(hardware.attention_peak_flops, hardware.peak_flops)
+    wide = np.where(format.quantised > 0, hardware.wide_gemm_efficiency * peak, 0.0)
+    curves = np.minimum(assume.convolution_efficiency * np.maximum(plain, wide), hardware.peak_flops)
     counted = np.where(tiny, assume.microcontroller_efficiency * hardware.peak_flops, curves)
     return np.where(by_hand, plain, counted)
 
@@ -207,8 +214,8 @@ def work(
     ``apart = x b V m (2 d / g + a) / (f B)``: b samples, F operations, P peak, e share of large products, c of
     convolutions; n weights of w bytes, V values of x bytes, d the share of depthwise layers among them, m what misses
     the on-chip memory, B bandwidth, f the share that products reach, g what depthwise kernels reach of rate and
-    bandwidth, a accesses apart: what the runtime
-    does not fuse, and norms over groups or layers, which none does.  On a microcontroller e c is one figure, and P the rate that loads leave room for.
+    bandwidth, a accesses apart: what the runtime does not fuse, and norms over groups or layers, which none does.  On a
+    microcontroller e c is one figure, and P the rate that loads leave room for.
 
     Parameters
     ----------

@@ -245,12 +245,13 @@ def device_time(
     )
     # launches run ahead of the device, which waits where they take longer
     overhead = np.maximum(overhead, np.where(by_hand, 0.0, launches + done * other.host - joined))
+    level = network.level(model, assume, training, by_hand)
     return DeviceTime(
-        compute=compute,
-        memory=memory,
-        overhead=overhead,
-        joined=joined,
-        total=np.where(by_hand, np.maximum(compute, memory), overhead + joined),
+        compute=level * compute,
+        memory=level * memory,
+        overhead=level * overhead,
+        joined=level * joined,
+        total=level * np.where(by_hand, np.maximum(compute, memory), overhead + joined),
         traffic=dense_traffic + expert_traffic,
         expert_traffic=expert_traffic,
         cache_read=cache_read,

@@ -685,6 +685,14 @@ class Assumptions(NamedTuple):
         "published power of decode against prefill",
         0.15,
     )
+    network_level: Real = _positive(
+        1.0,
+        "1",
+        "time of a pass of a model that writes no text over the prediction: engines, clocks, boards; what `calibrate` "
+        "finds from a few runs",
+        "scatter of MLPerf Inference and Tiny and of timm's tables about the prediction",
+        0.3,
+    )
     convolution_efficiency: Real = _positive(
         1.0,
         "1",
