@@ -83,7 +83,7 @@ NUMBERS = {
         "device_mem_bandwidth_GBps",
         "suspect",
     ),
-    "vision": ("n_devices", "batch_size", "seq_len", "clock_ratio", "suspect"),
+    "vision": ("n_devices", "n_processors", "batch_size", "seq_len", "clock_ratio", "suspect"),
 }
 #: numbers that are counts
 WHOLE = {

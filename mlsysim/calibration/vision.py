@@ -10,7 +10,8 @@ single_stream ``measured_latency_ms`` of one sample, ``measured_energy_mJ`` of i
 multi_stream  ``measured_latency_ms`` of 8 samples
 ============= =============================================================================================
 
-Blank cells follow the same rules for every row.  One device.  A batch that is not recorded is 128 samples.  A server
+Blank cells follow the same rules for every row.  One device, or all
+processors of a run on them.  A batch that is not recorded is 128 samples.  A server
 keeps its bound at 0.85 of the rate of that batch: queues of any service grow without bound near its capacity.  A device
 is a row of the zoo by `hardware` or by `hardware_label`; a core that the zoo lacks is its nearest (`zoo_nearest`) with
 rates, bandwidth and power scaled by the clock (`clock_ratio`).  A sample of the recommenders of MLPerf is 270 pairs, the
@@ -83,6 +84,8 @@ def hardware(run: Mapping[str, Any]) -> Row:
     """The device of a row."""
     named = given(run, "hardware")
     label = SUFFIX.sub("", str(given(run, "hardware_label") or ""))
+    if not named and not label and given(run, "device_class") == "cpu":
+        label = re.sub(r"\((R|TM)\)|\bIntel\b|\bCPU\b.*", "", str(given(run, "host_processor") or ""), flags=re.I).strip()
     for name in (named, label):
         if name:
             try:
@@ -142,6 +145,11 @@ def tokens(run: Mapping[str, Any], workload: Row) -> float:
     return float(given(run, "seq_len") or workload["max_context"])
 
 
+def processors(run: Mapping[str, Any]) -> float:
+    """Sockets of a run on processors alone."""
+    return float(given(run, "n_processors") or 1.0) if given(run, "device_class") == "cpu" else 1.0
+
+
 def question(run: Mapping[str, Any]) -> Question:
     """A row as inputs of SingleNodeModel."""
     scenario = given(run, "scenario")
@@ -155,7 +163,7 @@ def question(run: Mapping[str, Any]) -> Question:
     speed, energy = given(run, "measured_samples_per_s"), given(run, "measured_energy_mJ")
     if speed is None and given(run, "measured_latency_ms") is not None:
         speed = 1e3 * (alone or size) / run["measured_latency_ms"]
-    devices = 1.0 if alone else float(given(run, "n_devices") or 1.0)
+    devices = 1.0 if alone else float(given(run, "n_devices") or processors(run))
     load = SERVED if scenario == "server" else 1.0
     inputs = {
         "model": workload,
