@@ -85,7 +85,9 @@ def hardware(run: Mapping[str, Any]) -> Row:
     named = given(run, "hardware")
     label = SUFFIX.sub("", str(given(run, "hardware_label") or ""))
     if not named and not label and given(run, "device_class") == "cpu":
-        label = re.sub(r"\((R|TM)\)|\bIntel\b|\bCPU\b.*", "", str(given(run, "host_processor") or ""), flags=re.I).strip()
+        label = re.sub(
+            r"\((R|TM)\)|\bIntel\b|\bCPU\b.*", "", str(given(run, "host_processor") or ""), flags=re.I
+        ).strip()
     for name in (named, label):
         if name:
             try:

@@ -34,6 +34,8 @@ EAGER_ACCESSES, COMPILED_ACCESSES = 4.0, 2.0
 LAYOUT_ACCESSES = 2.0
 #: of the smooth maximum of arithmetic and traffic, see `mlsysim.equations.compute`
 EXPONENT = 2
+#: the largest exponent and the fewest rows to half of the rate of those measured on 16-bit products (`zoo/curves.csv`)
+WIDE_EXPONENT, WIDE_HALF_ROWS = 4.0, 3.81
 #: operations per value of a depthwise convolution of 3 x 3
 DEPTHWISE_FLOPS = 18.0
 #: kernels that a layer starts: itself, norm and activation function; itself and what is fused; itself
@@ -117,10 +119,21 @@ def of_runtime(
     fused = whole & (runtime == Runtime.ENGINE)
     served = assume.serving_elementwise_slowdown
     slow = np.where(eager, np.maximum(assume.elementwise_slowdown, served), served)
-    half = hardware.attention_half_length
+    half, rows = hardware.attention_half_length, hardware.gemm_half_rows
+    narrow = fused & (format.quantised > 0)
+    share = wide_rate(hardware) / hardware.peak_flops  # 16-bit products, where they are faster
+
+    def at_least(efficiency):
+        return np.where(narrow, np.maximum(efficiency, share), efficiency)
+
     return Setting(
         hardware._replace(
             attention_half_length=np.where(whole, np.minimum(half, assume.attention_tile), half),
+            gemm_efficiency=at_least(hardware.gemm_efficiency),
+            training_gemm_efficiency=at_least(hardware.training_gemm_efficiency),
+            gemm_bandwidth_efficiency=np.where(narrow, loaded_bandwidth(hardware), hardware.gemm_bandwidth_efficiency),
+            gemm_half_rows=np.where(narrow, np.minimum(rows, WIDE_HALF_ROWS), rows),
+            gemm_exponent=np.where(narrow, WIDE_EXPONENT, hardware.gemm_exponent),
         ),
         format._replace(
             activation_bytes=np.where(fused, value_bytes(hardware, format), format.activation_bytes),
@@ -170,6 +183,16 @@ def weight_rate(hardware: Accelerator, weights_in_sram):
     return np.where(weights_in_sram > 0, hardware.sram_bandwidth, hardware.mem_bandwidth)
 
 
+def wide_rate(hardware: Accelerator):
+    """Rate of large 16-bit products on a device whose narrow ones are asked for (FLOP/s)."""
+    return hardware.wide_gemm_efficiency * np.minimum(hardware.attention_peak_flops, hardware.peak_flops)
+
+
+def loaded_bandwidth(hardware: Accelerator):
+    """Share of bandwidth that products reach: an engine widens weights when it loads them, not on the way to each product."""
+    return hardware.gemm_bandwidth_efficiency / np.where(hardware.widens_weights > 0, WEIGHT_ONLY_BANDWIDTH, 1.0)
+
+
 def layer_rate(hardware: Accelerator, format: Format, assume: Assumptions, by_hand, efficiency):
     """Rate of the layers of a network (FLOP/s).
 
@@ -184,8 +207,7 @@ def layer_rate(hardware: Accelerator, format: Format, assume: Assumptions, by_ha
     if efficiency is not None:
         return plain
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
-    peak = np.minimum(hardware.attention_peak_flops, hardware.peak_flops)
-    wide = np.where(format.quantised > 0, hardware.wide_gemm_efficiency * peak, 0.0)
+    wide = np.where(format.quantised > 0, wide_rate(hardware), 0.0)
     curves = np.minimum(assume.convolution_efficiency * np.maximum(plain, wide), hardware.peak_flops)
     counted = np.where(tiny, assume.microcontroller_efficiency * hardware.peak_flops, curves)
     return np.where(by_hand, plain, counted)
@@ -231,9 +253,7 @@ def work(
     width = value_bytes(hardware, format)
     values = np.where(network & np.logical_not(by_hand), batch * model.activation_values, 0.0)
     moved = np.where(network, width * values * missed_share(model, hardware, width, batch), 0.0)
-    # an engine widens weights when it loads them, not on the way to each product
-    loaded = (hardware.widens_weights > 0) & (format.quantised > 0)
-    reached = hardware.gemm_bandwidth_efficiency / np.where(loaded, WEIGHT_ONLY_BANDWIDTH, 1.0)
+    reached = np.where(format.quantised > 0, loaded_bandwidth(hardware), hardware.gemm_bandwidth_efficiency)
     rate = 1.0 / (reached * hardware.mem_bandwidth)
     read = 1.0 / (reached * weight_rate(hardware, weights_in_sram))
     layers = np.where(network, model.network_layers, 0.0)
