@@ -201,3 +201,12 @@ def test_a_row_says_why_it_is_not_predicted():
     why = " ".join(found.refused.why)
     for word in ("party", "zoo_nearest", "token by token", "magic", "int7"):
         assert word in why
+
+
+def test_a_card_with_power_to_spare_is_not_held_down():
+    """L40S falls below its clocks at its power limit; L40 and cards for games have the power of their rate."""
+    share = {
+        name: zoo.accelerator_record(name, 2).gemm_efficiency for name in ("l40s", "rtx_6000_ada", "l40", "rtx_4090")
+    }
+    assert share["l40s"] == share["rtx_6000_ada"] < share["l40"] == share["rtx_4090"]
+    assert "power" in zoo.hardware("rtx_4090").derived["gemm_efficiency"]

@@ -127,14 +127,14 @@ def roomy(row: Row, device: str) -> bool:
 
     Cards for games and L40 are the same chips with half the matrix rate, or with more power for it.
     """
-    if device != POWER_BOUND or row["kernel_curve"]:
+    published = tables.rows("hardware")
+    if device != POWER_BOUND or row.origin not in published:
         return False
-    base = tables.rows("hardware")[device].values_by_column
-    here = row.values_by_column
-    rates = [cells["peak_bf16"] or cells["peak_fp16"] for cells in (here, base)]
-    if not (rates[0] and here["tdp_W"]):
+    cells = [published[key].values_by_column for key in (row.origin, device)]
+    if not (cells[0]["tdp_W"] and (cells[0]["peak_bf16"] or cells[0]["peak_fp16"])):
         return False
-    return bool(here["tdp_W"] / rates[0] >= ROOMY * base["tdp_W"] / rates[1])
+    power, bound = (c["tdp_W"] / (c["peak_bf16"] or c["peak_fp16"]) for c in cells)
+    return bool(power >= ROOMY * bound)
 
 
 def _wide(row: Row) -> float:
