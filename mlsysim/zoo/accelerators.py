@@ -145,10 +145,12 @@ def widened(row: Row, precision: Precision) -> Derived | None:
     wide = _rate(row, Precision.INT4)
     if precision not in _NARROW or "peak_flops" in row.given or not wide or _rate(row, precision) >= wide:
         return None
+    lack = f"no {label(precision)} products on this device"
+    if _rate(row, precision):
+        lack = f"{label(precision)} products of this device are slower than wider ones"
     bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products as fast as {bits}-bit ones on this device: weights in {label(precision)} are "
-        f"widened on the way to {bits}-bit "
+        f"{lack}: weights in {label(precision)} are widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
     )
@@ -227,7 +229,7 @@ def _on_chip(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
             derived["sram_capacity"] = Derived("no on-chip memory published: none is counted on", 0.0)
     if not known(fields["sram_bandwidth"]):
         fields["sram_bandwidth"] = fields["mem_bandwidth"]
-        derived["sram_bandwidth"] = Derived("not published: as fast as main memory, or as the bus to the flash", 0.5)
+        derived["sram_bandwidth"] = Derived("nobody prints it: as fast as main memory, or as the bus to the flash", 0.5)
 
 
 def _rates_of_parts(row: Row, parts: Mapping[str, int | None] | None, fields: dict[str, Any]) -> None:
