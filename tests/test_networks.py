@@ -336,7 +336,7 @@ def line(key):
         "key": key,
         "network_layers": str(net.layers),
         "activation_values": str(net.values),
-        "peak_values": str(net.peak),
+        "widest_values": str(net.peak),
         "depthwise_share": f"{net.narrow / net.values:.4g}",
         "unfused_accesses": "2" if key.endswith("unet") else "0",  # group and layer norms before every layer
         "source": source,

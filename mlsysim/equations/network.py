@@ -167,7 +167,7 @@ def missed_share(model: Workload, hardware: Accelerator, width, batch):
     width : bytes of a value.
     batch : samples.
     """
-    widest = batch * width * model.peak_values
+    widest = batch * width * model.widest_values
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     cache = np.where(tiny, 0.0, hardware.sram_capacity)
     return widest / np.maximum(widest + cache, 1.0)

@@ -333,7 +333,7 @@ def activation_bytes(
     kept = batch.tokens * (model.n_layers * layer.stored + layer.working + at_head)
     working = sharding.workspace_bytes(model, assume, 1.0, batch.tokens)
     working = working + sharding.logits_bytes(model, assume, 1.0, batch.sampled)
-    values = np.where(training, assume.stored_activations * model.activation_values, model.peak_values)
+    values = np.where(training, assume.stored_activations * model.activation_values, model.widest_values)
     held = batch.size * width * values
     return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, held))
 

@@ -66,7 +66,7 @@ class Workload(NamedTuple):
     # networks that are no transformers, see `mlsysim.equations.network`
     network_layers: Real
     activation_values: Real
-    peak_values: Real
+    widest_values: Real
     depthwise_share: Real
     unfused_accesses: Real
 

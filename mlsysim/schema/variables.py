@@ -235,7 +235,7 @@ real("extra_params", "1", "parameters outside the formula")
 real("flops_per_sample", "FLOP", "forward cost of one sample of a model that does not write token by token")
 real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
 real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
-real("peak_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
+real("widest_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
 real(
     "depthwise_share",
     "1",

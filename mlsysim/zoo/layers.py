@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-FIELDS = ("network_layers", "activation_values", "peak_values", "depthwise_share", "unfused_accesses")
+FIELDS = ("network_layers", "activation_values", "widest_values", "depthwise_share", "unfused_accesses")
 
 #: medians of the networks of the table: layers; operations per value that a layer writes; the widest layer's share
 LAYERS, LAYERS_SPREAD = 54.0, 0.8

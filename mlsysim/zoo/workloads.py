@@ -197,7 +197,7 @@ def _by_layer(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
         layers.FLOPS_PER_VALUE_SPREAD,
     )
     follows(
-        "peak_values",
+        "widest_values",
         layers.PEAK_SHARE * fields["activation_values"],
         f"no list of layers: {layers.PEAK_SHARE:g} of all values, the median of the networks that have one",
         layers.PEAK_SHARE_SPREAD,
