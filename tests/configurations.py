@@ -278,6 +278,20 @@ CONFIGURATIONS = {
             "textbook": True,
             "energy_basis": ["activity", "mfu"],
         },
+        {
+            "model": ["resnet50", "mobilenet_v2", "dlrm_mlperf_v1"],
+            "hardware": ["h100", "a100"],
+            "precision": ["fp16", "int8"],
+            "batch_size": [1, 49],
+            "runtime": ["eager", "eager_channels_last", "compiled", "engine"],
+        },
+        {
+            "model": ["mlperf_tiny_kws_dscnn", "mlperf_tiny_ic_resnet8"],
+            "hardware": ["stm32h743", "stm32f407"],
+            "precision": ["int8", "fp32"],
+            "weights_in_sram": [False, True],
+            "host_bandwidth": "1 MB/s",
+        },
     ],
     "CheckpointModel": [
         {
@@ -397,6 +411,15 @@ CONFIGURATIONS = {
             "method": ["prune_unstructured", "prune_2_4", "prune_structured"],
             "sparsity": [0.3, 0.5],
             "pruner": ["magnitude", "wanda"],
+            "index_bits": [0.0, 2.0],
+        },
+        {
+            "model": ["resnet50", "vit_b16"],
+            "hardware": ["h100", "a100"],
+            "precision": "fp16",
+            "method": ["quantize_weights_activations", "prune_structured", "distill"],
+            "batch_size": [1, 256],
+            "seq_len": 196,
         },
         {"model": "llama3_1_8b", "hardware": "h100", "method": "distill", "student_params": ["1B", "3B"]},
         {"model": "llama3_1_8b", "hardware": "h100", "method": "low_rank", "factor_rank": [77, 1024]},

@@ -287,7 +287,7 @@ def test_other_models_and_devices():
     too_big = single_node(*on("ResNet-50", "stm32h743", Precision.INT8))
     assert too_big.limit == Limit.MEMORY
     recommender = single_node(*on("dlrm_mlperf_v1", "a100", Precision.FP16), batch_size=2048)
-    assert recommender.bottleneck == Bottleneck.MEMORY
+    assert recommender.compute_time > recommender.memory_time  # MLPerf: A100 reaches 0.6 of its peak on it
     no_bf16 = single_node(*on("Llama-3.1-8B", "v100", Precision.BF16))
     assert no_bf16.limit == Limit.CAPABILITY
 

@@ -56,12 +56,14 @@ USUAL = {
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
     "network": ("collective_level", "collective_call"),
+    "vision": ("network_level", "convolution_efficiency", "depthwise_efficiency", "layer_kernel_time"),
 }
 LEVEL = {
     "training": "training_level",
     "serving": "serving_level",
     "stream": "serving_level",
     "network": "collective_level",
+    "vision": "network_level",
 }
 
 
@@ -203,6 +205,7 @@ def _matches(resolver: Any, kind: str) -> None:
         "serving": ("ServingModel", "ContinuousBatchingModel"),
         "stream": ("ServingModel",),
         "network": ("TopologyModel",),
+        "vision": ("SingleNodeModel",),
     }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")

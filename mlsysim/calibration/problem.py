@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, networks, operations, serving, streams, training
+from mlsysim.calibration import frameworks, networks, operations, serving, streams, training, vision
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.draws import Draws
@@ -26,7 +26,7 @@ from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
 SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
-TARGETS = (*SPEED, *operations.TARGETS)
+TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
 
 
 class Run(NamedTuple):
@@ -238,6 +238,14 @@ class Problem:
             alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
             questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
             return
+        if self.runs.kind == "vision":
+            asked = vision.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, vision.group(run), asked.measured, asked.fitted, ()))
+            self._put(asked, position, questions)
+            return
         if self.runs.kind == "serving":
             asked = serving.question(run, self.forgotten)
             if not asked.measured:
@@ -352,11 +360,13 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.reliability import ReliabilityModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.single_node import SingleNodeModel
     from mlsysim.models.sustainability import SustainabilityModel
     from mlsysim.models.topology import TopologyModel
     from mlsysim.models.weight_streaming import WeightStreamingModel
 
     return {
+        "pass": SingleNodeModel,
         "resident": WeightStreamingModel,
         "training": DistributedModel,
         "network": TopologyModel,

@@ -29,6 +29,7 @@ NEEDED = {
     "stream": ("hardware", "model", "phase"),
     "network": ("hardware", "collective", "size_bytes"),
     "operations": ("area", "quantity", "unit"),
+    "vision": ("hardware", "model", "scenario", "precision"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -44,6 +45,7 @@ MEASURED = {
     "stream": ("measured_tokens_per_s",),
     "network": ("measured_time_us", "measured_busbw_GBps", "measured_algbw_GBps"),
     "operations": ("value",),
+    "vision": ("measured_samples_per_s", "measured_latency_ms", "measured_energy_mJ"),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -101,6 +103,7 @@ NUMBERS = {
         "sample_bytes",
         "suspect",
     ),
+    "vision": ("n_devices", "n_processors", "batch_size", "seq_len", "clock_ratio", "suspect"),
 }
 NUMBERS["network"] = (
     "n_nodes",
@@ -169,6 +172,8 @@ ABOUT = {
     "source_id",
     "split",
     "tflops_convention",
+    "runtime",
+    "zoo_nearest",
 }
 BLANK = {"", "nan", "none", "null", "n/a", "na", "-"}
 #: rows that are read at once: predictions with intervals take about 3 ms a row
@@ -182,7 +187,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream", "network"}
+    kind : {"training", "serving", "stream", "network", "operations", "vision"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int
@@ -248,7 +253,7 @@ def read(source: pd.DataFrame | str | os.PathLike[str], columns: Mapping[str, An
 
 def _spelled(header: list[str], rows: list[list[Any]]) -> dict[str, str]:
     """Give headings of load generators the names of our columns, in place; which they were."""
-    ours = {*MEASURED["training"], *MEASURED["stream"], *MEASURED["network"]}
+    ours = {*MEASURED["training"], *MEASURED["stream"], *MEASURED["network"], *MEASURED["vision"]}
     if set(header) & ours or set(NEEDED["operations"]) <= set(header):
         return {}
     found = load_files.read_as(header)
@@ -334,7 +339,7 @@ def _parse(path: Path, name: str) -> tuple[list[str], list[list[Any]], list[int]
 
 
 def _kind(header: Sequence[str], name: str) -> str:
-    """Training, serving, a single stream or a collective, by the columns that are there; says what is missing."""
+    """Training, serving, a single stream ..., by the columns that are there; says what is missing."""
     columns = set(header)
     share = {
         kind: len(columns & {*NEEDED[kind], *MEASURED[kind], *NUMBERS[kind]}) / len(NEEDED[kind]) for kind in NEEDED
@@ -343,7 +348,8 @@ def _kind(header: Sequence[str], name: str) -> str:
         raise ValueError(
             f"{name}: no column of measured runs; training runs need {', '.join(NEEDED['training'])}, serving "
             f"measurements {', '.join(NEEDED['serving'])}, single streams {', '.join(NEEDED['stream'])}, collectives "
-            f"{', '.join(NEEDED['network'])}, figures of operations {', '.join(NEEDED['operations'])}"
+            f"{', '.join(NEEDED['network'])}, figures of operations {', '.join(NEEDED['operations'])}, "
+            f"networks that write no text {', '.join(NEEDED['vision'])}"
         )
     kind = max(share, key=lambda k: (len(columns & set(MEASURED[k])), share[k]))
     missing = [c for c in NEEDED[kind] if c not in columns]

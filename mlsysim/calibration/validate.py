@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream", "network", "operations"}
+    kind : {"training", "serving", "stream", "network", "operations", "vision"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -52,16 +52,18 @@ class Validation:
     @property
     def summary(self) -> dict[str, Any]:
         """The figures, shaped as `to_json` writes them."""
-        told = set(self.rows.target)
         return {
             "rows": self.n_rows,
             "suspect": self.suspect,
             "answered": self.answered,
             "refused": self.refused.to_dict("records"),
-            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS if t in SPEED or t in told},
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in self._told()},
             "groups": self._by("group"),
             "sources": self._by("source"),
         }
+
+    def _told(self) -> list[str]:
+        return [t for t in TARGETS if t in SPEED or (self.rows.target == t).any()]
 
     def _by(self, column: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, roofline, single_pass, training_pass
+from mlsysim.equations import architecture, network, roofline, single_pass, spilling, training_pass
 from mlsysim.equations.conventions import (
     can_compute,
     can_train,
@@ -18,7 +18,7 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, EnergyBasis, FlopsConvention, Limit, Phase, Recompute
+from mlsysim.schema.codes import Bottleneck, EnergyBasis, FlopsConvention, Limit, Phase, Recompute, Runtime
 from mlsysim.schema.kinds import Code, Flag, Real, asked
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 from mlsysim.schema.usual import SEQ_LEN
@@ -83,6 +83,8 @@ def single_node(
     offload=0,
     textbook=0,
     energy_basis=EnergyBasis.ACTIVITY,
+    runtime=Runtime.USUAL,
+    weights_in_sram=0,
 ) -> SingleNode:
     """One forward pass, or one training step, on one device; walls 1 (compute) and 2 (memory).
 
@@ -104,6 +106,10 @@ def single_node(
         and cache as the only traffic, no reserve of the runtime.
     energy_basis : what power between idle and TDP follows: activity, or mfu for the hand calculation ``idle + (TDP -
         idle) MFU``.
+    runtime : software that runs a network: what it fuses between layers, and how it launches kernels.  By default an
+        engine compiled ahead of time (`engine`: TensorRT and the like) in inference, PyTorch (`eager`) in training:
+        what most published figures are of.  Of a transformer only `eager` inference differs from the others.
+    weights_in_sram : 1 reads a network's weights at `sram_bandwidth`; on a microcontroller they must fit there.
 
     Returns
     -------
@@ -120,7 +126,7 @@ def single_node(
     distinct ones touched), cache, activations.  The head is computed for every token in training, for the
     last one otherwise.  A training step of a transformer is that of `DistributedModel` on one device: the same
     equations, the same time and memory.  A model that is no transformer counts `flops_per_sample`, reads each
-    weight once per pass, and moves one activation per `flops_per_activation` operations.
+    weight once per pass, and moves `activation_values` (`mlsysim.equations.network`); no engine trains.
 
     References
     ----------
@@ -140,19 +146,24 @@ def single_node(
     trained = single_pass.trained_params(model, lora_rank)
     flops, executed = single_pass.operations(model, batch, passes, flops_convention)
     update = single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp)
-    machine, by = (model, hardware, format, assume), {"by_hand": by_hand, "efficiency": efficiency}
-    time = single_pass.device_time(*machine, batch, passes, **by, update=update)
+    by: dict[str, Any] = {"by_hand": by_hand, "efficiency": efficiency}
+    software: dict[str, Any] = {"runtime": network.runtime_of(runtime, training), "weights_in_sram": weights_in_sram}
+    time = single_pass.device_time(
+        model, hardware, format, assume, batch, passes, **by, **software, update=update, training=training
+    )
     moved = single_pass.moved_bytes(hardware, assume, time)
     sharing = {"recompute": recompute, "zero_stage": zero_stage, "dp": dp}
-    kind = {"training": training, "trained": trained, "frozen": frozen, "by_hand": by_hand}
-    memory = single_pass.pass_memory(model, hardware, format, assume, batch, **kind, **sharing)
+    kind: dict[str, Any] = {"training": training, "trained": trained, "frozen": frozen, "by_hand": by_hand}
+    memory = single_pass.pass_memory(
+        model, hardware, format, assume, batch, **kind, **sharing, weights_in_sram=weights_in_sram
+    )
     if asked(training) is not None:
         about = (batch.tokens, seq_len, cached_prefix, recompute, frozen, trained)
         step = training_pass.Step(model, fleet, format, *about, training_pass.own_layout(zero_stage, dp))
         apart = training & np.logical_not(by_hand)
         time, moved = _trained_time(step, trainer, apart, time, moved)
         memory = _trained_memory(step, trainer, apart, memory)
-    beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
+    beyond = spilling.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
     latency = np.where(offload > 0, prefetched, time.total)
 
@@ -162,7 +173,7 @@ def single_node(
         computes
         & (np.logical_not(decoding) | (architecture.generates(model) & np.logical_not(training)))
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
-        & (np.logical_not(training) | architecture.trains(model))
+        & (np.logical_not(training) | (architecture.trains(model) & (software["runtime"] != Runtime.ENGINE)))
         & architecture.within_context(model, cached_prefix + seq_len)
     )
     limit = first_failing(
@@ -202,21 +213,17 @@ def single_node(
         offload_latency=prefetched,
         offload_latency_serial=roofline.serial_time(time.total, beyond.link),
         break_even_tokens=roofline.break_even_tokens(
-            spilled_share=beyond.total / np.maximum(memory.weights, 1.0),
-            weight_bytes=format.weight_bytes,
-            efficiency=hardware.gemm_efficiency,
-            peak_flops=hardware.peak_flops,
-            host_bandwidth=beyond.link_rate,
+            beyond.total / np.maximum(memory.weights, 1.0),
+            format.weight_bytes,
+            hardware.gemm_efficiency,
+            hardware.peak_flops,
+            beyond.link_rate,
         ),
         energy_per_sample=device_power(hardware.idle_power, hardware.tdp, busy) * latency / batch_size,
         feasible=limit == 0,
         limit=limit,
         bottleneck=wall,
-        decode_bottleneck=np.where(
-            architecture.generates(model),
-            _decode_bottleneck(model, *serving, batch_size, cached_prefix + seq_len, **by),
-            wall,
-        ),
+        decode_bottleneck=_decode_bottleneck(model, *serving, batch_size, cached_prefix + seq_len, wall, **by),
     )
     return where_possible(computes, answer)
 
@@ -256,7 +263,7 @@ def _trained_memory(step: training_pass.Step, trainer: Trainer, trains, memory: 
     return memory._replace(**{name: np.where(trains, value, getattr(memory, name)) for name, value in parts.items()})
 
 
-def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand, offload) -> Any:
+def _bottleneck(time: single_pass.DeviceTime, beyond: spilling.Spill, by_hand, offload) -> Any:
     """The wall behind a pass: arithmetic, traffic, starts and host, or the link to what lies beyond the device."""
     on_device = np.where(time.compute >= time.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
     within = np.where(time.overhead > time.joined, float(Bottleneck.OVERHEAD), on_device)
@@ -264,14 +271,16 @@ def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand
     return np.where(linked, float(Bottleneck.LINK), np.where(by_hand, on_device, within))
 
 
-def _decode_bottleneck(model, hardware, format, assume, batch_size, context, by_hand, efficiency) -> Any:
-    """The wall behind the pass that generates one token for each sample, its operands on the device."""
+def _decode_bottleneck(model, hardware, format, assume, batch_size, context, wall, by_hand, efficiency) -> Any:
+    """The wall behind the pass that generates one token for each sample, its operands on the device; else that of the pass."""
     batch = single_pass.batch(model, batch_size, 1.0, context, False)
     once = single_pass.passes(assume, False, False, Recompute.NONE)
-    machine = (model, hardware, format, assume)
-    step = single_pass.device_time(*machine, batch, once, by_hand=by_hand, efficiency=efficiency, update=0.0)
+    step = single_pass.device_time(
+        model, hardware, format, assume, batch, once, by_hand=by_hand, efficiency=efficiency, update=0.0
+    )
     on_device = np.where(step.compute >= step.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
-    return np.where(np.logical_not(by_hand) & (step.overhead > step.joined), float(Bottleneck.OVERHEAD), on_device)
+    found = np.where(np.logical_not(by_hand) & (step.overhead > step.joined), float(Bottleneck.OVERHEAD), on_device)
+    return np.where(architecture.generates(model), found, wall)
 
 
 SingleNodeModel = Model("SingleNodeModel", single_node, domain="node", walls=(1, 2))

@@ -749,25 +749,62 @@ class Assumptions(NamedTuple):
         "published power of decode against prefill",
         0.15,
     )
-    convolution_efficiency: Real = _positive(
-        0.6,
+    network_level: Real = _positive(
+        1.0,
         "1",
-        "rate of convolutional networks over a large matrix product",
-        "published ResNet-50 inference and training rates, traffic counted apart",
+        "time of a pass of a model that writes no text over the prediction: engines, clocks, boards; what `calibrate` "
+        "finds from a few runs",
+        "scatter of MLPerf Inference and Tiny and of timm's tables about the prediction",
+        0.3,
+    )
+    convolution_efficiency: Real = _positive(
+        1.0,
+        "1",
+        "rate of convolutions over that of large matrix products",
+        "MLPerf Inference 3.0 and 4.1 and timm's tables, traffic counted apart: 0.75 to 1.1",
+        0.15,
+    )
+    microcontroller_efficiency: Real = _share(
+        0.8,
+        "share of the rate of a microcontroller, loads counted, that kernels of networks reach",
+        "MLPerf Tiny 1.1 to 1.3, convolutions in 8 bits on Cortex-M0+, M4 and M7: 0.7 to 1",
+        0.25,
+        above=True,
+    )
+    depthwise_efficiency: Real = _share(
+        0.22,
+        "share of the bandwidth and of the rate of other layers that depthwise convolutions reach",
+        "MobileNet and EfficientNet in timm's tables of compiled networks, the other layers counted apart: 0.19 to 0.33",
+        0.3,
+        above=True,
+    )
+    attention_tile: Real = _positive(
+        128.0,
+        "1",
+        "tokens at which attention of a batch of whole sequences reaches half of its rate, models that write no text",
+        "general knowledge, not read: rows of a tile of FlashAttention-2 (arXiv:2307.08691)",
+        0.5,
+    )
+    layer_kernel_time: Real = _assumed(
+        8e-6,
+        "s",
+        "least time of the kernel of a layer, its tail included, in a network compiled ahead of time",
+        "MLPerf Inference 3.0, ResNet-50, one picture less its share of a large batch, over 54 layers: 4 to 12 us",
         0.4,
     )
-    flops_per_activation: Real = _positive(
-        300.0,
-        "FLOP",
-        "operations per activation written, models that are no transformers",
-        "ResNet-50 370, MobileNet-V2 90, VGG-16 1,100: layer tables",
-        1.0,
+    compiled_kernel_time: Real = _assumed(
+        10e-6,
+        "s",
+        "host time per kernel of a network compiled just in time, without captured graphs",
+        "general knowledge, not read: a launch is 5 us, the guards and wrappers of torch.compile as much again",
+        0.5,
     )
-    activation_peak_share: Real = _share(
+    stored_activations: Real = _assumed(
+        2.0,
+        "1",
+        "values that training keeps of each value a layer of a network writes",
+        "counted: the input of the norm and that of the next layer",
         0.2,
-        "largest activations alive at once over all written, inference",
-        "two largest neighbouring layers of the same networks",
-        0.7,
     )
     host_memory_share: Real = _share(
         0.9,

@@ -51,6 +51,16 @@ class Precision(IntEnum):
     Q2_K = 17
 
 
+class Runtime(IntEnum):
+    """The software that runs a network: what it fuses, and how it launches kernels."""
+
+    USUAL = 0  #: `engine` in inference, `eager` in training: what most published figures are of
+    EAGER = 1  #: each operation a kernel, launched one by one (PyTorch)
+    EAGER_CHANNELS_LAST = 2  #: the same, pictures stored as matrix units read them
+    COMPILED = 3  #: element-wise work fused into one kernel between layers (torch.compile)
+    ENGINE = 4  #: compiled ahead of time, element-wise work inside the layers (TensorRT, XLA, TensorFlow Lite)
+
+
 class Attention(IntEnum):
     """Generation of the attention kernel."""
 
@@ -183,6 +193,14 @@ class CompressionMethod(IntEnum):
     LOW_RANK = 7
 
 
+class AccuracyBasis(IntEnum):
+    """Whose published losses the accuracy of a compressed model rests on."""
+
+    LANGUAGE_MODELS = 0  #: accuracy on multiple-choice tasks
+    IMAGE_NETWORKS = 1  #: top-1 of networks that were tuned or trained anew
+    BORROWED = 2  #: language models', for a family of which no law is known: the spread is as wide as the loss
+
+
 class Quantizer(IntEnum):
     """How rounded weights are chosen."""
 
@@ -302,6 +320,7 @@ _SPELLINGS = {"ONE_F_ONE_B": "1f1b"}
 #: other words for a label, accepted where an option is given
 SYNONYMS: dict[type[IntEnum], dict[str, str]] = {
     Precision: {"fp4": "nvfp4"},
+    Runtime: {"tensorrt": "engine", "pytorch": "eager"},
     CompressionMethod: {"quantization": "quantize_weights", "pruning": "prune_unstructured"},
 }
 

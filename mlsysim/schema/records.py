@@ -15,7 +15,7 @@ from mlsysim.schema.kinds import Real
 
 class Workload(NamedTuple):
     """A model.  Features it lacks (experts, latent attention, a window ...) are 0; for a model that is
-    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost."""
+    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost, its layers stand at the end."""
 
     total_params: Real
     active_params: Real
@@ -63,6 +63,12 @@ class Workload(NamedTuple):
     max_context: Real
     extra_params: Real
     flops_per_sample: Real
+    # networks that are no transformers, see `mlsysim.equations.network`
+    network_layers: Real
+    activation_values: Real
+    widest_values: Real
+    depthwise_share: Real
+    unfused_accesses: Real
 
 
 class Accelerator(NamedTuple):
@@ -80,6 +86,7 @@ class Accelerator(NamedTuple):
     mem_capacity: Real
     sram_capacity: Real
     on_chip_memory: Real
+    sram_bandwidth: Real
     link_bandwidth: Real
     link_latency: Real
     host_bandwidth: Real
@@ -95,6 +102,7 @@ class Accelerator(NamedTuple):
     gemm_bandwidth_efficiency: Real
     gemm_exponent: Real
     plain_gemm_latency: Real
+    wide_gemm_efficiency: Real
     training_gemm_efficiency: Real
     # attention
     attention_efficiency: Real

@@ -166,6 +166,7 @@ option("head_precision", "number format of the stored output head (default: 16 b
 option("embedding_precision", "number format of the stored embedding (default: 16 bits)", codes.Precision)
 option("schedule", "pipeline schedule", codes.Schedule)
 option("recompute", "activations computed again in the backward pass", codes.Recompute)
+option("runtime", "software that runs a network", codes.Runtime)
 option("attention", "generation of the attention kernel", codes.Attention)
 option("flops_convention", "attention FLOPs that a utilization counts, or a server computes", codes.FlopsConvention)
 option("reserve", "how a server books KV cache", codes.Reserve)
@@ -232,6 +233,21 @@ count("decoder_layers", "layers of a second stack that attends to the first", lo
 count("max_context", "longest context, tokens", low=0, high=LONGEST_CONTEXT)
 real("extra_params", "1", "parameters outside the formula")
 real("flops_per_sample", "FLOP", "forward cost of one sample of a model that does not write token by token")
+real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
+real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
+real("widest_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
+real(
+    "depthwise_share",
+    "1",
+    "share of the values of a network that convolutions write with fewer than 32 channels a group",
+    high=1,
+)
+real(
+    "unfused_accesses",
+    "1",
+    "accesses of each value that no engine fuses into the layers: of group and layer norms",
+    high=64,
+)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
@@ -246,6 +262,7 @@ positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")
 real("sram_capacity", "byte", "last-level cache or scratchpad", better="more")
 flag("on_chip_memory", "all memory lies on the chip: weights stay there, each layer on its share of the devices")
+positive("sram_bandwidth", "byte/s", "bandwidth of the scratchpad of a microcontroller", better="more")
 positive("link_bandwidth", "byte/s", "accelerator link, one direction, all links", better="more")
 real("link_latency", "s", "latency of the accelerator link", better="less")
 positive("host_bandwidth", "byte/s", "link to the host, one direction", better="more")
@@ -260,6 +277,7 @@ real("gemm_half_rows", "1", "rows at which a GEMM reaches half its rate", better
 fraction("gemm_bandwidth_efficiency", "share of memory bandwidth that a GEMM reaches", above=True, better="more")
 real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the plain maximum")
 real("plain_gemm_latency", "s", "time to start a matrix product in 16 bits", better="less")
+fraction("wide_gemm_efficiency", "share of the 16-bit peak that a large GEMM reaches", above=True, better="more")
 fraction("training_gemm_efficiency", "share of peak that the GEMMs of training reach", above=True, better="more")
 fraction("attention_efficiency", "share of peak that prefill attention tends to", above=True, better="more")
 fraction("flash3_kernel_efficiency", "share of peak of FlashAttention 3 by itself, forward", above=True, better="more")
@@ -375,6 +393,7 @@ real("joule_per_mtok", "J", "energy per million generated tokens", better="less"
 # one node
 flag("is_training", "forward, backward and optimizer instead of a forward pass")
 count("lora_rank", "rank of trained adapters; 0 trains all weights", low=0)
+flag("weights_in_sram", "the weights of a microcontroller's network lie in its SRAM, not in flash")
 flag("offload", "what does not fit lives in host memory and storage")
 real("latency", "s", "time of one pass", better="less")
 real("memory_time", "s", "memory traffic of a pass alone", better="less")
@@ -575,6 +594,7 @@ real("training_time", "s", "time to train on the tokens asked for", better="less
 # compression
 option("method", "how a model is made smaller", codes.CompressionMethod)
 option("quantizer", "how rounded weights are chosen", codes.Quantizer)
+real("index_bits", "1", "bits that place a kept value of a 2:4 pattern, or tell a zero in a bitmap", high=64)
 option("pruner", "how pruned weights are chosen", codes.Pruner)
 real("bits", "1", "bits of a value that is kept, without scales", low=1.0)
 count("group_size", "values that share a scale")
@@ -585,7 +605,14 @@ count("factor_rank", "rank of the factors of a matrix")
 positive("student_params", "1", "parameters of a distilled model")
 positive("baseline_bits", "1", "bits per weight of the dense model")
 real("uncompressed_params", "1", "parameters that stay as they are")
-real("accuracy_delta", "1", "change of mean accuracy on multiple-choice tasks", low=-1.0, better="more")
+real(
+    "accuracy_delta",
+    "1",
+    "change of mean accuracy on multiple-choice tasks, of image networks of top-1",
+    low=-1.0,
+    better="more",
+)
+option("accuracy_basis", "whose published losses the accuracy rests on", codes.AccuracyBasis)
 real("accuracy_spread", "1", "one standard deviation of it", better="less")
 real("loss_delta", "1", "change of loss, nats per token", better="less")
 real("compression_ratio", "1", "dense bytes over compressed bytes", better="more")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.equations.network import MICROCONTROLLER_MEMORY
 from mlsysim.schema.codes import Precision, label
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, prices, tables
-from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, plain, stored
+from mlsysim.zoo.row import CANONICAL, NAN, RULES, Derived, Row, Rule, first, known, plain, stored, where
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
 EMBODIED_PER_WATT = 0.28
@@ -141,11 +142,15 @@ def widened(row: Row, precision: Precision) -> Derived | None:
 
     A `peak_flops` that was given is the rate of every format.
     """
-    if precision not in _NARROW or _rate(row, precision) or "peak_flops" in row.given or not _rate(row, Precision.INT4):
+    wide = _rate(row, Precision.INT4)
+    if precision not in _NARROW or "peak_flops" in row.given or not wide or _rate(row, precision) >= wide:
         return None
+    lack = f"no {label(precision)} products on this device"
+    if _rate(row, precision):
+        lack = f"{label(precision)} products of this device are slower than wider ones"
     bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
+        f"{lack}: weights in {label(precision)} are widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
     )
@@ -225,6 +230,22 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
             f"nobody printed what the device reports: the GB of its label are GiB{', less 16 MiB as AMD reports' if amd else ''}",
             LABEL_SPREAD,
         )
+
+
+def unknown_scratchpad(mem_capacity: Any) -> Any:
+    """On-chip memory of which nobody prints the size: none; of a microcontroller, which computes in it, not known."""
+    return where(mem_capacity < MICROCONTROLLER_MEMORY, NAN, 0.0)
+
+
+def _scratchpad(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """On-chip memory of which nobody prints the size or the bandwidth."""
+    if not known(fields["sram_capacity"]):
+        fields["sram_capacity"] = unknown_scratchpad(fields["mem_capacity"])
+        if not np.all(np.isnan(fields["sram_capacity"])):
+            derived["sram_capacity"] = Derived("no on-chip memory published: none is counted on", 0.0)
+    if not known(fields["sram_bandwidth"]):
+        fields["sram_bandwidth"] = fields["mem_bandwidth"]
+        derived["sram_bandwidth"] = Derived("nobody prints it: as fast as main memory, or as the bus to the flash", 0.5)
 
 
 def _rates_of_parts(row: Row, parts: Mapping[str, int | None] | None, fields: dict[str, Any]) -> None:
@@ -326,7 +347,7 @@ def described(
     kernels: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a device, those of its kernels among them or not, and how those that no source gives came about."""
-    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
+    fields = {name: stored(row, name) for name in (*CANONICAL["hardware"], "sram_bandwidth")}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
     fields["widens_weights"] = float(wide is not None)
@@ -337,6 +358,7 @@ def described(
         precision = Precision.INT4
 
     _memory(row, fields, derived)
+    _scratchpad(fields, derived)
     _rates(row, precision, fields, derived)
     _rates_of_parts(row, parts, fields)
     _links(fields, derived)

@@ -42,6 +42,10 @@ ALLREDUCE = tuple(
 _REFERENCE = {"fp8": "h100_sxm", "nvfp4": "b200_sxm"}
 #: measured devices whose best products nobody published -> the nearest chip of which they are
 _RELATIVE = {"gb300": "b300_sxm"}
+#: a measured device whose clocks its power limit holds down in matrix products: 0.967 W for each TFLOP/s of its label
+POWER_BOUND = "l40s"
+#: power for each operation, over that device's, from which a relative is not held down
+ROOMY = 1.5
 #: rate of nvfp4 products over 8-bit ones, operands converted before: 3.42 against 1.75 times bf16 on B300
 #: (Transformer Engine documentation, GEMM profiling across precisions)
 NVFP4_OVER_FP8 = 1.95
@@ -120,6 +124,26 @@ def _best(row: Row, dtype: str) -> tuple[float, Derived]:
     )
 
 
+def roomy(row: Row, device: str) -> bool:
+    """Has a relative of the power-bound device power enough for the rate of its label?
+
+    Cards for games and L40 are the same chips with half the matrix rate, or with more power for it.
+    """
+    published = tables.rows("hardware")
+    if device != POWER_BOUND or row.origin not in published:
+        return False
+    cells = [published[key].values_by_column for key in (row.origin, device)]
+    if not (cells[0]["tdp_W"] and (cells[0]["peak_bf16"] or cells[0]["peak_fp16"])):
+        return False
+    power, bound = (c["tdp_W"] / (c["peak_bf16"] or c["peak_fp16"]) for c in cells)
+    return bool(power >= ROOMY * bound)
+
+
+def _wide(row: Row) -> float:
+    """Share of the 16-bit peak that large products reach on a device whose narrow products are asked for."""
+    return _gemm(row, Precision.BF16)[0]["gemm_efficiency"]
+
+
 def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived]]:
     device, measured = own(row)
     dtype = kernel_format(precision)
@@ -163,12 +187,21 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
                 f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two "
                 f"(constants: max_achievable_{best}_matmul)"
             )
+        if roomy(row, device):
+            free = curve(FALLBACK, "fp8" if dtype == "fp8" else "bf16")
+            assert free
+            values["gemm_efficiency"] = free["gemm_efficiency"]
+            notes.append(
+                f"share of peak of {FALLBACK}: this card has {ROOMY:g} times the power of {device} for each operation, "
+                "whose clocks fall at its power limit"
+            )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     wide_curve = curve(device, "bf16")
     assert wide_curve
     values["plain_gemm_latency"] = wide_curve["gemm_latency"]
+    values["wide_gemm_efficiency"] = _wide(row) if dtype != "bf16" else values["gemm_efficiency"]
     if not measured:
-        derived["plain_gemm_latency"] = derived["gemm_latency"]
+        derived |= dict.fromkeys(("plain_gemm_latency", "wide_gemm_efficiency"), derived["gemm_latency"])
     values["training_gemm_efficiency"], derived["training_gemm_efficiency"] = _best(row, dtype)
     return values, derived
 
@@ -302,7 +335,7 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
     found = curve(device, dtype)
     assert found
     for fields, name in (
-        ((*GEMM, "plain_gemm_latency", "training_gemm_efficiency"), "gemm_spread"),
+        ((*GEMM, "plain_gemm_latency", "wide_gemm_efficiency", "training_gemm_efficiency"), "gemm_spread"),
         ((*FLASH, *FLASH3, *PREFILL), "attention_spread"),
         (DECODE, "decode_spread"),
         (ALLREDUCE, "allreduce_spread"),
