@@ -111,6 +111,8 @@ CONFIGURATIONS = {
             "tp": [1, 4, 8],
             "pp": [1, 2],
             "cached_prefix": 100.0,
+            "flops_convention": ["causal", "full"],
+            "cache_length": ["growing", "fixed"],
         },
         {
             "model": ["mixtral_8x7b", "deepseek_v3"],
@@ -125,6 +127,7 @@ CONFIGURATIONS = {
             "draft_len": [0, 4],
             "prefill_batch": 2,
             "reserve": ["grow", "reserve"],
+            "cache_transfer": ["streamed", "serial"],
         },
         {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 777, "batch_size": [1, 7], "textbook": True},
         {
@@ -147,6 +150,8 @@ CONFIGURATIONS = {
             "arrival_rate": [0.5, 3.0, 500.0],
             "prompt_cv": 0.5,
             "output_cv": [0.0, 0.7],
+            "flops_convention": "full",
+            "cache_length": ["growing", "fixed"],
             "reserve": ["grow", "reserve"],
         },
         {
@@ -163,6 +168,15 @@ CONFIGURATIONS = {
             "seq_len": 777,
             "arrival_rate": 3.0,
             "n_requests": [7, 490],
+        },
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "seq_len": 777,
+            "arrival_rate": [0.0, 3.0],
+            "length_law": ["lognormal", "exponential"],
+            "prompt_cv": [0.0, 1.0],
+            "output_cv": 1.0,
         },
     ],
     "DistributedModel": [
@@ -257,7 +271,27 @@ CONFIGURATIONS = {
             "zero_stage": [0, 1, 2, 3],
             "dp": [1, 7],
         },
-        {"model": "llama3_1_8b", "hardware": "h100", "batch_size": [1, 49], "textbook": True},
+        {
+            "model": "llama3_1_8b",
+            "hardware": "h100",
+            "batch_size": [1, 49],
+            "textbook": True,
+            "energy_basis": ["activity", "mfu"],
+        },
+        {
+            "model": ["resnet50", "mobilenet_v2", "dlrm_mlperf_v1"],
+            "hardware": ["h100", "a100"],
+            "precision": ["fp16", "int8"],
+            "batch_size": [1, 49],
+            "runtime": ["eager", "eager_channels_last", "compiled", "engine"],
+        },
+        {
+            "model": ["mlperf_tiny_kws_dscnn", "mlperf_tiny_ic_resnet8"],
+            "hardware": ["stm32h743", "stm32f407"],
+            "precision": ["int8", "fp32"],
+            "weights_in_sram": [False, True],
+            "host_bandwidth": "1 MB/s",
+        },
     ],
     "CheckpointModel": [
         {
@@ -269,6 +303,7 @@ CONFIGURATIONS = {
             "writers": [1, 7],
             "asynchronous": [False, True],
             "checkpoint_interval": "1700 s",
+            "penalty_basis": ["cycle", "interval"],
         },
     ],
     "OrchestrationModel": [
@@ -343,6 +378,23 @@ CONFIGURATIONS = {
             "transceiver_power": "13 W",
             "copper_fraction": 0.3,
         },
+        {
+            "hardware": ["h100", "mi300x", "tpu_v5p"],
+            "message_size": ["7 kB", "3 MB", "1.1 GB"],
+            "n_accelerators": [8, 1, 2, 49],
+            "rank_stride": [1, 3, 8],
+            "collective_kind": ["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send"],
+            "flops_beside": [1e9, 7e12],
+        },
+        {
+            "fleet": ["dgx_a100", "gb200_nvl72"],
+            "message_size": ["64 kB", "300 MB"],
+            "n_nodes": [7, 720],
+            "topology": ["dragonfly", "torus"],
+            "collective": ["best", "ring", "tree", "hierarchical", "in_network"],
+            "multicast_reduction": [0, 1],
+            "switched_reduction": [0, 1],
+        },
     ],
     "CompressionModel": [
         {
@@ -359,6 +411,15 @@ CONFIGURATIONS = {
             "method": ["prune_unstructured", "prune_2_4", "prune_structured"],
             "sparsity": [0.3, 0.5],
             "pruner": ["magnitude", "wanda"],
+            "index_bits": [0.0, 2.0],
+        },
+        {
+            "model": ["resnet50", "vit_b16"],
+            "hardware": ["h100", "a100"],
+            "precision": "fp16",
+            "method": ["quantize_weights_activations", "prune_structured", "distill"],
+            "batch_size": [1, 256],
+            "seq_len": 196,
         },
         {"model": "llama3_1_8b", "hardware": "h100", "method": "distill", "student_params": ["1B", "3B"]},
         {"model": "llama3_1_8b", "hardware": "h100", "method": "low_rank", "factor_rank": [77, 1024]},
@@ -392,6 +453,19 @@ CONFIGURATIONS = {
             "max_parts": [1, 7],
             "injection_bandwidth": ["150 GB/s", "900 GB/s"],
         },
+        {
+            "model": ["llama3_1_8b", "gpt_oss_20b"],
+            "hardware": ["cerebras_wse3", "groq_lpu_v1"],
+            "batch_size": [1, 49, 512],
+            "seq_len": 777,
+            "phase": ["prefill", "decode"],
+            "max_parts": [1, 700],
+            "weight_plan": ["best", "resident", "streamed"],
+            "draft_len": [0, 4],
+            "acceptance": 0.8,
+            "efficiency": 0.3,
+            "flops_convention": ["causal", "full"],
+        },
     ],
     "InferenceScalingModel": [
         {
@@ -404,6 +478,8 @@ CONFIGURATIONS = {
             "beam_width": [1, 3],
             "success_rate": [0.07, 0.4],
             "verifier_cost": 0.3,
+            "flops_convention": ["causal", "full"],
+            "cache_length": ["growing", "fixed"],
         },
     ],
     # solvers and optimizers: one question each

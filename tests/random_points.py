@@ -238,13 +238,20 @@ def _consistent(rng, drawn: dict, n: int) -> dict:
 # --- what no answer may hold ---------------------------------------------------------------------------
 
 #: outputs that say how far one would have to go: infinite where no such point exists
-#: (`loss_delta`: a loss at which all the accuracy at stake is gone; `usd_per_success`: nothing ever succeeds)
+#: (`loss_delta`: a loss at which all the accuracy at stake is gone; `usd_per_success`: nothing ever succeeds; figures per
+#: token of a run without tokens, and per time in use of devices that are never in use; the data of a subgroup that has none)
 NEVER = {
     "break_even_duration",
     "break_even_utilization",
+    "capex_per_device_time",
+    "carbon_per_mtok",
+    "cost_per_device_time",
     "equal_utility_batch",
     "equal_utility_dataset",
+    "joule_per_mtok",
     "loss_delta",
+    "subgroup_data_factor",
+    "usd_per_mtok",
     "usd_per_success",
 }
 #: shares of what there is that are in use

@@ -1,5 +1,6 @@
 """Benchmarks run, on tiny grids: what they print is measured, and what they compare agrees."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -60,3 +61,23 @@ def test_figures_that_moved_are_named_for_the_changelog():
         "- training, step_time | d: new, 20.0 %",
     ]
     assert changes.accepted_at("no-such-revision") == {}
+
+
+def test_what_moved_since_the_last_release_is_told(monkeypatch):
+    """The panel of the history answers, its first line reads, and a number that moves by more than 2 % is named."""
+    history = pytest.importorskip("history")
+    few = [
+        name for name in history.PANEL if name.startswith(("mtbf", "step_time of llama3_1_8b", "itl of llama3_1_8b"))
+    ]
+    monkeypatch.setattr(history, "PANEL", {name: history.PANEL[name] for name in few})
+    now = history.line(samples=4)
+    assert list(now["predicted"]) == few and all(f["standard_error"] > 0 for f in now["predicted"].values())
+    assert history.moved(now, now) == []
+    before = json.loads(json.dumps(now))
+    before["predicted"][few[0]]["value"] *= 1.1
+    del before["predicted"][few[1]]
+    before["predicted"]["gone"] = {"value": 1.0, "standard_error": 0.1}
+    told = history.moved(before, now)
+    assert len(told) == 3 and "no longer predicted" in told[0] and "-9.1%" in told[1] and "new, " in told[2]
+    recorded = history.history()
+    assert recorded and {"version", "date", "data", "predicted", "median_error"} <= set(recorded[0])

@@ -49,6 +49,7 @@ SWITCH = links.Links(
     domain_size=8.0,
     torus_axes=0.0,
     slice_size=8.0,
+    direct_peers=0.0,
     bus_bandwidth_2=300e9,
     bus_bandwidth_4=350e9,
     bus_bandwidth_8=400e9,
@@ -56,6 +57,8 @@ SWITCH = links.Links(
     algorithm=Collective.BEST,
     multicast=0.0,
     switched=0.0,
+    multicast_share=0.8,
+    start=0.0,
 )
 RING = SWITCH._replace(algorithm=Collective.RING)
 TORUS = SWITCH._replace(torus_axes=3.0, slice_size=64.0, domain_size=64.0)
@@ -108,8 +111,8 @@ def test_a_collective_reaches_what_groups_of_its_size_reach(connected, local, ex
         (links.gather_time(SWITCH, 1.0, 1.0, 1e9), 0.0),
         (links.reduce_time(RING, 8.0, 1.0, 1e9), 14 * (1e-6 + 1e9 / (8 * 400e9))),
         (links.exchange_time(SWITCH, 8.0, 1.0, 1e6), 7 * (1e-6 + 1e6 / (8 * 450e9))),
-        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6), 8 * (5e-6 + 1e6 / (16 * 50e9))),
-        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6, 0.5), 8 * (5e-6 + 0.5e6 / (16 * 50e9))),
+        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6), 8 * (5e-6 * 5 / 14 + 1e6 / (16 * 50e9))),
+        (links.exchange_time(SWITCH, 16.0, 1.0, 1e6, 0.5), 8 * (5e-6 * 5 / 14 + 0.5e6 / (16 * 50e9))),
         (links.send_time(SWITCH, 8.0, 1e6), 1e-6 + 1e6 / 450e9),
         (links.send_time(SWITCH, 16.0, 1e6), 5e-6 + 1e6 / 50e9),
         (links.send_time(TORUS, 16.0, 1e6), 1e-6 + 6e6 / 450e9),  # one of six links
@@ -283,7 +286,7 @@ def test_stages_hold_every_parameter_once(schedule, pp):
 
 def test_figures_of_layers_add_up_on_their_stages():
     """61 layers of DeepSeek-V3 on four stages, 16, 30 on two, 15; the first 3 have no experts."""
-    dense, moe = layer.Layer(*[1.0] * 12), layer.Layer(*[100.0] * 12)
+    dense, moe = layer.Layer(*[1.0] * 13), layer.Layer(*[100.0] * 13)
     summed = pipeline_stages.over_stages(DEEPSEEK, 4.0, dense, moe)
     assert [float(part) for part in summed.compute] == [1303.0, 1600.0, 1500.0, 3000.0]
 
@@ -324,7 +327,7 @@ GATHERED, SCATTERED = 7 * (1e-6 + 2e9 / (8 * 400e9)), 7 * (1e-6 + 4e9 / (8 * 400
 def test_what_each_zero_stage_sends(zero_stage, each, once):
     """Rajbhandari et al. 2020, section 7: twice the gradients, or gradients and weights, or weights once more."""
     idle = Stages(0.0, 0.0, 0.0, 0.0)
-    work = pipeline_stages.StageWork(*[idle] * 7, 0.0)
+    work = pipeline_stages.StageWork(*[idle] * 8, 0.0)
     sent = data_parallel.data_exchange(
         LLAMA8,
         laid_out(dp=8.0, zero_stage=zero_stage),
@@ -367,7 +370,7 @@ def test_what_is_whole_for_a_while():
     """ZeRO-3 gathers a unit and one ahead, with one unit's gradients; a pipeline that keeps all keeps all."""
     assume = BARE._replace(gather_prefetch=1.0, gather_limit=1e18)
     streamed = training_memory.whole_for_a_while(laid_out(dp=8.0, zero_stage=3.0), BF16, assume, 1e9, 1e8)
-    close(streamed, 2 * 2e8 + 2 * 1e8)
+    close(streamed, 2 * 2e8 + 4 * 1e8)  # gradients wait for their reduction in its format
     kept = training_memory.whole_for_a_while(
         laid_out(dp=8.0, pp=4.0, zero_stage=3.0), BF16, assume._replace(keep_gathered=1.0), 1e9, 1e8
     )
@@ -376,7 +379,7 @@ def test_what_is_whole_for_a_while():
 
 
 def test_the_largest_unit_is_a_layer_or_the_table():
-    dense, moe = layer.Layer(*[1.0] * 12), layer.Layer(*[3.0] * 12)
+    dense, moe = layer.Layer(*[1.0] * 13), layer.Layer(*[3.0] * 13)
     close(training_memory.largest_unit(dense, moe, 2.0, False), 2.0)
     close(training_memory.largest_unit(dense, moe, 2.0, True), 6.0)
 
@@ -431,7 +434,7 @@ def test_a_step_is_the_sum_of_its_parts():
     """Eight micro-batches of 1 + 2 s on four equal stages: 24 s, and a bubble of 9 s; 0.5 s each and 3 s once besides."""
     equal = Stages(1.0, 1.0, 1.0, 2.0)
     twice, none = equal.plus(equal), Stages(0.0, 0.0, 0.0, 0.0)
-    work = pipeline_stages.StageWork(equal.plus(twice), equal, twice, none, none, none, none, 1.0)
+    work = pipeline_stages.StageWork(equal.plus(twice), equal, twice, none, none, none, equal, none, 1.0)
     assume = BARE._replace(training_host_time=0.25, blocking_sends=0.0)
     times = training_step.step_times(
         laid_out(pp=4.0),
@@ -439,6 +442,7 @@ def test_a_step_is_the_sum_of_its_parts():
         assume,
         n_microbatches=8.0,
         data=data_parallel.DataExchange(0.5, 3.0),
+        data_in_all=data_parallel.DataExchange(2.0, 4.0),
         transfer=0.0,
         optimizer=0.75,
         stretch=1.5,
@@ -448,6 +452,7 @@ def test_a_step_is_the_sum_of_its_parts():
     close(times.step_time, 1.5 * (24 + 9 + 7 + 0.25 + 0.75))
     close(times.overhead_time, 0.5 * 41 + 0.25)
     close(times.communication_fraction, 7 / 61.5)
+    close(times.communication_time, 8 * 1.0 + 8 * 2.0 + 4.0)  # 1 s a micro-batch on the stage, 2 s of data parallelism
 
 
 def test_devices_follow_from_the_degrees_or_the_degree_from_the_devices():

@@ -80,13 +80,16 @@ def pool_of(**changes):
 
 
 def test_a_pool_admits_what_it_holds_on_the_mean():
-    """16.06 GB of weights; 512 + 64 tokens of 128 KiB and half a page a request; half of the time too few pages."""
+    """16.06 GB of weights; 512 + 64 tokens of 128 KiB and half a page a request; half of the time too few pages.
+
+    Of constant lengths, the pages are those of the lengths from 513 to 640: 584 tokens, mean.
+    """
     pool = pool_of()
     close(pool.weights, 2 * 8_030_261_248)
     close(pool.size, 72e9 - 2 * 8_030_261_248)
-    close(pool.request, 131072 * 583.5)
+    close(pool.request, 131072 * 584)
     close(pool.deviation, 131072 * np.sqrt(128.0**2 / 12))  # uniform between the first and the last token
-    assert float(pool.admitted) == float(pool.slots) == (72e9 - 16_060_522_496) // (131072 * 583.5)
+    assert float(pool.admitted) == float(pool.slots) == (72e9 - 16_060_522_496) // (131072 * 584)
 
 
 def test_a_pool_that_books_up_front_admits_whole_requests():

@@ -40,6 +40,7 @@ def record(kind, **known):
 
 #: nothing but the devices: no host, no network, no building, no staff
 BARE = Assumptions(
+    compute_activity=1.0,
     host_power_fraction=0.0,
     network_power_fraction=0.0,
     server_multiplier=1.0,
@@ -270,7 +271,11 @@ def test_reference_sustainability(name, computed, expected, source):
 def test_reference_node_power_of_a_dgx_h100_in_training():
     """Measured: 7.75 to 8.4 kW with eight devices near their 700 W (arXiv:2412.08602, arXiv:2506.14551)."""
     device = DEVICE
-    node = 8.0 * float(sustainability(device, FLEET, SITE, Assumptions(network_power_fraction=0.0), 1.0, 1.0).it_energy)
+    node = 8.0 * float(
+        sustainability(
+            device, FLEET, SITE, Assumptions(network_power_fraction=0.0, compute_activity=1.0), 1.0, 1.0
+        ).it_energy
+    )
     assert 7750.0 <= node <= 8400.0
 
 
@@ -558,7 +563,7 @@ PRIVACY = [
 
 
 def private(clipping, **more):
-    return responsible_engineering(Assumptions(), HOUR, 3.0, clipping=clipping, **more)
+    return responsible_engineering(Assumptions(), HOUR, clipping=clipping, **more)
 
 
 @pytest.mark.parametrize(("name", "computed", "expected", "source"), PRIVACY, ids=[v[0] for v in PRIVACY])

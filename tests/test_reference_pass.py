@@ -3,7 +3,7 @@
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import single_pass
+from mlsysim.equations import single_pass, spilling
 from mlsysim.equations.conventions import serving_device, textbook_assumptions
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Recompute
@@ -92,7 +92,7 @@ def test_what_does_not_fit_lies_in_host_memory_and_then_on_storage():
     memory = single_pass.PassMemory(30e9, 0.0, 0.0, 0.0, 0.0, 30e9, 30e9, True)
     batch = single_pass.batch(LLAMA8, 1.0, 1.0, 0.0, False)
     device = H100._replace(mem_capacity=26e9)
-    beyond = single_pass.spill(LLAMA8, device, FLEET, BF16, assume, batch, memory, False)
+    beyond = spilling.spill(LLAMA8, device, FLEET, BF16, assume, batch, memory, False)
     assert [float(part) for part in beyond[:4]] == [4e9, 0.5e9, 3.5e9, 4e9]
     close(beyond.link, 0.5)  # 3.5 GB at 7 GB/s take longer than 4 GB at 40 GB/s
     close(beyond.link_rate, 40e9)
@@ -101,9 +101,9 @@ def test_what_does_not_fit_lies_in_host_memory_and_then_on_storage():
 def test_experts_that_no_token_visits_are_not_fetched():
     """One token visits 2 of 8 experts in 32 layers of Mixtral: 6 of 8 of 45.1e9 weights stay where they are."""
     batch = single_pass.batch(MIXTRAL, 1.0, 1.0, 0.0, False)
-    share = single_pass.read_share(MIXTRAL, BF16, batch, 100e9, False)
+    share = spilling.read_share(MIXTRAL, BF16, batch, 100e9, False)
     close(share, 1 - 2 * 32 * 6 * 176_160_768 / 100e9)
-    close(single_pass.read_share(MIXTRAL, BF16, batch, 100e9, True), 1.0)
+    close(spilling.read_share(MIXTRAL, BF16, batch, 100e9, True), 1.0)
 
 
 def test_tables_are_stored_in_the_format_of_activations():

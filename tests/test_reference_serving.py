@@ -289,9 +289,22 @@ def test_reference_batching(name, computed, expected, source):
 
 
 def test_reference_fragmentation():
-    """Shares of pages and of contiguous booking that hold nothing, prompts of 1,000 tokens, one generated."""
-    result = continuous_batching(*on("Llama-3.1-8B"), seq_len=999.5, output_len=1)
+    """Shares of pages that hold nothing: prompts of about 1,000 tokens, one generated."""
+    result = continuous_batching(*on("Llama-3.1-8B"), seq_len=999.5, output_len=1, prompt_cv=0.5)
     close(1.0 - result.fragmentation, ".992555831")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "page"), [(1000, 1, 16), (512, 128, 16), (100, 7, 64), (30, 300, 1), (1, 1, 7)]
+)
+def test_constant_lengths_fill_whole_pages(prompt, output, page):
+    """Counted length by length; (B - 1) / 2 holds for lengths that are spread out."""
+    lengths = np.arange(prompt + 1, prompt + output + 1)
+    pages = np.ceil(lengths / page) * page
+    found = ContinuousBatchingModel.solve(
+        model="llama3_1_8b", hardware="h100", seq_len=prompt, output_len=output, page_size=page
+    )
+    assert float(found.fragmentation) == pytest.approx(1.0 - lengths.sum() / pages.sum(), rel=1e-9, abs=1e-12)
 
 
 def test_overflow_simulated():

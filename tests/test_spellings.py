@@ -453,6 +453,18 @@ def test_a_device_of_ones_own_computes_at_the_rate_that_was_given():
         assert not without.feasible and without.limit == Limit.CAPABILITY, resolver.name
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "int4", "fp32"])
+def test_a_rate_for_every_format_is_said(precision):
+    """One `peak_flops` for a device that lists a rate for each format holds for all of them; the answer tells."""
+    call = {"model": "llama3_1_8b", "seq_len": 512, "precision": precision, "plan": "plain"}
+    one = ms.ServingModel.solve(hardware=ms.Hardware("h100", peak_flops=5e14), **call)
+    assert (
+        "at every number format (the row lists" in one.attrs["derived"] and f"for {precision})" in one.attrs["derived"]
+    )
+    for device in (ms.Hardware("h100", peak_bf16=5e14), "h100"):
+        assert "every number format" not in ms.ServingModel.solve(hardware=device, **call).attrs.get("derived", "")
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -36,6 +36,7 @@ PARTS = {
     "pp_time",
     "bubble_time",
     "exposed_communication",
+    "communication_time",
 }
 DEVICES = ("a100", "h100", "h200", "b200", "mi300x", "gaudi3", "h20_96gb", "a100_sxm4_40gb")
 WORKLOADS = ("llama3_1_8b", "llama3_1_70b", "mixtral_8x7b", "deepseek_v3", "gpt3_175b", "gemma2_9b")

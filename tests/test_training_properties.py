@@ -11,7 +11,7 @@ from mlsysim.equations import collectives, memory, pipeline, training
 from mlsysim.equations.pipeline import Stages
 from mlsysim.models.distributed import Distributed, distributed
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Attention, Limit, Precision, Recompute, Schedule
+from mlsysim.schema.codes import Attention, Collective, Limit, Precision, Recompute, Schedule
 from mlsysim.schema.variables import VARIABLES
 
 MODELS = (
@@ -241,8 +241,9 @@ def test_all_reduce_is_bounded(ranks, nbytes, bandwidth, latency):
 @given(local=st.integers(1, 72), nodes=st.integers(1, 512), nbytes=sizes)
 def test_two_levels_reduce_to_one(local, nodes, nbytes):
     links = (450e9, 3e-6, 50e9, 14e-6)
-    alone = collectives.hierarchical_all_gather(local, 1, nbytes, *links)
+    alone = collectives.hierarchical_all_gather(local, 1, nbytes, *links, Collective.HIERARCHICAL)
     assert alone == pytest.approx(collectives.ring_all_gather(local, nbytes, 450e9, 3e-6), rel=1e-9)
+    assert collectives.hierarchical_all_gather(local, 1, nbytes, *links) <= alone * (1 + 1e-9)
     both = collectives.hierarchical_all_reduce(local, nodes, nbytes, *links)
     assert both >= collectives.hierarchical_all_reduce(local, 1, nbytes, *links) * (1 - 1e-9)
     if local * nodes == 1:
@@ -417,3 +418,38 @@ def test_a_mirrored_pipeline_holds_the_first_stage_beside_the_last():
     }
     plain, mirrored = ms.DistributedModel.solve(**point).memory_weights.values
     assert mirrored == pytest.approx(2.0 * plain, rel=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    model=st.sampled_from(("llama3_1_8b", "mixtral_8x7b")),
+    tp=st.sampled_from((1, 2, 8)),
+    pp=st.sampled_from((1, 4)),
+    cp=st.sampled_from((1, 4)),
+    dp=st.sampled_from((1, 8)),
+    ep=st.sampled_from((1, 8)),
+    zero_stage=st.integers(0, 3),
+    recompute=st.sampled_from(("none", "selective", "full")),
+)
+def test_all_communication_is_at_least_what_shows(model, tp, pp, cp, dp, ep, zero_stage, recompute):
+    """And does not ask how well it is hidden."""
+    layout = {"tp": tp, "pp": pp, "cp": cp, "dp": dp, "ep": ep, "zero_stage": zero_stage, "recompute": recompute}
+    call = {"model": model, "hardware": "h100", "seq_len": 8192, "global_batch": 64, "plan": "plain", **layout}
+    run = ms.DistributedModel.solve(**call)
+    assert run.communication_time >= run.exposed_communication * (1 - 1e-12)
+    assert (float(run.communication_time) == 0) == (max(tp, pp, cp, dp, ep) == 1)
+    bare = {"tensor_overlap": 0, "weight_gradient_overlap": 0, "data_overlap": 0, "overlap_contention": 0}
+    if cp == pp == 1:  # ring attention hides by itself; a pipeline waits for some messages and hides others
+        shown = ms.DistributedModel.solve(**call, **bare, expert_overlap=0)
+        assert float(shown.exposed_communication) == pytest.approx(float(shown.communication_time), rel=1e-9)
+        assert float(shown.communication_time) == pytest.approx(float(run.communication_time), rel=1e-9)
+
+
+def test_all_communication_by_hand():
+    """ZeRO-0 on eight devices: one all-reduce of the gradients, 4 bytes each, whether passes hide it or not."""
+    call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 2048, "global_batch": 8, "dp": 8, "zero_stage": 0}
+    hidden, shown = (ms.DistributedModel.solve(**call, data_overlap=s, overlap_contention=0) for s in (1.0, 0.0))
+    assert float(hidden.communication_time) == float(shown.communication_time) == float(shown.dp_time)
+    assert hidden.dp_time < shown.dp_time
+    least = 2 * 7 / 8 * 4 * 8_030_261_248 / 450e9
+    assert least < float(shown.communication_time) < 2 * least

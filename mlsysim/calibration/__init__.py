@@ -29,7 +29,7 @@ dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (be
 and their builds, by 21 % for the time to the first token. Inside a source 3 to 4 % remain. `training_level`,
 `mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and
 ``quantile=``; so intervals are made of level and scatter, and `calibrate` on three runs of one's own removes the
-level.
+level.  Of collectives (nccl-tests), `collective_level` and `collective_call` carry it: 20 %, and half of what a call costs.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
 above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf
@@ -37,7 +37,7 @@ law of experts or their imbalance, which move predictions like the speed of grou
 benchmarks/accuracy.py --json`` prints every figure with its standard error, and says of those why.
 
 **What a source leaves open** is filled by rules that are the same for every row: `mlsysim.calibration.training`,
-`mlsysim.calibration.serving`; a run that names no framework is taken as usual for its year
+`mlsysim.calibration.serving`, `mlsysim.calibration.networks`; a run that names no framework is taken as usual for its year
 (`mlsysim.calibration.frameworks`).
 
 From the outside in: `validate` and `fit` answer the two questions; `figures` is what a fit gives, `holdout` predicts

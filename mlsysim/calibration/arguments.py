@@ -87,7 +87,9 @@ def left_out(holdout: Any) -> str | float | Sequence[str] | None:
         return float(holdout)
     if isinstance(holdout, (list, tuple)) and holdout and all(isinstance(name, str) for name in holdout):
         return list(holdout)
-    raise ValueError(f"holdout={shown(holdout)}: give 'source', a list of sources, a share of the rows, or None")
+    raise ValueError(
+        f"holdout={shown(holdout)}: give 'source', 'publication', a list of sources, a share of the rows, or None"
+    )
 
 
 def truth(name: str, value: Any) -> bool:

@@ -56,8 +56,16 @@ USUAL = {
         "frontend_token_time",
     ),
     "stream": ("serving_gemm_factor", "vector_product_efficiency", "elementwise_kernel_time", "host_step_time"),
+    "network": ("collective_level", "collective_call"),
+    "vision": ("network_level", "convolution_efficiency", "depthwise_efficiency", "layer_kernel_time"),
 }
-LEVEL = {"training": "training_level", "serving": "serving_level", "stream": "serving_level"}
+LEVEL = {
+    "training": "training_level",
+    "serving": "serving_level",
+    "stream": "serving_level",
+    "network": "collective_level",
+    "vision": "network_level",
+}
 
 
 def calibrate(
@@ -91,9 +99,11 @@ def calibrate(
         A column (``"hardware"``): each of its values gets figures of its own.
     loss : {"soft_l1", "linear", "huber", "cauchy"}
         What errors beyond 5 % count.
-    holdout : "source", sequence of str, float or None
+    holdout : "source", "publication", sequence of str, float or None
         Which runs to predict without having fitted them: each source in turn (where there are three), the sources named,
-        or a random share of the rows.
+        or a random share of the rows.  "publication" leaves out every source of a paper or page at once, and with them what no
+        other run supports: frameworks, versions and mechanisms that only they name are forgotten, and their runs
+        predicted as those of what such a framework is like, or as usual ones of their year.
     prior : float, optional
         Keep figures near their defaults: a pull as strong as if the default were known to `prior` times its stated spread.
     assume : Assumptions, optional
@@ -193,6 +203,8 @@ def moved(assume: Assumptions, knobs: Sequence[Knob], x: np.ndarray, about: str)
 
 
 def _matches(resolver: Any, kind: str) -> None:
+    if kind not in LEVEL:
+        raise ValueError(f"{kind}: such figures are predicted, nothing is fitted to them")
     name = getattr(resolver, "name", None)
     if resolver is None:
         return
@@ -200,6 +212,8 @@ def _matches(resolver: Any, kind: str) -> None:
         "training": ("DistributedModel",),
         "serving": ("ServingModel", "ContinuousBatchingModel"),
         "stream": ("ServingModel",),
+        "network": ("TopologyModel",),
+        "vision": ("SingleNodeModel",),
     }[kind]
     if name not in expected:
         raise ValueError(f"{kind} runs calibrate {' or '.join(expected)}, not {name or resolver!r}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlsysim import zoo
 from mlsysim.calibration.rules import is_filled
-from mlsysim.zoo.frameworks import is_setting, of_version, version
+from mlsysim.zoo.frameworks import is_setting, lines_of, of_version, version, without
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import fold
 
@@ -26,6 +26,8 @@ PAPER = re.compile(r"(?<!\d)(\d\d)(0[1-9]|1[0-2])\.\d{5}(?!\d)")  #: year and mo
 YEAR = re.compile(r"(?<!\d)(20[12]\d)(?:0[1-9]|1[0-2])?(?!\d)")
 REPORTED = 3  #: months of a year whose papers report runs of the year before
 NEWEST = 9999  #: year of a run that nothing dates
+#: trainers that `likely` names, and what PyTorch offers any of them: what documents say of these holds for every run
+FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp", "xla", "torch_compile", "async_tp")
 #: what is taken when no framework is recognised, and nothing tells the year
 DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 
@@ -115,17 +117,17 @@ def year_of(run: Mapping[str, Any]) -> int | None:
 def likely(run: Mapping[str, Any]) -> Row:
     """The trainer of a run that names none: what was usual for such a run in its year.
 
-    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: llm-foundry up to 2023, then torchtitan, and DeepSpeed
-    before them; else Megatron of the year, up to 2022 with DeepSpeed where states are sharded.
+    XLA on TPUs; fully sharded parameters (ZeRO-3) without a pipeline: PyTorch FSDP, and DeepSpeed before it; else Megatron of the
+    year, up to 2022 with DeepSpeed where states are sharded.
     """
     year = year_of(run) or NEWEST
     device = str(run.get("hardware") or "")
     sharded = run.get("zero_stage")
     stage = float(sharded) if isinstance(sharded, (int, float)) and sharded == sharded else 0.0
     if re.match(r"tpu", fold(device)):
-        key = "maxtext"
+        key = "xla"
     elif stage == 3 and year >= 2022:
-        key = "llm_foundry" if year <= 2023 else "torchtitan"
+        key = "pytorch_fsdp"
     elif stage >= 1 and year < 2023:
         key = "megatron_deepspeed"
     else:
@@ -159,12 +161,25 @@ def _first_with(key: str, name: str) -> str:
     return next(str(r.key) for r in peers if r.values_by_column[name] == value)
 
 
+def known_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The lines of settings that some frameworks rest on, but for what documents say of a whole family of trainers."""
+    found: list[str] = []
+    for row in rows:
+        fitted = (row["fitted"] or "").split()
+        for setting, line in lines_of(row).items():
+            if line.split()[0] not in FAMILIES or setting in fitted:
+                found.append(line)
+    return tuple(found)
+
+
 def own_settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """What a run says of itself in columns that bear the names of settings."""
     return {name: value for name, value in run.items() if is_setting(name) and is_filled(value)}
 
 
-def of_run(kind: str, run: Mapping[str, Any], more: Collection[str] = ()) -> tuple[list[Row], dict[str, Any]]:
+def of_run(
+    kind: str, run: Mapping[str, Any], more: Collection[str] = (), forgotten: Collection[str] = ()
+) -> tuple[list[Row], dict[str, Any]]:
     """What the labels of a measured run say: the frameworks found, and the settings that hold for it.
 
     Parameters
@@ -174,6 +189,8 @@ def of_run(kind: str, run: Mapping[str, Any], more: Collection[str] = ()) -> tup
         One row of a table of measured runs.
     more : collection of str
         Mechanisms that its model and device call for.
+    forgotten : collection of str
+        Lines of settings of which nothing is known (see `mlsysim.zoo.frameworks.lines_of`).
     """
     if kind == "trainer":
         named = " | ".join(t for t in (run.get(c) for c in ("source_id", "source")) if isinstance(t, str))
@@ -185,4 +202,5 @@ def of_run(kind: str, run: Mapping[str, Any], more: Collection[str] = ()) -> tup
         rows += every("mechanism", [run.get(c) for c in ("framework", "notes", "precision_label")])
     else:
         rows += every("load generator", [run.get("harness")])
+    rows = [without(row, forgotten) for row in rows]
     return rows, {**settings(rows), **own_settings(run)}

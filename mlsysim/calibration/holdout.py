@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from mlsysim.calibration.least_squares import solve
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.system import System
 from mlsysim.calibration.validate import Validation
+
+PAPER = re.compile(r"(?<!\d)\d{4}\.\d{5}(?!\d)")  #: number of an arXiv paper
+PAGE = re.compile(r"(?<![\w./])(?:github\.com/)?([\w-]+/[\w.-]+) +([\w./-]+\.\w+)")  #: repository and file
 
 
 def with_figures(
@@ -47,10 +51,19 @@ def held_out(
         return None
     names = list(dict.fromkeys(system.sources[system.good]))
     folds: list[np.ndarray]
+    strange: list[frozenset[str]] = []
     if isinstance(holdout, str) and holdout == "source":
         if len(names) < 3:
             return None
         folds = [system.sources == name for name in names]
+    elif isinstance(holdout, str) and holdout == "publication":
+        of_run = publications(problem)
+        of_figure = np.array([of_run[p] for p in system.positions])
+        every = list(dict.fromkeys(of_figure[system.good]))
+        if len(every) < 3:
+            return None
+        folds = [of_figure == name for name in every]
+        strange = [known_alone(problem, of_run, name) for name in every]
     elif isinstance(holdout, float):
         rng = np.random.default_rng(seed)
         left = rng.permutation(np.unique(system.positions))
@@ -70,7 +83,7 @@ def held_out(
         # a figure that only the left-out rows could fix keeps its default
         depends = np.sqrt(np.maximum(np.diag(found.information), 0.0)) > 1e-6
         x = np.where(depends, found.x, [k.centre for k in system.knobs])
-        residual[out] = system.residuals(x)[out]
+        residual[out] = as_strangers(problem, system, x, out, strange[i]) if strange else system.residuals(x)[out]
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
     lines = {
@@ -79,3 +92,66 @@ def held_out(
     error = np.array([math.expm1(lines[row, target]) for row, target in zip(frame.rows.row, frame.rows.target)])
     frame.rows["error"], frame.rows["predicted"] = error, frame.rows.measured * (1.0 + error)
     return frame
+
+
+# --- runs of which nothing is known -------------------------------------------------------------------------
+
+
+def page(source: str) -> str:
+    """The paper, or the page of a repository, that a source names, however many tables and versions of it there are.
+
+    >>> page("Korthikanti et al. 2022 Table 5 (arXiv:2205.05198), as carried elsewhere"), page("a file of ours")
+    ('2205.05198', 'a file of ours')
+    >>> page("github.com/mosaicml/llm-foundry scripts/train/README.md section H100")
+    'mosaicml/llm-foundry scripts/train/README.md'
+    """
+    if found := PAPER.search(source):
+        return found[0]
+    found = PAGE.search(source)
+    return " ".join(part for part in found.groups() if part) if found else source
+
+
+def publications(problem: Problem) -> dict[int, str]:
+    """The publication of each row that can be predicted: sources that share a page, and pages that share a source, are one."""
+    told = problem.runs.table.to_dict("list").get("source")
+    pages = {r.position: page(str(told[r.position])) if told else r.source for r in problem.kept}
+    one: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while one.get(name, name) != name:
+            name = one[name]
+        return name
+
+    for run in problem.kept:
+        a, b = first(f"source {run.source}"), first(f"page {pages[run.position]}")
+        one[max(a, b)] = min(a, b)
+    return {run.position: first(f"source {run.source}") for run in problem.kept}
+
+
+def known_alone(problem: Problem, of_run: dict[int, str], name: str) -> frozenset[str]:
+    """Lines of settings that runs of one publication call for and no other run does."""
+    here, elsewhere = (
+        {key for run in problem.kept if (of_run[run.position] == name) is inside for key in run.known}
+        for inside in (True, False)
+    )
+    return frozenset(here - elsewhere)
+
+
+def as_strangers(
+    problem: Problem, system: System, x: np.ndarray, out: np.ndarray, forgotten: frozenset[str]
+) -> np.ndarray:
+    """Residuals of left-out rows as runs of which nothing is known: what only they support is forgotten, too."""
+    places = sorted({int(p) for p in system.positions[out]})
+    runs = problem.runs
+    table = runs.table.iloc[places]
+    some = runs._replace(table=table, lines=[runs.lines[p] for p in places])
+    again = Problem(some, problem.assume, forgotten=forgotten, **problem.options)
+    theirs = System(again, system.names, None, again.chosen(), system.refit)
+    at = {(knob.name, knob.group): value for knob, value in zip(system.knobs, x)}
+    turned = np.array([at.get((k.name, k.group), k.centre) for k in theirs.knobs])
+    found = {
+        (places[p], target): value
+        for p, target, value in zip(theirs.positions, theirs.targets, theirs.residuals(turned))
+    }
+    wanted = zip(system.positions[out], system.targets[out])
+    return np.array([found.get((int(p), target), np.nan) for p, target in wanted])

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import checks, frameworks, overrides, serving, streams, training
+from mlsysim.calibration import checks, frameworks, networks, operations, overrides, serving, streams, training, vision
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
+from mlsysim.engine.draws import Draws
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.assumptions import Assumptions
@@ -26,7 +27,8 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-TARGETS = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s")
+SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
+TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
 
 
 class Run(NamedTuple):
@@ -37,6 +39,7 @@ class Run(NamedTuple):
     group: str
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
+    known: tuple[str, ...]  #: lines of settings that its labels call for
 
 
 class Target(NamedTuple):
@@ -97,7 +100,9 @@ class Part:
         scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}
         points = {n: v for n, v in table.items() if n not in scalars}
         extra: dict[str, Any] = {} if sample is None else {"sample": sample}
-        self.program = Program(resolver, {"points": points, **scalars, "assume": assume, **extra}, moving=moving)
+        if "assume" in resolver.parameters():
+            extra["assume"] = assume
+        self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
         self.size = len(self.rows)
         self.targets: dict[str, Target] = {}
         for target in TARGETS:
@@ -128,6 +133,8 @@ class Part:
         for name, target in part.targets.items():
             grid = np.broadcast_to(values[target.output], (len(where),)).reshape(len(points), sample)
             found[name] = target.factor[:, None] * grid ** target.power[:, None]
+            if name in operations.SPREADS:
+                found[name] = found[name] * Draws(sample, seed).factor(name, operations.SPREADS[name])
         return found
 
     def index(self, points: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -183,8 +190,9 @@ class Problem:
         sample: int | None = None,
         moving: Iterable[str] = (),
         resolver: Any = None,
+        forgotten: Collection[str] = (),
     ):
-        self.runs = runs
+        self.runs, self.forgotten = runs, frozenset(forgotten)
         self.kept: list[Run] = []
         self.refused: dict[int, str] = {}
         self.suspect: list[int] = []
@@ -192,7 +200,7 @@ class Problem:
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
         self.said: dict[int, str] = {}  # of rows that are answered, what was read otherwise than by name
-        self._options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
+        self.options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple[Any, ...], zoo.Row] = {}
         self._devices: dict[tuple[Any, ...], zoo.Row] = {}
         questions: dict[
@@ -215,27 +223,53 @@ class Problem:
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
         if self.runs.kind == "stream":
-            asked = streams.question(run)
+            asked = streams.question(run, self.forgotten)
             if not asked.measured:
                 raise Refused("no measured figure")
             source = str(given(run, "source_id", "source") or "?")
-            group = f"{run['phase']}/{given(run, 'device_class') or asked.inputs['hardware']['class'] or '?'}"
-            self.kept.append(Run(position, source, group, asked.measured, asked.fitted))
+            self.kept.append(Run(position, source, streams.group(run), asked.measured, asked.fitted, asked.known))
+            self._put(asked, position, questions)
+            return
+        if self.runs.kind == "network":
+            asked = networks.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, networks.group(run), asked.measured, asked.fitted, ()))
+            self._put(asked, position, questions)
+            return
+        if self.runs.kind == "operations":
+            told = operations.question(run)
+            name, *spec = told.target
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, told.group, {name: told.measured}, {}, ()))
+            targets_ = {name: tuple(spec), **({"step_time": ("step_time", 1.0, 1.0)} if len(told.points) > 1 else {})}
+            alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
+            questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
+            return
+        if self.runs.kind == "vision":
+            asked = vision.question(run)
+            if not asked.measured:
+                raise Refused("no measured figure")
+            source = str(given(run, "source_id", "source") or "?")
+            self.kept.append(Run(position, source, vision.group(run), asked.measured, asked.fitted, ()))
             self._put(asked, position, questions)
             return
         if self.runs.kind == "serving":
-            asked = serving.question(run)
+            asked = serving.question(run, self.forgotten)
             if not asked.measured:
                 raise Refused("no measured figure")
             moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
             source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
-            self.kept.append(Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted))
+            self.kept.append(
+                Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted, asked.known)
+            )
             self._say(position, asked.inputs["model"])
             self._put(asked, position, questions)
             return
         hardware = self._device(run)
         workload = self._model(run)
-        found, setting = frameworks.of_run("trainer", run)
+        found, setting = frameworks.of_run("trainer", run, (), self.forgotten)
         precision = training.precision(run, hardware)
         candidates = training.candidates(run, workload, setting, found[0]["since"])
         shared = {
@@ -255,7 +289,8 @@ class Problem:
         group = "moe" if workload["n_experts"] else "dense"
         source = str(given(run, "source_id", "source") or "?")
         fitted = frameworks.read_off(found, frameworks.own_settings(run))
-        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted))
+        known = frameworks.known_of(found)
+        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted, known))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
@@ -308,7 +343,7 @@ class Problem:
                 rows.append(position)
                 targets.append(wanted)
                 modes.append(mode)
-        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self._options))
+        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self.options))
 
     def chosen(self) -> list[np.ndarray]:
         """For every part, the point of each row that the rules take; rows without one are refused."""
@@ -322,7 +357,7 @@ class Problem:
             for start, end in zip(starts, [*starts[1:], part.size]):
                 position = int(part.rows[start])
                 best = 0
-                if self.runs.kind == "training":
+                if "step_time" in named:  # layouts: the rules of training runs take one
                     here = slice(start, end)
                     time, limit, memory = (values[n][here] for n in ("step_time", "limit", "memory_per_device"))
                     taken = training.pick(time, limit, memory, part.modes[here])
@@ -354,13 +389,27 @@ def _why(limit: int) -> str:
 
 
 def _resolver(name: str) -> Any:
+    from mlsysim.models.checkpoint import CheckpointModel
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
+    from mlsysim.models.data import DataModel
     from mlsysim.models.distributed import DistributedModel
+    from mlsysim.models.reliability import ReliabilityModel
     from mlsysim.models.serving import ServingModel
+    from mlsysim.models.single_node import SingleNodeModel
+    from mlsysim.models.sustainability import SustainabilityModel
+    from mlsysim.models.topology import TopologyModel
+    from mlsysim.models.weight_streaming import WeightStreamingModel
 
     return {
+        "pass": SingleNodeModel,
+        "resident": WeightStreamingModel,
         "training": DistributedModel,
+        "network": TopologyModel,
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,
         "saturated": ContinuousBatchingModel,
+        "sustainability": SustainabilityModel,
+        "reliability": ReliabilityModel,
+        "checkpoint": CheckpointModel,
+        "data": DataModel,
     }[name]

@@ -26,6 +26,9 @@ NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
     "stream": ("hardware", "model", "phase"),
+    "network": ("hardware", "collective", "size_bytes"),
+    "operations": ("area", "quantity", "unit"),
+    "vision": ("hardware", "model", "scenario", "precision"),
 }
 #: kind -> measured figures, of which one column must be there
 MEASURED = {
@@ -40,6 +43,9 @@ MEASURED = {
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
+    "network": ("measured_time_us", "measured_busbw_GBps", "measured_algbw_GBps"),
+    "operations": ("value",),
+    "vision": ("measured_samples_per_s", "measured_latency_ms", "measured_energy_mJ"),
 }
 #: kind -> further columns that hold numbers
 NUMBERS = {
@@ -94,7 +100,33 @@ NUMBERS = {
         "device_mem_bandwidth_GBps",
         "suspect",
     ),
+    "operations": (
+        "n_devices",
+        "duration_h",
+        "device_hours",
+        "n_params",
+        "tokens",
+        "power_per_device_W",
+        "pue",
+        "carbon_g_per_kWh",
+        "checkpoint_bytes",
+        "writers",
+        "checkpoint_interval_h",
+        "samples_per_s_per_device",
+        "sample_bytes",
+        "suspect",
+    ),
+    "vision": ("n_devices", "n_processors", "batch_size", "seq_len", "clock_ratio", "suspect"),
 }
+NUMBERS["network"] = (
+    "n_nodes",
+    "gpus_per_node",
+    "devices_per_node",
+    "n_gpus",
+    "ports_per_node",
+    "port_Gbps",
+    "suspect",
+)
 #: numbers that are counts
 WHOLE = {
     "n_gpus",
@@ -123,30 +155,41 @@ WHOLE = {
     "n_requests",
     "prefill_chunk",
     "n_devices",
+    "n_nodes",
+    "gpus_per_node",
+    "devices_per_node",
+    "ports_per_node",
+    "size_bytes",
 }
 #: numbers that may be 0: nothing of it
 NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
 FLAGS = {"sequence_parallel", "suspect"}
-TEXTS = {"hardware", "model", "precision", "scenario", "phase"}
+TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective", "area", "quantity", "unit"}
 #: further texts that are read
 ABOUT = {
+    "algorithm",
     "engine",
     "framework",
     "gpu",
     "hardware_label",
     "harness",
+    "inter_fabric",
+    "intra_fabric",
     "model_key",
     "model_label",
     "notes",
     "precision_kv",
     "quant_label",
     "recompute",
+    "region",
     "source",
     "source_id",
     "split",
     "tflops_convention",
+    "runtime",
+    "zoo_nearest",
 }
 #: rows that are read at once: predictions with intervals take about 3 ms a row
 MOST_ROWS = 20_000
@@ -162,7 +205,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "network", "operations", "vision"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int

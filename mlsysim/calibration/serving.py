@@ -21,7 +21,7 @@ notes say, 4,096 tokens of context, 16,384 tokens of a prefill step.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from mlsysim import zoo
@@ -55,6 +55,7 @@ class Question(NamedTuple):
     targets: dict[str, tuple[str, float, float]]  #: target -> (output, factor, power)
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings read off published runs, see `frameworks.read_off`
+    known: tuple[str, ...] = ()  #: lines of settings that its labels call for
 
 
 def model(run: Mapping[str, Any]) -> Row:
@@ -114,14 +115,15 @@ def expert_degree(run: Mapping[str, Any]) -> float:
     return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
 
 
-def question(run: Mapping[str, Any]) -> Question:
-    """A row as inputs of a resolver."""
+def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
+    """A row as inputs of a resolver; `forgotten` are lines of settings of which nothing is known."""
     hardware, workload = device(run), model(run)
-    found, setting = frameworks.of_run("engine", run, experts_of(run, workload, hardware))
+    found, setting = frameworks.of_run("engine", run, experts_of(run, workload, hardware), forgotten)
     scenario = given(run, "scenario")
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
     fitted = frameworks.read_off(found, frameworks.own_settings(run))
+    known = frameworks.known_of(found)
     precision, cache = formats(run, workload, hardware, setting)
     tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
     if not workload["n_experts"]:
@@ -180,18 +182,18 @@ def question(run: Mapping[str, Any]) -> Question:
         if scenario == "max_load":
             inputs["n_requests"] = setting.get("n_requests", REQUESTS)
             return Question(
-                "saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted
+                "saturated", inputs, assumed, {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}, measured, fitted, known
             )
         inputs["users"] = batch
         inputs["requests_per_user"] = setting.get("requests_per_user", REQUESTS_PER_USER)
         if not setting.get("one_batch"):
             targets = {name: (name, 1.0, 1.0) for name in ("itl", "ttft", "tokens_per_s")}
-            return Question("closed", inputs, assumed, targets, measured, fitted)
+            return Question("closed", inputs, assumed, targets, measured, fitted, known)
         for name in ("max_batch", "page_size", "pool_fraction", "prompt_cv", "output_cv", "users", "requests_per_user"):
             del inputs[name]
         inputs["batch_size"] = batch
         targets = {"itl": ("itl", 1.0, 1.0), "ttft": ("ttft", 1.0, 1.0), "tokens_per_s": ("throughput", answer, 1.0)}
-        return Question("serving", inputs, assumed, targets, measured, fitted)
+        return Question("serving", inputs, assumed, targets, measured, fitted, known)
     groups = max(ep / tp, 1.0)
     inputs |= {"reserve": reserve, "prefill_chunk": WHOLE}
     if scenario == "prefill_only":
@@ -211,7 +213,7 @@ def question(run: Mapping[str, Any]) -> Question:
             "itl": ("itl", 1.0, 1.0),
             "tokens_per_s": ("throughput", inputs["output_len"], 1.0),
         }
-    return Question("serving", inputs, assumed, targets, measured, fitted)
+    return Question("serving", inputs, assumed, targets, measured, fitted, known)
 
 
 def _measured(run: Mapping[str, Any], devices: float) -> dict[str, float]:

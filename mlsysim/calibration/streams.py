@@ -1,37 +1,62 @@
 """Single-stream measurements, as tables of llama.cpp have them: one prompt, or the next token of one answer.
 
-======== ================================================================================
-phase    what ``measured_tokens_per_s`` counts
-======== ================================================================================
-prefill  prompt tokens: `prompt_tokens` of them behind `depth_tokens` cached ones
-decode   generated tokens: `gen_tokens` of them, the first behind `depth_tokens` cached ones
-======== ================================================================================
+=============== ================================================================================
+phase           what ``measured_tokens_per_s`` counts
+=============== ================================================================================
+prefill         prompt tokens: `prompt_tokens` of them behind `depth_tokens` cached ones
+decode          generated tokens: `gen_tokens` of them, the first behind `depth_tokens` cached ones
+decode_per_user generated tokens of one user of a service
+=============== ================================================================================
 
 Blank cells follow the same rules for every row: one device, no cached tokens, 512 prompt tokens, 128 generated ones; several
 devices are split as the engine does by default (`tensor_split` of the zoo's frameworks), 16 bits a weight where neither
 `bits_per_weight` nor a known `quant_label` is there.  Weights below 12 bits are widened on the way to 16-bit products.  A
 device that the zoo does not have is known by `device_peak_fp16_TFLOPs` and `device_mem_bandwidth_GBps`.
+
+Of a service (`decode_per_user`) neither devices nor load are stated as a rule.  Devices with memory on the chip: as many
+as hold weights and cache, one user, a context of 1,024 tokens; up to as many users as layers ride free, so a loaded service
+may be as fast.  Others are dataflow devices, on which a layer is one kernel: the devices of one node read weights and cache
+together at three quarters of their bandwidth, as their maker says (62dac.conference-program.com SSSN027), and exchange the
+four messages of a layer that several devices share (`streaming.SPLIT_MESSAGES`); nothing else is counted.  Weights have 8
+bits where the row says so, else 16.  Drafting is not stated and not counted on: a rate above what the memory of a node can
+deliver is refused.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mlsysim import zoo
 from mlsysim.calibration import frameworks
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import Question, model, own_experts
+from mlsysim.equations.streaming import SPLIT_MESSAGES
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
 
-PHASES = ("prefill", "decode")
+PHASES = ("prefill", "decode", "decode_per_user")
 PROMPT, ANSWER = 512.0, 128.0
+#: tokens that a user of a service sees, and devices of which a service has more than it needs
+SERVED, PLENTY = 1024.0, 1e6
+DATAFLOW = "sram_asic"  #: class of devices, some of which have memory beside the chip as well
+DATAFLOW_BANDWIDTH = 0.75  #: share of the bandwidth at which dataflow devices read
+#: what a layer that is one kernel does not have: kernels that start, and between them hosts, exchanges and element-wise work
+FUSED = ("gemm_latency", "plain_gemm_latency", "gemm_exponent", "decode_attention_latency", "decode_attention_ramp")
+UNHEARD = (
+    "host_sequence_time",
+    "elementwise_kernel_time",
+    "serving_elementwise_slowdown",
+    "activation_traffic",
+    "allreduce_share",
+    "moe_layer_latency",
+    "expert_exposed",
+)
 CONTEXT = 1.0  #: tokens that a first generated token sees at least: itself
 #: bits a weight above which a file is one of 16 bits
 NARROW = 12.0
@@ -97,14 +122,65 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
     return next((name for word, name in BACK_ENDS.items() if word in words), named)
 
 
-def question(run: Mapping[str, Any]) -> Question:
-    """A row as inputs of ServingModel."""
+def group(run: Mapping[str, Any]) -> str:
+    """Phase and class of device: as stated, but a service whose weights lie beside the chips is of the device's own class."""
+    card = hardware(run)
+    stated = given(run, "device_class")
+    beside = run["phase"] == "decode_per_user" and not card["on_chip_memory"]
+    return f"{run['phase']}/{(None if beside else stated) or card['class'] or '?'}"
+
+
+def service(run: Mapping[str, Any], card: Row, workload: Row) -> Question:
+    """A user of a service, as inputs of WeightStreamingModel or of ServingModel."""
+    wide = Precision.BF16 if card["peak_bf16"] else Precision.FP16
+    narrow = bits(run) < NARROW
+    inputs: dict[str, Any] = {
+        "model": workload,
+        "hardware": card,
+        "precision": int(Precision.INT8 if narrow and card["peak_int8"] else wide),
+        "kv_precision": int(wide),
+        "batch_size": 1.0,
+        "seq_len": float(round(given(run, "depth_tokens") or SERVED)),
+        "max_context": 0.0,
+    }
+    speed = given(run, "measured_tokens_per_s")
+    measured = {} if speed is None else {"tokens_per_s": speed}
+    if card["on_chip_memory"]:
+        inputs["max_parts"] = given(run, "n_devices") or PLENTY
+        return Question("resident", inputs, {}, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
+    if given(run, "device_class") != DATAFLOW:
+        raise Refused(
+            f"{PHASES[2]} is of devices with memory on the chip, or of dataflow devices (device_class={DATAFLOW}): of "
+            "others a service has a load, see the columns of serving runs"
+        )
+    node = zoo.system(card["default_system"])["accelerators_per_node"] if card["default_system"] else 1.0
+    inputs |= {"tp": given(run, "n_devices") or node, "memory_fraction": WHOLE_DEVICE, "fleet_size": 0.0}
+    inputs |= {"pp": 1.0, "bandwidth_efficiency": DATAFLOW_BANDWIDTH, **dict.fromkeys(FUSED, 0.0)}
+    messages = SPLIT_MESSAGES * workload["n_layers"] * Assumptions._field_defaults["wafer_hop_latency"]
+    assumed = {**dict.fromkeys(UNHEARD, 0.0), "host_step_time": messages}
+    inputs["weight_bytes"] = (bits(run) if narrow else WIDE) / 8.0
+    if (
+        speed is not None
+        and speed * workload["active_params"] * inputs["weight_bytes"] > inputs["tp"] * card["mem_bandwidth"]
+    ):
+        raise Refused(
+            f"{speed:g} tokens/s read weights faster than the memory of {inputs['tp']:g} devices delivers: tokens were "
+            "drafted, and the row does not say how"
+        )
+    return Question("serving", inputs, assumed, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
+
+
+def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
+    """A row as inputs of ServingModel, or of WeightStreamingModel; `forgotten` are lines of settings that are not known."""
     card, workload = hardware(run), model(run)
     phase = given(run, "phase")
     if phase not in PHASES:
         raise Refused(f"phase {phase!r} is not known: {', '.join(PHASES)}")
-    found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)})
+    if phase == "decode_per_user":
+        return service(run, card, workload)
+    found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)}, (), forgotten)
     fitted = frameworks.read_off(found, frameworks.own_settings(run))
+    known = frameworks.known_of(found)
     wide = Precision.FP16 if card["peak_fp16"] or not card["peak_bf16"] else Precision.BF16
     width = bits(run)
     inputs: dict[str, Any] = {
@@ -139,7 +215,9 @@ def question(run: Mapping[str, Any]) -> Question:
         inputs["seq_len"] = max(float(round(depth + answer / 2.0)), CONTEXT)
         targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0)}
     speed = given(run, "measured_tokens_per_s")
-    return Question("serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted)
+    return Question(
+        "serving", inputs, assumed, targets, {} if speed is None else {"tokens_per_s": speed}, fitted, known
+    )
 
 
 def degrees(run: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, float]:

@@ -158,7 +158,9 @@ def candidates(run: Mapping[str, Any], workload: Row, setting: Mapping[str, Any]
     found = []
     for pp in pps:
         dp = n / (tp * pp * cp)
-        batch = given(run, "global_batch") or dp * pp * max(round(BATCH_TOKENS / (seq_len * dp * pp)), 1)
+        batch = given(run, "global_batch") or dp * pp * max(
+            round((given(run, "batch_tokens") or BATCH_TOKENS) / (seq_len * dp * pp)), 1
+        )
         own = given(run, "micro_batch")
         if own is not None:
             sequences = [own * tp] if setting.get("batch_per_device") else [own]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlsysim.calibration import arguments
-from mlsysim.calibration.problem import TARGETS, Problem
+from mlsysim.calibration.problem import SPEED, TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 
@@ -24,7 +24,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream"}
+    kind : {"training", "serving", "stream", "network", "operations", "vision"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -61,10 +61,13 @@ class Validation:
             "suspect": self.suspect,
             "answered": self.answered,
             "refused": self.refused.to_dict("records"),
-            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in TARGETS},
+            "targets": {t: statistics(self.rows[self.rows.target == t]) for t in self._told()},
             "groups": self._by("group"),
             "sources": self._by("source"),
         }
+
+    def _told(self) -> list[str]:
+        return [t for t in TARGETS if t in SPEED or (self.rows.target == t).any()]
 
     def _by(self, column: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -151,12 +154,16 @@ def validate(
         ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
         llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
-        ``backend``), told apart by their columns; other columns are ignored, cells may be blank.  Headings may be other words
-        for serving and training columns, in any case and with a unit: resolvers' (``seq_len``, ``batch_size``, ``ttft``) and
-        tools' (`mlsysim.calibration.words`).  A text file may be as a spreadsheet saved it (`mlsysim.calibration.text_tables`).
-        What tools write is read as well: ``vllm bench serve``, ``sglang.bench_serving``, genai-perf, aiperf, ``trtllm-bench``,
-        MLPerf inference (`mlsysim.calibration.load_files`), logs of Megatron-LM, NeMo and torchtitan, ``trainer_state.json``
-        (`mlsysim.calibration.training_files`).  `Validation.read_as` says what was read as what.
+        ``backend``) or collectives, as nccl-tests tells them (``measured_time_us`` or ``measured_busbw_GBps`` and ``hardware``,
+        ``collective``, ``size_bytes``; ``n_nodes``, ``gpus_per_node``, ``inter_fabric``, ``ports_per_node``, ``port_Gbps``,
+        ``algorithm``) or figures of operations (``area``, ``quantity``, ``value``, ``unit``; see
+        `mlsysim.calibration.operations`), told apart by their columns; other columns are ignored, cells may be blank.
+        Headings may be other words for serving and training columns, in any case and with a unit: resolvers' (``seq_len``,
+        ``batch_size``, ``ttft``) and tools' (`mlsysim.calibration.words`).  A text file may be as a spreadsheet saved it
+        (`mlsysim.calibration.text_tables`).  What tools write is read as well: ``vllm bench serve``, ``sglang.bench_serving``,
+        genai-perf, aiperf, ``trtllm-bench``, MLPerf inference (`mlsysim.calibration.load_files`), logs of Megatron-LM, NeMo and
+        torchtitan, ``trainer_state.json`` (`mlsysim.calibration.training_files`).  `Validation.read_as` says what was read as
+        what.
     assume : Assumptions, optional
         In place of the shipped ones.  A number that it states goes before what a framework does; a fitted figure replaces
         the default, and frameworks keep their ratio to it.
@@ -181,8 +188,9 @@ def validate(
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving` and `mlsysim.calibration.streams`; what frameworks and engines do by default is in the
-    zoo's frameworks table.
+    `mlsysim.calibration.serving`, `mlsysim.calibration.streams`, `mlsysim.calibration.networks` and
+    `mlsysim.calibration.operations`; what frameworks and
+    engines do by default is in the zoo's frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)

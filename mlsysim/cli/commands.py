@@ -177,7 +177,18 @@ def ranked(given: dict[str, Any], many: bool) -> int:
             json,
             f"{resolver.name}: {'top' if many else 'best'} {name} of {show.count(ds.attrs['points'], 'configuration')}, "
             f"{ds.attrs['accepted']:,} feasible",
-            [name, *(n for n in ("win_share", f"{name}_p10", f"{name}_p90") if n in ds)],
+            [
+                name,
+                *(
+                    n
+                    for n in (
+                        "win_share",
+                        "feasible_share",
+                        *(f"{name}_{q}" for q in ("expected", "without_luck", "p10", "p90")),
+                    )
+                    if n in ds
+                ),
+            ],
             places=True,
         )
     if stop:
@@ -205,7 +216,7 @@ def best(
 ) -> int:
     """The best feasible configuration, for each --by: best serving usd_per_mtok hardware=h100,a100 ...
 
-    With sample=64 also win_share, how often it wins when what is uncertain is drawn again.
+    With sample=64 also what to expect of it when what is uncertain is drawn again, and how often it works and wins.
     """
     return ranked(locals(), many=False)
 

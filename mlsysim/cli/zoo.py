@@ -36,7 +36,7 @@ COLUMNS = {
     ),
     "grids": ("name", "kind", "carbon_intensity", "electricity_price", "carbon_class"),
     "datacenters": ("operator", "scope", "year", "pue", "wue"),
-    "reliability": ("component", "metric", "value", "unit", "population"),
+    "reliability": ("component", "metric", "value", "unit", "population", "failure_level"),
     "constants": ("topic", "value", "unit", "conditions"),
     "frameworks": ("kind", "since", "attention", "reserve", "host_step_time", "notes"),
 }

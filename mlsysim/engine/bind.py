@@ -28,6 +28,9 @@ from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
 from mlsysim.zoo.accelerators import PRODUCTS
 
+#: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
+YEARS_APART = 3
+
 
 class Binder:
     """Collects axes and leaves for one call of a resolver."""
@@ -246,9 +249,8 @@ class Binder:
         """What the selectors of a record picked, None for an optional record nobody gave."""
         picked: list[Column] = []
         chosen = selectors(parameter)
-        if parameter.default is None and not any(
-            s.name in self.columns for s in chosen if s.fallback or s is chosen[0]
-        ):
+        named = {*self.columns, *(("hardware",) if "fleet" in self.columns else ())}  # a fleet names its devices
+        if parameter.default is None and not any(s.name in named for s in chosen if s.fallback or s is chosen[0]):
             return None
         for selector in chosen:
             column = self.columns.get(selector.name)
@@ -384,3 +386,8 @@ def _one_method(column: Column | None) -> None:
         warnings.warn(
             f"region: carbon figures of different methods are not comparable: {methods}", UserWarning, stacklevel=2
         )
+        return
+    years = {year: row.key for row in rows if (year := zoo.carbon_year(row))}
+    if years and max(years) - min(years) >= YEARS_APART:
+        dated = ", ".join(f"{year:g} ({years[year]})" for year in (min(years), max(years)))
+        warnings.warn(f"region: carbon figures of years far apart: {dated}", UserWarning, stacklevel=2)

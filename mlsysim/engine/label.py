@@ -94,8 +94,8 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
             f"{n}={_short(c.labels)}" for n, c in program.binder.columns.items() if n not in program.binder.assumed
         ),
     }
-    if unsaid := assumed(program.binder):
-        found["assumed"] = ", ".join(f"{n}={value}" for n, value in unsaid.items())
+    if unsaid := assumed(program):
+        found["assumed"] = unsaid
     if omitted:
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
     if program.spared:

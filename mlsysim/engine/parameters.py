@@ -120,14 +120,27 @@ def selectors(parameter: Parameter) -> list[Selector]:
 #: what holds of a record whose fields are all given by name
 _PLAIN: dict[Record, dict[str, float]] = {
     Workload: {},
-    Accelerator: {"widens_weights": 0.0, **{f"{part}_gemm_rate": 1.0 for part in PRODUCTS}},
+    Accelerator: {"widens_weights": 0.0, "on_chip_memory": 0.0, **{f"{part}_gemm_rate": 1.0 for part in PRODUCTS}},
 }
+
+
+def _following(record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows by rules of the zoo from fields that are all given by name."""
+    if record is Workload:
+        return zoo.layers.by_rule(given.get("flops_per_sample", 0.0))
+    follows = {"sram_bandwidth": "mem_bandwidth", "wide_gemm_efficiency": "gemm_efficiency"}
+    found = {name: given[other] for name, other in follows.items() if other in given}
+    if "mem_capacity" in given:
+        found["sram_capacity"] = zoo.accelerators.unknown_scratchpad(given["mem_capacity"])
+    return found
 
 
 def build(record: Record, rows: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
     """One record from what its selectors picked and the fields that the user gave, numbers or arrays of them."""
     if rows[0] is None and record in (Workload, Accelerator):  # every field that matters is given by name
-        return record(**{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **given})
+        return record(
+            **{**dict.fromkeys(record._fields, math.nan), **_PLAIN[record], **_following(record, given), **given}
+        )
     if record is Workload:
         return zoo.workload_record(rows[0], **given)
     if record is Accelerator:
@@ -147,6 +160,9 @@ def remarks(record: Record, rows: Sequence[Any]) -> Iterator[tuple[str, str]]:
         wide = zoo.accelerators.widened(rows[0], Precision(int(rows[1])))
         if wide is not None:
             yield f"{rows[0].key}.peak_flops", str(wide)
+        said = zoo.accelerators.one_rate(rows[0], Precision(int(rows[1])))
+        if said is not None:
+            yield f"{rows[0].key}.peak_flops", said
 
 
 #: selector -> what may be given for it, and what it decides

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,11 @@ from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter
 from mlsysim.equations import occupancy
 from mlsysim.schema.records import Fleet
+from mlsysim.schema.unsaid import assumed as sentences
 from mlsysim.schema.usual import Usual
+
+if TYPE_CHECKING:
+    from mlsysim.engine.program import Program
 
 
 def take_usual(binder: Binder) -> None:
@@ -111,7 +115,15 @@ def said_aloud(attrs: Mapping[str, Any], unsaid: Mapping[str, Any]) -> dict[str,
     return {"assumed": text} if text else {}
 
 
-def assumed(binder: Binder) -> dict[str, str]:
+def assumed(program: Program) -> str:
+    """What a call rests on that it did not say: inputs with the values that were taken, and sentences where these decide much."""
+    binder, resolver = program.binder, program.resolver
+    values = ", ".join(f"{name}={value}" for name, value in defaults(binder).items())
+    stages = [stage.name for stage in getattr(resolver, "stages", (resolver,))]
+    return "; ".join(part for part in (values, *sentences(stages, binder.columns, program.parameters)) if part)
+
+
+def defaults(binder: Binder) -> dict[str, str]:
     """Every input that the call did not give and that has a default: its name, and the value that was taken, as one writes it."""
     found: dict[str, str] = {}
     plain = {n: p.default for n, p in binder.parameters.items() if p.record is None}
@@ -150,7 +162,12 @@ def _held(binder: Binder) -> dict[str, str]:
         systems = [str(row["default_system"] or "a node of its own") for row in devices.values.reshape(-1)]
         found["fleet"] = few(systems) if len(set(systems)) > 1 else systems[0]
     held = parameters.get("n_accelerators")
-    searched = "tp" in parameters or held is None or held.default is not None or "n_accelerators" in binder.columns
+    searched = (
+        bool({"tp", "n_nodes"} & set(parameters))
+        or held is None
+        or held.default is not None
+        or "n_accelerators" in binder.columns
+    )
     if not searched:
         fleet = Fleet(**{name: leaves[f"fleet.{name}"].values for name in Fleet._fields})
         number = np.unique(occupancy.devices(fleet, None))

@@ -9,6 +9,9 @@ logarithm per message.  Above the last point the bus bandwidth continues it.
 
 import numpy as np
 
+from mlsysim.equations.collectives import direct_share
+from mlsysim.equations.library import library_all_reduce
+
 _KIB = 1024.0
 _MIB = 1024.0 * 1024.0
 #: message sizes of the points: the small-message latency holds up to the first
@@ -80,8 +83,8 @@ def library_allreduce_time(nbytes, hardware, ranks):
     return np.where(ranks > 1, ring, 0.0)
 
 
-def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
-    """All-reduce of one message: measured inside the fast domain, a ring between domains (s).
+def allreduce_time(nbytes, hardware, fleet, ranks, assume, library=0.0):
+    """All-reduce of one message: measured inside the fast domain, as a library runs it between domains (s).
 
     Parameters
     ----------
@@ -89,18 +92,31 @@ def allreduce_time(nbytes, hardware, fleet, ranks, library=0.0):
     hardware : Accelerator with ``allreduce_*`` points.
     fleet : Fleet; `domain_size` bounds the measured part.
     ranks : devices in the group.
+    assume : Assumptions; `collective_start`.
     library : 1 where the communication library does it, 0 where the engine's own kernels take the small messages.
 
     Notes
     -----
-    Across R domains of G devices: reduce-scatter and all-gather inside (the measured all-reduce of G), and
-    between them a ring of R over each device's own share, ``2 (R - 1) (latency + bytes / (R G W))``.
+    Kernels of an engine's own end with the domain: across R domains of G devices the library takes over
+    (`library.library_all_reduce`, at the measured bus rate inside), and takes no less than the domain alone.  Where each
+    pair of devices has a link of its own, a part of them has only the links among it.
     """
     inside = np.minimum(ranks, fleet.domain_size)
     domains = np.maximum(ranks / fleet.domain_size, 1.0)
-    share = nbytes / (inside * domains)
-    step = fleet.inter_latency + share / (fleet.inter_bandwidth * fleet.inter_efficiency)
-    across = np.where(domains > 1, 2.0 * (domains - 1.0) * step, 0.0)
-    measured = measured_allreduce_time(nbytes, hardware, inside)
-    slower = np.maximum(measured, library_allreduce_time(nbytes, hardware, inside))
-    return np.where(ranks > 1, np.where(library > 0, slower, measured) + across, 0.0)  # one device asks for no network
+    bus = _of_group(hardware, "bus_bandwidth", inside)
+    network = (fleet.inter_bandwidth * fleet.inter_efficiency, fleet.inter_latency)
+    beyond = assume.collective_start + library_all_reduce(inside, domains, nbytes, bus, fleet.intra_latency, *network)
+    measured = np.maximum(measured_allreduce_time(nbytes, hardware, inside), direct_time(nbytes, fleet, inside))
+    within = np.where(library > 0, np.maximum(measured, library_allreduce_time(nbytes, hardware, inside)), measured)
+    time = np.where(domains > 1, np.maximum(within, beyond), within)
+    return np.where(ranks > 1, time, 0.0)  # one device asks for no network
+
+
+def direct_time(nbytes, fleet, ranks):
+    """The bytes of an all-reduce over the links that a part of directly joined devices has (s); 0 elsewhere.
+
+    ``2 (n - 1)/n V / W`` with W the share (n - 1) / p of a device's links to its p peers; points are measured on switches.
+    """
+    share = direct_share(ranks, fleet.direct_peers)
+    rate = share * (fleet.intra_bandwidth * fleet.intra_efficiency)
+    return np.where(share < 1, 2.0 * (ranks - 1.0) / ranks * (nbytes / rate), 0.0)

@@ -342,6 +342,12 @@ def absorbed_attention_flops(model: Workload, positions):
     return 2.0 * positions * model.n_heads * (2.0 * model.kv_lora_rank + model.rope_head_dim)
 
 
+def decode_attention_flops(model: Workload, positions):
+    """Attention of a token that is generated, one layer (FLOP): latent attention works on the compressed cache."""
+    absorbed = absorbed_attention_flops(model, positions)
+    return np.where(model.kv_lora_rank > 0, absorbed, attention_flops(model, positions))
+
+
 def head_flops(model: Workload):
     """The product with the vocabulary, one token, forward: ``2 h V`` (FLOP).  The lookup costs none."""
     return 2.0 * model.hidden * model.vocab

@@ -19,9 +19,10 @@ Yu et al. 2022, "Orca" (OSDI); Kwon et al. 2023 (arXiv:2309.06180); Agrawal et a
 
 import numpy as np
 
-from mlsysim.equations.counting import ceil_div
+from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.normal import largest_deviate, normal_quantile, normal_tail
-from mlsysim.equations.queueing import EULER, wait_quantile
+from mlsysim.equations.queueing import EULER, harmonic, wait_quantile
+from mlsysim.schema.codes import LengthLaw
 
 # --- linear step ---------------------------------------------------------------------------------------
 # Closed forms, which the loops over a step of any shape are tested against.
@@ -116,13 +117,27 @@ def lognormal_moments(mean, cv):
     return mean * mean * spread, mean * mean * mean * spread * spread * spread
 
 
-def carried_length(prompt_mean, prompt_cv, output_mean, output_cv):
+def length_moments(mean, cv, law=LengthLaw.LOGNORMAL):
+    """Second and third moment of a random length: lognormal, or exponential (``E2 = 2 m^2``, ``E3 = 6 m^3``, cv aside).
+
+    Examples
+    --------
+    >>> [float(moment) for moment in length_moments(10.0, 0.0, LengthLaw.EXPONENTIAL)]
+    [200.0, 6000.0]
+    """
+    second, third = lognormal_moments(mean, cv)
+    exponential = law == LengthLaw.EXPONENTIAL
+    square = mean * mean
+    return np.where(exponential, 2.0 * square, second), np.where(exponential, 6.0 * square * mean, third)
+
+
+def carried_length(prompt_mean, prompt_cv, output_mean, output_cv, law=LengthLaw.LOGNORMAL):
     """Tokens that a running request holds at a random instant: mean, and variance.
 
     Long answers are met more often: mean ``S_in + E2/(2 E1)``, variance ``Var(S_in) + E3/(3 E1) - (E2/(2
     E1))^2`` with E1, E2, E3 the moments of the generated length.
     """
-    second, third = lognormal_moments(output_mean, output_cv)
+    second, third = length_moments(output_mean, output_cv, law)
     age = second / (2.0 * output_mean)
     spread = prompt_mean * prompt_cv
     return prompt_mean + age, spread * spread + third / (3.0 * output_mean) - age * age
@@ -139,13 +154,39 @@ def paged_length(length, page_size):
     return length + 0.5 * (page_size - 1.0)
 
 
+def pages_up_to(length, page_size):
+    """Pages of a length, summed over the lengths up to it: ``B q (q + 1) / 2 + r (q + 1)``, q whole pages and r tokens.
+
+    Examples
+    --------
+    >>> float(pages_up_to(40.0, 16.0))  # 16 of one page, 16 of two, 8 of three
+    72.0
+    """
+    whole = floor_div(length, page_size)
+    return 0.5 * page_size * whole * (whole + 1.0) + (length - whole * page_size) * (whole + 1.0)
+
+
+def growing_pages(shortest, longest, page_size):
+    """Tokens that the pages of a growing sequence hold room for, mean over its lengths: above `shortest`, up to `longest`.
+
+    Exact for a length that is known, where `paged_length` holds for lengths that are spread out.
+
+    Examples
+    --------
+    >>> float(growing_pages(1000.0, 1008.0, 16.0)), float(growing_pages(992.0, 1008.0, 16.0))
+    (1008.0, 1008.0)
+    """
+    pages = (pages_up_to(longest, page_size) - pages_up_to(shortest, page_size)) / (longest - shortest)
+    return page_size * pages
+
+
 def paged_blocks(length, page_size):
     """Pages of a sequence of spread-out length, mean: `paged_length` over the page."""
     return paged_length(length, page_size) / page_size
 
 
 def usable_share(length, page_size):
-    """Share of the pages that holds tokens: s over its `paged_length`.
+    """Share of the pages that holds tokens of lengths that are spread out: s over its `paged_length`.
 
     Examples
     --------
@@ -179,8 +220,8 @@ def overflow_probability(active, blocks, mean, deviation):
     return np.where(spread > 0, normal_tail(room / np.where(spread > 0, spread, 1.0)), certain)
 
 
-def length_quantile(mean, cv, probability):
-    """Length that a share `probability` of lognormal lengths stays below.
+def length_quantile(mean, cv, probability, law=LengthLaw.LOGNORMAL):
+    """Length that a share `probability` of lengths stays below.
 
     Examples
     --------
@@ -188,14 +229,16 @@ def length_quantile(mean, cv, probability):
     (100.0, 490.4916)
     """
     variance = np.log1p(cv * cv)
-    return mean * np.exp(np.sqrt(variance) * normal_quantile(probability) - 0.5 * variance)
+    lognormal = mean * np.exp(np.sqrt(variance) * normal_quantile(probability) - 0.5 * variance)
+    return np.where(law == LengthLaw.EXPONENTIAL, -mean * np.log1p(-probability), lognormal)
 
 
-def longest_of(mean, cv, count):
-    """Expected longest of `count` lognormal lengths, see `normal.largest_deviate`."""
+def longest_of(mean, cv, count, law=LengthLaw.LOGNORMAL):
+    """Expected longest of `count` lengths: lognormal, see `normal.largest_deviate`, or exponential, ``m H_n``."""
     variance = np.log1p(cv * cv)
     deviate = largest_deviate(count)
-    return np.where(cv > 0, mean * np.exp(np.sqrt(variance) * deviate - 0.5 * variance), mean)
+    lognormal = np.where(cv > 0, mean * np.exp(np.sqrt(variance) * deviate - 0.5 * variance), mean)
+    return np.where(law == LengthLaw.EXPONENTIAL, mean * harmonic(count), lognormal)
 
 
 def wait_at_percentile(waiting, mean, percentile):

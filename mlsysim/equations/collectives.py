@@ -16,8 +16,24 @@ Patarasuk and Yuan 2009 (ring); Sanders, Speck and Traeff 2009 (double binary tr
 import numpy as np
 
 from mlsysim.equations.counting import log2_ceil
+from mlsysim.equations.library import PROTOCOLS, library_all_reduce, library_gather
 from mlsysim.equations.selection import choose
 from mlsysim.schema.codes import Collective
+
+
+def bus_factor(kind, ranks):
+    """Bytes that cross a device's links, one way, over those of the tensor: ``2 (n - 1)/n``, ``(n - 1)/n`` or 1.
+
+    As nccl-tests counts them: all-reduce; gather, scatter and all-to-all; broadcast and one message.
+
+    Parameters
+    ----------
+    kind : `CollectiveKind`.
+    ranks : n.
+    """
+    part = (ranks - 1.0) / ranks
+    return choose(kind, 2.0 * part, part, part, part, 1.0, 1.0)
+
 
 # --- one level -----------------------------------------------------------------------------------------
 
@@ -113,15 +129,16 @@ def rail_ring_all_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, ban
 def hierarchical_all_gather(
     local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, algorithm=Collective.BEST
 ):
-    """All-gather or reduce-scatter: the faster of `two_level_all_gather` and `rail_ring_all_gather` (s).
+    """All-gather or reduce-scatter over two levels, by default as a library runs it (s).
 
     Parameters
     ----------
-    algorithm : `Collective`; RING takes the latter, any other but BEST the former.
+    algorithm : `Collective`; BEST is `library.library_gather`, RING `rail_ring_all_gather`, any other
+        `two_level_all_gather`.
     """
     where = (local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency)
     levels, around = two_level_all_gather(*where), rail_ring_all_gather(*where)
-    return choose(algorithm, np.minimum(levels, around), around, levels)
+    return choose(algorithm, library_gather(*where), around, levels)
 
 
 def two_level_all_reduce(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
@@ -146,34 +163,37 @@ def hierarchical_all_reduce(
     algorithm=Collective.BEST,
     multicast=0.0,
     switched=0.0,
+    multicast_share=1.0,
 ):
-    """All-reduce over two levels, by default the fastest that the fleet can do (s).
+    """All-reduce over two levels, by default as a library runs it (s).
 
     Parameters
     ----------
     local, nodes : devices of the group in one fast domain, and domains.
     nbytes : the full tensor (byte).
     fast_bandwidth, fast_latency, bandwidth, latency : inside the domain, and between domains per device.
-    algorithm : `Collective`.
+    algorithm : `Collective`; BEST is `library.library_all_reduce`.
     multicast, switched : 1 where the switch of the fast domain (NVLS) or of the network (SHARP) can reduce.
+    multicast_share : share of the fast bandwidth that a switch which reduces gives.
 
     Notes
     -----
-    Inside the domain: ring or multicast.  Between domains, on V / G: ring, double tree or switch tree.
-    Against both: rings through everything.
+    The other algorithms add what happens inside the domain (ring or multicast) to what happens between domains on V / G
+    (ring, double tree or switch tree); RING is rings through everything.
     """
     fast = (fast_bandwidth, fast_latency)
     inside = 2.0 * ring_all_gather(local, nbytes, *fast)
-    pulled = np.where(local > 1, multicast_all_reduce(local, nbytes, *fast), 0.0)
+    pulled = multicast_all_reduce(local, nbytes, multicast_share * fast_bandwidth, fast_latency)
+    pulled = np.where(local > 1, pulled, 0.0)
     shard = nbytes / local
     ring = ring_all_reduce(nodes, shard, bandwidth, latency)
     tree = np.where(nodes > 1, tree_all_reduce(nodes, shard, bandwidth, latency), 0.0)
     switch = np.where(nodes > 1, switch_all_reduce(shard, bandwidth, latency), 0.0)
     around = 2.0 * rail_ring_all_gather(local, nodes, nbytes, *fast, bandwidth, latency)
-    best = np.where(multicast > 0, np.minimum(inside, pulled), inside) + np.where(
-        switched > 0, np.minimum(switch, np.minimum(ring, tree)), np.minimum(ring, tree)
+    best = library_all_reduce(
+        local, nodes, nbytes, *fast, bandwidth, latency, multicast, switched, multicast_share=multicast_share
     )
-    return choose(algorithm, np.minimum(best, around), around, inside + tree, inside + ring, pulled + switch)
+    return choose(algorithm, best, around, inside + tree, inside + ring, pulled + switch)
 
 
 def all_to_all_cross(local, nodes, nbytes, bandwidth, latency):
@@ -188,8 +208,13 @@ def all_to_all_intra(local, nodes, nbytes, bandwidth, latency):
     return (local - 1.0) * (latency + nbytes / (ranks * bandwidth))
 
 
+#: of a network step, what each message of an exchange adds to the next: they are posted one after another, and wait
+#: together; that of the protocol that waits least (5 of 14 us)
+POSTED = PROTOCOLS[0].across
+
+
 def hierarchical_all_to_all(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, copies=1.0):
-    """Exchange over two levels, both parts at once (s).
+    """Exchange over two levels, both parts at once (s); of the network's step each message waits only to be posted.
 
     Parameters
     ----------
@@ -198,7 +223,7 @@ def hierarchical_all_to_all(local, nodes, nbytes, fast_bandwidth, fast_latency, 
         sent and spread by its fast links.
     """
     return np.maximum(
-        all_to_all_cross(local, nodes, nbytes * copies, bandwidth, latency),
+        all_to_all_cross(local, nodes, nbytes * copies, bandwidth, latency * POSTED),
         all_to_all_intra(local, nodes, nbytes, fast_bandwidth, fast_latency),
     )
 
@@ -234,6 +259,20 @@ def torus_share(ranks, slice_size):
     """
     share = np.log(np.maximum(ranks, 1.0)) / np.log(np.maximum(slice_size, 2.0))
     return np.where(ranks > 1, np.minimum(share, 1.0), 1.0)
+
+
+def direct_share(ranks, peers):
+    """Share of a device's links that lead to the others of a group, where each of p peers has its own: ``(n - 1) / p``.
+
+    1 where a switch joins all (`peers` = 0), and for groups larger than the peers that are reached directly.
+
+    Examples
+    --------
+    >>> [float(direct_share(n, 7.0)) for n in (2.0, 8.0, 16.0)], float(direct_share(2.0, 0.0))
+    ([0.14285714285714285, 1.0, 1.0], 1.0)
+    """
+    share = np.minimum(np.maximum(ranks - 1.0, 1.0) / np.maximum(peers, 1.0), 1.0)
+    return np.where(peers > 0, share, 1.0)
 
 
 # --- hiding --------------------------------------------------------------------------------------------

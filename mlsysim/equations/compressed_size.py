@@ -28,14 +28,14 @@ def grouped_bits(bits, scale_bits, zero_bits, group_size):
     return bits + (scale_bits + zero_bits) / group_size
 
 
-def two_of_four_bits(bits):
+def two_of_four_bits(bits, index_bits=None):
     """Bits per value of the 2:4 pattern: half the values, two index bits for each of them, ``b / 2 + 1``."""
-    return 0.5 * (bits + INDEX_BITS)
+    return 0.5 * (bits + (INDEX_BITS if index_bits is None else index_bits))
 
 
-def bitmap_bits(bits, sparsity):
+def bitmap_bits(bits, sparsity, index_bits=None):
     """Bits per value with a bitmap of the zeros: ``(1 - x) b + 1``, x the share of zeros."""
-    return (1.0 - sparsity) * bits + 1.0
+    return (1.0 - sparsity) * bits + (1.0 if index_bits is None else index_bits)
 
 
 def default_bits(method, baseline_bits):
@@ -43,7 +43,7 @@ def default_bits(method, baseline_bits):
     return choose(method, 4.0, 8.0, 8.0, *(baseline_bits for _ in range(5)))
 
 
-def stored_bits(method, bits, grouped, baseline_bits, sparsity):
+def stored_bits(method, bits, grouped, baseline_bits, sparsity, index_bits=None):
     """Bits per weight that is stored, with what tells the zeros.
 
     Parameters
@@ -53,6 +53,7 @@ def stored_bits(method, bits, grouped, baseline_bits, sparsity):
     grouped : the same with scales and zero points, see `grouped_bits`.
     baseline_bits : of a dense weight.
     sparsity : share of zeros without a pattern.
+    index_bits : of a kept value of a 2:4 pattern, and of each value of a bitmap; None for 2 and 1.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def stored_bits(method, bits, grouped, baseline_bits, sparsity):
     >>> [float(stored_bits(float(m), 16.0, 4.125, 16.0, 0.5)) for m in CompressionMethod]
     [4.125, 4.125, 16.0, 9.0, 9.0, 16.0, 16.0, 16.0]
     """
-    zeros = (bitmap_bits(bits, sparsity), two_of_four_bits(bits))
+    zeros = (bitmap_bits(bits, sparsity, index_bits), two_of_four_bits(bits, index_bits))
     return choose(method, grouped, grouped, baseline_bits, *zeros, bits, bits, bits)
 
 

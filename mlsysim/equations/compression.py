@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture
+from mlsysim.equations import compression_networks as networks
 from mlsysim.equations.selection import choose
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import CompressionMethod, Pruner
+from mlsysim.schema.codes import AccuracyBasis, CompressionMethod, Pruner
 from mlsysim.schema.records import Workload
 
 # --- tables --------------------------------------------------------------------------------------------
@@ -290,6 +291,49 @@ class Harm(NamedTuple):
     loss: Any  #: nats/token
     drop: Any  #: mean accuracy lost (1)
     spread: Any  #: one standard deviation of that
+    basis: Any  #: `AccuracyBasis`
+
+
+def of_networks(harmed: Harm, model: Workload, method, bits, baseline_bits, sparsity, left, quantizer, most) -> Harm:
+    """The laws of image networks for a model that is no transformer, and a word where a model's family has no law.
+
+    Encoders and pictures cut into tokens, students and factors of a network borrow the tables of language models, with a
+    spread as wide as the loss.  A network has no perplexity: its `loss` is that of a language model that loses as much.
+
+    Parameters
+    ----------
+    harmed : by the tables of language models.
+    most : accuracy at stake.
+    """
+    network = model.network_layers > 0
+    own = (method != CompressionMethod.DISTILL) & (method != CompressionMethod.LOW_RANK)
+    text = np.logical_not(network) & (architecture.generates(model) | (model.n_layers <= 0))
+    rounded = np.where(bits < baseline_bits, networks.quantized_weights_drop(bits, quantizer), 0.0)
+    drop = choose(
+        method,
+        rounded,
+        np.where(bits < baseline_bits, networks.narrow_arithmetic_drop(bits), 0.0),
+        0.0,
+        networks.along(networks.ZEROS, sparsity) + rounded,
+        networks.TWO_OF_FOUR + rounded,
+        networks.along(networks.FILTERS, 1.0 - left) + rounded,
+        0.0,
+        0.0,
+    )
+    drop = np.minimum(drop, most)
+    borrowed = np.sqrt(harmed.spread * harmed.spread + harmed.drop * harmed.drop)
+    by_law = network & own
+    lost = np.where(by_law, drop, harmed.drop)
+    return Harm(
+        loss=np.where(by_law, 0.0, harmed.loss),
+        drop=lost,
+        spread=np.where(by_law, networks.spread(drop), np.where(text, harmed.spread, borrowed)),
+        basis=np.where(
+            by_law,
+            float(AccuracyBasis.IMAGE_NETWORKS),
+            np.where(text, float(AccuracyBasis.LANGUAGE_MODELS), float(AccuracyBasis.BORROWED)),
+        ),
+    )
 
 
 def harm(
@@ -299,6 +343,7 @@ def harm(
     *,
     bits,
     baseline_bits,
+    kv_bits,
     group_size,
     sparsity,
     left,
@@ -308,9 +353,11 @@ def harm(
 ) -> Harm:
     """Loss and accuracy of a compressed model: the table of its method, and that of narrow weights where both are done.
 
+    Values as wide as the dense ones lose nothing.
+
     Parameters
     ----------
-    bits, baseline_bits : of a value that is kept, and of the dense one.
+    bits, baseline_bits, kv_bits : of a value that is kept, of a dense weight, of a dense value of the cache.
     group_size : values that share a scale.
     sparsity : share of zeros.
     left : share of parameters that structured pruning, a student or factors leave.
@@ -322,9 +369,9 @@ def harm(
     rounded = np.where(bits < baseline_bits, quantized, 0.0)
     from_table: Any = choose(
         method,
-        quantized,
+        rounded,
         0.0,
-        quantized_cache_loss(size, bits),
+        np.where(bits < kv_bits, quantized_cache_loss(size, bits), 0.0),
         pruned_loss(size, sparsity, pruner) + rounded,
         two_of_four_loss(size, pruner) + rounded,
         removed_blocks_loss(size, 1.0 - left) + rounded,
@@ -335,7 +382,9 @@ def harm(
     as_drop = (method == CompressionMethod.QUANTIZE_WEIGHTS_ACTIVATIONS) | distilling
     distilled = distillation_drop(student, assume.distillation_drop)
     per_nat, most = assume.accuracy_per_nat, assume.accuracy_at_stake
-    table_drop = np.minimum(np.where(distilling, distilled, narrow_arithmetic_drop(size, bits)), most)
+    narrowed = np.where(bits < baseline_bits, narrow_arithmetic_drop(size, bits), 0.0)
+    table_drop = np.minimum(np.where(distilling, distilled, narrowed), most)
     drop = np.where(as_drop, table_drop, accuracy_drop(from_table, per_nat, most))
     loss = np.where(as_drop, loss_for_drop(table_drop, per_nat, most), from_table)
-    return Harm(loss, drop, accuracy_spread(method, size, drop, as_drop))
+    text = Harm(loss, drop, accuracy_spread(method, size, drop, as_drop), float(AccuracyBasis.LANGUAGE_MODELS))
+    return of_networks(text, model, method, bits, baseline_bits, sparsity, left, quantizer, most)

@@ -99,10 +99,41 @@ def serving_device(hardware: Accelerator, efficiency, bandwidth_efficiency, text
     return with_efficiency(textbook_device(with_some_rate(hardware), textbook), efficiency, bandwidth_efficiency)
 
 
-def serving_assumptions(assume: Assumptions, efficiency, textbook) -> Assumptions:
-    """The assumptions beside that device: by hand where `textbook` is set, no factor over a given efficiency."""
-    assume = textbook_assumptions(assume, textbook)
-    return assume if efficiency is None else assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0)
+def serving_assumptions(
+    assume: Assumptions, efficiency, textbook, on_chip=0.0, bandwidth_efficiency=None
+) -> Assumptions:
+    """The assumptions beside that device: by hand where `textbook` is set, no factor over a given share.
+
+    Parameters
+    ----------
+    on_chip : do all devices of the call have their memory on the chip (`without_host`)?
+    """
+    assume = without_host(textbook_assumptions(assume, textbook), on_chip)
+    if bandwidth_efficiency is not None:
+        assume = assume._replace(expert_bandwidth_efficiency=bandwidth_efficiency)
+    if efficiency is None:
+        return assume
+    return assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0, wafer_efficiency=efficiency, wafer_half_rows=0.0)
+
+
+def without_host(assume: Assumptions, on_chip) -> Assumptions:
+    """The assumptions of devices that run a compiled plan from their own memory, where `on_chip` is set.
+
+    No host between two steps, no kernels to launch, no runtime and no workspace beside weights and cache.
+    """
+    nothing = (
+        "host_step_time",
+        "host_sequence_time",
+        "eager_kernel_time",
+        "runtime_reserve",
+        "communication_reserve",
+        "workspace_bytes_per_value",
+        "last_token_apart",
+        "balance_steps",
+        "logit_bytes",
+    )
+    changed = {name: np.where(on_chip > 0, 0.0, getattr(assume, name)) for name in nothing}
+    return assume._replace(**changed, poll_steps=np.where(on_chip > 0, 1.0, assume.poll_steps))
 
 
 def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
@@ -124,6 +155,7 @@ def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
         decode_attention_latency=where(0.0, hardware.decode_attention_latency),
         decode_attention_bandwidth_efficiency=where(1.0, hardware.decode_attention_bandwidth_efficiency),
         decode_attention_ramp=where(0.0, hardware.decode_attention_ramp),
+        on_chip_memory=where(0.0, hardware.on_chip_memory),
     )
 
 

@@ -72,6 +72,11 @@ def exposed_data_time(communication, window, assume: Assumptions):
     return exposed + np.where(assume.overlap_contention > 0, contention, 0.0)
 
 
+def nothing_hidden(assume: Assumptions) -> Assumptions:
+    """Assumptions under which no communication of data parallelism runs beside a pass."""
+    return assume._replace(data_overlap=0.0, overlap_contention=0.0)
+
+
 def layerwise_time(collective, links: Links, layout: Layout, layers, params, expert_params, bytes_per_param, experts):
     """One collective per layer of a stage (s): dense weights among their shards, experts among their replicas.
 

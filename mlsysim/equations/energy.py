@@ -65,6 +65,22 @@ def offsite_water(facility_energy, water_intensity):
     return facility_energy * water_intensity
 
 
+def water_of_mix(shares, factors):
+    """Water that a mix of generation consumes: ``sum of share x factor`` over the shares' sum (the factors' unit).
+
+    Parameters
+    ----------
+    shares : mapping, technology -> share of the generation.
+    factors : mapping, technology -> water per energy.
+
+    Examples
+    --------
+    >>> water_of_mix({"gas": 0.75, "wind": 0.25}, {"gas": 0.8, "wind": 0.0})
+    0.6000000000000001
+    """
+    return sum(share * factors[name] for name, share in shares.items()) / sum(shares.values())
+
+
 # --- per accelerator, from the records -----------------------------------------------------------------
 
 

@@ -209,6 +209,35 @@ def expert_exposed(passes: Passes, exchanges: Exchanges, overlap) -> Exposed:
     )
 
 
+def layer_exchanges(exchanges: Exchanges, cp, blocks, experts, repeated, full) -> Any:
+    """All exchanges of one layer for a micro-batch, hidden or not (s).
+
+    Parameters
+    ----------
+    cp : ranks of ring attention, which pass ``c - 1`` blocks forward and ``2 c - 1`` backward.
+    blocks : blocks of the layer that are split over the tensor-parallel group, 1 or 2.
+    experts : has the layer experts: tokens go there and back, forward and backward.
+    repeated : share of the forward exchanges of tensor parallelism that the backward pass repeats.
+    full : does it repeat those of ring attention and of the experts.
+
+    Examples
+    --------
+    >>> sent = Exchanges(3.0, 2.0, 1.0, 2.0, 0.5, 4.0, 5.0, 6.0)
+    >>> float(layer_exchanges(sent, 1.0, 2.0, False, 0.0, False))  # 2 (3 + 2 x 0.5) + 2 (1 + 2 + 2 x 0.5)
+    16.0
+    >>> float(layer_exchanges(sent, 2.0, 2.0, True, 0.0, True))  # 16 + (1 + 3 + 1) 4 + (11 + 12 + 11)
+    70.0
+    """
+    again = np.where(full, 1.0, 0.0)
+    copies = 2.0 * exchanges.copy
+    forward = blocks * (exchanges.block + copies)
+    tensor = forward + blocks * (exchanges.block_input + exchanges.block_sum + copies) + repeated * forward
+    passed = np.where(cp > 1, (1.0 + again) * (cp - 1.0) + (2.0 * cp - 1.0), 0.0)
+    there = exchanges.dispatch + exchanges.combine
+    sent = np.where(experts, (1.0 + again) * there + 2.0 * exchanges.combine, 0.0)
+    return tensor + passed * exchanges.key_value_block + sent
+
+
 def host_transfer_exposed(transfer, forward, backward):
     """Activations on their way to the host, and back, beyond the pass that runs beside each (s).
 

@@ -45,12 +45,13 @@ def behind_cache(bandwidth, hit_ratio):
     bandwidth : of the store behind the cache (byte/s).
     hit_ratio : share of bytes served by the cache (1); 1 gives inf.
     """
-    return bandwidth / (1.0 - hit_ratio)
+    reached = 1.0 - hit_ratio
+    return np.where(reached > 0, bandwidth / np.where(reached > 0, reached, 1.0), np.inf)
 
 
 def through_cache(bandwidth, hit_ratio):
     """Sample bytes per second at which the cache saturates: ``W / hits``; inf without hits (byte/s)."""
-    return bandwidth / hit_ratio
+    return np.where(hit_ratio > 0, bandwidth / np.where(hit_ratio > 0, hit_ratio, 1.0), np.inf)
 
 
 def starvation(supply_ratio, variation, depth):

@@ -18,6 +18,7 @@ from mlsysim.equations.exchanges import (
     Exposed,
     expert_exposed,
     host_transfer_exposed,
+    layer_exchanges,
     repeated_tensor_exchange,
     ring_exposed,
     tensor_exposed,
@@ -36,6 +37,7 @@ class Layer(NamedTuple):
     tp: Any  #: exposed exchanges of tensor parallelism (s)
     cp: Any  #: and of context parallelism (s)
     ep: Any  #: and of expert parallelism (s)
+    exchanged: Any  #: all exchanges, hidden or not (s)
     host_transfer: Any  #: activations on their way to the host and back, as far as the passes do not hide it (s)
     forward: Any  #: forward pass with its exposed exchanges (s)
     backward: Any  #: backward pass with them, and with what is computed again (s)
@@ -98,6 +100,8 @@ def layer_activations(
         gemm_input_bytes=format.gemm_input_bytes,
         wide_bytes=assume.wide_bytes,
         repeated_products=assume.selective_products,
+        narrow_kept=assume.narrow_kept,
+        inputs_on_host=assume.inputs_on_host,
     )
 
 
@@ -117,6 +121,7 @@ def layer(
     seq_len,
     recompute,
     attention,
+    cached=0.0,
 ) -> Layer:
     """One layer on one device for one micro-batch: passes with the exchanges they wait for, parameters, activations.
 
@@ -128,6 +133,7 @@ def layer(
     seq_len : tokens of a sequence.
     recompute : `Recompute`.
     attention : `Attention`, or None for the device's best measured kernel.
+    cached : tokens before the sequence.
     """
     passes = training.layer_time(
         model,
@@ -143,6 +149,7 @@ def layer(
         hardware=hardware,
         format=format,
         assume=assume,
+        cached=cached,
     )
     repeated = training.recomputed_time(passes, training.repeated_set(recompute), attention, assume)
     attention_backward = passes.attention * training.attention_backward_factor(attention, assume)
@@ -161,7 +168,7 @@ def layer(
     exposed_backward = tensor.backward + ring.backward + experts.backward
     exposed_backward = exposed_backward + np.where(full, ring.forward + experts.forward, 0.0) + tensor_repeated
     activations = layer_activations(model, moe, layout, format, assume, seq_len, recompute, attention)
-    offloaded = recompute == Recompute.OFFLOAD
+    offloaded = (recompute == Recompute.OFFLOAD) | (full & (assume.inputs_on_host > 0))
     transfer = np.where(offloaded, rows * activations.moved / hardware.host_bandwidth, 0.0)
     params, expert_params = layer_params(model, moe, layout.tp, layout.expert_group)
     return Layer(
@@ -170,6 +177,9 @@ def layer(
         tp=tensor.forward + tensor.backward + tensor_repeated,
         cp=ring.forward + ring.backward + np.where(full, ring.forward, 0.0),
         ep=experts.forward + experts.backward + np.where(full, experts.forward, 0.0),
+        exchanged=layer_exchanges(
+            exchanges, layout.cp, tensor_blocks, moe, repeated_tensor_exchange(1.0, recompute, assume), full
+        ),
         host_transfer=host_transfer_exposed(transfer, passes.forward, passes.backward),
         forward=passes.forward + exposed_forward,
         backward=passes.backward + repeated + exposed_backward,

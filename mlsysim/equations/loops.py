@@ -367,7 +367,8 @@ def request_time_at(server: Server, operation: Operation, percentile):
     """
     if operation.ttft_at_percentile is None:
         return None
-    longest = batching.length_quantile(server.requests.output, server.requests.output_cv, percentile)
+    asked = server.requests
+    longest = batching.length_quantile(asked.output, asked.output_cv, percentile, asked.law)
     return operation.ttft_at_percentile + np.maximum(longest - 1.0, 0.0) * operation.itl
 
 
@@ -378,6 +379,7 @@ def static_rate(server: Server, full: FullSteps, static_slots):
     ----------
     static_slots : requests of a batch.
     """
-    longest = batching.longest_of(server.requests.output, server.requests.output_cv, static_slots)
+    asked = server.requests
+    longest = batching.longest_of(asked.output, asked.output_cv, static_slots, asked.law)
     prefill = (static_slots * server.computed / full.room) * mixed_time(server, 0.0 * server.slots + 1.0, full.room)
     return static_slots / (prefill + longest * decoding_time(server, static_slots))

@@ -76,9 +76,20 @@ class LayerActivations(NamedTuple):
     moved: Any  #: to the host and back
 
 
-def ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes):
-    """Bytes kept per unit of feed-forward width: what the last matrix reads, and the rest as it is."""
-    return (stored_values - 1.0) * activation_bytes + gemm_input_bytes
+def ffn_stored_bytes(stored_values, gated_ffn, activation_bytes, gemm_input_bytes):
+    """Bytes kept per unit of feed-forward width: what the last matrix reads, and the rest as it is.
+
+    A gated network that keeps both halves only computes what the last matrix reads again.
+
+    Examples
+    --------
+    >>> [float(ffn_stored_bytes(values, 1.0, 2.0, 1.0)) for values in (4.0, 3.0, 2.0)]
+    [7.0, 5.0, 4.0]
+    >>> float(ffn_stored_bytes(2.0, 0.0, 2.0, 1.0))
+    3.0
+    """
+    last = np.where(stored_values > 1.0 + gated_ffn, gemm_input_bytes, activation_bytes)
+    return (stored_values - 1.0) * activation_bytes + last
 
 
 def attention_width(model: Workload):
@@ -99,6 +110,8 @@ KEPT_SCORES = 2.5
 MASKS = 1.0
 #: tensors of full width that sequence parallelism needs at a time
 GATHERED = 2.0
+#: inputs of layers that are on the device while they live on the host: one is sent, one is used
+LEAVING = 2.0
 
 
 def scores_bytes(model: Workload, seq_len, tp, attention, activation_bytes, wide_bytes):
@@ -125,6 +138,8 @@ def layer_activations(
     gemm_input_bytes,
     wide_bytes,
     repeated_products=0.0,
+    narrow_kept=0.0,
+    inputs_on_host=0.0,
 ):
     """Activations of one layer per token of the micro-batch (byte).
 
@@ -149,6 +164,8 @@ def layer_activations(
         product, and of one in fp32.
     repeated_products : share of matrix products that SELECTIVE computes again; where there are any, keys and
         the second half of a gated feed-forward network are not kept.
+    narrow_kept : 1 where what an activation function reads is kept in the format of the matrix products.
+    inputs_on_host : 1 where FULL keeps the layers' inputs on the host; one is there while it leaves, one comes back.
 
     Returns
     -------
@@ -160,28 +177,34 @@ def layer_activations(
     masks = np.where(unfused, MASKS * activation_bytes, 0.0)
     norm_inputs = 2.0 * activation_bytes * hidden
     matrix_inputs = 2.0 * gemm_input_bytes * hidden
-    sent = copies * hidden * activation_bytes
+    sent = copies * hidden * gemm_input_bytes  # what reaches an expert is kept as its products read it
     core = (
         activation_bytes * attention_width(model) + gemm_input_bytes * model.n_heads * architecture.value_width(model)
     ) / tp
     scores = scores_bytes(model, seq_len, tp, attention, activation_bytes, wide_bytes)
-    ffn = ffn_stored_bytes(stored_values, activation_bytes, gemm_input_bytes) * ffn_width / tp
+    function_bytes = np.where(narrow_kept > 0, gemm_input_bytes, activation_bytes)
+    ffn = ffn_stored_bytes(stored_values, model.gated_ffn, function_bytes, gemm_input_bytes) * ffn_width / tp
     everything = (norm_inputs + matrix_inputs + masks * hidden) / split + sent / tp + core + scores + ffn
     # selective: norm outputs, the product of the feed-forward network and expanded latents are computed
     # again; the older form (Korthikanti 2022) drops the scores only
     latents = model.q_lora_rank + model.kv_lora_rank + model.rope_head_dim
     expanded = np.where(model.kv_lora_rank > 0, attention_width(model) - latents, 0.0) * activation_bytes / tp
-    kept_products = np.minimum(stored_values - 1.0, 1.0 + model.gated_ffn)
+    kept_products = np.minimum(stored_values, 1.0 + model.gated_ffn)  # what the activation function reads
     dropped = model.gated_ffn * ffn_width + model.head_dim * model.n_kv_heads
     ffn_kept = kept_products * ffn_width - np.where(repeated_products > 0, dropped, 0.0)
-    ffn_kept = ffn_kept * activation_bytes / tp
+    ffn_kept = ffn_kept * function_bytes / tp
     lean = norm_inputs / split + sent / tp + (core - expanded) + scores + ffn_kept
     selective = np.where(unfused, everything - scores, lean)
     whole_input = activation_bytes * hidden / split
+    host = np.where(inputs_on_host > 0, 1.0, 0.0)
     stored = np.where(
         recompute == Recompute.NONE,
         everything,
-        np.where(recompute == Recompute.SELECTIVE, selective, np.where(recompute == Recompute.FULL, whole_input, 0.0)),
+        np.where(
+            recompute == Recompute.SELECTIVE,
+            selective,
+            np.where(recompute == Recompute.FULL, (1.0 - host) * whole_input, 0.0),
+        ),
     )
     working = np.where(
         recompute == Recompute.NONE,
@@ -189,12 +212,13 @@ def layer_activations(
         np.where(
             recompute == Recompute.SELECTIVE,
             everything - selective,
-            np.where(recompute == Recompute.FULL, everything, everything + selective),
+            np.where(recompute == Recompute.FULL, everything + host * LEAVING * whole_input, everything + selective),
         ),
     )
     # with sequence parallelism an input gathered, and an output not yet scattered
     working = working + GATHERED * activation_bytes * hidden * (1.0 - 1.0 / split)
-    return LayerActivations(stored, working, np.where(recompute == Recompute.OFFLOAD, selective, 0.0))
+    moved = np.where(recompute == Recompute.FULL, host * whole_input, 0.0)
+    return LayerActivations(stored, working, np.where(recompute == Recompute.OFFLOAD, selective, moved))
 
 
 def head_activations(model: Workload, tp, sequence_parallel, activation_bytes, logit_value_bytes):

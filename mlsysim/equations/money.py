@@ -67,5 +67,24 @@ def payback_time(investment, saving):
 
 
 def per_million(total, number):
-    """What a million cost, when `number` of them cost `total` (money, energy, carbon)."""
-    return total * (1e6 / number)
+    """What a million cost, when `number` of them cost `total` (money, energy, carbon); inf for none of them at a cost.
+
+    Examples
+    --------
+    >>> float(per_million(5.0, 2e6)), float(per_million(5.0, 0.0)), float(per_million(0.0, 0.0))
+    (2.5, inf, 0.0)
+    """
+    some = number > 0
+    return np.where(some, total * (1e6 / np.where(some, number, 1.0)), np.where(total > 0, np.inf, 0.0))
+
+
+def per_unit(total, number):
+    """What one of `number` costs when together they cost `total`: 0 where nothing is paid, inf for none at a cost.
+
+    Examples
+    --------
+    >>> float(per_unit(3.0, 2.0)), float(per_unit(3.0, 0.0)), float(per_unit(0.0, 0.0))
+    (1.5, inf, 0.0)
+    """
+    some = number > 0
+    return np.where(some, total / np.where(some, number, 1.0), np.where(total > 0, np.inf, 0.0))

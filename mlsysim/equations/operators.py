@@ -21,6 +21,7 @@ import numpy as np
 
 from mlsysim.equations import architecture, mixers
 from mlsysim.equations.allreduce import allreduce_time
+from mlsysim.equations.collectives import direct_share
 from mlsysim.equations.compute import (
     attention_time,
     faster_path,
@@ -41,6 +42,7 @@ from mlsysim.equations.sharding import (
     vector_params_per_device,
 )
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -206,8 +208,7 @@ def _decode_attention_parts(model: Workload, hardware: Accelerator, format: Form
         * kv_bytes_per_layer_and_device(model, format, tp)
         / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
     )
-    ungrouped = architecture.attention_flops(model, 1.0)
-    flops = np.where(model.kv_lora_rank > 0, architecture.absorbed_attention_flops(model, 1.0), ungrouped) / tp
+    flops = architecture.decode_attention_flops(model, 1.0) / tp
     arithmetic = rows_per_sequence * flops / (hardware.attention_efficiency * hardware.attention_peak_flops)
     return arithmetic, traffic
 
@@ -262,7 +263,9 @@ def decode_attention_time(
     return start + (slope * read) * (1.0 + slow) + mixing
 
 
-def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new, cached):
+def prefill_attention_arithmetic(
+    model: Workload, hardware: Accelerator, tp, sequences, new, cached, convention=FlopsConvention.CAUSAL
+):
     """Arithmetic of prefill attention, all layers (s): ``4 a d [n c + n (n + 1)/2] / t`` a prompt and layer.
 
     Parameters
@@ -270,6 +273,7 @@ def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, seq
     sequences : prompts on this device's group.
     new : tokens to compute per prompt.
     cached : tokens of the prompt that are in the cache already.
+    convention : `FlopsConvention`; FULL computes the masked positions, too.
 
     Notes
     -----
@@ -278,7 +282,7 @@ def prefill_attention_arithmetic(model: Workload, hardware: Accelerator, tp, seq
     length = cached + new
     before = cached + architecture.causal_positions(new)
     mixing = mixers.mixer_arithmetic(model, hardware, tp, sequences, new, before)
-    positions = model.n_layers * (new * architecture.attended_positions(model, new, cached=cached))
+    positions = model.n_layers * (new * architecture.attended_positions(model, new, convention, cached))
     per_position = architecture.attention_flops(model, 1.0) / tp
     attending = sequences * attention_time(
         per_position * positions,
@@ -311,9 +315,19 @@ def prefill_attention_traffic(
     return attending + chunks * mixers.mixer_traffic(model, hardware, format, tp, sequences, cached + new)
 
 
-def prefill_attention_time(model: Workload, hardware: Accelerator, format: Format, tp, sequences, new, cached, chunks):
+def prefill_attention_time(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    tp,
+    sequences,
+    new,
+    cached,
+    chunks,
+    convention=FlopsConvention.CAUSAL,
+):
     """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic."""
-    arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached)
+    arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached, convention)
     traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)
     return np.maximum(arithmetic, traffic)
 
@@ -383,11 +397,13 @@ def expert_exchange_time(
 
 
 def stage_send_time(model: Workload, fleet: Fleet, format: Format, assume: Assumptions, tp, pp, ep, rows):
-    """One hand-over of activations between pipeline stages (s): latency + ``M h bytes / bandwidth``."""
+    """One hand-over of activations between pipeline stages (s): latency + ``M h bytes / bandwidth``.
+
+    Where each pair of devices has a link of its own, over that one.
+    """
     inside = devices(tp, pp, ep) <= fleet.domain_size
-    bandwidth = np.where(
-        inside, fleet.intra_bandwidth * fleet.intra_efficiency, fleet.inter_bandwidth * fleet.inter_efficiency
-    )
+    fast = fleet.intra_bandwidth * fleet.intra_efficiency * direct_share(2.0, fleet.direct_peers)
+    bandwidth = np.where(inside, fast, fleet.inter_bandwidth * fleet.inter_efficiency)
     time = assume.stage_send_latency + rows * (model.hidden * format.activation_bytes / bandwidth)
     return np.where(pp > 1, time, 0.0)
 
@@ -398,5 +414,5 @@ def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     return (
         assume.allreduce_share
         * allreduces_per_step(model, tp, ep)
-        * allreduce_time(message, hardware, fleet, tp, assume.library_allreduce)
+        * allreduce_time(message, hardware, fleet, tp, assume, assume.library_allreduce)
     )

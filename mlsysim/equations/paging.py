@@ -12,7 +12,7 @@ import numpy as np
 from mlsysim.equations import batching, sharding
 from mlsysim.equations.counting import floor_div, round_up
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Reserve
+from mlsysim.schema.codes import CacheLength, LengthLaw, Reserve
 from mlsysim.schema.records import Format, Workload
 
 
@@ -24,6 +24,8 @@ class Requests(NamedTuple):
     prompt_cv: Any  #: coefficient of variation of the prompt's length
     output_cv: Any
     cached_prefix: Any  #: tokens at the beginning of every prompt, stored and computed once
+    law: Any = LengthLaw.LOGNORMAL  #: of answers
+    cache: Any = CacheLength.GROWING  #: that a decode step reads
 
 
 class Pool(NamedTuple):
@@ -40,6 +42,7 @@ class Pool(NamedTuple):
     max_active: Any  #: requests that run at once; 0 where none fits
     carried: Any  #: tokens that a running request holds, mean
     paged: Any  #: pages in the table of a running request: what was booked, or what it takes (byte)
+    empty: Any  #: share of the pages of growing requests that holds nothing
 
 
 def decoded_tokens(requests: Requests):
@@ -53,15 +56,16 @@ def computed_tokens(requests: Requests):
 
 
 def mean_context(requests: Requests):
-    """Tokens that a decoding request attends to, mean over time: ``S_in + E[S_out^2] / (2 E[S_out])``.
+    """Tokens that a decoding request attends to, mean over time: ``S_in + E[S_out^2] / (2 E[S_out])``, or the prompt's.
 
     Examples
     --------
     >>> [float(mean_context(Requests(512.0, 128.0, 0.0, output_cv, 0.0))) for output_cv in (0.0, 1.0)]
     [576.0, 640.0]
     """
-    second, _ = batching.lognormal_moments(requests.output, requests.output_cv)
-    return requests.prompt + 0.5 * second / requests.output
+    second, _ = batching.length_moments(requests.output, requests.output_cv, requests.law)
+    growing = requests.prompt + 0.5 * second / requests.output
+    return np.where(requests.cache == CacheLength.FIXED, requests.prompt, growing)
 
 
 def whole_deviation(requests: Requests):
@@ -113,7 +117,7 @@ def pool(
     tp, pp, ep : degrees of tensor, pipeline and expert parallelism.
     capacity : memory of a device that the server may use (byte).
     pool_fraction : share of what weights and activations leave of it that the pool takes.
-    page_size : tokens of a page; on the mean half of the last one is empty.
+    page_size : tokens of a page; on the mean half of the last one is empty, where lengths are spread out.
     prefill_chunk : tokens of a step, whose activations are held beside the pool.
     max_batch : most requests that run at once.
     reserve : `Reserve`: pages taken as a request grows, or for prompt and answer up front.
@@ -132,10 +136,15 @@ def pool(
     size = np.maximum(pool_fraction * (capacity - fixed) - prefix, 0.0)
     booking = reserve == Reserve.RESERVE
     carried, variance = batching.carried_length(
-        requests.prompt, requests.prompt_cv, requests.output, requests.output_cv
+        requests.prompt, requests.prompt_cv, requests.output, requests.output_cv, requests.law
     )
-    whole = round_up(requests.prompt + requests.output, page_size)
-    booked = cache_bytes(np.where(booking, whole, batching.paged_length(carried, page_size)))
+    longest = requests.prompt + requests.output
+    constant = (requests.prompt_cv <= 0) & (requests.output_cv <= 0)
+    exact = batching.growing_pages(requests.prompt, longest, page_size)
+    paged_tokens = np.where(constant, exact, batching.paged_length(carried, page_size))
+    tokens = np.where(constant, requests.prompt + 0.5 * (requests.output + 1.0), carried)
+    whole = round_up(longest, page_size)
+    booked = cache_bytes(np.where(booking, whole, paged_tokens))
     states = cache_bytes(0.0)  # of recurrent mixers: no pages, and every request has its own
     prefix_pages = cache_bytes(floor_div(np.maximum(requests.cached_prefix, 0.0), page_size) * page_size) - states
     token = cache_bytes(1.0) - states
@@ -156,4 +165,5 @@ def pool(
         max_active=np.where(admitted >= 1.0, slots, 0.0),
         carried=carried,
         paged=np.where(booking, booked, request),
+        empty=np.maximum(1.0 - tokens / paged_tokens, 0.0),
     )

@@ -40,6 +40,7 @@ class StageWork(NamedTuple):
     tp: Stages  #: exposed exchanges of tensor parallelism
     cp: Stages
     ep: Stages
+    exchanged: Stages  #: all exchanges, hidden or not
     host_transfer: Stages
     weight_gradient: Any  #: weight gradients, mean over the stages
 
@@ -207,6 +208,9 @@ def stage_work(
         tp=layers.tp.with_ends(embedding_exchange + share.first * head_exchange, share.last * head_exchange),
         cp=layers.cp,
         ep=layers.ep,
+        exchanged=layers.exchanged.with_ends(
+            embedding_exchange + share.first * head_exchange, share.last * head_exchange
+        ),
         host_transfer=layers.host_transfer,
         weight_gradient=(layers.weight_gradient.total() + head.weight) / layout.pp,
     )

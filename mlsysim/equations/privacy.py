@@ -18,6 +18,8 @@ from mlsysim.equations.counting import floor_div
 from mlsysim.equations.stage import stage
 
 _TINY = 1e-17  # a term of a sum that no longer changes it
+HIGH_ORDER = 1024.0  #: above which only the terms that count are summed
+LARGEST_ORDER = 2.0**20  #: at which ``ln(1/delta) / order`` is 1e-5
 
 
 @stage
@@ -69,6 +71,35 @@ def _log_moment_whole(q, sigma, order):
         log_binomial += math.log((order - k) / (k + 1.0)) if k < order else 0.0
         k += 1.0
     return total
+
+
+@stage
+def _log_moment_high(q, sigma, order):
+    """The same for a high order: the terms around the largest, from k = a q on, up and down until they no longer count.
+
+    Where the last terms would grow again (``a / sigma^2 > ln((1-q) / q)``) the order proves nothing: inf.
+    """
+    log_odds = math.log(q) - math.log1p(-q)
+    if order > -sigma * sigma * log_odds:
+        return math.inf
+    start = math.floor(order * q)
+    # over the weight of `start`: the weights of the binomial law, and the terms, which are weights times exp(...)
+    weights = 1.0
+    terms = (start * start - start) / (2.0 * sigma * sigma)
+    for way in (1.0, -1.0):
+        k = start
+        weight = 0.0
+        while 0.0 <= k + way <= order:
+            odds = (order - k) / (k + 1.0) if way > 0.0 else k / (order - k + 1.0)
+            weight += math.log(odds) + way * log_odds
+            k += way
+            term = weight + (k * k - k) / (2.0 * sigma * sigma)
+            rising = way > 0.0 and weight + k / (sigma * sigma) > 0.0
+            if weight < -40.0 and term < terms - 40.0 and not rising:
+                break
+            weights += math.exp(weight)
+            terms = log_add(terms, term)
+    return terms - math.log(weights)
 
 
 @stage
@@ -126,7 +157,9 @@ def renyi_divergence(q, sigma, order):
         return 0.0
     if q >= 1.0:
         return order / (2.0 * sigma * sigma)
-    if order == math.floor(order):
+    if order > HIGH_ORDER:
+        moment = _log_moment_high(q, sigma, order)
+    elif order == math.floor(order):
         moment = _log_moment_whole(q, sigma, order)
     else:
         moment = _log_moment_between(q, sigma, order)
@@ -149,7 +182,8 @@ def epsilon_at(q, sigma, steps, delta, order, improved):
 
 @stage
 def epsilon(q, sigma, steps, delta, improved, fractional):
-    """Privacy spent by DP-SGD: the least epsilon over the orders 2..63, 128, 256, 512, 1024.
+    """Privacy spent by DP-SGD: the least epsilon over the orders 2..63, 128, 256, 512, 1024, and on by doubling to 2^20
+    as long as that proves less (a small epsilon needs orders of some ``ln(1/delta) / epsilon``).
 
     Parameters
     ----------
@@ -179,6 +213,12 @@ def epsilon(q, sigma, steps, delta, improved, fractional):
             order = 128.0
         else:
             order *= 2.0
+    while at == order * 0.5 and order <= LARGEST_ORDER:  # the best so far is the last that was tried
+        bound = epsilon_at(q, sigma, steps, delta, order, improved)
+        if bound < best:
+            best = bound
+            at = order
+        order *= 2.0
     if fractional > 0.5 and at <= 12.0:  # the bound has one minimum over the orders
         for tenth in range(int(10.0 * at) - 10, int(10.0 * at) + 11):
             if 10 < tenth < 110 and tenth % 10 != 0:

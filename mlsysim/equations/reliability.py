@@ -19,6 +19,8 @@ from mlsysim.schema.records import Fleet
 
 #: Mean time between failures at which a job counts as failure-free (s): keeps the formulas finite at rate 0.
 FAILURE_FREE = 1e18
+#: Standard deviations from the middle of a normal distribution to the value that a tenth exceeds.
+OUTER_DECILE = 1.2815515655446004
 #: Shortest interval that is considered, over the mean time between failures.
 SHORTEST = 1e-12
 

@@ -14,6 +14,7 @@ from mlsysim.equations import sharding
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.serving import Layout, Step, step_power, total
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import CacheTransfer
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 # --- memory --------------------------------------------------------------------------------------------
@@ -85,11 +86,17 @@ def streamed_transfer_time(moving, computing, latency, n_layers):
     return latency + np.maximum(moving / layers, moving - computing * (layers - 1.0) / layers)
 
 
-def cache_transfer_time(model: Workload, format: Format, fleet: Fleet, tp, seq_len, prefill_time):
-    """Time by which the cache of one prompt arrives after its prefill, over the links of t devices (s)."""
+def cache_transfer_time(model: Workload, format: Format, fleet: Fleet, tp, seq_len, prefill_time, transfer):
+    """Time by which the cache of one prompt arrives after its prefill, over the links of t devices (s).
+
+    Parameters
+    ----------
+    transfer : `CacheTransfer`; SERIAL starts when the prefill is done: ``latency + m``.
+    """
     link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
     moving = sharding.kept_bytes(model, format, seq_len) / link
-    return streamed_transfer_time(moving, prefill_time, fleet.inter_latency, model.n_layers)
+    streamed = streamed_transfer_time(moving, prefill_time, fleet.inter_latency, model.n_layers)
+    return np.where(transfer == CacheTransfer.SERIAL, fleet.inter_latency + moving, streamed)
 
 
 # --- whole requests ------------------------------------------------------------------------------------

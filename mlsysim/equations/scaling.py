@@ -120,8 +120,9 @@ def affordable_tokens(compute, params, served_tokens):
 
 
 def affordable_params(compute, tokens, served_tokens):
-    """Size that a budget carries for given tokens: ``C / (6 D + 2 D_inf)``."""
-    return compute / (TRAINING_FLOPS * tokens + SERVING_FLOPS * served_tokens)
+    """Size that a budget carries for given tokens: ``C / (6 D + 2 D_inf)``; none for no tokens."""
+    each = TRAINING_FLOPS * tokens + SERVING_FLOPS * served_tokens
+    return np.where(each > 0, compute / np.where(each > 0, each, 1.0), 0.0)
 
 
 def balance(fit: Fit):
@@ -209,7 +210,8 @@ def effective_params(fit: Fit, params, unique_tokens):
     Muennighoff et al. 2023, eq. 6.
     """
     suited = np.minimum(matching_params(fit, unique_tokens), params)
-    return suited * (1.0 - EXCESS_PARAMS * np.expm1((1.0 - params / suited) / EXCESS_PARAMS))
+    excess = np.maximum(params / np.where(suited > 0, suited, 1.0) - 1.0, 0.0)
+    return suited * (1.0 - EXCESS_PARAMS * np.expm1(-excess / EXCESS_PARAMS))
 
 
 @stage

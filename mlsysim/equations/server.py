@@ -14,6 +14,7 @@ from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 
@@ -51,8 +52,9 @@ def server(
     ep,
     prefill_chunk,
     slots,
+    convention=FlopsConvention.CAUSAL,
 ) -> Server:
-    """The server of some requests; parameters as the fields of `Server`."""
+    """The server of some requests; parameters as the fields of `Server`, and what attention of prompts computes."""
     computed = computed_tokens(requests)
     return Server(
         model=model,
@@ -79,6 +81,7 @@ def server(
             new=computed,
             cached=requests.cached_prefix,
             chunks=ceil_div(computed, prefill_chunk),
+            convention=convention,
         ),
     )
 

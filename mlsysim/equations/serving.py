@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture
+from mlsysim.equations import architecture, mixers, streaming
 from mlsysim.equations.compute import (
     elementwise_bytes_per_token,
     elementwise_time,
@@ -37,10 +37,12 @@ from mlsysim.equations.operators import (
 )
 from mlsysim.equations.sharding import (
     attention_groups,
+    devices,
+    read_positions,
     stage_share,
 )
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck
+from mlsysim.schema.codes import Bottleneck, FlopsConvention
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -189,7 +191,96 @@ def decode_step(
         arithmetic=layers * cost.arithmetic + ends * head.arithmetic + np.where(memory_bound, 0.0, layers * attention),
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
-    return at_level(step, model, assume)
+    step = at_level(step, model, assume)
+    rows_in_all = batch * rows_per_sequence + prompt_tokens
+    return where_on_chip(
+        hardware,
+        resident_decode(
+            model,
+            hardware,
+            format,
+            assume,
+            devices(tp, pp, ep),
+            context,
+            rows_in_all,
+            rows_per_sequence,
+            prompt_attention,
+        ),
+        step,
+    )
+
+
+def where_on_chip(hardware: Accelerator, resident: Step, step: Step) -> Step:
+    """The one step where the device has all its memory on the chip, the other elsewhere."""
+    return Step(*(np.where(hardware.on_chip_memory > 0, here, usual) for here, usual in zip(resident, step)))
+
+
+def resident_decode(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    parts,
+    context,
+    tokens,
+    checked,
+    prompt_attention=0.0,
+) -> Step:
+    """A decode step on devices with memory on the chip (s, by class); see `mlsysim.equations.streaming`.
+
+    Parameters
+    ----------
+    parts : devices that hold the weights.
+    context : tokens that each sequence attends to.
+    tokens : of all sequences, drafted ones and those of prompts beside them included.
+    checked : tokens of one sequence.
+    prompt_attention : seconds of attention of those prompts at the rates of one device.
+    """
+    positions = architecture.attended_positions(model, 1.0, cached=context - 1.0)
+    flops = streaming.token_flops(model, architecture.decode_attention_flops(model, positions), 1.0, positions)
+    read = format.kv_bytes * architecture.kv_values(model) * read_positions(model, context)
+    read = read + 2.0 * mixers.state_bytes_per_sequence(model)
+    at_once = streaming.tokens_at_once(model.n_layers, tokens)
+    layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, read, at_once)
+    passing = streaming.returning_time(layer, model.n_layers, tokens, checked)
+    cache = model.n_layers * at_once * layer.cache
+    starts = model.n_layers * layer.start
+    head = streaming.head_time(model, hardware, format, assume, at_once)
+    return Step(
+        gemm=passing - cache - starts + head + prompt_attention / parts,
+        attention=cache,
+        communication=streaming.hops_time(model.n_layers, parts, assume),
+        host=starts,
+        arithmetic=tokens * layer.work,
+        traffic=tokens / at_once * layer.weights + tokens * layer.cache,
+    )
+
+
+def resident_prefill(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, prompts, new, cached, convention
+) -> Step:
+    """The first tokens of prompts on devices with memory on the chip (s, by class).
+
+    Parameters
+    ----------
+    parts : devices that hold the weights.
+    prompts, new, cached : prompts, tokens of each to compute, and tokens of each in the cache already.
+    convention : `FlopsConvention`.
+    """
+    tokens = prompts * new
+    positions = architecture.attended_positions(model, new, convention, cached)
+    flops = streaming.token_flops(model, architecture.attention_flops(model, positions), new, positions)
+    layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, 0.0, tokens)
+    passing = streaming.passing_time(layer, model.n_layers, tokens)
+    starts = model.n_layers * layer.start
+    return Step(
+        gemm=passing - starts + streaming.head_time(model, hardware, format, assume, prompts),
+        attention=0.0,
+        communication=streaming.hops_time(model.n_layers, parts, assume),
+        host=starts + assume.frontend_time + new * assume.frontend_token_time,
+        arithmetic=tokens * layer.work,
+        traffic=layer.weights,
+    )
 
 
 def drafted_step(
@@ -261,6 +352,7 @@ def prefill_step(
     new,
     cached,
     chunk,
+    convention=FlopsConvention.CAUSAL,
 ) -> Step:
     """Time until `prompts` prompts are computed and have their first token (s, by class).
 
@@ -269,6 +361,7 @@ def prefill_step(
     prompts : prompts computed together, spread over the attention groups.
     new, cached : tokens per prompt to compute, and already in the cache.
     chunk : most tokens per step and attention group.
+    convention : `FlopsConvention`; FULL computes the masked positions of attention, too.
 
     Notes
     -----
@@ -279,6 +372,7 @@ def prefill_step(
     last = decode_step(model, hardware, fleet, format, assume, tp, pp, ep, prompts, cached + new)
     apart = assume.last_token_apart > 0
     nothing = apart & (new <= 1)
+    whole = new
     new = np.maximum(np.where(apart, new - 1.0, new), 1.0)
     per_group = np.maximum(prompts / attention_groups(tp, ep), 1.0)
     tokens = per_group * new
@@ -286,7 +380,7 @@ def prefill_step(
     rows = tokens / steps
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     chunks = ceil_div(new, chunk)
-    attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks)
+    attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)
     head = head_work(model, hardware, format, assume, tp, per_group)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
@@ -307,7 +401,11 @@ def prefill_step(
         traffic=layers * cost.traffic + head.traffic,
     )
     step = at_level(step, model, assume)
-    return Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
+    step = Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
+    resident = resident_prefill(
+        model, hardware, format, assume, devices(tp, pp, ep), prompts, whole, cached, convention
+    )
+    return where_on_chip(hardware, resident, step)
 
 
 def total(step: Step):
@@ -330,9 +428,15 @@ def step_power(hardware: Accelerator, assume: Assumptions, step: Step, duration)
     return device_power(hardware.idle_power, hardware.tdp, np.minimum(busy, 1.0))
 
 
-def bottleneck(step: Step):
-    """The wall behind the largest share of a step: arithmetic, memory traffic, communication or the host."""
+def bottleneck(step: Step, on_chip=0.0):
+    """The wall behind the largest share of a step: arithmetic, memory traffic, communication or the host.
+
+    Parameters
+    ----------
+    on_chip : is what is left the dispatch of layers on a device with memory on the chip?
+    """
+    left = np.where(on_chip > 0, float(Bottleneck.OVERHEAD), float(Bottleneck.HOST))
     device = step.gemm + step.attention
     on_device = np.where(step.arithmetic >= step.traffic, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
-    off_device = np.where(step.communication >= step.host, float(Bottleneck.COMMUNICATION), float(Bottleneck.HOST))
+    off_device = np.where(step.communication >= step.host, float(Bottleneck.COMMUNICATION), left)
     return np.where(device >= np.maximum(step.communication, step.host), on_device, off_device)

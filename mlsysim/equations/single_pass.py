@@ -9,19 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, mixers, operators, roofline, sharding
+from mlsysim.equations import architecture, mixers, network, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.adapters import adapter_params
 from mlsysim.equations.compute import smooth_max
-from mlsysim.equations.experts import distinct_experts
 from mlsysim.equations.memory import head_activations, layer_activations, model_states
+from mlsysim.equations.network import MICROCONTROLLER_MEMORY
 from mlsysim.equations.training import GEMM_BACKWARD, optimizer_time
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Attention, FlopsConvention, Recompute
-from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
-
-#: main memory below which a device is a microcontroller: code and weights in flash, activations in SRAM (byte)
-MICROCONTROLLER_MEMORY = 64.0 * 2.0**20
+from mlsysim.schema.codes import Attention, FlopsConvention, Recompute, Runtime
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 
 class Batch(NamedTuple):
@@ -69,17 +66,6 @@ class PassMemory(NamedTuple):
     total: Any
     main: Any  #: part that main memory holds
     fits_scratchpad: Any  #: do the activations of a microcontroller fit into its SRAM
-
-
-class Spill(NamedTuple):
-    """What does not fit on the device, and what fetching it costs."""
-
-    total: Any  #: bytes beyond the device
-    host: Any  #: part of them in host memory
-    storage: Any  #: and on storage
-    fetched: Any  #: bytes that a pass fetches
-    link: Any  #: seconds of the link
-    link_rate: Any  #: byte/s
 
 
 # --- operations ----------------------------------------------------------------------------------------
@@ -184,31 +170,6 @@ def training_curves(
     )
 
 
-def sample_work(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, batch: Batch, by_hand, efficiency
-) -> operators.Work:
-    """Work of a model that is no transformer: `flops_per_sample`, each weight once, activations by their operations.
-
-    Parameters
-    ----------
-    by_hand : is it a textbook's calculation, without activations.
-    efficiency : constant share of peak, or None for that of convolutions.
-    """
-    transformer = model.n_layers > 0
-    other = batch.size * np.where(transformer, 0.0, model.flops_per_sample)
-    share = np.where(by_hand, 1.0, assume.convolution_efficiency) if efficiency is None else 1.0
-    per_sample = model.flops_per_sample / assume.flops_per_activation
-    values = batch.size * np.where(transformer | by_hand, 0.0, per_sample)
-    rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
-    touched = np.minimum(architecture.counted_params(model), 0.5 * model.flops_per_sample)
-    moved = format.weight_bytes * touched + 2.0 * format.activation_bytes * values
-    return operators.Work(
-        arithmetic=other / (share * hardware.gemm_efficiency * hardware.peak_flops),
-        traffic=np.where(transformer, 0.0, rate * moved),
-        start=np.where(transformer, 0.0, hardware.gemm_latency),
-    )
-
-
 def device_time(
     model: Workload,
     hardware: Accelerator,
@@ -220,6 +181,9 @@ def device_time(
     by_hand,
     efficiency,
     update,
+    training=False,
+    runtime=Runtime.ENGINE,
+    weights_in_sram=0.0,
 ) -> DeviceTime:
     """Time of a pass whose operands all lie on the device.
 
@@ -228,12 +192,26 @@ def device_time(
     by_hand : is it a textbook's calculation: the longer of arithmetic and traffic, nothing else.
     efficiency : constant share of peak, or None for the measured curves.
     update : update of the weights (s).
+    training : is it a training step.
+    runtime : `Runtime`, none of them `USUAL`.
+    weights_in_sram : are a network's weights read from SRAM.
     """
+    hardware, format, assume, launches = network.of_runtime(model, hardware, format, assume, runtime, training, by_hand)
     transformer = model.n_layers > 0
     linear = operators.linear_work(model, hardware, format, assume, 1.0, batch.tokens)
     experts = operators.expert_work(model, hardware, format, assume, 1.0, 1.0, batch.tokens)
     head = operators.head_work(model, hardware, format, assume, 1.0, batch.sampled)
-    other = sample_work(model, hardware, format, assume, batch, by_hand, efficiency)
+    other = network.work(
+        model,
+        hardware,
+        format,
+        assume,
+        batch.size,
+        runtime=runtime,
+        by_hand=by_hand,
+        efficiency=efficiency,
+        weights_in_sram=weights_in_sram,
+    )
     done = passes.products + passes.repeated
 
     def of_head(part):
@@ -248,27 +226,32 @@ def device_time(
     attention = np.where(transformer, attending, 0.0)
     cache_read = passes.attention * operators.prefill_attention_traffic(model, hardware, format, *prompt)
     per_row = serve.elementwise_per_row(model, hardware, format, assume, 1.0)
-    streaming = passes.elementwise * batch.tokens * per_row + np.where(by_hand, 0.0, update)
+    between = passes.elementwise * other.apart
+    streaming = passes.elementwise * batch.tokens * per_row + np.where(by_hand, 0.0, update) + between
     small = passes.elementwise * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     attention_starts = passes.attention * hardware.decode_attention_latency
     pairs = 0.5 * architecture.residual_blocks(model)  # of a mixer and a network
     kernels = np.where(transformer, pairs * (attention_starts + small), 0.0)
-    host = np.where(by_hand, 0.0, assume.host_step_time * np.where(transformer, 1.0, 0.0))
+    waits = transformer & (architecture.generates(model) | training)
+    host = np.where(by_hand, 0.0, assume.host_step_time * np.where(waits, 1.0, 0.0))
     compute = dense_arithmetic + done * experts.arithmetic + attention
     memory = dense_traffic + expert_traffic + cache_read + streaming
     overhead = starts + kernels + host
     joined = (
-        smooth_max(dense_arithmetic, dense_traffic, hardware.gemm_exponent)
+        smooth_max(dense_arithmetic, dense_traffic, np.where(transformer, hardware.gemm_exponent, network.EXPONENT))
         + done * (operators.expert_time(experts, assume) - experts.start)
         + np.maximum(attention, cache_read)
         + streaming
     )
+    # launches run ahead of the device, which waits where they take longer
+    overhead = np.maximum(overhead, np.where(by_hand, 0.0, launches + done * other.host - joined))
+    level = network.level(model, assume, training, by_hand)
     return DeviceTime(
-        compute=compute,
-        memory=memory,
-        overhead=overhead,
-        joined=joined,
-        total=np.where(by_hand, np.maximum(compute, memory), overhead + joined),
+        compute=level * compute,
+        memory=level * memory,
+        overhead=level * overhead,
+        joined=level * joined,
+        total=level * np.where(by_hand, np.maximum(compute, memory), overhead + joined),
         traffic=dense_traffic + expert_traffic,
         expert_traffic=expert_traffic,
         cache_read=cache_read,
@@ -323,8 +306,15 @@ def mean_ffn_width(model: Workload):
     return whole / np.maximum(model.n_layers, 1.0)
 
 
-def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch: Batch, training, recompute, by_hand):
-    """Activations of a pass: kept for the backward pass, or those of the layer that is being computed (byte)."""
+def activation_bytes(
+    model: Workload, format: Format, assume: Assumptions, batch: Batch, training, recompute, by_hand, width
+):
+    """Activations of a pass: kept for the backward pass, or those of the layer that is being computed (byte).
+
+    Parameters
+    ----------
+    width : bytes of a value of a network.
+    """
     layer = layer_activations(
         model,
         seq_len=batch.new,
@@ -334,7 +324,7 @@ def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch
         attention=Attention.FLASH2,
         ffn_width=mean_ffn_width(model),
         copies=model.experts_per_token,
-        stored_values=assume.stored_ffn_values,
+        stored_values=np.where(model.gated_ffn > 0, assume.stored_ffn_values, 2.0),
         activation_bytes=format.activation_bytes,
         gemm_input_bytes=format.gemm_input_bytes,
         wide_bytes=assume.wide_bytes,
@@ -343,9 +333,9 @@ def activation_bytes(model: Workload, format: Format, assume: Assumptions, batch
     kept = batch.tokens * (model.n_layers * layer.stored + layer.working + at_head)
     working = sharding.workspace_bytes(model, assume, 1.0, batch.tokens)
     working = working + sharding.logits_bytes(model, assume, 1.0, batch.sampled)
-    convolved = batch.size * format.activation_bytes * model.flops_per_sample / assume.flops_per_activation
-    peak = convolved * np.where(training, 1.0, assume.activation_peak_share)
-    return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, peak))
+    values = np.where(training, assume.stored_activations * model.activation_values, model.widest_values)
+    held = batch.size * width * values
+    return np.where(model.n_layers > 0, np.where(training, kept, working), np.where(by_hand, 0.0, held))
 
 
 def pass_memory(
@@ -362,6 +352,7 @@ def pass_memory(
     zero_stage,
     dp,
     by_hand,
+    weights_in_sram=0.0,
 ) -> PassMemory:
     """What the device holds during a pass.
 
@@ -375,6 +366,7 @@ def pass_memory(
     recompute : `Recompute`.
     zero_stage, dp : sharding of the model states; ZeRO-3 shards frozen weights as well.
     by_hand : is it a textbook's calculation.
+    weights_in_sram : does a microcontroller keep its weights there, too.
     """
     states = model_states(
         trained, dp, zero_stage, format.parameter_bytes, assume.gradient_bytes, assume.optimizer_bytes
@@ -384,13 +376,15 @@ def pass_memory(
     weights = weights + np.where(training, states.weights, 0.0)
     gradients = np.where(training, states.gradients, 0.0)
     optimizer = np.where(training, states.optimizer, 0.0)
-    activations = activation_bytes(model, format, assume, batch, training, recompute, by_hand)
+    width = network.value_bytes(hardware, format)
+    activations = activation_bytes(model, format, assume, batch, training, recompute, by_hand, width)
     cached = batch.size * format.kv_bytes * sharding.cached_values(model, batch.cached + batch.new)
     cached = cached + batch.size * mixers.state_bytes_per_sequence(model)
     kv_cache = np.where(training, 0.0, cached) * np.where(architecture.generates(model), 1.0, 0.0)
     tiny = hardware.mem_capacity < MICROCONTROLLER_MEMORY
     reserve = np.where(tiny, 0.0, assume.runtime_reserve)
     total = weights + gradients + optimizer + activations + kv_cache + reserve
+    scratch = activations + np.where(weights_in_sram > 0, weights, 0.0)
     return PassMemory(
         weights=weights,
         gradients=gradients,
@@ -399,52 +393,5 @@ def pass_memory(
         kv_cache=kv_cache,
         total=total,
         main=np.where(tiny, weights + gradients + optimizer + kv_cache, total),
-        fits_scratchpad=np.where(tiny, activations, 0.0) <= np.where(tiny, hardware.sram_capacity, 0.0),
-    )
-
-
-def read_share(model: Workload, format: Format, batch: Batch, movable, training):
-    """Share of what could be fetched that a pass reads: all but the experts that no token of it visits.
-
-    Parameters
-    ----------
-    movable : model states and cache (byte).
-    training : is it a training step, which reads all of them.
-    """
-    idle = model.n_experts - distinct_experts(model.n_experts, model.experts_per_token, batch.tokens)
-    unread = architecture.moe_layers(model) * idle * architecture.expert_params(model) * format.expert_bytes
-    return 1.0 - np.where(training, 0.0, unread / np.maximum(movable, 1.0))
-
-
-def spill(
-    model: Workload,
-    hardware: Accelerator,
-    fleet: Fleet,
-    format: Format,
-    assume: Assumptions,
-    batch: Batch,
-    memory: PassMemory,
-    training,
-) -> Spill:
-    """What does not fit: states and cache leave the device, activations stay.
-
-    Parameters
-    ----------
-    training : is it a training step.
-    """
-    movable = memory.weights + memory.gradients + memory.optimizer + memory.kv_cache
-    total = np.minimum(roofline.spilled_bytes(memory.main, hardware.mem_capacity), movable)
-    room = fleet.host_memory / fleet.accelerators_per_node * assume.host_memory_share
-    host = np.minimum(total, room)
-    storage = total - host
-    share = read_share(model, format, batch, movable, training)
-    link_rate = hardware.host_bandwidth * assume.host_link_efficiency
-    link = roofline.link_time(host * share, storage * share, link_rate, assume.local_storage_bandwidth)
-    return Spill(
-        total=total,
-        host=host,
-        storage=storage,
-        fetched=total * share,
-        link=np.where(total > 0, link, 0.0),
-        link_rate=link_rate,
+        fits_scratchpad=np.where(tiny, scratch, 0.0) <= np.where(tiny, hardware.sram_capacity, 0.0),
     )

@@ -1,14 +1,32 @@
-"""Weights in on-chip memory: resident in one or more parts of it, or streamed through it layer by layer.
+"""Weights in on-chip memory: resident in one or more devices, or streamed through one layer by layer.
+
+Resident weights stay where they are, and so every layer has its own share of the devices: n devices hold L layers,
+a layer computes and reads at ``n / L`` of a device's rates, and tokens pass the layers in turn.  A token takes
+
+    L [t0 + max((m + h) w, r) + m c] + hops
+
+with t0 the dispatch and reductions of a layer, w the operations of a token and r the reading of weights on a layer's
+share, c the reading of a sequence's cache, m the tokens that a layer takes at once, and h the rows at which a product
+reaches half of its rate.  Sequences ride free until each layer has one (m = 1); more are grouped, ``m = M / L``.
 
 References
 ----------
 Lie 2022, "Cerebras architecture deep dive" (Hot Chips 34): weight streaming.
-Cerebras 2024, published inference rates, for the latency of a layer.
+Cerebras 2024, published inference rates of Llama 3.1 8B and 70B, to which t0 and h are fitted.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlsysim.equations import architecture, mixers, sharding
 from mlsysim.equations.counting import ceil_div
+from mlsysim.equations.experts import distinct_experts
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.records import Accelerator, Format, Workload
+
+#: messages that a layer needs where its products are split over devices: two reductions, to one and back
+SPLIT_MESSAGES = 4.0
 
 
 def parts_needed(nbytes, capacity):
@@ -43,14 +61,136 @@ def injection_time(nbytes, injection_bandwidth):
     return nbytes / injection_bandwidth
 
 
-def pipeline_rate(batch, stage_time, path_time):
-    """Passes per second through stages in a row: ``min(b / path, 1 / slowest stage)``.
+# --- weights that stay -----------------------------------------------------------------------------------
 
-    The batch rides free until it fills the stages.
+
+class Layer(NamedTuple):
+    """What a token costs in a mean layer, on the share of the devices that the layer has (s)."""
+
+    start: Any  #: t0
+    work: Any  #: operations of a token, w
+    empty: Any  #: operations of the rows that a product wastes, h w
+    weights: Any  #: reading the weights, r
+    cache: Any  #: reading the cache of a sequence, c
+
+
+def token_flops(model: Workload, attention, new, positions):
+    """Operations of a token in all layers, the head apart (FLOP).
 
     Parameters
     ----------
-    batch : sequences in flight.
-    stage_time, path_time : slowest stage, and all of them (s).
+    attention : of a token in one layer (FLOP).
+    new : tokens of a sequence that are computed at once.
+    positions : that a token looks back on, mean over tokens and layers.
     """
-    return np.minimum(batch / path_time, 1.0 / stage_time)
+    mixing = mixers.mixer_flops(model, new, positions)
+    return architecture.linear_flops(model) + model.n_layers * attention + mixing
+
+
+def layer_read(model: Workload, format: Format, tokens):
+    """Bytes of weights that a mean layer reads for some tokens: all but the experts that none of them visits (byte)."""
+    touched = distinct_experts(model.n_experts, model.experts_per_token, tokens)
+    return _layer_bytes(model, format, touched)
+
+
+def layer_held(model: Workload, format: Format):
+    """Bytes of weights of a mean layer (byte)."""
+    return _layer_bytes(model, format, model.n_experts)
+
+
+def _layer_bytes(model: Workload, format: Format, n_experts):
+    experts = architecture.moe_layers(model) * architecture.expert_params(model) * format.expert_bytes
+    every = sharding.stored_layer_values(model, format, 1.0) + sharding.vector_params_per_device(model, 1.0)
+    return (format.weight_bytes * every + n_experts * experts) / np.maximum(model.n_layers, 1.0)
+
+
+def mean_layer(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, flops, cached, tokens=1.0
+) -> Layer:
+    """A mean layer of resident weights, see the head of the module.
+
+    Parameters
+    ----------
+    parts : devices that hold the weights.
+    flops : operations of a token in all layers (FLOP), see `token_flops`.
+    cached : bytes of a sequence's cache that a token reads in all layers (byte).
+    tokens : that a layer takes at once, m.
+    """
+    layers = np.maximum(model.n_layers, 1.0)
+    work = flops / (assume.wafer_efficiency * hardware.peak_flops * parts)
+    bandwidth = hardware.mem_bandwidth * parts
+    return Layer(
+        start=assume.wafer_layer_latency,
+        work=work,
+        empty=assume.wafer_half_rows * work,
+        weights=layers * layer_read(model, format, tokens) / bandwidth,
+        cache=cached / bandwidth,
+    )
+
+
+def stage_time(layer: Layer, tokens):
+    """A layer with some tokens at once (s): ``t0 + max((m + h) w, r) + m c``.
+
+    Examples
+    --------
+    >>> float(stage_time(Layer(10.0, 2.0, 6.0, 4.0, 0.5), 1.0)), float(stage_time(Layer(10.0, 2.0, 6.0, 20.0, 0.5), 2.0))
+    (18.5, 31.0)
+    """
+    return layer.start + np.maximum(tokens * layer.work + layer.empty, layer.weights) + tokens * layer.cache
+
+
+def hops_time(n_layers, parts, assume: Assumptions):
+    """Messages between devices on the way of a token (s): one behind each device, or four a layer that devices share."""
+    messages = np.where(parts > n_layers, SPLIT_MESSAGES * n_layers, np.maximum(parts - 1.0, 0.0))
+    return messages * assume.wafer_hop_latency
+
+
+def head_time(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tokens):
+    """The product with the vocabulary on one device (s)."""
+    arithmetic = tokens * architecture.head_flops(model) / (assume.wafer_efficiency * hardware.peak_flops)
+    return np.maximum(arithmetic, format.head_bytes * architecture.embedding_params(model) / hardware.mem_bandwidth)
+
+
+def tokens_at_once(n_layers, tokens):
+    """Tokens that a layer takes at once where some are under way: one, or ``M / L``.
+
+    Examples
+    --------
+    >>> [float(tokens_at_once(32.0, tokens)) for tokens in (1.0, 32.0, 64.0)]
+    [1.0, 1.0, 2.0]
+    """
+    return np.maximum(tokens / np.maximum(n_layers, 1.0), 1.0)
+
+
+def returning_time(layer: Layer, n_layers, tokens, checked=1.0):
+    """Time until every sequence has passed all layers and may start again (s), hops and head apart.
+
+    Parameters
+    ----------
+    tokens : of all sequences together, drafted ones included.
+    checked : of one sequence, which follow each other.
+    """
+    stage = stage_time(layer, tokens_at_once(n_layers, tokens))
+    return (n_layers + (checked - 1.0)) * stage
+
+
+def best_chunk(layer: Layer, n_layers, tokens):
+    """Tokens that layers take at once so that `tokens` are through soonest: ``sqrt(M (t0 + h w) / ((L - 1) w))``.
+
+    Between them lie many short stages, which start anew each time, and few long ones, in which most layers wait.
+
+    Examples
+    --------
+    >>> layer = Layer(start=6.0, work=1.0, empty=2.0, weights=0.0, cache=0.0)
+    >>> float(best_chunk(layer, 33.0, 1024.0)), float(best_chunk(layer, 33.0, 1.0))
+    (16.0, 1.0)
+    """
+    once = (layer.start + layer.empty) * tokens
+    several = np.maximum(n_layers - 1.0, 1.0) * (layer.work + layer.cache)
+    return np.minimum(np.maximum(np.sqrt(once / several), 1.0), np.maximum(tokens, 1.0))
+
+
+def passing_time(layer: Layer, n_layers, tokens):
+    """Time until some tokens have passed all layers in chunks, ``(L - 1 + M / m) stage(m)`` (s), hops and head apart."""
+    chunk = best_chunk(layer, n_layers, tokens)
+    return (n_layers - 1.0 + np.maximum(tokens / chunk, 1.0)) * stage_time(layer, chunk)

@@ -144,7 +144,8 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
 
     ``g = ceil(n / (a p))`` groups of a routers with p endpoints and h global links each, at most a h + 1;
     ``a (a - 1) / 2`` local links a group, ``floor(a h / (g - 1))`` global ones per pair of groups; the cut is
-    ``floor(g/2) ceil(g/2)`` times that.
+    ``floor(g/2) ceil(g/2)`` times that.  A single group has as many routers as its endpoints need, r, and
+    their a - 1 local ports make ``(a - 1) / (r - 1)`` links of every two, spread evenly.
 
     Parameters
     ----------
@@ -168,7 +169,9 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
     several = groups > 1
     links = np.where(several, floor_div(routers * global_ports, np.where(several, groups - 1.0, 1.0)), 0.0)
     used = np.where(several, routers, ceil_div(endpoints, hosts))
-    inside = floor_div(used, 2.0) * ceil_div(used, 2.0)
+    others = np.maximum(used - 1.0, 1.0)
+    ports = np.where(several, others, np.maximum(routers - 1.0, others))
+    inside = floor_div(ports * floor_div(used, 2.0) * ceil_div(used, 2.0), others)
     between = links * floor_div(groups, 2.0) * ceil_div(groups, 2.0)
     cut = np.where(several, between, np.where(used > 1, inside, endpoints))
 
@@ -179,13 +182,13 @@ def dragonfly(nodes, rails, lanes, hosts, routers, global_ports):
     away = 1.0 - with_group
     hops = 2.0 * with_router + 3.0 * (with_group - with_router) + (3.0 + detour) * away
     local = (with_group - with_router) + detour * away
-    local_bound = np.where(local > 0, (used - 1.0) / (hosts * np.where(local > 0, local, 1.0)), 1.0)
+    local_bound = np.where(local > 0, ports / (hosts * np.where(local > 0, local, 1.0)), 1.0)
     global_bound = np.where(away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0)
     return Network(
         max_nodes=floor_div(group_ports * (routers * global_ports + 1.0), per_node),
         switches=used * groups,
         host_links=endpoints,
-        local_links=groups * used * (used - 1.0) * 0.5,
+        local_links=floor_div(ports * groups * used * (used - 1.0), 2.0 * others),
         global_links=0.5 * links * groups * (groups - 1.0),
         cut=np.minimum(cut, floor_div(endpoints, 2.0)),
         diameter=np.where(nodes > 1, np.where(several, 5.0, np.where(used > 1, 3.0, 2.0)), 0.0),
@@ -200,7 +203,8 @@ def dragonfly_plus(nodes, rails, lanes, hosts, leaves, spines, global_ports):
     """Groups that are leaf-spine networks, the spines of every two groups linked.
 
     ``a`` leaves of p endpoints and s spines of h global links a group: ``a s`` local links, at most s h + 1
-    groups.
+    groups.  A single group has the leaves that its endpoints need, r, and the ``ceil(r s / a)`` spines whose a ports
+    take their links; a single leaf has no spine.
 
     Parameters
     ----------
@@ -221,6 +225,8 @@ def dragonfly_plus(nodes, rails, lanes, hosts, leaves, spines, global_ports):
     between = links * floor_div(groups, 2.0) * ceil_div(groups, 2.0)
     half = floor_div(endpoints, 2.0)
     single = endpoints <= hosts
+    built = np.where(several, leaves, ceil_div(endpoints, hosts))
+    uplinks = np.where(single, 0.0, built * spines)
     with_leaf = same_group_share(nodes, np.maximum(floor_div(hosts, per_node), 1.0))
     with_group = np.where(several, same_group_share(nodes, np.maximum(floor_div(group_ports, per_node), 1.0)), 1.0)
     away = 1.0 - with_group
@@ -229,9 +235,9 @@ def dragonfly_plus(nodes, rails, lanes, hosts, leaves, spines, global_ports):
     global_bound = np.where(away > 0, links * (groups - 1.0) / (group_ports * np.where(away > 0, away, 1.0)), 1.0)
     return Network(
         max_nodes=floor_div(group_ports * (spines * global_ports + 1.0), per_node),
-        switches=groups * (leaves + spines),
+        switches=groups * (built + ceil_div(uplinks, leaves)),
         host_links=endpoints,
-        local_links=groups * leaves * spines,
+        local_links=groups * uplinks,
         global_links=0.5 * links * groups * (groups - 1.0),
         cut=np.where(several, np.minimum(between, half * share), np.where(single, half, half * share)),
         diameter=np.where(nodes > 1, np.where(several, 5.0, np.where(single, 2.0, 4.0)), 0.0),
@@ -250,7 +256,7 @@ def torus(sides, rails):
 
     Parameters
     ----------
-    sides : nodes along each dimension; 1 for none.
+    sides : places along each dimension; 1 for none.  A place without a node passes on what comes by.
     rails : parallel networks.
 
     References
@@ -267,7 +273,7 @@ def torus(sides, rails):
     hops = sum(np.where(divides(2.0, side), 0.25 * side, 0.25 * (side - 1.0) * (side + 1.0) / side) for side in sides)
     several = nodes > 1
     return Network(
-        max_nodes=np.inf,
+        max_nodes=nodes,
         switches=0.0,
         host_links=0.0,
         local_links=0.5 * rails * nodes * wired,
@@ -337,22 +343,50 @@ def switched(nodes, radix, rails, lanes):
 
 @stage(outputs=3)
 def compact_sides(nodes, dimensions):
-    """Whole sides with product `nodes`, as equal as can be, longest first (2 or 3 dimensions)."""
+    """Whole sides of the smallest torus of 2 or 3 dimensions that holds `nodes` and is compact, longest first.
+
+    Its longest side is at most twice that of a cube of as many places (of a square in 2 dimensions), as that of any power
+    of two can be: 1,009 nodes, a prime, get 13 x 13 x 6 places, five of them spare, and not a ring.  Up to three nodes
+    get a ring.  Of the tori with as many places the one whose sides are most equal is taken.  More than a million nodes
+    that make no compact torus get the next box of nearly equal sides.
+
+    Examples
+    --------
+    >>> [tuple(float(s) for s in compact_sides(n, 3.0)) for n in (64.0, 1009.0, 3.0)]
+    [(4.0, 4.0, 4.0), (13.0, 13.0, 6.0), (3.0, 1.0, 1.0)]
+    """
     n = int(nodes)
+    flat = dimensions < 3.0
     best_x, best_y, best_z = float(n), 1.0, 1.0
-    z = 1
-    while z * z * z <= n and (z == 1 or dimensions >= 3.0):
-        if n % z == 0:
-            rest = n // z
-            y = int(math.sqrt(float(rest)) + 0.5)
-            while y * y > rest:
-                y -= 1
-            while rest % y:
-                y -= 1
-            x = rest // y
-            if y >= z and float(x) < best_x:
-                best_x, best_y, best_z = float(x), float(y), float(z)
-        z += 1
+    searching = True
+    while searching:
+        best_x, best_y, best_z = float(n), 1.0, 1.0
+        z = 1
+        while z * z * z <= n and (z == 1 or not flat):
+            if n % z == 0:
+                rest = n // z
+                y = int(math.sqrt(float(rest)) + 0.5)
+                while y * y > rest:
+                    y -= 1
+                while rest % y:
+                    y -= 1
+                x = rest // y
+                if y >= z and float(x) < best_x:
+                    best_x, best_y, best_z = float(x), float(y), float(z)
+            z += 1
+        longest = best_x * best_x if flat else best_x * best_x * best_x
+        searching = n > 3 and longest > (4.0 if flat else 8.0) * float(n)
+        if searching and n > 1_000_000:
+            x = int(math.sqrt(float(n)) if flat else float(n) ** (1.0 / 3.0))
+            while (x * x if flat else x * x * x) < n:
+                x += 1
+            y = 1 if flat else int(math.sqrt(float(n) / float(x)))
+            while not flat and x * y * y < n:
+                y += 1
+            rest = (n + x * y - 1) // (x * y)
+            best_x, best_y, best_z = float(x), float(max(y, rest)), float(min(y, rest))
+            searching = False
+        n += 1
     return best_x, best_y, best_z
 
 

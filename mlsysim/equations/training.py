@@ -132,7 +132,7 @@ def attention_plateau(attention, hardware: Accelerator):
     )
 
 
-def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, hardware, format, assume):
+def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, hardware, format, assume, cached=0.0):
     """Scores and their product with the values, forward: arithmetic and un-fused traffic apart (s, s).
 
     Parameters
@@ -140,13 +140,14 @@ def attention_core_time(model: Workload, rows, seq_len, block, tp, attention, ha
     rows : tokens on the device.
     seq_len : tokens of a sequence.
     block : longest run of tokens that one kernel sees (the sequence, or its context-parallel share).
+    cached : tokens before the sequence that a fused kernel attends to as well.
     attention : `Attention`, or None for the device's best measured kernel.
     """
     if attention is None:
         unfused, plateau = False, hardware.attention_efficiency
     else:
         unfused, plateau = attention == Attention.UNFUSED, attention_plateau(attention, hardware)
-    causal = architecture.attended_positions(model, seq_len)
+    causal = architecture.attended_positions(model, seq_len, cached=cached)
     positions = np.where(unfused, seq_len, causal)
     flops = rows * (architecture.attention_flops(model, positions) / tp)
     flops = flops * np.where(block < seq_len, assume.context_imbalance, 1.0)
@@ -275,6 +276,7 @@ def layer_time(
     hardware,
     format,
     assume,
+    cached=0.0,
 ) -> Passes:
     """Forward and backward pass of a layer on one device, without communication (s).
 
@@ -282,10 +284,10 @@ def layer_time(
     ----------
     moe : True for a layer with experts.
     rows : tokens of the micro-batch on the tensor-parallel group.
-    seq_len, block : see `attention_core_time`.
+    seq_len, block, cached : see `attention_core_time`.
     """
     products = attention_products_time(model, rows, tp, hardware, format, assume)
-    core, traffic = attention_core_time(model, rows, seq_len, block, tp, attention, hardware, format, assume)
+    core, traffic = attention_core_time(model, rows, seq_len, block, tp, attention, hardware, format, assume, cached)
     if moe:
         products = products + expert_products_time(model, rows, tp, ep, expert_tp, hardware, format, assume)
         width, copies, last = architecture.active_ffn_width(model), model.experts_per_token, 0.0
@@ -293,7 +295,8 @@ def layer_time(
         width, copies = architecture.dense_ffn_width(model), 0.0
         products = products + ffn_products_time(model, rows, width / tp, hardware, format, assume)
         last = training_gemm_time(rows, model.hidden, width / tp, hardware, format, assume)
-    moved = assume.eager_factor * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
+    written_out = np.where(model.gated_ffn > 0, assume.eager_factor, 1.0)
+    moved = written_out * layer_elementwise_bytes(model, tp, sequence_parallel, width, copies, format)
     streaming = (hardware.mem_bandwidth, assume.streaming_efficiency)
     elementwise = compute.elementwise_time(rows * moved, *streaming, assume.elementwise_slowdown)
     converted = quantise_bytes(model, tp, sequence_parallel, width, copies, format)

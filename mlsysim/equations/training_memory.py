@@ -88,7 +88,8 @@ def largest_unit(dense: Layer, moe: Layer, table, experts):
 def whole_for_a_while(layout: Layout, format: Format, assume: Assumptions, params, unit):
     """Weights and gradients that a device holds whole although they are sharded (byte).
 
-    Over the step where a pipeline keeps them; else the units that ZeRO-3 has gathered (`memory.gathered_bytes`).
+    Over the step where a pipeline keeps them; else the units that ZeRO-3 has gathered (`memory.gathered_bytes`), with
+    gradients as they are sent.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def whole_for_a_while(layout: Layout, format: Format, assume: Assumptions, param
     policy = sharding(layout.zero_stage, layout.pp, assume.keep_gathered)
     weight_bytes = np.where(layout.zero_stage >= 3, format.parameter_bytes, 0.0)
     streamed = memory.gathered_bytes(
-        unit, format.parameter_bytes, assume.gradient_bytes, assume.gather_prefetch, assume.gather_limit
+        unit, format.parameter_bytes, assume.gradient_reduce_bytes, assume.gather_prefetch, assume.gather_limit
     )
     return np.where(
         policy.kept & (layout.zero_stage >= 2),
@@ -113,7 +114,8 @@ def stage_states(
     """Model states of one device of a stage (byte).
 
     A device of a mirrored pipeline holds two stages; states that are sharded are shared by the two devices that hold a
-    stage.
+    stage.  Where ZeRO-3 shards the master weights themselves, they are all the weights that a device keeps: they are
+    counted with the optimizer's states.
 
     Parameters
     ----------
@@ -123,9 +125,10 @@ def stage_states(
     """
     copies = np.where(mirrored(layout.schedule, layout.pp), 2.0, 1.0)
     state_bytes = optimizer_state_bytes(assume.optimizer_bytes, format.parameter_bytes, assume.wide_bytes)
+    one_copy = (layout.zero_stage >= 3) & (assume.sharded_masters > 0) & (assume.optimizer_bytes >= assume.wide_bytes)
     sizes = (
         layout.zero_stage,
-        format.parameter_bytes * copies,
+        np.where(one_copy, 0.0, format.parameter_bytes * copies),
         assume.gradient_bytes * copies,
         state_bytes * np.where(layout.zero_stage == 0, copies, 1.0),
     )
@@ -164,6 +167,7 @@ def stages_memory(
     logits = rows * memory.head_activations(
         model, layout.tp, layout.sequence_parallel, format.activation_bytes, assume.training_logit_bytes
     )
+    logits = np.minimum(logits, assume.loss_tile)
     head = head_exists(head_share(layout.schedule, layout.pp))
     chunk_share = pipeline.chunk_share(pipeline.most_layers(model.n_layers, layout.pp), layout.virtual_stages)
     pp = layout.pp
@@ -184,7 +188,9 @@ def stages_memory(
                     layout, format, assume, shared, routed, experts=experts, optimizer_offload=optimizer_offload
                 ),
                 gathered=whole_for_a_while(layout, format, assume, shared + routed, unit),
-                working=working + has_head * logits,
+                working=np.where(
+                    assume.planned_memory > 0, np.maximum(working, has_head * logits), working + has_head * logits
+                ),
                 logits=has_head * logits,
                 chunk=stored * chunk_share,
                 most_chunks=pipeline.in_flight_limit(layout.schedule, pp, layout.virtual_stages, position),

@@ -42,6 +42,7 @@ class StepTimes(NamedTuple):
     optimizer_time: Any
     overhead_time: Any
     exposed_communication: Any
+    communication_time: Any
     communication_fraction: Any
     bubble_fraction: Any
 
@@ -129,6 +130,7 @@ def step_times(
     *,
     n_microbatches,
     data: DataExchange,
+    data_in_all: DataExchange,
     transfer,
     optimizer,
     stretch,
@@ -138,7 +140,7 @@ def step_times(
 
     Parameters
     ----------
-    data : exposed communication of data parallelism.
+    data, data_in_all : communication of data parallelism: exposed, and hidden or not.
     transfer : one message between neighbouring stages (s).
     optimizer : update of the weights (s).
     stretch : step time over that of equal devices at the predicted level; what it adds counts as overhead.
@@ -169,6 +171,14 @@ def step_times(
     pp_time = times * send_each + faster * send_once
     dp_time = times * data.each + faster * data.once
     exposed = tp + pp_time + dp_time + cp + ep
+    # a device sends and takes each chunk's activations and their gradients; a message that all wait for shows as often
+    sent = np.where(pp > 1, times * (2.0 * virtual_stages * transfer), 0.0)
+    shared = times * data_in_all.each + faster * data_in_all.once
+    in_all = (
+        np.maximum(times * on_slowest(work, work.exchanged), tp + cp + ep)
+        + np.maximum(sent, pp_time)
+        + np.maximum(shared, dp_time)
+    )
     return StepTimes(
         step_time=step_time,
         compute_time=times * on_slowest(work, work.compute),
@@ -181,6 +191,7 @@ def step_times(
         optimizer_time=faster * optimizer,
         overhead_time=np.maximum(stretched - level, 0.0) + (times * host + faster * assume.training_host_time),
         exposed_communication=exposed,
+        communication_time=in_all,
         communication_fraction=exposed / step_time,
         bubble_fraction=bubble / step_time,
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, operators, sharding
-from mlsysim.equations.compute import gemm_flops, gemm_traffic, smooth_max
+from mlsysim.equations.compute import attention_efficiency, gemm_flops, gemm_traffic, smooth_max
 from mlsysim.equations.training import attention_core_time, attention_plateau
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Attention, Bottleneck
@@ -78,6 +78,25 @@ def with_attention_kernel(
     return hardware._replace(
         attention_efficiency=np.where(unfused, reached, attention_plateau(attention, hardware)),
         attention_half_length=np.where(unfused, 0.0, hardware.attention_half_length),
+    )
+
+
+def attention_by_itself(hardware: Accelerator, seq_len, attention) -> Accelerator:
+    """The device with the curve of a kernel that runs alone: FlashAttention 3 where it was measured and is the better.
+
+    Parameters
+    ----------
+    seq_len : tokens of a prompt.
+    attention : `Attention`, whose curve the device has already, or None for the best.
+    """
+    own = attention_efficiency(seq_len, hardware.attention_efficiency, hardware.attention_half_length)
+    third = attention_efficiency(seq_len, hardware.flash3_kernel_efficiency, hardware.flash3_kernel_half_length)
+    chosen = third > own
+    if attention is not None:
+        chosen = chosen & (attention == Attention.FLASH3)
+    return hardware._replace(
+        attention_efficiency=np.where(chosen, hardware.flash3_kernel_efficiency, hardware.attention_efficiency),
+        attention_half_length=np.where(chosen, hardware.flash3_kernel_half_length, hardware.attention_half_length),
     )
 
 

@@ -10,7 +10,7 @@ from mlsysim.equations.occupancy import devices, fits_fleet
 from mlsysim.equations.selection import choose, first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, Limit, Optimizer
+from mlsysim.schema.codes import Bottleneck, Limit, Optimizer, PenaltyBasis
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -49,6 +49,7 @@ def checkpoint(
     writers=None,
     asynchronous=0.0,
     checkpoint_interval=None,
+    penalty_basis=PenaltyBasis.CYCLE,
 ) -> Checkpoint:
     """Write the state of a training to storage every so often.
 
@@ -63,18 +64,20 @@ def checkpoint(
     asynchronous : training stops only for the copy to host memory.
     checkpoint_interval : work between checkpoints (s); default the optimum for the failure rate of the job
         (ReliabilityModel).
+    penalty_basis : cycle, or interval for the hand calculation ``write / interval``.
 
     Returns
     -------
     Checkpoint
-        Sizes in byte, times in s.  `mfu_penalty` is the share of the time in which checkpoints stop the job.
+        Sizes in byte, times in s.  `mfu_penalty` is ``write / (interval + write)``, the share of the time in which
+        checkpoints stop the job, or ``write / interval`` (`penalty_basis`), which may exceed 1.
 
     Notes
     -----
     Mixed-precision Adam: 2 (weight) + 4 (fp32 copy) + 8 (moments) = 14 byte per parameter; gradients are not
     saved. Written at ``min(checkpoint_bandwidth, writers x writer_bandwidth)``; the snapshot passes the host
     link at ``host_link_efficiency`` of its rate.  Infeasible by memory if the snapshot does not fit in host
-    memory, by saturation if a write takes longer than the interval.
+    memory, by saturation if a write takes longer than the interval or leaves no time for work (an interval of 0).
 
     References
     ----------
@@ -115,8 +118,10 @@ def checkpoint(
     limit = first_failing(
         (fits_fleet(fleet, n_accelerators) & (writers <= n_nodes), Limit.SHAPE),
         (fits, Limit.MEMORY),
-        (interval >= in_flight, Limit.SATURATION),
+        ((interval >= in_flight) & ((interval > 0) | (blocking <= 0)), Limit.SATURATION),
     )
+    cycle = interval + blocking
+    held_against = np.where(penalty_basis == PenaltyBasis.INTERVAL, interval, cycle)
     slow_path = np.where(path < assume.checkpoint_bandwidth, float(Bottleneck.NETWORK), float(Bottleneck.STORAGE))
     snapshot: Any = np.where(in_background, per_node, 0.0)
     bottleneck: Any = np.where(in_background & (copy_time < write_time), float(Bottleneck.HOST), slow_path)
@@ -131,9 +136,9 @@ def checkpoint(
         restore_time=write_time,
         optimal_interval=optimal,
         effective_interval=interval,
-        required_bandwidth=size / (interval + blocking),
+        required_bandwidth=size / cycle,
         snapshot_memory=snapshot,
-        mfu_penalty=blocking / (interval + blocking),
+        mfu_penalty=np.where(blocking > 0, blocking / held_against, 0.0),
         feasible=limit == 0,
         limit=limit,
         bottleneck=bottleneck,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, compressed_size, sharding
-from mlsysim.equations.compressed_time import compressed_device, phase_times
+from mlsysim.equations.compressed_time import compressed_device, network_device, network_format, phase_times
 from mlsysim.equations.compression import harm
 from mlsysim.equations.conventions import with_some_rate
 from mlsysim.equations.selection import first_failing
@@ -24,6 +24,7 @@ class Compression(NamedTuple):
 
     accuracy_delta: Real
     accuracy_spread: Real
+    accuracy_basis: Code
     loss_delta: Real
     compression_ratio: Real
     bits_per_value: Real
@@ -53,6 +54,7 @@ def compression(
     scale_bits=16.0,
     zero_bits=0.0,
     sparsity=0.5,
+    index_bits=None,
     factor_rank=None,
     student_params=None,
     quantizer=Quantizer.GPTQ,
@@ -89,6 +91,9 @@ def compression(
         Per group.
     sparsity : 1
         Share of zeros, of blocks removed, or of parameters that student or factors do without.
+    index_bits : 1, optional
+        That place a kept value of a 2:4 pattern (default 2) or tell a zero in a bitmap (default 1); 0 for a
+        calculation without them.
     factor_rank : 1, optional
         Rank of the factors of every matrix of the layers, instead of `sparsity`.
     student_params : 1, optional
@@ -115,7 +120,8 @@ def compression(
     -------
     Compression
         `accuracy_delta`: change of mean accuracy on multiple-choice tasks (-0.01 is a point);
-        `accuracy_spread`: one standard deviation; `loss_delta`: ln of the perplexity ratio.  Speed-ups are
+        `accuracy_spread`: one standard deviation; `accuracy_basis`: whose publications they rest on (a model that is no
+        transformer: top-1 of image networks, tuned or trained anew); `loss_delta`: ln of the perplexity ratio.  Speed-ups are
         ratios of device time per phase, communication and host left out.  More bits than the baseline and a
         student larger than its teacher are infeasible by shape.
 
@@ -136,7 +142,7 @@ def compression(
     kv_base = 8.0 * format.kv_bytes
     value_bits: Any = compressed_size.default_bits(method, base) if bits is None else bits
     grouped = compressed_size.grouped_bits(value_bits, scale_bits, zero_bits, group_size)
-    stored: Any = compressed_size.stored_bits(method, value_bits, grouped, base, sparsity)
+    stored: Any = compressed_size.stored_bits(method, value_bits, grouped, base, sparsity, index_bits)
     cache = method == CompressionMethod.QUANTIZE_KV
     kv_stored: Any = np.where(cache, grouped, kv_base)
     left = compressed_size.shares_left(model, method, sparsity, factor_rank, student_params)
@@ -154,6 +160,7 @@ def compression(
         method,
         bits=value_bits,
         baseline_bits=base,
+        kv_bits=kv_base,
         group_size=group_size,
         sparsity=sparsity,
         left=left.layers,
@@ -168,7 +175,8 @@ def compression(
     hardware, device = with_some_rate(hardware), with_some_rate(device)
     dense_time = phase_times(model, hardware, format, assume, tp, batch_size, seq_len, 1.0, 1.0)
     device = compressed_device(device, compressed_hardware, method, value_bits, base, assume.sparse_gemm_speedup)
-    narrow_format = format._replace(
+    device = network_device(model, device, compressed_hardware, method)
+    narrow_format = network_format(model, format, method, value_bits)._replace(
         weight_bytes=stored / 8.0,
         attention_bytes=stored / 8.0,
         expert_bytes=stored / 8.0,
@@ -192,8 +200,9 @@ def compression(
     ratio: Any = np.where(cache, kv_base / kv_stored, dense_weights / weights)
     per_value: Any = np.where(cache, kv_stored, stored)
     return Compression(
-        accuracy_delta=-harmed.drop,
+        accuracy_delta=0.0 - harmed.drop,
         accuracy_spread=harmed.spread,
+        accuracy_basis=harmed.basis,
         loss_delta=harmed.loss,
         compression_ratio=ratio,
         bits_per_value=per_value,

@@ -13,7 +13,7 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, Limit, Reserve
+from mlsysim.schema.codes import Bottleneck, CacheLength, FlopsConvention, LengthLaw, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -71,6 +71,8 @@ def continuous_batching(
     think_time=0,
     prompt_cv=0,
     output_cv=0,
+    length_law=LengthLaw.LOGNORMAL,
+    cache_length=CacheLength.GROWING,
     page_size=16,
     prefill_chunk=8192,
     cached_prefix=0,
@@ -84,6 +86,7 @@ def continuous_batching(
     efficiency=None,
     bandwidth_efficiency=None,
     textbook=0,
+    flops_convention=FlopsConvention.CAUSAL,
 ) -> ContinuousBatching:
     """Servers with iteration-level scheduling and a paged cache (wall 5).
 
@@ -95,7 +98,11 @@ def continuous_batching(
     arrival_rate : requests per second of an open loop (Poisson), all replicas.
     users, think_time : clients of a closed loop, each waiting `think_time` between answer and next request.
         Without `arrival_rate` and `users` all requests are queued at once: the maximum load.
-    prompt_cv, output_cv : coefficients of variation of the lengths (lognormal).
+    prompt_cv, output_cv : coefficients of variation of the lengths; 0 is a constant length.
+    length_law : `lognormal`, or `exponential`: answers have a cv of 1 (`output_cv` is left out or says so), and prompts
+        one of 0 or 1.
+    cache_length : `growing` reads the mean cache of an answer, `fixed` that of the prompt (hand calculations); memory is
+        booked for what grows either way.
     page_size : tokens per page of the cache.
     prefill_chunk : most tokens of prompts and answers per step and attention group.
     cached_prefix : tokens that all prompts share, stored and computed once.
@@ -107,13 +114,14 @@ def continuous_batching(
     requests_per_user : requests of each client in a closed-loop run that starts all clients together;
         without it the loop is in its steady state.
     n_requests : requests in a run at maximum load, whose last batch runs down.
-    efficiency, bandwidth_efficiency, textbook : as in ServingModel.
+    efficiency, bandwidth_efficiency, textbook, flops_convention : as in ServingModel.
 
     Returns
     -------
     ContinuousBatching
         `throughput`, `tokens_per_s`, `saturation_rate` and `n_accelerators` are of all replicas, requests and memory
-        of one.  At maximum load `ttft` leaves out the wait in the queue.  `itl_at_capacity` is the time between tokens
+        of one.  At maximum load `ttft` leaves out the wait in the queue, and `itl` carries the
+        share of the prompts.  `itl_at_capacity` is the time between tokens
         with every slot taken.  Percentiles of whole requests exist in an open loop; a percentile of several
         parts is the sum of theirs (on the safe side).  `speedup_over_static` compares maximum
         loads: against batches that are booked contiguously for the longest answer and wait for it.
@@ -134,10 +142,12 @@ def continuous_batching(
     ----------
     Kwon et al. 2023 (arXiv:2309.06180); Yu et al. 2022, "Orca"; Agrawal et al. 2024 (arXiv:2403.02310).
     """
-    assume = serving_assumptions(assume, efficiency, textbook)
+    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory, bandwidth_efficiency)
     device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     layout = {"tp": tp, "pp": pp, "ep": ep}
-    requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
+    exponential = length_law == LengthLaw.EXPONENTIAL
+    spread = np.where(exponential, 1.0, output_cv)
+    requests = paging.Requests(seq_len, output_len, prompt_cv, spread, cached_prefix, length_law, cache_length)
     pool = paging.pool(
         model,
         format,
@@ -152,9 +162,8 @@ def continuous_batching(
         reserve=reserve,
         overflow=overflow,
     )
-    server = serve_requests(
-        model, device, fleet, format, assume, requests, **layout, prefill_chunk=prefill_chunk, slots=pool.slots
-    )
+    steps = {"prefill_chunk": prefill_chunk, "slots": pool.slots, "convention": flops_convention}
+    server = serve_requests(model, device, fleet, format, assume, requests, **layout, **steps)
     full = loops.full_steps(server)
     if arrival_rate is not None:
         run = loops.open_loop(server, full, arrival_rate / replicas, percentile)
@@ -173,13 +182,17 @@ def continuous_batching(
     power = serve.step_power(device, assume, full.step, full.step_time)
     late, late_request = run.ttft_at_percentile, loops.request_time_at(server, run, percentile)
     shape = sharding.replica_possible(model, tp, pp, ep) & (cached_prefix < seq_len)
-    able = architecture.generates(model) & architecture.within_context(model, seq_len + output_len)
+    lawful = ((output_cv == 0) | (output_cv == 1)) & ((prompt_cv == 0) | (prompt_cv == 1))
+    shape = shape & (lawful | np.logical_not(exponential))
+    possible = architecture.generates(model) & can_compute(hardware)
+    shape = shape & fits_fleet(fleet, replica * replicas)
     limit = first_failing(
-        (shape & fits_fleet(fleet, replica * replicas), Limit.SHAPE),
-        (able & can_compute(hardware), Limit.CAPABILITY),
+        (shape | np.logical_not(possible), Limit.SHAPE),
+        (possible & architecture.within_context(model, seq_len + output_len), Limit.CAPABILITY),
         (pool.admitted >= 1.0, Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),
     )
+    wall = serve.bottleneck(full.step, device.on_chip_memory)
     memory_binds = (run.active >= pool.slots) & (pool.admitted < max_batch)
     answer = ContinuousBatching(
         throughput=run.throughput * replicas,
@@ -199,7 +212,7 @@ def continuous_batching(
         saturation_rate=full.rate * replicas,
         queue_utilization=run.load,
         preemption_probability=batching.overflow_probability(run.active, pool.size, pool.request, pool.deviation),
-        fragmentation=1.0 - batching.usable_share(pool.carried, page_size),
+        fragmentation=pool.empty,
         contiguous_fragmentation=1.0 - pool.carried / np.maximum(longest, pool.carried),
         paged_kv_size=run.active * pool.paged * replica / server.groups,
         speedup_over_static=full.rate / loops.static_rate(server, full, static_slots),
@@ -210,9 +223,9 @@ def continuous_batching(
         joule_per_mtok=serve.TOKENS_PER_MTOK * replica * power / tokens_per_s,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), serve.bottleneck(full.step)),
+        bottleneck=np.where(memory_binds, float(Bottleneck.CAPACITY), wall),
     )
-    return where_possible(can_compute(hardware), answer)
+    return where_possible(possible, answer)
 
 
 ContinuousBatchingModel = Model("ContinuousBatchingModel", continuous_batching, domain="node", walls=(5,))

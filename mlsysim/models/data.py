@@ -22,6 +22,7 @@ class Data(NamedTuple):
     shared_supply: Real | None
     cache_supply: Real | None
     link_supply: Real
+    utilization: Real
     link_utilization: Real
     is_stalled: Flag
     stall_fraction: Real
@@ -53,7 +54,7 @@ def data(
 ) -> Data:
     """Supply of sample data against demand, and the share of time the accelerators wait.
 
-    ``link_utilization = demand / supply``, supply the least of storage, shared storage, cache and host link.
+    ``utilization = demand / supply``, supply the least of storage, shared storage, cache and host link.
 
     Parameters
     ----------
@@ -90,13 +91,14 @@ def data(
     Returns
     -------
     Data
-        `is_stalled`: demand above supply.  `stall_fraction`: share of time without data, which variation
-        makes positive even below.  `margin`: supply over demand, less one.  `bottleneck`: `compute` while
-        the supply suffices, else which supply is least.
+        `utilization`, which is `link_utilization`: demand over supply, 0 where nothing is asked for, above 1
+        where the path is the bottleneck.  `is_stalled`: demand above supply.  `stall_fraction`: share of time
+        without data, which variation makes positive even below.  `margin`: supply over demand, less
+        one.  `bottleneck`: `compute` while the supply suffices, else which supply is least.
 
     Notes
     -----
-    An input that is not given puts no bound on the supply.
+    An input that is not given puts no bound on the supply: `workload_data_rate` alone is held against the host link.
 
     References
     ----------
@@ -142,8 +144,11 @@ def data(
     narrowest = np.where(link < supply, float(Bottleneck.HOST), narrowest)
     supply = np.minimum(supply, link)
 
-    ratio = supply / demand
-    fed = ingestion.fed_share(ratio, rate_cv, prefetch_depth)
+    asked = demand > 0
+    ratio = np.where(asked, supply / np.where(asked, demand, 1.0), 1.0)
+    fed = np.where(asked, ingestion.fed_share(ratio, rate_cv, prefetch_depth), 1.0)
+    starved = np.where(asked, ingestion.starvation(ratio, rate_cv, prefetch_depth), 0.0)
+    utilization: Any = np.where(asked, demand / supply, 0.0)
     bottleneck: Any = np.where(demand > supply, narrowest, float(Bottleneck.COMPUTE))
     return Data(
         data_demand=demand,
@@ -152,12 +157,13 @@ def data(
         shared_supply=shared,
         cache_supply=cache,
         link_supply=link,
-        link_utilization=demand / supply,
+        utilization=utilization,
+        link_utilization=utilization,
         is_stalled=demand > supply,
-        stall_fraction=ingestion.starvation(ratio, rate_cv, prefetch_depth),
+        stall_fraction=starved,
         delivered_rate=demand * fed,
         slowdown=1.0 / fed,
-        margin=ratio - 1.0,
+        margin=np.where(asked, ratio - 1.0, np.inf),
         bottleneck=bottleneck,
     )
 

@@ -8,6 +8,7 @@ from mlsysim.equations import architecture, data_parallel, training, training_me
 from mlsysim.equations import pipeline_stages as stages
 from mlsysim.equations.conventions import arithmetic_only, can_train
 from mlsysim.equations.counting import divides
+from mlsysim.equations.data_parallel import nothing_hidden
 from mlsysim.equations.exchanges import exchanges, message_bytes
 from mlsysim.equations.layer import layer, single_device_time
 from mlsysim.equations.layout import device_count, layout, layout_possible, least_microbatches
@@ -37,6 +38,7 @@ class Distributed(NamedTuple):
     optimizer_time: Real
     overhead_time: Real
     exposed_communication: Real
+    communication_time: Real
     communication_fraction: Real
     bubble_fraction: Real
     mfu: Real
@@ -104,7 +106,8 @@ def distributed(
     model, hardware, fleet, format, assume : records.
     global_batch : sequences per step.
     seq_len : tokens per sequence.
-    micro_batch : sequences per micro-batch.
+    micro_batch : sequences per micro-batch, a whole number; `global_batch` is whole rounds of ``micro_batch dp``, times
+        `pp` with virtual stages (`limit` shape otherwise).
     tp, pp, dp, cp, ep : degrees of tensor, pipeline, data, context and expert parallelism.  The first four
         multiply to the devices used; experts are spread over the same devices.  Ranks are laid out tensor
         innermost, then context, data, pipeline.
@@ -118,8 +121,9 @@ def distributed(
     recompute : activations computed again (or, `offload`, moved to the host).
     sequence_parallel : norms are split over the tensor-parallel group.
     attention : generation of the attention kernel; default the device's best measured kernel.  `unfused`
-        computes and stores full scores with dropout, as frameworks did before 2022.
-    collective : algorithm of reductions and gathers; default the fastest.
+        computes and stores full scores with dropout, as frameworks did before 2022: ``34 s b h + 5 a s^2 b`` bytes
+        a layer.
+    collective : algorithm of reductions and gathers; default what a communication library takes.
     optimizer_offload : states and update of the optimizer on the host.
     flops_convention : attention FLOPs that mfu and hfu count.
     efficiency : constant share of peak in place of the kernel curves; element-wise work and start times are
@@ -131,7 +135,8 @@ def distributed(
     Returns
     -------
     Distributed
-        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead.
+        ``step_time`` = compute + bubble + tp + pp + dp + cp + ep + optimizer + overhead, in which communication counts
+        as far as nothing hides it; `communication_time` is all of it.
         ``memory_allocated`` is what tensors hold, ``memory_per_device`` what is reserved (it decides
         ``feasible``).  ``mfu`` and ``hfu`` are against `peak_flops` of the format.
 
@@ -145,7 +150,8 @@ def distributed(
     gradients (and gathered weights) over the step, see `Assumptions.keep_gathered`.  Context parallelism is a
     ring, balanced zig-zag. Selective recomputation means norms, activation functions and latent expansions
     with a fused attention kernel, attention proper otherwise.  Latents of latent attention are divided by
-    `tp` in memory too.
+    `tp` in memory too.  What a trainer keeps and frees is a setting: ``assume="megatron_lm"``, ``"torchtitan"``,
+    ``"meta_llama"`` ... (`mlsysim zoo frameworks`); the defaults are Megatron-LM's.
 
     References
     ----------
@@ -186,15 +192,15 @@ def distributed(
     n_microbatches = global_batch / round_size * np.where(virtual_stages > 1, pp, 1.0)
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
     most, offload = most_layers(model.n_layers, pp), {"optimizer_offload": optimizer_offload}
+    shared = {**held, "layers": most, "work": work, "shard_size": shard_size}
     stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
     times = training_step.step_times(
         plan,
         work,
         assume,
         n_microbatches=n_microbatches,
-        data=data_parallel.data_exchange(
-            model, plan, network, format, assume, **held, layers=most, work=work, shard_size=shard_size
-        ),
+        data=data_parallel.data_exchange(model, plan, network, format, assume, **shared),
+        data_in_all=data_parallel.data_exchange(model, plan, network, format, nothing_hidden(assume), **shared),
         transfer=training_step.stage_transfer_time(plan, network, messages, assume, message_bytes(model, format, rows)),
         optimizer=training_step.update_time(plan, hardware, fleet, format, assume, **held, **offload),
         stretch=stretch,

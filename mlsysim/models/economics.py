@@ -42,7 +42,7 @@ def economics(
     assume: Assumptions,
     duration,
     n_accelerators=None,
-    compute_utilization=1.0,
+    compute_utilization=None,
     memory_activity=0.0,
     cluster_utilization=1.0,
     tokens=None,
@@ -58,7 +58,8 @@ def economics(
     hardware, fleet, site : price, power; price of a node; electricity price and PUE.
     duration : time for which the devices are held (s).
     n_accelerators : devices; default the whole fleet, or one node.
-    compute_utilization, memory_activity : activity while in use (1), for the electricity.
+    compute_utilization, memory_activity : activity while in use (1), for the electricity; default
+        `compute_activity` of the assumptions (0.8).
     cluster_utilization : share of the time in use (1); idle devices cost the same, less electricity.
     tokens : tokens of the whole run; or `tokens_per_s` while in use.
     budget : what the run may cost (USD); above it, infeasible.
@@ -90,6 +91,8 @@ def economics(
     Barroso, Hölzle, Ranganathan 2018, "The Datacenter as a Computer", 3rd edition, chapter 6.
     """
     n_accelerators = devices(fleet, n_accelerators)
+    if compute_utilization is None:
+        compute_utilization = assume.compute_activity
     # per device and second: nothing here knows how many devices or how long
     node = fleet.node_price / fleet.accelerators_per_node
     server = np.where(price_basis == PriceBasis.NODE, node, hardware.price * assume.server_multiplier)
@@ -132,8 +135,8 @@ def economics(
         staff_cost=over(device_time, np.where(own, assume.staff_price, 0.0)),
         opex=over(device_time, running_rate),
         tco=tco,
-        capex_per_device_time=capital_rate / cluster_utilization,
-        cost_per_device_time=rate / cluster_utilization,
+        capex_per_device_time=money.per_unit(capital_rate, cluster_utilization),
+        cost_per_device_time=money.per_unit(rate, cluster_utilization),
         usd_per_mtok=usd_per_mtok,
         rent_cost=over(device_time, rent_rate),
         break_even_duration=money.payback_time(installed, rent_rate - (own_running_rate + building_rate)),

@@ -71,7 +71,8 @@ def efficiency(
     batch_size, seq_len : sequences, and tokens of each (decode: context).
     rows, columns, inner : shape of a `gemm`; by default the model's first feed-forward matrix over all
         tokens.
-    attention : generation of the attention kernel; by default the best that was measured on the device.
+    attention : generation of the attention kernel; by default the best that was measured on the device: FlashAttention 3
+        on Hopper by itself, in a whole pass the kernels of serving engines (`prefill`) or training runs.
     tile_rows, tile_columns, compute_units : with `compute_units` (streaming multiprocessors),
         `tile_efficiency` says
         what tiles and waves alone would leave of the product.
@@ -91,7 +92,7 @@ def efficiency(
     References
     ----------
     Chowdhery et al. 2022, "PaLM" (arXiv:2204.02311), appendix B; Dao 2023, "FlashAttention-2"
-    (arXiv:2307.08691).
+    (arXiv:2307.08691); Shah et al. 2024, "FlashAttention-3" (arXiv:2407.08608).
     """
     training = workload_type == WorkloadType.TRAINING
     computes = can_compute(hardware) & np.logical_not(training & (hardware.widens_weights > 0))
@@ -111,9 +112,10 @@ def efficiency(
     )
     if attention is not None:
         hardware = utilization.with_attention_kernel(model, hardware, format, assume, tokens, seq_len, attention)
-    prompts = utilization.prompt_attention(model, hardware, format, batch_size, seq_len)
+    alone = utilization.attention_by_itself(hardware, seq_len, attention)
+    prompts = utilization.prompt_attention(model, alone, format, batch_size, seq_len)
     cache = utilization.cache_attention(model, hardware, format, batch_size, seq_len)
-    records = (model, hardware, fleet, format, assume)
+    records = (model, hardware, fleet, format, assume._replace(network_level=1.0))  # of kernels, not of a machine
     passes = (
         single_node(*records, batch_size=batch_size, seq_len=1.0),
         single_node(*records, batch_size=batch_size, seq_len=seq_len),
@@ -145,7 +147,7 @@ def efficiency(
         mfu=share.useful,
         achievable_flops=share.useful * part.peak,
         peak_flops=part.peak,
-        bandwidth_utilization=part.nbytes * share.per_second / hardware.mem_bandwidth,
+        bandwidth_utilization=np.minimum(part.nbytes * share.per_second / hardware.mem_bandwidth, 1.0),
         latency=part.total,
         quantisation_share=share.tiles,
         kernel_share=share.kernel,

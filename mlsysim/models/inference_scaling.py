@@ -12,7 +12,7 @@ from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Limit
+from mlsysim.schema.codes import CacheLength, FlopsConvention, Limit
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -64,6 +64,8 @@ def inference_scaling(
     efficiency=None,
     bandwidth_efficiency=None,
     textbook=0,
+    flops_convention=FlopsConvention.CAUSAL,
+    cache_length=CacheLength.GROWING,
 ) -> InferenceScaling:
     """Time, energy and price of a query that reasons before it answers (wall 12).
 
@@ -78,7 +80,8 @@ def inference_scaling(
     success_rate : probability that one sample is right; gives `coverage` (may vary along any axis, such as
         the number of steps).
     verifier_cost : time of scoring candidates over the time of generating them.
-    efficiency, bandwidth_efficiency, textbook : as in ServingModel.
+    efficiency, bandwidth_efficiency, textbook, flops_convention, cache_length : as in ServingModel; memory is that of the
+        cache as it grows.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def inference_scaling(
     Wei et al. 2022 (arXiv:2201.11903); Snell et al. 2024 (arXiv:2408.03314); Brown et al. 2024
     (arXiv:2407.21787).
     """
-    assume = serving_assumptions(assume, efficiency, textbook)
+    assume = serving_assumptions(assume, efficiency, textbook, hardware.on_chip_memory, bandwidth_efficiency)
     device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     layout = (tp, pp, ep)
     replica = sharding.devices(tp, pp, ep)
@@ -105,9 +108,15 @@ def inference_scaling(
     sequences = batch_size * chains
     generated = reasoning_steps * tokens_per_step + (0.0 if output_len is None else output_len)
     positions = generated * architecture.attended_positions(model, generated, cached=seq_len)
-    context = seq_len + 0.5 * (generated + 1.0)
+    fixed = cache_length == CacheLength.FIXED
+    positions = np.where(
+        fixed, generated * architecture.attended_positions(model, 1.0, cached=seq_len - 1.0), positions
+    )
+    context = np.where(fixed, seq_len, seq_len + 0.5 * (generated + 1.0))
 
-    prefill = serve.prefill_step(model, device, fleet, format, assume, *layout, batch_size, seq_len, 0.0, prefill_chunk)
+    prefill = serve.prefill_step(
+        model, device, fleet, format, assume, *layout, batch_size, seq_len, 0.0, prefill_chunk, flops_convention
+    )
     decode = serve.decode_step(model, device, fleet, format, assume, *layout, sequences, context)
     ttft = serve.total(prefill)
     itl = serve.total(decode)
@@ -140,10 +149,10 @@ def inference_scaling(
         per_success = np.where(covered > 0, usd / covered, np.inf)
 
     shape = sharding.replica_possible(model, tp, pp, ep) & (generated >= 1.0) & fits_fleet(fleet, replica)
-    supported = (
-        architecture.generates(model) & can_compute(hardware) & architecture.within_context(model, seq_len + generated)
-    )
+    possible = architecture.generates(model) & can_compute(hardware)
+    supported = possible & architecture.within_context(model, seq_len + generated)
     fits = memory <= memory_fraction * device.mem_capacity
+    shape = shape | np.logical_not(possible)
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
     answer = InferenceScaling(
         total_reasoning_time=total,
@@ -163,9 +172,11 @@ def inference_scaling(
         n_accelerators=replica,
         feasible=limit == 0,
         limit=limit,
-        bottleneck=np.where(ttft > thinking, serve.bottleneck(prefill), serve.bottleneck(decode)),
+        bottleneck=np.where(
+            ttft > thinking, *(serve.bottleneck(step, device.on_chip_memory) for step in (prefill, decode))
+        ),
     )
-    return where_possible(can_compute(hardware), answer)
+    return where_possible(possible, answer)
 
 
 InferenceScalingModel = Model("InferenceScalingModel", inference_scaling, domain="algorithm", walls=(12,))

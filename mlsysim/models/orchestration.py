@@ -17,6 +17,7 @@ from mlsysim.schema.records import Fleet
 class Orchestration(NamedTuple):
     """Outputs of OrchestrationModel."""
 
+    utilization: Real
     cluster_utilization: Real
     queue_utilization: Real
     job_slots: Real
@@ -72,8 +73,8 @@ def orchestration(
     Returns
     -------
     Orchestration
-        Times in s.  `queue_utilization` is the offered load over what gangs can use and may exceed 1;
-        `cluster_utilization` the share of devices in use.
+        Times in s.  `utilization`, which is `queue_utilization`, is the offered load over what gangs can use: above
+        1 the queue grows for ever.  `cluster_utilization` is the share of devices in use.
 
     Notes
     -----
@@ -139,6 +140,7 @@ def orchestration(
 
     in_use = np.minimum(slots * size, n_accelerators) / n_accelerators
     return Orchestration(
+        utilization=load,
         cluster_utilization=np.minimum(load, 1.0) * in_use,
         queue_utilization=load,
         job_slots=servers,

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsysim.equations import scaling as laws
 from mlsysim.equations.conventions import with_some_rate
+from mlsysim.equations.money import per_unit
 from mlsysim.equations.selection import first_failing
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
@@ -129,11 +130,14 @@ def scaling(
             raise TypeError("give compute_budget, or hardware, n_accelerators and duration, or both params and tokens")
         budget = laws.training_flops(params, tokens) + laws.serving_flops(params, served)
 
+    some = budget > 0
+    spent_at_best = np.where(some, budget, 1.0)
     if served_tokens is None and unique_tokens is None:
-        optimal_params = laws.published_params(law, budget)
+        best_params = laws.published_params(law, spent_at_best)
     else:
-        optimal_params = laws.constrained_params(budget, served, fresh, fit.a, fit.b, fit.alpha, fit.beta)
-    optimal_tokens = laws.affordable_tokens(budget, optimal_params, served)
+        best_params = laws.constrained_params(spent_at_best, served, fresh, fit.a, fit.b, fit.alpha, fit.beta)
+    optimal_params = np.where(some, best_params, 0.0)
+    optimal_tokens = np.where(some, laws.affordable_tokens(budget, best_params, served), 0.0)
 
     def reached(size, data):
         if unique_tokens is None:
@@ -172,7 +176,7 @@ def scaling(
         optimal_loss=reached(optimal_params, optimal_tokens),
         chosen_params=chosen_params,
         chosen_tokens=chosen_tokens,
-        tokens_per_param=chosen_tokens / chosen_params,
+        tokens_per_param=per_unit(chosen_tokens, chosen_params),
         predicted_loss=predicted,
         loss_penalty=penalty,
         compute_equivalent=laws.compute_for_loss(fit, predicted),

@@ -13,7 +13,7 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Limit, Reserve
+from mlsysim.schema.codes import CacheLength, CacheTransfer, FlopsConvention, Limit, Reserve
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -82,6 +82,9 @@ def serving(
     efficiency=None,
     bandwidth_efficiency=None,
     textbook=0,
+    flops_convention=FlopsConvention.CAUSAL,
+    cache_length=CacheLength.GROWING,
+    cache_transfer=CacheTransfer.STREAMED,
 ) -> Serving:
     """Prefill and decode of a batch of requests on one replica of ``pp max(tp, ep)`` devices.
 
@@ -104,12 +107,19 @@ def serving(
     efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves.
     textbook : 1 for the hand calculation: weights and cache over the full bandwidth, operations over the full
         peak (or the given shares), no overhead, no communication.
+    flops_convention : `causal`, or `full`: attention of prompts computes the masked positions, too (hand calculations,
+        kernels without a mask).
+    cache_length : `growing` reads the mean cache of an answer, `fixed` that of the prompt, however long the answer (hand
+        calculations); memory is booked for what grows either way.
+    cache_transfer : with `decode_hardware`, `streamed` moves the cache layer by layer behind the prefill, so that only the
+        last layer, or what the link is too slow for, adds to `ttft`; `serial` adds all of it after the prefill.
 
     Returns
     -------
     Serving
-        `compute_utilization` and `memory_activity` are of the whole time that requests take (of
-        decoding, where an answer has no length or another device prefills), so that energy and cost can
+        `memory_weights` includes those of a draft.  `compute_utilization` and `memory_activity` are of the whole
+        time that requests take (of decoding, where an answer has no length or another device prefills), so that
+        energy and cost can
         follow. `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill
         where `output_len` is given. `max_batch` is what fits. `prefill_replicas` is how many prefill
         replicas keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one
@@ -119,7 +129,9 @@ def serving(
     Notes
     -----
     Matrix products follow the measured curve of the device, decode attention and experts their measured
-    share of bandwidth, all-reduces the measured points (`mlsysim.equations.operators`).  Speculation: a round
+    share of bandwidth, all-reduces the measured points (`mlsysim.equations.operators`).  On devices with all memory on the
+    chip every layer has its share of the ``pp max(tp, ep)`` devices (`mlsysim.equations.streaming`), and no host is in the
+    way: the answer is that of `WeightStreamingModel` with as many parts.  Speculation: a round
     of g drafted tokens costs g draft steps and one step over g + 1 tokens per sequence.  A transferred
     cache streams layer by layer behind the prefill.
 
@@ -128,25 +140,25 @@ def serving(
     Pope et al. 2023 (arXiv:2211.05102); Leviathan et al. 2023 (arXiv:2211.17192); Zhong et al. 2024,
     "DistServe" (arXiv:2401.09670).
     """
-    assume = serving_assumptions(assume, efficiency, textbook)
-    computes = can_compute(hardware)
-    prefill_device = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
-    decode_device = prefill_device
-    if decode_hardware is not None:
-        computes = computes & can_compute(decode_hardware)
-        decode_device = serving_device(decode_hardware, efficiency, bandwidth_efficiency, textbook)
+    decoder = hardware if decode_hardware is None else decode_hardware
+    on_chip = hardware.on_chip_memory * decoder.on_chip_memory
+    assume = serving_assumptions(assume, efficiency, textbook, on_chip, bandwidth_efficiency)
+    computes = can_compute(hardware) & can_compute(decoder)
+    prefill_device, decode_device = (
+        serving_device(each, efficiency, bandwidth_efficiency, textbook) for each in (hardware, decoder)
+    )
     layout = (tp, pp, ep)
-    devices = sharding.devices(tp, pp, ep)
     generated = 0.0 if output_len is None else output_len
-    context = seq_len + 0.5 * generated
+    middle = seq_len + 0.5 * generated
+    context = np.where(cache_length == CacheLength.FIXED, seq_len, middle)
 
     prompts = batch_size if prefill_batch is None else prefill_batch
     if prefill_batch is not None and decode_hardware is None:
         prompts = np.minimum(prompts, batch_size)
     new = np.maximum(seq_len - cached_prefix, 1.0)  # the last token of a prompt is always computed
-    prefill = serve.prefill_step(
-        model, prefill_device, fleet, format, assume, *layout, prompts, new, cached_prefix, prefill_chunk
-    )
+    records = (model, prefill_device, fleet, format, assume)
+    prompting = (prompts, new, cached_prefix, prefill_chunk, flops_convention)
+    prefill = serve.prefill_step(*records, *layout, *prompting)
     prefilling = replica.phase(hardware, assume, prefill)
 
     per_round = accepted_tokens(acceptance, draft_len)
@@ -157,34 +169,31 @@ def serving(
     decoding = replica.phase(decode_device, assume, decode)
     tokens_per_s = batch_size / decoding.time
 
-    booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, context)
+    booked = np.where(reserve == Reserve.RESERVE, seq_len + generated, middle)
     rows = np.minimum(np.maximum(prompts / sharding.attention_groups(tp, ep), 1.0) * new, prefill_chunk)
     held = replica.held(model, draft, format, assume, layout, booked, rows, 1.0 + draft_len)
-    memory = replica.bytes_held(held, batch_size)
-    room = memory_fraction * decode_device.mem_capacity
+    memory, room = replica.bytes_held(held, batch_size), memory_fraction * decode_device.mem_capacity
     fits = memory <= room
-
     transfer = None
     ttft = prefilling.time
     if decode_hardware is not None:
         fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
-        transfer = replica.cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time)
+        transfer = replica.cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time, cache_transfer)
         ttft = ttft + transfer
-    given = replica.delivered(devices, batch_size, prompts, output_len, prefilling, decoding, decode_hardware)
+    given = replica.delivered(
+        sharding.devices(*layout), batch_size, prompts, output_len, prefilling, decoding, decode_hardware
+    )
 
-    shape = sharding.replica_possible(model, tp, pp, ep) & fits_fleet(fleet, given.devices)
-    if given.prefill_replicas is not None:
-        shape = shape & (
-            generated > 1.0
-        )  # the first token is the prefill's: one more for decode devices to do anything
-    supported = architecture.generates(model) & computes & architecture.within_context(model, seq_len + generated)
+    possible = computes & architecture.generates(model)
     if draft is not None:
-        supported = supported & architecture.generates(draft)
-    shape = shape & (cached_prefix < seq_len)
+        possible = possible & architecture.generates(draft)
+    shape = _shape(model, fleet, layout, given, generated) & (cached_prefix < seq_len) | np.logical_not(possible)
+    supported = possible & architecture.within_context(model, seq_len + generated)
     limit = first_failing((shape, Limit.SHAPE), (supported, Limit.CAPABILITY), (fits, Limit.MEMORY))
-    decode_bottleneck = longer = serve.bottleneck(decode)
+    prefill_bottleneck = serve.bottleneck(prefill, prefill_device.on_chip_memory)
+    decode_bottleneck = longer = serve.bottleneck(decode, decode_device.on_chip_memory)
     if output_len is not None:
-        longer = np.where(prefilling.time > given.decoding, serve.bottleneck(prefill), decode_bottleneck)
+        longer = np.where(prefilling.time > given.decoding, prefill_bottleneck, decode_bottleneck)
     answer = Serving(
         ttft=ttft * assume.first_token_scatter,
         itl=decoding.time * assume.token_scatter,
@@ -215,13 +224,21 @@ def serving(
         prefill_replicas=given.prefill_replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * given.usd,
         joule_per_mtok=serve.TOKENS_PER_MTOK * given.joule,
-        prefill_bottleneck=serve.bottleneck(prefill),
+        prefill_bottleneck=prefill_bottleneck,
         decode_bottleneck=decode_bottleneck,
         feasible=limit == 0,
         limit=limit,
         bottleneck=longer,
     )
-    return where_possible(computes, answer)
+    return where_possible(possible, answer)
+
+
+def _shape(model: Workload, fleet: Fleet, layout, given: replica.Delivered, generated):
+    """Can a replica be laid out so, and have decode devices of its own something to do?"""
+    possible = sharding.replica_possible(model, *layout) & fits_fleet(fleet, given.devices)
+    if given.prefill_replicas is None:
+        return possible
+    return possible & (generated > 1.0)  # the first token is the prefill's
 
 
 ServingModel = Model("ServingModel", serving, domain="node", walls=(4,))

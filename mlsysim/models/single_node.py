@@ -4,17 +4,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, roofline, single_pass
-from mlsysim.equations.conventions import can_compute, can_train, serving_device, textbook_assumptions, where_possible
+from mlsysim.equations import architecture, network, roofline, single_pass, spilling, training_pass
+from mlsysim.equations.conventions import (
+    can_compute,
+    can_train,
+    serving_device,
+    textbook_assumptions,
+    where_possible,
+    with_some_rate,
+)
 from mlsysim.equations.energy import activity, device_power
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.training import utilization
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import Bottleneck, FlopsConvention, Limit, Phase, Recompute
-from mlsysim.schema.kinds import Code, Flag, Real
+from mlsysim.schema.codes import Bottleneck, EnergyBasis, FlopsConvention, Limit, Phase, Recompute, Runtime
+from mlsysim.schema.kinds import Code, Flag, Real, asked
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 from mlsysim.schema.usual import SEQ_LEN
+
+Trainer = tuple[Accelerator, Assumptions]  #: a device and what is assumed of it, for training
 
 
 class SingleNode(NamedTuple):
@@ -73,6 +82,9 @@ def single_node(
     flops_convention=FlopsConvention.CAUSAL,
     offload=0,
     textbook=0,
+    energy_basis=EnergyBasis.ACTIVITY,
+    runtime=Runtime.USUAL,
+    weights_in_sram=0,
 ) -> SingleNode:
     """One forward pass, or one training step, on one device; walls 1 (compute) and 2 (memory).
 
@@ -82,7 +94,8 @@ def single_node(
     seq_len : tokens per sample: new ones, or in a decode step those in the cache.
     cached_prefix : tokens in the cache before them.
     phase : `prefill`, one pass over all of `seq_len`; `decode`, the pass that generates one token behind them; `training`.
-    efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves.
+    efficiency, bandwidth_efficiency : constant shares of peak and bandwidth in place of the measured curves; a
+        training step at a given `efficiency` alone is its operations over that share, as in DistributedModel.
     is_training : 1 adds the backward pass and the optimizer, as `phase` training does.
     recompute : activations computed again in the backward pass.
     zero_stage, dp : sharding of the model states over `dp` devices (its communication: DistributedModel).
@@ -91,6 +104,12 @@ def single_node(
     offload : 1 lets what does not fit live in host memory and storage; then `latency` is `offload_latency`.
     textbook : 1 for the hand calculation ``max(FLOP / (eta peak), bytes / bandwidth)``: no start times, weights
         and cache as the only traffic, no reserve of the runtime.
+    energy_basis : what power between idle and TDP follows: activity, or mfu for the hand calculation ``idle + (TDP -
+        idle) MFU``.
+    runtime : software that runs a network: what it fuses between layers, and how it launches kernels.  By default an
+        engine compiled ahead of time (`engine`: TensorRT and the like) in inference, PyTorch (`eager`) in training:
+        what most published figures are of.  Of a transformer only `eager` inference differs from the others.
+    weights_in_sram : 1 reads a network's weights at `sram_bandwidth`; on a microcontroller they must fit there.
 
     Returns
     -------
@@ -105,8 +124,9 @@ def single_node(
     -----
     Products follow the measured curve over all their rows; traffic is weights once (of experts: the
     distinct ones touched), cache, activations.  The head is computed for every token in training, for the
-    last one otherwise. A model that is no transformer counts `flops_per_sample`, reads each weight once per
-    pass, and moves one activation per `flops_per_activation` operations.
+    last one otherwise.  A training step of a transformer is that of `DistributedModel` on one device: the same
+    equations, the same time and memory.  A model that is no transformer counts `flops_per_sample`, reads each
+    weight once per pass, and moves `activation_values` (`mlsysim.equations.network`); no engine trains.
 
     References
     ----------
@@ -115,6 +135,7 @@ def single_node(
     by_hand, frozen = textbook > 0, lora_rank > 0
     training, decoding = (is_training > 0) | (phase == Phase.TRAINING), phase == Phase.DECODE
     computes = np.where(training & np.logical_not(frozen), can_train(hardware), can_compute(hardware))
+    trainer = training_pass.curves(with_some_rate(hardware), assume, efficiency, bandwidth_efficiency)
     hardware = serving_device(hardware, efficiency, bandwidth_efficiency, textbook)
     assume = textbook_assumptions(assume, textbook)
     serving = (hardware, format, assume)
@@ -125,24 +146,24 @@ def single_node(
     trained = single_pass.trained_params(model, lora_rank)
     flops, executed = single_pass.operations(model, batch, passes, flops_convention)
     update = single_pass.update_time(hardware, format, assume, trained, training, zero_stage, dp)
-    machine, by = (model, hardware, format, assume), {"by_hand": by_hand, "efficiency": efficiency}
-    time = single_pass.device_time(*machine, batch, passes, **by, update=update)
-    moved = single_pass.moved_bytes(hardware, assume, time)
-    memory = single_pass.pass_memory(
-        model,
-        hardware,
-        format,
-        assume,
-        batch,
-        training=training,
-        trained=trained,
-        frozen=frozen,
-        recompute=recompute,
-        zero_stage=zero_stage,
-        dp=dp,
-        by_hand=by_hand,
+    by: dict[str, Any] = {"by_hand": by_hand, "efficiency": efficiency}
+    software: dict[str, Any] = {"runtime": network.runtime_of(runtime, training), "weights_in_sram": weights_in_sram}
+    time = single_pass.device_time(
+        model, hardware, format, assume, batch, passes, **by, **software, update=update, training=training
     )
-    beyond = single_pass.spill(model, hardware, fleet, format, assume, batch, memory, training)
+    moved = single_pass.moved_bytes(hardware, assume, time)
+    sharing = {"recompute": recompute, "zero_stage": zero_stage, "dp": dp}
+    kind: dict[str, Any] = {"training": training, "trained": trained, "frozen": frozen, "by_hand": by_hand}
+    memory = single_pass.pass_memory(
+        model, hardware, format, assume, batch, **kind, **sharing, weights_in_sram=weights_in_sram
+    )
+    if asked(training) is not None:
+        about = (batch.tokens, seq_len, cached_prefix, recompute, frozen, trained)
+        step = training_pass.Step(model, fleet, format, *about, training_pass.own_layout(zero_stage, dp))
+        apart = training & np.logical_not(by_hand)
+        time, moved = _trained_time(step, trainer, apart, time, moved)
+        memory = _trained_memory(step, trainer, apart, memory)
+    beyond = spilling.spill(model, hardware, fleet, format, assume, batch, memory, training)
     prefetched = roofline.prefetched_time(time.total, beyond.link)
     latency = np.where(offload > 0, prefetched, time.total)
 
@@ -152,7 +173,7 @@ def single_node(
         computes
         & (np.logical_not(decoding) | (architecture.generates(model) & np.logical_not(training)))
         & ((model.n_layers > 0) | (model.flops_per_sample > 0))
-        & (np.logical_not(training) | architecture.trains(model))
+        & (np.logical_not(training) | (architecture.trains(model) & (software["runtime"] != Runtime.ENGINE)))
         & architecture.within_context(model, cached_prefix + seq_len)
     )
     limit = first_failing(
@@ -162,6 +183,8 @@ def single_node(
     )
     busy = np.minimum(activity(time.compute, time.memory, assume.memory_activity_power) / latency, 1.0)
     wall = _bottleneck(time, beyond, by_hand, offload)
+    mfu = utilization(flops, 1.0, hardware.peak_flops, latency)
+    busy = np.where(energy_basis == EnergyBasis.MFU, np.minimum(mfu, 1.0), busy)
     answer = SingleNode(
         latency=latency,
         compute_time=time.compute,
@@ -172,7 +195,7 @@ def single_node(
         bytes_moved=moved,
         arithmetic_intensity=roofline.arithmetic_intensity(flops, moved),
         ridge_point=roofline.ridge_point(hardware.peak_flops, hardware.mem_bandwidth),
-        mfu=utilization(flops, 1.0, hardware.peak_flops, latency),
+        mfu=mfu,
         hfu=utilization(executed, 1.0, hardware.peak_flops, latency),
         memory_weights=memory.weights,
         memory_gradients=memory.gradients,
@@ -190,26 +213,57 @@ def single_node(
         offload_latency=prefetched,
         offload_latency_serial=roofline.serial_time(time.total, beyond.link),
         break_even_tokens=roofline.break_even_tokens(
-            spilled_share=beyond.total / np.maximum(memory.weights, 1.0),
-            weight_bytes=format.weight_bytes,
-            efficiency=hardware.gemm_efficiency,
-            peak_flops=hardware.peak_flops,
-            host_bandwidth=beyond.link_rate,
+            beyond.total / np.maximum(memory.weights, 1.0),
+            format.weight_bytes,
+            hardware.gemm_efficiency,
+            hardware.peak_flops,
+            beyond.link_rate,
         ),
         energy_per_sample=device_power(hardware.idle_power, hardware.tdp, busy) * latency / batch_size,
         feasible=limit == 0,
         limit=limit,
         bottleneck=wall,
-        decode_bottleneck=np.where(
-            architecture.generates(model),
-            _decode_bottleneck(model, *serving, batch_size, cached_prefix + seq_len, **by),
-            wall,
-        ),
+        decode_bottleneck=_decode_bottleneck(model, *serving, batch_size, cached_prefix + seq_len, wall, **by),
     )
     return where_possible(computes, answer)
 
 
-def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand, offload) -> Any:
+def _trained_time(
+    step: training_pass.Step, trainer: Trainer, trains, time: single_pass.DeviceTime, moved
+) -> tuple[Any, Any]:
+    """Time and traffic of a pass; of a training step of a transformer as `DistributedModel` finds them on one device."""
+    own = training_pass.step_time(step, *trainer)
+    trains = trains & training_pass.priced(step.model)
+    parts = {
+        "compute": own.compute,
+        "memory": own.memory,
+        "overhead": own.overhead,
+        "joined": np.maximum(own.total - own.overhead, 0.0),
+        "total": own.total,
+    }
+    changed = {name: np.where(trains, value, getattr(time, name)) for name, value in parts.items()}
+    return time._replace(**changed), np.where(trains, own.moved, moved)
+
+
+def _trained_memory(step: training_pass.Step, trainer: Trainer, trains, memory: single_pass.PassMemory) -> Any:
+    """What a pass holds; a training step of a transformer holds what `DistributedModel` finds on one device."""
+    trains = trains & training_pass.priced(step.model)
+    sharing = np.where(step.plan.zero_stage >= 3, step.plan.dp, 1.0)
+    own = training_pass.step_memory(
+        step, *trainer, frozen_bytes=single_pass.stored_bytes(step.model, step.format, False) / sharing
+    )
+    parts = {
+        "weights": own.memory_weights,
+        "gradients": own.memory_gradients,
+        "optimizer": own.memory_optimizer,
+        "activations": own.memory_activations,
+        "total": own.memory_per_device,
+        "main": own.memory_per_device,
+    }
+    return memory._replace(**{name: np.where(trains, value, getattr(memory, name)) for name, value in parts.items()})
+
+
+def _bottleneck(time: single_pass.DeviceTime, beyond: spilling.Spill, by_hand, offload) -> Any:
     """The wall behind a pass: arithmetic, traffic, starts and host, or the link to what lies beyond the device."""
     on_device = np.where(time.compute >= time.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
     within = np.where(time.overhead > time.joined, float(Bottleneck.OVERHEAD), on_device)
@@ -217,14 +271,16 @@ def _bottleneck(time: single_pass.DeviceTime, beyond: single_pass.Spill, by_hand
     return np.where(linked, float(Bottleneck.LINK), np.where(by_hand, on_device, within))
 
 
-def _decode_bottleneck(model, hardware, format, assume, batch_size, context, by_hand, efficiency) -> Any:
-    """The wall behind the pass that generates one token for each sample, its operands on the device."""
+def _decode_bottleneck(model, hardware, format, assume, batch_size, context, wall, by_hand, efficiency) -> Any:
+    """The wall behind the pass that generates one token for each sample, its operands on the device; else that of the pass."""
     batch = single_pass.batch(model, batch_size, 1.0, context, False)
     once = single_pass.passes(assume, False, False, Recompute.NONE)
-    machine = (model, hardware, format, assume)
-    step = single_pass.device_time(*machine, batch, once, by_hand=by_hand, efficiency=efficiency, update=0.0)
+    step = single_pass.device_time(
+        model, hardware, format, assume, batch, once, by_hand=by_hand, efficiency=efficiency, update=0.0
+    )
     on_device = np.where(step.compute >= step.memory, float(Bottleneck.COMPUTE), float(Bottleneck.MEMORY))
-    return np.where(np.logical_not(by_hand) & (step.overhead > step.joined), float(Bottleneck.OVERHEAD), on_device)
+    found = np.where(np.logical_not(by_hand) & (step.overhead > step.joined), float(Bottleneck.OVERHEAD), on_device)
+    return np.where(architecture.generates(model), found, wall)
 
 
 SingleNodeModel = Model("SingleNodeModel", single_node, domain="node", walls=(1, 2))

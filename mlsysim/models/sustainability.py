@@ -40,7 +40,7 @@ def sustainability(
     assume: Assumptions,
     duration,
     n_accelerators=None,
-    compute_utilization=1.0,
+    compute_utilization=None,
     memory_activity=0.0,
     cluster_utilization=1.0,
     clean_energy_share=0.0,
@@ -53,7 +53,8 @@ def sustainability(
     hardware, fleet, site : power and embodied carbon; size; carbon intensity, PUE, WUE, water of generation.
     duration : time for which the devices are held (s).
     n_accelerators : devices; default the whole fleet, or one node.
-    compute_utilization, memory_activity : activity while in use (1).
+    compute_utilization, memory_activity : activity while in use (1); default `compute_activity` of the
+        assumptions (0.8), a training with its waits.
     cluster_utilization : share of the time in use (1); idle for the rest.
     clean_energy_share : share of the energy covered by carbon-free contracts (1); only
         `carbon_operational_market` counts it.
@@ -63,7 +64,8 @@ def sustainability(
     -------
     Sustainability
         Energy in J, carbon in kg CO2e, water in L.  ``carbon = carbon_operational + carbon_embodied`` at the
-        grid's intensity. Off-site water is published for few grids: `water_onsite` stands alone.
+        grid's intensity. Off-site water is published for few grids; elsewhere it follows from how the grid
+        generates, with a wide spread (``attrs["derived"]``): `water_onsite` stands alone.
 
     Notes
     -----
@@ -83,6 +85,8 @@ def sustainability(
     Li, Yang, Islam, Ren 2023, "Making AI less thirsty" (arXiv:2304.03271): water.
     """
     n_accelerators = devices(fleet, n_accelerators)
+    if compute_utilization is None:
+        compute_utilization = assume.compute_activity
     # per device and second
     it_power = energy.it_power(hardware, assume, compute_utilization, memory_activity, cluster_utilization)
     power = energy.facility_energy(it_power, site.pue)

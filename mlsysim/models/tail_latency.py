@@ -104,6 +104,9 @@ def tail_latency(
         leaf = queueing.fan_out_tail(tail, fan_out)
         return service_latency * queueing.response_quantile(leaf, waiting, decay, service_scv, hedge)
 
+    alone_late: Any = 0.0  # without load a leaf waits for nobody: its service alone may be late
+    if hedge_after is not None:
+        alone_late = queueing.response_tail(hedge, 0.0, np.inf, service_scv)
     mean_wait = service_latency * queueing.mean_wait(waiting, decay)
     at_percentile = response(1.0 - percentile)
     attainment: Any = None
@@ -133,7 +136,7 @@ def tail_latency(
         response_at_percentile=at_percentile,
         queue_length=arrival_rate * mean_wait,
         throughput=np.minimum(arrival_rate, replicas / service_latency),
-        hedged_share=offered / load - 1.0,
+        hedged_share=np.where(load > 0, offered / np.where(load > 0, load, 1.0) - 1.0, alone_late),
         sla_attainment=attainment,
         stable=stable,
         feasible=limit == 0,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import ingestion
+from mlsysim.equations import ingestion, money
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Bottleneck
 from mlsysim.schema.kinds import Code, Flag, Real
@@ -16,22 +16,22 @@ class Transformation(NamedTuple):
     """Time of the input against that of the accelerator, per batch."""
 
     transform_time: Real
-    is_bottleneck: Flag
-    stall_fraction: Real
-    compute_utilization: Real
-    slowdown: Real
-    fed_step_time: Real
+    is_bottleneck: Flag | None
+    stall_fraction: Real | None
+    compute_utilization: Real | None
+    slowdown: Real | None
+    fed_step_time: Real | None
     throughput: Real
-    cores_needed: Real
+    cores_needed: Real | None
     output_rate: Real | None
-    bottleneck: Code
+    bottleneck: Code | None
 
 
 @kernel
 def transformation(
     batch_size,
-    step_time,
-    cores,
+    step_time=None,
+    cores=1.0,
     sample_cpu_time=None,
     sample_bytes=None,
     cpu_throughput=None,
@@ -48,16 +48,18 @@ def transformation(
     ----------
     batch_size : samples
         Per step of what these cores feed.
-    step_time : s
-        Of the accelerator on that batch, fully fed.
+    step_time : s, optional
+        Of the accelerator on that batch, fully fed.  Without it nothing says whether the accelerator waits: only
+        `transform_time`, `throughput` (of the input) and `output_rate` are answered.
     cores : 1
-        Of the host for this accelerator or node.
+        Of the host for this accelerator or node; 1 where `cpu_throughput` is that of all cores.
     sample_cpu_time : s, optional
         Core time of one sample; else `sample_bytes` x `amplification` / `cpu_throughput`.
     sample_bytes : byte, optional
-        Stored size of a sample.
+        Stored size of a sample.  Without it `cpu_throughput` counts samples.
     cpu_throughput : byte/s, optional
-        Bytes one core produces per second.
+        Bytes one core produces per second; samples per second where no `sample_bytes` is given (``1 /
+        sample_cpu_time``).
     amplification : 1
         Bytes produced per stored byte.
     workers : 1, optional
@@ -83,16 +85,27 @@ def transformation(
     >>> fed = transformation(256, 0.030, 64, sample_cpu_time=0.010)
     >>> float(fed.transform_time), float(fed.cores_needed), bool(fed.is_bottleneck)
     (0.04, 86.0, True)
+    >>> float(transformation(256, cpu_throughput=2000.0).transform_time)  # samples/s, all cores together
+    0.128
     """
     if sample_cpu_time is not None:
         per_sample = sample_cpu_time
     elif sample_bytes is not None and cpu_throughput is not None:
         per_sample = ingestion.sample_time(sample_bytes, amplification, cpu_throughput)
+    elif cpu_throughput is not None:
+        per_sample = 1.0 / cpu_throughput
     else:
-        raise TypeError("give sample_cpu_time, or sample_bytes and cpu_throughput")
+        raise TypeError("give sample_cpu_time, or cpu_throughput (with sample_bytes where it is in bytes per second)")
     at_once = cores if workers is None else np.minimum(workers, cores)
     transform = ingestion.transform_time(batch_size, per_sample, at_once)
-    busy = ingestion.fed_share(step_time / transform, rate_cv, prefetch_depth)
+    if step_time is None:  # nothing waits for it
+        rate = money.per_unit(batch_size, transform)
+        handed = None if sample_bytes is None else rate * sample_bytes * amplification
+        nothing = dict.fromkeys(Transformation._fields)
+        return Transformation(**{**nothing, "transform_time": transform, "throughput": rate, "output_rate": handed})
+    works = transform > 0
+    ratio = step_time / np.where(works, transform, step_time)
+    busy = np.where(works, ingestion.fed_share(ratio, rate_cv, prefetch_depth), 1.0)
     serial = ingestion.unhidden_step(step_time, transform, prefetch_depth)
     fed = np.where(prefetch_depth > 0, step_time / busy, serial)
     behind = transform > step_time

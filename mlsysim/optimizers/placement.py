@@ -17,7 +17,10 @@ from mlsysim.resolver import Model, Optimizer, Resolver, Space, compose, kernel
 from mlsysim.schema.check import shown
 from mlsysim.schema.kinds import Real
 from mlsysim.schema.variables import ALIASES
+from mlsysim.zoo.row import known, stored
 
+#: words of a price that nobody read at a source
+UNREAD = ("not read", "estimate")
 HOUR = 3600.0  #: seconds between the values of an hourly profile
 SEARCHED = ("region", "datacenter", "site", "start")
 
@@ -120,9 +123,36 @@ def sites(resolver: Resolver, inputs: dict[str, Any]) -> Space:
         known = program.known_along("region", [n for n in ("tco", "carbon") if n in program.outputs])
         inputs["region"] = [n for n, k in zip(names, known) if k]
         story["candidates"] = (
-            f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known"
+            f"{len(inputs['region'])} countries whose carbon intensity and electricity price are known; "
+            f"{prices(inputs['region'])}"
         )
+    elif inputs.get("electricity_price") is None and (named := _names(inputs.get("region"))):
+        story["prices"] = prices(named)
     return Space(resolver, inputs, SEARCHED, ties=("tco",), story=story)
+
+
+def prices(regions: list[str]) -> str:
+    """How many places have a price of electricity of their own, and how many another's.
+
+    >>> prices(["usa", "fra", "us-central1"])
+    'price of electricity: 2 of their own, 1 of the state, country or union around them'
+    """
+    rows = [zoo.grid(name) for name in regions]
+    around = sum("electricity_price" in row.derived for row in rows)
+    own = sum(known(stored(row, "electricity_price")) for row in rows)
+    unread = sum(any(w in str(row["price_basis"] or "") for w in UNREAD) for row in rows)
+    said = [f"{own} of their own" + (f" ({unread} of these not read at a source)" if unread else "")]
+    if around:
+        said.append(f"{around} of the state, country or union around them")
+    if len(rows) - own - around:
+        said.append(f"{len(rows) - own - around} unknown")
+    return f"price of electricity: {', '.join(said)}"
+
+
+def _names(regions: Any) -> list[str]:
+    """Regions of a call that are given by name."""
+    listed = [regions] if isinstance(regions, str) else list(regions) if is_sequence(regions) else []
+    return [str(name) for name in listed if isinstance(name, str)]
 
 
 def _duration(inputs: dict[str, Any]) -> float:

@@ -210,8 +210,8 @@ class Resolver:
         -------
         xarray.Dataset
             All outputs of the winner; its place along the reduced axes as coordinates; `found`.  Where there is none, `found`
-            is False, numbers are NaN and `limit` is ``not_found``.  With ``sample=n`` the winner at the nominal values and
-            `win_share`, how often it wins when what is uncertain is drawn again.
+            is False, numbers are NaN and `limit` is ``not_found``.  With ``sample=n`` the winner at the nominal values with
+            ``<objective>_expected`` (mean of n draws), ``.._without_luck`` (of the search), `feasible_share`, `win_share`.
         """
         from mlsysim.search import Best
 
@@ -221,7 +221,7 @@ class Resolver:
 
             search = Best(objective, maximize, by=by, where=where, ties=ties)
             run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
-            return best(self.sweep, self.program, search, {**self.bound, **inputs}, run)
+            return best(self, search, {**self.bound, **inputs}, run)
         return self._alone(
             Best(objective, maximize, by=by, where=where, ties=ties),
             threads=threads,
@@ -311,7 +311,7 @@ class Resolver:
             from mlsysim.resolver.robust import pareto
 
             run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
-            return pareto(self.sweep, self.program, front, {**self.bound, **inputs}, run)
+            return pareto(self, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
     def root(

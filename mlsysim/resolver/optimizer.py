@@ -240,7 +240,7 @@ class Optimizer(Resolver):
         return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
 
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
-        """See `Resolver.best`; `objective` as in `solve`."""
+        """See `Resolver.best`, also for what to expect of the winner (``sample=n``); `objective` as in `solve`."""
         return super().best(self.usual(inputs) if objective is None else objective, *args, **inputs)
 
     def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:

@@ -81,6 +81,11 @@ def _switch(value: float, meaning: str, source: str) -> float:
     return Assumed(value, "1", meaning, source, 0.0, high=1.0, kind="flag")
 
 
+#: spread of failures per device-hour from site to site (standard deviation in log space): root mean square of the logarithm
+#: of `failure_level` over the fleets of the zoo's reliability table (`tests/test_operations.py` computes it again)
+FLEET_SPREAD = 0.88
+
+
 class Assumptions(NamedTuple):
     """Overheads, efficiencies, reserves and latencies: what calibration fits, sampling draws and a user overrides.
 
@@ -145,7 +150,7 @@ class Assumptions(NamedTuple):
     eager_factor: Real = _assumed(
         1.0,
         "1",
-        "element-wise kernels of a framework over fused ones: 2 where norms, rotary embedding and gate of a Llama are "
+        "element-wise kernels of a framework over fused ones: 2.53 where norms, rotary embedding and gate of a Llama are "
         "written out in eager PyTorch, 1 where kernels are fused, compiled or simple (layer norm, GELU)",
         "bytes of a token and layer of width h: 129 h in eager PyTorch, 51 h fused",
         0.0,
@@ -293,7 +298,38 @@ class Assumptions(NamedTuple):
         "tokens are sent to experts in the format of the matrix products",
         "definition",
     )
-    multicast_reduction: Real = _switch(0.0, "the switch of the fast domain reduces (NVLS)", "definition")
+    multicast_reduction: Real = _switch(
+        0.0,
+        "the switch of a fast domain of several nodes reduces (NVLS)",
+        "definition; within a node: `switch_reduces`",
+    )
+    collective_start: Real = _assumed(
+        8.4e-06,
+        "s",
+        "start of the kernel that runs a collective, beyond its steps",
+        "NCCL's tuning tables (6.6 to 14 us by protocol)",
+        0.3,
+    )
+    collective_call: Real = _assumed(
+        2e-05,
+        "s",
+        "the host's call of a communication library that waits for it, nothing else running",
+        "fitted to small messages of nccl-tests from three sources",
+        0.5,
+    )
+    collective_level: Real = _positive(
+        1.0,
+        "1",
+        "time of a collective of a machine over the prediction, what a call costs apart: its cables, settings and neighbours",
+        "spread of tables of nccl-tests from five sources around the prediction",
+        0.2,
+    )
+    multicast_share: Real = _share(
+        0.83,
+        "share of a ring's rate that a switch which reduces gives",
+        "fitted to one table of all-reduces on H200 and B200 with 5 to 8 devices (0.85, 0.81); NCCL's own model has 5/6",
+        0.05,
+    )
     switched_reduction: Real = _switch(0.0, "the switches of the network reduce (SHARP)", "definition")
     post_validation: Real = _switch(
         0.0,
@@ -336,12 +372,40 @@ class Assumptions(NamedTuple):
         0.0,
         low=1,
     )
+    narrow_kept: Real = _switch(
+        0.0,
+        "what an activation function reads is kept in the format of the matrix products (8 bits) instead of 16 bits",
+        "arXiv:2412.19437, section 3.3.3 (inputs of SwiGLU cached in 8 bits, its output computed again); others: no",
+    )
+    inputs_on_host: Real = _switch(
+        0.0,
+        "with full recomputation, inputs of layers wait in host memory for the backward pass",
+        "MaxText remat_policy custom, decoder_layer_input: offload (github.com/AI-Hypercomputer/tpu-recipes); others: no",
+    )
     training_logit_bytes: Real = _assumed(
         8.0,
         "byte",
         "bytes per logit kept: 8 fused cross-entropy, 12 eager, 4 fused in place",
         "Megatron-LM with fused cross-entropy",
         0.0,
+    )
+    planned_memory: Real = _switch(
+        0.0,
+        "places of tensors are planned at compile time, so that the head and the layer that is computed take turns",
+        "1 XLA (buffer assignment); 0 PyTorch, whose caching allocator reserves about the sum (published runs)",
+    )
+    loss_tile: Real = _positive(
+        1e18,
+        "byte",
+        "most activations of the head that are held at once; a larger loss is computed tile by tile",
+        "not tiled by default; 1 GiB where the loss is tiled (arXiv:2506.13996, section 3.1)",
+        0.0,
+    )
+    sharded_masters: Real = _switch(
+        0.0,
+        "what ZeRO-3 shards are the master weights themselves, so that a device keeps no narrow copy of its shard",
+        "1 PyTorch FSDP and JAX: 16 bytes per parameter (llm-foundry, scripts/train/benchmarking/submit_benchmarks.py); "
+        "0 DeepSpeed ZeRO-3, which keeps both: 18 (arXiv:1910.02054)",
     )
     gather_prefetch: Real = _assumed(
         1.0,
@@ -685,25 +749,62 @@ class Assumptions(NamedTuple):
         "published power of decode against prefill",
         0.15,
     )
-    convolution_efficiency: Real = _positive(
-        0.6,
+    network_level: Real = _positive(
+        1.0,
         "1",
-        "rate of convolutional networks over a large matrix product",
-        "published ResNet-50 inference and training rates, traffic counted apart",
+        "time of a pass of a model that writes no text over the prediction: engines, clocks, boards; what `calibrate` "
+        "finds from a few runs",
+        "scatter of MLPerf Inference and Tiny and of timm's tables about the prediction",
+        0.3,
+    )
+    convolution_efficiency: Real = _positive(
+        1.0,
+        "1",
+        "rate of convolutions over that of large matrix products",
+        "MLPerf Inference 3.0 and 4.1 and timm's tables, traffic counted apart: 0.75 to 1.1",
+        0.15,
+    )
+    microcontroller_efficiency: Real = _share(
+        0.8,
+        "share of the rate of a microcontroller, loads counted, that kernels of networks reach",
+        "MLPerf Tiny 1.1 to 1.3, convolutions in 8 bits on Cortex-M0+, M4 and M7: 0.7 to 1",
+        0.25,
+        above=True,
+    )
+    depthwise_efficiency: Real = _share(
+        0.22,
+        "share of the bandwidth and of the rate of other layers that depthwise convolutions reach",
+        "MobileNet and EfficientNet in timm's tables of compiled networks, the other layers counted apart: 0.19 to 0.33",
+        0.3,
+        above=True,
+    )
+    attention_tile: Real = _positive(
+        128.0,
+        "1",
+        "tokens at which attention of a batch of whole sequences reaches half of its rate, models that write no text",
+        "general knowledge, not read: rows of a tile of FlashAttention-2 (arXiv:2307.08691)",
+        0.5,
+    )
+    layer_kernel_time: Real = _assumed(
+        8e-6,
+        "s",
+        "least time of the kernel of a layer, its tail included, in a network compiled ahead of time",
+        "MLPerf Inference 3.0, ResNet-50, one picture less its share of a large batch, over 54 layers: 4 to 12 us",
         0.4,
     )
-    flops_per_activation: Real = _positive(
-        300.0,
-        "FLOP",
-        "operations per activation written, models that are no transformers",
-        "ResNet-50 370, MobileNet-V2 90, VGG-16 1,100: layer tables",
-        1.0,
+    compiled_kernel_time: Real = _assumed(
+        10e-6,
+        "s",
+        "host time per kernel of a network compiled just in time, without captured graphs",
+        "general knowledge, not read: a launch is 5 us, the guards and wrappers of torch.compile as much again",
+        0.5,
     )
-    activation_peak_share: Real = _share(
+    stored_activations: Real = _assumed(
+        2.0,
+        "1",
+        "values that training keeps of each value a layer of a network writes",
+        "counted: the input of the norm and that of the next layer",
         0.2,
-        "largest activations alive at once over all written, inference",
-        "two largest neighbouring layers of the same networks",
-        0.7,
     )
     host_memory_share: Real = _share(
         0.9,
@@ -740,13 +841,26 @@ class Assumptions(NamedTuple):
         above=True,
     )
     wafer_layer_latency: Real = _assumed(
-        17e-6,
+        9.8e-6,
         "s",
-        "on-chip reduction and dispatch of a layer",
-        "published tokens/s of Llama 3.1: 17 us (8B), 28 (70B), 8 (405B, later software)",
-        0.6,
+        "dispatch and reductions of a layer whose weights lie on the chip",
+        "fitted with wafer_half_rows to the launch rates of Llama 3.1 8B and 70B on WSE-3 (1,818 and 448 tokens/s)",
+        0.3,
     )
-    wafer_hop_latency: Real = _assumed(5e-6, "s", "hand-over of activations between wafers", "one network hop", 0.5)
+    wafer_half_rows: Real = _assumed(
+        2.85,
+        "1",
+        "rows at which a product on a layer's share of a wafer reaches half of its rate",
+        "fitted with wafer_layer_latency: one row reaches 13 % of peak",
+        0.3,
+    )
+    wafer_hop_latency: Real = _assumed(
+        7.6e-6,
+        "s",
+        "message between devices with memory on the chip",
+        "fitted to published rates of Groq's LPU: four a layer that several devices share",
+        0.3,
+    )
     wafer_live_activations: Real = _assumed(
         8.0,
         "1",
@@ -863,8 +977,23 @@ class Assumptions(NamedTuple):
         1.0,
         "1",
         "failures over those of the fitted run",
-        "device-hours per failure: 12,900 (OPT-175B), 29,500 (RSC-1), 50,700 (Llama 3), 82,000 (RSC-2)",
-        0.7,
+        "definition: the rates above; device-hours per failure of seven fleets are in the zoo's reliability table "
+        "(column failure_level: 0.6 to 6.8), the spread is their root mean square around 1 in log space",
+        FLEET_SPREAD,
+    )
+    failure_spread: Real = _assumed(
+        FLEET_SPREAD,
+        "1",
+        "spread of the failures of sites in log space, for the interval of the time between them; 0 where the rate of "
+        "the site is known",
+        "reliability: failure_level of the fleets",
+        0.0,
+    )
+    least_goodput: Real = _share(
+        0.01,
+        "goodput below which a job counts as one that never ends",
+        "convention: a hundred times the work; the lowest published is 0.59 (OPT-175B)",
+        0.0,
     )
     planned_interruption_rate: Real = _assumed(
         0.0,
@@ -953,6 +1082,13 @@ class Assumptions(NamedTuple):
         "length of the noise over the clipped gradient at which training still learns as well",
         "planning value: equal lengths",
         1.0,
+    )
+    compute_activity: Real = _share(
+        0.8,
+        "busy share of the arithmetic units of devices in use, where nobody gives one: a training, waits included",
+        "a node of eight H100 in intensive training draws 7.75 kW (arXiv:2506.14551): 0.95 of the way from idle to full "
+        "load; GPT-3 330 W a V100 with its share of the host (Patterson et al. 2021, table 4; not read): 0.65",
+        0.2,
     )
     idle_power_fraction: Real = _share(
         0.1,

@@ -15,12 +15,17 @@ from mlsysim import units
 from mlsysim.schema import codes
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variable, beyond_reach
 
+#: names that contain a word, which a hint lists
+MOST_PARTS = 6
 NO_NUMBERS = (bool, np.bool_, np.timedelta64)  #: that call themselves one
 
 
 def hint(name: str, known: Iterable[str]) -> str:
     """``"; nearest: a, b"`` or the whole list when it is short."""
     known = sorted(set(known))
+    parts = [other for other in known if {*name.split("_")} <= {*other.split("_")}]
+    if name and 0 < len(parts) <= MOST_PARTS:
+        return f"; nearest: {', '.join(parts)}"
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"; nearest: {', '.join(close)}"
@@ -149,7 +154,7 @@ def _faults(variable: Variable) -> tuple[tuple[Callable[[Any], Any], str], ...]:
         (lambda x: x <= low, f"must be above {low:g}")
         if variable.above
         else (lambda x: x < low, f"must be at least {low:g}"),
-        (lambda x: x > high, f"must be at most {high:g}"),
+        (lambda x: x > high, f"must be {'below' if float(f'{high:g}') > high else 'at most'} {high:g}"),
         (lambda x: abs(x) == math.inf, "must be finite"),
     ]
     found.append((beyond_reach, f"must be {'' if variable.above else '0 or '}from {SMALLEST:g} to {LARGEST:g}"))

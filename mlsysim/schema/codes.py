@@ -51,6 +51,16 @@ class Precision(IntEnum):
     Q2_K = 17
 
 
+class Runtime(IntEnum):
+    """The software that runs a network: what it fuses, and how it launches kernels."""
+
+    USUAL = 0  #: `engine` in inference, `eager` in training: what most published figures are of
+    EAGER = 1  #: each operation a kernel, launched one by one (PyTorch)
+    EAGER_CHANNELS_LAST = 2  #: the same, pictures stored as matrix units read them
+    COMPILED = 3  #: element-wise work fused into one kernel between layers (torch.compile)
+    ENGINE = 4  #: compiled ahead of time, element-wise work inside the layers (TensorRT, XLA, TensorFlow Lite)
+
+
 class Attention(IntEnum):
     """Generation of the attention kernel."""
 
@@ -63,11 +73,22 @@ class Attention(IntEnum):
 class Collective(IntEnum):
     """Algorithm of reductions and gathers over two levels of network."""
 
-    BEST = 0  #: the fastest of those below that the fleet can do
+    BEST = 0  #: as a communication library runs it: the fastest of its rings, trees and switches that reduce
     RING = 1  #: one ring through all devices per rail
     TREE = 2  #: rings inside the fast domain, double binary trees between domains (gathers: rings)
     HIERARCHICAL = 3  #: rings at both levels
     IN_NETWORK = 4  #: switches reduce at both levels (gathers: rings)
+
+
+class CollectiveKind(IntEnum):
+    """What a group of devices does with a tensor of V bytes."""
+
+    ALL_REDUCE = 0  #: each has V bytes and gets the sum
+    ALL_GATHER = 1  #: each has a share of V bytes and gets all
+    REDUCE_SCATTER = 2  #: each has V bytes and gets its share of the sum
+    ALL_TO_ALL = 3  #: each sends V bytes, an equal share to every one (itself included)
+    BROADCAST = 4  #: one has V bytes, all get them
+    SEND = 5  #: the first sends V bytes to the last
 
 
 class FlopsConvention(IntEnum):
@@ -82,6 +103,35 @@ class Reserve(IntEnum):
 
     GROW = 0  #: page by page (vLLM, SGLang)
     RESERVE = 1  #: prompt and output up front (TensorRT-LLM, no evict)
+
+
+class WeightPlan(IntEnum):
+    """Where the weights of a device with memory on the chip are."""
+
+    BEST = 0  #: on the chips if they fit, unless streaming is sooner
+    RESIDENT = 1  #: on the chips
+    STREAMED = 2  #: off them: each layer enters when it is computed
+
+
+class CacheLength(IntEnum):
+    """How long the cache is that a decode step reads."""
+
+    GROWING = 0  #: the mean over an answer
+    FIXED = 1  #: that of the prompt, however long the answer (hand calculations)
+
+
+class CacheTransfer(IntEnum):
+    """How a cache moves from the devices that prefill to those that decode."""
+
+    STREAMED = 0  #: layer by layer behind the prefill, which hides most of it
+    SERIAL = 1  #: in one piece when the prefill is done
+
+
+class LengthLaw(IntEnum):
+    """How the lengths of answers are spread."""
+
+    LOGNORMAL = 0  #: with a coefficient of variation; 0 is a constant length
+    EXPONENTIAL = 1
 
 
 class WorkloadType(IntEnum):
@@ -143,6 +193,14 @@ class CompressionMethod(IntEnum):
     LOW_RANK = 7
 
 
+class AccuracyBasis(IntEnum):
+    """Whose published losses the accuracy of a compressed model rests on."""
+
+    LANGUAGE_MODELS = 0  #: accuracy on multiple-choice tasks
+    IMAGE_NETWORKS = 1  #: top-1 of networks that were tuned or trained anew
+    BORROWED = 2  #: language models', for a family of which no law is known: the spread is as wide as the loss
+
+
 class Quantizer(IntEnum):
     """How rounded weights are chosen."""
 
@@ -180,6 +238,20 @@ class Conversion(IntEnum):
 
     CLASSIC = 0  #: Mironov 2017
     IMPROVED = 1  #: Balle et al. 2020, Canonne et al. 2020
+
+
+class EnergyBasis(IntEnum):
+    """What the power of a device between idle and its limit follows."""
+
+    ACTIVITY = 0  #: how busy arithmetic and memory are
+    MFU = 1  #: the share of peak that is reached: the hand calculation
+
+
+class PenaltyBasis(IntEnum):
+    """What the time that a checkpoint takes is held against."""
+
+    CYCLE = 0  #: write / (interval + write): the share of all time
+    INTERVAL = 1  #: write / interval: the hand calculation
 
 
 class Procurement(IntEnum):
@@ -248,6 +320,7 @@ _SPELLINGS = {"ONE_F_ONE_B": "1f1b"}
 #: other words for a label, accepted where an option is given
 SYNONYMS: dict[type[IntEnum], dict[str, str]] = {
     Precision: {"fp4": "nvfp4"},
+    Runtime: {"tensorrt": "engine", "pytorch": "eager"},
     CompressionMethod: {"quantization": "quantize_weights", "pruning": "prune_unstructured"},
 }
 

@@ -15,7 +15,7 @@ from mlsysim.schema.kinds import Real
 
 class Workload(NamedTuple):
     """A model.  Features it lacks (experts, latent attention, a window ...) are 0; for a model that is
-    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost."""
+    no transformer all architecture fields are 0 and `flops_per_sample` holds its forward cost, its layers stand at the end."""
 
     total_params: Real
     active_params: Real
@@ -63,6 +63,12 @@ class Workload(NamedTuple):
     max_context: Real
     extra_params: Real
     flops_per_sample: Real
+    # networks that are no transformers, see `mlsysim.equations.network`
+    network_layers: Real
+    activation_values: Real
+    widest_values: Real
+    depthwise_share: Real
+    unfused_accesses: Real
 
 
 class Accelerator(NamedTuple):
@@ -79,6 +85,8 @@ class Accelerator(NamedTuple):
     mem_bandwidth: Real
     mem_capacity: Real
     sram_capacity: Real
+    on_chip_memory: Real
+    sram_bandwidth: Real
     link_bandwidth: Real
     link_latency: Real
     host_bandwidth: Real
@@ -94,6 +102,7 @@ class Accelerator(NamedTuple):
     gemm_bandwidth_efficiency: Real
     gemm_exponent: Real
     plain_gemm_latency: Real
+    wide_gemm_efficiency: Real
     training_gemm_efficiency: Real
     # attention
     attention_efficiency: Real
@@ -101,6 +110,8 @@ class Accelerator(NamedTuple):
     flash1_efficiency: Real
     flash2_efficiency: Real
     flash3_efficiency: Real
+    flash3_kernel_efficiency: Real
+    flash3_kernel_half_length: Real
     decode_attention_latency: Real
     decode_attention_bandwidth_efficiency: Real
     decode_attention_ramp: Real
@@ -159,6 +170,7 @@ class Fleet(NamedTuple):
     intra_efficiency: Real
     inter_bandwidth: Real
     inter_latency: Real
+    port_latency: Real
     inter_efficiency: Real
     oversubscription: Real
     nics_per_node: Real
@@ -169,6 +181,8 @@ class Fleet(NamedTuple):
     node_price: Real
     host_memory: Real
     torus_axes: Real
+    direct_peers: Real
+    switch_reduces: Real
 
 
 class Site(NamedTuple):

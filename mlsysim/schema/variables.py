@@ -166,8 +166,9 @@ option("head_precision", "number format of the stored output head (default: 16 b
 option("embedding_precision", "number format of the stored embedding (default: 16 bits)", codes.Precision)
 option("schedule", "pipeline schedule", codes.Schedule)
 option("recompute", "activations computed again in the backward pass", codes.Recompute)
+option("runtime", "software that runs a network", codes.Runtime)
 option("attention", "generation of the attention kernel", codes.Attention)
-option("flops_convention", "attention FLOPs that a utilization counts", codes.FlopsConvention)
+option("flops_convention", "attention FLOPs that a utilization counts, or a server computes", codes.FlopsConvention)
 option("reserve", "how a server books KV cache", codes.Reserve)
 option("workload_type", "part of a workload an efficiency is asked for", codes.WorkloadType)
 option("phase", "phase of a language model's life", codes.Phase)
@@ -232,6 +233,21 @@ count("decoder_layers", "layers of a second stack that attends to the first", lo
 count("max_context", "longest context, tokens", low=0, high=LONGEST_CONTEXT)
 real("extra_params", "1", "parameters outside the formula")
 real("flops_per_sample", "FLOP", "forward cost of one sample of a model that does not write token by token")
+real("network_layers", "1", "layers with weights of a network that is no transformer", high=1e6)
+real("activation_values", "1", "values that the layers of a network write, one sample", high=1e15)
+real("widest_values", "1", "most values that a layer of a network reads and writes, one sample", high=1e15)
+real(
+    "depthwise_share",
+    "1",
+    "share of the values of a network that convolutions write with fewer than 32 channels a group",
+    high=1,
+)
+real(
+    "unfused_accesses",
+    "1",
+    "accesses of each value that no engine fuses into the layers: of group and layer norms",
+    high=64,
+)
 
 # --- Accelerator ---------------------------------------------------------------------------------------
 real("peak_flops", "FLOP/s", "dense peak of the format GEMMs compute in (0: unsupported)", better="more")
@@ -245,6 +261,8 @@ real("narrow_sum_flops", "FLOP/s", "rate of 16-bit products whose sums are 16 bi
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")
 real("sram_capacity", "byte", "last-level cache or scratchpad", better="more")
+flag("on_chip_memory", "all memory lies on the chip: weights stay there, each layer on its share of the devices")
+positive("sram_bandwidth", "byte/s", "bandwidth of the scratchpad of a microcontroller", better="more")
 positive("link_bandwidth", "byte/s", "accelerator link, one direction, all links", better="more")
 real("link_latency", "s", "latency of the accelerator link", better="less")
 positive("host_bandwidth", "byte/s", "link to the host, one direction", better="more")
@@ -259,8 +277,11 @@ real("gemm_half_rows", "1", "rows at which a GEMM reaches half its rate", better
 fraction("gemm_bandwidth_efficiency", "share of memory bandwidth that a GEMM reaches", above=True, better="more")
 real("gemm_exponent", "1", "exponent of the smooth maximum: 2, 4, or 0 for the plain maximum")
 real("plain_gemm_latency", "s", "time to start a matrix product in 16 bits", better="less")
+fraction("wide_gemm_efficiency", "share of the 16-bit peak that a large GEMM reaches", above=True, better="more")
 fraction("training_gemm_efficiency", "share of peak that the GEMMs of training reach", above=True, better="more")
 fraction("attention_efficiency", "share of peak that prefill attention tends to", above=True, better="more")
+fraction("flash3_kernel_efficiency", "share of peak of FlashAttention 3 by itself, forward", above=True, better="more")
+real("flash3_kernel_half_length", "1", "tokens at which FlashAttention 3 reaches half of that share", better="less")
 real("attention_half_length", "1", "tokens at which prefill attention reaches half of that", better="less")
 fraction("flash1_efficiency", "share of peak of first-generation fused attention", above=True, better="more")
 fraction("flash2_efficiency", "share of peak of FlashAttention 2 alike", above=True, better="more")
@@ -312,10 +333,15 @@ positive("intra_bandwidth", "byte/s", "bandwidth inside the fast domain, per acc
 real("intra_latency", "s", "latency of one step inside the fast domain", better="less")
 fraction("intra_efficiency", "share of that bandwidth a collective reaches", above=True, better="more")
 positive("inter_bandwidth", "byte/s", "bandwidth between nodes, per accelerator and direction", better="more")
-real("inter_latency", "s", "latency of one step between nodes", better="less")
+real("inter_latency", "s", "latency of one step of a collective between nodes", better="less")
+real("port_latency", "s", "time of a small message from adapter to adapter through one switch", better="less")
 fraction("inter_efficiency", "share of that bandwidth a collective reaches", above=True, better="more")
 real("oversubscription", "1", "leaf to spine oversubscription", low=1.0, better="less")
 count("torus_axes", "axes of the torus that the fast links form, 0 where switches or a mesh join them", low=0)
+count(
+    "direct_peers", "devices of the domain that each reaches over a link of its own, 0 where a switch joins all", low=0
+)
+flag("switch_reduces", "the switch of the fast domain can add up what devices send (NVLS)")
 positive("nics_per_node", "1", "network adapters in a node")
 positive("ports_per_node", "1", "ports of a node into the network between nodes", better="more")
 positive("port_bandwidth", "byte/s", "bandwidth of one port of a node and direction", better="more")
@@ -344,7 +370,7 @@ fraction("bandwidth_efficiency", "constant share of memory bandwidth, in place o
 flag("textbook", "hand calculation: full rates, no overhead, no communication")
 real("ttft", "s", "time to first token", better="less")
 real("itl", "s", "time between tokens of one request", better="less")
-positive("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
+real("tokens_per_s", "1/s", "tokens per second, all devices", better="more")
 real("tokens_per_s_per_device", "1/s", "tokens per second and device", better="more")
 real("tokens_per_s_per_user", "1/s", "tokens per second that one request sees", better="more")
 real("e2e_latency", "s", "time from request to last token", better="less")
@@ -367,6 +393,7 @@ real("joule_per_mtok", "J", "energy per million generated tokens", better="less"
 # one node
 flag("is_training", "forward, backward and optimizer instead of a forward pass")
 count("lora_rank", "rank of trained adapters; 0 trains all weights", low=0)
+flag("weights_in_sram", "the weights of a microcontroller's network lie in its SRAM, not in flash")
 flag("offload", "what does not fit lives in host memory and storage")
 real("latency", "s", "time of one pass", better="less")
 real("memory_time", "s", "memory traffic of a pass alone", better="less")
@@ -400,6 +427,9 @@ fraction("tile_efficiency", "share of the machine that useful outputs fill, tile
 count("max_batch", "most sequences at once: what fits, or what is allowed", low=0, better="more")
 count("users", "clients of a closed loop")
 real("think_time", "s", "pause of a client between answer and next request")
+option("cache_length", "length of the cache that a decode step reads", codes.CacheLength)
+option("cache_transfer", "how the cache moves to the devices that decode", codes.CacheTransfer)
+option("length_law", "how the lengths of answers are spread", codes.LengthLaw)
 real("prompt_cv", "1", "coefficient of variation of the prompt")
 real("output_cv", "1", "coefficient of variation of the answer")
 count("page_size", "tokens per page of the cache")
@@ -431,6 +461,9 @@ real("layer_compute_time", "s", "a layer without injection and latency, mean", b
 real("layer_injection_time", "s", "streaming a layer in, mean", better="less")
 flag("is_resident", "weights stay on the chip")
 real("n_parts", "1", "devices that hold weights and cache", better="less")
+real("missing_parts", "1", "devices that resident weights need beyond max_parts", better="less")
+real("max_resident_batch", "1", "largest batch whose weights and cache fit max_parts devices", better="more")
+option("weight_plan", "where the weights are: on the chips, or streamed", codes.WeightPlan)
 # reasoning
 count("reasoning_steps", "steps of reasoning", low=0)
 count("tokens_per_step", "tokens of a step of reasoning", low=0)
@@ -449,8 +482,8 @@ real("usd_per_query", "USD", "price of the devices per query", better="less")
 real("usd_per_success", "USD", "price per query that is covered", better="less")
 # --- data ----------------------------------------------------------------------------------------------
 # ingestion
-positive("workload_data_rate", "byte/s", "stored bytes of samples a client consumes per second")
-positive("samples_per_s", "1/s", "samples a client consumes per second")
+real("workload_data_rate", "byte/s", "stored bytes of samples a client consumes per second")
+real("samples_per_s", "1/s", "samples a client consumes per second")
 positive("sample_bytes", "byte", "stored size of a sample")
 count("accelerators_per_client", "accelerators that share the demand of one client")
 positive("amplification", "1", "bytes after decoding and augmentation per stored byte")
@@ -465,6 +498,7 @@ fraction("cache_hit_ratio", "share of bytes that a cache in front of storage ser
 positive("cache_bandwidth", "byte/s", "bandwidth of that cache")
 count("prefetch_depth", "batches prepared ahead", low=0)
 real("rate_cv", "1", "coefficient of variation of the time per batch")
+real("utilization", "1", "demand over what can be served; above 1 it falls behind", better="less")
 real("data_demand", "byte/s", "stored bytes consumed per second when fully fed")
 real("data_supply", "byte/s", "stored bytes per second that the whole path sustains", better="more")
 real("storage_supply", "byte/s", "sample bytes per second that storage sustains behind its cache", better="more")
@@ -479,8 +513,12 @@ real("slowdown", "1", "time with the limit over time without it", low=1.0, bette
 real("margin", "1", "supply over demand, less one", low=-1.0, better="more")
 # transformation
 positive("cores", "1", "processor cores for preprocessing")
-positive("sample_cpu_time", "s", "processor time of one sample")
-positive("cpu_throughput", "byte/s", "bytes one core produces per second")
+real("sample_cpu_time", "s", "processor time of one sample")
+positive(
+    "cpu_throughput",
+    "byte/s",
+    "bytes one core produces per second; samples per second where no `sample_bytes` is given",
+)
 count("workers", "preprocessing processes that work at once")
 real("transform_time", "s", "preprocessing time of one batch", better="less")
 flag("is_bottleneck", "preprocessing takes longer than the step")
@@ -528,9 +566,9 @@ real("network_cost", "USD", "price of switches and links", better="less")
 real("network_power", "W", "power of switches and transceivers", better="less")
 # --- algorithm -----------------------------------------------------------------------------------------
 option("law", "scaling law", codes.Law)
-positive("compute_budget", "FLOP", "compute for training, and for serving when that is counted")
+real("compute_budget", "FLOP", "compute for training, and for serving when that is counted")
 positive("params", "1", "parameters of the model to train")
-positive("served_tokens", "1", "tokens the model will serve")
+real("served_tokens", "1", "tokens the model will serve")
 positive("unique_tokens", "1", "different training tokens there are")
 positive("batch_tokens", "1", "tokens per training step")
 real("optimal_params", "1", "parameters of the best split of the budget")
@@ -556,6 +594,7 @@ real("training_time", "s", "time to train on the tokens asked for", better="less
 # compression
 option("method", "how a model is made smaller", codes.CompressionMethod)
 option("quantizer", "how rounded weights are chosen", codes.Quantizer)
+real("index_bits", "1", "bits that place a kept value of a 2:4 pattern, or tell a zero in a bitmap", high=64)
 option("pruner", "how pruned weights are chosen", codes.Pruner)
 real("bits", "1", "bits of a value that is kept, without scales", low=1.0)
 count("group_size", "values that share a scale")
@@ -566,7 +605,14 @@ count("factor_rank", "rank of the factors of a matrix")
 positive("student_params", "1", "parameters of a distilled model")
 positive("baseline_bits", "1", "bits per weight of the dense model")
 real("uncompressed_params", "1", "parameters that stay as they are")
-real("accuracy_delta", "1", "change of mean accuracy on multiple-choice tasks", low=-1.0, better="more")
+real(
+    "accuracy_delta",
+    "1",
+    "change of mean accuracy on multiple-choice tasks, of image networks of top-1",
+    low=-1.0,
+    better="more",
+)
+option("accuracy_basis", "whose published losses the accuracy rests on", codes.AccuracyBasis)
 real("accuracy_spread", "1", "one standard deviation of it", better="less")
 real("loss_delta", "1", "change of loss, nats per token", better="less")
 real("compression_ratio", "1", "dense bytes over compressed bytes", better="more")
@@ -600,6 +646,26 @@ count("expert_tp", "degree of tensor parallelism inside an expert")
 count("shard_size", "data-parallel devices that share one copy of sharded states")
 flag("optimizer_offload", "optimizer states live and are updated in host memory")
 option("collective", "algorithm of reductions and gathers", codes.Collective)
+# one collective
+option("collective_kind", "what a group of devices does with a tensor", codes.CollectiveKind)
+positive("message_size", "byte", "tensor of one collective: what each device gets, reduces or sends in all")
+count("rank_stride", "how many devices apart the members of a group are")
+positive("flops_beside", "FLOP", "operations of one device that run beside a collective")
+real("collective_time", "s", "time of one collective", better="less")
+real("collective_latency", "s", "time of the collective for a message of no bytes", better="less")
+real("bus_bandwidth", "byte/s", "bytes that cross each device's links in the collective over its time", better="more")
+real("peak_bus_bandwidth", "byte/s", "bus bandwidth of a very large message", better="more")
+real("algorithm_bandwidth", "byte/s", "size of the tensor over the time of its collective", better="more")
+real("half_size", "byte", "message at which steps and bytes take as long: half of the peak bandwidth", better="less")
+real(
+    "network_ridge_point",
+    "FLOP/byte",
+    "operations per byte of a very large message that last as long as its collective",
+)
+real("break_even_intensity", "FLOP/byte", "operations per byte of this message that last as long as its collective")
+real("network_intensity", "FLOP/byte", "operations that run beside the collective per byte of its message")
+real("flops_time", "s", "time at peak of the operations that run beside the collective", better="less")
+real("exposed_time", "s", "time by which the collective outlasts the operations beside it", better="less")
 # training
 real("compute_time", "s", "computation of a step on the slowest stage", better="less")
 real("bubble_time", "s", "pipeline idle time of a step", better="less")
@@ -614,6 +680,7 @@ for _group, _meaning in (
 real("optimizer_time", "s", "update of the weights", better="less")
 real("overhead_time", "s", "host, activation transfers and stragglers in a step", better="less")
 real("exposed_communication", "s", "communication of a step that nothing hides", better="less")
+real("communication_time", "s", "communication of a step, hidden or not, on the slowest stage", better="less")
 fraction("communication_fraction", "exposed communication over step time", better="less")
 fraction("bubble_fraction", "pipeline idle time over step time", better="less")
 real("hfu", "1", "share of peak that all operations use, recomputation included", better="more")
@@ -632,20 +699,20 @@ real("memory_other", "byte", "gathered weights, context, buffers and slack, on t
 real("n_microbatches", "1", "micro-batches per step and data-parallel rank")
 real("model_flops", "FLOP", "operations of the model per step, without recomputation")
 real("training_tokens", "1", "tokens trained on within the duration", better="more")
-positive("tokens", "1", "tokens to train on")
-positive("duration", "s", "length of the run", takes=("completion_time", "training_time"))
+real("tokens", "1", "tokens to train on")
+real("duration", "s", "length of the run", takes=("completion_time", "training_time"))
 # --- operations ----------------------------------------------------------------------------------------
 real("tco", "USD", "total cost of ownership over the run", better="less")
-positive("energy", "J", "energy of the facility", better="less")
-positive("carbon", "kg", "carbon, operational and embodied", better="less")
-positive("water", "L", "water, on site and off site", better="less")
+real("energy", "J", "energy of the facility", better="less")
+real("carbon", "kg", "carbon, operational and embodied", better="less")
+real("water", "L", "water, on site and off site", better="less")
 # EconomicsModel, SustainabilityModel
 fraction("compute_utilization", "busy share of the arithmetic units while the run holds the device")
 fraction("memory_activity", "share of the memory bandwidth in use while the run holds the device")
-fraction("cluster_utilization", "devices in use over devices held, on average", above=True)
+fraction("cluster_utilization", "devices in use over devices held, on average")
 option("procurement", "how the accelerators are paid for", codes.Procurement)
 option("price_basis", "price the capital starts from: the device or the whole node", codes.PriceBasis)
-positive("budget", "USD", "what the run may cost")
+real("budget", "USD", "what the run may cost")
 real("purchase_cost", "USD", "price of the hardware the run occupies; 0 where it is rented", better="less")
 real("capex", "USD", "capital cost that falls on the run", better="less")
 real("electricity_cost", "USD", "electricity of the run", better="less")
@@ -664,7 +731,7 @@ real(
 )
 fraction("clean_energy_share", "share of the energy covered by carbon-free contracts")
 positive("average_power", "W", "power that the facility draws on average", better="less")
-positive("it_energy", "J", "energy of accelerators, hosts and network", better="less")
+real("it_energy", "J", "energy of accelerators, hosts and network", better="less")
 real("carbon_operational", "kg", "carbon of the electricity at the grid's intensity", better="less")
 real("carbon_operational_market", "kg", "the same after carbon-free contracts", better="less")
 real("carbon_embodied", "kg", "share of the carbon of making the hardware", better="less")
@@ -672,17 +739,17 @@ real("water_onsite", "L", "water evaporated on site", better="less")
 real("water_offsite", "L", "water consumed in generation", better="less")
 real("carbon_per_mtok", "kg", "carbon of a million tokens", better="less")
 # TailLatencyModel, OrchestrationModel
-positive("arrival_rate", "1/s", "requests or jobs that arrive per second", takes=("request_rate",))
+real("arrival_rate", "1/s", "requests or jobs that arrive per second", takes=("request_rate",))
 positive("service_latency", "s", "mean service time of one request on one replica", takes=("e2e_latency", "latency"))
 count("replicas", "servers that share the requests")
 real("arrival_cv", "1", "coefficient of variation of the time between arrivals: 1 Poisson, 0 regular")
 real("service_cv", "1", "coefficient of variation of the service time: 1 exponential, 0 constant")
-fraction("percentile", "share of requests that a percentile covers", high=1.0 - 1e-12)
+fraction("percentile", "share of requests that a percentile covers (0.99: the 99th)", high=1.0 - 1e-12)
 count("fan_out", "leaves that each request asks; the slowest decides")
 positive("hedge_after", "s", "time after which a request is sent a second time")
 positive("latency_target", "s", "response time that the percentile must keep")
 option("routing", "one queue for all servers, or one each", codes.Routing)
-positive("avg_duration", "s", "mean duration of a job", takes=("completion_time", "training_time"))
+real("avg_duration", "s", "mean duration of a job", takes=("completion_time", "training_time"))
 real("duration_cv", "1", "coefficient of variation of the duration of jobs: 1 exponential, 0 constant")
 positive("devices_per_job", "1", "accelerators that a job holds, on average")
 real("size_cv", "1", "coefficient of variation of the accelerators per job")
@@ -713,14 +780,16 @@ real("hedged_share", "1", "requests sent twice over all requests", better="less"
 fraction("sla_attainment", "share of requests within the latency target", better="more")
 flag("stable", "does the queue empty again")
 # ReliabilityModel, CheckpointModel
-positive("job_duration", "s", "length of the job if nothing failed and nothing was saved", takes=("training_time",))
+real("job_duration", "s", "length of the job if nothing failed and nothing was saved", takes=("training_time",))
 real("checkpoint_blocking_time", "s", "time that a checkpoint stops the job", better="less")
 real("checkpoint_write_time", "s", "time until a checkpoint is safe", better="less")
 real("restore_time", "s", "time to read a checkpoint back", better="less")
 real("restart_time", "s", "time from a failure to full speed, reading the checkpoint included")
-positive("checkpoint_interval", "s", "work between two checkpoints", takes=("effective_interval",))
+real("checkpoint_interval", "s", "work between two checkpoints", takes=("effective_interval",))
 count("spare_nodes", "nodes kept for failures", low=0)
 real("mtbf", "s", "mean time between failures of the whole job", better="more")
+real("mtbf_low", "s", "the same at the 10 % of sites that fail most", better="more")
+real("mtbf_high", "s", "the same at the 10 % of sites that fail least", better="more")
 fraction("failure_probability", "chance of at least one failure during the job", better="less")
 real("expected_failures", "1", "failures until the job is done", better="less")
 for _part, _meaning in (
@@ -752,19 +821,38 @@ real("checkpoint_moments", "byte", "of this, moments of the optimizer", better="
 positive("write_bandwidth", "byte/s", "rate at which a checkpoint is written", better="more")
 real("required_bandwidth", "byte/s", "rate that keeps up with the interval", better="less")
 real("snapshot_memory", "byte", "host memory per node that an asynchronous checkpoint fills", better="less")
-fraction("mfu_penalty", "share of the time in which checkpoints stop the job", better="less")
+option("energy_basis", "what the power of a device between idle and its limit follows", codes.EnergyBasis)
+option("penalty_basis", "what the time of a checkpoint is held against", codes.PenaltyBasis)
+real("mfu_penalty", "1", "time in which checkpoints stop the job, over all time (or over the interval)", better="less")
 # ResponsibleEngineeringModel
-positive("base_training_time", "s", "training time without privacy", takes=("training_time", "completion_time"))
-positive("epsilon", "1", "privacy loss that is allowed")
+real("base_training_time", "s", "training time without privacy", takes=("training_time", "completion_time"))
+real("epsilon", "1", "privacy loss that is allowed")
 positive("delta", "1", "probability outside the privacy guarantee; well below one over the samples", high=1.0)
 count("dataset_size", "samples of the data set")
-positive("noise_multiplier", "1", "standard deviation of the noise over the clipping norm", better="less")
+real("noise_multiplier", "1", "standard deviation of the noise over the clipping norm", better="less")
 option("clipping", "how per-sample gradient norms are found", codes.Clipping)
 option("conversion", "from Renyi divergence to epsilon", codes.Conversion)
 flag("fractional_orders", "the accountant also tries orders between whole numbers")
-fraction("subgroup_share", "share of the samples that a subgroup has", above=True)
-positive("dp_slowdown", "1", "training time with privacy over without", better="less")
-positive("dp_training_time", "s", "training time with privacy", better="less")
+fraction("subgroup_share", "share of the samples that a subgroup has")
+positive(
+    "dp_slowdown",
+    "1",
+    "training time with privacy over without, on a batch that keeps the noise tolerable",
+    better="less",
+)
+positive(
+    "dp_step_slowdown",
+    "1",
+    "time of a step with clipped per-sample gradients over a plain one, on equal batches",
+    better="less",
+)
+positive(
+    "batch_growth",
+    "1",
+    "batch that keeps the noise tolerable over the batch without privacy; at least 1",
+    better="less",
+)
+real("dp_training_time", "s", "training time with privacy", better="less")
 real("dp_memory_overhead", "byte", "memory of the per-sample gradients of a micro-batch", better="less")
 real("epsilon_spent", "1", "privacy loss of the training", better="less")
 fraction("sampling_rate", "chance that a sample is in a batch")

@@ -168,7 +168,8 @@ class Top:
         state.verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
         return state
 
-    def finish(self, states: list[Leaders], program: Program, cells: Cells) -> xr.Dataset:
+    def winning(self, states: list[Leaders], cells: Cells) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Positions of the best of every cell along every axis, flat, and whether there are any."""
         places = np.zeros((cells.count, self.k), dtype=np.int64)
         found = np.zeros((cells.count, self.k), dtype=bool)
         for cell in range(cells.count):
@@ -181,6 +182,10 @@ class Top:
         if cells.by:  # a cell without a winner still lies where it lies
             own = np.unravel_index(np.repeat(np.arange(cells.count), self.k), cells.shape)
             index |= {b: np.where(found.reshape(-1), index[b], i) for b, i in zip(cells.by, own)}
+        return index, found
+
+    def finish(self, states: list[Leaders], program: Program, cells: Cells) -> xr.Dataset:
+        index, found = self.winning(states, cells)
         dims, shape = cells.by, cells.shape
         if self.ranked:
             dims, shape = (*dims, "rank"), (*shape, self.k)

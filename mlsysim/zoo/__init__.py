@@ -25,7 +25,7 @@ from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.row import Constant, Derived, Row
-from mlsysim.zoo.sites import carbon_class, site_record
+from mlsysim.zoo.sites import carbon_class, carbon_year, site_record
 from mlsysim.zoo.spelling import UnknownName
 from mlsysim.zoo.tables import (
     TABLES,
@@ -56,6 +56,7 @@ __all__ = [
     "accelerator_record",
     "assumptions",
     "carbon_class",
+    "carbon_year",
     "constant",
     "datacenter",
     "digest",
@@ -133,7 +134,10 @@ def datacenter(name: str | Row = DEFAULT_DATACENTER) -> Row:
 
 
 def reliability(name: str | Row) -> Row:
-    """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device."""
+    """A row of the reliability table; ``row["mtbf"]`` is seconds between failures of one device.
+
+    Rows of whole fleets have a `hardware` and a `failure_level`, for `ReliabilityModel` (``failure_level=row["failure_level"]``).
+    """
     return _tables.lookup("reliability", name, "reliability")
 
 

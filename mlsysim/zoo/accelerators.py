@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.equations.network import MICROCONTROLLER_MEMORY
 from mlsysim.schema.codes import Precision, label
 from mlsysim.schema.records import Accelerator, Format
 from mlsysim.zoo import curves, prices, tables
-from mlsysim.zoo.row import CANONICAL, RULES, Derived, Row, Rule, first, known, plain, stored
+from mlsysim.zoo.row import CANONICAL, NAN, RULES, Derived, Row, Rule, first, known, plain, stored, where
 
 #: kg of carbon per W of TDP, cradle to gate: A100 0.32, H100 0.23, B200 0.28 (rows with a product footprint)
 EMBODIED_PER_WATT = 0.28
@@ -141,13 +142,33 @@ def widened(row: Row, precision: Precision) -> Derived | None:
 
     A `peak_flops` that was given is the rate of every format.
     """
-    if precision not in _NARROW or _rate(row, precision) or "peak_flops" in row.given or not _rate(row, Precision.INT4):
+    wide = _rate(row, Precision.INT4)
+    if precision not in _NARROW or "peak_flops" in row.given or not wide or _rate(row, precision) >= wide:
         return None
+    lack = f"no {label(precision)} products on this device"
+    if _rate(row, precision):
+        lack = f"{label(precision)} products of this device are slower than wider ones"
     bits = 16 if max(_rate(row, Precision.BF16), _rate(row, Precision.FP16)) else 32
     return Derived(
-        f"no {label(precision)} products on this device: weights in {label(precision)} are widened on the way to {bits}-bit "
+        f"{lack}: weights in {label(precision)} are widened on the way to {bits}-bit "
         "products, as int4 weights are (Marlin, arXiv:2408.11743; vllm-project/vllm PR 5975)",
         curves.SPREAD,
+    )
+
+
+def one_rate(row: Row, precision: Precision) -> str | None:
+    """What a `peak_flops` that was given means for a device that lists rates by format, where it differs from them.
+
+    >>> mine = tables.lookup("hardware", "h100", "hardware").having({"peak_flops": 5e14})
+    >>> one_rate(mine, Precision.FP8)
+    'as given, at every number format (the row lists 1978.9 TFLOP/s for fp8): peak_bf16, peak_fp8 ... set one alone'
+    """
+    own, listed = row.given.get("peak_flops"), _rate(row, precision)
+    if own is None or not np.any(listed) or not np.any(own != listed):
+        return None
+    return (
+        f"as given, at every number format (the row lists {float(np.max(listed)) / 1e12:g} TFLOP/s for "
+        f"{label(precision)}): peak_bf16, peak_fp8 ... set one alone"
     )
 
 
@@ -211,6 +232,22 @@ def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> No
         )
 
 
+def unknown_scratchpad(mem_capacity: Any) -> Any:
+    """On-chip memory of which nobody prints the size: none; of a microcontroller, which computes in it, not known."""
+    return where(mem_capacity < MICROCONTROLLER_MEMORY, NAN, 0.0)
+
+
+def _scratchpad(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """On-chip memory of which nobody prints the size or the bandwidth."""
+    if not known(fields["sram_capacity"]):
+        fields["sram_capacity"] = unknown_scratchpad(fields["mem_capacity"])
+        if not np.all(np.isnan(fields["sram_capacity"])):
+            derived["sram_capacity"] = Derived("no on-chip memory published: none is counted on", 0.0)
+    if not known(fields["sram_bandwidth"]):
+        fields["sram_bandwidth"] = fields["mem_bandwidth"]
+        derived["sram_bandwidth"] = Derived("nobody prints it: as fast as main memory, or as the bus to the flash", 0.5)
+
+
 def _rates_of_parts(row: Row, parts: Mapping[str, int | None] | None, fields: dict[str, Any]) -> None:
     """How fast the products of parts in a format of their own are, over the others; no rate at all where one has none."""
     for part in PRODUCTS:
@@ -234,6 +271,12 @@ def _links(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     if not known(fields["link_latency"]) and known(fields["link_bandwidth"]):
         fields["link_latency"] = tables.rows("fabrics")["pcie_gen5_x16"]["latency_s"]
         derived["link_latency"] = Derived("planning value of PCIe and of links other than NVLink (fabrics table)", 0.5)
+
+
+def _on_chip(row: Row) -> bool:
+    """Lies all memory on the chip, in a device for servers?"""
+    on_chip = str(row.values_by_column["mem_type"] or "").startswith("SRAM")
+    return on_chip and row.values_by_column["class"] not in ("tiny", "mobile", "edge")
 
 
 def _shared(row: Row) -> bool:
@@ -261,8 +304,7 @@ def _host(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None
 
 def _limit(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
     """The power limit of a device for servers or desks whose limit nobody prints."""
-    on_chip = str(row.values_by_column["mem_type"] or "").startswith("SRAM")
-    if row.values_by_column["class"] in IN_SERVERS and not on_chip and not known(fields["tdp"]):
+    if row.values_by_column["class"] in IN_SERVERS and not _on_chip(row) and not known(fields["tdp"]):
         fields["tdp"] = TDP_AT_1_TBPS * (fields["mem_bandwidth"] / 1e12) ** TDP_EXPONENT
         derived["tdp"] = Derived(
             f"no limit published: {TDP_AT_1_TBPS:g} W x (memory bandwidth in TB/s)^{TDP_EXPONENT:g}, as of 83 devices",
@@ -305,16 +347,18 @@ def described(
     kernels: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a device, those of its kernels among them or not, and how those that no source gives came about."""
-    fields = {name: stored(row, name) for name in CANONICAL["hardware"]}
+    fields = {name: stored(row, name) for name in (*CANONICAL["hardware"], "sram_bandwidth")}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
     fields["widens_weights"] = float(wide is not None)
+    fields["on_chip_memory"] = float(_on_chip(row))
     if wide is not None:
         derived["peak_flops"] = wide
     if wide is not None or precision in GGUF_BITS or (precision == Precision.MXFP4 and not _rate(row, precision)):
         precision = Precision.INT4
 
     _memory(row, fields, derived)
+    _scratchpad(fields, derived)
     _rates(row, precision, fields, derived)
     _rates_of_parts(row, parts, fields)
     _links(fields, derived)

@@ -33,6 +33,8 @@ GEMM = ("gemm_latency", "gemm_efficiency", "gemm_half_rows", "gemm_bandwidth_eff
 DECODE = ("decode_attention_latency", "decode_attention_bandwidth_efficiency", "decode_attention_ramp")
 FLASH = ("flash1_efficiency", "flash2_efficiency", "flash3_efficiency")
 PREFILL = ("attention_efficiency", "attention_half_length")
+#: FlashAttention 3 by itself -> what stands for it where nobody measured it: the device's own curve
+FLASH3 = {"flash3_kernel_efficiency": "attention_efficiency", "flash3_kernel_half_length": "attention_half_length"}
 ALLREDUCE = tuple(
     f"{what}_{n}" for what in ("allreduce_latency", "nccl_latency", "bus_bandwidth") for n in COUNTS
 ) + tuple(f"allreduce_{size}_{n}" for n in COUNTS for size in SIZES)
@@ -40,6 +42,10 @@ ALLREDUCE = tuple(
 _REFERENCE = {"fp8": "h100_sxm", "nvfp4": "b200_sxm"}
 #: measured devices whose best products nobody published -> the nearest chip of which they are
 _RELATIVE = {"gb300": "b300_sxm"}
+#: a measured device whose clocks its power limit holds down in matrix products: 0.967 W for each TFLOP/s of its label
+POWER_BOUND = "l40s"
+#: power for each operation, over that device's, from which a relative is not held down
+ROOMY = 1.5
 #: rate of nvfp4 products over 8-bit ones, operands converted before: 3.42 against 1.75 times bf16 on B300
 #: (Transformer Engine documentation, GEMM profiling across precisions)
 NVFP4_OVER_FP8 = 1.95
@@ -118,6 +124,26 @@ def _best(row: Row, dtype: str) -> tuple[float, Derived]:
     )
 
 
+def roomy(row: Row, device: str) -> bool:
+    """Has a relative of the power-bound device power enough for the rate of its label?
+
+    Cards for games and L40 are the same chips with half the matrix rate, or with more power for it.
+    """
+    published = tables.rows("hardware")
+    if device != POWER_BOUND or row.origin not in published:
+        return False
+    cells = [published[key].values_by_column for key in (row.origin, device)]
+    if not (cells[0]["tdp_W"] and (cells[0]["peak_bf16"] or cells[0]["peak_fp16"])):
+        return False
+    power, bound = (c["tdp_W"] / (c["peak_bf16"] or c["peak_fp16"]) for c in cells)
+    return bool(power >= ROOMY * bound)
+
+
+def _wide(row: Row) -> float:
+    """Share of the 16-bit peak that large products reach on a device whose narrow products are asked for."""
+    return _gemm(row, Precision.BF16)[0]["gemm_efficiency"]
+
+
 def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived]]:
     device, measured = own(row)
     dtype = kernel_format(precision)
@@ -161,12 +187,21 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
                 f"share of peak times {here:.3g}/{there:.3g}, the best measured {best} products of the two "
                 f"(constants: max_achievable_{best}_matmul)"
             )
+        if roomy(row, device):
+            free = curve(FALLBACK, "fp8" if dtype == "fp8" else "bf16")
+            assert free
+            values["gemm_efficiency"] = free["gemm_efficiency"]
+            notes.append(
+                f"share of peak of {FALLBACK}: this card has {ROOMY:g} times the power of {device} for each operation, "
+                "whose clocks fall at its power limit"
+            )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     wide_curve = curve(device, "bf16")
     assert wide_curve
     values["plain_gemm_latency"] = wide_curve["gemm_latency"]
+    values["wide_gemm_efficiency"] = _wide(row) if dtype != "bf16" else values["gemm_efficiency"]
     if not measured:
-        derived["plain_gemm_latency"] = derived["gemm_latency"]
+        derived |= dict.fromkeys(("plain_gemm_latency", "wide_gemm_efficiency"), derived["gemm_latency"])
     values["training_gemm_efficiency"], derived["training_gemm_efficiency"] = _best(row, dtype)
     return values, derived
 
@@ -176,6 +211,8 @@ def _attention(row: Row, cache_in_8_bits: bool) -> tuple[dict[str, float], dict[
     plain = curve(device, "bf16")
     assert plain
     values = {name: plain[name] for name in (*FLASH, *PREFILL, *DECODE)}
+    chip = measured or bool(row["kernel_relative"])
+    values |= {name: plain[name if chip and name in plain else otherwise] for name, otherwise in FLASH3.items()}
     notes = [] if measured else [f"kernels of this device were not measured: the curve of {device}"]
     derived = {name: Derived(notes[0], SPREAD) for name in values} if notes else {}
     if cache_in_8_bits:
@@ -298,8 +335,8 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
     found = curve(device, dtype)
     assert found
     for fields, name in (
-        ((*GEMM, "plain_gemm_latency", "training_gemm_efficiency"), "gemm_spread"),
-        ((*FLASH, *PREFILL), "attention_spread"),
+        ((*GEMM, "plain_gemm_latency", "wide_gemm_efficiency", "training_gemm_efficiency"), "gemm_spread"),
+        ((*FLASH, *FLASH3, *PREFILL), "attention_spread"),
         (DECODE, "decode_spread"),
         (ALLREDUCE, "allreduce_spread"),
     ):

@@ -18,8 +18,12 @@ from mlsysim.zoo.row import NAN, RULES, Derived, Row, Rule, filled, first, known
 LINK_SHARE = 0.87
 #: the same through a PCIe root complex: 37.9 GB/s bus rate of 63 GB/s (RTX PRO 6000, two devices)
 PCIE_SHARE = 0.6
-#: the same for a data-centre network
-NETWORK_SHARE = 0.85
+#: the same for a data-centre network: middle of what large collectives reached (InfiniBand NDR 0.98, HDR 0.92, EFA 0.96,
+#: GPUDirect-TCPXO 0.90, Slingshot 0.73 of a port)
+NETWORK_SHARE = 0.92
+NETWORK_SPREAD = 0.08
+#: generation of NVLink from which on its switches reduce (NVLS: Hopper and later)
+REDUCING_NVLINK = 4
 #: node power over the TDP of its accelerators, and host memory per accelerator: medians of the systems table
 NODE_POWER_FACTOR = 1.65
 HOST_MEMORY_PER_ACCELERATOR = 250e9
@@ -97,6 +101,10 @@ def _size(making: _Making) -> None:
         )
         for name in ("fleet_size", "accelerators_per_node", "domain_size"):
             making.follow(name, 1.0 if alone else USUAL_NODE, why, 0.0)
+        on_chip = making.device["on_chip_memory"]
+        if np.any(on_chip):
+            why = "memory on the chip: as many devices as the weights need"
+            making.follow("fleet_size", where(np.asarray(on_chip) > 0, 0.0, fields["fleet_size"]), why, 0.0)
         fields["oversubscription"] = 1.0
         fields.update({name: value for name, value in making.given.items() if name in Fleet._fields})
         return
@@ -153,6 +161,21 @@ def _fast_domain(making: _Making) -> None:
         shape = re.search(r"(\d)D torus", name)
         why = f"by the name of the device's link: {name or 'none'}"
         making.follow("torus_axes", float(shape[1]) if shape else 0.0, why, 0.0)
+    _joined(making)
+
+
+def _joined(making: _Making) -> None:
+    """What joins the devices of a domain: links from each to each, or a switch that can reduce."""
+    link = making.hardware.values_by_column["intra_link_name"] or ""
+    if making.lacks("direct_peers"):
+        inner = "" if making.inner is None else making.inner["topology"] or ""
+        together, each = re.search(r"fully connected (\d+)", inner), re.search(r"\((\d+) links x", link)
+        peers = float(together[1]) - 1.0 if together else float(each[1]) if each else 0.0
+        making.follow("direct_peers", peers, f"by the fabric and the device's link: {inner or link or 'none'}", 0.0)
+    if making.lacks("switch_reduces"):
+        generation = re.fullmatch(r"NVLink (\d+)( \(reduced\))?", link)
+        reduces = generation is not None and int(generation[1]) >= REDUCING_NVLINK
+        making.follow("switch_reduces", float(reduces), f"by the device's link: {link or 'none'}", 0.0)
 
 
 def _network_bandwidth(making: _Making, one_domain: Any) -> None:
@@ -196,6 +219,8 @@ def _network_latency(making: _Making, one_domain: Any) -> None:
             else f"one step of a ring collective over {outer.key} (NCCL tuning tables, fabrics table)"
         )
         making.follow("inter_latency", outer["latency_s"] if step is None else step, why, 0.3)
+        why = f"latency of {outer.key} ({outer['latency_class']})"
+        making.follow("port_latency", outer["latency_s"], why, 0.3)
     elif np.any(one_domain):
         fields["inter_latency"] = where(one_domain, fields["intra_latency"], NAN)
         making.derived["inter_latency"] = making.derived.get("inter_bandwidth", Derived("one fast domain", 0.0))
@@ -218,12 +243,15 @@ def _network(making: _Making) -> None:
     _ports(making)
     if making.lacks("inter_latency") and system is not None:
         _network_latency(making, one_domain)
+    if "inter_latency" in making.given or making.lacks("port_latency"):
+        latency = making.given.get("inter_latency", fields["inter_latency"])
+        making.follow("port_latency", latency, "one step between nodes: no other latency is known", 0.3)
     if making.lacks("inter_efficiency"):
         measured = outer["measured_fraction"] if outer else None
         fields["inter_efficiency"] = measured or NETWORK_SHARE
         if not measured:
-            why = "planning value for networks between nodes, no measurement"
-            making.derived["inter_efficiency"] = Derived(why, 0.15)
+            why = "not measured: middle of five networks' large collectives"
+            making.derived["inter_efficiency"] = Derived(why, NETWORK_SPREAD)
     if making.lacks("oversubscription"):
         ratio = (system.values_by_column["oversubscription"] if system else None) or "none is published"
         why = f"taken as full bandwidth between the nodes of one job ({ratio})"
@@ -314,15 +342,19 @@ def fleet_record(
             **dict.fromkeys(Fleet._fields, NAN),
             "oversubscription": 1.0,
             "torus_axes": 0.0,
+            "direct_peers": 0.0,
+            "switch_reduces": 0.0,
             "ports_per_node": 1.0,
         }
         fields["port_bandwidth"] = given.get("inter_bandwidth", NAN)
+        fields["port_latency"] = given.get("inter_latency", NAN)
     else:
         fields = described(row, tables.lookup("hardware", hardware or "", "hardware"), given)[0]
     if fabric is not None:
         network = tables.lookup("fabrics", fabric, "fabric").values_by_column
         fields["inter_bandwidth"] = network["bandwidth_Bps"]
         fields["inter_latency"] = network["step_latency_s"] or network["latency_s"]
+        fields["port_latency"] = given.get("inter_latency", network["latency_s"])
         fields["inter_efficiency"] = network["measured_fraction"] or NETWORK_SHARE
         fields["port_bandwidth"] = given.get("inter_bandwidth", network["bandwidth_Bps"])
     return Fleet(**{**fields, **{name: value for name, value in given.items() if name in Fleet._fields}})

@@ -7,7 +7,7 @@ for trainers), and whether the value was fitted to published runs.  A framework 
 >>> assumptions("vLLM").host_step_time, assumptions("vLLM 0.12").host_step_time
 (0.001, 0.0016)
 >>> assumptions("torchtitan").eager_factor
-2.0
+2.53
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from mlsysim.schema.assumptions import Assumptions
@@ -91,7 +92,7 @@ class Version(NamedTuple):
 
     since: tuple[int, ...]
     row: Row
-    lines: dict[str, dict[str, str]]  #: setting -> its line of settings.csv
+    lines: dict[str, list[dict[str, str]]]  #: setting -> its lines of settings.csv, the one that holds last
 
 
 @functools.cache
@@ -105,16 +106,18 @@ def frameworks() -> dict[str, list[Version]]:
     found: dict[str, list[Version]] = {}
     for about in tables.records("frameworks"):
         name, _, since = about["like"].partition(" ")
-        held = dict(_holding(found[name], version(since)).lines) if name else {}
+        held = {k: list(v) for k, v in _holding(found[name], version(since)).lines.items()} if name else {}
         own = lines.pop(about["key"], [])
         steps = sorted({line["since_version"] for line in own}, key=version)
         versions = []
         for step in steps:
             for line in (line for line in own if line["since_version"] == step):
-                held.pop(line["setting"], None)
-                if line["value"] != UNSET:
-                    held[line["setting"]] = line
-            versions.append(Version(version(step), _row(about, step, step == steps[-1], held), dict(held)))
+                if line["value"] == UNSET:
+                    held.pop(line["setting"], None)
+                else:
+                    held.setdefault(line["setting"], []).append(line)
+            row = _row(about, step, step == steps[-1], {name: lines[-1] for name, lines in held.items()})
+            versions.append(Version(version(step), row, {name: list(lines) for name, lines in held.items()}))
         found[about["key"]] = versions
     if lines:
         raise unknown("framework", next(iter(lines)), found, "settings.csv")
@@ -141,6 +144,43 @@ def _holding(versions: list[Version], wanted: tuple[int, ...]) -> Version:
     if not wanted:
         return versions[-1]
     return next((found for found in reversed(versions) if found.since <= wanted), versions[0])
+
+
+@functools.cache
+def _made() -> dict[str, Version]:
+    """The version behind each row."""
+    return {found.row.key: found for versions in frameworks().values() for found in versions}
+
+
+def _identity(line: dict[str, str]) -> str:
+    return f"{line['framework']} {line['since_version']} {line['setting']}"
+
+
+def lines_of(row: Row) -> dict[str, str]:
+    """The line of settings.csv behind each setting of a framework, by name.
+
+    >>> lines_of(of_version("torchtitan", ()))["eager_factor"]
+    'pytorch_fsdp 2023 eager_factor'
+    """
+    return {name: _identity(lines[-1]) for name, lines in _made()[row.key].lines.items()}
+
+
+def without(row: Row, forgotten: Collection[str]) -> Row:
+    """A framework without some lines: what it inherits, or its versions before said, stands in their place.
+
+    >>> row = of_version("torchtitan", ())
+    >>> without(row, {"torchtitan 2025 training_logit_bytes"})["training_logit_bytes"], row["training_logit_bytes"]
+    (12.0, 4.0)
+    """
+    mine = _made()[row.key]
+    if not any(_identity(line) in forgotten for lines in mine.lines.values() for line in lines):
+        return row
+    left = {name: [line for line in lines if _identity(line) not in forgotten] for name, lines in mine.lines.items()}
+    cells = dict(row.values_by_column)
+    for name, lines in left.items():
+        cells[name] = tables.cell(name, lines[-1]["value"]) if lines else None
+    cells["fitted"] = " ".join(n for n, lines in left.items() if lines and lines[-1]["fitted"] == "1") or None
+    return Row("frameworks", row.key, cells)
 
 
 def of_version(key: str, wanted: tuple[int, ...]) -> Row:

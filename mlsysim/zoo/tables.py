@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.zoo import prices
+from mlsysim.zoo import layers, prices
 from mlsysim.zoo.row import Row
 from mlsysim.zoo.spelling import OPERATORS, Index, UnknownName, alike, compact, fold, unknown
 
@@ -70,6 +70,8 @@ def rows(table: str) -> dict[str, Row]:
         key = values["name"] if table == "hardware" else values["key"]
         if table == "hardware":
             values |= prices.columns(key)
+        elif table == "models":
+            values |= layers.columns(key)
         found[key] = Row(table, key, values)
     return found
 

@@ -11,7 +11,7 @@ from mlsysim.equations import architecture
 from mlsysim.equations.counting import floor_div
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
-from mlsysim.zoo import tables
+from mlsysim.zoo import layers, tables
 from mlsysim.zoo.row import NAN, RULES, Derived, Row, Rule, filled, first, known, plain, stored, where
 
 
@@ -78,6 +78,7 @@ ARCHITECTURE = tuple(
         "active_params",
         "max_context",
         "flops_per_sample",
+        *layers.FIELDS,
         "sliding_window",
         "local_layers",
         "expert_node_limit",
@@ -93,7 +94,7 @@ ARCHITECTURE = tuple(
 
 
 #: fields that a model without layers has too
-_ANY_MODEL = ("total_params", "active_params", "flops_per_sample", "max_context")
+_ANY_MODEL = ("total_params", "active_params", "flops_per_sample", "max_context", *layers.FIELDS)
 
 
 def _in_one_pass(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
@@ -180,6 +181,31 @@ def _experts(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> N
     fields["dense_ffn_hidden"] = where(sparse, first(dense, fields["ffn_hidden"]), dense)
 
 
+def _by_layer(fields: dict[str, Any], derived: dict[str, Derived]) -> None:
+    """What the layers of a network are of which nobody lists them."""
+
+    def follows(name: str, value: Any, how: str, spread: float) -> None:
+        if not known(fields[name]):
+            fields[name] = filled(fields[name], value)
+            derived[name] = Derived(how, spread)
+
+    follows("network_layers", layers.LAYERS, "no list of layers: as many as ResNet-50 has", layers.LAYERS_SPREAD)
+    follows(
+        "activation_values",
+        fields["flops_per_sample"] / layers.FLOPS_PER_VALUE,
+        f"no list of layers: one value for {layers.FLOPS_PER_VALUE:g} operations, the median of the networks that have one",
+        layers.FLOPS_PER_VALUE_SPREAD,
+    )
+    follows(
+        "widest_values",
+        layers.PEAK_SHARE * fields["activation_values"],
+        f"no list of layers: {layers.PEAK_SHARE:g} of all values, the median of the networks that have one",
+        layers.PEAK_SHARE_SPREAD,
+    )
+    follows("depthwise_share", 0.0, "no list of layers: no convolution is depthwise", 0.0)
+    follows("unfused_accesses", 0.0, "no list of layers: norms are batch norms, which fold into the weights", 0.0)
+
+
 def described(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
     """The fields of a model, and how those that no source gives came about."""
     fields = {name: stored(row, name) for name in Workload._fields}
@@ -204,6 +230,11 @@ def described(row: Row) -> tuple[dict[str, Any], dict[str, Derived]]:
             "one token forward: 2 FLOP per parameter (constants: decode_flops_per_param_token)", 0.1
         )
     fields["max_context"] = filled(fields["max_context"], 0.0)
+    if np.all(layered):
+        fields |= dict.fromkeys(layers.FIELDS, 0.0)
+    else:
+        _by_layer(fields, derived)
+        fields |= {name: where(layered, 0.0, fields[name]) for name in layers.FIELDS}
     return fields, derived
 
 
