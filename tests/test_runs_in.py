@@ -579,6 +579,36 @@ def test_one_run_a_log_whatever_its_warm_up():
     assert of_log(titan([100, 100, *[10500] * 20]), "x")["measured_tokens_per_s_per_gpu"] == 10500
 
 
+def test_how_a_log_was_read_is_said(tmp_path):
+    said = {}
+    for name, text, beside in (
+        ("a.log", megatron([9000.0] * 2 + [6200.0] * 8), {"hardware": "h100", "model": "llama3_1_8b"}),
+        ("b.log", titan([10500] * 5), BESIDE | {"tp": "1", "gbs": "16"}),
+        ("c.json", json.dumps(STATE), BESIDE | {"tp": "1", "zero_stage": "3"}),
+        ("d.txt", SUMMARY.replace(": VALID", ": INVALID"), LENGTHS),
+        ("e.log", megatron([6200.0] * 5), {"hardware": "h100", "model": "llama3_1_8b", "n_layers": "16"}),
+    ):
+        (tmp_path / name).write_text(text)
+        said[name] = ms.validate(tmp_path / name, sample=0, columns=beside).said.what.tolist()
+    assert said["a.log"] == ["read as the median of 8 of 10 steps"]
+    assert said["b.log"] == ["read as the median of 4 of 5 steps"]
+    assert said["c.json"] == ["read as the mean of a whole training, its warm-up and evaluation with it"]
+    assert said["d.txt"] == ["read from a result that MLPerf calls INVALID"]
+    assert said["e.log"] == ["taken as llama3_1_8b(n_layers=16); read as the median of 4 of 5 steps"]
+
+
+def test_groups_may_be_named_by_the_heading_of_the_file():
+    frame = pd.DataFrame(
+        [
+            {"gpu": gpu, "model": "llama3_1_8b", "tp": 1, "precision": "bf16", "users": 16, "isl": 1024}
+            for gpu in ("h100", "a100")
+        ]
+    )
+    frame = frame.assign(osl=256, itl_ms=[9.0, 14.0])
+    fit = ms.calibrate(None, frame, fit=["serving_level"], by="gpu", bootstrap=0, holdout=None)
+    assert fit.by == "hardware" and set(fit.table.group) == {"h100", "a100"}
+
+
 def test_every_word_is_told_from_every_other():
     """No word means two columns of a kind, and none hides a column's own name."""
     for kind, table in words.WORDS.items():

@@ -140,6 +140,8 @@ def calibrate(
     arguments.callback(progress)
     data = read(runs, columns)
     _matches(resolver, data.kind)
+    if isinstance(by, str):  # a heading of the file
+        by = next((column for column, heading in data.read_as.items() if heading == by), by)
     if by is not None and (not isinstance(by, str) or by not in data.table):
         raise ValueError(f"by={arguments.shown(by)}: the runs have no such column; columns: {', '.join(data.table)}")
     names = asked if asked is not None else _usual(data, by)

@@ -248,7 +248,7 @@ def from_summary(text: str, name: str) -> tuple[list[str], list[list[Any]]]:
     first, each = (_figure(said.get(key, "")) for key in ("mean_first_token_latency", "mean_time_per_output_token"))
     found: dict[str, Any] = {
         "source": f"MLPerf inference, {said.get('sut_name', name)}",
-        "notes": f"result {said.get('result_is', '?')}",
+        training_files.HOW: f"read from a result that MLPerf calls {said.get('result_is', '(nothing)')}",
     }
     if scenario.lower() == "offline":
         found |= {"tokens_per_s_total": rate, QUEUED: 1}

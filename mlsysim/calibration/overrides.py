@@ -86,6 +86,7 @@ def with_columns(row: Row, run: Mapping[str, Any]) -> Row:
         raise Refused(f"columns beside {row.key}: {error}") from None
 
 
-def is_changed(row: Row) -> bool:
-    """Is a model a row of the zoo that columns have changed?"""
-    return row.table == "models" and str(row.key).endswith(")") and "(" in str(row.key)
+def told(row: Row) -> str:
+    """What is said of a model that columns have changed; empty for a row of the zoo."""
+    changed = row.table == "models" and str(row.key).endswith(")") and "(" in str(row.key)
+    return f"taken as {row.key}" if changed else ""

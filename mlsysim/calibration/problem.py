@@ -18,6 +18,7 @@ from mlsysim import zoo
 from mlsysim.calibration import checks, frameworks, networks, operations, overrides, serving, streams, training, vision
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
+from mlsysim.calibration.training_files import HOW
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
@@ -216,6 +217,7 @@ class Problem:
             try:
                 checks.settings(run)
                 self._ask(position, run, questions)
+                self._say(position, str(run.get(HOW) or ""))
             except (ValueError, ArithmeticError) as error:  # nothing that a row holds ends the others
                 self.refused[position] = _one_line(error)
         for name, asked in questions.items():
@@ -264,7 +266,7 @@ class Problem:
             self.kept.append(
                 Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted, asked.known)
             )
-            self._say(position, asked.inputs["model"])
+            self._say(position, overrides.told(asked.inputs["model"]))
             self._put(asked, position, questions)
             return
         hardware = self._device(run)
@@ -280,7 +282,7 @@ class Problem:
         }
         time = training.measured(run, workload, hardware, setting, candidates[0].inputs)
         checks.training(run, workload, hardware, candidates[0].inputs, time, self.runs.ambiguous)
-        self._say(position, workload)
+        self._say(position, overrides.told(workload))
         measured = {} if math.isnan(time) else {"step_time": time}
         if given(run, "measured_mem_gb") is not None:
             measured["memory_per_device"] = run["measured_mem_gb"] * GIB
@@ -317,10 +319,10 @@ class Problem:
             self._models[key] = training.model(run)
         return self._models[key]
 
-    def _say(self, position: int, workload: zoo.Row) -> None:
-        """Note a model that is not its row of the zoo, but what the columns beside its name say."""
-        if overrides.is_changed(workload):
-            self.said[position] = f"taken as {workload.key}"
+    def _say(self, position: int, what: str) -> None:
+        """Note that a row was read otherwise than by its names and figures."""
+        if what:
+            self.said[position] = "; ".join(filter(None, (self.said.get(position), what)))
 
     def _enter(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
         """The rows that ask a resolver as a part; those that it does not take are refused one by one."""

@@ -41,6 +41,8 @@ ARGUMENTS = {
     "padded_vocab_size": "vocab",
     "recompute_granularity": "recompute",
 }
+#: a column that says how the figures of a run were made of what its file tells
+HOW = "how_read"
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  #: colours
 #: share of the steps that are warm-up, and the most of them
 WARM_UP, MOST = 5, 10
@@ -92,6 +94,10 @@ def _median(values: Sequence[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
+def _how(counted: Sequence[Any], steps: Sequence[Any]) -> str:
+    return f"read as the median of {len(counted)} of {len(steps)} steps"
+
+
 def _of_last_batch(steps: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
     """Steps with the batch of the last one, which stands first in each."""
     return after_warm_up([step for step in steps if step[0] == steps[-1][0]])
@@ -111,6 +117,7 @@ def _of_megatron(lines: Sequence[str], text: str) -> dict[str, Any]:
     seconds = "iteration (s)" in lines[-1]  # Megatron-DeepSpeed
     found: dict[str, Any] = {
         "framework": "megatron_deepspeed" if seconds else "megatron_lm",
+        HOW: _how(counted, steps),
         "global_batch": steps[-1][0],
         "measured_step_time_s": time if seconds or time is None else 1e-3 * time,
         "measured_tflops_per_gpu": _median([step[2] for step in counted]),
@@ -147,6 +154,7 @@ def _of_nemo(lines: Sequence[str], text: str) -> dict[str, Any]:
     counted = _of_last_batch(steps)
     return {
         "framework": "nemo",
+        HOW: _how(counted, steps),
         "global_batch": steps[-1][0],
         "measured_step_time_s": _median([time for _, time in counted]),
     }
@@ -160,6 +168,7 @@ def _of_titan(lines: Sequence[str], text: str) -> dict[str, Any]:
     memory = [_number(r"memory:\s*N\s*GiB", line) for line in every]
     return {
         "framework": "torchtitan",
+        HOW: _how(counted, every),
         "measured_tokens_per_s_per_gpu": _median([_number(r"tps:\s*N", line) for line in counted]),
         "measured_tflops_per_gpu": _median([_number(r"tflops:\s*N", line) for line in counted]),
         "measured_mfu": None if not share else share / 100.0,
@@ -190,6 +199,7 @@ def of_trainer_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     batch = round(samples * time) or None if math.isfinite(samples * time) else None
     found = {
         "source": name,
+        HOW: "read as the mean of a whole training, its warm-up and evaluation with it",
         "measured_step_time_s": time,
         "global_batch": batch,
         "micro_batch": state.get("train_batch_size") if _real(state.get("train_batch_size")) else None,
