@@ -609,6 +609,33 @@ def test_groups_may_be_named_by_the_heading_of_the_file():
     assert fit.by == "hardware" and set(fit.table.group) == {"h100", "a100"}
 
 
+def test_what_stands_beside_a_table_is_read_or_refused_never_dropped():
+    frame = pd.DataFrame(
+        [{"hardware": "rtx_3090", "model": "llama3_8b", "phase": "decode", "measured_tokens_per_s": 100.0}]
+    )
+    assert read(frame, {"backend": "CUDA"}).table.backend[0] == "CUDA"
+    label = {"hardware": "a100", "gpu": "A100-40GB"}
+    bare = pd.DataFrame([dict(zip(SERVING.strip().split(","), RUN.strip().split(",")))]).drop(columns="hardware")
+    assert read(bare, label).table[["hardware", "gpu"]].iloc[0].tolist() == ["a100", "A100-40GB"]
+    with pytest.raises(ValueError, match="both give tp: leave one out"):
+        read(
+            pd.DataFrame([dict(zip(SERVING.split(","), RUN.split(",")))]).drop(columns="tp"),
+            {"tp": 1, "tensor_parallel_size": 2},
+        )
+    with pytest.raises(ValueError, match="both give n_gpus"):
+        read(pd.read_csv(__import__("io").StringIO(SERVING + RUN)), {"gpus": 1, "world_size": 1})
+
+
+def test_a_validation_without_answers_says_why_of_each_reason():
+    frame = pd.DataFrame(
+        [dict(zip(SERVING.strip().split(","), RUN.strip().split(","))) | {"hardware": h} for h in ("a1", "a1", "b1")]
+    )
+    told = repr(ms.validate(frame, sample=0))
+    assert "0 of 3 rows answered; 2 refused: hardware: no hardware is named 'a1'" in told and "1 refused" in told
+    with pytest.raises(ValueError, match=r"no run to fit: .*'a1'.*'b1'"):
+        ms.calibrate(None, frame)
+
+
 def test_every_word_is_told_from_every_other():
     """No word means two columns of a kind, and none hides a column's own name."""
     for kind, table in words.WORDS.items():

@@ -50,8 +50,9 @@ def checked(
     all_readings = {**plain, **readings}
     values = {r.column: [row[place] for row in found.rows] for place, r in all_readings.items()}
     by_column = {r.column: r for r in all_readings.values()}
-    for reading in told.values():
-        values[reading.column] = [stated[reading.heading]] * len(found.rows)
+    for place, heading in enumerate(stated):  # what no list of words has stands under its own name
+        reading = told.get(place, words.Reading(heading, heading, None, heading))
+        values[reading.column] = [stated[heading]] * len(found.rows)
         by_column[reading.column] = reading
     numeric = {*numeric} | {c for c in values if frameworks.is_setting(c) and c not in frameworks.WORDS}
     how = measures.marks((v for c in numeric if c in values for v in values[c]), found.separator != ",")
@@ -79,9 +80,18 @@ def contradict(
     stated: Mapping[str, Any],
     name: str,
 ) -> None:
-    """Raise where something is stated beside a table that says it, too."""
+    """Raise where something is stated beside a table that says it, too, or twice."""
     places = {r.column: place for place, r in readings.items()}
-    for reading in told.values():
+    places |= {h: place for place, h in enumerate(found.header) if place not in readings}
+    known = [told.get(place, words.Reading(heading, heading, None, heading)) for place, heading in enumerate(stated)]
+    for place, reading in enumerate(known):
+        others = [r for r in told.values() if r.heading != reading.heading]
+        also = next(
+            (r for r in others if r.column == reading.column or (place not in told and words.means(reading, r))), None
+        )
+        if also is not None:
+            raise ValueError(f"columns: {reading.heading} and {also.heading} both give {also.column}: leave one out")
+    for reading in known:
         if reading.column in places:
             cells_ = (row[places[reading.column]] for row in found.rows)
             filled = next((v for v in cells_ if not cells.blank(v)), None)

@@ -22,7 +22,7 @@ from mlsysim.calibration.least_squares import Solution, solve
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
-from mlsysim.calibration.validate import changed, predictions
+from mlsysim.calibration.validate import REASONS, changed, predictions
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import whole
 from mlsysim.schema.variables import VARIABLES
@@ -150,7 +150,10 @@ def calibrate(
     chosen = problem.chosen()
     system = System(problem, names, by, chosen, refit)
     if not system.good.any():
-        why = "; ".join(dict.fromkeys(problem.refused.values())) or "nothing that is predicted was measured"
+        why = (
+            "; ".join(list(dict.fromkeys(problem.refused.values()))[:REASONS])
+            or "nothing that is predicted was measured"
+        )
         raise ValueError(f"no run to fit: {why}")
     if int(system.good.sum()) < len(system.knobs):
         raise ValueError(

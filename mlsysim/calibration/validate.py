@@ -16,6 +16,8 @@ from mlsysim.calibration.problem import SPEED, TARGETS, Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 
+#: reasons that a text tells when every row is refused
+REASONS = 10
 STATISTICS = ("n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean")
 
 
@@ -108,7 +110,12 @@ class Validation:
                     f"{target} {100 * s['median_ape']:.1f} % "
                     f"(mean over sources {100 * s['source_mean']:.1f} %, n {s['n']})"
                 )
-        return f"<{self.kind}: {self.answered} of {self.n_rows} rows answered; median error: {'; '.join(entries) or 'none'}>"
+        told = f"median error: {'; '.join(entries)}" if entries else "median error: none"
+        if not self.answered and len(self.refused):  # why, for each reason
+            counts = self.refused.why.value_counts(sort=True)
+            told = "; ".join(f"{rows} refused: {why}" for why, rows in counts.head(REASONS).items())
+            told += f"; and {len(counts) - REASONS} other reasons" if len(counts) > REASONS else ""
+        return f"<{self.kind}: {self.answered} of {self.n_rows} rows answered; {told}>"
 
 
 def statistics(rows: pd.DataFrame) -> dict[str, Any]:

@@ -224,6 +224,11 @@ def _meant(word: str, unit: measures.Unit | None) -> measures.Unit | None:
     return unit
 
 
+def means(one: Reading, other: Reading) -> bool:
+    """Is a heading that is not read a word for the column of another one?"""
+    return folded(one.heading) in {word for table in WORDS.values() for word in table.get(other.column, "").split()}
+
+
 def every(columns: Mapping[str, Sequence[str]]) -> set[str]:
     """Everything that any column of any kind is called."""
     found = {c for names in columns.values() for c in names}
