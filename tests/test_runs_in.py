@@ -313,6 +313,13 @@ READ = [
         {},
         ["141 GB of weights do not fit 1 x 80 GB: write tp"],
     ),
+    (
+        "long_seconds.csv",
+        SERVING + RUN + RUN.replace(",210,", ",2.5,"),
+        {},
+        {},
+        ["ttft_ms=2.5 is too short.*ttft_s, or written 2.5 s"],
+    ),
     ("kilo.csv", SERVING + RUN + RUN.replace("1024", "1k"), {}, {}, ["may be thousands or powers of 1024"]),
     (
         "bare_time.csv",
@@ -556,6 +563,24 @@ def test_columns_beside_a_name_go_before_its_row():
     assert result.said.what.str.extract(r"\((\w+)=")[0].tolist() == ["n_experts", "experts_per_token", "ffn_hidden"]
     itl = result.rows[result.rows.target == "itl"].predicted.tolist()
     assert itl[0] > max(itl[1:])
+
+
+def test_a_mixture_may_be_described_by_columns():
+    row = dict(zip(TRAINING.strip().split(","), STEP.strip().split(","))) | {"model": "mine"}
+    row |= {
+        "n_layers": 32,
+        "hidden": 4096,
+        "heads": 32,
+        "kv_heads": 8,
+        "vocab": 32000,
+        "n_experts": 8,
+        "measured_step_time_s": 40,
+    }
+    rows = [row | {"top_k": 2, "expert_ffn": 14336, "n_params": 46.7e9}, row | {"model": "mixtral_8x7b"}, row]
+    result = ms.validate(pd.DataFrame(rows), sample=0)
+    own, named = result.rows.predicted
+    assert own == pytest.approx(named, rel=1e-3) and set(result.rows.group) == {"moe/bf16"}
+    assert result.refused.why.tolist() == ["n_experts=8 lacks top_k and expert_ffn"]
 
 
 def test_a_padded_vocabulary_and_a_width_that_is_another_column_change_nothing():

@@ -16,7 +16,7 @@ from mlsysim.schema.codes import Attention, Reserve, Schedule
 from mlsysim.zoo.row import Row
 
 #: tokens of a step beyond which a batch was counted in tokens (the largest that is published: about 1.3e8)
-MOST_TOKENS = 3e8
+MOST_TOKENS = 1.5e8
 #: shares of the peak beyond and below which a training run says something else than it means
 MOST_SHARE, LEAST_SHARE = 1.05, 1e-3
 #: that share where a step time is stated: a batch in tokens is off by far more, a wrong time is an error to be told
@@ -27,8 +27,9 @@ OTHER_UNIT = 100.0
 MEMORY_SLACK = 1.03
 #: ms: shorter than any answer over a network, and than any step of a model
 SHORTEST_TTFT, SHORTEST_ITL = 1.0, 0.05
-#: share of the time that a device needs at its peak below which a time is in another unit: caches and guesses shorten it
-IMPOSSIBLE = 0.2
+#: shares of the time that a device needs at its peak below which a time is in another unit: a prompt that is mostly cached, a
+#: step that is drafted for five tokens
+IMPOSSIBLE_TTFT, IMPOSSIBLE_ITL = 0.25, 0.2
 #: by how much tokens/s may exceed what users at their time between tokens get
 RATE_SLACK = 1.5
 #: logarithm within which tokens/s are what the times of the users give
@@ -208,18 +209,18 @@ def serving(
         Its targets in base units, tokens/s over all devices.
     """
     parameters(run, workload)
-    most = n * peak(hardware, "fp4")
+    most = n * peak(hardware, given(run, "precision"))
     active = workload["active_params"]
     products = max(active - workload["vocab"] * workload["hidden"], 0.0)
     prompt, batch = given(run, "input_len"), given(run, "batch_or_concurrency")
     alone = scenario in ("first_token", "static_batch") and batch
     if (first := measured.get("ttft")) is not None:
         least = 2.0 * products * (prompt or 0.0) * (batch if alone else 1.0) / most
-        if 1e3 * first < SHORTEST_TTFT or first < IMPOSSIBLE * least:
+        if 1e3 * first < SHORTEST_TTFT or first < IMPOSSIBLE_TTFT * least:
             raise Refused(_too_short("ttft", first, least, f" for {prompt:g} tokens" if prompt else ""))
     if (each := measured.get("itl")) is not None:
         least = 0.5 * active / (n * (hardware["mem_bandwidth"] or math.inf))
-        if 1e3 * each < SHORTEST_ITL or each < IMPOSSIBLE * least:
+        if 1e3 * each < SHORTEST_ITL or each < IMPOSSIBLE_ITL * least:
             raise Refused(_too_short("itl", each, least))
     _rates(run, n, measured, scenario)
     rate = measured.get("tokens_per_s")

@@ -73,7 +73,7 @@ def precision(run: Mapping[str, Any], hardware: Row) -> Precision:
 
 def model(run: Mapping[str, Any]) -> Row:
     """The model of a row: the zoo's by `model_key` or `model` with what its columns state otherwise, else built from the
-    architecture columns, dense."""
+    architecture columns: a mixture with `n_experts`, `top_k` and `expert_ffn`, else dense."""
     missing = [c for c in ("n_layers", "hidden") if given(run, c) is None]
     key = given(run, "model_key") or given(run, "model")
     if key is not None:
@@ -89,6 +89,7 @@ def model(run: Mapping[str, Any]) -> Row:
     kv_heads = given(run, "kv_heads") or heads
     vocab = given(run, "vocab") or VOCAB
     count = given(run, "n_params")
+    experts = _experts(run)
     best: tuple[float, dict[str, float]] | None = None
     for gated, tied, width in itertools.product((0.0, 1.0), (1.0, 0.0), dict.fromkeys((hidden / heads, 128.0))):
         if width != int(width):
@@ -103,20 +104,32 @@ def model(run: Mapping[str, Any]) -> Row:
             "gated_ffn": gated,
             "tied_embeddings": tied,
             "ffn_hidden": given(run, "ffn_hidden") or 4.0 * hidden,
+            **experts,
         }
-        if count is not None and given(run, "ffn_hidden") is None:
+        if count is not None and given(run, "ffn_hidden") is None and not experts:
             without = zoo.parameters({**fields, "ffn_hidden": 0.0})
             wide = (count - without) / (layers * (2.0 + gated) * hidden)
             if abs(wide / (4.0 * hidden) - 1.0) > 0.1 and wide > 0:
                 fields["ffn_hidden"] = max(round(wide / 256.0), 1) * 256.0
         off = abs(math.log(zoo.parameters(fields) / count)) if count else 0.0
-        if given(run, "ffn_hidden") is None and fields["ffn_hidden"] != 4.0 * hidden:
+        if given(run, "ffn_hidden") is None and not experts and fields["ffn_hidden"] != 4.0 * hidden:
             off += 0.05
         if best is None or off < best[0] - 0.005:
             best = (off, fields)
     if best is None:
         raise Refused(f"heads={heads:g} do not divide hidden={hidden:g}")
     return zoo.Workload(name=str(given(run, "model", "model_label") or "architecture of the row"), **best[1])
+
+
+def _experts(run: Mapping[str, Any]) -> dict[str, float]:
+    """Fields of a mixture that columns describe; none of a dense model."""
+    if given(run, "n_experts") is None:
+        return {}
+    width = given(run, "expert_ffn", "ffn_hidden")
+    missing = [c for c, v in (("top_k", given(run, "top_k")), ("expert_ffn", width)) if v is None]
+    if missing:
+        raise Refused(f"n_experts={run['n_experts']:g} lacks {' and '.join(missing)}")
+    return {"n_experts": run["n_experts"], "experts_per_token": run["top_k"], "ffn_hidden": width}
 
 
 def micro_batches(batch: float, dp: float) -> list[float]:
