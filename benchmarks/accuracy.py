@@ -2,8 +2,8 @@
 
 Prints, per source, three errors: of runs of which nothing is known (their publication left out of the fit, and with it every
 setting that only its runs support), of runs whose source is left out of the fit, and of the shipped assumptions;
-level (the median bias) and scatter (what one level per source leaves) apart.  ``--write`` puts the tables into the
-README and draws the parity picture; ``--check`` fails when a source is worse than the accepted error in
+level (the median bias) and scatter (what one level per source leaves) apart.  ``--write`` writes ACCURACY.md and the
+README's section, and draws the parity picture; ``--check`` fails when a source is worse than the accepted error in
 ``accepted.json`` and says which figure moved and by how much; ``--accept`` writes that file.  Further CSV files of
 measured runs may be named: they are fitted together with ours of their kind, with the settings of their launch scripts
 (`load_settings`) where they are silent.
@@ -43,6 +43,7 @@ BY_GROUP = ("stream", "network", "operations", "vision")
 #: predictions of runs that were not fitted, the most honest first
 HELD = ("unknown", "left_out")
 ACCEPTED = HERE / "accepted.json"
+FULL = HERE / "ACCURACY.md"
 #: rows that a source needs for its level to be fitted on three of them
 ENOUGH = 8
 SAMPLED, DRAWS = 3, 50
@@ -221,9 +222,58 @@ LIMITS = (
 )
 
 
+#: rows of the README's table: what is shown, of which runs, groups and targets
+SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("training: time of a step", "training", "", ("step_time",)),
+    ("training: memory", "training", "", ("memory_per_device",)),
+    ("serving, dense: maximum load", "serving", "dense", ("tokens_per_s",)),
+    ("serving, dense: time between tokens", "serving", "dense", ("itl",)),
+    ("serving, dense: first token", "serving", "dense", ("ttft",)),
+    ("serving, mixtures: maximum load, TensorRT-LLM 1", "TensorRT-LLM 1 serving", "moe", ("tokens_per_s",)),
+    ("one stream: tokens", "single stream", "decode/", ("tokens_per_s",)),
+    ("one stream: prompt", "single stream", "prefill/", ("tokens_per_s",)),
+    ("wafers and SRAM chips", "single stream", "decode_per_user/", ("tokens_per_s",)),
+    ("vision, servers (MLPerf)", "vision", "mlperf_inference/", ("samples_per_s",)),
+    ("vision, PyTorch", "vision", "framework/", ("samples_per_s",)),
+    ("microcontrollers (MLPerf Tiny)", "vision", "mlperf_tiny/", ("samples_per_s",)),
+    ("collectives in a node", "collectives", "one node", ("collective_time",)),
+    ("collectives between nodes", "collectives", "many nodes", ("collective_time",)),
+    ("energy and carbon of trainings", "operations", "training_energy", ("energy", "carbon")),
+    ("device-hours of trainings", "operations", "training_hours", ("device_hours",)),
+)
+
+
+def brief(results: dict[str, dict[str, Any]]) -> str:
+    """The section of the README: one line an area."""
+    lines = [
+        "| what | rows | shipped: median error % (mean over sources) | nothing known | within 10-90 % |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for shown, name, group, targets in SHOWN:
+        cells = []
+        for which in ("shipped", "unknown"):
+            rows = results[name][which].rows if which in results[name] else None
+            s = None if rows is None else statistics(rows[rows.target.isin(targets) & rows.group.str.startswith(group)])
+            cells.append(s)
+        ours, strange = cells
+        assert ours is not None
+        told = [f"{100 * s['median_ape']:.1f} ({100 * s['source_mean']:.1f})" if s else "" for s in cells]
+        inside = (strange or ours)["coverage80"]
+        lines.append(f"| {shown} | {ours['n']} | {told[0]} | {told[1]} | {100 * inside:.0f} % |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and "
+            "predicted as any other run of its family and year; the last column is of that where it is there. Every source by itself, what was "
+            "fitted to what, and what is not predicted: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
+        ]
+    )
+
+
 def markdown(results: dict[str, dict[str, Any]]) -> str:
-    """The section of the README."""
-    parts = [overview(results), ""]
+    """What `FULL` says."""
+    parts = ["# Accuracy", "", "Written by `python benchmarks/accuracy.py --write`.", "", overview(results), ""]
     after = [
         f"{target or 'all figures'} of {name} {100 * value:.1f} %"
         for name, result in results.items()
@@ -259,7 +309,7 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "times), processors 1.5 times.",
         "",
     ]
-    parts += [LIMITS, "", "![predicted against measured](benchmarks/parity.png)", ""]
+    parts += [LIMITS, "", "![predicted against measured](parity.png)", ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
         parts += [f"<details><summary>{head}</summary>", "", table(result), "", "</details>", ""]
@@ -349,7 +399,8 @@ def main(arguments: list[str] | None = None) -> int:
         from readme import fill
 
         draw(results, HERE / "parity.png")
-        fill("accuracy", markdown(results))
+        FULL.write_text(markdown(results) + "\n", encoding="utf-8")
+        fill("accuracy", brief(results))
     if asked.accept:
         ACCEPTED.write_text(json.dumps(errors(results), indent=1) + "\n", encoding="utf-8")
     if asked.check:

@@ -209,3 +209,11 @@ def test_the_name_of_the_guide_sets_its_flag():
 def test_fewer_devices_are_better():
     best = ms.DistributedModel.best("n_accelerators", model="llama3_1_8b", hardware="h100", tp=8, dp=[1, 2, 4])
     assert best.dp == 1
+
+
+@pytest.mark.parametrize("building", ms.zoo.names("datacenters"))
+def test_every_building_answers_for_its_water(building):
+    found = ms.SustainabilityModel.solve(hardware="h100", duration="1 day", region="swe", datacenter=building)
+    assert found.water >= 0 and found.water_onsite >= 0
+    own = ms.zoo.datacenter(building).values_by_column["wue_L_per_kWh"]
+    assert (own is None) == (f"{building}.wue" in found.attrs["derived"])

@@ -26,6 +26,9 @@ WORLD = "world_2019"
 #: relative spread of the water of a mix: the United States by it 2.3 L/kWh, published 4.52 (mostly what of a reservoir's
 #: evaporation is counted); of a mix of another place
 OF_MIX, OF_ANOTHER = 0.7, 1.0
+#: the building whose water use stands for those of which none is published, and the relative spread of that: published fleets
+#: lie between 0.15 and 0.49 L/kWh, single sites between 0 and 1.8
+AVERAGE, OF_FLEETS = "us_average_2023", 0.7
 TECHNOLOGIES = ("coal", "gas", "oil", "nuclear", "hydro", "wind", "solar", "biomass", "other")
 
 
@@ -85,6 +88,10 @@ def _site(grid: Row | None, building: Row | None) -> tuple[dict[str, Any], dict[
     if building is not None:
         for name in ("pue", "wue"):
             fields[name] = stored(building, name)
+        if not known(fields["wue"]):
+            average = tables.rows("datacenters")[AVERAGE]
+            fields["wue"] = stored(average, "wue")
+            derived["wue"] = Derived(f"not published: that of {AVERAGE} ({average.sources})", OF_FLEETS)
     return fields, derived
 
 
