@@ -156,6 +156,8 @@ def test_models_that_columns_change_are_said(two, tmp_path):
     path.write_text("\n".join([lines[0] + ",n_layers", *(line + ",8" for line in lines[1:])]))
     told = run("validate", path)
     assert told.exit_code == 0 and "2 rows taken as llama3_1_8b(n_layers=8)" in told.stderr
+    content = json.loads(run("validate", path, "--json").stdout)
+    assert [entry["row"] for entry in content["said"]] == [2, 3] and content["read_as"] == {}
 
 
 @pytest.mark.parametrize("words", [("validate", "nothing.csv"), ("calibrate", "nothing.csv"), ("validate", MEASURED)])

@@ -88,7 +88,9 @@ def validate(
     verdicts = [] if above is None else regression.judged(result, above, fit if against is not None else None)
     failed = above is not None and not (verdicts and all(v.holds for v in verdicts))
     if json:
-        content = result.summary | ({} if above is None else {"judged": [v._asdict() for v in verdicts]})
+        content = result.summary | {"read_as": result.read_as, "said": result.said.to_dict("records")}
+        if above is not None:
+            content["judged"] = [v._asdict() for v in verdicts]
         print(asjson.text(content))
         return NOTHING if failed else FINE
     _tell(result)
