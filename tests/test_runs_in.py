@@ -1,5 +1,6 @@
 """Files that people have: each is read, or refused in one line that says what to do; an odd row costs itself alone."""
 
+import io
 import json
 import re
 
@@ -532,12 +533,18 @@ def test_every_odd_row_of_one_file_has_its_own_reason(tmp_path):
 
 def test_what_no_resolver_takes_is_refused_by_itself():
     """A bound that only the resolver knows: the rows beside it are answered."""
-    frame = pd.read_csv(__import__("io").StringIO(TRAINING + STEP * 4))
+    frame = pd.read_csv(io.StringIO(TRAINING + STEP * 4))
     frame["zero_stage"] = [1, 1, 1, 9]
     frame["data_overlap"] = [None, 7.0, None, None]
     result = ms.validate(frame, sample=0)
     assert result.refused.row.tolist() == [3, 5] and result.answered == 2
     assert "data_overlap" in result.refused.why[0] and "zero_stage" in result.refused.why[1]
+
+
+def test_what_is_assumed_for_every_row_is_no_fault_of_one():
+    frame = pd.read_csv(io.StringIO(TRAINING + STEP * 2))
+    with pytest.raises(ValueError, match=r"^data_overlap=5"):
+        ms.validate(frame, ms.Assumptions(data_overlap=5.0), sample=0)
 
 
 def test_columns_beside_a_name_go_before_its_row():
@@ -648,7 +655,7 @@ def test_what_stands_beside_a_table_is_read_or_refused_never_dropped():
             {"tp": 1, "tensor_parallel_size": 2},
         )
     with pytest.raises(ValueError, match="both give n_gpus"):
-        read(pd.read_csv(__import__("io").StringIO(SERVING + RUN)), {"gpus": 1, "world_size": 1})
+        read(pd.read_csv(io.StringIO(SERVING + RUN)), {"gpus": 1, "world_size": 1})
 
 
 def test_a_validation_without_answers_says_why_of_each_reason():

@@ -10,7 +10,7 @@ from typing import Any
 from mlsysim import zoo
 from mlsysim.engine.draws import MOST
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.check import hint, mapping, whole
+from mlsysim.schema.check import check, hint, mapping, whole
 from mlsysim.schema.records import Accelerator
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy")
@@ -25,7 +25,13 @@ def shown(value: Any) -> str:
 
 def assumed(assume: Any) -> Assumptions | None:
     """Assumptions, or those of a framework by name."""
-    return None if assume is None else zoo.assumptions(assume)
+    if assume is None:
+        return None
+    found = zoo.assumptions(assume)
+    for name, default in Assumptions._field_defaults.items():
+        if float(getattr(found, name)) != float(default):
+            check(name, float(getattr(found, name)))
+    return found
 
 
 def samples(sample: Any) -> int:

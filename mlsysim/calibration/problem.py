@@ -218,7 +218,12 @@ class Problem:
                 checks.settings(run)
                 self._ask(position, run, questions)
                 self._say(position, str(run.get(HOW) or ""))
-            except (ValueError, ArithmeticError) as error:  # nothing that a row holds ends the others
+            except (
+                ValueError,
+                ArithmeticError,
+                TypeError,
+                LookupError,
+            ) as error:  # nothing that a row holds ends the others
                 self.refused[position] = _one_line(error)
         for name, asked in questions.items():
             self._enter(resolver or _resolver(name[0]), asked)

@@ -67,7 +67,7 @@ def device(run: Mapping[str, Any]) -> Row:
         row = zoo.hardware(name)
     except UnknownName as error:
         raise Refused(str(error)) from None
-    label = given(run, "gpu") or ""
+    label = str(given(run, "gpu") or "")
     changed: dict[str, float] = {}
     capacity = re.search(r"(\d+) ?GB(?!/s)", label)
     if capacity and abs(float(capacity[1]) * 1e9 / row["mem_capacity_bytes"] - 1.0) > 0.1:

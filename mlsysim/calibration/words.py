@@ -2,7 +2,9 @@
 
 A heading is folded (``Time To First Token (ms)`` is ``time_to_first_token`` in ``ms``) and looked up among the words of
 a kind of runs; a column's own name goes before all of them.  Times need a unit, in the heading or in the cell, except
-the resolvers' own words (`ttft`, `itl`, `step_time`: seconds); memory needs one, too.
+the resolvers' own words (`ttft`, `itl`, `step_time`: seconds); memory needs one, too.  Of tokens/s, `tps` counts one
+device in training, as torchtitan's does, and the whole server in serving; `tokens_per_s` counts all devices, as the
+resolvers' does, unless the heading says per GPU: `mlsysim.calibration.checks` refuses what cannot be so.
 """
 
 from __future__ import annotations
