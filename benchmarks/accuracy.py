@@ -265,8 +265,8 @@ def brief(results: dict[str, dict[str, Any]]) -> str:
             *lines,
             "",
             "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and "
-            "predicted as any other run of its family and year; the last column is of that where it is there. Every source by itself, what was "
-            "fitted to what, and what is not predicted: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
+            "predicted as any other run of its family and year; the last column is of that where it is there. Every source by "
+            "itself, what was fitted to what, and what is not predicted: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
         ]
     )
 

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from toy import BASE, Bill, BillModel, StepModel
 
+import mlsysim as ms
 from mlsysim import units, zoo
 from mlsysim.engine.draws import Draws
 from mlsysim.resolver import Model, kernel
@@ -250,8 +251,10 @@ UNKNOWN = {
     "output": (lambda: StepModel.solve(keep=["it"], **BASE), ["'it'", "itl"]),
     "objective": (lambda: StepModel.best("itll", **BASE, **GRID), ["'itll'", "itl"]),
     "objective without direction": (
-        lambda: StepModel.best("n_accelerators", **BASE, **GRID),
-        ["n_accelerators", "maximize=True"],
+        lambda: ms.ServingModel.best(
+            "memory_activity", model="llama3_1_8b", hardware="h100", seq_len=512, batch_size=[1, 2]
+        ),
+        ["memory_activity", "maximize=True"],
     ),
     "objective that is no name": (lambda: StepModel.best(["itl"], **BASE, **GRID), ["objective=['itl']"]),
     "tie": (lambda: StepModel.best("itl", ties=["eneryg"], **BASE, **GRID), ["'eneryg'", "energy"]),

@@ -67,7 +67,7 @@ def test_memory_is_asked_for_before_anything_runs(monkeypatch, ask, way):
         raise AssertionError("the sweep began")
 
     for module in ("memory", "solve"):
-        monkeypatch.setattr(f"mlsysim.engine.{module}.free_memory", lambda: 2_000)
+        monkeypatch.setattr(f"mlsysim.engine.{module}.free_memory", lambda: 4_000)
     monkeypatch.setattr(Sweep, "run", runs)
     with pytest.raises(memory.TooLarge, match="more than half of what is free") as error:
         ask()

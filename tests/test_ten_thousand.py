@@ -115,7 +115,7 @@ def test_faster_parts_never_cost_time(name):
         works = slow["feasible"].values & fast["feasible"].values if "feasible" in slow else np.ones(N, dtype=bool)
         for output in times:
             before, after = slow[output].values, fast[output].values
-            worse = works & (after > before * (1 + 1e-9))
+            worse = works & (after > before * (1 + 1e-7))  # a fixed point is followed to seven digits
             told = f"{output} rises with {rate} in {worse.sum()} of {N}: first {np.flatnonzero(worse)[:1]}"
             assert not worse.any(), told
 
