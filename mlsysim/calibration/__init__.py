@@ -29,7 +29,8 @@ dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (be
 and their builds, by 21 % for the time to the first token. Inside a source 3 to 4 % remain. `training_level`,
 `mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and
 ``quantile=``; so intervals are made of level and scatter, and `calibrate` on three runs of one's own removes the
-level.  Of collectives (nccl-tests), `collective_level` and `collective_call` carry it: 20 %, and half of what a call costs.
+level.  Of collectives (nccl-tests), `collective_level` (bytes, 11 %), `collective_step_level` (steps) and `collective_call`
+carry it.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
 above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf

@@ -136,7 +136,8 @@ def phase_times(
     )
     kept = layer_share / tp
     sample = alone.start + alone.apart * kept
-    sample = assume.network_level * (sample + network.joined(alone.arithmetic * kept, alone.traffic * kept))
+    level = assume.network_level * assume.engine_level
+    sample = level * (sample + network.joined(alone.arithmetic * kept, alone.traffic * kept))
     layered = model.n_layers > 0
     return Phases(
         prefill=np.where(layered, products(batch * seq_len) + attention_share * prompt, sample),

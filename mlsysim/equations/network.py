@@ -143,10 +143,12 @@ def of_runtime(
     )
 
 
-def level(model: Workload, assume: Assumptions, training, by_hand):
-    """How much longer a pass takes than is predicted, of a model that writes no text: `network_level`; 1 for all else."""
+def level(model: Workload, assume: Assumptions, training, by_hand, runtime):
+    """How much longer a pass takes than is predicted, of a model that writes no text: `network_level`, by an engine
+    `engine_level` times that; 1 for all else."""
     silent = np.logical_not(architecture.generates(model)) & np.logical_not(training) & np.logical_not(by_hand)
-    return np.where(silent, assume.network_level, 1.0)
+    software = np.where(runtime == Runtime.ENGINE, assume.engine_level, 1.0)
+    return np.where(silent, assume.network_level * software, 1.0)
 
 
 def value_bytes(hardware: Accelerator, format: Format):

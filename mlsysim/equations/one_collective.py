@@ -52,7 +52,7 @@ def one_collective(
 ) -> tuple[OneCollective, Any]:
     """One collective of a group of devices, and whether the network joins them.
 
-    ``T = call + level x min (steps + bytes / bandwidth)`` over algorithms and protocols; the equations of training.
+    ``T = call + min (steps + bytes / bandwidth)`` over algorithms and protocols; the equations of training.
 
     Parameters
     ----------
@@ -76,8 +76,9 @@ def one_collective(
     group = (collective_kind, n_accelerators, rank_stride)
     span = (n_accelerators - 1.0) * rank_stride + 1.0
     call: Any = np.where(n_accelerators > 1, assume.collective_call, 0.0)
-    time = call + assume.collective_level * collective_time(network, *group, message_size)
-    latency = call + assume.collective_level * collective_time(network, *group, 0.0)
+    steps = assume.collective_step_level * collective_time(network, *group, 0.0)
+    moving = collective_time(network, *group, message_size) - collective_time(network, *group, 0.0)
+    latency, time = call + steps, call + steps + assume.collective_level * moving
     alone = n_accelerators <= 1
     stepless = network._replace(fast_latency=0.0, slow_latency=0.0, start=0.0)
     bytes_only = assume.collective_level * collective_time(stepless, *group, message_size)

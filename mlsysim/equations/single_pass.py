@@ -245,7 +245,7 @@ def device_time(
     )
     # launches run ahead of the device, which waits where they take longer
     overhead = np.maximum(overhead, np.where(by_hand, 0.0, launches + done * other.host - joined))
-    level = network.level(model, assume, training, by_hand)
+    level = network.level(model, assume, training, by_hand, runtime)
     return DeviceTime(
         compute=level * compute,
         memory=level * memory,

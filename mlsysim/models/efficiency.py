@@ -115,7 +115,7 @@ def efficiency(
     alone = utilization.attention_by_itself(hardware, seq_len, attention)
     prompts = utilization.prompt_attention(model, alone, format, batch_size, seq_len)
     cache = utilization.cache_attention(model, hardware, format, batch_size, seq_len)
-    records = (model, hardware, fleet, format, assume._replace(network_level=1.0))  # of kernels, not of a machine
+    records = (model, hardware, fleet, format, assume._replace(network_level=1.0, engine_level=1.0))
     passes = (
         single_node(*records, batch_size=batch_size, seq_len=1.0),
         single_node(*records, batch_size=batch_size, seq_len=seq_len),

@@ -320,9 +320,16 @@ class Assumptions(NamedTuple):
     collective_level: Real = _positive(
         1.0,
         "1",
-        "time of a collective of a machine over the prediction, what a call costs apart: its cables, settings and neighbours",
-        "spread of tables of nccl-tests from five sources around the prediction",
-        0.2,
+        "time that the bytes of a collective take on a machine over the prediction: its cables, settings and neighbours",
+        "spread of tables of nccl-tests from five sources around the prediction, from 64 MB on",
+        0.112,
+    )
+    collective_step_level: Real = _positive(
+        1.0,
+        "1",
+        "time that the steps of a collective take on a machine over the prediction, what a call costs apart",
+        "spread of tables of nccl-tests from five sources around the prediction, below 64 MB",
+        0.7,
     )
     multicast_share: Real = _share(
         0.83,
@@ -753,9 +760,17 @@ class Assumptions(NamedTuple):
     network_level: Real = _positive(
         1.0,
         "1",
-        "time of a pass of a model that writes no text over the prediction: engines, clocks, boards; what `calibrate` "
-        "finds from a few runs",
-        "scatter of MLPerf Inference and Tiny and of timm's tables about the prediction",
+        "time of a pass of a model that writes no text over the prediction: clocks, boards, host; what `calibrate` finds from a "
+        "few runs",
+        "scatter of timm's tables about the prediction",
+        0.17,
+    )
+    engine_level: Real = _positive(
+        1.0,
+        "1",
+        "the same of engines compiled ahead of time and of code for microcontrollers: what they fuse and which kernels they "
+        "choose differs more than PyTorch does",
+        "scatter of MLPerf Inference and Tiny about the prediction, beyond that of timm's tables",
         0.3,
     )
     convolution_efficiency: Real = _positive(

@@ -21,7 +21,7 @@ PCIE_SHARE = 0.6
 #: the same for a data-centre network: middle of what large collectives reached (InfiniBand NDR 0.98, HDR 0.92, EFA 0.96,
 #: GPUDirect-TCPXO 0.90, Slingshot 0.73 of a port)
 NETWORK_SHARE = 0.92
-NETWORK_SPREAD = 0.08
+NETWORK_SPREAD = 0.12
 #: generation of NVLink from which on its switches reduce (NVLS: Hopper and later)
 REDUCING_NVLINK = 4
 #: node power over the TDP of its accelerators, and host memory per accelerator: medians of the systems table
