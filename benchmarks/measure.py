@@ -45,6 +45,29 @@ TRAINED = (
     ("llama3_1_8b", 2048, 1, "full"),
     ("llama3_1_8b", 4096, 1, "full"),
 )
+#: what these runs do differently from a usual trainer and a server: columns of their tables
+TRAINER = {
+    "sequence_parallel": 0,
+    "fused_accumulation": 0,
+    "training_logit_bytes": 16,
+    "gradient_bytes": 2,
+    "gradients_resident": 0,
+    "gradient_reduce_bytes": 2,
+    "optimizer_bytes": 4,
+    "checkpoint_early_stop": 1,
+    "planned_memory": 1,
+}
+SERVER = {
+    "page_size": 1,
+    "prefill_chunk": 1000000,
+    "memory_fraction": 1,
+    "host_step_time": 0,
+    "host_sequence_time": 0,
+    "eager_kernel_time": 0,
+    "frontend_time": 0,
+    "frontend_token_time": 0,
+    "frontend_client_time": 0,
+}
 
 
 class Layer(nn.Module):
@@ -183,7 +206,7 @@ def served(name: str, device: str) -> Iterator[dict[str, Any]]:
     for layer in model.layers:
         layer.forward = torch.compile(layer.forward, dynamic=True)  # type: ignore[method-assign]
         layer.decode = torch.compile(layer.decode, dynamic=True)  # type: ignore[method-assign]
-    about = {"engine": "PyTorch graphs", "model": name, "tp": 1, "precision": "bf16", "suspect": 0}
+    about = {"engine": "PyTorch graphs", "model": name, "tp": 1, "precision": "bf16", "suspect": 0} | SERVER
 
     def prompt(length: int) -> dict[str, Any]:
         tokens = torch.randint(model.vocab, (1, length), device=device)
@@ -239,7 +262,7 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
         took = seconds(step, 5)
         reserved, allocated = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
         return {
-            "framework": "pytorch_compiled",
+            "framework": "torch_compile",
             "model": name,
             "model_key": name,
             "n_gpus": 1,
@@ -256,7 +279,7 @@ def trained(name: str, length: int, batch: int, recompute: str, device: str) -> 
             "measured_step_time_s": round(took, 5),
             "measured_mem_gb": round(reserved / GIB, 2),
             "allocated_gib": round(allocated / GIB, 2),
-        }
+        } | TRAINER
 
     yield from fitting(f"{name}, {batch} x {length}, recomputation {recompute}", measure)
 

@@ -45,7 +45,7 @@ def test_one_device_has_one_answer(model, hardware, batch, seq_len, recompute, a
     assert float(one.throughput) == pytest.approx(batch / float(many.step_time), rel=1e-9)
 
 
-@pytest.mark.parametrize("assume", ["torchtitan", "megatron_lm", "pytorch_compiled", "meta_llama"])
+@pytest.mark.parametrize("assume", ["torchtitan", "megatron_lm", "maxtext", "meta_llama"])
 def test_what_a_trainer_does_counts_in_both(assume):
     shared = {"model": "llama3_2_1b", "hardware": "h100", "seq_len": 2048, "assume": assume}
     one = ms.SingleNodeModel.solve(**shared, batch_size=4, is_training=1)
