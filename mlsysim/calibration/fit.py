@@ -43,7 +43,6 @@ USUAL = {
         "training_attention_factor",
         "elementwise_slowdown",
         "data_overlap",
-        "tensor_overlap",
         "grouped_gemm_factor",
         "straggler_loss",
     ),
