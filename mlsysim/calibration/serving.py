@@ -74,18 +74,22 @@ def own_experts(workload: Row) -> bool:
 
 
 def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str]:
-    """What grouped products of a checkpoint's format cost on a device that has no such format: a mechanism of the zoo."""
-    if hardware["peak_fp4"]:
-        return []
+    """What grouped products of a checkpoint's format cost on a device of its generation: a mechanism of the zoo.
+
+    A column `moe_backend` says which of an engine's grouped products runs, where its script chose one.
+    """
+    backend = str(given(run, "moe_backend") or "").lower()
+    cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
+    if own_experts(workload) and hardware["peak_fp4"]:
+        return ["narrowed_experts", *(["cutlass_narrowed_experts"] if cutlass else [])]
     if own_experts(workload):
-        return ["widened_experts"]
-    engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
-    scaled = (
-        workload["n_experts"]
-        and "block" in (workload["weight_note"] or "")
-        and given(run, "precision") in ("fp8", "FP8")
-    )
-    return ["block_scaled_experts"] if scaled and engine is not None and engine["framework"] == "tensorrt_llm" else []
+        return ["triton_experts" if backend == "triton" else "widened_experts"]
+    label = str(given(run, "precision") or "").lower()
+    if workload["n_experts"] and label == "nvfp4" and cutlass:
+        return ["cutlass_experts"]
+    if not workload["n_experts"] or "block" not in (workload["weight_note"] or "") or label != "fp8":
+        return []
+    return ["block_scaled_experts", *(["block_scaled_blackwell"] if hardware["peak_fp4"] else [])]
 
 
 def formats(
@@ -112,6 +116,12 @@ def expert_degree(run: Mapping[str, Any]) -> float:
         return float(stated)
     found = re.search(r"\bmoe_ep=(\d+)|\bEP(\d+)\b", str(given(run, "notes") or ""))
     return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
+
+
+def _one_scheduler(run: Mapping[str, Any]) -> bool:
+    """Does the engine's limit of running requests hold for all attention groups together (SGLang), or for each?"""
+    engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
+    return engine is not None and engine["framework"] == "sglang"
 
 
 def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
@@ -165,7 +175,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         inputs |= {
             "seq_len": float(round(prompt * mean)),
             "output_len": float(round(answer * mean)),
-            "max_batch": setting.get("max_batch", 1024.0),
+            "max_batch": setting.get("max_batch", 1024.0) * (1.0 if _one_scheduler(run) else max(ep / tp, 1.0)),
             "page_size": setting.get("page_size", 16.0),
             "reserve": reserve,
             "pool_fraction": setting.get("pool_fraction", 1.0),

@@ -29,7 +29,7 @@ from mlsysim.equations.compute import (
 )
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import floor_div
-from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
+from mlsysim.equations.experts import fullest_rank_experts, narrow_rate, nodes_touched, slowest_rank_load, tile_fill
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -171,27 +171,32 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
 
     Notes
     -----
-    Reads the distinct experts a rank holds; arithmetic follows the slowest rank.  Tiles that are not full
-    cost no extra rows here: they hide behind the reading of the same expert (see `expert_time`).
+    A step waits for the rank that has most to read and to compute (`fullest_rank_experts`, `slowest_rank_load`).
+    Experts with few rows leave their tiles empty (`tile_fill`); narrow experts run
+    below the curve of wide products (`narrow_rate`); tokens are permuted, narrowed and summed by kernels of their
+    own (`expert_movement`).
     """
     with_experts = architecture.moe_layers(model)
     split = expert_split(tp, ep)
-    touched = distinct_experts(model.n_experts, model.experts_per_token, tokens) / ep
-    load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep)
+    touched = fullest_rank_experts(model.n_experts, model.experts_per_token, tokens, ep)
+    load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep, assume.expert_skew)
     params = architecture.expert_params(model) / split
-    sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
-    per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * _product_peak(hardware, assume))
-    per_pair = per_pair / hardware.expert_gemm_rate
+    narrow = quantises(hardware, format)
+    efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
+    rate = narrow_rate(model.ffn_hidden / split, assume.expert_half_width)
+    rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
+    sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
+    per_pair = 2.0 * params / (sustained * _product_peak(hardware, assume) * hardware.expert_gemm_rate)
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
-    moved = assume.activation_traffic * format.activation_bytes * width
-    rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
+    moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
+    reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
 
     def where_experts(seconds):
         return np.where(model.n_experts > 0, with_experts * seconds, 0.0)
 
     return Work(
         arithmetic=where_experts(load * per_pair),
-        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * rate),
+        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * reading),
         start=where_experts(assume.moe_layer_latency),
     )
 

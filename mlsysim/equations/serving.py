@@ -131,6 +131,26 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
     return np.where(quantises(hardware, format) & (assume.fused_quantise == 0), time, 0.0)
 
 
+def captured_rows(rows):
+    """Rows of the captured graph that a decoding step runs in: powers of two, every 128 rows between 128 and 512.
+
+    Parameters
+    ----------
+    rows : tokens of the step on one device group.
+
+    References
+    ----------
+    github.com/NVIDIA/TensorRT-LLM, perf-overview.md: cuda_graph_config with enable_padding and its batch_sizes.
+
+    Examples
+    --------
+    >>> [float(captured_rows(rows)) for rows in (1.0, 5.0, 64.0, 130.0, 300.0, 512.0, 750.0)]
+    [1.0, 8.0, 64.0, 256.0, 384.0, 512.0, 1024.0]
+    """
+    power = 2.0 ** np.ceil(np.log(np.maximum(rows, 1.0)) * (1.0 / np.log(2.0)) - 1e-9)
+    return np.where((rows > 128.0) & (rows <= 512.0), 128.0 * ceil_div(rows, 128.0), power)
+
+
 def decode_step(
     model: Workload,
     hardware: Accelerator,
@@ -167,6 +187,8 @@ def decode_step(
     sequences = per_group / circulating
     sampled = sequences * rows_per_sequence
     rows = sampled + prompt_tokens / (attention_groups(tp, ep) * circulating)
+    captured = (assume.graph_padding > 0) & (prompt_tokens <= 0)
+    rows = np.where(captured, captured_rows(rows), rows)
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)

@@ -567,37 +567,81 @@ class Assumptions(NamedTuple):
         0.7,
     )
     moe_layer_latency: Real = _assumed(
-        1.3e-05,
+        1.9e-05,
         "s",
         "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
-        "measured expert layers on H100",
+        "2,405 measured expert layers (kernel tables of aiconfigurator-core 0.12.0), fitted here: 19 us on Blackwell, 32 us "
+        "on Hopper, whose kernels are less fused",
         0.3,
     )
     expert_bandwidth_efficiency: Real = _share(
         0.95,
         "share of memory bandwidth at which experts are read",
-        "measured expert layers on H100: 0.8 to 0.95; fitted to published serving runs: 0.9 to 1",
+        "the same fit: 0.94 with balanced routing; more where few experts take most tokens, because fewer are read than "
+        "even chance would",
         0.06,
         above=True,
     )
     expert_gemm_efficiency: Real = _positive(
-        1.0,
+        0.95,
         "1",
-        "rate of grouped expert products over one dense product of as many rows",
-        "measured expert layers on H100, power-law routing",
-        0.15,
+        "rate of full tiles of wide grouped products over the device's large products",
+        "the same fit: 0.83 to 1.09 by format and generation",
+        0.12,
+    )
+    expert_half_width: Real = _assumed(
+        190.0,
+        "1",
+        "width of an expert on one device at which grouped products reach half of the rate of wide ones",
+        "the same fit, experts 192 to 7,168 wide",
+        0.3,
+    )
+    expert_tile_rows: Real = _assumed(
+        42.0,
+        "1",
+        "rows of nobody that fill up the last tile of every expert of a step that has many rows, mean",
+        "the same fit (half of a tile of 64 to 128)",
+        0.3,
+    )
+    expert_least_rows: Real = _positive(
+        3.4,
+        "1",
+        "rows of an expert below which its tiles shrink",
+        "the same fit",
+        0.4,
+    )
+    expert_movement: Real = _assumed(
+        1.8,
+        "1",
+        "traffic of the activations of experts over what their products read and write: permuting, narrowing and summing "
+        "are kernels of their own",
+        "the same fit",
+        0.3,
+    )
+    expert_skew: Real = _assumed(
+        1.5,
+        "1",
+        "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
+        "between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
+        0.7,
     )
     expert_exposed: Real = _share(
-        0.5,
+        0.7,
         "share of the shorter of arithmetic and traffic of experts that nothing hides",
-        "measured expert layers on H100: 0.3 with balanced, 1 with power-law routing",
-        0.5,
+        "the same fit: 0.57 with balanced routing, 0.83 with a power law",
+        0.2,
     )
     dispatch_bytes: Real = _assumed(
         1.03,
         "byte",
         "bytes per value sent to an expert: 8 bits and a scale per 128 values",
         "arXiv:2412.19437, section 3.3",
+        0.0,
+    )
+    graph_padding: Real = _share(
+        0.0,
+        "steps that only decode are padded to the next size for which a graph was captured (1), or not (0)",
+        "definition: engines capture every size that they meet often; scripts for maximum load capture few",
         0.0,
     )
     exchange_latency_intra: Real = _assumed(
