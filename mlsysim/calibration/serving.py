@@ -79,16 +79,19 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
     A column `moe_backend` says which of an engine's grouped products runs, where its script chose one.
     """
     backend = str(given(run, "moe_backend") or "").lower()
+    engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
     cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
     if own_experts(workload) and hardware["peak_fp4"]:
         return ["narrowed_experts", *(["cutlass_narrowed_experts"] if cutlass else [])]
     if own_experts(workload):
-        return ["triton_experts" if backend == "triton" else "widened_experts"]
+        by_triton = engine is not None and engine["framework"] in ("tensorrt_llm", "sglang")
+        return ["triton_experts" if by_triton else "widened_experts"]
     label = str(given(run, "precision") or "").lower()
     if workload["n_experts"] and label == "nvfp4" and cutlass:
         return ["cutlass_experts"]
-    if not workload["n_experts"] or "block" not in (workload["weight_note"] or "") or label != "fp8":
-        return []
+    scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and label == "fp8"
+    if not scaled or engine is None:
+        return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
     return ["block_scaled_experts", *(["block_scaled_blackwell"] if hardware["peak_fp4"] else [])]
 
 

@@ -138,7 +138,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "eager_kernel_time",
         "moe_layer_latency",
         "expert_exposed",
-        "expert_half_width",
+        "expert_input_reads",
         "expert_skew",
         "expert_tile_rows",
         "serving_elementwise_slowdown",

@@ -211,6 +211,14 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
 # --- closed loop ---------------------------------------------------------------------------------------
 
 
+def beside(server: Server, full: FullSteps, users) -> FullSteps:
+    """The chunks of prompts where no more requests decode beside them than there are clients."""
+    decoders = np.minimum(full.decoders, users)
+    room = np.maximum(server.groups * server.prefill_chunk - decoders, 1.0)
+    chunks = ceil_div(server.computed, room / server.groups)
+    return full._replace(room=room, chunks=chunks, chunk=server.computed / chunks)
+
+
 class Meeting(NamedTuple):
     """How often the prompts of a closed loop meet each other."""
 
@@ -297,6 +305,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     users, think_time : clients, and how long each waits between an answer and its next request (s).
     requests_per_user : requests of each in a run that starts all of them together; None in the steady state.
     """
+    full = beside(server, full, users)
     others_all = users - 1.0
     most_others = np.minimum(others_all, server.slots - 1.0)
     first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user

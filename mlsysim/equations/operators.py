@@ -29,7 +29,7 @@ from mlsysim.equations.compute import (
 )
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import floor_div
-from mlsysim.equations.experts import fullest_rank_experts, narrow_rate, nodes_touched, slowest_rank_load, tile_fill
+from mlsysim.equations.experts import fullest_rank_experts, half_width, narrow_rate, nodes_touched, slowest_rank_load, tile_fill
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -183,10 +183,12 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     params = architecture.expert_params(model) / split
     narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
-    rate = narrow_rate(model.ffn_hidden / split, assume.expert_half_width)
+    peak = _product_peak(hardware, assume) * hardware.expert_gemm_rate
+    half = half_width(format.gemm_input_bytes, peak, hardware.mem_bandwidth, assume.expert_input_reads)
+    rate = narrow_rate(model.ffn_hidden / split, half)
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
     sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
-    per_pair = 2.0 * params / (sustained * _product_peak(hardware, assume) * hardware.expert_gemm_rate)
+    per_pair = 2.0 * params / (sustained * peak)
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
     reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)

@@ -131,26 +131,6 @@ def quantise_time(model: Workload, hardware: Accelerator, format: Format, assume
     return np.where(quantises(hardware, format) & (assume.fused_quantise == 0), time, 0.0)
 
 
-def captured_rows(rows):
-    """Rows of the captured graph that a decoding step runs in: powers of two, every 128 rows between 128 and 512.
-
-    Parameters
-    ----------
-    rows : tokens of the step on one device group.
-
-    References
-    ----------
-    github.com/NVIDIA/TensorRT-LLM, perf-overview.md: cuda_graph_config with enable_padding and its batch_sizes.
-
-    Examples
-    --------
-    >>> [float(captured_rows(rows)) for rows in (1.0, 5.0, 64.0, 130.0, 300.0, 512.0, 750.0)]
-    [1.0, 8.0, 64.0, 256.0, 384.0, 512.0, 1024.0]
-    """
-    power = 2.0 ** np.ceil(np.log(np.maximum(rows, 1.0)) * (1.0 / np.log(2.0)) - 1e-9)
-    return np.where((rows > 128.0) & (rows <= 512.0), 128.0 * ceil_div(rows, 128.0), power)
-
-
 def decode_step(
     model: Workload,
     hardware: Accelerator,
@@ -187,8 +167,6 @@ def decode_step(
     sequences = per_group / circulating
     sampled = sequences * rows_per_sequence
     rows = sampled + prompt_tokens / (attention_groups(tp, ep) * circulating)
-    captured = (assume.graph_padding > 0) & (prompt_tokens <= 0)
-    rows = np.where(captured, captured_rows(rows), rows)
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
@@ -255,18 +233,19 @@ def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:
     return Step(*(part * factor for part in step))
 
 
-#: kernels a prefill step starts per layer when launched one by one: dense, with experts, and what latent
-#: attention adds; counted in traces of PyTorch serving engines (14, 24, 110 a layer)
-KERNELS_DENSE, KERNELS_EXPERTS, KERNELS_LATENT = 14.0, 24.0, 86.0
+#: kernels a prefill step starts per layer when launched one by one: dense, with experts, what narrowing the inputs of
+#: every product adds beside experts, and what latent attention adds; counted in traces of PyTorch serving engines (14, 24,
+#: 45 to 55 in all), the last fitted to published first tokens of DeepSeek-R1 (engines of 2024 had 86)
+KERNELS_DENSE, KERNELS_EXPERTS, KERNELS_NARROWING, KERNELS_LATENT = 14.0, 24.0, 26.0, 50.0
 
 
-def eager_floor(model: Workload, assume: Assumptions):
+def eager_floor(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions):
     """Least time of one prefill step whose kernels are launched one by one (s)."""
     with_experts = architecture.moe_layers(model)
     latent = np.where(model.kv_lora_rank > 0, KERNELS_LATENT, 0.0)
-    kernels = (
-        KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + KERNELS_EXPERTS * with_experts
-    )
+    narrowing = quantises(hardware, format) & (format.weight_bytes >= 1.0) & (assume.fused_quantise == 0)
+    experts = KERNELS_EXPERTS + np.where(narrowing, KERNELS_NARROWING, 0.0)
+    kernels = KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + experts * with_experts
     return assume.eager_kernel_time * (kernels + latent * architecture.attention_layers(model))
 
 
@@ -318,7 +297,7 @@ def prefill_step(
     attending = (layers / steps) * (attention + starts)
     communication = layers * cost.communication + turns * send
     device = gemm + attending + communication
-    waiting = np.maximum(turns * (eager_floor(model, assume) / pp) - device, 0.0)
+    waiting = np.maximum(turns * (eager_floor(model, hardware, format, assume) / pp) - device, 0.0)
     host = steps * assume.host_step_time + assume.frontend_time + new * assume.frontend_token_time
     step = Step(
         gemm=gemm,

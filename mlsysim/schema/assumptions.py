@@ -567,11 +567,11 @@ class Assumptions(NamedTuple):
         0.7,
     )
     moe_layer_latency: Real = _assumed(
-        1.9e-05,
+        1.3e-05,
         "s",
         "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
-        "2,405 measured expert layers (kernel tables of aiconfigurator-core 0.12.0), fitted here: 19 us on Blackwell, 32 us "
-        "on Hopper, whose kernels are less fused",
+        "2,405 measured expert layers (kernel tables of aiconfigurator-core 0.12.0), fitted here: 13 us with one fused kernel "
+        "(Blackwell), 28 to 50 us with several",
         0.3,
     )
     expert_bandwidth_efficiency: Real = _share(
@@ -589,11 +589,12 @@ class Assumptions(NamedTuple):
         "the same fit: 0.83 to 1.09 by format and generation",
         0.12,
     )
-    expert_half_width: Real = _assumed(
-        190.0,
+    expert_input_reads: Real = _assumed(
+        0.62,
         "1",
-        "width of an expert on one device at which grouped products reach half of the rate of wide ones",
-        "the same fit, experts 192 to 7,168 wide",
+        "time in which grouped products read their input over reading it once from memory, beside the arithmetic on it: "
+        "narrow experts do little with what they read",
+        "the same fit, experts 192 to 7,168 wide; caches make it less than 1",
         0.3,
     )
     expert_tile_rows: Real = _assumed(
@@ -619,29 +620,23 @@ class Assumptions(NamedTuple):
         0.3,
     )
     expert_skew: Real = _assumed(
-        1.5,
+        1.0,
         "1",
         "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
         "between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
         0.7,
     )
     expert_exposed: Real = _share(
-        0.7,
+        0.57,
         "share of the shorter of arithmetic and traffic of experts that nothing hides",
         "the same fit: 0.57 with balanced routing, 0.83 with a power law",
-        0.2,
+        0.3,
     )
     dispatch_bytes: Real = _assumed(
         1.03,
         "byte",
         "bytes per value sent to an expert: 8 bits and a scale per 128 values",
         "arXiv:2412.19437, section 3.3",
-        0.0,
-    )
-    graph_padding: Real = _share(
-        0.0,
-        "steps that only decode are padded to the next size for which a graph was captured (1), or not (0)",
-        "definition: engines capture every size that they meet often; scripts for maximum load capture few",
         0.0,
     )
     exchange_latency_intra: Real = _assumed(
