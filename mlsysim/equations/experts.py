@@ -83,7 +83,7 @@ def fullest_rank_experts(n_experts, experts_per_token, tokens, ranks):
     Examples
     --------
     >>> float(round(fullest_rank_experts(256.0, 8.0, 16.0, 8.0), 4)), float(fullest_rank_experts(8.0, 2.0, 1e6, 8.0))
-    (16.8303, 1.0)
+    (16.4605, 1.0)
     """
     touched = distinct_experts(n_experts, experts_per_token, tokens)
     mean, share = touched / ranks, touched / np.maximum(n_experts, 1.0)

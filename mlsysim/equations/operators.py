@@ -188,7 +188,10 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     rate = narrow_rate(model.ffn_hidden / split, half)
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
     sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
-    per_pair = 2.0 * params / (sustained * peak)
+    matrix = load * (2.0 * params / (sustained * peak))
+    arithmetic = faster_path(
+        matrix, load * (2.0 * params), hardware.vector_flops, assume.vector_product_efficiency
+    )
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
     reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
@@ -197,7 +200,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
         return np.where(model.n_experts > 0, with_experts * seconds, 0.0)
 
     return Work(
-        arithmetic=where_experts(load * per_pair),
+        arithmetic=where_experts(arithmetic),
         traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * reading),
         start=where_experts(assume.moe_layer_latency),
     )
@@ -372,14 +375,14 @@ def expert_exchange_time(
 
     Notes
     -----
-    Dispatch in 8 bits with scales, combine in 16.  Inside the fast domain each of a token's k copies
-    travels; across nodes one copy per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    Dispatch in 8 bits with scales, combine in 16.  Inside the fast domain one copy travels to each rank that holds one
+    of a token's experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
     own = rows / tp
     bytes_per_copy = architecture.expert_width(model) * (assume.dispatch_bytes + format.activation_bytes)
-    copies = model.experts_per_token * (1.0 - 1.0 / ep)
+    copies = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
     inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
     touched = nodes_touched(model.n_experts, model.experts_per_token, nodes, limit=model.expert_node_limit)
     away = touched * (1.0 - 1.0 / nodes)

@@ -620,10 +620,10 @@ class Assumptions(NamedTuple):
         0.3,
     )
     expert_skew: Real = _assumed(
-        1.0,
+        2.0,
         "1",
         "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
-        "between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
+        "half way between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
         0.7,
     )
     expert_exposed: Real = _share(
