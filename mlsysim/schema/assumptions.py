@@ -418,7 +418,7 @@ class Assumptions(NamedTuple):
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
         "spread of published throughput of mixtures that nothing was fitted to, between models and devices",
-        0.15,
+        0.18,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -583,7 +583,7 @@ class Assumptions(NamedTuple):
         above=True,
     )
     expert_gemm_efficiency: Real = _positive(
-        0.95,
+        1.0,
         "1",
         "rate of full tiles of wide grouped products over the device's large products",
         "the same fit: 0.83 to 1.09 by format and generation",
