@@ -231,7 +231,8 @@ def _consistent(rng, drawn: dict, n: int) -> dict:
         ranks = of("dp") if "dp" in drawn else np.maximum(drawn.get("n_accelerators", np.ones(n)), 1.0)
         rounds = np.minimum(of("micro_batch") * ranks * 2.0 ** rng.integers(0, 7, n), 1e12)
         drawn["global_batch"] = np.where(rng.random(n) < 0.9, np.rint(rounds), drawn["global_batch"])
-        drawn["seq_len"] = np.where(rng.random(n) < 0.9, 2.0 ** rng.integers(6, 18, n), drawn["seq_len"])
+        if "seq_len" in drawn:
+            drawn["seq_len"] = np.where(rng.random(n) < 0.9, 2.0 ** rng.integers(6, 18, n), drawn["seq_len"])
     return drawn
 
 

@@ -13,9 +13,10 @@ decode_only     output tokens/s at a context, time between tokens
 
 Settings that a source leaves blank follow the same rules for every row: what the engine does
 (`mlsysim.calibration.frameworks`: how it books the cache, chunk, share of memory, host time, cache format), what the
-load generator does (requests per client; ten where nobody says), lengths as they are stated, tp 1,
-pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384
-tokens of a prefill step.
+load generator does (requests per client; ten where nobody says), lengths as they are stated, a limit of running requests
+for each attention group (SGLang: for all together), grouped products as kernels of the model's format were measured on
+the device (a column `moe_backend` names slower ones where the script asks for them), tp 1, pp 1, experts spread as the
+words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens of context, 16,384 tokens of a prefill step.
 """
 
 from __future__ import annotations

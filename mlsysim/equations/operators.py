@@ -29,7 +29,14 @@ from mlsysim.equations.compute import (
 )
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import floor_div
-from mlsysim.equations.experts import fullest_rank_experts, half_width, narrow_rate, nodes_touched, slowest_rank_load, tile_fill
+from mlsysim.equations.experts import (
+    fullest_rank_experts,
+    half_width,
+    narrow_rate,
+    nodes_touched,
+    slowest_rank_load,
+    tile_fill,
+)
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -189,9 +196,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
     sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
     matrix = load * (2.0 * params / (sustained * peak))
-    arithmetic = faster_path(
-        matrix, load * (2.0 * params), hardware.vector_flops, assume.vector_product_efficiency
-    )
+    arithmetic = faster_path(matrix, load * (2.0 * params), hardware.vector_flops, assume.vector_product_efficiency)
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
     reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
