@@ -21,8 +21,8 @@ a setting that was read off published runs is marked `fitted` there, counts as a
 anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
 llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
 each serving engine, how often an early decode kernel reads a head that queries share.  What a launch script told its
-engine (chunks, how often the scheduler looks at its queue, captured graphs) is a column of the run; for published tables without such columns
-``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
+engine (chunks, how often the scheduler looks at its queue, captured graphs) is a column of the run; for published tables
+without such columns ``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
 
 **With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
 dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines

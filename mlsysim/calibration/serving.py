@@ -93,7 +93,11 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
     scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and label == "fp8"
     if not scaled or engine is None:
         return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
-    return ["block_scaled_experts", *(["block_scaled_blackwell"] if hardware["peak_fp4"] else [])]
+    if hardware["peak_fp4"]:
+        slow = ["deepgemm_experts"] if backend == "deepgemm" else []
+        return ["block_scaled_experts", "block_scaled_blackwell", *slow]
+    by_cutlass = engine["framework"] == "tensorrt_llm"
+    return ["block_scaled_experts", *(["cutlass_scaled_experts"] if by_cutlass else [])]
 
 
 def formats(

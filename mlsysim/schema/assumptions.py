@@ -605,10 +605,10 @@ class Assumptions(NamedTuple):
         0.3,
     )
     expert_least_rows: Real = _positive(
-        3.4,
+        4.2,
         "1",
         "rows of an expert below which its tiles shrink",
-        "the same fit",
+        "fits to the same layers: 3.4 to 4.9",
         0.4,
     )
     expert_movement: Real = _assumed(
