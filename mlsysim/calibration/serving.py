@@ -83,21 +83,21 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
     engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
     cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
     if own_experts(workload) and hardware["peak_fp4"]:
-        return ["narrowed_experts", *(["cutlass_narrowed_experts"] if cutlass else [])]
+        return ["cutlass_experts", "cutlass_narrowed_experts", "several_kernels"] if cutlass else ["narrowed_experts"]
     if own_experts(workload):
         by_triton = engine is not None and engine["framework"] in ("tensorrt_llm", "sglang")
         return ["triton_experts" if by_triton else "widened_experts"]
     label = str(given(run, "precision") or "").lower()
     if workload["n_experts"] and label == "nvfp4" and cutlass:
-        return ["cutlass_experts"]
+        return ["cutlass_experts", "several_kernels"]
     scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and label == "fp8"
     if not scaled or engine is None:
         return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
     if hardware["peak_fp4"]:
-        slow = ["deepgemm_experts"] if backend == "deepgemm" else []
+        slow = ["deepgemm_experts", "several_kernels"] if backend == "deepgemm" else []
         return ["block_scaled_experts", "block_scaled_blackwell", *slow]
     by_cutlass = engine["framework"] == "tensorrt_llm"
-    return ["block_scaled_experts", *(["cutlass_scaled_experts"] if by_cutlass else [])]
+    return ["block_scaled_experts", *(["cutlass_scaled_experts", "several_kernels"] if by_cutlass else [])]
 
 
 def formats(
