@@ -134,24 +134,42 @@ def test_gathered_tokens_take_memory_from_the_cache():
     assert sharding.gathered_workspace_bytes(dense, fp8, 1.0, 1.0, 8192.0) == 0.0
 
 
-def test_few_clients_leave_a_step_to_prompts():
-    """A prompt that fits a step beside the clients that there are is not cut because of those that there might be."""
-    model, bf16 = zoo.workload_record(zoo.model("llama3_1_8b")), zoo.format_record(Precision.BF16)
-    device = zoo.accelerator_record("h100", Precision.BF16)
-    server = serve_requests(
-        model,
-        device,
+def served(prefill_chunk, **changed):
+    """A server of one H100, prompts of 1,000 tokens and as many answers."""
+    return serve_requests(
+        zoo.workload_record(zoo.model("llama3_1_8b")),
+        zoo.accelerator_record("h100", Precision.BF16),
         zoo.fleet_record("dgx_h100", None),
-        bf16,
-        ASSUME,
+        zoo.format_record(Precision.BF16),
+        ASSUME._replace(**changed),
         paging.Requests(1000.0, 1000.0, 0.0, 0.0, 0.0),
         tp=1.0,
         pp=1.0,
         ep=1.0,
-        prefill_chunk=1152.0,
+        prefill_chunk=prefill_chunk,
         slots=1024.0,
     )
+
+
+def test_few_clients_leave_a_step_to_prompts():
+    """A prompt that fits a step beside the clients that there are is not cut because of those that there might be."""
+    server = served(1152.0)
     full = loops.full_steps(server)
     assert full.chunks == 2.0
     assert loops.beside(server, full, 4.0).chunks == 1.0 and loops.beside(server, full, 4.0).chunk == 1000.0
     assert loops.beside(server, full, 1e6) == full
+
+
+def test_prompts_that_one_look_finds_share_a_step():
+    """They share the least time of a step of prompts; where every step looks, and where one fills a step, none do."""
+
+    def meeting(poll_steps, prefill_chunk=16384.0):
+        server = served(prefill_chunk, poll_steps=poll_steps, eager_kernel_time=1e-3)
+        full = loops.beside(server, loops.full_steps(server), 128.0)
+        found = loops.prompt_meeting(server, full, 128.0, 0.0)
+        return found.together, loops.prompt_addition(server, full, 128.0, 1.0, found.together)
+
+    (alone, each), (several, shared) = meeting(1.0), meeting(30.0)
+    assert alone == 1.0 and 3.0 < several < 6.0
+    assert shared == pytest.approx(each / several, rel=0.25)  # the floor is all that a step costs here
+    assert meeting(30.0, 1128.0)[0] == pytest.approx(1.128)

@@ -442,7 +442,7 @@ class Assumptions(NamedTuple):
         "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.28 (dense), 0.26 "
         "(mixtures)",
-        0.25,
+        0.21,
     )
     serving_gemm_factor: Real = _positive(
         0.96,
