@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import architecture, experts, loops, operators, paging, sharding
+from mlsysim.equations import architecture, conventions, experts, loops, operators, paging, sharding
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
@@ -173,3 +173,13 @@ def test_prompts_that_one_look_finds_share_a_step():
     assert alone == 1.0 and 3.0 < several < 6.0
     assert shared == pytest.approx(each / several, rel=0.25)  # the floor is all that a step costs here
     assert meeting(30.0, 1128.0)[0] == pytest.approx(1.128)
+
+
+def test_a_given_efficiency_is_that_of_experts_too():
+    """No tiles and no narrow experts beside a share of peak that the caller states."""
+    assume = conventions.serving_assumptions(ASSUME, 0.5, 0.0)
+    device = conventions.serving_device(zoo.accelerator_record("h200", Precision.BF16), 0.5, None, 0.0)
+    model, bf16 = zoo.workload_record(zoo.model("qwen3_30b_a3b")), zoo.format_record(Precision.BF16)
+    work = operators.expert_work(model, device, bf16, assume, 1.0, 1.0, 64.0)
+    flops = architecture.moe_layers(model) * 64.0 * model.experts_per_token * 2.0 * architecture.expert_params(model)
+    assert work.arithmetic == pytest.approx(flops / (0.5 * device.peak_flops))

@@ -102,7 +102,9 @@ def serving_device(hardware: Accelerator, efficiency, bandwidth_efficiency, text
 def serving_assumptions(assume: Assumptions, efficiency, textbook) -> Assumptions:
     """The assumptions beside that device: by hand where `textbook` is set, no factor over a given efficiency."""
     assume = textbook_assumptions(assume, textbook)
-    return assume if efficiency is None else assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0)
+    if efficiency is None:
+        return assume
+    return assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0, expert_tile_rows=0.0, expert_input_reads=0.0)
 
 
 def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
