@@ -115,15 +115,20 @@ def test_layers_of_experts_take_what_was_measured(hardware, precision, model, tp
 
 
 def test_tokens_travel_once_to_a_rank():
-    """Eight experts of a token on four ranks are at most four copies."""
+    """Eight experts of a token on four ranks are at most four copies; engines gather all tokens inside a node."""
     model = zoo.workload_record(zoo.model("deepseek_r1_671b"))
     device, fp8 = zoo.accelerator_record("h200", Precision.FP8), zoo.format_record(Precision.FP8)
-    fleet = zoo.fleet_record(None, "h200")._replace(domain_size=8.0, intra_efficiency=1.0)
-    assume = ASSUME._replace(exchange_latency_intra=0.0)
-    found = operators.expert_exchange_time(model, device, fleet, fp8, assume, 1.0, 4.0, 1000.0)
-    bytes_per_copy = model.hidden * (assume.dispatch_bytes + 2.0)
-    most = architecture.moe_layers(model) * 1000.0 * 3.0 * bytes_per_copy / device.link_bandwidth
-    assert 0.8 * most < found < most
+    node = zoo.fleet_record(None, "h200")._replace(domain_size=64.0, accelerators_per_node=8.0, intra_efficiency=1.0)
+
+    def time(ranks, gather, fleet=node):
+        assume = ASSUME._replace(exchange_latency_intra=0.0, expert_gather=gather)
+        found = operators.expert_exchange_time(model, device, fleet, fp8, assume, 1.0, ranks, 1000.0)
+        bytes_per_copy = model.hidden * (assume.dispatch_bytes + 2.0)
+        return found / (architecture.moe_layers(model) * 1000.0 * bytes_per_copy / device.link_bandwidth)
+
+    assert time(4.0, 1.0) == pytest.approx(3.0) and time(8.0, 1.0) == pytest.approx(7.0)
+    assert 2.4 < time(4.0, 0.0) < 3.0 and 4.0 < time(8.0, 0.0) < 7.0
+    assert time(32.0, 1.0) == time(32.0, 0.0) < 8.0  # beyond a node tokens go where their experts are
 
 
 def test_gathered_tokens_take_memory_from_the_cache():

@@ -380,14 +380,17 @@ def expert_exchange_time(
 
     Notes
     -----
-    Dispatch in 8 bits with scales, combine in 16.  Inside the fast domain one copy travels to each rank that holds one
-    of a token's experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    Dispatch in 8 bits with scales, combine in 16.  Inside a node engines gather all tokens on all ranks and scatter the
+    sums; in a larger fast domain one copy travels to each rank that holds one of a token's experts; across nodes one per
+    node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
     own = rows / tp
     bytes_per_copy = architecture.expert_width(model) * (assume.dispatch_bytes + format.activation_bytes)
-    copies = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
+    gathers = (assume.expert_gather > 0) & (ep <= fleet.accelerators_per_node)
+    sent = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
+    copies = np.where(gathers, ep - 1.0, sent)
     inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
     touched = nodes_touched(model.n_experts, model.experts_per_token, nodes, limit=model.expert_node_limit)
     away = touched * (1.0 - 1.0 / nodes)

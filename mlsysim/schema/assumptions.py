@@ -639,6 +639,12 @@ class Assumptions(NamedTuple):
         "arXiv:2412.19437, section 3.3",
         0.0,
     )
+    expert_gather: Real = _switch(
+        1.0,
+        "inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's "
+        "experts (0)",
+        "docs.vllm.ai, expert parallel deployment: all2all-backend allgather_reducescatter is the default",
+    )
     exchange_latency_intra: Real = _assumed(
         2e-05,
         "s",
