@@ -33,6 +33,7 @@ FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "meas
 PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
+    "mixtures serving": HERE / "measured" / "mixtures.csv",
     "single stream": HERE / "measured" / "edge.csv",
     "collectives": HERE / "measured" / "networks.csv",
     "operations": HERE / "measured" / "operations.csv",
@@ -290,9 +291,12 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
         "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
         "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
-        "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices: dense "
-        "models come out like those above, mixtures of experts too fast, most of all with attention data parallelism "
-        "on Hopper (only the width of the intervals of mixtures was chosen with these runs in view). Single streams "
+        "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices, nor to "
+        "DeepSeek-R1 on H200, B200 and B300 (mixtures serving): grouped products of experts follow kernels that were measured "
+        "by themselves. But these runs were in view when mechanisms were chosen, and values where kernels leave a range "
+        "(skew of experts, start of a fused layer, kernels of latent attention, width of the intervals). Still too "
+        "fast come out maximum loads with attention data parallelism on Hopper; first tokens of SGLang 0.5.10 on B300 take "
+        "3.6 to 5.3 times as long as those of 0.5.9 on B200, which no figure of the chip explains. Single streams "
         "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
         "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. "
         "Collectives are tables of nccl-tests and rccl-tests from five sources, class by class: the steps are those of NCCL's "

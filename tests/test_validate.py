@@ -550,7 +550,7 @@ def test_a_batch_that_stays_together_is_no_closed_loop():
 def test_every_setting_is_read_by_name(monkeypatch):
     """A typo in the table would be a setting that nothing reads."""
     lines = zoo.tables.records("settings")
-    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 140
+    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 148
     wrong = [{**lines[0], "setting": "optimizer_slowdwon"}]
     monkeypatch.setattr(zoo.tables, "records", lambda name: wrong)
     with pytest.raises(ValueError, match="nearest: optimizer_slowdown"):
@@ -587,12 +587,41 @@ def test_a_framework_is_that_of_the_year(run, key):
     assert frameworks.of_run("trainer", run)[0][0].key == key
 
 
-def test_widened_experts_are_a_setting_that_is_refitted():
-    hopper, blackwell = (question(model="gpt_oss_120b", hardware=name, precision="nvfp4") for name in ("h100", "b200"))
+def test_grouped_products_are_those_of_the_format_on_the_device():
+    """Rates measured on kernels: no published run was needed for them, so none takes them along when it is left out."""
+
+    def efficiency(model="gpt_oss_120b", precision="nvfp4", engine="vLLM", **run):
+        asked = question(model=model, precision=precision, engine=engine, **{"tp": 8, **run})
+        assert "expert_gemm_efficiency" not in asked.fitted
+        assert not any("experts" in line or "blackwell" in line for line in asked.known)
+        return asked.assumed.get("expert_gemm_efficiency")
+
+    assert efficiency(hardware="h100") < 1.0 < efficiency(hardware="b200")  # widened to 16 bits; inputs in 8
+    assert efficiency(hardware="h100", engine="TensorRT-LLM 1.2") < efficiency(hardware="h100")  # by Triton
+    scaled = {"model": "deepseek_r1_671b", "precision": "fp8"}
+    assert efficiency(hardware="b200", **scaled) < efficiency(hardware="h200", **scaled) < 1.0
+    four = {"model": "deepseek_r1_671b", "precision": "nvfp4", "hardware": "b200"}
+    assert efficiency(**four) is None
+    assert efficiency(**four, moe_backend="CUTLASS") < 0.5
     assert (
-        hopper.assumed["expert_gemm_efficiency"] < 0.5 and hopper.fitted["expert_gemm_efficiency"] == "widened_experts"
+        efficiency(model="deepseek_r1_671b", precision="fp8", hardware="h800", tp=16, engine="DeepSeek in-house")
+        is None
     )
-    assert "expert_gemm_efficiency" not in blackwell.assumed
+
+
+def test_a_limit_of_running_requests_is_that_of_a_scheduler():
+    """Engines that run a scheduler for each attention group have the limit in each, SGLang in all together."""
+    run = {
+        "model": "deepseek_r1_671b",
+        "hardware": "h200",
+        "precision": "fp8",
+        "tp": 1,
+        "ep": 8,
+        "scenario": "max_load",
+    }
+    run |= {"input_len": 1024, "output_len": 1024}
+    one, each = (question(**run, engine=engine).inputs["max_batch"] for engine in ("SGLang", "TensorRT-LLM 1.2"))
+    assert each == 8 * one
 
 
 def test_one_call_per_question():

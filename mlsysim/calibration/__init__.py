@@ -12,17 +12,17 @@ cannot lead:
 
 Kernel curves of devices (``zoo/curves.csv``) were fitted to kernel latencies alone, before and apart; of TPU v6e one figure,
 the share of peak that products reach, to twelve published runs on it.  Nothing was fitted to what ``benchmarks/measure.py``
-found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1 (which widened the intervals of mixtures, no
-more): their errors stand in the README beside the others.
+found on an H100 and an H200, nor to the maximum loads of TensorRT-LLM 1, nor to DeepSeek-R1 under SGLang and TensorRT-LLM
+(which widened the intervals of mixtures, no more): their errors stand in the README beside the others.  Grouped products of
+experts were fitted to 2,405 measured layers, apart from any run: tiles, width, fullest rank, rate by format.
 
 **Options of frameworks and engines** (``zoo/settings.csv``) follow from their documentation where that says enough;
 a setting that was read off published runs is marked `fitted` there, counts as a parameter and is fitted
 anew when a source is left out: the traffic of Adam written out tensor by tensor (Megatron-LM up to 2022,
 llm-foundry), the cost of element-wise work in eager PyTorch, host time of a step and front-end time of a client of
-each serving engine, how often an early decode kernel reads a head that queries share, the rate of expert products
-whose 4-bit weights are widened on the way.  What a launch script told its engine (chunks, how often the scheduler
-looks at its queue, captured graphs) is a column of the run; for published tables without such columns
-``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
+each serving engine, how often an early decode kernel reads a head that queries share.  What a launch script told its
+engine (chunks, how often the scheduler looks at its queue, captured graphs) is a column of the run; for published tables
+without such columns ``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
 
 **With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
 dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines

@@ -13,9 +13,11 @@ decode_only     output tokens/s at a context, time between tokens
 
 Settings that a source leaves blank follow the same rules for every row: what the engine does
 (`mlsysim.calibration.frameworks`: how it books the cache, chunk, share of memory, host time, cache format), what the
-load generator does (requests per client; ten where nobody says), lengths as they are stated, tp 1 (refused where
-`n_gpus` says more and no degree accounts for it), pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the
-notes say, 4,096 tokens of context, 16,384 tokens of a prefill step.
+load generator does (requests per client; ten where nobody says), lengths as they are stated, a limit of running requests
+for each attention group (SGLang: for all together), grouped products as kernels of the model's format were measured on
+the device (a column `moe_backend` names slower ones where the script asks for them), tp 1 (refused where `n_gpus` says more
+and no degree accounts for it), pp 1, experts spread as the words ``moe_ep=8`` or ``EP32`` of the notes say, 4,096 tokens
+of context, 16,384 tokens of a prefill step.
 """
 
 from __future__ import annotations
@@ -75,18 +77,29 @@ def own_experts(workload: Row) -> bool:
 
 
 def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str]:
-    """What grouped products of a checkpoint's format cost on a device that has no such format: a mechanism of the zoo."""
-    if hardware["peak_fp4"]:
-        return []
-    if own_experts(workload):
-        return ["widened_experts"]
+    """What grouped products of a checkpoint's format cost on a device of its generation: a mechanism of the zoo.
+
+    A column `moe_backend` says which of an engine's grouped products runs, where its script chose one.
+    """
+    backend = str(given(run, "moe_backend") or "").lower()
     engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
-    scaled = (
-        workload["n_experts"]
-        and "block" in (workload["weight_note"] or "")
-        and given(run, "precision") in ("fp8", "FP8")
-    )
-    return ["block_scaled_experts"] if scaled and engine is not None and engine["framework"] == "tensorrt_llm" else []
+    cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
+    if own_experts(workload) and hardware["peak_fp4"]:
+        return ["cutlass_experts", "cutlass_narrowed_experts", "several_kernels"] if cutlass else ["narrowed_experts"]
+    if own_experts(workload):
+        by_triton = engine is not None and engine["framework"] in ("tensorrt_llm", "sglang")
+        return ["triton_experts" if by_triton else "widened_experts"]
+    label = str(given(run, "precision") or "").lower()
+    if workload["n_experts"] and label == "nvfp4" and cutlass:
+        return ["cutlass_experts", "several_kernels"]
+    scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and label == "fp8"
+    if not scaled or engine is None:
+        return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
+    if hardware["peak_fp4"]:
+        slow = ["deepgemm_experts", "several_kernels"] if backend == "deepgemm" else []
+        return ["block_scaled_experts", "block_scaled_blackwell", *slow]
+    by_cutlass = engine["framework"] == "tensorrt_llm"
+    return ["block_scaled_experts", *(["cutlass_scaled_experts", "several_kernels"] if by_cutlass else [])]
 
 
 def formats(
@@ -115,6 +128,12 @@ def expert_degree(run: Mapping[str, Any]) -> float:
     return float(max(int(next(g for g in found.groups() if g)), 1)) if found else 1.0
 
 
+def _one_scheduler(run: Mapping[str, Any]) -> bool:
+    """Does the engine's limit of running requests hold for all attention groups together (SGLang), or for each?"""
+    engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
+    return engine is not None and engine["framework"] == "sglang"
+
+
 def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
     """A row as inputs of a resolver; `forgotten` are lines of settings of which nothing is known."""
     hardware, workload = device(run), model(run)
@@ -123,7 +142,8 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     if scenario not in SCENARIOS:
         raise Refused(f"scenario {scenario!r} is not known: {', '.join(SCENARIOS)}")
     fitted = frameworks.read_off(found, frameworks.own_settings(run))
-    known = frameworks.known_of(found)
+    # what grouped products of a format cost was measured on kernels: no run supports it, none takes it along
+    known = frameworks.known_of([row for row in found if row["kind"] != "mechanism"])
     precision, cache = formats(run, workload, hardware, setting)
     tp, pp, ep = given(run, "tp") or 1.0, given(run, "pp") or 1.0, expert_degree(run)
     if not workload["n_experts"]:
@@ -171,7 +191,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         inputs |= {
             "seq_len": float(round(prompt * mean)),
             "output_len": float(round(answer * mean)),
-            "max_batch": setting.get("max_batch", 1024.0),
+            "max_batch": setting.get("max_batch", 1024.0) * (1.0 if _one_scheduler(run) else max(ep / tp, 1.0)),
             "page_size": setting.get("page_size", 16.0),
             "reserve": reserve,
             "pool_fraction": setting.get("pool_fraction", 1.0),

@@ -113,7 +113,9 @@ def serving_assumptions(
         assume = assume._replace(expert_bandwidth_efficiency=bandwidth_efficiency)
     if efficiency is None:
         return assume
-    return assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0, wafer_efficiency=efficiency, wafer_half_rows=0.0)
+    of_wafers = {"wafer_efficiency": efficiency, "wafer_half_rows": 0.0}
+    of_experts = {"expert_tile_rows": 0.0, "expert_input_reads": 0.0}
+    return assume._replace(serving_gemm_factor=1.0, narrow_sums=0.0, **of_wafers, **of_experts)
 
 
 def without_host(assume: Assumptions, on_chip) -> Assumptions:
@@ -170,6 +172,9 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "eager_kernel_time",
         "moe_layer_latency",
         "expert_exposed",
+        "expert_input_reads",
+        "expert_skew",
+        "expert_tile_rows",
         "serving_elementwise_slowdown",
         "activation_traffic",
         "allreduce_share",

@@ -66,10 +66,15 @@ def chunk_time(server: Server, full: FullSteps, batch):
     return mixed_time(server, batch, server.groups * full.chunk)
 
 
-def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt):
-    """What one prompt adds to the steps that it shares, where several groups compute one at a time (s)."""
-    longer = chunk_time(server, full, batch) - decoding_time(server, batch)
-    return full.chunks * longer / groups_with_prompt
+def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt, together=1.0):
+    """What one prompt adds to the steps that it shares, where several groups compute one at a time (s).
+
+    Parameters
+    ----------
+    together : prompts of a group in one step; they share what a step of prompts takes at least.
+    """
+    longer = mixed_time(server, batch, server.groups * full.chunk * together) - decoding_time(server, batch)
+    return full.chunks * longer / (groups_with_prompt * together)
 
 
 # --- maximum load --------------------------------------------------------------------------------------
@@ -211,6 +216,14 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
 # --- closed loop ---------------------------------------------------------------------------------------
 
 
+def beside(server: Server, full: FullSteps, users) -> FullSteps:
+    """The chunks of prompts where no more requests decode beside them than there are clients."""
+    decoders = np.minimum(full.decoders, users)
+    room = np.maximum(server.groups * server.prefill_chunk - decoders, 1.0)
+    chunks = ceil_div(server.computed, room / server.groups)
+    return full._replace(room=room, chunks=chunks, chunk=server.computed / chunks)
+
+
 class Meeting(NamedTuple):
     """How often the prompts of a closed loop meet each other."""
 
@@ -218,6 +231,7 @@ class Meeting(NamedTuple):
     polled_together: Any  #: prompts whose time adds to one's own because the same look at the queue found them
     balancing: Any  #: steps until all groups have a prompt
     queue_factor: Any  #: time of a prompt over that of a prompt alone
+    together: Any = 1.0  #: prompts of a group in one step, found by the same look at the queue
 
 
 def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meeting:
@@ -235,10 +249,11 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
     balancing = batching.steps_to_balance(assume.balance_steps, server.groups, prompts_a_step, running)
     gathered = np.minimum(batching.at_least_one(prompts_a_step) + prompts_a_step * balancing, users)
     groups_with_prompt = batching.occupied(server.groups, gathered)
-    addition = prompt_addition(server, full, running + 1.0, groups_with_prompt)
     group_users = np.maximum(users / server.groups, 1.0)  # prompts of other groups are in nobody's way
     prompts_per_step = np.maximum(server.prefill_chunk / server.computed, 1.0)
     found = np.minimum(np.maximum(assume.poll_steps - 1.0, 0.0) / cycle, 1.0) * (group_users - 1.0)
+    together = np.minimum(1.0 + found, prompts_per_step)
+    addition = prompt_addition(server, full, running + 1.0, groups_with_prompt, together)
     collisions = batching.collision_factor(
         group_users,
         prefill_time=groups_with_prompt * addition,
@@ -253,6 +268,7 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
         groups_with_prompt=groups_with_prompt,
         polled_together=batching.seen_together(found, prompts_per_step),
         balancing=balancing,
+        together=together,
         queue_factor=1.0 + np.minimum(collisions, most_ahead),
     )
 
@@ -297,6 +313,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     users, think_time : clients, and how long each waits between an answer and its next request (s).
     requests_per_user : requests of each in a run that starts all of them together; None in the steady state.
     """
+    full = beside(server, full, users)
     others_all = users - 1.0
     most_others = np.minimum(others_all, server.slots - 1.0)
     first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
@@ -306,8 +323,9 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     def at(others):
         """A decoding step, the time between tokens, and what one prompt adds, with so many others."""
         step = decoding_time(server, others + 1.0)
-        addition = prompt_addition(server, full, others + 1.0, meeting.groups_with_prompt)
-        shared = np.minimum(others * addition_share, meeting.groups_with_prompt / full.chunks)  # one chunk to a step
+        addition = prompt_addition(server, full, others + 1.0, meeting.groups_with_prompt, meeting.together)
+        most = meeting.groups_with_prompt * meeting.together / full.chunks  # one chunk of each prompt to a step
+        shared = np.minimum(others * addition_share, most)
         return step, step + shared * addition, addition
 
     def surplus(others):

@@ -30,7 +30,14 @@ from mlsysim.equations.compute import (
 )
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import floor_div
-from mlsysim.equations.experts import distinct_experts, nodes_touched, slowest_rank_load
+from mlsysim.equations.experts import (
+    fullest_rank_experts,
+    half_width,
+    narrow_rate,
+    nodes_touched,
+    slowest_rank_load,
+    tile_fill,
+)
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -173,27 +180,35 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
 
     Notes
     -----
-    Reads the distinct experts a rank holds; arithmetic follows the slowest rank.  Tiles that are not full
-    cost no extra rows here: they hide behind the reading of the same expert (see `expert_time`).
+    A step waits for the rank that has most to read and to compute (`fullest_rank_experts`, `slowest_rank_load`).
+    Experts with few rows leave their tiles empty (`tile_fill`); narrow experts run
+    below the curve of wide products (`narrow_rate`); tokens are permuted, narrowed and summed by kernels of their
+    own (`expert_movement`).
     """
     with_experts = architecture.moe_layers(model)
     split = expert_split(tp, ep)
-    touched = distinct_experts(model.n_experts, model.experts_per_token, tokens) / ep
-    load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep)
+    touched = fullest_rank_experts(model.n_experts, model.experts_per_token, tokens, ep)
+    load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep, assume.expert_skew)
     params = architecture.expert_params(model) / split
-    sustained = assume.serving_gemm_factor * hardware.gemm_efficiency
-    per_pair = 2.0 * params / (assume.expert_gemm_efficiency * sustained * _product_peak(hardware, assume))
-    per_pair = per_pair / hardware.expert_gemm_rate
+    narrow = quantises(hardware, format)
+    efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
+    peak = _product_peak(hardware, assume) * hardware.expert_gemm_rate
+    half = half_width(format.gemm_input_bytes, peak, hardware.mem_bandwidth, assume.expert_input_reads)
+    rate = narrow_rate(model.ffn_hidden / split, half)
+    rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
+    sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
+    matrix = load * (2.0 * params / (sustained * peak))
+    arithmetic = faster_path(matrix, load * (2.0 * params), hardware.vector_flops, assume.vector_product_efficiency)
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
-    moved = assume.activation_traffic * format.activation_bytes * width
-    rate = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
+    moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
+    reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
 
     def where_experts(seconds):
         return np.where(model.n_experts > 0, with_experts * seconds, 0.0)
 
     return Work(
-        arithmetic=where_experts(load * per_pair),
-        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * rate),
+        arithmetic=where_experts(arithmetic),
+        traffic=where_experts((touched * (format.expert_bytes * params) + load * moved) * reading),
         start=where_experts(assume.moe_layer_latency),
     )
 
@@ -379,14 +394,17 @@ def expert_exchange_time(
 
     Notes
     -----
-    Dispatch in 8 bits with scales, combine in 16.  Inside the fast domain each of a token's k copies
-    travels; across nodes one copy per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    Dispatch in 8 bits with scales, combine in 16.  Inside a node engines gather all tokens on all ranks and scatter the
+    sums; in a larger fast domain one copy travels to each rank that holds one of a token's experts; across nodes one per
+    node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
     own = rows / tp
     bytes_per_copy = architecture.expert_width(model) * (assume.dispatch_bytes + format.activation_bytes)
-    copies = model.experts_per_token * (1.0 - 1.0 / ep)
+    gathers = (assume.expert_gather > 0) & (ep <= fleet.accelerators_per_node)
+    sent = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
+    copies = np.where(gathers, ep - 1.0, sent)
     inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
     touched = nodes_touched(model.n_experts, model.experts_per_token, nodes, limit=model.expert_node_limit)
     away = touched * (1.0 - 1.0 / nodes)

@@ -131,6 +131,7 @@ def pool(
 
     weights = sharding.weights_per_device(model, format, *layout)
     working = sharding.workspace_bytes(model, assume, tp, prefill_chunk)
+    working = working + sharding.gathered_workspace_bytes(model, format, tp, ep, prefill_chunk)
     fixed = weights + working + sharding.reserved_bytes(assume, *layout)
     prefix = cache_bytes(requests.cached_prefix) * groups
     size = np.maximum(pool_fraction * (capacity - fixed) - prefix, 0.0)

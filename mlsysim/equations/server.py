@@ -117,7 +117,8 @@ def mixed_time(server: Server, batch, prompt_tokens):
         prompt_tokens=prompt_tokens,
         prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
     )
-    return np.maximum(serve.total(step), serve.eager_floor(server.model, server.assume))
+    floor = serve.eager_floor(server.model, server.hardware, server.format, server.assume)
+    return np.maximum(serve.total(step), floor)
 
 
 def last_step_time(server: Server, step):

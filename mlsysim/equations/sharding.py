@@ -198,6 +198,36 @@ def workspace_bytes(model: Workload, assume: Assumptions, tp, rows):
     return assume.workspace_bytes_per_value * rows * model.hidden / tp
 
 
+def gathered_workspace_bytes(model: Workload, format: Format, tp, ep, rows):
+    """Copies of the tokens of all attention groups that experts hold on each device (byte); 0 with one group.
+
+    ``rows (e / t) k [h (i + 2) + f (i + 4)]``: every copy in the format of products and in 16 bits, gate and up wide,
+    their product narrow.  Engines size it for the worst case, that all copies stay on one device.
+
+    Parameters
+    ----------
+    rows : tokens of the largest step on one attention group.
+
+    References
+    ----------
+    github.com/NVIDIA/TensorRT-LLM, pull request 18322: 14.0 GiB for 65,536 gathered rows of DeepSeek-R1 in 8 bits.
+
+    Examples
+    --------
+    >>> from mlsysim import zoo
+    >>> model, fp8 = zoo.workload_record(zoo.model("deepseek_r1_671b")), zoo.format_record(4)
+    >>> round(float(gathered_workspace_bytes(model, fp8, 1.0, 8.0, 8192.0)) / 2**30, 1)
+    15.5
+    >>> float(gathered_workspace_bytes(model, fp8, 8.0, 8.0, 8192.0))
+    0.0
+    """
+    groups = attention_groups(tp, ep)
+    narrow = format.gemm_input_bytes
+    copy = model.hidden * (narrow + 2.0) + model.ffn_hidden * (narrow + 4.0)
+    held = rows * groups * np.minimum(model.experts_per_token, model.n_experts / np.maximum(ep, 1.0)) * copy
+    return np.where((groups > 1.0) & (model.n_experts > 0), held, 0.0)
+
+
 def logits_bytes(model: Workload, assume: Assumptions, tp, sampled):
     """Logits of the tokens sampled in a step, ``4 V / t`` each (byte)."""
     return sampled * (assume.logit_bytes * model.vocab / tp)

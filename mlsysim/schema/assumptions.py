@@ -490,7 +490,7 @@ class Assumptions(NamedTuple):
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
         "spread of published throughput of mixtures that nothing was fitted to, between models and devices",
-        0.15,
+        0.18,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -642,28 +642,67 @@ class Assumptions(NamedTuple):
         1.3e-05,
         "s",
         "fixed time of the routed experts of a layer: routing, permutation, two grouped products",
-        "measured expert layers on H100",
+        "2,405 measured expert layers (kernel tables of aiconfigurator-core 0.12.0), fitted here: 13 us with one fused kernel "
+        "(Blackwell), 28 to 50 us with several",
         0.3,
     )
     expert_bandwidth_efficiency: Real = _share(
         0.95,
         "share of memory bandwidth at which experts are read",
-        "measured expert layers on H100: 0.8 to 0.95; fitted to published serving runs: 0.9 to 1",
+        "the same fit: 0.94 with balanced routing; more where few experts take most tokens, because fewer are read than "
+        "even chance would",
         0.06,
         above=True,
     )
     expert_gemm_efficiency: Real = _positive(
         1.0,
         "1",
-        "rate of grouped expert products over one dense product of as many rows",
-        "measured expert layers on H100, power-law routing",
-        0.15,
+        "rate of full tiles of wide grouped products over the device's large products",
+        "the same fit: 0.83 to 1.09 by format and generation",
+        0.12,
+    )
+    expert_input_reads: Real = _assumed(
+        0.62,
+        "1",
+        "time in which grouped products read their input over reading it once from memory, beside the arithmetic on it: "
+        "narrow experts do little with what they read",
+        "the same fit, experts 192 to 7,168 wide; caches make it less than 1",
+        0.3,
+    )
+    expert_tile_rows: Real = _assumed(
+        42.0,
+        "1",
+        "rows of nobody that fill up the last tile of every expert of a step that has many rows, mean",
+        "the same fit (half of a tile of 64 to 128)",
+        0.3,
+    )
+    expert_least_rows: Real = _positive(
+        4.2,
+        "1",
+        "rows of an expert below which its tiles shrink",
+        "fits to the same layers: 3.4 to 4.9",
+        0.4,
+    )
+    expert_movement: Real = _assumed(
+        1.8,
+        "1",
+        "traffic of the activations of experts over what their products read and write: permuting, narrowing and summing "
+        "are kernels of their own",
+        "the same fit",
+        0.3,
+    )
+    expert_skew: Real = _assumed(
+        2.0,
+        "1",
+        "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
+        "half way between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
+        0.7,
     )
     expert_exposed: Real = _share(
-        0.5,
+        0.57,
         "share of the shorter of arithmetic and traffic of experts that nothing hides",
-        "measured expert layers on H100: 0.3 with balanced, 1 with power-law routing",
-        0.5,
+        "the same fit: 0.57 with balanced routing, 0.83 with a power law",
+        0.3,
     )
     dispatch_bytes: Real = _assumed(
         1.03,
@@ -671,6 +710,12 @@ class Assumptions(NamedTuple):
         "bytes per value sent to an expert: 8 bits and a scale per 128 values",
         "arXiv:2412.19437, section 3.3",
         0.0,
+    )
+    expert_gather: Real = _switch(
+        1.0,
+        "inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's "
+        "experts (0)",
+        "docs.vllm.ai, expert parallel deployment: all2all-backend allgather_reducescatter is the default",
     )
     exchange_latency_intra: Real = _assumed(
         2e-05,
@@ -768,8 +813,8 @@ class Assumptions(NamedTuple):
     engine_level: Real = _positive(
         1.0,
         "1",
-        "the same of engines compiled ahead of time and of code for microcontrollers: what they fuse and which kernels they "
-        "choose differs more than PyTorch does",
+        "time of such a pass by an engine compiled ahead of time, or by code for a microcontroller, over the prediction: what "
+        "they fuse and which kernels they choose differs more than PyTorch does",
         "scatter of MLPerf Inference and Tiny about the prediction, beyond that of timm's tables",
         0.3,
     )
