@@ -46,7 +46,7 @@ def test_speed():
 @pytest.mark.slow
 def test_neighbours():
     figures = peers.measure(quick=True)
-    ours = figures["mlsysim-sweep"]
+    ours = figures["tools"]["mlsysim-sweep"]
     assert ours["points_per_s"] > 0 and ours["rows"] == figures["rows"] and 0 < ours["median_error"] < 0.2
 
 
