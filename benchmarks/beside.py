@@ -249,14 +249,18 @@ def compare(lines: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def unknown() -> dict[int, dict[str, float]]:
-    """Of `serving.csv`: what we predict of a publication that was left out of the fit, by row and target."""
-    how: dict[str, Any] = {"loss": LOSS, "bootstrap": 0, "prior": PRIOR, "refit": True}
-    fit = calibrate(None, pd.read_csv(FILES[0]), holdout="publication", **how)
-    found: dict[int, dict[str, float]] = {}
-    for line in fit.held_out.rows.itertuples():
-        found.setdefault(line.row, {})[line.target] = line.predicted
-    return found
+def unknown(files: Sequence[Path]) -> dict[tuple[str, int, str], float]:
+    """What we predict of rows whose publication is left out of the fit, by file, row and target.
+
+    The fit is to the rows of `serving.csv` and of the files; the neighbour's own data are one publication, left out at once with
+    every setting of an engine that only they support.
+    """
+    tables = {path.name: stated(pd.read_csv(path)) for path in (FILES[0], *files)}
+    runs = pd.concat(list(tables.values()), ignore_index=True)
+    runs.loc[runs.source.str.contains(OWN), "source"] = OWN
+    places = [(name, row + 2) for name, table in tables.items() for row in range(len(table))]
+    fit = calibrate(None, runs, holdout="publication", loss=LOSS, bootstrap=0, prior=PRIOR, refit=True)
+    return {(*places[line.row - 2], line.target): line.predicted for line in fit.held_out.rows.itertuples()}
 
 
 def measure(python: Path, files: Sequence[Path] = (), budget: float = 3.0, held: bool = True) -> dict[str, Any]:
@@ -272,14 +276,16 @@ def measure(python: Path, files: Sequence[Path] = (), budget: float = 3.0, held:
     lines["why"] = [a.get("why", "") for a, _ in answers]
     lines["theirs"] = [value(a, spec) for (a, _), spec in zip(answers, lines.spec)]
     lines["chunked"] = [value(a.get("chunk"), spec) for (a, _), spec in zip(answers, lines.spec)]
-    strange = unknown() if held else {}
+    strange = unknown(files) if held else {}
+    fitted = [path.name for path in (FILES[0], *files)]  # to the others nothing was fitted: ours stands
     lines["unknown"] = [
-        strange.get(line.row, {}).get(line.target, np.nan) if line.file == FILES[0].name else np.nan
+        strange.get((line.file, line.row, line.target), np.nan) if line.file in fitted else line.ours
         for line in lines.itertuples()
     ]
     entry = np.array([value(p, spec) for (_, p), spec in zip(answers, lines.spec)])
     apart = np.abs(entry / lines.theirs.to_numpy() - 1)
     asked = apart[np.isfinite(apart)]
+    shown = ["file", "row", "source", "group", "target", "measured", "ours", "unknown", "theirs", "chunked", "why"]
     return {
         "groups": compare(lines),
         "public_entry": {"rows": int(asked.size), "largest_difference": float(asked.max()) if asked.size else None},
@@ -287,6 +293,7 @@ def measure(python: Path, files: Sequence[Path] = (), budget: float = 3.0, held:
         "tables": answered["tables"],
         "words": dict(Counter(a["words"] for a in answered["answers"] if a.get("words")).most_common(20)),
         "files": [path.name for path in (*FILES, *files)],
+        "lines": json.loads(lines[shown].to_json(orient="records")),
     }
 
 
@@ -294,29 +301,36 @@ def percent(figures: Mapping[str, Any] | None, name: str, sign: str = "") -> str
     return "" if figures is None else f"{100 * figures[name]:{sign}.1f}"
 
 
+def shown(group: Mapping[str, Any]) -> str:
+    """A group as a line of the table."""
+    mine, strange, theirs = group.get("ours"), group.get("unknown"), group.get("theirs")
+    cells = [group["group"], str(group["rows"]), f"{group['both']} ({group['sources']})"]
+    cells += [percent(mine, "median_error"), percent(mine, "source_mean"), percent(mine, "level", "+")]
+    cells += [percent(strange, "median_error"), percent(strange, "source_mean")]
+    cells += [percent(theirs, "median_error"), percent(theirs, "source_mean"), percent(theirs, "level", "+")]
+    cells.append(", ".join(f"{why} {n}" for why, n in group["without"].items()))
+    return f"| {' | '.join(cells)} |"
+
+
+def closer(groups: Sequence[Mapping[str, Any]], than: str) -> str:
+    """The groups in which the neighbour's error is smaller, by median or by mean over sources."""
+    told_by = {"median_error": "median", "source_mean": "mean over sources"}
+    found = []
+    for g in groups:
+        if than in g and "theirs" in g:
+            by = [word for name, word in told_by.items() if g["theirs"][name] < g[than][name]]
+            found += [f"{g['group']} ({' and '.join(by)})"] if by else []
+    return "; ".join(found) or "no group"
+
+
 def markdown(found: Mapping[str, Any], ours: Mapping[str, Any], version: str) -> str:
     """The section that ACCURACY.md takes in."""
-    lines = [
-        "| rows | n | both answer (sources) | mlsysim: median error % | mean over sources % | level % | nothing known: median "
-        "| mean over sources | aiconfigurator: median error % | mean over sources % | level % | it has no |",
-        f"|---|{'--:|' * 10}---|",
-    ]
-    closer = []
-    for g in found["groups"]:
-        mine, strange, theirs = g.get("ours"), g.get("unknown"), g.get("theirs")
-        if mine and theirs and theirs["median_error"] < mine["median_error"]:
-            closer.append(g["group"])
-        cells = [g["group"], g["rows"], f"{g['both']} ({g['sources']})"]
-        cells += [percent(mine, "median_error"), percent(mine, "source_mean"), percent(mine, "level", "+")]
-        cells += [percent(strange, "median_error"), percent(strange, "source_mean")]
-        cells += [percent(theirs, "median_error"), percent(theirs, "source_mean"), percent(theirs, "level", "+")]
-        cells.append(", ".join(f"{why} {n}" for why, n in g["without"].items()))
-        lines.append(f"| {' | '.join(map(str, cells))} |")
     tables = ", ".join(f"{where} {v}" for where, v in sorted(found["tables"].items()))
-    entry = found["public_entry"]
+    entry, groups = found["public_entry"], found["groups"]
+    steps = Counter(g["step"] for g in groups if "step" in g)
     rates = [
         ("mlsysim, one point a call", ours["calls_per_s"]),
-        ("mlsysim, a sweep, points", ours["points_per_s"]),
+        ("mlsysim, points of a sweep", ours["points_per_s"]),
         *((f"aiconfigurator, {way}", rate) for way, rate in found["calls_per_s"].items()),
     ]
     return "\n".join(
@@ -325,28 +339,36 @@ def markdown(found: Mapping[str, Any], ours: Mapping[str, Any], version: str) ->
             "",
             f"Written by `python benchmarks/peers.py --write`; {version}, rows of {', '.join(found['files'])}.",
             "",
-            *lines,
+            "| rows | n | both answer (sources) | mlsysim: median error % | mean over sources % | level % | left out: median "
+            "| mean over sources | aiconfigurator: median error % | mean over sources % | level % | it has no |",
+            f"|---|{'--:|' * 10}---|",
+            *map(shown, groups),
             "",
-            "Both are told the same: model, device, degrees, formats, lengths, clients. aiconfigurator reads tables of measured "
-            f"kernels, of the current versions only ({tables}), whatever version was measured; nothing of it was fitted to the "
-            'published rows, while some figures of ours were fitted to `serving.csv` (the columns under "nothing known" are '
-            'without the row\'s publication; of LMDeploy it has no tables at all). Rows of "its own data" '
-            "are runs that its authors ship as its reference. In continuous batching it was asked with one prompt a step and "
-            "with the engine's tokens a step, and the better of the two in each group is shown. Rows that do not fit by its "
-            "account, or that it has no device, model or table for, are counted in the last column and left out of both. "
-            + (f"It is closer than we are in: {'; '.join(closer)}. " if closer else "It is closer in no group. ")
-            + (
-                f"Its public entry, asked at the same batch for {entry['rows']} figures, differs from its engine by at most "
-                f"{100 * entry['largest_difference']:.2f} %."
-                if entry["rows"]
-                else ""
-            ),
+            "Both are told the same: model, device, degrees, formats, lengths, clients, and blanks by the same rules. "
+            "aiconfigurator reads tables of measured kernels, of the current versions of engines only "
+            f"({tables}), whatever version was measured; nothing of it was fitted here. Our curves of kernels were fitted to "
+            "those same tables, and figures of ours to `serving.csv` and to runs that its package carries "
+            '(`serving_silicon.csv`): the columns under "left out" are of fits without the row\'s publication and every '
+            'setting that only it supports, where "its own data" (all runs that its authors ship as their reference) are '
+            "one publication. It has no tables of LMDeploy and other engines, which are asked as TensorRT-LLM. In continuous batching it was "
+            "asked with one prompt a step, as its public entry does by itself, and with the tokens a step that we are told; "
+            f"the better of the two stands in each group ({', '.join(f'{step}: {n} groups' for step, n in steps.items())}). Its "
+            "first token is that of a steady state, while clients of load generators start together. At maximum load its own "
+            "search chooses the batch, up to 1,024 requests a rank. Rows that do not fit by its account (memory), or that it "
+            "has no device, model or tables for, are counted in the last column and left out of both.",
+            "",
+            f"It is closer than our shipped figures in: {closer(groups, 'ours')}.",
+            "",
+            f"It is closer than ours left out in: {closer(groups, 'unknown')}.",
+            "",
+            f"Its public entry, asked for {entry['rows']} of the figures at the batch that its engine was asked for or found, "
+            f"differs from the engine by at most {100 * (entry['largest_difference'] or 0.0):.2g} %.",
             "",
             "| on one core | per second |",
             "|---|--:|",
             *(f"| {name} | {rate:,.0f} |" if rate >= 10 else f"| {name} | {rate:.1f} |" for name, rate in rates),
             "",
             'One point of ours is a whole answer (times, memory, limits), as are "public entry" and "continuous batching"; '
-            '"one batch" gives one time, "one step" one time of one decode step from its compiled engine.',
+            '"one batch" gives one time, "one step" the time of one decode step from its compiled engine.',
         ]
     )
