@@ -185,7 +185,7 @@ def main():
         tried(public, request, answer) if request["public"] and "why" not in answer else None
         for request, answer in zip(requests, answers)
     ]
-    timed = next((r for r, a in zip(requests, answers) if r["kind"] == "serving" and "why" not in a), None)
+    timed = next((r for r, a in zip(requests, answers) if r["timed"] and "why" not in a), None)
     found = {"answers": answers, "public": entry, "rates": rates(timed, budget) if timed and budget else {}}
     versions = {" ".join(where): database.version for where, database in databases.items() if database is not None}
     print("RESULT" + json.dumps(found | {"tables": versions}))

@@ -192,18 +192,27 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
     return {"version": package, "points_per_s": answer["points_per_s"], "median_error": median, "rows": n}
 
 
+def rate(call: Callable[[int], Any], budget: float) -> float:
+    """Calls per second, no two alike."""
+    call(0)
+    start, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - start < budget:
+        calls += 1
+        call(calls)
+    return calls / (time.perf_counter() - start)
+
+
 def ours(rows: list[dict[str, Any]], budget: float, plan: str = "nest") -> dict[str, Any]:
-    """The same rows through ServingModel, and its rate streamed over a grid of the same kind on one core."""
+    """The same rows through ServingModel, and its rates on one core: streamed over a grid, a table a call, a point a call."""
     import mlsysim as ms
 
     table = {k: [r[k] for r in rows] for k in ("model", "tp", "output_len")}
     table |= {"batch_size": [r["batch"] for r in rows], "seq_len": [r["input_len"] for r in rows]}
     itl = ms.ServingModel.solve(points=table, hardware="a100_sxm4_80gb", precision="fp16").itl
     median, n = error(itl.values.tolist(), rows)
+    fixed = {"model": "llama2_70b", "hardware": "a100_sxm4_80gb", "precision": "fp16"}
     axes = {
-        "model": "llama2_70b",
-        "hardware": "a100_sxm4_80gb",
-        "precision": "fp16",
+        **fixed,
         "batch_size": np.arange(1, 1025, 1 if plan == "nest" else 256),
         "seq_len": np.arange(128, 4096, 16 if plan == "nest" else 1024),
         "output_len": [128, 512, 2048],
@@ -216,16 +225,14 @@ def ours(rows: list[dict[str, Any]], budget: float, plan: str = "nest") -> dict[
         start = time.perf_counter()
         points = resolver.best("itl", threads=1, plan=plan).attrs["points"]
         times.append(time.perf_counter() - start)
-    one = resolver(batch_size=8, seq_len=1024, output_len=128, tp=4)
-    start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < budget:
-        one.solve()
-        calls += 1
-    calls_per_s = calls / (time.perf_counter() - start)
+    one, listed = {"seq_len": 1024, "output_len": 128, "tp": 4}, np.arange(1.0, 1001.0)
+    calls_per_s = rate(lambda n: resolver(batch_size=1 + n % 64, **one).solve(threads=1), budget)
+    calls = rate(lambda n: ms.ServingModel.solve(points={"batch_size": listed + n}, threads=1, **fixed, **one), budget)
     return {
         "version": ms.__version__,
         "points_per_s": points / statistics.median(times),
         "calls_per_s": calls_per_s,
+        "listed_per_s": calls * listed.size,
         "median_error": median,
         "rows": n,
     }

@@ -114,7 +114,9 @@ def test_a_neighbour_is_compared_on_rows_that_both_answer(few, monkeypatch):
     itl, ttft = (groups[f"its own data: mixtures, {what}"] for what in ("time between tokens", "first token"))
     assert itl["step"] == "the engine's tokens a step" and itl["theirs"]["median_error"] == pytest.approx(0.0)
     assert ttft["step"] == "one prompt a step" and len(itl["ways"]) == 2
-    text = peers.section({"beside": found, "tools": {"mlsysim-sweep": {"calls_per_s": 100.0, "points_per_s": 1e8}}})
+    text = peers.section(
+        {"beside": found, "tools": {"mlsysim-sweep": {"calls_per_s": 9.0, "listed_per_s": 1e4, "points_per_s": 1e8}}}
+    )
     assert "nan" not in text and "device 1, model 1" in text and "its own data: mixtures, time between tokens (" in text
     assert peers.section({"beside": {"skipped": "no network"}}) is None
 
