@@ -301,7 +301,7 @@ def measure(python: Path, files: Sequence[Path] = (), budget: float = 3.0, held:
 
 
 def percent(figures: Mapping[str, Any] | None, name: str, sign: str = "") -> str:
-    return "" if figures is None else f"{100 * figures[name]:{sign}.1f}"
+    return "" if figures is None else f"{round(100 * figures[name], 1) + 0.0:{sign}.1f}"
 
 
 def shown(group: Mapping[str, Any]) -> str:
@@ -357,7 +357,7 @@ def markdown(found: Mapping[str, Any], ours: Mapping[str, Any], version: str) ->
             "one publication; nothing was fitted to `trtllm_1.csv`. It has no tables of LMDeploy and other engines, which are "
             "asked as TensorRT-LLM. In continuous batching it was "
             "asked with one prompt a step, as its public entry does by itself, and with the tokens a step that we are told; "
-            f"the better of the two stands in each group ({', '.join(f'{step}: {n} groups' for step, n in steps.items())}). Its "
+            f"the better of the two stands in each group ({', '.join(f'{step} in {n}' for step, n in steps.items())}). Its "
             "first token is that of a steady state, while clients of load generators start together. At maximum load its own "
             "search chooses the batch, up to 1,024 requests a rank. Rows that do not fit by its account (memory), or that it "
             "has no device, model or tables for, are counted in the last column and left out of both.",
