@@ -45,6 +45,8 @@ BY_GROUP = ("stream", "network", "operations", "vision")
 HELD = ("unknown", "left_out")
 ACCEPTED = HERE / "accepted.json"
 FULL = HERE / "ACCURACY.md"
+#: a section that `peers.py --write` makes and this script takes in
+PEERS = HERE / "peers.md"
 #: rows that a source needs for its level to be fitted on three of them
 ENOUGH = 8
 SAMPLED, DRAWS = 3, 50
@@ -314,6 +316,8 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "",
     ]
     parts += [LIMITS, "", "![predicted against measured](parity.png)", ""]
+    if PEERS.exists():
+        parts += [PEERS.read_text(encoding="utf-8").rstrip(), ""]
     for name, result in results.items():
         head = f"{name}, source by source ({answered(result['shipped'])})"
         parts += [f"<details><summary>{head}</summary>", "", table(result), "", "</details>", ""]

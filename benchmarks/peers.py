@@ -1,10 +1,13 @@
-"""Neighbours on the same work, in one run: `python benchmarks/peers.py [--json] [--write] [--quick]`.
+"""Neighbours on the same work, in one run: `python benchmarks/peers.py [FILES] [--json] [--write] [--quick]`.
 
 Each neighbour is installed from the package registry into an environment of its own (kept between runs in a
 temporary directory) and asked for the decode time per token of the same measured rows: Llama 2 at 7, 13 and
 70 billion parameters on A100, fp16 (LMDeploy's published table, `measured/serving.csv`).  Points per second are
 calls with the batch size varied, on one core; the error is the median over the rows that a tool answers.
 A neighbour that does not install or does not answer is skipped, with a word why.
+
+aiconfigurator is asked for every serving row besides, and told by group (`beside`): ``--write`` puts that into peers.md,
+which accuracy.py takes into ACCURACY.md.  Further CSV files of serving rows may be named for it.
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import beside
 import numpy as np
+from accuracy import PEERS
+from readme import fill
 
-ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = Path(tempfile.gettempdir()) / "mlsysim-peers"
 MODELS = ("llama2_7b", "llama2_13b", "llama2_70b")
 
@@ -123,8 +129,7 @@ def predict(row, batch):
         model = models.get_model(str(pathlib.Path(row["model"]).resolve()), setting, "trtllm")
         kept[key] = inference_session.InferenceSession(model, database, backend)
     run = config.RuntimeConfig(batch_size=batch, isl=row["input_len"], osl=row["output_len"])
-    summary = kept[key].run_static(run, mode="static")
-    return float(summary.get_summary_df()["tpot"].iloc[0]) / 1e3
+    return kept[key].run_static_latency_only(run, "static_gen") / (row["output_len"] - 1) / 1e3
 report(predict)
 """,
     ),
@@ -155,9 +160,8 @@ def error(predicted: list[float | None], rows: list[dict[str, Any]]) -> tuple[fl
     return (statistics.median(off) if off else None), len(off)
 
 
-def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str, Any]:
-    """Install a neighbour if need be, and ask it."""
-    package, script = SCRIPTS[name]
+def installed(package: str) -> Path:
+    """The interpreter of a neighbour's environment, made if need be."""
     home = ENVIRONMENTS / package
     python = home / "bin" / "python"
     if not (home / "ready").exists():
@@ -166,8 +170,15 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
             [python, "-m", "pip", "install", "-q", package], capture_output=True, text=True, timeout=1200
         )
         if done.returncode:
-            return {"skipped": f"does not install: {done.stderr.strip().splitlines()[-1][:200]}"}
+            raise OSError(f"does not install: {(done.stderr.strip().splitlines() or ['no word'])[-1][:200]}")
         (home / "ready").touch()
+    return python
+
+
+def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str, Any]:
+    """Install a neighbour if need be, and ask it."""
+    package, script = SCRIPTS[name]
+    python = installed(package)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "rows.json").write_text(json.dumps(rows))
         (Path(folder) / "ask.py").write_text(PRELUDE + script)
@@ -181,18 +192,27 @@ def neighbour(name: str, rows: list[dict[str, Any]], budget: float) -> dict[str,
     return {"version": package, "points_per_s": answer["points_per_s"], "median_error": median, "rows": n}
 
 
+def rate(call: Callable[[int], Any], budget: float) -> float:
+    """Calls per second, no two alike."""
+    call(0)
+    start, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - start < budget:
+        calls += 1
+        call(calls)
+    return calls / (time.perf_counter() - start)
+
+
 def ours(rows: list[dict[str, Any]], budget: float, plan: str = "nest") -> dict[str, Any]:
-    """The same rows through ServingModel, and its rate streamed over a grid of the same kind on one core."""
+    """The same rows through ServingModel, and its rates on one core: streamed over a grid, a table a call, a point a call."""
     import mlsysim as ms
 
     table = {k: [r[k] for r in rows] for k in ("model", "tp", "output_len")}
     table |= {"batch_size": [r["batch"] for r in rows], "seq_len": [r["input_len"] for r in rows]}
     itl = ms.ServingModel.solve(points=table, hardware="a100_sxm4_80gb", precision="fp16").itl
     median, n = error(itl.values.tolist(), rows)
+    fixed = {"model": "llama2_70b", "hardware": "a100_sxm4_80gb", "precision": "fp16"}
     axes = {
-        "model": "llama2_70b",
-        "hardware": "a100_sxm4_80gb",
-        "precision": "fp16",
+        **fixed,
         "batch_size": np.arange(1, 1025, 1 if plan == "nest" else 256),
         "seq_len": np.arange(128, 4096, 16 if plan == "nest" else 1024),
         "output_len": [128, 512, 2048],
@@ -205,62 +225,89 @@ def ours(rows: list[dict[str, Any]], budget: float, plan: str = "nest") -> dict[
         start = time.perf_counter()
         points = resolver.best("itl", threads=1, plan=plan).attrs["points"]
         times.append(time.perf_counter() - start)
-    one = resolver(batch_size=8, seq_len=1024, output_len=128, tp=4)
-    start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < budget:
-        one.solve()
-        calls += 1
-    calls_per_s = calls / (time.perf_counter() - start)
+    one, listed = {"seq_len": 1024, "output_len": 128, "tp": 4}, np.arange(1.0, 1001.0)
+    calls_per_s = rate(lambda n: resolver(batch_size=1 + n % 64, **one).solve(threads=1), budget)
+    calls = rate(lambda n: ms.ServingModel.solve(points={"batch_size": listed + n}, threads=1, **fixed, **one), budget)
     return {
         "version": ms.__version__,
         "points_per_s": points / statistics.median(times),
         "calls_per_s": calls_per_s,
+        "listed_per_s": calls * listed.size,
         "median_error": median,
         "rows": n,
     }
 
 
-def measure(quick: bool = False) -> dict[str, Any]:
-    """Everybody's figures."""
+def tried(ask: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """A neighbour's figures, or why there are none."""
+    try:
+        return ask(*arguments)
+    except (OSError, subprocess.SubprocessError) as problem:
+        return {"skipped": str(problem)[:200]}
+
+
+def grouped(files: Sequence[Path], budget: float) -> dict[str, Any]:
+    """aiconfigurator beside us, by group."""
+    return beside.measure(installed(SCRIPTS["aiconfigurator"][0]), files, budget)
+
+
+def measure(quick: bool = False, files: Sequence[Path] = (), names: Sequence[str] = tuple(SCRIPTS)) -> dict[str, Any]:
+    """Everybody's figures, or those of the neighbours named."""
     rows, budget = work(), 0.01 if quick else 3.0
-    figures: dict[str, Any] = {"target": "decode time per token, Llama 2 on A100, LMDeploy", "rows": len(rows)}
-    figures["mlsysim-sweep"] = ours(rows, budget, "plain" if quick else "nest")
-    for name in SCRIPTS if not quick else ():
-        try:
-            figures[name] = neighbour(name, rows, budget)
-        except (OSError, subprocess.SubprocessError) as problem:
-            figures[name] = {"skipped": str(problem)[:200]}
+    figures: dict[str, Any] = {
+        "target": "decode time per token, Llama 2 on A100, LMDeploy",
+        "rows": len(rows),
+        "tools": {},
+    }
+    figures["tools"]["mlsysim-sweep"] = ours(rows, budget, "plain" if quick else "nest")
+    if not quick:
+        figures["tools"] |= {name: tried(neighbour, name, rows, budget) for name in names}
+        if "aiconfigurator" in names:
+            figures["beside"] = tried(grouped, files, budget)
     return figures
 
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as the README shows them."""
     lines = ["| tool | points/s on one core | median error of ITL | rows answered |", "|---|---|---|---|"]
-    for name, f in figures.items():
-        if isinstance(f, dict):
-            if "skipped" in f:
-                lines.append(f"| {name} | skipped: {f['skipped']} | | |")
-            else:
-                lines.append(
-                    f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} "
-                    f"| {f['rows']} of {figures['rows']} |"
-                )
+    for name, f in figures["tools"].items():
+        if "skipped" in f:
+            lines.append(f"| {name} | skipped: {f['skipped']} | | |")
+        else:
+            lines.append(
+                f"| {name} {f['version'].split('==')[-1]} | {f['points_per_s']:,.0f} | {f['median_error']:.0%} "
+                f"| {f['rows']} of {figures['rows']} |"
+            )
     return "\n".join(lines)
+
+
+def section(figures: dict[str, Any]) -> str | None:
+    """What ACCURACY.md shows of aiconfigurator by group, if it answered."""
+    found = figures.get("beside", {})
+    if "groups" not in found:
+        return None
+    return beside.markdown(found, figures["tools"]["mlsysim-sweep"], SCRIPTS["aiconfigurator"][0].replace("==", " "))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="further CSV files of serving rows for aiconfigurator by group"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--quick", action="store_true", help="ours only, briefly")
-    parser.add_argument("--write", action="store_true", help="write the README's table")
+    parser.add_argument("--only", choices=SCRIPTS, help="ask this neighbour alone (the README keeps its table)")
+    parser.add_argument("--write", action="store_true", help="write the README's table and peers.md")
     options = parser.parse_args()
-    figures = measure(options.quick)
-    print(json.dumps(figures, indent=2) if options.json else table(figures))
+    names = [options.only] if options.only else tuple(SCRIPTS)
+    figures = measure(options.quick, options.files, names)
+    by_group = section(figures)
+    print(json.dumps(figures, indent=2) if options.json else "\n\n".join(filter(None, [table(figures), by_group])))
     if options.write:
-        readme = ROOT / "README.md"
-        begin, end = "<!-- peers:begin -->", "<!-- peers:end -->"
-        head, rest = readme.read_text(encoding="utf-8").split(begin)
-        readme.write_text(f"{head}{begin}\n{table(figures)}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+        if not options.only and not options.quick:
+            fill("peers", table(figures))
+        if by_group is not None:
+            PEERS.write_text(by_group + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from mlsysim.resolver import Model
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 engine = pytest.importorskip("engine")
 peers = pytest.importorskip("peers")
+import beside  # noqa: E402
 
 
 def test_every_model_has_its_grid_or_is_named_as_not_timed(monkeypatch):
@@ -46,8 +47,87 @@ def test_speed():
 @pytest.mark.slow
 def test_neighbours():
     figures = peers.measure(quick=True)
-    ours = figures["mlsysim-sweep"]
+    ours = figures["tools"]["mlsysim-sweep"]
     assert ours["points_per_s"] > 0 and ours["rows"] == figures["rows"] and 0 < ours["median_error"] < 0.2
+
+
+HEAD = (
+    "source,model,hardware,n_gpus,tp,pp,ep,precision,precision_kv,scenario,batch_or_concurrency,input_len,output_len,"
+)
+ROWS = f"""{HEAD}ttft_ms,itl_ms,tokens_per_s_total,engine,one_batch
+page,llama3_1_8b,h100_sxm5_80gb,1,1,1,,fp8,,max_load,,128,128,,,28836,TensorRT-LLM 0.17,
+page,llama3_1_8b,gh200_96gb,1,1,1,,fp8,,max_load,,128,128,,,29852,TensorRT-LLM 0.17,
+page,falcon_180b,h100_sxm5_80gb,8,8,1,,fp8,,max_load,,128,128,,,8000,TensorRT-LLM 0.17,
+page,llama2_7b,a100_sxm4_80gb,1,1,1,,fp16,,closed_loop,16,128,128,110,13,,LMDeploy TurboMind 0.1.0a1,1
+aiconfigurator (InferenceX),deepseek_r1_671b,b200_sxm_180gb,4,1,1,4,nvfp4,fp8,closed_loop,64,1024,1024,400,30,,trtllm 1.2.0,
+page,mixtral_8x7b,h100_sxm5_80gb,2,2,1,,fp8,,max_load,,128,128,,,20000,TensorRT-LLM 0.17,
+"""
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    path = tmp_path / "few.csv"
+    path.write_text(ROWS)
+    monkeypatch.setattr(beside, "FILES", (path,))
+    return path
+
+
+def test_a_neighbour_is_told_what_we_are_told(few):
+    """Layout, lengths, formats and clients of a row; a device or a model that it has not is a word, not a call."""
+    lines = beside.asked_of(few).drop_duplicates("row").set_index("row")
+    dense, device, model, other, mixture, split = lines.request[[2, 3, 4, 5, 6, 7]]
+    assert (device, model) == ("device", "model")
+    assert (dense["kind"], dense["system"], dense["backend"]) == ("saturated", "h100_sxm", "trtllm")
+    assert dense["isl"] == dense["osl"] == 128
+    assert dense["gemm_quant_mode"] == dense["kvcache_quant_mode"] == "fp8"
+    assert other["kind"] == "serving" and other["backend"] == beside.STAND_IN and other["batch"] == 16
+    assert other["config"]["num_attention_heads"] == 32 and "num_local_experts" not in other["config"]
+    assert "asked as TensorRT-LLM" in lines.group[5] and "asked as" not in lines.group[2]
+    assert (mixture["dp"], mixture["ep"], mixture["batch"]) == (4, 4, 16) and "its own data" in lines.group[6]
+    # the mean of the lengths that its load generator draws
+    assert mixture["isl"] == 922 and "NVFP4" in mixture["model"]
+    assert split["tp"] == 2 and split["dp"] == 1 and split["config"]["num_local_experts"] == 8
+
+
+def test_a_neighbour_is_compared_on_rows_that_both_answer(few, monkeypatch):
+    """Groups count what it lacks; errors, levels and means over sources are of the same rows for both."""
+
+    def ask(python, requests, budget):
+        steady = {"ttft": 0.4, "itl": 0.02, "tokens_per_s": 14418.0, "throughput": 40.0, "batch": 8, "ctx_tokens": 128}
+        answers = [
+            {"why": "memory", "words": "more"} if r["experts"] and r["kind"] == "saturated"
+            else {**steady, "chunk": {**steady, "itl": 0.03}} if r["kind"] == "closed" else steady
+            for r in requests
+        ]  # fmt: skip
+        entry = [{**a, "ttft": 0.44} if r["public"] and "why" not in a else None for r, a in zip(requests, answers)]
+        return {"answers": answers, "public": entry, "rates": {"one step": 1e5}, "tables": {"h100_sxm trtllm": "1"}}
+
+    monkeypatch.setattr(beside, "ask", ask)
+    found = beside.measure(Path("python"), held=False)
+    groups = {g["group"]: g for g in found["groups"]}
+    dense = groups["published: dense, maximum load"]
+    assert (dense["rows"], dense["both"], dense["sources"], dense["without"]) == (3, 1, 1, {"device": 1, "model": 1})
+    assert dense["theirs"]["median_error"] == pytest.approx(0.5, abs=1e-3) == -dense["theirs"]["level"]
+    assert 0 < dense["ours"]["median_error"] < 0.2
+    mixture = groups["published: mixtures, maximum load"]
+    assert mixture["both"] == 0 and mixture["without"] == {"memory": 1} and "theirs" not in mixture
+    itl, ttft = (groups[f"its own data: mixtures, {what}"] for what in ("time between tokens", "first token"))
+    assert itl["step"] == "the engine's tokens a step" and itl["theirs"]["median_error"] == pytest.approx(0.0)
+    assert ttft["step"] == "one prompt a step" and len(itl["ways"]) == 2
+    text = peers.section(
+        {"beside": found, "tools": {"mlsysim-sweep": {"calls_per_s": 9.0, "listed_per_s": 1e4, "points_per_s": 1e8}}}
+    )
+    assert "nan" not in text and "device 1, model 1" in text and "its own data: mixtures, time between tokens (" in text
+    assert peers.section({"beside": {"skipped": "no network"}}) is None
+
+
+def test_accuracy_takes_in_what_the_neighbours_said(tmp_path, monkeypatch):
+    import accuracy
+
+    monkeypatch.setattr(accuracy, "PEERS", tmp_path / "peers.md")
+    assert "Beside" not in accuracy.markdown({})
+    accuracy.PEERS.write_text("## Beside a neighbour\n")
+    assert "\n## Beside a neighbour\n" in accuracy.markdown({}) + "\n"
 
 
 def test_figures_that_moved_are_named_for_the_changelog():
