@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching
+from mlsysim.equations import batching, waiting
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
-from mlsysim.equations.queueing import erlang_c
 from mlsysim.equations.server import (
     Server,
     decoding_step,
@@ -81,25 +80,30 @@ def full_steps(server: Server) -> FullSteps:
     balanced = np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
     decoders = np.minimum(balanced, server.slots)
     room = np.maximum(budget - decoders, 1.0)
-    chunks = ceil_div(server.computed, room / server.groups)
+    asked = server.requests
+    chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
+    chunk = server.computed / chunks
     step = decoding_step(server, decoders)
     step_time = serve.total(step)
-    filled = mixed_time(server, decoders, room)
     prompt = server.computed / room
-    added = prompt * (filled - step_time)
     prompt_steps = decoders * prompt  # while all write one answer: more than the answers have where these are short
-    shared = np.minimum(prompt_steps / np.maximum(server.decoded, 1.0), 1.0)
+    answer_steps = np.maximum(server.decoded, prompt_steps)
+    one, filled = mixed_time(server, decoders, server.groups * chunk), mixed_time(server, decoders, room)
+    most = np.maximum(room / chunk, 1.0)
+    prompts = waiting.PromptSteps(one - step_time, (filled - one) / np.where(most > 1.0, most - 1.0, 1.0), most)
+    met = np.minimum(decoders * chunks / np.maximum(answer_steps, 1.0), most)  # chunks in a step
+    longer = waiting.longer_step(prompts, met)
     return FullSteps(
         decoders=decoders,
         room=room,
         chunks=chunks,
-        chunk=server.computed / chunks,
+        chunk=chunk,
         step=step,
         step_time=step_time,
-        added_time=added,
+        added_time=longer * chunks / met,
         prompt_time=prompt * filled,
-        token_time=step_time + shared * (filled - step_time),
-        rate=decoders / (np.maximum(server.decoded, prompt_steps) * step_time + decoders * added),
+        token_time=step_time + longer,
+        rate=decoders / (answer_steps * step_time + decoders * (longer * chunks / met)),
     )
 
 
@@ -137,8 +141,18 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
 # --- open loop -----------------------------------------------------------------------------------------
 
 
-def paced_step(server: Server, full: FullSteps, arrival_rate, batch):
-    """The mean step of an open loop, numerator and denominator; the latter is 0 where prompts outrun steps.
+class Paced(NamedTuple):
+    """Steps of an open loop with some requests decoding."""
+
+    none: Any  #: without a prompt (s)
+    one: Any  #: with one chunk of a prompt (s)
+    further: Any  #: what a further chunk adds (s)
+    step: Any  #: the mean step is this ...
+    free: Any  #: ... over this, which is 0 where prompts outrun steps
+
+
+def paced_step(server: Server, full: FullSteps, arrival_rate, batch) -> Paced:
+    """The mean step of an open loop, numerator and denominator.
 
     The fixed point ``t = g(lambda t)`` of a step with n chunks of prompts, ``g`` linear from 0 (decoding alone) to 1 and
     from there to the full budget: ``T / (1 - lambda dT)`` while prompts come alone.
@@ -153,14 +167,37 @@ def paced_step(server: Server, full: FullSteps, arrival_rate, batch):
     filled = mixed_time(server, batch, full.room)
     several = full.room > full.chunk
     further = (filled - one) * (full.chunk / np.where(several, full.room - full.chunk, 1.0))
+    further = np.where(several, further, 0.0)
     alone = chunk_rate * one <= 1.0
     free_further = np.where(several, 1.0 - chunk_rate * further, 0.0)
     free = np.where(alone, 1.0 - chunk_rate * (one - none), free_further)
-    return np.where(alone, none, one - further), np.maximum(free, 0.0)
+    return Paced(none, one, further, np.where(alone, none, one - further), np.maximum(free, 0.0))
+
+
+def slot_wait(server: Server, full: FullSteps, arrival_rate):
+    """Probability that all slots are taken when a request comes, and the mean wait for one of all requests (s).
+
+    While slots are free prompts come at their own pace, beside which the share ``1 - lambda dT`` of the time is left to
+    decoding; who waits does so for the requests ahead, ``(1 + cs^2) / 2`` times as long as for lengths that are exponential.
+    """
+    load = arrival_rate / full.rate
+    stable = load < 1.0
+    prompts = np.minimum(arrival_rate * full.added_time, 0.999)
+    held = np.where(stable, np.maximum(load - prompts, 0.0) / (1.0 - prompts), 1.0)
+    alone = decoding_time(server, 0.0 * server.slots + 1.0)
+    growth = (1.0 - alone / full.step_time) * (full.decoders / np.maximum(full.decoders - 1.0, 1.0))
+    taken = waiting.all_slots_taken(server.slots, held, np.minimum(np.maximum(growth, 0.0), 1.0), load)
+    output_cv = server.requests.output_cv
+    factor = 0.5 * (1.0 + output_cv * output_cv)
+    return taken, np.where(stable, taken * factor / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
 
 
 def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Operation:
     """A server to which requests come at random (Poisson): ``b = lambda (S_out - 1) ITL(b + 1)``.
+
+    A prompt waits for the end of the step that it meets (`waiting.met_steps`; none where nothing runs), for the prompts
+    before it where a step is full (M/G/1, served at the speed of full steps), and for a slot (`slot_wait`); prompts that
+    come during the same step share its first step.
 
     Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).
@@ -175,26 +212,31 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     stable = load < 1.0
 
     def surplus(others):
-        step, free = paced_step(server, full, arrival_rate, others + 1.0)
-        return np.where(free > 0, others * free - arrival_rate * server.decoded * step, -1.0)
+        paced = paced_step(server, full, arrival_rate, others + 1.0)
+        return np.where(paced.free > 0, others * paced.free - arrival_rate * server.decoded * paced.step, -1.0)
 
     others = batching.solve_increasing(surplus, 0.0 * server.slots, full.decoders)
     own_step = decoding_time(server, others + 1.0)
-    step, free = paced_step(server, full, arrival_rate, others + 1.0)
-    paced = np.where(free > 0, step / np.where(free > 0, free, 1.0), np.inf)
-    itl = np.where(stable, np.minimum(paced, np.maximum(full.token_time, own_step)), full.token_time)
+    paced = paced_step(server, full, arrival_rate, others + 1.0)
+    step = np.where(paced.free > 0, paced.step / np.where(paced.free > 0, paced.free, 1.0), np.inf)
+    itl = np.where(stable, np.minimum(step, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)
-    busy = arrival_rate * (server.computed / full.room) * mixed_time(server, others, full.room)
-    prompt_wait = batching.prefill_wait(busy, prefill, server.requests.prompt_cv)
-    all_taken = erlang_c(server.slots, server.slots * np.minimum(load, 1.0))
-    slot_wait = np.where(stable, all_taken / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
+    filled = (server.computed / full.room) * mixed_time(server, others, full.room)
+    busy = arrival_rate * filled
+    prompt_wait = batching.prefill_wait(busy, filled, server.requests.prompt_cv)
+    met = waiting.met_steps(paced.none, paced.one, paced.further, arrival_rate * full.chunks, itl)
+    running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
+    residual = running * met.residual
+    together = running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
+    all_taken, slot = slot_wait(server, full, arrival_rate)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
-    late_wait = late_wait + batching.wait_at_percentile(all_taken, slot_wait, percentile)
+    late_wait = late_wait + batching.wait_at_percentile(all_taken, slot, percentile)
     balancing = batching.steps_to_balance(assume.balance_steps, server.groups, arrival_rate * full.chunks * itl, others)
     poll_wait = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
     front, last = frontend_time(server), last_step_time(server, own_step)
-    late = front + late_wait + 2.0 * poll_wait + prefill + last + 0.5 * own_step
-    mean = front + prompt_wait + poll_wait + slot_wait + prefill + last + 0.5 * own_step
+    first = prefill + np.maximum(together, 0.0)
+    late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual
+    mean = front + prompt_wait + poll_wait + slot + first + last + residual
     return Operation(
         throughput=np.where(stable, arrival_rate, full.rate),
         ttft=np.where(stable, mean, np.inf),
