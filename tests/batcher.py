@@ -96,13 +96,14 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
     server : the product's server; constant context aside, all that its steps depend on.
     prompts, outputs : tokens, whole numbers.
     arrivals : times, rising (s).
-    users, think_time : clients, and how long each waits after an answer (s).
+    users, think_time : clients, and how long each waits after an answer, exponential (s).
     spread : time over which the clients start (s); 0 all at once.
     """
     times = StepTimes(server)
     decode, per_context, usual, mixed = times.decode, times.per_context, times.context, times.mixed
     rates = (attention_of(server, prompts.astype(float)) / prompts).tolist()
     prompts, outputs = prompts.astype(int).tolist(), outputs.astype(int).tolist()
+    pauses = (think_time * np.random.default_rng(len(prompts)).exponential(size=len(prompts))).tolist()
     count, groups, slots = len(prompts), int(server.groups), int(server.slots)
     chunk_budget = int(server.prefill_chunk)
     coming = [] if arrivals is None else list(zip(arrivals.tolist(), range(count), strict=True))
@@ -124,7 +125,7 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
         done += 1
         inside[group_of[request]] -= 1
         if arrivals is None and issued < count:
-            heapq.heappush(coming, (now + think_time, issued))
+            heapq.heappush(coming, (now + pauses[issued], issued))
             issued += 1
 
     while done < count:

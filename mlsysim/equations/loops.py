@@ -65,6 +65,14 @@ def chunk_time(server: Server, full: FullSteps, batch):
     return mixed_time(server, batch, server.groups * full.chunk)
 
 
+def with_room(server: Server, full: FullSteps, decoding) -> FullSteps:
+    """The same with prompts cut as where so many requests decode beside them: fewer leave more of a step's budget."""
+    room = np.maximum(server.groups * server.prefill_chunk - decoding, 1.0)
+    asked = server.requests
+    chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
+    return full._replace(room=room, chunks=chunks, chunk=server.computed / chunks)
+
+
 def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt):
     """What one prompt adds to the steps that it shares, where several groups compute one at a time (s)."""
     longer = chunk_time(server, full, batch) - decoding_time(server, batch)
@@ -174,18 +182,23 @@ def paced_step(server: Server, full: FullSteps, arrival_rate, batch) -> Paced:
     return Paced(none, one, further, np.where(alone, none, one - further), np.maximum(free, 0.0))
 
 
-def slot_wait(server: Server, full: FullSteps, arrival_rate):
+def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding):
     """Probability that all slots are taken when a request comes, and the mean wait for one of all requests (s).
 
     While slots are free prompts come at their own pace, beside which the share ``1 - lambda dT`` of the time is left to
     decoding; who waits does so for the requests ahead, ``(1 + cs^2) / 2`` times as long as for lengths that are exponential.
+
+    Parameters
+    ----------
+    arrival_rate : requests per second.
+    decoding : requests that decode, mean: how a step grows is seen from there to all slots.
     """
     load = arrival_rate / full.rate
     stable = load < 1.0
     prompts = np.minimum(arrival_rate * full.added_time, 0.999)
     held = np.where(stable, np.maximum(load - prompts, 0.0) / (1.0 - prompts), 1.0)
-    alone = decoding_time(server, 0.0 * server.slots + 1.0)
-    growth = (1.0 - alone / full.step_time) * (full.decoders / np.maximum(full.decoders - 1.0, 1.0))
+    fewer = np.minimum(decoding, 0.9 * full.decoders)
+    growth = (1.0 - decoding_time(server, fewer) / full.step_time) / (1.0 - fewer / full.decoders)
     taken = waiting.all_slots_taken(server.slots, held, np.minimum(np.maximum(growth, 0.0), 1.0), load)
     output_cv = server.requests.output_cv
     factor = 0.5 * (1.0 + output_cv * output_cv)
@@ -210,6 +223,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     assume = server.assume
     load = arrival_rate / full.rate
     stable = load < 1.0
+    at_full, full = full, with_room(server, full, np.minimum(load, 1.0) * full.decoders)
 
     def surplus(others):
         paced = paced_step(server, full, arrival_rate, others + 1.0)
@@ -228,7 +242,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
     residual = running * met.residual
     together = running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
-    all_taken, slot = slot_wait(server, full, arrival_rate)
+    all_taken, slot = slot_wait(server, at_full, arrival_rate, others)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
     late_wait = late_wait + batching.wait_at_percentile(all_taken, slot, percentile)
     balancing = batching.steps_to_balance(assume.balance_steps, server.groups, arrival_rate * full.chunks * itl, others)
