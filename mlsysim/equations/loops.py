@@ -40,6 +40,7 @@ class FullSteps(NamedTuple):
     step_time: Any  #: and its time (s)
     added_time: Any  #: what the prompt of one request adds to the steps (s)
     prompt_time: Any  #: the steps that it fills, all of their time (s)
+    prompt_step: Any  #: a step that a prompt shares with others (s)
     token_time: Any  #: time between tokens of a request (s)
     rate: Any  #: requests per second
 
@@ -110,19 +111,46 @@ def full_steps(server: Server) -> FullSteps:
         step_time=step_time,
         added_time=longer * chunks / met,
         prompt_time=prompt * filled,
+        prompt_step=one + prompts.further * met * (1.0 - 1.0 / most),
         token_time=step_time + longer,
         rate=decoders / (answer_steps * step_time + decoders * (longer * chunks / met)),
     )
 
 
 def run_rate(server: Server, full: FullSteps, n_requests):
-    """Requests per second of a run of `n_requests` queued at once: full rounds, then what is left (1/s)."""
+    """Requests per second of a run of `n_requests` queued at once (1/s).
+
+    Equal answers: full rounds, then what is left.  Others: slots are taken again at once, and in the end the batch runs down to
+    the longest answer (`waiting.run_down`), with steps of a twentieth of the batch.
+    """
+    asked = server.requests
     batch = np.minimum(server.slots, n_requests)
     rounds = floor_div(n_requests, batch)
     left = n_requests - rounds * batch
+    step = decoding_time(server, batch)
     last = np.where(left > 0, decoding_time(server, np.maximum(left, 1.0)), 0.0)
-    duration = n_requests * full.added_time + server.decoded * (rounds * decoding_time(server, batch) + last)
-    return n_requests / np.maximum(duration, n_requests * full.prompt_time)
+    end = waiting.run_down(asked.output, asked.output_cv, batch, n_requests / batch, asked.law)
+    late = end.late * decoding_time(server, np.maximum(0.05 * batch, 1.0))
+    steps = np.where(asked.output_cv > 0, (n_requests / batch) * step, rounds * step + last)
+    duration = n_requests * full.added_time + server.decoded * steps
+    return n_requests / (np.maximum(duration, n_requests * full.prompt_time) + late)
+
+
+def run_token_time(server: Server, full: FullSteps, n_requests):
+    """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
+
+    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them: ``1 - b/(2 n)`` of all; where
+    all begin and end together it is always half.
+    """
+    asked = server.requests
+    batch = np.minimum(server.slots, n_requests)
+    waves = n_requests / batch
+    end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
+    step, few = decoding_time(server, batch), decoding_time(server, np.maximum(0.05 * batch, 1.0))
+    running_down = few + (step - few) * end.shared
+    longer = (full.token_time - full.step_time) * (batch / full.decoders)
+    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 / waves, 0.5)
+    return step + (running_down - step) / waves + seen * longer
 
 
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
@@ -132,13 +160,12 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
     ----------
     n_requests : requests of the run, whose last batch runs down; None for a queue without end.
     """
-    rate = full.rate if n_requests is None else run_rate(server, full, n_requests)
-    prompts = mixed_time(server, server.slots, np.minimum(server.groups * full.chunk, full.room))
+    endless = n_requests is None
     return Operation(
-        throughput=rate,
-        ttft=frontend_time(server) + full.chunks * prompts + last_step_time(server, full.step_time),
+        throughput=full.rate if endless else run_rate(server, full, n_requests),
+        ttft=frontend_time(server) + full.chunks * full.prompt_step + last_step_time(server, full.step_time),
         ttft_at_percentile=None,
-        itl=full.token_time,
+        itl=full.token_time if endless else run_token_time(server, full, n_requests),
         step_time=full.step_time,
         active=server.slots,
         load=1.0,
@@ -295,12 +322,11 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
     group_users = np.maximum(users / server.groups, 1.0)  # prompts of other groups are in nobody's way
     prompts_per_step = np.maximum(server.prefill_chunk / server.computed, 1.0)
     found = np.minimum(np.maximum(assume.poll_steps - 1.0, 0.0) / cycle, 1.0) * (group_users - 1.0)
+    shared = np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks)
     collisions = batching.collision_factor(
         group_users,
         prefill_time=groups_with_prompt * addition,
-        output=server.requests.output,
-        token_time=step
-        + np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks) * addition,
+        elsewhere=server.requests.output * (step + shared * addition) + think_time,
         length_cv=server.requests.prompt_cv + server.requests.output_cv,
         sharing=np.minimum(prompts_per_step, group_users),
     )
@@ -343,6 +369,21 @@ def first_wave_ttft(server: Server, users, step_of_all):
     return batching.burst_ttft(burst, steps) + last_step_time(server, step_of_all)
 
 
+def step_wait(server: Server, full: FullSteps, others, others_all, own_step, token_time):
+    """Wait for the end of the step that a request meets after a pause (s), see `waiting.met_steps`; none where all pause.
+
+    Parameters
+    ----------
+    others, others_all : other requests that decode, mean, and other clients.
+    own_step, token_time : a step that only decodes, and the mean one (s).
+    """
+    chunks_a_second = others * full.chunks / (np.maximum(server.decoded, 1.0) * token_time)
+    met = waiting.met_steps(own_step, chunk_time(server, full, others), 0.0, chunks_a_second, token_time)
+    clients = np.maximum(others_all, 1.0)
+    all_pause = np.exp(clients * np.log1p(-np.minimum(others / clients, 1.0 - 1e-12)))
+    return (1.0 - all_pause) * met.residual
+
+
 def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per_user) -> Operation:
     """A server with a number of clients, each with one request at a time: ``ITL = T(b + 1) + b dT / (S_out - 1)``.
 
@@ -357,6 +398,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     most_others = np.minimum(others_all, server.slots - 1.0)
     first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
     addition_share = (1.0 - 0.5 * first_wave) / np.maximum(server.decoded, 1.0)
+    at_full, full = full, with_room(server, full, most_others)
     meeting = prompt_meeting(server, full, users, think_time)
 
     def at(others):
@@ -376,6 +418,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     own_step, token, addition = at(others)
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
     first = first + poll_wait(server, meeting, others, token, addition)
+    first = first + np.where(think_time > 0, step_wait(server, full, others, others_all, own_step, token), 0.0)
     started = first_wave_ttft(server, users, decoding_time(server, most_others + 1.0))
     front = frontend_time(server) + server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started

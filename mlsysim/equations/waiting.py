@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlsysim.equations import batching
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.stage import stage
@@ -161,3 +162,43 @@ def all_slots_taken(slots, load, growth, queue_load):
         j -= 1.0
     queue = 1.0 / (1.0 - queue_load)
     return queue / (total - 1.0 + queue)
+
+
+class RunDown(NamedTuple):
+    """How a batch of answers runs down when no request is left to take the place of one that ends."""
+
+    late: Any  #: steps of the last answer after the mean one
+    shared: Any  #: requests that an answer decodes beside, over those that the batch began with
+
+
+def run_down(output, cv, batch, waves, law=LengthLaw.LOGNORMAL) -> RunDown:
+    """The end of a run: `late` is the longest of what is left of the answers less the mean, ``shared = E[min of two] / mean``.
+
+    In the first wave that is whole answers, later what is left of them at a random instant: mean ``E2/(2 E1)``, second
+    moment ``E3/(3 E1)``.  Of two lognormal lengths the shorter is ``2 Phi(-sigma / sqrt 2)`` of the mean.
+
+    Parameters
+    ----------
+    output, cv : of the answers (tokens, 1).
+    batch : requests that run when the queue is empty.
+    waves : requests of the run over `batch`.
+
+    Examples
+    --------
+    >>> found = run_down(100.0, 0.0, 64.0, 1.0)
+    >>> float(found.late), float(found.shared)
+    (0.0, 1.0)
+    >>> found = run_down(100.0, 1.0, 64.0, 1.0)
+    >>> round(float(found.late), 1), round(float(found.shared), 3)
+    (391.4, 0.556)
+    """
+    second, third = batching.length_moments(output, cv, law)
+    left = 0.5 * second / output
+    left_cv = np.sqrt(np.maximum(third / (3.0 * output * left * left) - 1.0, 0.0))
+    whole = waves <= 1.0
+    mean, spread = np.where(whole, output, left), np.where(whole, cv, left_cv)
+    longest = batching.longest_of(mean, spread, np.maximum(batch, 1.0), law)
+    shorter = 2.0 * normal_tail(np.sqrt(0.5 * np.log1p(spread * spread)))
+    random = cv > 0
+    share = np.where(law == LengthLaw.EXPONENTIAL, 0.5, shorter)
+    return RunDown(np.where(random, np.maximum(longest - mean, 0.0), 0.0), np.where(random, share, 1.0))
