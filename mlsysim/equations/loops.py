@@ -117,6 +117,18 @@ def full_steps(server: Server) -> FullSteps:
     )
 
 
+def together_share(server: Server, full: FullSteps, n_requests):
+    """Time that prompts add to the steps of a run, per request, over that in the steady state.
+
+    The first batch comes together and fills its steps; later ones come one by one, as slots get free.  (Batches of equal
+    answers would keep together for ever; published runs at maximum load lie closer to batches that come apart.)
+    """
+    bunched = full.prompt_time - (server.computed / full.room) * full.step_time
+    first = np.minimum(full.decoders / n_requests, 1.0)
+    steady = np.maximum(full.added_time, 1e-30)
+    return 1.0 + first * (np.minimum(bunched / steady, 1.0) - 1.0)
+
+
 def run_rate(server: Server, full: FullSteps, n_requests):
     """Requests per second of a run of `n_requests` queued at once (1/s).
 
@@ -132,7 +144,8 @@ def run_rate(server: Server, full: FullSteps, n_requests):
     end = waiting.run_down(asked.output, asked.output_cv, batch, n_requests / batch, asked.law)
     late = end.late * decoding_time(server, np.maximum(0.05 * batch, 1.0))
     steps = np.where(asked.output_cv > 0, (n_requests / batch) * step, rounds * step + last)
-    duration = n_requests * full.added_time + server.decoded * steps
+    added = full.added_time * together_share(server, full, n_requests)
+    duration = n_requests * added + server.decoded * steps
     return n_requests / (np.maximum(duration, n_requests * full.prompt_time) + late)
 
 
@@ -143,14 +156,14 @@ def run_token_time(server: Server, full: FullSteps, n_requests):
     all begin and end together it is always half.
     """
     asked = server.requests
-    batch = np.minimum(server.slots, n_requests)
+    batch = np.minimum(full.decoders, n_requests)
     waves = n_requests / batch
     end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
     step, few = decoding_time(server, batch), decoding_time(server, np.maximum(0.05 * batch, 1.0))
     running_down = few + (step - few) * end.shared
     longer = (full.token_time - full.step_time) * (batch / full.decoders)
     seen = np.where(asked.output_cv > 0, 1.0 - 0.5 / waves, 0.5)
-    return step + (running_down - step) / waves + seen * longer
+    return step + (running_down - step) / waves + seen * longer * together_share(server, full, n_requests)
 
 
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
