@@ -175,7 +175,9 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
                 half = 0.5 * slope  # several steps take several (step + half (several - 1))
                 if gap < several * (step + half * (several - 1)):
                     linear = step - half
-                    several = max(1, min(several, int(2.0 * gap / (linear + (linear**2 + 4.0 * half * gap) ** 0.5)) + 1))
+                    several = max(
+                        1, min(several, int(2.0 * gap / (linear + (linear**2 + 4.0 * half * gap) ** 0.5)) + 1)
+                    )
             now += several * (step + 0.5 * slope * (several - 1))
             steps += several
             held += several * batch

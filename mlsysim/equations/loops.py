@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, waiting
+from mlsysim.equations import batching, finite_runs, waiting
 from mlsysim.equations import serving as serve
-from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.server import (
     Server,
     decoding_step,
@@ -117,55 +116,6 @@ def full_steps(server: Server) -> FullSteps:
     )
 
 
-def together_share(server: Server, full: FullSteps, n_requests):
-    """Time that prompts add to the steps of a run, per request, over that in the steady state.
-
-    The first batch comes together and fills its steps; later ones come one by one, as slots get free.  (Batches of equal
-    answers would keep together for ever; published runs at maximum load lie closer to batches that come apart.)
-    """
-    bunched = full.prompt_time - (server.computed / full.room) * full.step_time
-    first = np.minimum(full.decoders / n_requests, 1.0)
-    steady = np.maximum(full.added_time, 1e-30)
-    return 1.0 + first * (np.minimum(bunched / steady, 1.0) - 1.0)
-
-
-def run_rate(server: Server, full: FullSteps, n_requests):
-    """Requests per second of a run of `n_requests` queued at once (1/s).
-
-    Equal answers: full rounds, then what is left.  Others: slots are taken again at once, and in the end the batch runs down to
-    the longest answer (`waiting.run_down`), with steps of a twentieth of the batch.
-    """
-    asked = server.requests
-    batch = np.minimum(server.slots, n_requests)
-    rounds = floor_div(n_requests, batch)
-    left = n_requests - rounds * batch
-    step = decoding_time(server, batch)
-    last = np.where(left > 0, decoding_time(server, np.maximum(left, 1.0)), 0.0)
-    end = waiting.run_down(asked.output, asked.output_cv, batch, n_requests / batch, asked.law)
-    late = end.late * decoding_time(server, np.maximum(0.05 * batch, 1.0))
-    steps = np.where(asked.output_cv > 0, (n_requests / batch) * step, rounds * step + last)
-    added = full.added_time * together_share(server, full, n_requests)
-    duration = n_requests * added + server.decoded * steps
-    return n_requests / (np.maximum(duration, n_requests * full.prompt_time) + late)
-
-
-def run_token_time(server: Server, full: FullSteps, n_requests):
-    """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
-
-    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them: ``1 - b/(2 n)`` of all; where
-    all begin and end together it is always half.
-    """
-    asked = server.requests
-    batch = np.minimum(full.decoders, n_requests)
-    waves = n_requests / batch
-    end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
-    step, few = decoding_time(server, batch), decoding_time(server, np.maximum(0.05 * batch, 1.0))
-    running_down = few + (step - few) * end.shared
-    longer = (full.token_time - full.step_time) * (batch / full.decoders)
-    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 / waves, 0.5)
-    return step + (running_down - step) / waves + seen * longer * together_share(server, full, n_requests)
-
-
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
     """A server whose requests are all queued at once; `ttft` leaves out the wait in the queue.
 
@@ -173,12 +123,11 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
     ----------
     n_requests : requests of the run, whose last batch runs down; None for a queue without end.
     """
-    endless = n_requests is None
     return Operation(
-        throughput=full.rate if endless else run_rate(server, full, n_requests),
+        throughput=full.rate if n_requests is None else finite_runs.run_rate(server, full, n_requests),
         ttft=frontend_time(server) + full.chunks * full.prompt_step + last_step_time(server, full.step_time),
         ttft_at_percentile=None,
-        itl=full.token_time if endless else run_token_time(server, full, n_requests),
+        itl=full.token_time if n_requests is None else finite_runs.run_token_time(server, full, n_requests),
         step_time=full.step_time,
         active=server.slots,
         load=1.0,
@@ -281,7 +230,9 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     met = waiting.met_steps(paced.none, paced.one, paced.further, arrival_rate * full.chunks, itl)
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
     residual = running * met.residual
-    together = running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
+    together = (
+        running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
+    )
     all_taken, slot = slot_wait(server, at_full, arrival_rate, others)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
     late_wait = late_wait + batching.wait_at_percentile(all_taken, slot, percentile)
@@ -367,21 +318,6 @@ def poll_wait(server: Server, meeting: Meeting, others, token_time, addition):
     return steps * token_time + taken_with
 
 
-def first_wave_ttft(server: Server, users, step_of_all):
-    """Mean time to the first token when all clients start together (s), see `batching.burst_ttft`.
-
-    Parameters
-    ----------
-    users : clients, of whom as many as there are slots start at once.
-    step_of_all : a step in which all of them decode (s).
-    """
-    starting = np.minimum(users, server.slots)
-    steps = ceil_div(starting * server.computed, server.groups * server.prefill_chunk)
-    tokens = starting * server.computed / steps
-    burst = steps * mixed_time(server, 0.5 * starting, tokens)
-    return batching.burst_ttft(burst, steps) + last_step_time(server, step_of_all)
-
-
 def step_wait(server: Server, full: FullSteps, others, others_all, own_step, token_time):
     """Wait for the end of the step that a request meets after a pause (s), see `waiting.met_steps`; none where all pause.
 
@@ -432,15 +368,17 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
     first = first + poll_wait(server, meeting, others, token, addition)
     first = first + np.where(think_time > 0, step_wait(server, full, others, others_all, own_step, token), 0.0)
-    started = first_wave_ttft(server, users, decoding_time(server, most_others + 1.0))
+    started = finite_runs.first_wave_ttft(server, users, decoding_time(server, most_others + 1.0))
     front = frontend_time(server) + server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
-    itl = np.minimum(token, np.maximum(full.token_time, own_step))
-    throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), full.rate)
+    itl = np.minimum(token, np.maximum(at_full.token_time, own_step))
+    throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
-    load = throughput / full.rate
+    load = throughput / at_full.rate
     return Operation(
-        throughput=throughput,
+        throughput=throughput
+        if requests_per_user is None
+        else finite_runs.to_the_end(server, throughput, users, requests_per_user),
         ttft=np.where(users > server.slots, ttft_in_queue, ttft_with_slot),
         ttft_at_percentile=None,
         itl=itl,
