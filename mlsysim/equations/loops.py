@@ -144,15 +144,14 @@ class Paced(NamedTuple):
     none: Any  #: without a prompt (s)
     one: Any  #: with one chunk of a prompt (s)
     further: Any  #: what a further chunk adds (s)
-    step: Any  #: the mean step is this ...
-    free: Any  #: ... over this, which is 0 where prompts outrun steps
+    step: Any  #: mean step (s)
+    free: Any  #: share of the time that prompts leave; 0 where they outrun steps
 
 
 def paced_step(server: Server, full: FullSteps, arrival_rate, batch) -> Paced:
-    """The mean step of an open loop, numerator and denominator.
+    """The mean step of an open loop: the fixed point ``t = T + g(lambda t)``, `waiting.longer_step` for g.
 
-    The fixed point ``t = g(lambda t)`` of a step with n chunks of prompts, ``g`` linear from 0 (decoding alone) to 1 and
-    from there to the full budget: ``T / (1 - lambda dT)`` while prompts come alone.
+    ``T / (1 - lambda dT)`` while prompts come alone.
 
     Parameters
     ----------
@@ -161,14 +160,20 @@ def paced_step(server: Server, full: FullSteps, arrival_rate, batch) -> Paced:
     """
     chunk_rate = arrival_rate * full.chunks
     none, one = decoding_time(server, batch), chunk_time(server, full, batch)
-    filled = mixed_time(server, batch, full.room)
-    several = full.room > full.chunk
-    further = (filled - one) * (full.chunk / np.where(several, full.room - full.chunk, 1.0))
+    most = np.maximum(full.room / full.chunk, 1.0)
+    several = most > 1.0
+    further = (mixed_time(server, batch, full.room) - one) / np.where(several, most - 1.0, 1.0)
     further = np.where(several, further, 0.0)
     alone = chunk_rate * one <= 1.0
     free_further = np.where(several, 1.0 - chunk_rate * further, 0.0)
-    free = np.where(alone, 1.0 - chunk_rate * (one - none), free_further)
-    return Paced(none, one, further, np.where(alone, none, one - further), np.maximum(free, 0.0))
+    free = np.maximum(np.where(alone, 1.0 - chunk_rate * (one - none), free_further), 0.0)
+    step = np.where(alone, none, one - further) / np.where(free > 0, free, 1.0)
+    prompts = waiting.PromptSteps(one - none, further, most)
+    for _ in range(2):  # Newton's rule, from above: where prompts never shared a step it would be this already
+        excess = step - none - waiting.longer_step(prompts, chunk_rate * step)
+        slope = 1.0 - chunk_rate * waiting.longer_by_one(prompts, chunk_rate * step)
+        step = np.where(slope > 0.01, np.maximum(step - excess / np.where(slope > 0.01, slope, 1.0), none), step)
+    return Paced(none, one, further, step, free)
 
 
 def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding):
@@ -216,12 +221,12 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
 
     def surplus(others):
         paced = paced_step(server, full, arrival_rate, others + 1.0)
-        return np.where(paced.free > 0, others * paced.free - arrival_rate * server.decoded * paced.step, -1.0)
+        return np.where(paced.free > 0, paced.free * (others - arrival_rate * server.decoded * paced.step), -1.0)
 
     others = batching.solve_increasing(surplus, 0.0 * server.slots, full.decoders)
     own_step = decoding_time(server, others + 1.0)
     paced = paced_step(server, full, arrival_rate, others + 1.0)
-    step = np.where(paced.free > 0, paced.step / np.where(paced.free > 0, paced.free, 1.0), np.inf)
+    step = np.where(paced.free > 0, paced.step, np.inf)
     itl = np.where(stable, np.minimum(step, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)
     filled = (server.computed / full.room) * mixed_time(server, others, full.room)
