@@ -354,13 +354,17 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     addition_share = (1.0 - 0.5 * first_wave) / np.maximum(server.decoded, 1.0)
     at_full, full = full, with_room(server, full, most_others)
     meeting = prompt_meeting(server, full, users, think_time)
+    most_chunks = np.maximum(full.room / (server.groups * full.chunk), 1.0)
 
     def at(others):
         """A decoding step, the time between tokens, and what one prompt adds, with so many others."""
         step = decoding_time(server, others + 1.0)
         addition = prompt_addition(server, full, others + 1.0, meeting.groups_with_prompt)
-        shared = np.minimum(others * addition_share, meeting.groups_with_prompt / full.chunks)  # one chunk to a step
-        return step, step + shared * addition, addition
+        chunks = others * addition_share * full.chunks / meeting.groups_with_prompt  # in a step, of each group with one
+        first, further = np.minimum(chunks, 1.0), np.maximum(np.minimum(chunks, most_chunks) - 1.0, 0.0)
+        one = addition * meeting.groups_with_prompt / full.chunks
+        filled = mixed_time(server, others + 1.0, full.room) - step - one
+        return step, step + first * one + further * filled / np.maximum(most_chunks - 1.0, 1e-9), addition
 
     def surplus(others):
         step, token, addition = at(others)
