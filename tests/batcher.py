@@ -2,7 +2,7 @@
 
 It takes the times of its steps from the product (`mlsysim.equations.server`), so that only queueing and batching differ.
 A step decodes one token of every running request and computes prompts, first come first served, with what is left of the
-budget of each attention group.  A new request goes to the group that has fewest; a slot is held from the first chunk of
+budget of each attention group.  A request goes to the group that has fewest when its first chunk is computed; a slot is held from the first chunk of
 a prompt to the last token of its answer.  Steps between two events are taken together.
 """
 
@@ -111,12 +111,20 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
     if arrivals is None:
         coming = [(spread * i / issued, i) for i in range(issued)]
     arrived, started, first, finished = ([0.0] * count for _ in range(4))
-    here = [deque() for _ in range(groups)]  # prompts that wait or are computed, of each group: [request, tokens left]
-    inside = [0] * groups  # requests of each group that wait or run
+    lobby: deque = deque()  # requests that wait for a slot and for a place in a step
+    begun: list = []  # prompts that are computed: request, tokens left
+    inside = [0] * groups  # requests of each group
     group_of = [0] * count
     decoding = [0] * groups
     ends = []  # heap: step at which a request has its last token, request
-    now, steps, held, taken, done, batch, waiting = 0.0, 0, 0, 0, 0, 0, 0
+    now, steps, held, taken, done, batch = 0.0, 0, 0, 0, 0, 0
+
+    def take(request, left, group, room, seconds):
+        """Compute what fits of a prompt in this step; its tokens."""
+        fitting = min(left, max(room[group], 0))
+        room[group] -= fitting
+        seconds[group] += fitting * rates[request]
+        return fitting
 
     def leave(request):
         nonlocal issued, taken, done
@@ -130,37 +138,31 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
 
     while done < count:
         while coming and coming[0][0] <= now:
-            moment, request = heapq.heappop(coming)
-            arrived[request] = moment
-            group = request % groups if groups == 1 else min(range(groups), key=inside.__getitem__)
-            group_of[request] = group
-            inside[group] += 1
-            here[group].append([request, prompts[request]])
-            waiting += 1
+            arrived[coming[0][1]] = coming[0][0]
+            lobby.append(heapq.heappop(coming)[1])
         most = attention = 0
         completed = []
-        if waiting:
-            for group, queue in enumerate(here):
-                room, used, seconds = chunk_budget - decoding[group], 0, 0.0
-                for entry in queue:
-                    request, left = entry
-                    if left == prompts[request]:
-                        if taken >= slots or room < 1:
-                            break
-                        taken += 1
-                        started[request] = now
-                    now_taken = left if left <= room else room
-                    if now_taken < 1:
-                        break
-                    entry[1] = left - now_taken
-                    room -= now_taken
-                    used += now_taken
-                    seconds += now_taken * rates[request]
-                    if entry[1] == 0:
-                        completed.append(request)
-                while queue and queue[0][1] == 0:
-                    queue.popleft()
-                most, attention = max(most, used), max(attention, seconds)
+        if lobby or begun:
+            room = [chunk_budget - n for n in decoding]
+            seconds = [0.0] * groups
+            still = []
+            for request, left in begun:  # what was begun goes first, by its group
+                group = group_of[request]
+                left -= take(request, left, group, room, seconds)
+                still.append((request, left)) if left else completed.append(request)
+            while lobby and taken < slots:
+                group = min((g for g in range(groups) if room[g] > 0), key=inside.__getitem__, default=None)
+                if group is None:
+                    break
+                request = lobby.popleft()
+                started[request], group_of[request] = now, group
+                taken += 1
+                inside[group] += 1
+                left = prompts[request] - take(request, prompts[request], group, room, seconds)
+                still.append((request, left)) if left else completed.append(request)
+            begun = still
+            most = max(chunk_budget - n - r for n, r in zip(decoding, room, strict=True))
+            attention = max(seconds)
         if most:  # a step with prompts
             context = held / batch if batch else usual
             now += mixed(batch, context, groups * most, groups * attention)
@@ -192,7 +194,6 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
             leave(request)
         for request in completed:
             first[request] = now
-            waiting -= 1
             if outputs[request] > 1:
                 heapq.heappush(ends, (steps + outputs[request] - 1, request))
                 batch += 1
