@@ -2,8 +2,8 @@
 
 It takes the times of its steps from the product (`mlsysim.equations.server`), so that only queueing and batching differ.
 A step decodes one token of every running request and computes prompts, first come first served, with what is left of the
-budget of each attention group.  A request goes to the group that has fewest when its first chunk is computed; a slot is held from the first chunk of
-a prompt to the last token of its answer.  Steps between two events are taken together.
+budget of each attention group.  A request goes to the group that has fewest when its first chunk is computed, and holds a
+slot from then to the last token of its answer.  Steps between two events are taken together.
 """
 
 import heapq
