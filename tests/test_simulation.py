@@ -286,14 +286,14 @@ def test_a_run_of_random_answers_ends_with_the_longest():
 
 
 def test_slots_are_free_longer_where_fewer_requests_run_faster():
-    """A queue of constant speed had all slots taken too often (first token 1.6 times too late)."""
-    shape = {"seq_len": 195.0, "output_len": 384.0, "output_cv": 0.5, "max_batch": 32.0, "prefill_chunk": 2048.0}
-    load = loaded("llama3_1_70b", "h100", tp=4.0, **shape)
-    rate = 0.6 * float(load.answer.saturation_rate)
+    """A queue of constant speed had all slots taken too often (first token 1.5 times as late)."""
+    shape = {"seq_len": 1353.0, "output_len": 365.0, "output_cv": 1.0, "max_batch": 64.0, "prefill_chunk": 2048.0}
+    load = loaded("mixtral_8x7b", "h100", tp=4.0, **shape)
+    rate = 0.8 * float(load.answer.saturation_rate)
     answer, server = asked(load.records, **load.inputs, arrival_rate=rate)
     count = 20_000
     run = simulate(server, *requests_of(load, count), arrivals=load.random.exponential(1.0 / rate, count).cumsum())
-    assert abs(errors(answer, run, slice(2000, count))["ttft"]) <= 0.1
+    assert abs(errors(answer, run, slice(2000, count))["ttft"]) <= 0.2
 
 
 def test_nobody_waits_for_a_step_of_an_idle_server():

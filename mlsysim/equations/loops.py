@@ -4,7 +4,11 @@ A step decodes one token of every running request, and computes chunks of prompt
 decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch follows from Little's law, solved over the
 true, non-linear step (`batching.solve_increasing`).
 
-Validity: means within 6 % of a simulation up to half of the saturation rate, up to 25 % low at 0.85 of it.
+Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
+how many): time between tokens within 5 % (89 of 100; worst a quarter), first token within 10 % (89 of 100; worst a third).
+Outside of that: one prompt lengthens a step tenfold and comes to nearly every step; few slots, nearly all taken; and clients of
+equal answers, who keep together once they are (the first token is then up to thrice as late;
+published runs lie between).
 
 References
 ----------
@@ -129,7 +133,7 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
         ttft_at_percentile=None,
         itl=full.token_time if n_requests is None else finite_runs.run_token_time(server, full, n_requests),
         step_time=full.step_time,
-        active=server.slots,
+        active=server.slots if n_requests is None else np.minimum(server.slots, n_requests),
         load=1.0,
         keeps_up=True,
     )
