@@ -5,7 +5,7 @@ decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch foll
 true, non-linear step (`batching.solve_increasing`).
 
 Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
-how many): time between tokens within 5 % (89 of 100; worst a quarter), first token within 10 % (89 of 100; worst a third).
+how many): time between tokens within 5 % (89 of 100; worst a quarter), first token within 10 % (80 of 90; worst a third).
 Outside of that: one prompt lengthens a step tenfold and comes to nearly every step; few slots, nearly all taken; and clients of
 equal answers, who keep together once they are (the first token is then up to thrice as late;
 published runs lie between).
