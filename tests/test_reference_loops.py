@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import batching, loops, paging
+from mlsysim.equations import batching, finite_runs, loops, paging
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Reserve
@@ -46,8 +46,9 @@ def mixed(batch, tokens):
 @pytest.fixture
 def linear(monkeypatch):
     """A server whose steps are linear, and its steps at maximum load."""
-    monkeypatch.setattr(loops, "decoding_time", lambda server, batch: decoding(batch))
-    monkeypatch.setattr(loops, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
+    for file in (loops, finite_runs):
+        monkeypatch.setattr(file, "decoding_time", lambda server, batch: decoding(batch))
+        monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
     monkeypatch.setattr(loops.serve, "total", lambda step: step)
     monkeypatch.setattr(loops, "decoding_step", lambda server, batch: decoding(batch))
     server = serve_requests(
@@ -126,9 +127,15 @@ def test_a_budget_of_prompts_bounds_the_load(linear):
 
 def test_a_run_of_a_few_requests_is_one_batch(linear):
     server, full = linear
-    close(loops.run_rate(server, full, 7.0), 7 / (7 * C2 * 512 + 127 * decoding(7)))
-    close(loops.run_rate(server, full, 65.0), 65 / (65 * C2 * 512 + 127 * (decoding(64) + decoding(1))))
-    close(loops.maximum_load(server, full, None).ttft, mixed(64, 512))
+    close(finite_runs.run_rate(server, full, 7.0), 7 / (7 * C2 * 512 + 127 * decoding(7)))
+    close(finite_runs.run_rate(server, full, 65.0), 65 / (65 * C2 * 512 + 127 * (decoding(64) + decoding(1))))
+
+
+def test_a_prompt_meets_those_of_others_at_the_maximum_load(linear):
+    """One comes to a step for each answer that ends, into the places that the prompt itself leaves of its step."""
+    server, full = linear
+    others = (64 / 127) * (1 - 512 / (2048 - 64))
+    close(loops.maximum_load(server, full, None).ttft, mixed(64, 512 * (1 + others)))
 
 
 # --- open and closed loop ------------------------------------------------------------------------------
@@ -174,8 +181,8 @@ def test_a_closed_loop_of_a_linear_step(linear, users):
 def test_clients_that_start_together_wait_for_half_of_the_burst(linear):
     """Four prompts fill one step; eight take two, the first half of them one."""
     server, _ = linear
-    close(loops.first_wave_ttft(server, 4.0, decoding(4)), mixed(2, 2048))
-    close(loops.first_wave_ttft(server, 8.0, decoding(8)), 0.75 * 2 * mixed(4, 2048))
+    close(finite_runs.first_wave_ttft(server, 4.0, decoding(4)), mixed(2, 2048))
+    close(finite_runs.first_wave_ttft(server, 8.0, decoding(8)), 0.75 * 2 * mixed(4, 2048))
 
 
 # --- tails and comparison ------------------------------------------------------------------------------

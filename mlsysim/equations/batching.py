@@ -341,19 +341,30 @@ def burst_ttft(prefill_time, chunks):
     return prefill_time * (chunks + 1.0) / (2.0 * chunks)
 
 
-def collision_factor(users, prefill_time, output, token_time, length_cv, sharing):
+def collision_factor(users, prefill_time, elsewhere, length_cv, sharing):
     """How much longer than alone a prompt takes in a closed loop, q: others are in prefill at that moment.
 
-    ``rho / (2 (1 - rho))`` with ``rho = N dT / (S_out ITL)``; requests of equal length keep meeting:
-    ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
+    Mean values of a closed queue with a constant service s: who comes meets the others' prompts, of which the one in service
+    is half done, ``R = s + s (N - 1) (R - s/2) / (Z + R)``, solved for ``q = R/s - 1``; ``rho / (2 (1 - rho))`` far from
+    saturation.  Requests of equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
 
     Parameters
     ----------
-    prefill_time : time one prompt adds to a mixed step (s).
+    prefill_time : time one prompt adds to a mixed step, s (s).
+    elsewhere : time of a client's cycle outside of its prompt, Z: decoding and thinking (s).
     sharing : g, prompts that one step holds.
+
+    Examples
+    --------
+    >>> [round(float(collision_factor(n, 1.0, 9.0, 1.0, 1.0)), 4) for n in (1.0, 2.0, 10.0, 100.0)]
+    [0.0, 0.0552, 1.6794, 89.5527]
     """
-    busy = np.minimum(users * prefill_time / (output * token_time), 0.99)
-    random = busy / (2.0 * (1.0 - busy))
+    service = np.maximum(prefill_time, 1e-12)
+    rest = elsewhere / service
+    surplus = users - rest
+    inside = surplus * surplus + 4.0 * rest - 2.0 * (users - 1.0)
+    random = np.maximum(0.5 * (surplus + np.sqrt(np.maximum(inside, 0.0))) - 1.0, 0.0)
+    busy = np.minimum(users / np.maximum(rest, 1.0), 0.99)
     locked = np.maximum(random, 0.5 * busy * sharing + LOCKED_SHARE * (sharing - 1.0))
     return np.where(length_cv > 0, random, locked)
 

@@ -128,15 +128,16 @@ def continuous_batching(
 
     Notes
     -----
-    With b other requests decoding, prompts add ``dT`` per request to the steps they share.  In an open loop the mean
-    step is the fixed point ``t = g(lambda t)`` of a step with n chunks of prompts, ``g`` linear from 0 (decoding alone) to
-    1 and from there to the full budget: ``ITL = T(b + 1) / (1 - lambda dT)`` while prompts come alone.  In a closed
-    loop it is ``T(b + 1) + b dT / (S_out - 1)``.  b follows from Little's law; solved over the true, non-linear step.
+    With b other requests decoding, prompts add ``dT`` per request to the steps they share.  In an open loop the mean step is
+    the fixed point ``t = T + g(lambda t)``, g what n chunks of prompts add to a step that has room for K: the first one costs
+    more than the rest, and ``(1 - n/K)^K`` of the steps have none; ``ITL = T(b + 1) / (1 - lambda dT)`` while prompts come
+    alone.  A request waits for the step that it meets, ``E[s^2] / (2 E[s])``, for the prompts before it, and for a slot.  In a
+    closed loop ITL is ``T(b + 1) + b dT / (S_out - 1)``.  b follows from Little's law; solved over the true, non-linear step.
     Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).  Memory: pages of a
     request at a random instant (length-biased), admitted so that the pool overflows with probability
-    `overflow`.  Validity: means within 6 % of a simulation up to half of the saturation rate, up to 25 %
-    low at 0.85 of it.
+    `overflow`.  Validity: against a simulation of the same steps, up to 0.9 of the saturation rate, the time
+    between tokens is within 5 % and the first token within 10 % for nine of ten random loads; worst a third.
 
     References
     ----------

@@ -1,0 +1,100 @@
+"""Runs of finite length: all requests queued at once, or clients that start together and stop.
+
+The first batch comes together, and the last one runs down to its longest answer, which a steady state knows nothing of.
+Validity: time between tokens within 5 %, requests per second within 10 %, for two of three random loads
+(`tests/test_simulation.py`); a run of some batches is as long as its longest answer happens to be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsysim.equations import batching, waiting
+from mlsysim.equations.counting import ceil_div, floor_div
+from mlsysim.equations.server import Server, decoding_time, last_step_time, mixed_time
+
+if TYPE_CHECKING:
+    from mlsysim.equations.loops import FullSteps
+
+#: of a batch that runs down, the share that its last steps are taken to hold: long answers are few, and not alone
+LAST_SHARE = 0.05
+
+
+def last_steps(server: Server, batch):
+    """A step of the few requests that are left of a batch (s)."""
+    return decoding_time(server, np.maximum(LAST_SHARE * batch, 1.0))
+
+
+def together_share(server: Server, full: FullSteps, n_requests):
+    """Time that prompts add to the steps of a run, per request, over that in the steady state.
+
+    The first batch comes together and fills its steps; later ones come one by one, as slots get free.  (Batches of equal
+    answers would keep together for ever; published runs at maximum load lie closer to batches that come apart.)
+    """
+    bunched = full.prompt_time - (server.computed / full.room) * full.step_time
+    first = np.minimum(full.decoders / n_requests, 1.0)
+    steady = np.maximum(full.added_time, 1e-30)
+    return 1.0 + first * (np.minimum(bunched / steady, 1.0) - 1.0)
+
+
+def run_rate(server: Server, full: FullSteps, n_requests):
+    """Requests per second of a run of `n_requests` queued at once (1/s).
+
+    Equal answers: full rounds, then what is left.  Others: slots are taken again at once, and in the end the batch runs down to
+    the longest answer (`waiting.run_down`).
+    """
+    asked = server.requests
+    batch = np.minimum(server.slots, n_requests)
+    rounds = floor_div(n_requests, batch)
+    left = n_requests - rounds * batch
+    step = decoding_time(server, batch)
+    last = np.where(left > 0, decoding_time(server, np.maximum(left, 1.0)), 0.0)
+    end = waiting.run_down(asked.output, asked.output_cv, batch, n_requests / batch, asked.law)
+    late = end.late * last_steps(server, batch)
+    steps = np.where(asked.output_cv > 0, (n_requests / batch) * step, rounds * step + last)
+    added = full.added_time * together_share(server, full, n_requests)
+    duration = n_requests * added + server.decoded * steps
+    return n_requests / (np.maximum(duration, n_requests * full.prompt_time) + late)
+
+
+def run_token_time(server: Server, full: FullSteps, n_requests):
+    """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
+
+    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them: ``1 - b/(2 n)`` of all; where
+    all begin and end together it is always half.
+    """
+    asked = server.requests
+    batch = np.minimum(full.decoders, n_requests)
+    waves = n_requests / batch
+    end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
+    step, few = decoding_time(server, batch), last_steps(server, batch)
+    running_down = few + (step - few) * end.shared
+    longer = (full.token_time - full.step_time) * (batch / full.decoders)
+    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 / waves, 0.5)
+    return step + (running_down - step) / waves + seen * longer * together_share(server, full, n_requests)
+
+
+def to_the_end(server: Server, throughput, users, requests_per_user):
+    """Requests per second of a run up to its last answer, which ends when most clients have none left (1/s)."""
+    asked = server.requests
+    batch = np.minimum(users, server.slots)
+    requests = users * requests_per_user
+    late = waiting.run_down(asked.output, asked.output_cv, batch, requests / batch, asked.law).late
+    return requests / (requests / throughput + late * last_steps(server, batch))
+
+
+def first_wave_ttft(server: Server, users, step_of_all):
+    """Mean time to the first token when all clients start together (s), see `batching.burst_ttft`.
+
+    Parameters
+    ----------
+    users : clients, of whom as many as there are slots start at once.
+    step_of_all : a step in which all of them decode (s).
+    """
+    starting = np.minimum(users, server.slots)
+    steps = ceil_div(starting * server.computed, server.groups * server.prefill_chunk)
+    tokens = starting * server.computed / steps
+    burst = steps * mixed_time(server, 0.5 * starting, tokens)
+    return batching.burst_ttft(burst, steps) + last_step_time(server, step_of_all)

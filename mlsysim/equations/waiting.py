@@ -1,0 +1,216 @@
+"""Who waits for a step, for the budget of a step, or for a slot, in a server whose step grows with what it holds.
+
+References
+----------
+Kleinrock 1975, "Queueing Systems I" (residual life ``E[s^2] / (2 E[s])``; birth and death of a population).
+Kelly 1979, "Reversibility and Stochastic Networks" (shared service depends on no more of a law than its mean).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import batching
+from mlsysim.equations.counting import ceil_div
+from mlsysim.equations.normal import normal_tail
+from mlsysim.equations.stage import stage
+from mlsysim.schema.codes import LengthLaw
+
+_NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
+_HOPELESS = 1e30  # 1/B beyond which nobody waits
+
+#: pieces of a prompt that are counted one by one; the rest as an area
+_COUNTED = 4
+
+
+class PromptSteps(NamedTuple):
+    """What prompts make of the steps that they share."""
+
+    first: Any  #: what the first chunk of a prompt adds to a step (s)
+    further: Any  #: what each further one adds (s)
+    most: Any  #: chunks that a step has room for
+
+
+def longer_step(prompts: PromptSteps, chunks):
+    """What chunks of prompts add to a step, mean over steps (s): ``(f - c) (1 - (1 - n/K)^K) + c n``.
+
+    K places in a step, each taken with the probability n/K: a step without a chunk is saved what the first one costs.
+    Where a step is linear in its tokens only ``c n`` is left; with experts, whose matrices the first chunk has read, or
+    with groups that wait for each other, what the first one adds is most of it.
+
+    Parameters
+    ----------
+    chunks : chunks that come to a step, mean, n.
+
+    Examples
+    --------
+    >>> one_place, many = PromptSteps(3.0, 0.0, 1.0), PromptSteps(3.0, 1.0, 1e9)
+    >>> float(longer_step(one_place, 0.5)), round(float(longer_step(many, 1.0)), 4)
+    (1.5, 2.2642)
+    """
+    empty = np.exp(prompts.most * np.log1p(-np.minimum(chunks / prompts.most, 1.0 - 1e-12)))
+    return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
+
+
+class Steps(NamedTuple):
+    """The steps that an arrival meets."""
+
+    mean: Any  #: step, mean over steps (s)
+    residual: Any  #: what is left of a step at a random instant, mean (s)
+    arrivals: Any  #: chunks of prompts that come in the step that an arrival meets, mean
+
+
+def longer_by_one(prompts: PromptSteps, chunks):
+    """What one chunk more to a step adds (s), the derivative of `longer_step`: ``(f - c) (1 - n/K)^(K - 1) + c``.
+
+    Examples
+    --------
+    >>> round(float(longer_by_one(PromptSteps(3.0, 1.0, 4.0), 2.0)), 6)
+    1.25
+    """
+    vacant = np.exp((prompts.most - 1.0) * np.log1p(-np.minimum(chunks / prompts.most, 1.0 - 1e-12)))
+    return (prompts.first - prompts.further) * vacant + prompts.further
+
+
+def met_steps(decoding, with_chunk, per_chunk, chunks_a_second, step) -> Steps:
+    """Steps of a server to which chunks of prompts come at random: ``s = T + J [n > 0] + c n``, n Poisson.
+
+    An arrival meets long steps more often: it waits for ``E[s^2] / (2 E[s])``, and ``lambda E[s^2] / E[s]`` others come in the
+    same step.
+
+    Parameters
+    ----------
+    decoding, with_chunk : a step without a prompt, and with one chunk (s).
+    per_chunk : what a further chunk adds (s).
+    chunks_a_second : chunks of prompts that come (1/s).
+    step : mean step (s).
+
+    Examples
+    --------
+    >>> found = met_steps(0.01, 0.03, 0.0, 0.0, 0.01)
+    >>> float(found.residual), float(found.arrivals)
+    (0.005, 0.0)
+    """
+    count = chunks_a_second * step
+    some = -np.expm1(-count)
+    jump = with_chunk - decoding - per_chunk
+    mean = decoding + jump * some + per_chunk * count
+    extra = jump * jump * some + 2.0 * jump * per_chunk * count + per_chunk * per_chunk * (count + count * count)
+    square = decoding * decoding + 2.0 * decoding * (mean - decoding) + extra
+    twice = square / mean
+    return Steps(mean, 0.5 * twice, chunks_a_second * twice)
+
+
+def lognormal_above(mean, cv, least):
+    """Share of lognormal lengths above `least`, and the mean of what they have more, ``E[(X - a)+]``; cv > 0."""
+    deviation = np.sqrt(np.log1p(cv * cv))
+    distance = np.log(least / mean) / deviation
+    above = normal_tail(distance + 0.5 * deviation)
+    return above, mean * normal_tail(distance - 0.5 * deviation) - least * above
+
+
+def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
+    """Steps that a prompt takes, mean: ``E[ceil(X / m)] = sum over k of P(X > k m)``; ``ceil(mean / m)`` of equal lengths.
+
+    Exponential lengths: ``1 / (1 - exp(-m / mean))``.  Of lognormal lengths four terms are summed and the rest is the area
+    above four and a half, ``E[(X - 4.5 m)+] / m + P/2``, within 0.1 %.
+
+    Parameters
+    ----------
+    mean, cv : of the prompt's length (tokens, 1).
+    room : tokens of prompts in a step, m.
+
+    Examples
+    --------
+    >>> float(mean_chunks(700.0, 0.0, 512.0)), round(float(mean_chunks(700.0, 1.0, 512.0)), 3)
+    (2.0, 1.872)
+    """
+    spread = np.where(cv > 0, cv, 1.0)
+    counted = 1.0
+    for k in range(1, _COUNTED + 1):
+        counted = counted + lognormal_above(mean, spread, k * room)[0]
+    counted = counted + lognormal_above(mean, spread, (_COUNTED + 0.5) * room)[1] / room
+    random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-room / mean), counted)
+    return np.where(cv > 0, random, ceil_div(mean, room))
+
+
+@stage
+def all_slots_taken(slots, load, growth, queue_load):
+    """Probability that an arrival finds no slot, where a step grows with the requests in it.
+
+    Requests share their server, each leaving after its number of steps, so that the number that runs is that of a birth and
+    death: b of them leave at the rate ``b / t(b)``, with ``t(b)`` linear, and each that waits at the rate of a full server.  Of
+    the length of answers only the mean counts below the last slot (Kelly 1979, shared service).  With a step that does not
+    grow it is Erlang C.
+
+    Parameters
+    ----------
+    slots : c, whole (1).
+    load : arrivals over what c requests can leave at while prompts come as they arrive (1).
+    growth : share of the step of c requests that comes with them, ``1 - t(0) / t(c)``, 0..1.
+    queue_load : arrivals over those that a full server takes, rho (1); from 1 on everybody waits.
+
+    Examples
+    --------
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8)), 8)  # Erlang C of 10 servers and a load of 8
+    0.40918015
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
+    0.31752508
+    """
+    if queue_load >= 1.0:
+        return 1.0
+    if load <= 0.0:
+        return 0.0
+    total = 1.0  # over the states up to c, of which the last counts 1
+    term = 1.0
+    j = slots
+    while j >= 1.0:
+        term *= j / (load * slots * (1.0 - growth * (1.0 - j / slots)))
+        total += term
+        if total > _HOPELESS:
+            return 0.0
+        if term < _NEGLIGIBLE * total:
+            break
+        j -= 1.0
+    queue = 1.0 / (1.0 - queue_load)
+    return queue / (total - 1.0 + queue)
+
+
+class RunDown(NamedTuple):
+    """How a batch of answers runs down when no request is left to take the place of one that ends."""
+
+    late: Any  #: steps of the last answer after the mean one
+    shared: Any  #: requests that an answer decodes beside, over those that the batch began with
+
+
+def run_down(output, cv, batch, waves, law=LengthLaw.LOGNORMAL) -> RunDown:
+    """The end of a run: `late` is the longest of what is left of the answers less the mean, ``shared = E[min of two] / mean``.
+
+    In the first wave that is whole answers, later what is left of them at a random instant: mean ``E2/(2 E1)``, second
+    moment ``E3/(3 E1)``.  Of two lognormal lengths the shorter is ``2 Phi(-sigma / sqrt 2)`` of the mean.
+
+    Parameters
+    ----------
+    output, cv : of the answers (tokens, 1).
+    batch : requests that run when the queue is empty.
+    waves : requests of the run over `batch`.
+
+    Examples
+    --------
+    >>> found = run_down(100.0, 0.0, 64.0, 1.0)
+    >>> float(found.late), float(found.shared)
+    (0.0, 1.0)
+    >>> found = run_down(100.0, 1.0, 64.0, 1.0)
+    >>> round(float(found.late), 1), round(float(found.shared), 3)
+    (394.7, 0.556)
+    """
+    second, third = batching.length_moments(output, cv, law)
+    left = 0.5 * second / output
+    left_cv = np.sqrt(np.maximum(third / (3.0 * output * left * left) - 1.0, 0.0))
+    whole = waves <= 1.0
+    mean, spread = np.where(whole, output, left), np.where(whole, cv, left_cv)
+    longest = batching.longest_of(mean, spread, np.maximum(batch, 1.0), law)
+    shorter = 2.0 * normal_tail(np.sqrt(0.5 * np.log1p(spread * spread)))
+    random = cv > 0
+    share = np.where(law == LengthLaw.EXPONENTIAL, 0.5, shorter)
+    return RunDown(np.where(random, np.maximum(longest - mean, 0.0), 0.0), np.where(random, share, 1.0))
