@@ -161,8 +161,9 @@ def test_few_clients_leave_a_step_to_prompts():
     server = served(1152.0)
     full = loops.full_steps(server)
     assert full.chunks == 2.0
-    assert loops.beside(server, full, 4.0).chunks == 1.0 and loops.beside(server, full, 4.0).chunk == 1000.0
-    assert loops.beside(server, full, 1e6) == full
+    few = loops.with_room(server, full, 4.0)
+    assert few.chunks == 1.0 and few.chunk == 1000.0
+    assert loops.with_room(server, full, full.decoders).chunks == full.chunks
 
 
 def test_prompts_that_one_look_finds_share_a_step():
@@ -170,7 +171,7 @@ def test_prompts_that_one_look_finds_share_a_step():
 
     def meeting(poll_steps, prefill_chunk=16384.0):
         server = served(prefill_chunk, poll_steps=poll_steps, eager_kernel_time=1e-3)
-        full = loops.beside(server, loops.full_steps(server), 128.0)
+        full = loops.with_room(server, loops.full_steps(server), 127.0)
         found = loops.prompt_meeting(server, full, 128.0, 0.0)
         return found.together, loops.prompt_addition(server, full, 128.0, 1.0, found.together)
 
