@@ -229,51 +229,42 @@ class Problem:
             self._enter(resolver or _resolver(name[0]), asked)
 
     def _ask(self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]) -> None:
-        if self.runs.kind == "stream":
-            asked = streams.question(run, self.forgotten)
-            if not asked.measured:
-                raise Refused("no measured figure")
-            source = str(given(run, "source_id", "source") or "?")
-            self.kept.append(Run(position, source, streams.group(run), asked.measured, asked.fitted, asked.known))
-            self._put(asked, position, questions)
-            return
-        if self.runs.kind == "network":
-            asked = networks.question(run)
-            if not asked.measured:
-                raise Refused("no measured figure")
-            source = str(given(run, "source_id", "source") or "?")
-            self.kept.append(Run(position, source, networks.group(run), asked.measured, asked.fitted, ()))
-            self._put(asked, position, questions)
+        """Keep a row and put its question beside those that ask the same; a row that cannot be asked raises."""
+        if self.runs.kind == "training":
+            self._ask_layout(position, run, questions)
             return
         if self.runs.kind == "operations":
             told = operations.question(run)
             name, *spec = told.target
-            source = str(given(run, "source_id", "source") or "?")
-            self.kept.append(Run(position, source, told.group, {name: told.measured}, {}, ()))
+            self.kept.append(Run(position, _source(run), told.group, {name: told.measured}, {}, ()))
             targets_ = {name: tuple(spec), **({"step_time": ("step_time", 1.0, 1.0)} if len(told.points) > 1 else {})}
             alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
             questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
             return
+        asked, group = self._question(run)
+        if not asked.measured:
+            raise Refused("no measured figure")
+        source = serving.source(run) if self.runs.kind == "serving" else _source(run)
+        self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
+        self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
+        same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
+        questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
+
+    def _question(self, run: dict[str, Any]) -> tuple[serving.Question, str]:
+        """A row as one question, and the group that it stands in."""
+        if self.runs.kind == "stream":
+            return streams.question(run, self.forgotten), streams.group(run)
+        if self.runs.kind == "network":
+            return networks.question(run), networks.group(run)
         if self.runs.kind == "vision":
-            asked = vision.question(run)
-            if not asked.measured:
-                raise Refused("no measured figure")
-            source = str(given(run, "source_id", "source") or "?")
-            self.kept.append(Run(position, source, vision.group(run), asked.measured, asked.fitted, ()))
-            self._put(asked, position, questions)
-            return
-        if self.runs.kind == "serving":
-            asked = serving.question(run, self.forgotten)
-            if not asked.measured:
-                raise Refused("no measured figure")
-            moe = "moe" if asked.inputs["model"]["n_experts"] else "dense"
-            source = " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
-            self.kept.append(
-                Run(position, source, f"{moe}/{run['scenario']}", asked.measured, asked.fitted, asked.known)
-            )
-            self._say(position, overrides.told(asked.inputs["model"]))
-            self._put(asked, position, questions)
-            return
+            return vision.question(run), vision.group(run)
+        asked = serving.question(run, self.forgotten)
+        return asked, serving.group(run, asked.inputs["model"])
+
+    def _ask_layout(
+        self, position: int, run: dict[str, Any], questions: dict[tuple[str, ...], list[tuple[Any, ...]]]
+    ) -> None:
+        """A training run: every layout that it may have had is a point of its question."""
         hardware = self._device(run)
         workload = self._model(run)
         found, setting = frameworks.of_run("trainer", run, (), self.forgotten)
@@ -294,21 +285,13 @@ class Problem:
         if not measured:
             raise Refused("no measured figure")
         group = "moe" if workload["n_experts"] else "dense"
-        source = str(given(run, "source_id", "source") or "?")
         fitted = frameworks.read_off(found, frameworks.own_settings(run))
         known = frameworks.known_of(found)
-        self.kept.append(Run(position, source, f"{group}/{precision.name.lower()}", measured, fitted, known))
+        self.kept.append(Run(position, _source(run), f"{group}/{precision.name.lower()}", measured, fitted, known))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
         questions.setdefault(("training",), []).append(asked_)
-
-    def _put(
-        self, asked: serving.Question, position: int, questions: dict[tuple[str, ...], list[tuple[Any, ...]]]
-    ) -> None:
-        """A question beside those of the same resolver that want the same outputs."""
-        same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
-        questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
 
     def _device(self, run: Mapping[str, Any]) -> zoo.Row:
         """One row object per device, so that equal devices are bound once."""
@@ -380,6 +363,11 @@ class Problem:
                 chosen.append(point)
             found.append(np.array(chosen, dtype=np.intp))
         return found
+
+
+def _source(run: Mapping[str, Any]) -> str:
+    """Where a row was read."""
+    return str(given(run, "source_id", "source") or "?")
 
 
 def _one_line(error: BaseException) -> str:

@@ -100,6 +100,15 @@ NUMBERS = {
         "device_mem_bandwidth_GBps",
         "suspect",
     ),
+    "network": (
+        "n_nodes",
+        "gpus_per_node",
+        "devices_per_node",
+        "n_gpus",
+        "ports_per_node",
+        "port_Gbps",
+        "suspect",
+    ),
     "operations": (
         "n_devices",
         "duration_h",
@@ -118,15 +127,6 @@ NUMBERS = {
     ),
     "vision": ("n_devices", "n_processors", "batch_size", "seq_len", "clock_ratio", "suspect"),
 }
-NUMBERS["network"] = (
-    "n_nodes",
-    "gpus_per_node",
-    "devices_per_node",
-    "n_gpus",
-    "ports_per_node",
-    "port_Gbps",
-    "suspect",
-)
 #: numbers that are counts
 WHOLE = {
     "n_gpus",

@@ -236,6 +236,16 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     return Question("serving", inputs, assumed, targets, measured, fitted, known)
 
 
+def group(run: Mapping[str, Any], workload: Row) -> str:
+    """What rows are told apart by: dense models or mixtures, and how they were loaded."""
+    return f"{'moe' if workload['n_experts'] else 'dense'}/{run['scenario']}"
+
+
+def source(run: Mapping[str, Any]) -> str:
+    """Where a row was read: one publication measures many engines, models and devices."""
+    return " | ".join(str(run.get(c) or "?") for c in ("source", "engine", "model", "hardware"))
+
+
 def _measured(run: Mapping[str, Any], devices: float) -> dict[str, float]:
     """The targets that a row states, in base units; tokens/s over all its devices."""
     found = {}
