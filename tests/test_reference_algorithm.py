@@ -604,6 +604,16 @@ def test_compression_adds_neither_bits_nor_parameters():
     assert compressed("llama3_1_8b", uncompressed_params=9e9).limit == shape
 
 
+def test_weights_that_are_all_zero_and_tell_nothing_take_no_traffic():
+    """No byte a weight is left: the time is the limit of ever fewer, no ratio of nothing to nothing."""
+    few, none = (
+        compressed("llama3_1_8b", method=METHOD.PRUNE_UNSTRUCTURED, sparsity=s, index_bits=0) for s in (1 - 1e-9, 1)
+    )
+    close(none.prefill_time, few.prefill_time, 1e-6)
+    close(none.decode_time, few.decode_time, 1e-6)
+    assert none.decode_time <= few.decode_time
+
+
 def test_compression_model_sweeps_like_the_kernel():
     methods = ["quantize_weights", "prune_2_4", "low_rank"]
     swept = CompressionModel.solve(model=["llama3_1_8b", "llama3_1_70b"], hardware="h100", method=methods, bits=[3, 4])

@@ -96,8 +96,9 @@ def layer_params_per_device(model: Workload, tp, attention_weight=1.0, shared_we
 
 
 def stored_layer_values(model: Workload, format: Format, tp):
-    """The same, each counted by its bytes over `weight_bytes`."""
-    attention, shared = format.attention_bytes / format.weight_bytes, format.shared_expert_bytes / format.weight_bytes
+    """The same, each counted by its bytes over `weight_bytes`; as they are where nothing is stored at all."""
+    unit = np.where(format.weight_bytes > 0, format.weight_bytes, 1.0)
+    attention, shared = format.attention_bytes / unit, format.shared_expert_bytes / unit
     return layer_params_per_device(model, tp, attention, shared)
 
 
