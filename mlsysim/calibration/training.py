@@ -47,7 +47,6 @@ STAGES = (1, 2, 4, 8, 16, 32)
 VOCAB = 51200.0  #: a vocabulary that nobody states: GPT-2's, padded
 #: year from which activations are recomputed only as far as memory asks
 SELECTIVE_SINCE = 2022
-UNFITTING = 1e9  #: ranks layouts that do not fit behind those that do
 
 
 class Candidate(NamedTuple):

@@ -29,7 +29,6 @@ OF_MIX, OF_ANOTHER = 0.7, 1.0
 #: the building whose water use stands for those of which none is published, and the relative spread of that: published fleets
 #: lie between 0.15 and 0.49 L/kWh, single sites between 0 and 1.8
 AVERAGE, OF_FLEETS = "us_average_2023", 0.7
-TECHNOLOGIES = ("coal", "gas", "oil", "nuclear", "hydro", "wind", "solar", "biomass", "other")
 
 
 @functools.cache
