@@ -15,6 +15,7 @@ from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
+from mlsysim.why import compare, trace
 from mlsysim.zoo import Hardware, Workload
 
 # tier 1: Y = f(X)
@@ -84,8 +85,10 @@ __all__ = [
     "Workload",
     "__version__",
     "calibrate",
+    "compare",
     "compose",
     "kernel",
+    "trace",
     "validate",
     "walls",
     "zoo",

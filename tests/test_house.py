@@ -26,7 +26,7 @@ FLOORS = (
     ("resolver",),
     ("models",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "plot"),
+    ("walls", "headline", "plot", "why"),
     ("cli",),
 )
 #: imports that still run up; nothing may be added

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,43 +30,18 @@ from mlsysim.cli.options import (
     Words,
     Yes,
 )
-from mlsysim.cli.results import FINE, NOTHING, give, nothing, place, progress, say, stops
+from mlsysim.cli.request import DRAWS, asked
+from mlsysim.cli.results import FINE, NOTHING, give, nothing, progress, say, stops
+from mlsysim.cli.why import compare, trace
 from mlsysim.cli.zoo import zoo
 from mlsysim.engine.label import labelled
 
 if TYPE_CHECKING:
-    from mlsysim.resolver import Resolver
-
-
-# --- what commands share -------------------------------------------------------------------------------
+    pass
 
 
 #: most of a `top`
 MOST = 100_000
-#: options that draw what is uncertain, and the commands that take them
-DRAWS = {"sample": "solve, best and pareto", "quantile": "solve", "seed": "solve, best and pareto"}
-
-
-def asked(
-    words: Sequence[str] | None, options: Mapping[str, Any], extra: str = ""
-) -> tuple[Resolver, dict[str, Any], dict[str, Any]]:
-    """The resolver, inputs and options of a command; `extra` is the option that a second bare word gives."""
-    name = next((word for word in words or () if "=" not in word), None)
-    if name is None:
-        raise ValueError(
-            "name a resolver first, as in: mlsysim solve ServingModel model=llama3_1_70b hardware=h100 seq_len=2048"
-        )
-    resolver = grammar.named(name)
-    inputs, found, rest = grammar.split(words or (), options, grammar.names_of(resolver))
-    rest.remove(name)
-    if rest and extra and found[extra] is None:
-        found[extra] = rest.pop(0)
-    if rest:
-        raise ValueError(f"{rest[0]!r}: inputs are written key=value")
-    for key in DRAWS.keys() & inputs.keys() - grammar.names_of(resolver):
-        raise ValueError(f"{key}={inputs[key]}: is for mlsysim {DRAWS[key]}")
-    place(found.get("out"))
-    return resolver, grammar.values(inputs, resolver), found
 
 
 # --- the questions ---------------------------------------------------------------------------------------
@@ -444,5 +418,7 @@ def _table(frame: Any, json: bool) -> None:
     show.grid([show.Column(str(c), [str(v) for v in frame[c]]) for c in frame.columns])
 
 
+for question in (compare, trace):
+    app.command(epilog=INPUTS)(question)
 for answer in (zoo, validate, calibrate, doctor):
     app.command()(answer)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import mlsysim
+from mlsysim import sizes
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json
 from mlsysim.cli.results import BAD, FINE
@@ -49,7 +50,7 @@ def kernel_cache() -> dict[str, Any]:
     elif found is None:
         how += "; nothing is kept between runs"
     else:
-        size = f"{show.quantity(found.size, 'byte')} of {show.quantity(folder.bound(), 'byte')}"
+        size = f"{sizes.quantity(found.size, 'byte')} of {sizes.quantity(folder.bound(), 'byte')}"
         how += f"; {found.files} kernels kept, {size}; {'only read' if found.unwritten else 'read and written'}"
     return {
         "cache": str(found.path) if found is not None else "in memory only",
@@ -108,7 +109,7 @@ def doctor(json: Json = False) -> int:
     rows += [[m, v] for m, v in found["versions"].items()]
     rows += [
         ["threads", f"{found['threads']} of {found['cores']} cores"],
-        ["free memory", show.quantity(found["free_memory"], "byte")],
+        ["free memory", sizes.quantity(found["free_memory"], "byte")],
         ["kernel cache", f"{cache['cache']} ({'works' if works else 'DOES NOT WORK'}: {cache['cache_note']})"],
         ["resolvers", str(found["resolvers"])],
         ["data", found["data"]],

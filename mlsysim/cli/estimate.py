@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.cli import show
+from mlsysim import sizes
 from mlsysim.cli.results import say
 from mlsysim.sizes import scale
 
@@ -50,7 +50,7 @@ def before(
         loads = Sweep(program, [n for s in searches for n in s.columns(program)], plan="plain").loads()
         seconds = estimate.seconds(program, loads, threads)
     one, unit = scale(seconds, "s")
-    sentence = f"about {points:,} points, about {show.number(float(f'{seconds / one:.2g}'))} {unit}"
+    sentence = f"about {points:,} points, about {sizes.number(float(f'{seconds / one:.2g}'))} {unit}"
     if seconds >= TOO_LONG and not yes:
         longest = sorted(axes, key=lambda n: -axes[n])[:3]
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim import headline
+from mlsysim import headline, sizes
 from mlsysim.cli import asjson, estimate, grammar, results, show, stopped
 
 if TYPE_CHECKING:
@@ -281,4 +281,4 @@ def _several(value: Any) -> bool:
 
 
 def _said(value: Any) -> str:
-    return show.number(value) if isinstance(value, (int, float)) else str(value)
+    return sizes.number(value) if isinstance(value, (int, float)) else str(value)

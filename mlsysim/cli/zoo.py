@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlsysim import sizes
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json
 from mlsysim.cli.results import FINE
@@ -137,5 +138,5 @@ def _cell(row: Any, column: str) -> str:
     if (column.endswith("year") or column == "since") and isinstance(value, float):
         return f"{value:.0f}"
     if isinstance(value, float):
-        return show.quantity(value, row.unit(column)) + ("*" if column in row.derived else "")
-    return show.number(value)
+        return sizes.quantity(value, row.unit(column)) + ("*" if column in row.derived else "")
+    return sizes.number(value)
