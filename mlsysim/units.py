@@ -417,7 +417,7 @@ def registry() -> Any:
         import pint
     except ImportError as error:
         raise ImportError("pint is not installed: pip install 'mlsysim-sweep[units]'") from error
-    units: Any = pint.UnitRegistry()
+    units: Any = pint.UnitRegistry(force_ndarray_like=True)
     for definition in (
         "USD = [currency] = USD = dollar",
         "FLOP = [operation] = FLOP = flop",

@@ -269,8 +269,8 @@ UNKNOWN = {
         ["'itl <'", "tp <= 8"],
     ),
     "where, units": (
-        lambda: StepModel.best("itl", where="itl < 50 ms", **BASE, **GRID),
-        ["'itl < 50 ms'", "no condition"],
+        lambda: StepModel.best("itl", where="itl < 50 parsecs", **BASE, **GRID),
+        ["'50 parsecs' is no value in s", '"50 ms"'],
     ),
     "where, a number": (lambda: StepModel.best("itl", where=5, **BASE, **GRID), ["where=5", "no condition"]),
     "where, a call": (

@@ -8,7 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from answers import answer
+from configurations import CONFIGURATIONS
 
+import mlsysim as ms
 from mlsysim import sizes, units
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.variables import VARIABLES
@@ -384,6 +387,21 @@ def test_pint():
         units.parse(registry("5 s"), "byte/s")
     for unit in {v.unit for v in VARIABLES.values()}:
         registry.parse_units("" if unit == "1" else unit)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_an_answer_of_every_resolver_gets_units(name):
+    """``ds.pint.quantify(unit_registry=ms.units.registry())``: before, pint-xarray refused our registry."""
+    pytest.importorskip("pint_xarray")
+    found = answer(name, 0)
+    quantified = found.pint.quantify(unit_registry=ms.units.registry())
+    for output, array in found.data_vars.items():
+        if array.attrs["units"] == "1" or "flag_values" in array.attrs:
+            continue
+        quantity = quantified[output].data
+        assert units.parse(quantity, array.attrs["units"]) == pytest.approx(array.values, rel=1e-15, nan_ok=True)
+    back = quantified.pint.dequantify(format="")
+    assert {output: back[output].dims for output in found} == {output: found[output].dims for output in found}
 
 
 def test_missing_pint_says_what_to_install(monkeypatch):

@@ -1,7 +1,7 @@
 """Conditions of a search, `where=`: text in a small language of its own, recorded as nodes of the call.
 
-Names are outputs, inputs, record fields or axes.  A number is in base units, a quantity stands in quotes and brings its
-unit, a label stands in quotes: ``"itl < '50 ms' and hardware != 'mi300x' and tp * pp <= 8"``.
+Names are outputs, inputs, record fields or axes.  A number is in base units, a quantity brings its unit (in quotes or not),
+a label stands in quotes: ``"itl < 50 ms and hardware != 'mi300x' and tp * pp <= 8"``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from mlsysim import units
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.program import Program
+from mlsysim.engine.quantities import quoted
 from mlsysim.schema import codes
 from mlsysim.schema.check import hint, option, shown
 from mlsysim.schema.variables import VARIABLES, variable_of
@@ -28,7 +29,7 @@ DEEPEST = 100  #: operations inside one another
 _ARITHMETIC = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "pow"}
 _COMPARISONS = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}
 _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
-_EXAMPLE = 'write for example "itl < 0.05 and tp <= 8"'
+_EXAMPLE = 'write for example "itl < 50 ms and tp <= 8"'
 
 
 class Term(NamedTuple):
@@ -82,7 +83,7 @@ def clauses(program: Program, where: str | Iterable[str] | None) -> list[tuple[s
 def _parsed(text: str) -> ast.expr:
     """The syntax tree of one text, no deeper than can be walked."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = _expression(text.strip())
     except (RecursionError, MemoryError):
         raise ValueError(f"where={_cut(text)!r}: more than {DEEPEST} operations inside one another") from None
     except (SyntaxError, ValueError):
@@ -93,6 +94,14 @@ def _parsed(text: str) -> ast.expr:
         if not level:
             return tree
     raise ValueError(f"where={_cut(text)!r}: more than {DEEPEST} operations inside one another")
+
+
+def _expression(text: str) -> ast.expr:
+    """The expression that a text is, as it stands or with its quantities in quotes."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return ast.parse(quoted(text), mode="eval").body
 
 
 def _refusal(why: str, *trees: ast.expr) -> ValueError:

@@ -198,8 +198,8 @@ class Resolver:
         by : str or sequence of str
             Axes to keep.
         where : str or sequence of str, optional
-            Conditions on outputs, inputs, record fields, axes or labels.  Numbers are in base units; quantities and labels
-            stand in quotes, on either side: ``"itl < '50 ms' and hardware != 'mi300x'"``.  At most 1,000 conditions, 100,000
+            Conditions on outputs, inputs, record fields, axes or labels.  Numbers are in base units, quantities bring their
+            unit, labels stand in quotes, on either side: ``"itl < 50 ms and hardware != 'mi300x'"``.  At most 1,000 conditions, 100,000
             characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
