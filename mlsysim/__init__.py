@@ -9,6 +9,8 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 # ruff: noqa: I001  (the resolvers stand in the order of their walls)
 
+from glob import glob as _glob
+
 from mlsysim import zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
@@ -50,6 +52,14 @@ from mlsysim.optimizers.placement import PlacementOptimizer
 
 #: Every public resolver by name, in the order of the walls.
 RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if isinstance(r, Resolver)}
+
+# the package of another project bears the same name on PyPI (mlsysim-sweep is ours): one look at what lies beside this one
+if _glob("mlsysim-*.dist-info", root_dir=f"{__path__[0]}/.."):
+    import warnings as _warnings
+
+    import mlsweep as _mlsweep
+
+    _warnings.warn(_mlsweep.clash(), stacklevel=2)
 
 __all__ = [
     "RESOLVERS",

@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import json as json_module
 import os
 import platform
 import sys
 import time
-from typing import Any
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+import mlsweep
 import mlsysim
 from mlsysim import sizes
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json
-from mlsysim.cli.results import BAD, FINE
+from mlsysim.cli.results import BAD, FINE, say
 
-NEEDED = ("numpy", "xarray", "numba", "pandas", "scipy", "typer", "rich")
-EXTRAS = {
-    "plot": ("matplotlib",),
-    "store": ("zarr", "h5netcdf", "h5py"),
-    "distributed": ("dask", "distributed", "zarr"),
-    "units": ("pint", "pint_xarray"),
-    "notebooks": ("nbclient", "ipykernel", "matplotlib"),
-}
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+ASIDE = ("test", "docs")  #: extras that serve the project, not those who use it
 
 
-def _version(module: str) -> str:
+def requirements() -> dict[str, dict[str, str]]:
+    """What the package declares: extra -> package -> its version, "" where it is not installed; "" is what every call needs.
+
+    Empty where mlsysim-sweep is imported but not installed.
+    """
+    from packaging.requirements import Requirement
+
     try:
-        return importlib.metadata.version(module.replace("_", "-"))
-    except importlib.metadata.PackageNotFoundError:
-        return "?" if importlib.util.find_spec(module) else ""
+        about = metadata.metadata(mlsweep.OURS)
+    except metadata.PackageNotFoundError:
+        return {}
+    found: dict[str, dict[str, str]] = {"": {}}
+    found |= {extra: {} for extra in about.get_all("Provides-Extra") or () if extra not in ASIDE}
+    for line in about.get_all("Requires-Dist") or ():
+        wish = Requirement(line)
+        for extra, packages in found.items():
+            if wish.marker is None and extra:
+                continue
+            if wish.marker is None or wish.marker.evaluate({"extra": extra}):
+                packages[wish.name] = _version(wish.name, wish)
+    return found
+
+
+def _version(package: str, wish: Requirement) -> str:
+    """The version of a package, with what is asked for where it is too old."""
+    try:
+        found = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+    return found if wish.specifier.contains(found, prereleases=True) else f"{found} ({wish.specifier} is needed)"
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra where this package comes from: an index, or a clone.
+
+    >>> how_to_install("plot").startswith("pip install ") and "[plot]" in how_to_install("plot")
+    True
+    """
+    try:
+        origin = json_module.loads(metadata.distribution(mlsweep.OURS).read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        origin = {}
+    if not origin.get("dir_info", {}).get("editable"):
+        return f"pip install '{mlsweep.OURS}[{extra}]'"
+    return f"pip install -e '{url2pathname(urlsplit(origin['url']).path)}[{extra}]'"
 
 
 def kernel_cache() -> dict[str, Any]:
@@ -88,25 +127,28 @@ def doctor(json: Json = False) -> int:
 
     cache = kernel_cache()
     works = cache["cache_works"]
-    extras = {extra: {m: _version(m) for m in modules} for extra, modules in EXTRAS.items()}
+    required = requirements()
+    needed, extras = required.pop("", {}), required
+    clash = mlsweep.clash()
     found: dict[str, Any] = {
         "mlsysim": mlsysim.__version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": {m: _version(m) for m in NEEDED},
+        "versions": needed,
         "cores": os.cpu_count(),
         "threads": threads_wanted(None),
         "free_memory": free_memory(),
         **cache,
         "resolvers": len(mlsysim.RESOLVERS),
         "data": tables.digest(),
-        "extras": {extra: all(modules.values()) for extra, modules in extras.items()},
+        "clash": clash,
+        "extras": extras,
     }
     if json:
         print(asjson.text(found))
-        return FINE if works else BAD
+        return FINE if works and not clash else BAD
     rows = [[k, str(found[k])] for k in ("mlsysim", "python", "platform")]
-    rows += [[m, v] for m, v in found["versions"].items()]
+    rows += [[m, v or "MISSING"] for m, v in needed.items()]
     rows += [
         ["threads", f"{found['threads']} of {found['cores']} cores"],
         ["free memory", sizes.quantity(found["free_memory"], "byte")],
@@ -114,15 +156,21 @@ def doctor(json: Json = False) -> int:
         ["resolvers", str(found["resolvers"])],
         ["data", found["data"]],
     ]
-    for extra, modules in extras.items():
-        missing = [m for m, v in modules.items() if not v]
-        rows.append(
-            [
-                f"extra {extra}",
-                f"missing {', '.join(missing)}: pip install 'mlsysim-sweep[{extra}]'"
-                if missing
-                else ", ".join(f"{m} {v}" for m, v in modules.items()),
-            ]
-        )
     show.grid([show.Column("", [r[0] for r in rows]), show.Column("", [r[1] for r in rows])])
-    return FINE if works else BAD
+    lines = [
+        (
+            extra,
+            ", ".join(f"{package} {version}" for package, version in packages.items() if version),
+            ", ".join(package for package, version in packages.items() if not version),
+            "" if all(packages.values()) else how_to_install(extra),
+        )
+        for extra, packages in extras.items()
+    ]
+    if lines:
+        heads = ("extra", "there", "missing", "to install it")
+        show.grid([show.Column(head, list(cells)) for head, cells in zip(heads, zip(*lines))])
+    else:
+        say(f"{mlsweep.OURS} is imported from {mlsweep.package()}, not installed: its extras are not known")
+    if clash:
+        say(f"error: {clash}")
+    return FINE if works and not clash else BAD

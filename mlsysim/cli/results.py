@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import os
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FINE, BAD, NOTHING = 0, 1, 2
+#: how the name of a file of results may end
+ENDINGS = (".csv", ".json", ".nc", ".zarr")
+STORED_BY = {".nc": "h5netcdf", ".zarr": "zarr"}  #: what writes it (extra ``store``)
 #: outputs that a table of points shows when nobody says which
 FEW = 6
 
@@ -97,20 +101,33 @@ def place(path: str | None) -> str:
     """A path to which a result can be written, checked before the result is computed."""
     if not path:
         return ""
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in (".csv", ".json", ".nc"):
-        raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path) or not os.path.isdir(folder):
+    ending = _ending(path)
+    if ending not in ENDINGS:
+        raise ValueError(f"out={path}: the name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    folder = os.path.dirname(path.rstrip(os.sep)) or "."
+    is_store = ending == ".zarr" and _is_zarr(path)
+    if (os.path.isdir(path) and not is_store) or not os.path.isdir(folder):
         raise ValueError(f"out={path}: {f'{folder} is no folder' if not os.path.isdir(path) else 'is a folder'}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ValueError(f"out={path}: cannot be written there")
-    if ending == ".nc":
+    if ending in STORED_BY:
         try:
-            import h5netcdf  # noqa: F401
+            importlib.import_module(STORED_BY[ending])
         except ImportError:
-            raise ImportError("h5netcdf is not installed: pip install 'mlsysim-sweep[store]'") from None
+            raise ImportError(f"{STORED_BY[ending]} is not installed: pip install 'mlsysim-sweep[store]'") from None
     return path
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path.rstrip(os.sep))[1].lower()  # a Zarr store is a folder
+
+
+def _is_zarr(path: str) -> bool:
+    """Is this the folder of a Zarr store, or a folder that is empty?"""
+    if not os.path.isdir(path):
+        return False
+    names = os.listdir(path)
+    return not names or "zarr.json" in names or ".zgroup" in names
 
 
 def unused(path: str, *endings: str) -> str:
@@ -137,14 +154,14 @@ def named(path: str) -> Iterator[None]:
 
 def write(ds: xr.Dataset, path: str) -> str:
     """Save a result at its `place`, by the ending of its name; base units, options as labels."""
-    ending = os.path.splitext(path)[1].lower()
+    ending = _ending(path)
     if ending == ".json":
         with named(path), open(path, "w", encoding="utf-8") as handle:
             handle.write(asjson.text(ds))
     elif ending == ".csv":
         if math.prod(ds.sizes.values()) > 5_000_000:
             raise ValueError(
-                f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: write a .nc file, or reduce"
+                f"out={path}: {math.prod(ds.sizes.values()):,} rows are too many for CSV: write a .nc or .zarr file, or reduce"
             )
         table = ds.assign({k: (v.dims, labelled(v)) for k, v in ds.data_vars.items()})
         index = not all(d in ("point", "rank") for d in ds.sizes)
@@ -152,6 +169,9 @@ def write(ds: xr.Dataset, path: str) -> str:
             table = table.expand_dims("point")
         with named(path):
             table.to_dataframe().to_csv(path, index=index)
+    elif ending == ".zarr":
+        with named(path):
+            ds.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
     else:
         with named(path):
             ds.to_netcdf(path, engine="h5netcdf")
