@@ -9,7 +9,7 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 # ruff: noqa: I001  (the resolvers stand in the order of their walls)
 
-from mlsysim import zoo
+from mlsysim import plot, zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
@@ -86,6 +86,7 @@ __all__ = [
     "calibrate",
     "compose",
     "kernel",
+    "plot",
     "validate",
     "walls",
     "zoo",

@@ -25,8 +25,9 @@ FLOORS = (
     ("search",),
     ("resolver",),
     ("models",),
+    ("plot",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "plot"),
+    ("walls", "headline", "report"),
     ("cli",),
 )
 #: imports that still run up; nothing may be added

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mlsysim.engine.label import labelled
+from mlsysim.sizes import number as number
+from mlsysim.sizes import quantity as quantity
 from mlsysim.sizes import scale
 
 if TYPE_CHECKING:
@@ -16,36 +17,6 @@ if TYPE_CHECKING:
 
 #: rows that a table shows
 ROWS = 20
-
-
-def number(value: Any) -> str:
-    """Four digits of a number, without exponents where one need not read them.
-
-    >>> number(0.123456), number(1234567.8), number(16384), number(float("inf")), number(3.2e-9)
-    ('0.1235', '1,234,568', '16,384', 'inf', '3.2e-09')
-    """
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, (str, np.str_)) or value is None:
-        return str(value or "-")
-    x = float(value)
-    if math.isnan(x):
-        return "-"
-    if math.isinf(x) or abs(x) >= 1e15 or (x and abs(x) < 1e-4):
-        return f"{x:.4g}"
-    return f"{x:,.0f}" if x.is_integer() or abs(x) >= 1e4 else f"{x:.4g}"
-
-
-def quantity(value: Any, unit: str) -> str:
-    """A value in the unit in which one speaks of it.
-
-    >>> quantity(12.3e6, "USD"), quantity(0.0213, "s"), quantity(0.41, "1")
-    ('12.3 M$', '21.3 ms', '0.41')
-    """
-    if isinstance(value, (str, np.str_, bool, np.bool_)) or value is None:
-        return number(value)
-    one, name = scale(value, unit)
-    return f"{number(float(value) / one)} {name}".rstrip() if math.isfinite(float(value)) else number(value)
 
 
 def console(stderr: bool = False) -> Any:
