@@ -108,7 +108,7 @@ def _behind(ax: Any, ds: xr.Dataset, values: Any, labels: Any, fits: np.ndarray,
         canvas.below(ax)
     ax.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.22 * total if total else 1.0)
+    ax.set_xlim(0, 1.3 * total if total else 1.0)
     ax.set_xlabel(text)
     ax.grid(axis="x", alpha=0.25)
     canvas.fitted(ax.xaxis, [1.0, 2.0])

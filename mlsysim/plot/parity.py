@@ -12,7 +12,7 @@ from mlsysim.schema.variables import variable_of
 from mlsysim.sizes import scale
 
 SOURCES = 12  #: groups that a legend names, those of the most marks first
-LONGEST = 44  #: characters of a name in the legend
+LONGEST = 40  #: characters of a name in the legend
 #: of figures that are no variable of a resolver
 UNITS = {"samples_per_s": "1/s", "collective_time": "s", "device_hours": "s"}
 
@@ -85,7 +85,7 @@ def parity(result: Any, ax: Any = None, target: str | None = None) -> Any:
         canvas.logarithmic(axis)
     ax.set_xlabel(head(f"measured {target}", unit))
     ax.set_ylabel(head(f"predicted {target}", unit))
-    ax.legend(fontsize=6, frameon=False, loc="upper left")
+    ax.legend(fontsize=7, frameon=False, loc="upper left")
     off = 100 * float((rows.predicted / rows.measured - 1.0).abs().median())
     ax.set_title(f"{target.replace('_', ' ')}: {len(rows)} measured, median error {off:.1f} %", loc="left", fontsize=10)
     return ax

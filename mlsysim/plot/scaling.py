@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim.plot import canvas
+from mlsysim.plot import canvas, labels
 from mlsysim.plot.words import array, dataset, feasible, head, ticks, varying
 from mlsysim.schema.variables import variable_of
 from mlsysim.sizes import scale
@@ -72,7 +72,7 @@ def scaling(ds: xr.Dataset, output: str | None = None, over: str = DEVICES, ax: 
     falls = variable is not None and variable.better == "less"
     names = ticks(ds[lines[0]]) if lines else [""]
     shape = (len(names), -1)
-    _lines(ax, counts.reshape(shape), values.values.reshape(shape) / one, good.reshape(shape), names, falls)
+    ends = _lines(ax, counts.reshape(shape), values.values.reshape(shape) / one, good.reshape(shape), names, falls)
     for axis in (ax.xaxis, ax.yaxis):
         canvas.logarithmic(axis)
     _at_devices(ax, counts)
@@ -81,13 +81,17 @@ def scaling(ds: xr.Dataset, output: str | None = None, over: str = DEVICES, ax: 
     ax.grid(alpha=0.25, which="major")
     ax.legend(fontsize=8, framealpha=0.85, title=lines[0].replace("_", " ") if lines else None, title_fontsize=8)
     canvas.name_it(ax, ds, f"scaling of {output.replace('_', ' ')}", (main, *lines, over))
+    if ends:
+        x, y, texts = zip(*ends)
+        labels.place(ax, np.array(x), np.array(y), texts)
     return ax
 
 
 def _lines(
     ax: Any, counts: np.ndarray, values: np.ndarray, good: np.ndarray, names: Sequence[str], falls: bool
-) -> None:
-    ideal = ""
+) -> list[tuple[float, float, str]]:
+    """A line each; where it ends, and what share of the ideal is left there."""
+    ends: list[tuple[float, float, str]] = []
     for i, (n, y, fit, name) in enumerate(zip(counts, values, good, names)):
         order = np.argsort(n, kind="stable")
         n, y, fit = n[order], y[order], fit[order]
@@ -97,25 +101,18 @@ def _lines(
             line = y[first] * (n[first] / n if falls else n / n[first])
             last = len(n) - 1 - int(np.argmax(fit[::-1]))
             ax.plot(n[first:], line[first:], color=colour, lw=0.9, ls="--", alpha=0.7, zorder=2)
-            ideal = "ideal"
             ax.plot(
                 n, np.where(fit, y, np.nan), color=colour, marker=marker, ms=5, lw=1.4, label=name or None, zorder=3
             )
             left = line[last] / y[last] if falls else y[last] / line[last]
-            ax.annotate(
-                f"{100 * left:.0f} %",
-                (n[last], y[last]),
-                xytext=(6, -3),
-                textcoords="offset points",
-                fontsize=8,
-                color=colour,
-            )
+            ends.append((n[last], y[last], f"{100 * left:.0f} %"))
         out = ~fit & np.isfinite(y)
         ax.plot(n[out], y[out], ls="", marker=marker, ms=5, mfc="none", mec=colour, zorder=3)
-    if ideal:
+    if ends:
         ax.plot([], [], color="0.4", lw=0.9, ls="--", label="ideal, from the first feasible point")
     if (~good & np.isfinite(values)).any():
         ax.plot([], [], ls="", marker="o", mfc="none", mec="0.4", label="infeasible")
+    return ends
 
 
 def _at_devices(ax: Any, counts: np.ndarray) -> None:
