@@ -373,7 +373,7 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from mlsysim.calibration.parity import parity
+    from mlsysim.plot import parity
 
     wanted = [("training", "step_time"), ("serving", "tokens_per_s"), ("serving", "itl")]
     wanted = [(n, t) for n, t in wanted if n in results and t in set(results[n]["shipped"].rows.target)]

@@ -43,12 +43,8 @@ def picture() -> str:
         ],
         **headline.inputs(),
     )
-    title = (
-        f"Training Llama 3.1 70B on 15 T tokens: the front of {front.attrs['points']:,} configurations\n"
-        "(hollow: the cheapest of every other accelerator)"
-    )
     path = str(ROOT / "benchmarks" / "headline.png")
-    return plot.save(front, path, headline.OBJECTIVES, headline.BY, best, title)
+    return plot.save(front, path, headline.OBJECTIVES, headline.BY, best)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 from glob import glob as _glob
 
-from mlsysim import zoo
+from mlsysim import plot, zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
@@ -98,6 +98,7 @@ __all__ = [
     "compare",
     "compose",
     "kernel",
+    "plot",
     "trace",
     "validate",
     "walls",

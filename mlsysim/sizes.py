@@ -50,6 +50,31 @@ def scale(values: Any, unit: str) -> tuple[float, str]:
     return next((one, name) for start, one, name in sizes if middle >= start)
 
 
+def text(value: float, unit: str) -> str:
+    """A number with a prefix that reads well.
+
+    >>> text(3.35e12, "byte/s"), text(0.0123, "s"), text(8.0, "1"), text(0.08 / 3.6e6, "USD/J")
+    ('3.35 TB/s', '12.3 ms', '8', '0.08 USD/kWh')
+    """
+    if value is None or math.isnan(value):
+        return "unknown"
+    if unit in ("USD/J", "kg/J", "L/J"):
+        scale, shown = (3.6e9, "g") if unit == "kg/J" else (3.6e6, unit[:-2])
+        return f"{value * scale:.4g} {shown}/kWh"
+    if unit == "USD/s":
+        return f"{value * 3600:.4g} USD/h"
+    head, slash, tail = unit.partition("/")
+    if head == "byte" or (head == "FLOP" and slash) or (head in ("s", "W", "J") and not slash):
+        ladder = [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)]
+        if head in ("s", "W", "J"):
+            ladder += [("m", 1e-3), ("u", 1e-6), ("n", 1e-9)]
+        if head == "s":
+            ladder = ladder[6:]
+        prefix, scale = next(((p, s) for p, s in ladder if abs(value) >= s), ("", 1.0))
+        return f"{value / scale:.4g} {prefix}{'B' if head == 'byte' else head}{slash}{tail}"
+    return f"{value:.8g}" if unit == "1" else f"{value:.8g} {unit}"
+
+
 def number(value: Any) -> str:
     """Four digits of a number, without exponents where one need not read them.
 
@@ -78,28 +103,3 @@ def quantity(value: Any, unit: str) -> str:
         return number(value)
     one, name = scale(value, unit)
     return f"{number(float(value) / one)} {name}".rstrip() if math.isfinite(float(value)) else number(value)
-
-
-def text(value: float, unit: str) -> str:
-    """A number with a prefix that reads well.
-
-    >>> text(3.35e12, "byte/s"), text(0.0123, "s"), text(8.0, "1"), text(0.08 / 3.6e6, "USD/J")
-    ('3.35 TB/s', '12.3 ms', '8', '0.08 USD/kWh')
-    """
-    if value is None or math.isnan(value):
-        return "unknown"
-    if unit in ("USD/J", "kg/J", "L/J"):
-        scale, shown = (3.6e9, "g") if unit == "kg/J" else (3.6e6, unit[:-2])
-        return f"{value * scale:.4g} {shown}/kWh"
-    if unit == "USD/s":
-        return f"{value * 3600:.4g} USD/h"
-    head, slash, tail = unit.partition("/")
-    if head == "byte" or (head == "FLOP" and slash) or (head in ("s", "W", "J") and not slash):
-        ladder = [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)]
-        if head in ("s", "W", "J"):
-            ladder += [("m", 1e-3), ("u", 1e-6), ("n", 1e-9)]
-        if head == "s":
-            ladder = ladder[6:]
-        prefix, scale = next(((p, s) for p, s in ladder if abs(value) >= s), ("", 1.0))
-        return f"{value / scale:.4g} {prefix}{'B' if head == 'byte' else head}{slash}{tail}"
-    return f"{value:.8g}" if unit == "1" else f"{value:.8g} {unit}"

@@ -4,25 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from configurations import CONFIGURATIONS
 from terminal import runner
 
 import mlsysim as ms
 from mlsysim.cli.commands import app
-from mlsysim.schema.parts import PARTS, parts_of
-from mlsysim.schema.variables import VARIABLES
 
 SERVING = {"model": "llama3_1_8b", "seq_len": 2048, "batch_size": 16}
-#: totals of which the parts are all there is
-WHOLE = {
-    ("ServingModel", "ttft"),
-    ("ServingModel", "itl"),
-    ("DistributedModel", "step_time"),
-    ("DistributedModel", "memory_per_device"),
-    ("CheckpointModel", "checkpoint_size"),
-    ("SustainabilityModel", "carbon"),
-    ("SustainabilityModel", "water"),
-}
 
 
 def pair(**more):
@@ -132,21 +119,6 @@ def test_a_default_that_differs_is_told_apart_from_what_was_given():
 def test_errors(ask, words):
     with pytest.raises((TypeError, ValueError), match=words):
         ask()
-
-
-@pytest.mark.parametrize(("name", "total"), sorted(WHOLE))
-def test_parts_add_up_to_their_total(name, total):
-    for inputs in CONFIGURATIONS[name]:
-        ds = ms.RESOLVERS[name].solve(**inputs)
-        parts = parts_of(list(map(str, ds.data_vars)))[total]
-        known = np.isfinite(ds[total].values)
-        assert known.any()
-        np.testing.assert_allclose(sum(ds[p].values for p in parts)[known], ds[total].values[known], rtol=1e-9)
-
-
-def test_parts_are_variables_of_one_unit():
-    for total, parts in PARTS.items():
-        assert {VARIABLES[n].unit for n in (total, *parts)} == {VARIABLES[total].unit}
 
 
 # --- command line ------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ FLOORS = (
     ("search",),
     ("resolver",),
     ("models",),
+    ("plot",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "plot", "why"),
+    ("walls", "headline", "why"),
     ("cli",),
 )
 #: imports that still run up; nothing may be added

@@ -44,8 +44,7 @@ benchmarks/accuracy.py --json`` prints every figure with its standard error, and
 From the outside in: `validate` and `fit` answer the two questions; `figures` is what a fit gives, `holdout` predicts
 what was left out; `regression` judges; `system` and `least_squares` solve; `problem` records the runs as calls,
 `checks` refuses what cannot be, `overrides` changes models by columns; `runs` reads tables: `text_tables` a file,
-`words` and `measures` its headings, `cells` and `columns_of` its cells, `load_files` and `training_files` what tools write;
-`parity` draws.
+`words` and `measures` its headings, `cells` and `columns_of` its cells, `load_files` and `training_files` what tools write.
 """
 
 from mlsysim.calibration.figures import Calibration

@@ -192,7 +192,7 @@ class Calibration:
 
     def plot(self, ax: Any = None, held_out: bool = False) -> Any:
         """Predicted against measured, one mark a figure (needs matplotlib)."""
-        from mlsysim.calibration.parity import parity
+        from mlsysim.plot import parity
 
         shown = self.held_out if held_out else self.fitted
         if shown is None:

@@ -100,6 +100,12 @@ class Validation:
             )
         return pd.DataFrame(lines)
 
+    def plot(self, target: str | None = None, ax: Any = None) -> Any:
+        """Predicted against measured, one mark a figure (see `mlsysim.plot.parity`)."""
+        from mlsysim.plot import parity
+
+        return parity(self, ax, target)
+
     def __repr__(self) -> str:
         entries = []
         for target in TARGETS:

@@ -185,8 +185,7 @@ def draw(front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: 
     from mlsysim import plot
 
     try:
-        title = f"{front.sizes['point']:,} of {show.count(front.attrs['points'], 'configuration')}"
-        return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best, title), ""
+        return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best), ""
     except (ImportError, OSError) as error:
         return "", f"No picture: {error}"
 

@@ -43,6 +43,7 @@ class ContinuousBatching(NamedTuple):
     paged_kv_size: Real
     speedup_over_static: Real
     memory_weights: Real
+    memory_cache: Real
     memory_per_device: Real
     n_accelerators: Real
     usd_per_mtok: Real
@@ -218,6 +219,7 @@ def continuous_batching(
         paged_kv_size=run.active * pool.paged * replica / server.groups,
         speedup_over_static=full.rate / loops.static_rate(server, full, static_slots),
         memory_weights=pool.weights,
+        memory_cache=run.active * pool.request + pool.prefix,
         memory_per_device=pool.fixed + run.active * pool.request + pool.prefix,
         n_accelerators=replica * replicas,
         usd_per_mtok=serve.TOKENS_PER_MTOK * replica * device.hourly_price / tokens_per_s,

@@ -41,6 +41,7 @@ class Serving(NamedTuple):
     kv_cache: Real
     kv_transfer_time: Real | None
     memory_weights: Real
+    memory_cache: Real
     memory_per_device: Real
     memory_utilization: Real
     max_batch: Real
@@ -215,6 +216,7 @@ def serving(
         kv_cache=batch_size * sharding.kept_bytes(model, format, booked),
         kv_transfer_time=transfer,
         memory_weights=held.weights,
+        memory_cache=batch_size * held.per_sequence,
         memory_per_device=memory,
         memory_utilization=memory / decode_device.mem_capacity,
         max_batch=floor_div(np.maximum(room - held.fixed, 0.0), held.per_sequence),

@@ -692,6 +692,7 @@ real(
 )
 real("memory_allocated", "byte", "memory that tensors hold on the fullest device", better="less")
 real("memory_weights", "byte", "weights, on the fullest device", better="less")
+real("memory_cache", "byte", "cache and logits of all sequences, on the fullest device", better="less")
 real("memory_gradients", "byte", "gradients, on the fullest device", better="less")
 real("memory_optimizer", "byte", "optimizer states, on the fullest device", better="less")
 real("memory_activations", "byte", "activations and logits, on the fullest device", better="less")

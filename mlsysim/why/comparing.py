@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mlsysim.engine.label import labelled
+from mlsysim.plot.parts import parts_of, wholes
 from mlsysim.resolver import Resolver
 from mlsysim.schema.check import hint, shown
-from mlsysim.schema.parts import PARTS, parts_of
 from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.sizes import number, quantity
 
@@ -67,17 +67,13 @@ class Comparison:
 
     # --- tables ----------------------------------------------------------------------------------------------
 
-    def _pair(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Figures of an output where both sides work (or anywhere, where they nowhere do)."""
+    def _common(self, ds: xr.Dataset, array: xr.DataArray) -> np.ndarray:
+        """Figures of one side where both work (or anywhere, where they nowhere do)."""
         where = self._both if self._both.any() else np.ones_like(self._both)
-        dims = list(self._a.sizes)
-        shape = tuple(self._a.sizes.values())
-        pair = []
-        for side in (self._a, self._b):
-            array = side[name].transpose(*(d for d in dims if d in side[name].dims))
-            full = np.broadcast_to(array.values.reshape([side.sizes[d] if d in array.dims else 1 for d in dims]), shape)
-            pair.append(np.asarray(full, dtype=np.float64)[where])
-        return pair[0], pair[1]
+        return _broadcast(ds, np.asarray(array.values, dtype=np.float64), array.dims)[where]
+
+    def _pair(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        return self._common(self._a, self._a[name]), self._common(self._b, self._b[name])
 
     def _outputs(self) -> pd.DataFrame:
         rows: dict[str, dict[str, Any]] = {}
@@ -111,31 +107,39 @@ class Comparison:
 
     def _parts(self) -> pd.DataFrame:
         rows: dict[tuple[str, str], dict[str, Any]] = {}
-        for total, parts in parts_of(_figures(self._a, self._b)).items():
-            means = {n: [float(np.mean(x)) for x in self._pair(n)] for n in (total, *parts)}
-            means["the rest"] = [means[total][i] - sum(means[p][i] for p in parts) for i in (0, 1)]
-            whole = means[total][1] - means[total][0]
-            if not all(np.isfinite(v) for pair in means.values() for v in pair) or not whole:
+        totals = [n for n in wholes(self._a) if n in wholes(self._b) and n in self.table.index]
+        for total in totals:
+            whole = self._mean({total: self._a[total]}, {total: self._b[total]})[total]
+            try:
+                means = self._mean(parts_of(self._a, total), parts_of(self._b, total))
+            except ValueError:  # not of this answer: figures of the whole model beside those of one device
                 continue
-            for part in (*parts, "the rest"):
-                left, right = means[part]
-                if part == "the rest" and max(abs(left), abs(right)) < MOVED * max(map(abs, means[total])):
-                    continue
-                rows[total, part] = {
-                    self.names[0]: left,
-                    self.names[1]: right,
-                    "difference": right - left,
-                    "share": (right - left) / whole,
-                }
+            if not np.isfinite([whole, *means.values()]).all() or whole[0] == whole[1]:
+                continue
+            for part, (left, right) in means.items():
+                share = (right - left) / (whole[1] - whole[0])
+                sides = dict(zip(self.names, (left, right)))
+                rows[total, part] = {**sides, "difference": right - left, "share": share}
         found = pd.DataFrame.from_dict(rows, orient="index", columns=[*self.names, "difference", "share"])
         found.index = pd.MultiIndex.from_tuples(rows or [], names=["total", "part"])
+        return found
+
+    def _mean(self, a: Mapping[str, xr.DataArray], b: Mapping[str, xr.DataArray]) -> dict[str, tuple[float, float]]:
+        """Means of figures of both sides where both work; 0 where one side has none."""
+        found = {}
+        for name in dict.fromkeys([*a, *b]):
+            pair = [
+                self._common(ds, arrays[name]) if name in arrays else np.zeros(1)
+                for ds, arrays in ((self._a, a), (self._b, b))
+            ]
+            found[name] = (float(np.mean(pair[0])), float(np.mean(pair[1])))
         return found
 
     def _walls(self) -> pd.DataFrame:
         rows: dict[tuple[str, str], dict[str, int]] = {}
         for side, works, name in zip((self._a, self._b), self._works, self.names):
             for wall in [str(n) for n in side.data_vars if "flag_meanings" in side[n].attrs]:
-                found, _ = _broadcast(side, labelled(side[wall]), side[wall].dims)
+                found = _broadcast(side, labelled(side[wall]), side[wall].dims)
                 of_all = wall == "limit" or not works.any()
                 for label, count in zip(*np.unique(found if of_all else found[works], return_counts=True)):
                     if wall != "limit" or label != "none":
@@ -196,8 +200,8 @@ class Comparison:
     def _telling(self) -> list[str]:
         """Outputs whose difference says most: those with a direction that moved, in the order of the resolver, totals first."""
         better = self.table["better"] != ""
-        names = [n for n in self.table.index if better[n]]
-        return sorted(names, key=lambda n: n not in PARTS and n not in ("tokens_per_s", "mfu", "usd_per_mtok"))[:TOLD]
+        names, totals = [n for n in self.table.index if better[n]], wholes(self._a)
+        return sorted(names, key=lambda n: n not in totals and n not in ("tokens_per_s", "mfu", "usd_per_mtok"))[:TOLD]
 
     def _moved(self, name: str) -> str:
         row = self.table.loc[name]
@@ -334,17 +338,15 @@ def _works(ds: xr.Dataset) -> np.ndarray:
     works = np.ones(shape, dtype=bool)
     for name in ("feasible", "found"):
         if name in ds:
-            array = ds[name].transpose(*(d for d in ds.sizes if d in ds[name].dims))
-            works = works & (_broadcast(ds, array.values, array.dims)[0] > 0.5)
+            works = works & (_broadcast(ds, ds[name].values, ds[name].dims) > 0.5)
     return works
 
 
-def _broadcast(ds: xr.Dataset, values: np.ndarray, dims: tuple[Hashable, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+def _broadcast(ds: xr.Dataset, values: np.ndarray, dims: tuple[Hashable, ...]) -> np.ndarray:
     """Values over some dims as values over all of them."""
     order = [dims.index(d) for d in ds.sizes if d in dims]
     values = np.transpose(values, order).reshape([n if d in dims else 1 for d, n in ds.sizes.items()])
-    shape = tuple(ds.sizes.values())
-    return np.broadcast_to(values, shape), shape
+    return np.broadcast_to(values, tuple(ds.sizes.values()))
 
 
 def _figures(a: xr.Dataset, b: xr.Dataset) -> list[str]:
@@ -361,7 +363,7 @@ def _figures(a: xr.Dataset, b: xr.Dataset) -> list[str]:
 
 
 def _median_ratio(sides: Sequence[xr.Dataset], name: str, both: np.ndarray) -> float:
-    left, right = (_broadcast(s, np.asarray(s[name].values, dtype=np.float64), s[name].dims)[0][both] for s in sides)
+    left, right = (_broadcast(s, np.asarray(s[name].values, dtype=np.float64), s[name].dims)[both] for s in sides)
     with np.errstate(all="ignore"):
         ratio = np.where(left == right, 1.0, right / left)
     ratio = ratio[np.isfinite(ratio)]

@@ -1,0 +1,103 @@
+"""Labels of points that do not lie on each other.
+
+A label takes the first place around its point, the nearest first, where it meets neither another label nor a point.
+(adjustText moves texts in the coordinates of the data, so a layout that changes afterwards undoes its work, and it
+needs a renderer; offsets in points stay.)
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+DISTANCES = (5.0, 11.0, 18.0, 27.0, 38.0, 52.0, 70.0, 92.0)  #: points from the point to its label
+DIRECTIONS = (30.0, 150.0, -30.0, -150.0, 90.0, -90.0, 0.0, 180.0)  #: degrees
+NEAR = 8.0  #: points up to which no line need say whose label it is
+Box = tuple[float, float, float, float]
+
+
+def place(
+    ax: Any, x: np.ndarray, y: np.ndarray, texts: Sequence[str], busy: tuple[np.ndarray, np.ndarray] | None = None
+) -> list[Any]:
+    """Write a label at each point.
+
+    Parameters
+    ----------
+    ax : Axes
+        With its limits and scales final.
+    x, y : arrays (n,)
+        In the coordinates of the axes.
+    texts : sequence of str
+    busy : (x, y), optional
+        Further points that no label may cover; nor do labels cover the legend.
+
+    Returns
+    -------
+    list of Annotation
+    """
+    figure = ax.figure
+    figure.draw_without_rendering()
+    dot = figure.dpi / 72.0
+    frame = ax.get_window_extent()
+    inside = (frame.x0, frame.y0, frame.x1, frame.y1)
+    at = ax.transData.transform(np.column_stack([x, y]))
+    others = at if busy is None else np.vstack([at, ax.transData.transform(np.column_stack(busy))])
+    taken: list[Box] = [(px - 4 * dot, py - 4 * dot, px + 4 * dot, py + 4 * dot) for px, py in others]
+    if ax.get_legend() is not None:
+        covered = ax.get_legend().get_window_extent()
+        taken.append((covered.x0, covered.y0, covered.x1, covered.y1))
+    found = []
+    for (px, py), point, text in zip(at, zip(x, y), texts):
+        note = ax.annotate(text, point, xytext=(0, 0), textcoords="offset points", fontsize=7)
+        size = note.get_window_extent()
+        dx, dy, box = _free(px, py, size.width, size.height, dot, taken, inside)
+        note.remove()
+        far = math.hypot(dx, dy) > NEAR * dot
+        left, low = (box[0] - px) / dot, (box[1] - py) / dot
+        found.append(
+            ax.annotate(
+                text,
+                point,
+                xytext=(left, low),
+                textcoords="offset points",
+                fontsize=7,
+                color="dimgray",
+                zorder=4,
+                arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkA": 0, "shrinkB": 2} if far else None,
+            )
+        )
+        taken.append(box)
+    return found
+
+
+def _free(
+    px: float, py: float, width: float, height: float, dot: float, taken: Sequence[Box], inside: Box
+) -> tuple[float, float, Box]:
+    """The nearest place without an overlap, else that with the least: offset of the label's near side, and its box."""
+    best: tuple[float, float, float, Box] | None = None
+    for distance, direction in itertools.product(DISTANCES, DIRECTIONS):
+        dx = distance * dot * math.cos(math.radians(direction))
+        dy = distance * dot * math.sin(math.radians(direction))
+        x0 = px + dx - (width if dx < -1e-6 else width / 2 if abs(dx) < 1e-6 else 0.0)
+        y0 = py + dy - (height if dy < -1e-6 else height / 2 if abs(dy) < 1e-6 else 0.0)
+        box = (x0, y0, x0 + width, y0 + height)
+        cost = sum(overlap(box, other) for other in taken) + 2.0 * (width * height - overlap(box, inside))
+        if best is None or cost < best[0] - 1e-9:
+            best = (cost, dx, dy, box)
+        if cost <= 1e-9:
+            break
+    assert best is not None
+    return best[1], best[2], best[3]
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Area that two boxes share.
+
+    >>> overlap((0, 0, 2, 2), (1, 1, 3, 3)), overlap((0, 0, 1, 1), (1, 0, 2, 1))
+    (1, 0)
+    """
+    return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
