@@ -18,6 +18,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.why import compare, trace
+from mlsysim.plans import Plan, run_plan
 from mlsysim.zoo import Hardware, Workload
 
 # tier 1: Y = f(X)
@@ -79,6 +80,7 @@ __all__ = [
     "OrchestrationModel",
     "ParallelismOptimizer",
     "PlacementOptimizer",
+    "Plan",
     "ReliabilityModel",
     "Resolver",
     "ResponsibleEngineeringModel",
@@ -99,6 +101,7 @@ __all__ = [
     "compose",
     "kernel",
     "plot",
+    "run_plan",
     "trace",
     "validate",
     "walls",

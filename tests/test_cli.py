@@ -10,8 +10,8 @@ from forked import Child
 from terminal import runner
 
 import mlsysim as ms
-from mlsysim import headline, plot
-from mlsysim.cli import asjson, grammar, show
+from mlsysim import grammar, headline, plot
+from mlsysim.cli import asjson, show
 from mlsysim.cli.commands import app
 
 SERVE = ["serving", "model=llama3_1_70b", "seq_len=2048"]

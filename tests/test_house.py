@@ -27,7 +27,8 @@ FLOORS = (
     ("models",),
     ("plot",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "why"),
+    ("walls", "headline", "grammar", "why"),
+    ("plans",),
     ("cli",),
 )
 #: imports that still run up; nothing may be added

@@ -15,7 +15,8 @@ from test_cli import answer, fails, run
 
 import mlsweep
 import mlsysim as ms
-from mlsysim.cli import doctor, grammar
+from mlsysim import grammar
+from mlsysim.cli import doctor
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

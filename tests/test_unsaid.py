@@ -198,7 +198,7 @@ def test_a_name_of_another_table_says_which_input_it_is_for(call, words):
 
 
 def test_the_name_of_the_guide_sets_its_flag():
-    from mlsysim.cli.grammar import named
+    from mlsysim.grammar import named
 
     one = named("SingleNodeModel (offload)")
     assert one.bound == {"offload": 1} and named("single_node(offload)").bound == one.bound

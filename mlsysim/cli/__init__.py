@@ -1,6 +1,6 @@
 """The command line: ``mlsysim sweep``, ``solve``, ``best``, ``pareto``, ``root``, ``zoo``, ``doctor`` ...
 
-`app` is the program; `grammar` reads words; `commands`, `sweep`, `calibration`, `zoo` and `doctor` answer;
+`app` is the program; `mlsysim.grammar` reads words; `commands`, `sweep`, `calibration`, `zoo` and `doctor` answer;
 `estimate` says how long; `results`, `show` and `asjson` write.
 """
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlsysim.cli import asjson, grammar, show, template
+from mlsysim import grammar
+from mlsysim.cli import asjson, show, template
 from mlsysim.cli.options import Json
 from mlsysim.cli.results import FINE, NOTHING, named, progress, say
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlsysim.cli import asjson, estimate, grammar, show, stopped
+from mlsysim import grammar
+from mlsysim.cli import asjson, estimate, show, stopped
 from mlsysim.cli.app import app
 from mlsysim.cli.calibration import calibrate, validate
 from mlsysim.cli.doctor import doctor
@@ -30,6 +31,7 @@ from mlsysim.cli.options import (
     Words,
     Yes,
 )
+from mlsysim.cli.plan import EPILOG, run
 from mlsysim.cli.request import DRAWS, asked
 from mlsysim.cli.results import FINE, NOTHING, give, nothing, progress, say, stops
 from mlsysim.cli.why import compare, trace
@@ -420,5 +422,6 @@ def _table(frame: Any, json: bool) -> None:
 
 for question in (compare, trace):
     app.command(epilog=INPUTS)(question)
+app.command(epilog=EPILOG)(run)
 for answer in (zoo, validate, calibrate, doctor):
     app.command()(answer)

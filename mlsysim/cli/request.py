@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.cli import grammar
+from mlsysim import grammar
 from mlsysim.cli.results import place
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim.cli import asjson, grammar, show, streams
+from mlsysim import grammar
+from mlsysim.cli import asjson, show, streams
 from mlsysim.engine.label import labelled
 from mlsysim.schema.variables import field_of
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim import headline, sizes
-from mlsysim.cli import asjson, estimate, grammar, results, show, stopped
+from mlsysim import grammar, headline, sizes
+from mlsysim.cli import asjson, estimate, results, show, stopped
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlsysim.cli import asjson, grammar, show
+from mlsysim import grammar
+from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json, Threads, Words
 from mlsysim.cli.request import asked
 from mlsysim.cli.results import FINE

@@ -1,4 +1,4 @@
-"""Words of the command line become inputs: ``tp=1,2,4``, ``batch_size=1:257``, ``mem_bandwidth="4 TB/s"``.
+"""Words of the command line and of plan files become inputs: ``tp=1,2,4``, ``batch_size=1:257``, ``mem_bandwidth="4 TB/s"``.
 
 Ranges of numbers, with or without units:
 
