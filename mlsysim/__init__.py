@@ -13,7 +13,7 @@ from glob import glob as _glob
 
 from mlsysim import plot, zoo
 from mlsysim.calibration import calibrate, validate
-from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
+from mlsysim.resolver import RESOLVERS, Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
@@ -51,8 +51,7 @@ from mlsysim.optimizers.batching import BatchingOptimizer
 from mlsysim.optimizers.parallelism import ParallelismOptimizer
 from mlsysim.optimizers.placement import PlacementOptimizer
 
-#: Every public resolver by name, in the order of the walls.
-RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if isinstance(r, Resolver)}
+RESOLVERS.update({r.name: r for r in list(globals().values()) if isinstance(r, Resolver)})
 
 # the package of another project bears the same name on PyPI (mlsysim-sweep is ours): one look at what lies beside this one
 if _glob("mlsysim-*.dist-info", root_dir=f"{__path__[0]}/.."):

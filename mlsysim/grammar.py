@@ -157,7 +157,7 @@ def named(text: str) -> Resolver:
     >>> named("SingleNodeModel (offload)").bound
     {'offload': 1}
     """
-    from mlsysim import RESOLVERS, compose
+    from mlsysim.resolver import RESOLVERS, compose
 
     known: dict[str, Resolver] = {}
     for name, one in RESOLVERS.items():

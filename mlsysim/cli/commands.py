@@ -66,7 +66,10 @@ def solve(
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """Every output at every point of the grid; an optimizer takes an objective, by, where and ties."""
+    """Every output at every point of the grid; an optimizer takes an objective, by, where and ties.
+
+    ``solve A ... then B ...`` asks B with what A finds.
+    """
     from mlsysim.resolver import Optimizer, Solver
 
     given = {
@@ -82,6 +85,10 @@ def solve(
         "seed": seed,
         "out": out,
     }
+    if "then" in (words or ()):
+        from mlsysim.cli.chain import chained
+
+        return chained(words or (), given, threads, json)
     resolver, inputs, found = asked(words, given)
     search: dict[str, Any] = {}
     if isinstance(resolver, Optimizer):

@@ -12,6 +12,7 @@ from mlsysim import grammar
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json, Threads
 from mlsysim.cli.results import FINE, NOTHING, give, progress, say
+from mlsysim.resolver import Optimizer
 
 if TYPE_CHECKING:
     from mlsysim.plans import Outcome
@@ -54,7 +55,7 @@ def run(
     outcomes = []
     for plan in asked:
         with progress() as tell:
-            outcomes.append(plan.run(threads=threads, progress=tell, pictures=pictures, **inputs))
+            outcomes.append(plans.run_plan(plan, threads=threads, progress=tell, pictures=pictures, **inputs))
     if json:
         print(asjson.text([_as_json(outcome) for outcome in outcomes]))
     else:
@@ -115,8 +116,15 @@ def _shown(outcome: Outcome, pictures: str | None) -> None:
             if len(plan.steps) > 1
             else f"{step.ask} {step.resolver.name}"
         )
-        keep = ",".join(n for n in step.keep if n in ds.variables)
-        give(ds, {"keep": keep or None}, False, title, first, places=step.ask == "best" or "configurations" in ds)
+        keep = ",".join(n for n in step.keep if n in ds.data_vars)
+        give(
+            ds,
+            {"keep": keep or None},
+            False,
+            title,
+            first,
+            places=step.ask == "best" or isinstance(step.resolver, Optimizer),
+        )
     table = outcome.scorecard
     heads = [c for c in table.columns if c not in ("holds", "points")]
     met = sum(score.passed for score in outcome.scores)

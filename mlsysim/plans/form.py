@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mlsysim.resolver import RESOLVERS
 from mlsysim.schema.check import hint, shown
 
 #: what a step may ask, and the keys that go with it
@@ -157,8 +158,6 @@ def _property(name: str, key: Key, tables: dict[str, dict[str, Key]]) -> dict[st
 
 def _inputs() -> dict[str, str]:
     """Every input of a resolver with what it means."""
-    from mlsysim import RESOLVERS
-
     found: dict[str, str] = {}
     for resolver in RESOLVERS.values():
         table = resolver.schema

@@ -35,7 +35,7 @@ class Step:
     resolver: Resolver
     ask: str
     words: dict[str, str | Earlier]  #: inputs as on the command line
-    axes: tuple[str, ...]  #: those of them that have several values
+    axes: tuple[str, ...] | None  #: those of them that may have several values; None: any
     options: dict[str, Any]  #: the other keys that the question takes, as written
     asserts: tuple[str, ...]
     keep: tuple[str, ...]
@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan: questions with the conditions that their answers must meet.  ``ms.Plan.read`` gives one, `run` asks it."""
+    """Questions with the conditions that their answers must meet: ``ms.Plan.read`` gives one, ``ms.run_plan`` asks it."""
 
     title: str
     question: str
@@ -82,12 +82,6 @@ class Plan:
             return plan_of(tables, str(path))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path}: {error}") from None
-
-    def run(self, **more: Any) -> Any:
-        """Ask it (see `mlsysim.run_plan`)."""
-        from mlsysim.plans.run import run_plan
-
-        return run_plan(self, **more)
 
     def __repr__(self) -> str:
         asked = ", ".join(f"{step.ask} {step.resolver.name}" for step in self.steps)
@@ -197,10 +191,15 @@ def values_of(step: Step, figures: Mapping[str, Any]) -> dict[str, Any]:
     for key in earlier:
         resolver._check_names({key: None})
     for key, value in known.items():
-        if isinstance(value, list) and key not in step.axes and key not in getattr(resolver, "options", {}):
+        if (
+            isinstance(value, list)
+            and step.axes is not None
+            and key not in step.axes
+            and key not in getattr(resolver, "options", {})
+        ):
             raise ValueError(f"inputs.{key}={words[key]}: has {len(value):,} values: put it in [axes]")
     found = {key: known[key] if key in known else figures.get(key) for key in step.words}
-    return {key: [v] if key in step.axes and isinstance(v, (str, int, float)) else v for key, v in found.items()}
+    return {k: [v] if k in (step.axes or ()) and isinstance(v, (str, int, float)) else v for k, v in found.items()}
 
 
 def _picture(table: dict[str, Any], steps: list[Step], stem: str) -> Picture:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -131,6 +132,8 @@ def run_plan(
             found.append(Score(step.name, "it is asked", False, f"nothing works in {lost[0]}", 0, 0))
             continue
         answers[step.name] = ds = ask(step, answers, threads, progress, whole=step.name in pictured)
+        if unknown := [name for name in step.keep if name not in ds.variables]:
+            raise ValueError(f"{step.name}: keep={unknown[0]!r}: {_lacks(ds, unknown[0], step.resolver.outputs)}")
         found += scores(step.name, ds, step.asserts)
     drawn = [
         draw(answers[p.of], p.kind, p.arguments, folder / p.file)
@@ -138,6 +141,12 @@ def run_plan(
         if folder is not None and p.of in answers
     ]
     return Outcome(asked, answers, tuple(found), tuple(drawn))
+
+
+def _lacks(ds: xr.Dataset, name: str, outputs: Iterable[str]) -> str:
+    """Why an answer does not have an output."""
+    why = re.search(rf"(?:^|; ){re.escape(name)}: (.*?)(?:; \w+: |$)", str(ds.attrs.get("omitted", "")))
+    return why[1] if why else f"the answer has no such output{hint(name, {*map(str, ds.variables), *outputs})}"
 
 
 def _useful(ds: xr.Dataset | None) -> bool:
@@ -161,7 +170,7 @@ def _step_with(step: Step, inputs: Mapping[str, Any]) -> Step:
         name: ",".join(map(str, value)) if isinstance(value, (list, tuple, range, np.ndarray)) else str(value)
         for name, value in own.items()
     }
-    return replace(step, words={**step.words, **texts}, axes=tuple(dict.fromkeys([*step.axes, *texts])))
+    return replace(step, words={**step.words, **texts}, axes=tuple(dict.fromkeys([*(step.axes or ()), *texts])))
 
 
 def ask(
