@@ -175,8 +175,11 @@ class Comparison:
     def _lines(self) -> Iterator[str]:
         first, second = self.names
         yield f"{self.resolver}: {first} against {second}{self._where()}"
-        given = [f"{n} {first_} / {second_}" for n, (first_, second_, _) in self.inputs.iterrows()]
-        yield f"inputs that differ: {', '.join(given) or 'none'}"
+        given, taken = (
+            [f"{n} {a} / {b}" for n, (a, b, by) in self.inputs.iterrows() if by == said] for said in (True, False)
+        )
+        with_them = f"; with {'it' if len(given) == 1 else 'them'}: {', '.join(taken)}" if taken else ""
+        yield f"inputs that differ: {', '.join(given) or 'none'}{with_them}"
         for name in self._telling():
             yield f"  {self._moved(name)}"
         if alike := len(self.table) - int((np.abs(self.table["ratio"] - 1.0) > MOVED).sum()):
@@ -200,7 +203,9 @@ class Comparison:
     def _telling(self) -> list[str]:
         """Outputs whose difference says most: those with a direction that moved, in the order of the resolver, totals first."""
         better = self.table["better"] != ""
-        names, totals = [n for n in self.table.index if better[n]], wholes(self._a)
+        totals = wholes(self._a)
+        told = {part for total, part in self.parts.index}
+        names = [n for n in self.table.index if better[n] and n not in told]
         return sorted(names, key=lambda n: n not in totals and n not in ("tokens_per_s", "mfu", "usd_per_mtok"))[:TOLD]
 
     def _moved(self, name: str) -> str:
@@ -218,7 +223,7 @@ class Comparison:
             row = own.loc[part]
             if abs(row["share"]) >= 0.01:
                 a, b = (quantity(row[side], unit) for side in self.names)
-                told.append(f"{part} {a} -> {b} ({row['share']:.0%} of the difference)")
+                told.append(f"{part} {a} -> {b} ({100 * row['share']:.0f} % of the difference)")
         return ", ".join(told) or "no part stands out"
 
     def _walls_told(self) -> Iterator[str]:

@@ -59,6 +59,16 @@ def reference(function: Callable[..., Any]) -> str:
         return " ".join(section[1].split())
     if cited := _CITATION.search(own):
         return cited[0].strip(" .:")
-    module = sys.modules.get(function.__module__)
-    section = re.search(r"\nReferences\n-{3,}\n(.*?)(?=\n\n|\Z)", inspect.cleandoc(module.__doc__ or ""), flags=re.S)
-    return " ".join(section[1].split()) if section else ""
+    return _of_module(function.__module__)
+
+
+def _of_module(name: str) -> str:
+    """The references of a module, and of those that it names instead."""
+    module = sys.modules.get(name)
+    doc = inspect.cleandoc((module.__doc__ if module is not None else "") or "")
+    section = re.search(r"\nReferences\n-{3,}\n(.*?)(?=\n\n|\Z)", doc, flags=re.S)
+    text = " ".join(section[1].split()) if section else ""
+    if not text.startswith("As in `"):
+        return text
+    others = [_of_module(other) for other in re.findall(r"`(mlsysim\.[\w.]+)`", text) if other != name]
+    return " ".join(filter(None, others)) or text

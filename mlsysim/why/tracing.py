@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim.engine.graph import Node
+from mlsysim.equations.stage import Stage
 from mlsysim.resolver import Composition, Model, Resolver
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
@@ -242,9 +243,19 @@ def _nodes(value: Any, name: str = "") -> Iterator[tuple[str, Node]]:
     if isinstance(value, Node):
         yield name, value
     elif isinstance(value, (tuple, list, dict)):
-        keys = value if isinstance(value, dict) else getattr(value, "_fields", range(len(value)))
-        for key, part in zip(keys, value.values() if isinstance(value, dict) else value):
-            yield from _nodes(part, f"{name}.{key}" if name else str(key))
+        keys = value if isinstance(value, dict) else getattr(value, "_fields", None)
+        for i, part in enumerate(value.values() if isinstance(value, dict) else value):
+            inner = f"[{i}]" if keys is None else list(keys)[i]
+            yield from _nodes(part, f"{name}.{inner}" if name and keys is not None else f"{name}{inner}")
+
+
+def _joined(label: str, function: str, key: str) -> str:
+    """What a result of an equation is called around it: ``step.time``, ``queue[1]``, or the equation itself."""
+    return (
+        f"{label}{key.removeprefix(function)}"
+        if key == function or key.startswith(f"{function}[")
+        else f"{label}.{key}"
+    )
 
 
 class _Reading:
@@ -285,7 +296,7 @@ class _Reading:
         told, inside = "", self.point.taken(node)
         if names and not self.point.constant(node) and inside.op != "leaf":
             told = names.get(inside.index, "") if inside is not node else ""
-            told = told or self.point.expression(inside, names)
+            told = told or self.point.expression(inside, names) or names.get(node.index, "")
         return Figure(name, self.values[node.index], unit or unit_of(inside, self.units), "" if told == name else told)
 
     def plain(self, value: Any) -> Any:
@@ -310,7 +321,8 @@ class _Reading:
             inside = self.point.taken(node)
             fresh = inside.index not in given and inside.op != "leaf" and not self.point.constant(node)
             if fresh and node.index in self.needed:
-                found.append((name or call.function.__name__, node))
+                own = call.function.__name__
+                found.append((f"{own}{name}" if not name or name.startswith("[") else name, node))
         return found
 
     def _names(self, call: Call) -> dict[int, str]:
@@ -318,7 +330,7 @@ class _Reading:
         names: dict[int, str] = {}
         for inside, label in self.labels(call):
             for key, node in self.made(inside):
-                names.setdefault(node.index, label if key == inside.function.__name__ else f"{label}.{key}")
+                names.setdefault(node.index, _joined(label, inside.function.__name__, key))
         for name, node in self.given(call):
             if not self.point.constant(node):
                 names[node.index] = name
@@ -357,7 +369,7 @@ class _Reading:
                 for name, n in given
                 if name in plain or (n.index in behind and not self.point.constant(n))
             ),
-            values=tuple(self.figure(k, n, names) for k, n in made),
+            values=tuple(self.figure(k, n, {} if isinstance(function, Stage) else names) for k, n in made),
             inner=tuple(one for one in inner if one is not None),
             function=function,
             inputs={name: self.plain(value) for name, value in call.arguments.items()},
