@@ -8,7 +8,9 @@ from configurations import CONFIGURATIONS
 
 import mlsysim as ms
 from mlsysim.resolver import Model
+from mlsysim.schema.variables import VARIABLES
 from mlsysim.why import docstrings
+from mlsysim.why.expression import exponents, unit_of
 
 MODELS = [name for name, one in ms.RESOLVERS.items() if isinstance(one, Model) and name in CONFIGURATIONS]
 
@@ -39,6 +41,20 @@ def test_every_value_is_that_of_the_answer_and_every_equation_gives_what_is_show
     for equation in equations:
         if not any(callable(value) for value in equation.inputs.values()):
             assert same(equation.recomputed(), equation.result), equation.name
+
+
+def test_units_follow_from_those_of_the_inputs():
+    """A dimensional analysis of every kernel: where the units of the inputs decide that of an output, it is the schema's."""
+    inferred = 0
+    for name in MODELS:
+        for inputs in CONFIGURATIONS[name]:
+            program, known = ms.RESOLVERS[name].program(**inputs), {}
+            for output, node in program.outputs.items():
+                unit, declared = unit_of(node, known), VARIABLES[output]
+                if unit and declared.kind in ("real", "count") and output != "bits_per_value":  # eight bits to a byte
+                    inferred += 1
+                    assert exponents(unit) == exponents(declared.unit), f"{name}.{output}"
+    assert inferred > 600
 
 
 def serving(**more):

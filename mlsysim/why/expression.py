@@ -143,6 +143,7 @@ def exponents(unit: str) -> dict[str, float]:
 
 
 _ANY: dict[str, float] = {"any": 1.0}  #: of a plain number, which may stand for a figure in any unit
+_ZERO: dict[str, float] = {"any": 1.0, "zero": 1.0}  #: of 0, and of what is multiplied by it
 _Exponents = dict[str, float] | None  #: None: not known
 _SAME = ("add", "sub", "min", "max", "neg", "abs", "floor", "ceil", "rint", "where")
 
@@ -188,7 +189,7 @@ def _exponents(node: Node, known: dict[int, Any]) -> _Exponents:
 
 def _own(node: Node, args: list[_Exponents]) -> _Exponents:
     if node.op == "const":
-        return _ANY
+        return _ANY if node.payload else _ZERO
     if node.op == "leaf":
         variable = variable_of(node.payload)
         return None if variable is None else exponents(variable.unit)
@@ -210,12 +211,14 @@ def _alike(args: list[_Exponents]) -> _Exponents:
         return None
     sure = [a for a in args if a is not None and "any" not in a]
     if not sure:
-        return _ANY
+        return _ZERO if all(a == _ZERO for a in args) else _ANY
     return sure[0] if all(a == sure[0] for a in sure) else None
 
 
 def _product(args: list[_Exponents], sign: float) -> _Exponents:
     a, b = args
+    if _ZERO in args:
+        return _ZERO
     if a is None or b is None:
         return None
     if "any" in a and "any" in b:
