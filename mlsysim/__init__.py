@@ -11,6 +11,7 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 from mlsysim import plot, zoo
 from mlsysim.calibration import calibrate, validate
+from mlsysim.report import report
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
@@ -87,6 +88,7 @@ __all__ = [
     "compose",
     "kernel",
     "plot",
+    "report",
     "validate",
     "walls",
     "zoo",

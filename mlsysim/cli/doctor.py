@@ -18,6 +18,7 @@ from mlsysim.cli.results import BAD, FINE
 NEEDED = ("numpy", "xarray", "numba", "pandas", "scipy", "typer", "rich")
 EXTRAS = {
     "plot": ("matplotlib",),
+    "report": ("plotly",),
     "store": ("zarr", "h5netcdf", "h5py"),
     "distributed": ("dask", "distributed", "zarr"),
     "units": ("pint", "pint_xarray"),
