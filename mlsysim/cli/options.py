@@ -23,6 +23,10 @@ Minimize = Annotated[str | None, typer.Option(help="Outputs to minimize, joined 
 Maximize = Annotated[str | None, typer.Option(help="Outputs to maximize, joined by commas.")]
 Ties = Annotated[str | None, typer.Option(help="Outputs that decide among equals.")]
 Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json or .nc file.")]
+Front = Annotated[
+    str | None,
+    typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),
+]
 Report = Annotated[
     str | None, typer.Option(metavar="FILE.html", help="Write a page to pass on, with a front to point at.")
 ]

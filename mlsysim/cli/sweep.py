@@ -221,12 +221,17 @@ def write_page(
     path: str, resolver: Resolver, inputs: Mapping[str, Any], best: xr.Dataset, front: xr.Dataset, counts: xr.Dataset
 ) -> None:
     """What was found as a page to pass on."""
+    import pandas as pd
+
     from mlsysim.report import report as page
 
-    several = [f"{n}: {', '.join(_said(v) for v in values)}" for n, values in inputs.items() if _several(values)]
-    fixed = ", ".join(f"{n} {_said(v)}" for n, v in inputs.items() if not _several(v))
-    parts: list[Any] = [("What was swept", "\n\n".join([fixed, *several])), front, counts]
+    swept = pd.DataFrame({"input": list(inputs), "values": [_values(v) for v in inputs.values()]})
+    parts: list[Any] = [("What was swept", swept), front, counts]
     page([*parts, *([best] if best.sizes else [])], path, title=f"{resolver.name}: {_subject(inputs)}".rstrip(": "))
+
+
+def _values(value: Any) -> str:
+    return ", ".join(map(_said, value)) if _several(value) else _said(value)
 
 
 def _subject(inputs: Mapping[str, Any]) -> str:

@@ -53,24 +53,40 @@ def notes(answers: Sequence[xr.Dataset]) -> str:
         ("left_out", "Left out"),
         ("omitted", "Outputs left out"),
     ):
-        lines = dict.fromkeys(line for ds in answers for line in str(ds.attrs.get(key, "")).split("; ") if line)
-        if lines:
-            items = "".join(f"<li>{text(line)}</li>" for line in lines)
+        told = dict.fromkeys(str(ds.attrs[key]) for ds in answers if ds.attrs.get(key))
+        lines = dict.fromkeys(line for one in told for line in re.split(r"; (?=[\w.]+: )", one))
+        said = together(list(lines)) if key == "derived" else list(lines)
+        if said:
+            items = "".join(f"<li>{text(line)}</li>" for line in said)
             parts.append(f"<details><summary>{heading} ({len(lines)})</summary><ul>{items}</ul></details>")
     return "".join(parts)
 
 
+def together(lines: Sequence[str]) -> list[str]:
+    """Fields of one row that follow by one rule, in one line.
+
+    >>> together(["b200.tdp: as H100", "b200.price: as H100", "b200.idle_power: 0.1 of TDP"])
+    ['b200: tdp, price: as H100', 'b200: idle power: 0.1 of TDP']
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        name, _, sentence = line.partition(": ")
+        row, _, field = name.rpartition(".")
+        found.setdefault((row, sentence), []).append(field.replace("_", " "))
+    return [": ".join(part for part in (row, ", ".join(fields), said) if part) for (row, said), fields in found.items()]
+
+
 def sources(answers: Sequence[xr.Dataset]) -> str:
     """Where the figures of models, devices, systems and grids come from."""
-    rows = []
+    rows: dict[tuple[str, str], str] = {}
     for name, (look, figures) in LOOKED_UP.items():
         for value in dict.fromkeys(v for ds in answers for v in _named(ds, name)):
             row = _row(look, value)
-            if row is None:
-                rows.append([name.replace("_", " "), value, "not of the tables of mlsysim: given by the user"])
-                continue
-            rows.append([name.replace("_", " "), row.key, _sentence(row, figures)])
-    return table(["", "name", "source"], rows) if rows else ""
+            key = value if row is None else row.key
+            own = "not of the tables of mlsysim: given by the user"
+            rows[name.replace("_", " "), key] = own if row is None else _sentence(row, figures)
+    told = [[kind, key, source] for (kind, key), source in rows.items()]
+    return table(["", "name", "source"], told) if told else ""
 
 
 def _named(ds: xr.Dataset, name: str) -> Iterable[str]:

@@ -39,7 +39,7 @@ img{max-width:100%;height:auto}
 padding:.5rem .9rem;border-radius:6px;font-size:.8rem;overflow-wrap:anywhere;opacity:0;transition:opacity .2s;pointer-events:none}
 #said.on{opacity:1}
 @media(max-width:600px){body{padding:.6rem .7rem 2rem;font-size:15px}h1{font-size:1.3rem}}
-@media print{nav,button,#said,.hint{display:none}body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}
+@media print{nav,button,#said,.hint{display:none}body{max-width:none;padding:0;font-size:11px}h2,h3{break-after:avoid}
 .picture,tr,img{break-inside:avoid}.scroll{overflow:visible}table{font-size:9px}}
 """
 
