@@ -313,10 +313,12 @@ def test_the_legend_of_a_front_names_what_is_not_on_it(searched):
     told = legend(ax)
     assert on <= set(told) and ax.get_legend().get_title().get_text() == "hardware on the front"
     absent = [h for h in ("h100", "a100", "mi300x", "l40s") if h not in on]
-    assert absent and told[-1] == f"not on the front:\n{', '.join(absent)}"
-    assert {h for h in absent if bool(best.found.sel(hardware=h))} <= set(texts(ax))
+    assert absent and told[-1] == "not on it: the best of each" and set(absent) <= set(texts(ax))
+    none = best.where(best.hardware != absent[0])
+    lacking = ms.plot.front(front, best=none, ax=axes())
+    assert legend(lacking)[-1] == f"nothing feasible: {absent[0]}" and absent[0] not in texts(lacking)
     without = legend(ms.plot.front(front, ax=axes()))  # the call itself says how many were asked for
-    assert without[-1] == f"not on the front:\n{len(absent)} of 4"
+    assert without[-1] == f"not on the front: {len(absent)} of 4"
 
 
 def test_labels_of_a_front_lie_on_nothing_else(searched):
