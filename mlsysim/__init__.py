@@ -13,6 +13,7 @@ from glob import glob as _glob
 
 from mlsysim import plot, zoo
 from mlsysim.calibration import calibrate, validate
+from mlsysim.report import report
 from mlsysim.resolver import RESOLVERS, Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.version import __version__ as __version__
@@ -100,6 +101,7 @@ __all__ = [
     "compose",
     "kernel",
     "plot",
+    "report",
     "run_plan",
     "trace",
     "validate",

@@ -187,6 +187,20 @@ def test_pictures_are_drawn_where_one_wants_them(tmp_path):
     assert "1 picture: --pictures DIR draws it" in run("long_context_rag").stdout
 
 
+def test_a_page_to_pass_on(tmp_path):
+    pytest.importorskip("plotly")
+    path = tmp_path / "page.html"
+    told = run("keyword_spotting", "green_data_centre", "--report", path)
+    assert told.exit_code == 0 and f"The report is in {path}." in told.stderr
+    page = path.read_text(encoding="utf-8")
+    assert "Keyword spotting and A green data centre" in page and page.count(">PASS<") >= 8
+
+
+def test_a_page_that_cannot_be_is_refused_before_anything_is_run(tmp_path):
+    assert "must end in .html" in run("keyword_spotting", "--report", tmp_path / "page.pdf").stderr
+    assert ms.run_plan("keyword_spotting").sections()[1][0] == "Scorecard"
+
+
 # --- form ----------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,13 @@ Minimize = Annotated[str | None, typer.Option(help="Outputs to minimize, joined 
 Maximize = Annotated[str | None, typer.Option(help="Outputs to maximize, joined by commas.")]
 Ties = Annotated[str | None, typer.Option(help="Outputs that decide among equals.")]
 Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json, .nc or .zarr file.")]
+Front = Annotated[
+    str | None,
+    typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),
+]
+Report = Annotated[
+    str | None, typer.Option(metavar="FILE.html", help="Write a page to pass on, with a front to point at.")
+]
 Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THREADS, or every core).")]
 Resume = Annotated[
     str | None,

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import mlsysim
 from mlsysim import grammar
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json, Threads
 from mlsysim.cli.results import FINE, NOTHING, give, progress, say
+from mlsysim.cli.sweep import page_at
 from mlsysim.resolver import Optimizer
 
 if TYPE_CHECKING:
     from mlsysim.plans import Outcome
-    from mlsysim.plans.read import Step
 
 #: what stands below the options
 EPILOG = """\b
@@ -50,33 +49,25 @@ def run(
     if not sources:
         raise ValueError("name a plan, as in: mlsysim run chat_serving (mlsysim run --list tells them)")
     asked = [plans.Plan.read(source) for source in sources]
-    if report is not None:
-        _reporter(report)
+    page = page_at(report)
     outcomes = []
     for plan in asked:
         with progress() as tell:
-            outcomes.append(plans.run_plan(plan, threads=threads, progress=tell, pictures=pictures, **inputs))
+            outcomes.append(
+                plans.run_plan(plan, threads=threads, progress=tell, pictures=pictures, whole=bool(page), **inputs)
+            )
     if json:
         print(asjson.text([_as_json(outcome) for outcome in outcomes]))
     else:
         for outcome in outcomes:
             _shown(outcome, pictures)
-    if report is not None:
-        sections = [(_title(o, s), o.answers[s.name]) for o in outcomes for s in o.plan.steps if s.name in o.answers]
-        _reporter(report)(sections, report, title=" and ".join(o.plan.title for o in outcomes))
-        say(f"saved {report}")
+    if page:
+        from mlsysim.report import report as write
+
+        sections = [section for outcome in outcomes for section in outcome.sections()]
+        write(sections, page, title=" and ".join(outcome.plan.title for outcome in outcomes))
+        say(f"The report is in {page}.")
     return FINE if all(outcome.passed for outcome in outcomes) else NOTHING
-
-
-def _reporter(path: str) -> Any:
-    found = getattr(mlsysim, "report", None)
-    if not callable(found):
-        raise ValueError(f"report={path}: this version of mlsysim writes no pages")
-    return found
-
-
-def _title(outcome: Outcome, step: Step) -> str:
-    return f"{outcome.plan.title}: {step.name}" if len(outcome.plan.steps) > 1 else outcome.plan.title
 
 
 def _listed(json: bool) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim import grammar
 from mlsysim.cli import asjson, show, streams
 from mlsysim.engine.label import labelled
-from mlsysim.schema.variables import field_of
+from mlsysim.schema.judged import main_first
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,29 +28,6 @@ ENDINGS = (".csv", ".json", ".nc", ".zarr")
 STORED_BY = {".nc": "h5netcdf", ".zarr": "zarr"}  #: what writes it (extra ``store``)
 #: outputs that a table of points shows when nobody says which
 FEW = 6
-
-#: what a configuration is judged by, shown before the parts it is made of
-MAIN = (
-    "latency",
-    "throughput",
-    "ttft",
-    "itl",
-    "e2e_latency",
-    "step_time",
-    "training_time",
-    "mfu",
-    "tokens_per_s",
-    "usd_per_mtok",
-    "tco",
-    "energy",
-    "carbon",
-    "water",
-    "memory_per_device",
-    "memory_utilization",
-    "feasible",
-    "limit",
-    "bottleneck",
-)
 
 
 def say(text: str) -> None:
@@ -193,16 +170,6 @@ def chosen(ds: xr.Dataset, first: Sequence[str], keep: Sequence[str]) -> list[st
     telling = [n for n in data if n not in last and n in VARIABLES and VARIABLES[n].better]
     telling = main_first(telling) + [n for n in data if n not in last and n not in telling]
     return [*dict.fromkeys([*first, *telling])][: max(FEW, len(first))] + [n for n in last if n not in first]
-
-
-def main_first(names: Sequence[str]) -> list[str]:
-    """Outputs with those of `MAIN` before the others, each in its order.
-
-    >>> main_first(["prefill_time", "limit", "EconomicsModel.tco", "mfu"])
-    ['mfu', 'EconomicsModel.tco', 'limit', 'prefill_time']
-    """
-    places = {name: i for i, name in enumerate(MAIN)}
-    return sorted(names, key=lambda n: places.get(field_of(n), len(MAIN)))
 
 
 def omitted(ds: xr.Dataset) -> dict[str, str]:

@@ -114,6 +114,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
     path = found["out"] or results.unused("front.csv", ".csv", ".png")
     if path != "none":
         results.place(path)
+    page = page_at(found["report"])
     if "region" in inputs:
         carbon_classes(inputs["region"])
     searches = [
@@ -140,6 +141,11 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
         except OSError as error:  # what was found is still told
             lost = f"the front is not saved: {error}"
     picture, note = draw(front, best, [*down, *up], "" if stop else saved, by[0] if by else headline.BY)
+    if page and not stop:
+        try:
+            write_page(page, resolver, inputs, best, front, counts)
+        except OSError as error:
+            page, lost = "", lost or f"the report is not written: {error}"
     if json:
         print(
             asjson.text(
@@ -154,6 +160,7 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
                     "front": front,
                     "saved": saved,
                     "picture": picture,
+                    "report": "" if stop else page,
                 }
             )
         )
@@ -164,6 +171,8 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
                 f"The front is in {saved} ({show.count(front.sizes['point'], 'row')}, every output, base units)"
                 f"{f', drawn in {picture}' if picture else ''}."
             )
+        if page and not stop:
+            print(f"The report is in {page}.")
         if note:
             print(note)
         for line in (results.left_out(front), derived_prices(resolver, inputs)):
@@ -188,6 +197,46 @@ def draw(front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: 
         return plot.save(front, os.path.splitext(saved)[0] + ".png", objectives[:3], by, best), ""
     except (ImportError, OSError) as error:
         return "", f"No picture: {error}"
+
+
+def page_at(path: str | None) -> str:
+    """A path to which a report can be written, checked before the sweep."""
+    if not path:
+        return ""
+    folder = os.path.dirname(path) or "."
+    if not path.lower().endswith((".html", ".htm")):
+        raise ValueError(f"report={path}: the name must end in .html")
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        raise ValueError(f"report={path}: {f'{folder} is no folder' if not os.path.isdir(path) else 'is a folder'}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise ValueError(f"report={path}: cannot be written there")
+    try:
+        import plotly  # noqa: F401
+    except ImportError:
+        raise ImportError("plotly is not installed: pip install 'mlsysim-sweep[report]'") from None
+    return path
+
+
+def write_page(
+    path: str, resolver: Resolver, inputs: Mapping[str, Any], best: xr.Dataset, front: xr.Dataset, counts: xr.Dataset
+) -> None:
+    """What was found as a page to pass on."""
+    import pandas as pd
+
+    from mlsysim.report import report as page
+
+    swept = pd.DataFrame({"input": list(inputs), "values": [_values(v) for v in inputs.values()]})
+    parts: list[Any] = [("What was swept", swept), front, counts]
+    page([*parts, *([best] if best.sizes else [])], path, title=f"{resolver.name}: {_subject(inputs)}".rstrip(": "))
+
+
+def _values(value: Any) -> str:
+    return ", ".join(map(_said, value)) if _several(value) else _said(value)
+
+
+def _subject(inputs: Mapping[str, Any]) -> str:
+    named = [_said(inputs[n]) for n in ("model", "hardware") if n in inputs and not _several(inputs[n])]
+    return " on ".join(named)
 
 
 def report(

@@ -55,6 +55,13 @@ class Outcome:
         """Does every condition hold, and does something work in every step?"""
         return all(score.passed for score in self.scores)
 
+    def sections(self) -> list[Any]:
+        """The question, the scorecard and the answers as parts of a page: ``ms.report(found.sections(), "out.html")``."""
+        several = len(self.plan.steps) > 1
+        answers = [(f"{self.plan.title}{f': {name}' if several else ''}", ds) for name, ds in self.answers.items()]
+        asked = [(self.plan.title, self.plan.question)] if self.plan.question else []
+        return [*asked, ("Scorecard", self.scorecard), *answers]
+
     @property
     def scorecard(self) -> pd.DataFrame:
         """One row per condition: verdict, value, at how many of how many points it holds."""
@@ -84,6 +91,7 @@ def run_plan(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     pictures: str | PathLike[str] | None = None,
+    whole: bool = False,
     **inputs: Any,
 ) -> Outcome:
     """Ask a plan, and hold its conditions against the answer.
@@ -96,6 +104,8 @@ def run_plan(
         See `solve`.
     pictures : path, optional
         A folder for the pictures of the plan; without it none is drawn.
+    whole : bool
+        Store every output, whatever the plan keeps: a page shows more of it.
     **inputs
         Values, or text as on the command line, in place of those of the plan; in every step that has the input.
 
@@ -131,7 +141,7 @@ def run_plan(
         if lost:
             found.append(Score(step.name, "it is asked", False, f"nothing works in {lost[0]}", 0, 0))
             continue
-        answers[step.name] = ds = ask(step, answers, threads, progress, whole=step.name in pictured)
+        answers[step.name] = ds = ask(step, answers, threads, progress, whole=whole or step.name in pictured)
         if unknown := [name for name in step.keep if name not in ds.variables]:
             raise ValueError(f"{step.name}: keep={unknown[0]!r}: {_lacks(ds, unknown[0], step.resolver.outputs)}")
         found += scores(step.name, ds, step.asserts)

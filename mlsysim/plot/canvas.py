@@ -95,7 +95,7 @@ def _readable(axis: Any) -> None:
     axis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0) if few else tuple(range(2, 10))))
     axis.set_major_formatter(ticker.FuncFormatter(plain_number))
     axis.set_minor_formatter(ticker.FuncFormatter(plain_number) if few else ticker.NullFormatter())
-    axis.set_tick_params(which="minor", labelsize=8)
+    axis.set_tick_params(which="both", labelsize=9)
 
 
 def fitted(axis: Any, values: Any) -> None:

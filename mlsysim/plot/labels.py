@@ -14,9 +14,40 @@ from typing import Any
 
 import numpy as np
 
-DISTANCES = (5.0, 11.0, 18.0, 27.0, 38.0, 52.0, 70.0, 92.0)  #: points from the point to its label
-DIRECTIONS = (30.0, 150.0, -30.0, -150.0, 90.0, -90.0, 0.0, 180.0)  #: degrees
+DISTANCES = (
+    5.0,
+    9.0,
+    13.0,
+    18.0,
+    23.0,
+    29.0,
+    36.0,
+    44.0,
+    54.0,
+    66.0,
+    80.0,
+    96.0,
+)  #: points from the point to its label
+DIRECTIONS = (
+    30.0,
+    150.0,
+    -30.0,
+    -150.0,
+    90.0,
+    -90.0,
+    0.0,
+    180.0,
+    60.0,
+    120.0,
+    -60.0,
+    -120.0,
+    75.0,
+    105.0,
+    -75.0,
+    -105.0,
+)  #: degrees
 NEAR = 8.0  #: points up to which no line need say whose label it is
+GAP = 2.0  #: points between two labels
 Box = tuple[float, float, float, float]
 
 
@@ -70,7 +101,7 @@ def place(
                 arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkA": 0, "shrinkB": 2} if far else None,
             )
         )
-        taken.append(box)
+        taken.append((box[0] - GAP * dot, box[1] - GAP * dot, box[2] + GAP * dot, box[3] + GAP * dot))
     return found
 
 

@@ -11,8 +11,8 @@ from mlsysim.plot.words import head
 from mlsysim.schema.variables import variable_of
 from mlsysim.sizes import scale
 
-SOURCES = 12  #: groups that a legend names, those of the most marks first
-LONGEST = 40  #: characters of a name in the legend
+SOURCES = 8  #: groups that a legend names, those of the most marks first
+LONGEST = 36  #: characters of a name in the legend
 #: of figures that are no variable of a resolver
 UNITS = {"samples_per_s": "1/s", "collective_time": "s", "device_hours": "s"}
 
@@ -94,5 +94,8 @@ def parity(result: Any, ax: Any = None, target: str | None = None) -> Any:
 def _brief(source: str) -> str:
     """A source without its address."""
     parts = [part.strip() for part in source.split("|")][1:]
-    text = ", ".join(part for part in parts if part and part != "?") or source
+    parts = [part for part in parts if part and part != "?"] or [source]
+    while len(parts) > 1 and len(", ".join(parts)) > LONGEST:
+        parts = parts[1:]  # the end tells sources apart
+    text = ", ".join(parts)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
