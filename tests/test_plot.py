@@ -278,6 +278,15 @@ def test_breakdown_hatches_what_does_not_work(served):
     assert not hatches(ms.plot.breakdown(served.sel(tp=8, batch_size=[1, 4]), "itl", ax=axes()))
 
 
+def test_draws_of_a_time_have_parts_that_scatter_with_it():
+    ds = ms.ServingModel.solve(**SERVING, tp=8, batch_size=4, sample=8)
+    raw = sum(ds[f"decode_{part}_time"] for part in ("gemm", "attention", "communication", "host"))
+    assert (raw > 1.01 * ds.itl).any()
+    added = sum(parts_of(ds, "itl").values())
+    assert np.allclose(added, ds.itl, rtol=1e-12)
+    ms.plot.breakdown(ds.isel(sample=0), "itl", ax=axes())
+
+
 def test_rented_devices_cost_their_rent():
     ds = ms.EconomicsModel.solve(hardware="h100", region="usa", duration="30 days", procurement=["own", "on_demand"])
     found = parts_of(ds, "tco")

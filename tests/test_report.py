@@ -197,6 +197,39 @@ def test_parts_of_a_page_may_be_tables_pictures_and_text(tmp_path):
     assert [t for t in read.text if t == "ServingModel: llama3_1_70b on h100"]  # the title of a page without one
 
 
+ONE = GRID | {"hardware": "h100", "precision": "bf16", "tp": 4}
+OWN = ms.Hardware("h100", mem_bandwidth="4 TB/s", name=f"mine {HOSTILE}")
+FLEET = {"model": "llama3_1_8b", "hardware": "h100", "n_accelerators": 64, "global_batch": 64, "seq_len": 2048}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda: ms.ServingModel.solve(**ONE, sample=4), ["12 configurations", "sample"]),
+        (lambda: ms.ServingModel.solve(**GRID), ["72 configurations, 54 of them feasible; 20 of them, evenly thinned"]),
+        (lambda: ms.ServingModel.top(3, "itl", **ONE), ["rank", "tokens per s"]),
+        (lambda: ms.ServingModel.best("itl", by=["tp", "hardware"], **GRID), ["The best of each tp and hardware"]),
+        (lambda: ms.ServingModel.best("itl", where="itl < '1 us'", **ONE), ["The best", "not_found"]),
+        (lambda: ms.ServingModel.root("mem_bandwidth", {"itl": "20 ms"}, **ONE), ["mem bandwidth", "reached"]),
+        (lambda: ms.ParallelismOptimizer.solve(**FLEET), ["What stopped how many", "2,243", "Where step time goes"]),
+        (
+            lambda: ms.SensitivitySolver.solve(resolver=ms.ServingModel, output="itl", **ONE),
+            ["parameter", "mem_bandwidth", "gain"],
+        ),
+        (lambda: ms.ServingModel.solve(**ONE | {"hardware": OWN}), [f"mine {HOSTILE}", "given by the user"]),
+    ],
+)
+def test_any_answer_has_a_page(answer, words, tmp_path):
+    text = told(Reader(written(ms.report(answer(), tmp_path / "x.html"))))
+    assert [w for w in words if w not in text] == []
+
+
+def test_a_device_of_ones_own_has_no_command(tmp_path):
+    for device, number in ((OWN, 0), ("h100", 3)):
+        ds = ms.ServingModel.solve(**ONE | {"hardware": device})
+        assert len(commands(Reader(written(ms.report(ds, tmp_path / "x.html"))))) == number
+
+
 def test_an_empty_front_says_why(tmp_path):
     front = ms.ServingModel.pareto(["itl", "ttft"], where="itl < '1 us'", **GRID)
     text = told(Reader(written(ms.report(front, tmp_path / "x.html"))))

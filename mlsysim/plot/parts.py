@@ -77,6 +77,9 @@ def parts_of(ds: xr.Dataset, whole: str | None = None) -> dict[str, xr.DataArray
     about, names = wholes(ds)[name]
     total = ds[name]
     found = {n: ds[n].broadcast_like(total).transpose(*total.dims).astype(np.float64) for n in names}
+    if about.scatter and "sample" in total.coords:
+        factor = total / sum(found.values())
+        found = {n: part * factor for n, part in found.items()}
     if about.together:
         found = _side_by_side(found, [n for n in names if field_of(n) in about.together], total)
     values = {n: np.where(np.isfinite(total.values), part.values, np.nan) for n, part in found.items()}

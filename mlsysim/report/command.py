@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsysim import zoo
 from mlsysim.engine.label import labelled
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: inputs that pick a row of a table
+LOOKED_UP: dict[str, Callable[[Any], Any]] = {
+    "model": zoo.model,
+    "draft": zoo.model,
+    "hardware": zoo.hardware,
+    "decode_hardware": zoo.hardware,
+    "fleet": zoo.system,
+    "region": zoo.grid,
+    "datacenter": zoo.datacenter,
+}
 #: coordinates that number answers and are no inputs
 NUMBERS = ("point", "rank", "sample", "quantile", "parameter")
 
@@ -41,10 +54,22 @@ def command(ds: xr.Dataset, place: dict[str, int]) -> str:
         value = labelled(values.isel({d: i for d, i in place.items() if d in values.dims}))
         if value.ndim or value.dtype.kind not in "iufbU":
             return ""
-        if value.dtype.kind == "U" and not str(value):
+        if value.dtype.kind == "U" and not _known(str(name), str(value)):
             return ""
         words.append(f"{name}={shlex.quote(_written(value[()]))}")
     return " ".join(["mlsysim", "solve", shlex.quote(resolver.replace(" ", "").lower()), *words]) if words else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(name: str, value: str) -> bool:
+    """Does a command line understand a word?  Rows of one's own have names that it does not know."""
+    look = LOOKED_UP.get(name)
+    if look is None or not value:
+        return bool(value)
+    try:
+        return look(value).key is not None
+    except (ValueError, OSError):
+        return False
 
 
 def _written(value: Any) -> str:

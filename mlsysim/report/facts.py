@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsysim import zoo
 from mlsysim.engine.label import labelled
+from mlsysim.report.command import LOOKED_UP
 from mlsysim.report.tables import table, text
 
 if TYPE_CHECKING:
     import xarray as xr
 
-#: inputs that pick a row -> where rows are looked up, and which of their figures may have a source of their own
-LOOKED_UP: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
-    "model": (zoo.model, ()),
-    "draft": (zoo.model, ()),
-    "hardware": (zoo.hardware, ("price", "hourly_price", "embodied_carbon")),
-    "decode_hardware": (zoo.hardware, ("price", "hourly_price")),
-    "fleet": (zoo.system, ("node_price",)),
-    "region": (zoo.grid, ("carbon_intensity", "electricity_price")),
-    "datacenter": (zoo.datacenter, ()),
+#: figures of a row that may have a source of their own
+OWN: dict[str, tuple[str, ...]] = {
+    "hardware": ("price", "hourly_price", "embodied_carbon"),
+    "decode_hardware": ("price", "hourly_price"),
+    "fleet": ("node_price",),
+    "region": ("carbon_intensity", "electricity_price"),
 }
 
 
@@ -79,12 +76,12 @@ def together(lines: Sequence[str]) -> list[str]:
 def sources(answers: Sequence[xr.Dataset]) -> str:
     """Where the figures of models, devices, systems and grids come from."""
     rows: dict[tuple[str, str], str] = {}
-    for name, (look, figures) in LOOKED_UP.items():
+    for name, look in LOOKED_UP.items():
         for value in dict.fromkeys(v for ds in answers for v in _named(ds, name)):
             row = _row(look, value)
             key = value if row is None else row.key
             own = "not of the tables of mlsysim: given by the user"
-            rows[name.replace("_", " "), key] = own if row is None else _sentence(row, figures)
+            rows[name.replace("_", " "), key] = own if row is None else _sentence(row, OWN.get(name, ()))
     told = [[kind, key, source] for (kind, key), source in rows.items()]
     return table(["", "name", "source"], told) if told else ""
 

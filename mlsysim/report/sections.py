@@ -51,10 +51,27 @@ def section(item: Any, number: int) -> Section:
 
 
 def _answer(ds: xr.Dataset, place: str) -> tuple[str, str]:
+    """An answer by what it is; variables that do not lie along the dims of its points get tables of their own."""
     if "objectives" in ds.attrs and "point" in ds.sizes:
         return "The front", _front(ds, place)
     if "configurations" in ds and "limit" in ds.coords and "found" not in ds:
         return "What stops the others", _counts(ds, place)
+    dims = set(next((ds[n].dims for n in ("found", "feasible", *map(str, ds.data_vars)) if n in ds), ()))
+    apart = [str(n) for n, v in ds.data_vars.items() if not set(v.dims) <= dims]
+    core = ds.drop_vars(apart)
+    core = core.drop_vars([c for c, v in core.coords.items() if not set(v.dims) <= dims])
+    heading, body = _points(core, place)
+    for along in dict.fromkeys(ds[n].dims for n in apart):
+        names = [n for n in apart if ds[n].dims == along]
+        if "configurations" in names:
+            body += f"<h3>What stopped how many</h3>{_counts(ds, f'{place}-stopped')}"
+            names.remove("configurations")
+        if names:
+            body += tables.points(ds[names].drop_vars([c for c in ds.coords if c not in along], errors="ignore"), ())
+    return heading, body
+
+
+def _points(ds: xr.Dataset, place: str) -> tuple[str, str]:
     if not any(size > 1 for size in ds.sizes.values()):
         ds = ds.isel(dict.fromkeys(ds.sizes, 0))
         return ("The best" if "found" in ds else "One configuration"), tables.single(ds, _first(ds)) + _parts(ds, place)
@@ -99,8 +116,9 @@ def _front(ds: xr.Dataset, place: str) -> str:
 
 def _counts(ds: xr.Dataset, place: str) -> str:
     every = ds["configurations"]
-    every = every.sum([d for d in every.dims if d != "limit"])
-    found = [(str(n), int(v)) for n, v in zip(ds["limit"].values, every.values) if v]
+    kind = str(every.dims[-1])  # limit, or stopped_by
+    every = every.sum(list(every.dims[:-1]))
+    found = [(str(n), int(v)) for n, v in zip(ds[kind].values, every.values) if v]
     names = ["feasible" if n == "none" else n for n, _ in found]
     numbers = [v for _, v in found]
     if not numbers:

@@ -61,8 +61,7 @@ def outputs(ds: xr.Dataset, first: Sequence[str]) -> list[str]:
     names = [str(n) for n in ds.data_vars]
     telling = [n for n in names if (v := variable_of(n)) is not None and v.better]
     judged = [n for n in main_first(telling) if field_of(n) in MAIN]
-    chosen = [*dict.fromkeys([*first, *judged, *telling])][:COLUMNS]
-    return chosen
+    return [*dict.fromkeys([*first, *judged, *telling, *names])][: max(COLUMNS, len(first))]
 
 
 def points(ds: xr.Dataset, first: Sequence[str], order: np.ndarray | None = None) -> str:

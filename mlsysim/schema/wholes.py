@@ -17,12 +17,15 @@ class Whole(NamedTuple):
         What is left when the parts do not reach the whole, in words; empty where they always do.
     together : tuple of str
         Parts that run at the same time: of these the longest counts in full, the next as far as nothing hides it.
+    scatter : bool
+        Where what is uncertain is drawn (``sample=``), the whole is its parts times a factor of this run, which each part has.
     """
 
     name: str
     parts: tuple[str, ...]
     rest: str = ""
     together: tuple[str, ...] = ()
+    scatter: bool = False
 
 
 WHOLES: tuple[Whole, ...] = (
@@ -50,8 +53,13 @@ WHOLES: tuple[Whole, ...] = (
             "prefill_host_time",
             "kv_transfer_time",
         ),
+        scatter=True,
     ),
-    Whole("itl", ("decode_gemm_time", "decode_attention_time", "decode_communication_time", "decode_host_time")),
+    Whole(
+        "itl",
+        ("decode_gemm_time", "decode_attention_time", "decode_communication_time", "decode_host_time"),
+        scatter=True,
+    ),
     Whole(
         "memory_per_device",
         (
