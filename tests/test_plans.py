@@ -179,12 +179,13 @@ def test_every_question(ask):
     assert {"top": "rank", "pareto": "point", "root": "tp", "quantiles": "quantile"}[ask] in answer.dims
 
 
-def test_pictures_are_drawn_where_one_wants_them(tmp_path):
+@pytest.mark.parametrize("name", [name for name in plans.names() if ms.Plan.read(name).pictures])
+def test_pictures_are_drawn_where_one_wants_them(name, tmp_path):
     pytest.importorskip("matplotlib")
-    found = ms.run_plan("long_context_rag", pictures=tmp_path)
-    assert [path.name for path in found.drawn] == ["long_context_rag-heatmap.png"]
-    assert found.drawn[0].read_bytes().startswith(b"\x89PNG")
-    assert "1 picture: --pictures DIR draws it" in run("long_context_rag").stdout
+    found = ms.run_plan(name, pictures=tmp_path)
+    assert [path.name for path in found.drawn] == [f"{name}-{picture.kind}.png" for picture in found.plan.pictures]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in found.drawn)
+    assert "1 picture: --pictures DIR draws it" in run(name).stdout
 
 
 def test_a_page_to_pass_on(tmp_path):
@@ -320,3 +321,8 @@ def test_two_optimizers_chained_on_the_command_line():
 def test_chains_that_cannot_be(words, error):
     told = runner().invoke(app, ["solve", *words])
     assert told.exit_code == 1 and error in told.stderr
+
+
+def test_the_example_of_the_documentation_holds():
+    text = "\n".join(line.removeprefix("    ") for line in plans.__doc__.split("``mlsysim run")[0].splitlines()[2:])
+    assert ms.run_plan(tomllib.loads(text)).passed
