@@ -121,6 +121,11 @@ def test_nothing_that_works_exits_2(tmp_path):
     assert told.exit_code == 2 and "it works" in told.stdout and "no: memory" in told.stdout
 
 
+def test_a_search_that_finds_nothing_tells_what_stopped_how_many():
+    found = ms.run_plan("chat_serving", hardware="h100", tp="1,2", precision="bf16")
+    assert not found.passed and found.scores[0].value.startswith("no: memory: ") and "ttft" in found.scores[0].value
+
+
 def test_a_later_step_uses_an_earlier_figure():
     found = ms.run_plan("green_data_centre")
     split, place = found.answers["split"], found.answers["place"]

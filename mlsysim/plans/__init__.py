@@ -14,11 +14,12 @@
 
     [axes]                                   # several: lists, or ranges of the command line
     hardware = ["h100", "h200"]
+    tp = [2, 4, 8]
     batch_size = "1:256:log2"
 
-``mlsysim run FILE.toml`` asks it and exits 2 when a condition fails or nothing works.  Several questions are ``[[step]]``, each with
-a name; an input ``{ from = "step.output" }`` takes a figure of an earlier one.  ``[[picture]]`` names a function of `mlsysim.plot`.
-``mlsysim run --schema`` prints all keys as a JSON schema.
+``mlsysim run FILE.toml`` asks it and exits 2 when a condition fails or nothing works.  Several questions are ``[[step]]``, each
+with a name; an input ``{ from = "step.output" }`` takes a figure of an earlier one.  ``[[picture]]`` names a function of
+`mlsysim.plot`.  ``mlsysim run --schema`` prints all keys as a JSON schema.
 
 `form` says what a file may hold, `read` reads one, `run` asks it, `score` judges the answer, `pictures` draws it.  The files
 beside them come along: ``mlsysim run chat_serving``.

@@ -135,7 +135,7 @@ def named_in(clause: str) -> set[str]:
 
 def _stopped(ds: xr.Dataset) -> str:
     limit = str(np.asarray(labelled(ds["limit"])).reshape(-1)[0]) if "limit" in ds else "none"
-    return "yes" if limit == "none" else f"no: {limit}"
+    return "yes" if limit == "none" else f"no: {ds.attrs.get('rejected', limit)}"
 
 
 def _values(ds: xr.Dataset, clause: str, over: np.ndarray) -> str:
