@@ -121,6 +121,23 @@ def test_nothing_that_works_exits_2(tmp_path):
     assert told.exit_code == 2 and "it works" in told.stdout and "no: memory" in told.stdout
 
 
+def test_an_optimizer_has_one_answer_beside_its_counts():
+    place = {
+        "title": "t",
+        "resolver": "PlacementOptimizer",
+        "axes": {"region": ["usa", "fra"]},
+        "assert": "carbon > 0 t",
+    }
+    place["inputs"] = {"hardware": "a100", "n_accelerators": 8, "duration": "1 day"}
+    found = ms.run_plan(place)
+    assert [(s.condition, s.passed, s.points) for s in found.scores] == [
+        ("it works", True, 1),
+        ("carbon > 0 t", True, 1),
+    ]
+    other = ms.PlacementOptimizer(region=["usa"], hardware="a100", n_accelerators=8, duration="1 day")
+    assert ms.compare(found.answer, other).points == 1
+
+
 def test_a_search_that_finds_nothing_tells_what_stopped_how_many():
     found = ms.run_plan("chat_serving", hardware="h100", tp="1", precision="bf16")
     assert not found.passed and found.scores[0].value.startswith("no: memory: ") and "ttft" in found.scores[0].value

@@ -10,9 +10,9 @@ from mlsysim.cli import asjson, show
 from mlsysim.cli.results import FINE, NOTHING, give, progress, say
 from mlsysim.plans.read import Earlier, Step
 from mlsysim.plans.run import ask
-from mlsysim.plans.score import works
 from mlsysim.resolver import Optimizer
 from mlsysim.schema.variables import ALIASES, VARIABLES
+from mlsysim.why.sides import without_counts, works
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,12 +42,12 @@ def chained(words: Sequence[str], options: Mapping[str, Any], threads: int | Non
             give(ds, {"keep": keep or None}, False, step.resolver.name, places=places)
             if wires:
                 show.note(f"wired: {', '.join(wires)}")
-        if not works(ds).any():
+        if not works(without_counts(ds)).any():
             say(f"nothing feasible: {step.name}")
             break
     if json:
         print(asjson.text(answers))
-    return FINE if len(answers) == len(steps) and works(answers[steps[-1].name]).any() else NOTHING
+    return FINE if len(answers) == len(steps) and works(without_counts(answers[steps[-1].name])).any() else NOTHING
 
 
 def _parts(words: Sequence[str]) -> list[list[str]]:

@@ -15,9 +15,10 @@ import numpy as np
 from mlsysim import grammar
 from mlsysim.engine.label import labelled
 from mlsysim.plans.read import Earlier, Plan, Step, values_of
-from mlsysim.plans.score import Score, named_in, scores, works
+from mlsysim.plans.score import Score, named_in, scores
 from mlsysim.resolver import Optimizer
 from mlsysim.schema.check import hint, shown
+from mlsysim.why.sides import without_counts, works
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,7 +161,7 @@ def _lacks(ds: xr.Dataset, name: str, outputs: Iterable[str]) -> str:
 
 
 def _useful(ds: xr.Dataset | None) -> bool:
-    return ds is not None and bool(works(ds).any())
+    return ds is not None and bool(works(without_counts(ds)).any())
 
 
 def _with(plan: Plan, inputs: Mapping[str, Any]) -> Plan:

@@ -16,6 +16,7 @@ from mlsysim.engine.label import labelled
 from mlsysim.schema.check import hint
 from mlsysim.schema.variables import variable_of
 from mlsysim.sizes import quantity
+from mlsysim.why.sides import broadcast, without_counts, works
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,18 +98,9 @@ def clauses(ds: xr.Dataset, text: str) -> dict[str, np.ndarray]:
     return {name: np.broadcast_to(values[node.index], shape).astype(bool) for name, node in found}
 
 
-def works(ds: xr.Dataset) -> np.ndarray:
-    """Where an answer is of a configuration that works."""
-    answer, shape = _Answer(ds), tuple(ds.sizes.values())
-    found = np.ones(shape, dtype=bool)
-    for name in ("feasible", "found"):
-        if name in ds:
-            found = found & (np.broadcast_to(answer.leaves[answer.named(name).index], shape) > 0.5)
-    return found
-
-
 def scores(step: str, ds: xr.Dataset, conditions: tuple[str, ...]) -> list[Score]:
     """Hold conditions against an answer; the first line says that something works."""
+    ds = without_counts(ds)
     fine = works(ds)
     count = int(fine.sum())
     what = "it works" if fine.size == 1 else "something works"
@@ -143,12 +135,7 @@ def _values(ds: xr.Dataset, clause: str, over: np.ndarray) -> str:
     told = []
     for name in sorted(named_in(clause) & set(map(str, ds.variables)), key=clause.index):
         array = ds[name]
-        values = np.broadcast_to(
-            np.asarray(labelled(array.transpose(*(d for d in ds.sizes if d in array.dims)))).reshape(
-                [n if d in array.dims else 1 for d, n in ds.sizes.items()]
-            ),
-            over.shape,
-        )[over]
+        values = broadcast(ds, np.asarray(labelled(array)), array.dims)[over]
         if values.dtype.kind not in "biuf":
             kinds = dict.fromkeys(map(str, values.tolist()))
             told.append(f"{name} {', '.join(list(kinds)[:4])}{' ...' if len(kinds) > 4 else ''}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from mlsysim.resolver import Resolver
 from mlsysim.schema.check import hint, shown
 from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.sizes import number, quantity
+from mlsysim.why.sides import broadcast, called, differing, figures, median_ratio, without_counts, works
 
 if TYPE_CHECKING:
     import xarray as xr
 
 MOVED = 1e-3  #: relative difference below which two figures are called alike
 TOLD = 6  #: outputs, parts and axes that the text names; the tables have all
-HIDDEN = ("found", "feasible", "limit", "configurations")
 
 
 class Comparison:
@@ -50,15 +49,15 @@ class Comparison:
     """
 
     def __init__(self, a: xr.Dataset, b: xr.Dataset, names: tuple[str, str] | None = None):
-        self.inputs = _differing(a, b)
-        self.names = names or _names(self.inputs)
+        self.inputs = differing(a, b)
+        self.names = names or called(self.inputs)
         self.resolver = str(a.attrs.get("resolver", ""))
         if str(b.attrs.get("resolver", "")) != self.resolver:
             self.resolver += f" and {b.attrs.get('resolver', '')}"
         self.inputs.columns = pd.Index([*self.names, "given"])
         self.points = int(np.prod(list(a.sizes.values()), dtype=np.int64))
         self._a, self._b = a, b
-        self._works = [_works(side) for side in (a, b)]
+        self._works = [works(side) for side in (a, b)]
         self._both = self._works[0] & self._works[1]
         self.table = self._outputs()
         self.parts = self._parts()
@@ -70,7 +69,7 @@ class Comparison:
     def _common(self, ds: xr.Dataset, array: xr.DataArray) -> np.ndarray:
         """Figures of one side where both work (or anywhere, where they nowhere do)."""
         where = self._both if self._both.any() else np.ones_like(self._both)
-        return _broadcast(ds, np.asarray(array.values, dtype=np.float64), array.dims)[where]
+        return broadcast(ds, np.asarray(array.values, dtype=np.float64), array.dims)[where]
 
     def _pair(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         return self._common(self._a, self._a[name]), self._common(self._b, self._b[name])
@@ -78,7 +77,7 @@ class Comparison:
     def _outputs(self) -> pd.DataFrame:
         rows: dict[str, dict[str, Any]] = {}
         first, second = self.names
-        for name in _figures(self._a, self._b):
+        for name in figures(self._a, self._b):
             a, b = self._pair(name)
             known = np.isfinite(a) & np.isfinite(b)
             a, b = (a[known], b[known]) if known.any() else (a, b)
@@ -137,11 +136,11 @@ class Comparison:
 
     def _walls(self) -> pd.DataFrame:
         rows: dict[tuple[str, str], dict[str, int]] = {}
-        for side, works, name in zip((self._a, self._b), self._works, self.names):
+        for side, fine, name in zip((self._a, self._b), self._works, self.names):
             for wall in [str(n) for n in side.data_vars if "flag_meanings" in side[n].attrs]:
-                found = _broadcast(side, labelled(side[wall]), side[wall].dims)
-                of_all = wall == "limit" or not works.any()
-                for label, count in zip(*np.unique(found if of_all else found[works], return_counts=True)):
+                found = broadcast(side, labelled(side[wall]), side[wall].dims)
+                of_all = wall == "limit" or not fine.any()
+                for label, count in zip(*np.unique(found if of_all else found[fine], return_counts=True)):
                     if wall != "limit" or label != "none":
                         rows.setdefault((wall, str(label)), dict.fromkeys(self.names, 0))[name] = int(count)
         table = pd.DataFrame.from_dict(rows, orient="index", columns=list(self.names))
@@ -158,7 +157,7 @@ class Comparison:
                     sides = [side.isel({axis: value}) for side in (self._a, self._b)]
                     label = self._a[axis].values[value]
                     rows[axis, label.item() if hasattr(label, "item") else label] = {
-                        n: _median_ratio(sides, n, both) for n in names
+                        n: median_ratio(sides, n, both) for n in names
                     }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
         table.index = pd.MultiIndex.from_tuples(rows or [], names=["axis", "value"])
@@ -307,7 +306,7 @@ def compare(a: xr.Dataset | Resolver, b: xr.Dataset | Resolver, names: Sequence[
             dim in left.coords and dim in right.coords and not np.array_equal(left[dim].values, right[dim].values)
         ):
             raise ValueError(f"compare: the two answers have other values along {dim}: take those in common with .sel")
-    if not _figures(left, right):
+    if not figures(left, right):
         asked = [str(side.attrs.get("resolver", "an answer")) for side in (left, right)]
         raise ValueError(f"compare: {asked[0]} and {asked[1]} have no output in common")
     if names is not None and (isinstance(names, str) or len(names) != 2 or names[0] == names[1]):
@@ -327,79 +326,11 @@ def along(ds: xr.Dataset, axis: str) -> Comparison:
 
 def _answer(which: str, side: Any) -> xr.Dataset:
     if isinstance(side, Resolver):
-        return side.solve()
+        side = side.solve()
     if not hasattr(side, "data_vars"):
         raise TypeError(f"compare: {which}={shown(side)}: must be a Dataset or a resolver with its inputs bound")
-    return side
+    return without_counts(side)
 
 
 def _told(dims: Any) -> str:
     return ", ".join(map(str, dims)) or "no axis"
-
-
-def _works(ds: xr.Dataset) -> np.ndarray:
-    """Where an answer is of a configuration that works."""
-    shape = tuple(ds.sizes.values())
-    works = np.ones(shape, dtype=bool)
-    for name in ("feasible", "found"):
-        if name in ds:
-            works = works & (_broadcast(ds, ds[name].values, ds[name].dims) > 0.5)
-    return works
-
-
-def _broadcast(ds: xr.Dataset, values: np.ndarray, dims: tuple[Hashable, ...]) -> np.ndarray:
-    """Values over some dims as values over all of them."""
-    order = [dims.index(d) for d in ds.sizes if d in dims]
-    values = np.transpose(values, order).reshape([n if d in dims else 1 for d, n in ds.sizes.items()])
-    return np.broadcast_to(values, tuple(ds.sizes.values()))
-
-
-def _figures(a: xr.Dataset, b: xr.Dataset) -> list[str]:
-    """Outputs that both sides have as numbers."""
-    return [
-        str(n)
-        for n, v in a.data_vars.items()
-        if n in b.data_vars
-        and n not in HIDDEN
-        and v.dtype.kind in "iuf"
-        and "flag_meanings" not in v.attrs
-        and set(v.dims) <= set(a.sizes)
-    ]
-
-
-def _median_ratio(sides: Sequence[xr.Dataset], name: str, both: np.ndarray) -> float:
-    left, right = (_broadcast(s, np.asarray(s[name].values, dtype=np.float64), s[name].dims)[both] for s in sides)
-    with np.errstate(all="ignore"):
-        ratio = np.where(left == right, 1.0, right / left)
-    ratio = ratio[np.isfinite(ratio)]
-    return float(np.median(ratio)) if ratio.size else np.nan
-
-
-def _given(ds: xr.Dataset) -> dict[str, str]:
-    """Inputs of an answer, as they were said."""
-    return {str(n): number(c.values[()]) for n, c in ds.coords.items() if not c.dims and n not in ds.attrs}
-
-
-def _assumed(ds: xr.Dataset) -> dict[str, str]:
-    """Inputs that an answer took by default."""
-    text = str(ds.attrs.get("assumed", "")).split(";")[0]
-    return dict(re.findall(r"(\w+)=(.*?)(?=, \w+=|$)", text))
-
-
-def _differing(a: xr.Dataset, b: xr.Dataset) -> pd.DataFrame:
-    said, taken = (_given(a), _given(b)), (_assumed(a), _assumed(b))
-    rows = {}
-    for name in dict.fromkeys([*said[0], *said[1], *taken[0], *taken[1]]):
-        given = name in said[0] or name in said[1]
-        left, right = (s.get(name, t.get(name, "-")) for s, t in zip(said, taken))
-        if left != right:
-            rows[name] = (left, right, given)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["a", "b", "given"]).rename_axis("input")
-
-
-def _names(inputs: pd.DataFrame) -> tuple[str, str]:
-    """The values of the one input that differs, else a and b."""
-    given = inputs[inputs["given"].astype(bool)]
-    if len(given) == 1:
-        return str(given["a"].iloc[0]), str(given["b"].iloc[0])
-    return "a", "b"
