@@ -30,6 +30,7 @@ NEWEST = 9999  #: year of a run that nothing dates
 FAMILIES = ("megatron_lm", "megatron_deepspeed", "pytorch_fsdp", "xla", "torch_compile", "async_tp")
 #: what is taken when no framework is recognised, and nothing tells the year
 DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
+BETWEEN_ENGINES = 0.2  #: spread (log) of the speed of engines: two differ by 1.15 to 1.3 on the same load
 
 
 @functools.cache
@@ -73,6 +74,14 @@ def _wanted(kind: str, number: str | None, year: int | None) -> tuple[int, ...]:
         return named
     stated = YEAR.fullmatch(str(named[0])) if named else None
     return named if stated else (year,) if year else ()
+
+
+def strange(run: Mapping[str, Any]) -> str:
+    """What to say of a run whose engine is named and not known; "" of others."""
+    named = [str(run[c]) for c in ("framework", "engine") if is_filled(run.get(c))]
+    if not named or recognise("engine", named):
+        return ""
+    return f"engine {named[0]!r} is not known: taken as {zoo.framework(DEFAULT['engine'])['aliases'][0]}, give or take a fifth"
 
 
 def every(kind: str, texts: Sequence[Any]) -> list[Row]:

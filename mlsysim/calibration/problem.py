@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.calibration import checks, frameworks, networks, operations, overrides, serving, streams, training, vision
@@ -26,10 +27,13 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, label
 from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
+from mlsysim.zoo.frameworks import spread_of
 
 #: targets in the order in which they are told
 SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
 TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
+
+ENGINES = ("serving", "stream")  #: kinds of runs that an engine makes
 
 
 class Run(NamedTuple):
@@ -41,6 +45,7 @@ class Run(NamedTuple):
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
     known: tuple[str, ...]  #: lines of settings that its labels call for
+    uncertain: dict[str, float] = {}  #: assumptions that are uncertain in a run of its framework, and their spread
 
 
 class Target(NamedTuple):
@@ -67,6 +72,8 @@ class Part:
         Target -> (output, factor, power), one dict a point.
     modes : sequence of int
         How far recomputation goes, for the rule of `training.pick`.
+    uncertain : sequence of mappings
+        Assumptions that are uncertain in a run of their framework, one mapping a point: name -> spread.
     assume : mapping
         Assumptions of the user's, which go before the framework's.
     """
@@ -79,13 +86,14 @@ class Part:
         rows: Sequence[int],
         targets: list[dict[str, tuple[str, float, float]]],
         modes: Sequence[int],
+        uncertain: Sequence[Mapping[str, float]],
         assume: Assumptions,
         fixed: Iterable[str] = (),
         sample: int | None = None,
         moving: Collection[str] = (),
     ):
         self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
-        self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
+        self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), uncertain, assume, set(fixed))
         names = list(dict.fromkeys(n for point in inputs for n in point))
         table: dict[str, list[Any]] = {}
         for name in names:
@@ -101,6 +109,10 @@ class Part:
         scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}
         points = {n: v for n, v in table.items() if n not in scalars}
         extra: dict[str, Any] = {} if sample is None else {"sample": sample}
+        if sample is not None:
+            for name in {n for spreads in uncertain for n in spreads} - fixed:
+                scalars.pop(name, points.pop(name, None))
+                extra[name] = self._uncertain(name, uncertain, Draws(sample))
         if "assume" in resolver.parameters():
             extra["assume"] = assume
         self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
@@ -113,16 +125,23 @@ class Part:
                 factor = np.array([h[1] if h else math.nan for h in having])
                 self.targets[target] = Target(output, factor, np.array([h[2] if h else 1.0 for h in having]))
 
+    def _uncertain(self, name: str, spreads: Sequence[Mapping[str, float]], draws: Draws) -> xr.DataArray:
+        """An assumption at every point, drawn where it is uncertain in a run of its framework."""
+        spread = np.array([own.get(name, 0.0) for own in spreads])
+        value = self.assumed.get(name, np.full(len(spread), float(getattr(self._given[-2], name))))
+        values = value[:, None] * draws.factor(name, 1.0) ** spread[:, None]
+        axis = ("sample", np.arange(draws.n), {"seed": draws.seed})
+        return xr.DataArray(values, {"sample": axis}, dims=("config", "sample"))
+
     def drawn(self, points: np.ndarray, sample: int, seed: int = 0) -> dict[str, np.ndarray]:
         """Targets at some points with what is uncertain drawn: arrays (points, draws).
 
-        The default assumptions are drawn, those that a framework or the user states are not.
+        The default assumptions are drawn, and those that are uncertain in a run of its framework; what a framework
+        documents or the user states is not.
         """
-        resolver, inputs, assumed, rows, targets, modes, assume, fixed = self._given
-        inputs, assumed, rows, targets, modes = (
-            [given[p] for p in points] for given in (inputs, assumed, rows, targets, modes)
-        )
-        part = Part(resolver, inputs, assumed, rows, targets, modes, assume, fixed, sample=sample)
+        resolver, *each, assume, fixed = self._given
+        each = [[given[p] for p in points] for given in each]
+        part = Part(resolver, *each, assume, fixed, sample=sample)
         names = list(dict.fromkeys(t.output for t in part.targets.values()))
         nodes = {name: part.program.output(name) for name in names}
         where = np.repeat(np.arange(len(points)), sample)
@@ -245,7 +264,10 @@ class Problem:
         if not asked.measured:
             raise Refused("no measured figure")
         source = serving.source(run) if self.runs.kind == "serving" else _source(run)
-        self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
+        strange = frameworks.strange(run) if self.runs.kind in ENGINES and run.get("phase") != streams.SERVICE else ""
+        uncertain = _uncertain(asked.fitted) | ({"serving_level": frameworks.BETWEEN_ENGINES} if strange else {})
+        self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
+        self._say(position, strange)
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
         same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
         questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
@@ -287,7 +309,8 @@ class Problem:
         group = "moe" if workload["n_experts"] else "dense"
         fitted = frameworks.read_off(found, frameworks.own_settings(run))
         known = frameworks.known_of(found)
-        self.kept.append(Run(position, _source(run), f"{group}/{precision.name.lower()}", measured, fitted, known))
+        kind = f"{group}/{precision.name.lower()}"
+        self.kept.append(Run(position, _source(run), kind, measured, fitted, known, _uncertain(fitted)))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
@@ -325,7 +348,8 @@ class Problem:
             self._enter(resolver, asked[middle:])
 
     def _bind(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
-        inputs, assumed, rows, targets, modes = [], [], [], [], []
+        inputs, assumed, rows, targets, modes, uncertain = [], [], [], [], [], []
+        known = {run.position: run.uncertain for run in self.kept}
         for points, own, position, wanted, recompute in asked:
             for point, mode in zip(points, recompute):
                 inputs.append(point)
@@ -333,7 +357,8 @@ class Problem:
                 rows.append(position)
                 targets.append(wanted)
                 modes.append(mode)
-        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self.options))
+                uncertain.append(known[position])
+        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, uncertain, self.assume, **self.options))
 
     def chosen(self) -> list[np.ndarray]:
         """For every part, the point of each row that the rules take; rows without one are refused."""
@@ -363,6 +388,12 @@ class Problem:
                 chosen.append(point)
             found.append(np.array(chosen, dtype=np.intp))
         return found
+
+
+def _uncertain(fitted: Mapping[str, str]) -> dict[str, float]:
+    """Assumptions that a framework sets by what was read off published runs, and how uncertain each is."""
+    spreads = {name: spread_of(key, name) for name, key in fitted.items() if name in Assumptions._fields}
+    return {name: spread for name, spread in spreads.items() if spread}
 
 
 def _source(run: Mapping[str, Any]) -> str:

@@ -165,6 +165,16 @@ def lines_of(row: Row) -> dict[str, str]:
     return {name: _identity(lines[-1]) for name, lines in _made()[row.key].lines.items()}
 
 
+def spread_of(key: str, setting: str) -> float:
+    """How uncertain a fitted setting is (relative): as its line says, else as the assumption that it stands for.
+
+    >>> spread_of("llama_cpp_cuda", "serving_gemm_factor"), spread_of("vllm", "host_step_time")
+    (0.2, 0.4)
+    """
+    line = _made()[key].lines[setting][-1]
+    return float(line["spread"] or getattr(Assumptions._field_defaults.get(setting), "spread", 0.0))
+
+
 def without(row: Row, forgotten: Collection[str]) -> Row:
     """A framework without some lines: what it inherits, or its versions before said, stands in their place.
 
