@@ -125,7 +125,6 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
     return f"{known} {year}" if year else known
 
 
-
 def group(run: Mapping[str, Any]) -> str:
     """Phase and class of device: as stated, but a service whose weights lie beside the chips is of the device's own class."""
     card = hardware(run)

@@ -29,7 +29,6 @@ from mlsysim.equations.compute import (
     traffic_time,
 )
 from mlsysim.equations.conventions import quantises
-from mlsysim.equations.counting import floor_div
 from mlsysim.equations.experts import (
     fullest_rank_experts,
     half_width,
@@ -38,6 +37,7 @@ from mlsysim.equations.experts import (
     slowest_rank_load,
     tile_fill,
 )
+from mlsysim.equations.prompts import kv_tokens_read, kv_tokens_read_in_window, score_time
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -331,20 +331,6 @@ def prefill_attention_traffic(
     return attending + chunks * mixers.mixer_traffic(model, hardware, format, tp, sequences, cached + new)
 
 
-def score_time(model: Workload, hardware: Accelerator, assume: Assumptions, tp, sequences, new, cached, chunks):
-    """Scores that an attention of several kernels writes and reads, all layers (s); 0 where one kernel keeps them.
-
-    ``a / t x m x c x bytes`` a layer and chunk: a chunk of m tokens against the c tokens up to its end, masked ones too.
-
-    References
-    ----------
-    Dao et al. 2022 (arXiv:2205.14135), section 3.1: what FlashAttention saves.
-    """
-    scores = model.n_heads / tp * (new / chunks) * kv_tokens_read(new, cached, chunks)
-    nbytes = architecture.attention_layers(model) * sequences * scores * assume.score_bytes
-    return traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency)
-
-
 def unpacking_time(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows):
     """Weights that are unpacked into 16 bits before a product of many rows, all layers (s).
 
@@ -352,9 +338,7 @@ def unpacking_time(model: Workload, hardware: Accelerator, format: Format, assum
     """
     unpacks = (assume.unpacks_weights > 0) & (rows > assume.vector_product_rows) & (format.weight_only > 0)
     nbytes = (format.weight_bytes + format.activation_bytes) * stored_layer_values(model, format, tp)
-    return np.where(
-        unpacks, traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency), 0.0
-    )
+    return np.where(unpacks, traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency), 0.0)
 
 
 def prefill_attention_time(
@@ -374,33 +358,6 @@ def prefill_attention_time(
     traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)
     scores = score_time(model, hardware, assume, tp, sequences, new, cached, chunks)
     return np.maximum(arithmetic, traffic) + scores
-
-
-def kv_tokens_read(new, cached, chunks):
-    """Cached tokens read by a chunked prefill, own chunk included: ``u c + n (u + 1) / 2``.
-
-    Examples
-    --------
-    >>> float(kv_tokens_read(8192.0, 0.0, 16.0))  # 8192 tokens in chunks of 512
-    69632.0
-    """
-    return chunks * cached + 0.5 * new * (chunks + 1.0)
-
-
-def kv_tokens_read_in_window(new, cached, chunks, window):
-    """The same in a local layer: a chunk of m tokens reads no more than ``w - 1 + m``.
-
-    Examples
-    --------
-    >>> float(kv_tokens_read_in_window(8192.0, 0.0, 16.0, 1024.0))  # the first two chunks see less
-    23026.0
-    >>> float(kv_tokens_read_in_window(1.0, 32767.0, 1.0, 4096.0))  # a decode step
-    4096.0
-    """
-    chunk = new / chunks
-    most = window - 1.0
-    growing = np.minimum(np.maximum(floor_div(most - cached, chunk) + 1.0, 0.0), chunks)
-    return kv_tokens_read(growing * chunk, cached, growing) + (chunks - growing) * (most + chunk)
 
 
 # --- communication -------------------------------------------------------------------------------------

@@ -192,10 +192,10 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
         if roomy(row, device):
             free = curve(FALLBACK, "fp8" if dtype == "fp8" else "bf16")
             assert free
-            values["gemm_efficiency"] = free["gemm_efficiency"]
+            values |= {name: free[name] for name in ("gemm_efficiency", "gemm_half_rows")}
             notes.append(
-                f"share of peak of {FALLBACK}: this card has {ROOMY:g} times the power of {device} for each operation, "
-                "whose clocks fall at its power limit"
+                f"share of peak and tile fill of {FALLBACK}: this card has {ROOMY:g} times the power of {device} for each "
+                "operation, and the clocks of that one fall at its power limit"
             )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     if notes:
@@ -346,9 +346,9 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
     ):
         if field in fields:
             spread = found[name] if field != "gemm_exponent" else 0.0
-            if field == "gemm_bandwidth_efficiency" and dtype == "bf16":  # no less known than that of a device without a curve
+            if (
+                field == "gemm_bandwidth_efficiency" and dtype == "bf16"
+            ):  # no less known than that of a device without a curve
                 spread = min(spread, READING_SPREAD)
-            return spread, tables.rows("curves")[
-                f"{device}_{dtype}"
-            ].sources
+            return spread, tables.rows("curves")[f"{device}_{dtype}"].sources
     return 0.0, ""
