@@ -24,7 +24,7 @@ import generate  # noqa: E402
 ABOUT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "mlsysim"
-author = "The developers of mlsysim"
+author = copyright = "The developers of mlsysim"
 version = release = ABOUT["version"]
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages", "myst_nb"]
@@ -44,7 +44,8 @@ nb_execution_raise_on_error = True
 
 html_theme = "furo"
 html_title = f"mlsysim {version}"
-html_static_path: list[str] = []
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 
 
 class Named(SphinxRole):
@@ -63,9 +64,16 @@ def hidden(app, what, name, found, skip, options):
     return True if type(found).__name__ == "_tuplegetter" else None
 
 
+def unsplit(app, what, name, found, options, lines):
+    """Keep Napoleon from reading what stands before a colon in a constant's comment as its type."""
+    if what in ("data", "attribute"):
+        lines.insert(0, "")
+
+
 def setup(app):
     """Write the generated pages before Sphinx looks for sources."""
     repository = os.environ.get("DOCS_REPOSITORY") or ABOUT.get("urls", {}).get("Repository", "")
     app.add_role("named", Named())
     app.connect("autodoc-skip-member", hidden)
+    app.connect("autodoc-process-docstring", unsplit, priority=400)  # before Napoleon's
     app.connect("builder-inited", lambda _: generate.site(HERE / "_generated", repository))

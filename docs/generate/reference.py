@@ -29,7 +29,8 @@ def classes_and_functions() -> list[str]:
         if isinstance(what, Resolver) or name in SUBMODULES:
             continue
         if isinstance(what, type):
-            found.append(f".. autoclass:: mlsysim.{name}\n   :members:")
+            signature = "(**figures)" if hasattr(what, "_fields") else ""  # of more fields than one reads
+            found.append(f".. autoclass:: mlsysim.{name}{signature}\n   :members:")
         elif callable(what):
             found.append(f".. autofunction:: mlsysim.{name}")
         else:

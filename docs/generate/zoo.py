@@ -8,10 +8,9 @@ from typing import Any
 
 from generate.page import ROOT, contents, plain, save, table
 from mlsysim import zoo
+from mlsysim.cli import show
 from mlsysim.cli.zoo import COLUMNS
 from mlsysim.resolver.explain import assumptions
-from mlsysim.schema.variables import variable_of
-from mlsysim.sizes import text
 from mlsysim.zoo import tables
 
 ABOUT = {
@@ -29,35 +28,29 @@ ABOUT = {
 
 
 def shown(row: Any, column: str) -> str:
-    """A cell as one says it."""
+    """A cell as one says it; what was derived bears a star."""
     value = row[column]
-    if value is None:
-        return ""
-    variable = variable_of(column)
-    unit = variable.unit if variable is not None and variable.unit != "1" else ""
-    return plain(
-        text(value, unit)
-        if isinstance(value, float) and unit
-        else f"{value:.8g}"
-        if isinstance(value, float)
-        else value
-    )
+    if column.endswith("year") or column == "since":
+        return f"{value:.0f}" if value else ""
+    star = r"\*" if column in row.derived else ""
+    if isinstance(value, float):
+        return plain(show.quantity(value, row.unit(column) or "1")).replace(" ", "\N{NO-BREAK SPACE}") + star
+    return plain(value or "")
 
 
 def write(folder: Path) -> None:
     home = folder / "zoo"
     for name in zoo.TABLES:
         columns = COLUMNS.get(name, ("device", "dtype"))
-        rows = [
-            [f"`{row.key}`", *(shown(row, column) for column in columns), plain(row["source"] or "")]
-            for row in tables.rows(name).values()
-        ]
+        rows = [zoo.lookup(name, key) for key in tables.rows(name)]
         save(
             home / f"{name}.md",
             f"# {name.capitalize()}",
-            f"{ABOUT[name]} An empty cell: nobody says. `mlsysim zoo {name} NAME` shows a whole row and what was derived. "
-            f"All columns: {{download}}`{name}.csv`.",
-            table(["key", *(f"`{column}`" for column in columns), "source"], rows),
+            f"{ABOUT[name]} An empty cell: nobody says. A star: derived by a rule; `mlsysim zoo {name} NAME` tells it with the "
+            f"whole row. All columns: {{download}}`{name}.csv`.",
+            table(["key", *columns], [[f"`{row.key}`", *(shown(row, column) for column in columns)] for row in rows]),
+            "## Sources",
+            table(["key", "source"], [[f"`{row.key}`", plain(row["source"] or "")] for row in rows]),
         )
         shutil.copy(ROOT / "mlsysim" / "zoo" / f"{name}.csv", home)
     lines = [
