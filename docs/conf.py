@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 from docutils.parsers.rst import roles
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +36,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types, units and shapes
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -70,10 +72,18 @@ def unsplit(app, what, name, found, options, lines):
         lines.insert(0, "")
 
 
+def complete(app, env):
+    """Warn of a public name that has no entry, which ends a build with -W."""
+    known = env.get_domain("py").objects
+    for name in sorted(generate.reference.public() - set(known)):
+        logging.getLogger(__name__).warning("%s has no entry on the site", name)
+
+
 def setup(app):
     """Write the generated pages before Sphinx looks for sources."""
     repository = os.environ.get("DOCS_REPOSITORY") or ABOUT.get("urls", {}).get("Repository", "")
     app.add_role("named", Named())
     app.connect("autodoc-skip-member", hidden)
+    app.connect("env-check-consistency", complete)
     app.connect("autodoc-process-docstring", unsplit, priority=400)  # before Napoleon's
     app.connect("builder-inited", lambda _: generate.site(HERE / "_generated", repository))

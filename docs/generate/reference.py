@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import mlsysim as ms
@@ -18,7 +19,14 @@ def heading(text: str, line: str = "=") -> str:
 
 
 def of_module(name: str) -> str:
+    """What a module and the names in it say of themselves."""
     return f".. automodule:: {name}\n   :members:"
+
+
+def public() -> set[str]:
+    """The full name of whatever one may import: of the package, and of each module below it that lists its names."""
+    modules = [ms, *(importlib.import_module(f"mlsysim.{name}") for name in SUBMODULES)]
+    return {f"{module.__name__}.{name}" for module in modules for name in getattr(module, "__all__", ())}
 
 
 def classes_and_functions() -> list[str]:
