@@ -39,7 +39,7 @@ def site(tmp_path_factory):
 
 def test_every_question_of_the_guide_has_a_page():
     names = [asked["name"] for asked in questions.every()]
-    assert len(set(names)) == len(names) == GUIDE
+    assert len(set(names)) == len(names) >= GUIDE
     answering = {name for asked in questions.every() for name in asked["resolver"]}
     assert answering == set(ms.RESOLVERS), "every resolver answers one, and nobody else does"
 

@@ -41,15 +41,9 @@ def block(text: str, language: str = "text") -> str:
     return f"```{language}\n{trimmed}\n```"
 
 
-def contents(pages: Iterable[str], caption: str = "", depth: int = 1) -> str:
+def contents(pages: Iterable[str]) -> str:
     """A list of the pages below this one."""
-    options = [f":caption: {caption}"] if caption else []
-    return "\n".join(["```{toctree}", f":maxdepth: {depth}", *options, "", *pages, "```"])
-
-
-def anchor(text: str) -> str:
-    """A name that a link may point to."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return "\n".join(["```{toctree}", ":maxdepth: 1", "", *pages, "```"])
 
 
 def sections(docstring: str) -> dict[str, str]:
