@@ -224,10 +224,20 @@ def test_any_answer_has_a_page(answer, words, tmp_path):
     assert [w for w in words if w not in text] == []
 
 
-def test_a_device_of_ones_own_has_no_command(tmp_path):
-    for device, number in ((OWN, 0), ("h100", 3)):
-        ds = ms.ServingModel.solve(**ONE | {"hardware": device})
-        assert len(commands(Reader(written(ms.report(ds, tmp_path / "x.html"))))) == number
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [
+        (lambda: ms.ServingModel.solve(**ONE), 3),
+        (lambda: ms.ServingModel.solve(**ONE | {"batch_size": 8}), 1),
+        (lambda: ms.ServingModel.solve(**ONE | {"hardware": OWN}), 0),  # no command line knows a device of one's own
+        (lambda: ms.ServingModel.solve(**ONE, sample=4), 0),
+        (lambda: ms.ServingModel.root("mem_bandwidth", {"itl": "20 ms"}, **ONE), 0),
+        (lambda: ms.ParallelismOptimizer.solve(**FLEET), 0),
+        (lambda: ms.SensitivitySolver.solve(resolver=ms.ServingModel, output="itl", **ONE | {"batch_size": 8}), 0),
+    ],
+)
+def test_only_what_a_command_gives_again_has_one(answer, number, tmp_path):
+    assert len(commands(Reader(written(ms.report(answer(), tmp_path / "x.html"))))) == number
 
 
 def test_an_empty_front_says_why(tmp_path):
