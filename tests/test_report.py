@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 import mlsysim as ms
-from mlsysim.cli.app import app
+from mlsysim import headline
+from mlsysim.cli.commands import app
 from mlsysim.search import Best, Counts, Pareto
 
 pytest.importorskip("plotly")
-import mlsysim.cli.commands
 
 GRID = {
     "model": "llama3_1_70b",
@@ -118,6 +118,18 @@ def test_sources_are_those_of_the_tables(read):
 
 def test_it_is_small_enough_to_send(page):
     assert page.stat().st_size < 6e6
+
+
+def test_a_long_front_is_thinned_and_says_so(tmp_path):
+    chain = headline.resolver()
+    grid = headline.inputs() | {"hardware": ["h100", "gb200"], "pp": [1, 4], "cp": [1, 2], "dp": [64, 256]}
+    front = chain.pareto(["tco", "training_time", "carbon"], **grid)
+    long = front.isel(point=np.arange(3000) % front.sizes["point"])
+    path = ms.report(long, tmp_path / "long.html")
+    assert Path(path).stat().st_size < 6e6
+    read = Reader(written(path))
+    assert "1,000 of them are drawn, evenly thinned." in told(read) and "20 of them, evenly thinned:" in told(read)
+    assert len(commands(read)) == 20
 
 
 def test_nothing_is_loaded_from_outside(read):

@@ -117,7 +117,9 @@ def _front(ds: xr.Dataset, place: str) -> str:
     if len(names) > 1:
         by = next((n for n in ("hardware", "model", "region") if n in ds.coords and ds[n].dims), "")
         drawn = _drawing(figures.front(ds, names[:3], by), place, f"front of {', '.join(names[:3])}")
-        body += f'{drawn}<p class="hint">Touch a point to see its configuration; click to copy it as a command.</p>'
+        thinned = f" {figures.MOST:,} of them are drawn, evenly thinned." if ds.sizes["point"] > figures.MOST else ""
+        hint = f"Touch a point to see its configuration; click to copy it as a command.{thinned}"
+        body += f'{drawn}<p class="hint">{hint}</p>'
         body += f'<p><code id="{place}-command" class="command" hidden></code></p>'
     if ds.sizes["point"] > tables.ROWS:
         body += f"<p>{tables.ROWS} of them, evenly thinned:</p>"
