@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import numpy as np
 
 from mlsysim import zoo
 from mlsysim.engine.label import labelled
+from mlsysim.resolver import Model
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,11 +71,16 @@ def command(ds: xr.Dataset, place: dict[str, int]) -> str:
 @functools.lru_cache(maxsize=64)
 def _resolver(name: str) -> str:
     """Models by name, as one writes them: ``distributed+economics``; empty for what is no model."""
-    from mlsysim import RESOLVERS, Model
-
     parts = name.split(" + ")
-    models = all(isinstance(RESOLVERS.get(part), Model) for part in parts)
-    return "+".join(part.removesuffix("Model").lower() for part in parts) if models else ""
+    return "+".join(part.removesuffix("Model").lower() for part in parts) if set(parts) <= _models() else ""
+
+
+@functools.cache
+def _models() -> frozenset[str]:
+    """Names of the models that a command line knows."""
+    folder = importlib.import_module("mlsysim.models").__path__
+    modules = [importlib.import_module(f"mlsysim.models.{found.name}") for found in pkgutil.iter_modules(folder)]
+    return frozenset(value.name for module in modules for value in vars(module).values() if isinstance(value, Model))
 
 
 @functools.lru_cache(maxsize=1024)
