@@ -372,6 +372,11 @@ def test_three_objectives_are_colour_or_depth():
         ms.plot.front(front, ["tco", "carbon"], depth=True)
 
 
+def test_an_empty_front_says_why():
+    front = ms.ServingModel.pareto(["itl", "ttft"], where="itl < '1 us'", tp=[1, 4], **SERVING)
+    assert any(t.startswith("no configuration is left: memory: 1") for t in texts(ms.plot.front(front, ax=axes())))
+
+
 # --- roofline -----------------------------------------------------------------------------------------------
 
 

@@ -226,8 +226,10 @@ def write_page(
     from mlsysim.report import report as page
 
     swept = pd.DataFrame({"input": list(inputs), "values": [_values(v) for v in inputs.values()]})
-    parts: list[Any] = [("What was swept", swept), front, counts]
-    page([*parts, *([best] if best.sizes else [])], path, title=f"{resolver.name}: {_subject(inputs)}".rstrip(": "))
+    objectives = ", ".join(part.split()[-1] for part in str(front.attrs["objectives"]).split(", "))
+    what = f"{objectives} of {show.count(int(counts.attrs['points']), 'configuration')}"
+    parts: list[Any] = [front, counts, *([best] if best.sizes else []), ("What was swept", swept)]
+    page(parts, path, title=f"{_subject(inputs) or resolver.name}: {what}")
 
 
 def _values(value: Any) -> str:

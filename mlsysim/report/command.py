@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
+import importlib
+import pkgutil
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from mlsysim import zoo
 from mlsysim.engine.label import labelled
+from mlsysim.resolver import Model
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,11 +25,15 @@ LOOKED_UP: dict[str, Callable[[Any], Any]] = {
     "hardware": zoo.hardware,
     "decode_hardware": zoo.hardware,
     "fleet": zoo.system,
+    "fabric": zoo.fabric,
+    "assume": zoo.framework,
     "region": zoo.grid,
     "datacenter": zoo.datacenter,
 }
 #: coordinates that number answers and are no inputs
-NUMBERS = ("point", "rank", "sample", "quantile", "parameter")
+NUMBERS = ("point", "rank", "count")
+#: coordinates of answers that are not those of one configuration
+OTHER = ("sample", "quantile", "parameter")
 
 
 def command(ds: xr.Dataset, place: dict[str, int]) -> str:
@@ -43,13 +49,15 @@ def command(ds: xr.Dataset, place: dict[str, int]) -> str:
     Returns
     -------
     str
-        Inputs in base units; empty where the answer does not say which resolver gave it, or where rows of one's own, which no
-        command line knows, stand among the inputs.
+        Inputs in base units.  Empty where no such command gives this answer: of a solver, an optimizer, a root or a draw, and
+        with rows of one's own, which no command line knows.
     """
-    resolver = re.sub(r"(Model|Solver|Optimizer)\b", "", str(ds.attrs.get("resolver", "")))
+    resolver = _resolver(str(ds.attrs.get("resolver", "")))
+    if not resolver or "reached" in ds or any(name in ds.coords for name in OTHER):
+        return ""
     words = []
     for name, values in ds.coords.items():
-        if name in NUMBERS or not resolver:
+        if name in NUMBERS:
             continue
         value = labelled(values.isel({d: i for d, i in place.items() if d in values.dims}))
         if value.ndim or value.dtype.kind not in "iufbU":
@@ -57,7 +65,22 @@ def command(ds: xr.Dataset, place: dict[str, int]) -> str:
         if value.dtype.kind == "U" and not _known(str(name), str(value)):
             return ""
         words.append(f"{name}={shlex.quote(_written(value[()]))}")
-    return " ".join(["mlsysim", "solve", shlex.quote(resolver.replace(" ", "").lower()), *words]) if words else ""
+    return " ".join(["mlsysim", "solve", resolver, *words]) if words else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _resolver(name: str) -> str:
+    """Models by name, as one writes them: ``distributed+economics``; empty for what is no model."""
+    parts = name.split(" + ")
+    return "+".join(part.removesuffix("Model").lower() for part in parts) if set(parts) <= _models() else ""
+
+
+@functools.cache
+def _models() -> frozenset[str]:
+    """Names of the models that a command line knows."""
+    folder = importlib.import_module("mlsysim.models").__path__
+    modules = [importlib.import_module(f"mlsysim.models.{found.name}") for found in pkgutil.iter_modules(folder)]
+    return frozenset(value.name for module in modules for value in vars(module).values() if isinstance(value, Model))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -82,8 +82,9 @@ def sources(answers: Sequence[xr.Dataset]) -> str:
             key = value if row is None else row.key
             own = "not of the tables of mlsysim: given by the user"
             rows[name.replace("_", " "), key] = own if row is None else _sentence(row, OWN.get(name, ()))
-    told = [[kind, key, source] for (kind, key), source in rows.items()]
-    return table(["", "name", "source"], told) if told else ""
+    return "".join(
+        f"<p class=source><b>{text(kind)} {text(key)}</b>: {text(source)}</p>" for (kind, key), source in rows.items()
+    )
 
 
 def _named(ds: xr.Dataset, name: str) -> Iterable[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "x", "star", "hexagram")
-MOST = 2000  #: points of a front that are drawn
+MOST = 1000  #: points of a front that are drawn: more would make the page larger than most mail takes
 FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
 
 

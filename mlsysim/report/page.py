@@ -33,7 +33,7 @@ tr.out td{color:#777;font-style:italic}
 .command{display:block;overflow-wrap:anywhere;background:#f4f4f4;padding:.5rem .7rem;border-radius:4px;font-size:.8rem}
 .command[hidden]{display:none}
 button{font:inherit;font-size:.8rem;border:1px solid #999;background:#fff;border-radius:4px;cursor:pointer;padding:.1rem .5rem}
-details{margin:.4rem 0}summary{cursor:pointer}li{font-size:.85rem}
+details{margin:.4rem 0}.source{font-size:.85rem;margin:.5rem 0;overflow-wrap:anywhere}summary{cursor:pointer}li{font-size:.85rem}
 img{max-width:100%;height:auto}
 #said{position:fixed;left:50%;bottom:1rem;transform:translateX(-50%);max-width:92vw;background:#1a1a1a;color:#fff;
 padding:.5rem .9rem;border-radius:6px;font-size:.8rem;overflow-wrap:anywhere;opacity:0;transition:opacity .2s;pointer-events:none}

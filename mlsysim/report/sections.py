@@ -12,6 +12,7 @@ import numpy as np
 from mlsysim.plot.parts import wholes
 from mlsysim.plot.words import feasible
 from mlsysim.report import figures, tables
+from mlsysim.report.command import command
 from mlsysim.report.tables import text
 
 if TYPE_CHECKING:
@@ -74,7 +75,16 @@ def _answer(ds: xr.Dataset, place: str) -> tuple[str, str]:
 def _points(ds: xr.Dataset, place: str) -> tuple[str, str]:
     if not any(size > 1 for size in ds.sizes.values()):
         ds = ds.isel(dict.fromkeys(ds.sizes, 0))
-        return ("The best" if "found" in ds else "One configuration"), tables.single(ds, _first(ds)) + _parts(ds, place)
+        words = command(ds, {})
+        body = f'<p><code class="command">{text(words)}</code>{tables.button(words)}</p>' if words else ""
+        body += tables.single(ds, _first(ds)) + _parts(ds, place)
+        return ("The best" if "found" in ds else "One configuration"), body
+    if "parameter" in ds.sizes:
+        what = f"What moves {str(ds.attrs.get('output', 'it')).replace('_', ' ')}"
+        order = (
+            np.argsort(ds["rank"].values, kind="stable") if "rank" in ds and ds["rank"].dims == ("parameter",) else None
+        )
+        return what, tables.points(ds, (), order)
     if "found" in ds:
         return f"The best of each {' and '.join(map(str, ds.sizes)).replace('_', ' ')}", _best(ds, place)
     return "Configurations", _grid(ds, place)
@@ -107,7 +117,9 @@ def _front(ds: xr.Dataset, place: str) -> str:
     if len(names) > 1:
         by = next((n for n in ("hardware", "model", "region") if n in ds.coords and ds[n].dims), "")
         drawn = _drawing(figures.front(ds, names[:3], by), place, f"front of {', '.join(names[:3])}")
-        body += f'{drawn}<p class="hint">Touch a point to see its configuration; click to copy it as a command.</p>'
+        thinned = f" {figures.MOST:,} of them are drawn, evenly thinned." if ds.sizes["point"] > figures.MOST else ""
+        hint = f"Touch a point to see its configuration; click to copy it as a command.{thinned}"
+        body += f'{drawn}<p class="hint">{hint}</p>'
         body += f'<p><code id="{place}-command" class="command" hidden></code></p>'
     if ds.sizes["point"] > tables.ROWS:
         body += f"<p>{tables.ROWS} of them, evenly thinned:</p>"

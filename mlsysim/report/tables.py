@@ -37,14 +37,15 @@ def table(
     for r, row in enumerate(rows):
         cells = "".join(f"<td{' class=n' if n else ''}>{_marked(cell)}</td>" for cell, n in zip(row, numeric))
         if commands:
-            cells = f"<td>{_button(commands[r])}</td>{cells}"
+            cells = f"<td>{button(commands[r])}</td>{cells}"
         body.append(f"<tr{' class=out' if r < len(dim) and dim[r] else ''}>{cells}</tr>")
     top = "".join(f"<th{' class=n' if n else ''}>{text(h)}</th>" for h, n in zip(heads, numeric))
     top = f"<th></th>{top}" if commands else top
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
-def _button(words: str) -> str:
+def button(words: str) -> str:
+    """A button that copies a command, if there is one."""
     return f'<button type="button" class="copy" data-command="{text(words)}">copy</button>' if words else ""
 
 
