@@ -84,6 +84,8 @@ def held_out(
         depends = np.sqrt(np.maximum(np.diag(found.information), 0.0)) > 1e-6
         x = np.where(depends, found.x, [k.centre for k in system.knobs])
         residual[out] = as_strangers(problem, system, x, out, strange[i]) if strange else system.residuals(x)[out]
+    if progress is not None:
+        progress(len(folds), len(folds))
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
     lines = {

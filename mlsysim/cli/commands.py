@@ -325,7 +325,9 @@ def root(
     if not equals:
         raise ValueError(f"target={found['target']}: write output=value, as in target=itl=20ms")
     limits = grammar.ends("bounds", found["bounds"]) if found["bounds"] else None
-    ds = resolver.root(found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs)
+    wanted = {name.strip(): grammar.numbers(name, value.strip(), None)}
+    with progress() as tell:
+        ds = resolver.root(found["unknown"], wanted, limits, progress=tell, **inputs)
     give(
         ds,
         found,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
+    from mlsysim.engine.progress import Progress
 
 SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 
@@ -89,7 +90,7 @@ class Resolver:
         *,
         keep: Sequence[str] | None = None,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         **inputs: Any,
     ) -> xr.Dataset:
@@ -101,8 +102,8 @@ class Resolver:
             Outputs to store (default: all that the data allow; ``attrs["omitted"]`` names the others).
         threads : int, optional
             Default ``MLSYSIM_THREADS`` or the number of cores.
-        progress : callable, optional
-            Called with points done and points in all.
+        progress : bool or callable, optional
+            True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
         plan : {"auto", "plain", "nest"}
             How to evaluate; the results are the same.
         **inputs
@@ -139,7 +140,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -182,7 +183,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -243,7 +244,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -275,7 +276,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -315,7 +316,13 @@ class Resolver:
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
     def root(
-        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any
+        self,
+        unknown: str,
+        target: Mapping[str, Any],
+        bounds: tuple[Any, Any] | None = None,
+        *,
+        progress: Progress = None,
+        **inputs: Any,
     ) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.
 
@@ -327,6 +334,8 @@ class Resolver:
             ``{output: value}``, in base units or as text; a list of values is an axis, a DataArray lies along axes of the call.
         bounds : (low, high), optional
             Where to look; default the bounds of the schema.
+        progress
+            See `solve`.
 
         Returns
         -------
@@ -339,7 +348,7 @@ class Resolver:
         if type(self).record is Resolver.record:
             raise self.no_stage("root")
         with handed():
-            return root(self, unknown, target, bounds, {**self.bound, **inputs})
+            return root(self, unknown, target, bounds, {**self.bound, **inputs}, progress)
 
     def explain(self, **inputs: Any) -> str:
         """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
@@ -432,19 +441,3 @@ class Model(Resolver):
     @property
     def outputs(self) -> tuple[str, ...]:
         return self.kernel.outputs
-
-
-def asked_resolver(asked: Any) -> Resolver | None:
-    """What a solver or an optimizer is told to ask."""
-    if asked is not None and not isinstance(asked, Resolver):
-        from mlsysim.schema.check import shown
-
-        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
-    return asked
-
-
-def check_asked(resolver: Resolver, inputs: Mapping[str, Any]) -> None:
-    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
-    twin = copy.copy(resolver)
-    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
-    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

@@ -130,7 +130,7 @@ def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
 OPTIONS = {
     "keep": "outputs to give",
     "threads": "default every core",
-    "progress": "called with points done and points in all",
+    "progress": "true draws a bar; a function is told points done and points in all",
     "plan": "auto, plain or nest: how to evaluate, with the same results",
     "seed": "of what is drawn",
 }

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.resolver.asked import asked_resolver, check_asked
+from mlsysim.resolver.base import Resolver
 from mlsysim.schema.variables import ALIASES
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
+    from mlsysim.engine.progress import Progress
 
 
 class Space(NamedTuple):
@@ -172,7 +174,7 @@ class Optimizer(Resolver):
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -197,7 +199,7 @@ class Optimizer(Resolver):
         keep: Sequence[str] | None = None,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
