@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.kernels import Kernel
+from mlsysim.resolver.question import Called, Told, question
 from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Resolver:
     domain: str
     walls: tuple[int, ...]
     bound: dict[str, Any]
+    prose: str | None  #: what it does, in words; `__doc__` adds inputs and outputs
+    __signature__ = Called()
+
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
 
     # --- what subclasses say ---------------------------------------------------------------------------------
 
@@ -85,6 +91,7 @@ class Resolver:
 
     # --- questions -------------------------------------------------------------------------------------------
 
+    @question
     def solve(
         self,
         *,
@@ -134,6 +141,7 @@ class Resolver:
             stored = solve(self.program(**inputs), keep, threads, progress, plan)
             return stored if at is None else quantiles(stored, at)
 
+    @question
     def sweep(
         self,
         reductions: Sequence[Any],
@@ -173,6 +181,7 @@ class Resolver:
                 resume=resume,
             )
 
+    @question
     def best(
         self,
         objective: str,
@@ -217,22 +226,15 @@ class Resolver:
         from mlsysim.search import Best
 
         self._no_quantile("best", inputs)
+        search = Best(objective, maximize, by=by, where=where, ties=ties)
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import best
 
-            search = Best(objective, maximize, by=by, where=where, ties=ties)
-            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
             return best(self, search, {**self.bound, **inputs}, run)
-        return self._alone(
-            Best(objective, maximize, by=by, where=where, ties=ties),
-            threads=threads,
-            block=block,
-            progress=progress,
-            plan=plan,
-            resume=resume,
-            **inputs,
-        )
+        return self._alone(search, **run, **inputs)
 
+    @question
     def top(
         self,
         k: int,
@@ -267,6 +269,7 @@ class Resolver:
             **inputs,
         )
 
+    @question
     def pareto(
         self,
         minimize: str | Sequence[str] = (),
@@ -315,6 +318,7 @@ class Resolver:
             return pareto(self, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
+    @question
     def root(
         self,
         unknown: str,
@@ -350,6 +354,7 @@ class Resolver:
         with handed():
             return root(self, unknown, target, bounds, {**self.bound, **inputs}, progress)
 
+    @question
     def explain(self, **inputs: Any) -> str:
         """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
         from mlsysim.resolver.explain import explain
@@ -411,7 +416,7 @@ class Model(Resolver):
     def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...] = ()):
         self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
         self.bound = {}
-        self.__doc__ = kernel.__doc__
+        self.prose = kernel.__doc__
         self._announce()
         for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
             if variable not in VARIABLES:

@@ -99,7 +99,7 @@ def _plain(name: str, default: Any) -> dict[str, str]:
     shown = "required" if default is REQUIRED else "optional" if default is None else str(default)
     if v.options is not None:
         allowed = ", ".join(codes.labels(v.options))
-        if default is not REQUIRED and default is not None:
+        if default is not REQUIRED and default is not None and default != "searched":
             shown = codes.label(v.options(int(default)))
     else:
         allowed = _bounds(v)
