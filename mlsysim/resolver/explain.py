@@ -120,7 +120,7 @@ def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
         allowed, meaning = ROWS.get(selector.name, (ROWS["hardware"][0], f"the device of what is {stem}"))
         return _row("input", "", shown, allowed, meaning + fields)
     variable = VARIABLES.get(selector.name, VARIABLES["precision"])
-    if isinstance(default, int) and selector.usual is None:
+    if isinstance(default, int) and selector.usual is None and not selector.fallback:
         shown = codes.label(Precision(default))
     allowed = ", ".join(codes.labels(Precision)) if selector.name == "precision" else "as precision"
     return _row("input", "", shown, allowed, variable.meaning + fields)

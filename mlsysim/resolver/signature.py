@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.engine.parameters import REQUIRED, selectors
@@ -72,7 +72,7 @@ def written(name: str, default: Any) -> Any:
     return int(default) if float(default).is_integer() else float(default)
 
 
-def aliases_of(names: Mapping[str, Any], fields: Iterator[str] | tuple[str, ...] = ()) -> list[str]:
+def aliases_of(names: Iterable[str], fields: Iterable[str] = ()) -> list[str]:
     """Other names of some inputs."""
     known = {*names, *fields}
     return [alias for alias, (name, _) in ALIASES.items() if name in known and alias not in known]
@@ -84,6 +84,24 @@ def fields_of(resolver: Resolver) -> tuple[str, ...]:
     return tuple(dict.fromkeys(field for record in records for field in record._fields))
 
 
+def options_of(
+    resolver: Resolver, function: Callable[..., Any]
+) -> tuple[list[inspect.Parameter], list[inspect.Parameter], dict[str, Any]]:
+    """What a question takes besides the inputs of a resolver: by position, by name, and what it hands on with the inputs."""
+    own = dict(inspect.signature(function).parameters)
+    if any(p.kind is p.VAR_POSITIONAL for p in own.values()):  # it hands on to that of every resolver
+        asker = [c for c in type(resolver).__mro__ if function.__name__ in vars(c)][-1]
+        whole = dict(inspect.signature(getattr(asker, function.__name__)).parameters)
+        own = whole | {n: p.replace(kind=whole[n].kind) for n, p in own.items() if n in whole}
+    drawn = dict(DRAWS.get(function.__name__, POINTS))
+    if asks(resolver):  # one answer a draw
+        drawn.pop("quantile", None)
+    if hasattr(resolver, "answer"):
+        drawn = {}  # among the options of a solver
+    first = [p for p in own.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return first, [p for p in own.values() if p.kind is p.KEYWORD_ONLY], drawn
+
+
 def signature(resolver: Resolver, function: Callable[..., Any], bound: bool = False) -> inspect.Signature:
     """What a question takes of one resolver, after what the function itself takes first.
 
@@ -93,29 +111,17 @@ def signature(resolver: Resolver, function: Callable[..., Any], bound: bool = Fa
         It is no question: inputs are bound, and none of them is required.
     """
     kinds = inspect.Parameter
-    own = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_POSITIONAL for p in own.values()):  # it hands on to that of every resolver
-        first_of_all = [c for c in type(resolver).__mro__ if function.__name__ in vars(c)][-1]
-        whole = dict(inspect.signature(getattr(first_of_all, function.__name__)).parameters)
-        whole |= {n: p.replace(kind=whole[n].kind) for n, p in own.items() if n in whole}
-        own = whole  # type: ignore[assignment]
-    first = [p for p in own.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    last = [p for p in own.values() if p.kind is p.KEYWORD_ONLY]
+    first, last, drawn = options_of(resolver, function)
     taken = {p.name for p in (*first, *last)}
-    inputs = inputs_of(resolver)
-    fields = fields_of(resolver)
-    drawn = {} if bound else DRAWS.get(function.__name__, POINTS)
-    drawn = {} if hasattr(resolver, "answer") else drawn  # a solver hands them on among its inputs
-    more = [
-        kinds(n, kinds.KEYWORD_ONLY, default=None) for n in (*drawn, *aliases_of(inputs, fields)) if n not in inputs
-    ]
+    inputs, fields = inputs_of(resolver), fields_of(resolver)
     asked = [
         kinds(n, kinds.KEYWORD_ONLY, default=kinds.empty if v is REQUIRED and not bound else v)
         for n, v in inputs.items()
         if n not in taken
     ]
+    beside = [n for n in (*(() if bound else drawn), *aliases_of(inputs, fields)) if n not in taken | {*inputs}]
+    more = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in beside]
     rest = [kinds(FIELDS, kinds.VAR_KEYWORD)] if fields else []
-    more = [p for p in more if p.name not in taken]
     annotation = inspect.signature(function).return_annotation
     return inspect.Signature([*first, *asked, *last, *more, *rest], return_annotation=annotation)
 
