@@ -17,6 +17,7 @@ from mlsysim.cli.options import (
     Epsilon,
     Json,
     Keep,
+    Known,
     Maximize,
     Minimize,
     Objective,
@@ -148,7 +149,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
 
     words, threads, yes, json = (given.pop(name) for name in ("words", "threads", "yes", "json"))
     resolver, inputs, found = asked(words, given, "objective")
-    name, up = grammar.objective(found)
+    name, up = grammar.objective(found, resolver.usual(inputs) if hasattr(resolver, "usual") else "")
     if up is None and name in resolver.outputs and not directed(name):
         raise ValueError(f"{name} is better neither small nor large: say minimize={name} or maximize={name}")
     where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
@@ -337,8 +338,7 @@ def root(
     )
     if not bool(ds["found"].any()):
         say(
-            f"nothing feasible: no {found['unknown']} between the bounds ({ds.attrs['bounds']}) "
-            f"reaches {found['target']}; "
+            f"nothing feasible: no {found['unknown']} between the bounds ({ds.attrs['bounds']}) reaches {found['target']}; "
             "`nearest` and `reached` say how near one comes"
         )
         return NOTHING
@@ -421,7 +421,7 @@ def explain(words: Words = None, json: Json = False) -> int:
 
 
 @app.command()
-def schema(name: Annotated[str, typer.Argument(metavar="RESOLVER")], json: Json = False) -> int:
+def schema(name: Known, json: Json = False) -> int:
     """Inputs and outputs of a resolver: unit, default, what is allowed, meaning; "assumptions" lists those with their sources."""
     from mlsysim.resolver.explain import assumptions
 
