@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ def _name() -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """Text on one line, in words of the command line."""
+    return re.sub(r"(mlsysim\.)?zoo\.names\('(\w+)'\)", r"mlsysim zoo \2", " ".join(text.split()))
 
 
 def _sentence(error: BaseException) -> str:
