@@ -201,3 +201,44 @@ def test_a_count_that_a_transformer_has_by_itself_is_not_overridden():
     with pytest.raises(ValueError, match="follows from its layers"):
         SERVE.solve(**POINT, total_params=1e9)
     assert ms.SingleNodeModel.solve(model="resnet50", hardware="h100", total_params=[2e7, 4e7]).latency.size == 2
+
+
+@pytest.mark.parametrize(
+    ("resolver", "given", "told"),
+    [
+        (ms.DataModel, {}, ['hardware="h100"', 'workload_data_rate="2 GB/s") or samples_per_s and sample_bytes']),
+        (
+            ms.DataModel,
+            {"hardware": "h100", "samples_per_s": 3},
+            ["workload_data_rate (", "samples_per_s and sample_bytes"],
+        ),
+        (ms.TransformationModel, {}, ["batch_size=32", 'sample_cpu_time="3 ms") or cpu_throughput']),
+        (ms.TopologyModel, {}, ["n_nodes=64) or n_accelerators or side_x"]),
+        (
+            ms.ScalingModel,
+            {"hardware": "h100"},
+            ['compute_budget="1e24 FLOP") or hardware and n_accelerators'],
+        ),
+        (ms.compose(ms.TransformationModel, ms.DataModel), {}, ["batch_size=32", "cpu_throughput", "sample_bytes"]),
+        (ms.EconomicsModel, {}, ['hardware="h100"', 'region="fra" (or kwh_price=0.12', 'duration="30 days"']),
+    ],
+    ids=lambda v: getattr(v, "name", ""),
+)
+def test_all_that_is_missing_is_told_at_once_with_the_ways_to_give_it(resolver, given, told):
+    with pytest.raises(TypeError) as caught:
+        resolver.solve(**given)
+    text = str(caught.value)
+    assert text.startswith(f"{resolver.name} needs ") and all(word in text for word in told), text
+
+
+def test_one_way_is_enough():
+    assert ms.ScalingModel.solve(hardware="h100", n_accelerators=1024, duration="30 days").optimal_params > 1e9
+    assert ms.TopologyModel.solve(side_x=4, side_y=4, topology="torus").diameter == 4
+    fed = ms.compose(ms.TransformationModel, ms.EconomicsModel, wire={"duration": "transform_time"})
+    assert fed.solve(batch_size=32, sample_cpu_time="3 ms", hardware="h100", region="fra").tco > 0
+
+
+def test_the_command_line_names_its_own_words():
+    from test_cli import fails
+
+    assert "see mlsysim zoo models" in fails("solve", "serving") and "zoo.names" not in fails("solve", "serving")

@@ -809,3 +809,8 @@ def test_process():
     code, out, err = process("solve", *SERVE, "hardware=h100", "tp=4", "--json")
     assert code == 0 and err == "" and "itl" in json.loads(out)["data_vars"]
     assert process("solve", "xyz", MLSYSIM_DEBUG="1")[2].startswith("Traceback")
+
+
+def test_an_optimizer_has_an_objective_of_its_own():
+    out = answer("best", "placement", "hardware=h100", "n_accelerators=8", "duration=1 day", "region=fra,usa")
+    assert out["coords"]["region"]["data"] == "fra"

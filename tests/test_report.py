@@ -16,8 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mlsysim as ms
-from mlsysim import headline
-from mlsysim.cli import grammar
+from mlsysim import grammar, headline
 from mlsysim.cli.commands import app
 from mlsysim.report import command
 from mlsysim.search import Best, Counts, Pareto

@@ -103,9 +103,3 @@ def truth(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}={shown(value)}: must be True or False")
     return value
-
-
-def callback(progress: Any) -> None:
-    """Raise unless progress can be reported."""
-    if progress is not None and not callable(progress):
-        raise ValueError(f"progress={shown(progress)}: must be a function of (done, of), or None")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,9 @@ from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs, read
 from mlsysim.calibration.system import Knob, System, groups_of, read_off
 from mlsysim.calibration.validate import REASONS, changed, predictions
+from mlsysim.engine.progress import Progress, watched
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.check import whole
+from mlsysim.schema.check import teller, whole
 from mlsysim.schema.variables import VARIABLES
 
 #: times that blank settings are filled again with what was fitted
@@ -79,7 +80,7 @@ def calibrate(
     refit: bool = False,
     bootstrap: int = 40,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
     columns: Mapping[str, Any] | None = None,
 ) -> Calibration:
     """Fit assumptions or hardware figures to measured runs.
@@ -113,6 +114,8 @@ def calibrate(
     bootstrap : int
         Resamplings (of sources, or of the rows of a single one) behind the intervals; 0 takes them from the covariance.
     seed : int
+    progress : bool or callable, optional
+        True draws a bar; a function is told how many of the fits without some runs are done, and how many there are.
     columns : mapping, optional
         What holds for every run and the table does not say: see `validate`.
 
@@ -136,7 +139,7 @@ def calibrate(
     loss, prior, holdout = arguments.loss_named(loss), arguments.pull(prior), arguments.left_out(holdout)
     refit, assume = arguments.truth("refit", refit), arguments.assumed(assume)
     bootstrap, seed = whole("bootstrap", bootstrap, 0), whole("seed", seed, 0)
-    arguments.callback(progress)
+    teller(progress)
     data = read(runs, columns)
     _matches(resolver, data.kind)
     if isinstance(by, str):  # a heading of the file
@@ -187,7 +190,8 @@ def calibrate(
     table = _described(system, best, spread, lows, highs)
     about = f"fitted to {int(everything.sum())} measured figures of {len(set(system.sources))} sources in {data.name}"
     fitted = with_figures(problem, system, best.x, before)
-    held = held_out(problem, system, holdout, loss, pull, best.x, before, seed, progress)
+    with watched(progress, noun="fits") as tell:
+        held = held_out(problem, system, holdout, loss, pull, best.x, before, seed, tell)
     return Calibration(table, data.kind, by, about, fitted, before, held, assume, data.name, digest(data))
 
 

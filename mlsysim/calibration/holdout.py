@@ -89,6 +89,8 @@ def held_out(
             widths |= own
         else:
             residual[out] = system.residuals(x)[out]
+    if progress is not None:
+        progress(len(folds), len(folds))
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
     lines = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class Commands(TyperGroup):
         with warnings.catch_warnings(), stopped.terminable():
             warnings.showwarning = lambda message, *rest, **more: say(f"warning: {_line(str(message))}")
             try:
-                code = super().main(args, prog_name or "mlsysim", complete_var, False, windows_expand_args, **extra)
+                code = super().main(args, prog_name or _name(), complete_var, False, windows_expand_args, **extra)
                 error: BaseException | None = streams.undelivered()
             except (Exception, SystemExit) as raised:
                 lost = streams.undelivered()
@@ -62,8 +63,15 @@ def _ended(error: BaseException | None, code: Any) -> Any:
     return BAD
 
 
+def _name() -> str:
+    """What the program was called: both names have a completion of their own."""
+    called = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    return called if called == "mlsweep" else "mlsysim"
+
+
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """Text on one line, in words of the command line."""
+    return re.sub(r"(mlsysim\.)?zoo\.names\('(\w+)'\)", r"mlsysim zoo \2", " ".join(text.split()))
 
 
 def _sentence(error: BaseException) -> str:
@@ -83,7 +91,6 @@ def _sentence(error: BaseException) -> str:
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=False,

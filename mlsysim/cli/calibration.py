@@ -164,7 +164,7 @@ def calibrate(
         return FINE
     if file is None:
         raise ValueError("name a file of measured runs; --template prints one to fill in")
-    with progress() as tell:
+    with progress(noun="fits") as tell:
         result = answer(
             None,
             file,

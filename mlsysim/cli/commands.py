@@ -18,6 +18,7 @@ from mlsysim.cli.options import (
     Front,
     Json,
     Keep,
+    Known,
     Maximize,
     Minimize,
     Objective,
@@ -133,7 +134,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
 
     words, threads, yes, json = (given.pop(name) for name in ("words", "threads", "yes", "json"))
     resolver, inputs, found = asked(words, given, "objective")
-    name, up = grammar.objective(found)
+    name, up = grammar.objective(found, resolver.usual(inputs) if hasattr(resolver, "usual") else "")
     if up is None and name in resolver.outputs and not directed(name):
         raise ValueError(f"{name} is better neither small nor large: say minimize={name} or maximize={name}")
     where, by = grammar.conditions(found["where"]), grammar.listed(found["by"])
@@ -310,7 +311,9 @@ def root(
     if not equals:
         raise ValueError(f"target={found['target']}: write output=value, as in target=itl=20ms")
     limits = grammar.ends("bounds", found["bounds"]) if found["bounds"] else None
-    ds = resolver.root(found["unknown"], {name.strip(): grammar.numbers(name, value.strip(), None)}, limits, **inputs)
+    wanted = {name.strip(): grammar.numbers(name, value.strip(), None)}
+    with progress() as tell:
+        ds = resolver.root(found["unknown"], wanted, limits, progress=tell, **inputs)
     give(
         ds,
         found,
@@ -320,8 +323,7 @@ def root(
     )
     if not bool(ds["found"].any()):
         say(
-            f"nothing feasible: no {found['unknown']} between the bounds ({ds.attrs['bounds']}) "
-            f"reaches {found['target']}; "
+            f"nothing feasible: no {found['unknown']} between the bounds ({ds.attrs['bounds']}) reaches {found['target']}; "
             "`nearest` and `reached` say how near one comes"
         )
         return NOTHING
@@ -403,7 +405,7 @@ def explain(words: Words = None, json: Json = False) -> int:
 
 
 @app.command()
-def schema(name: Annotated[str, typer.Argument(metavar="RESOLVER")], json: Json = False) -> int:
+def schema(name: Known, json: Json = False) -> int:
     """Inputs and outputs of a resolver: unit, default, what is allowed, meaning; "assumptions" lists those with their sources."""
     from mlsysim.resolver.explain import assumptions
 

@@ -17,6 +17,7 @@ import numpy as np
 from mlsysim import grammar
 from mlsysim.cli import asjson, show, streams
 from mlsysim.engine.label import labelled
+from mlsysim.engine.progress import Bar
 from mlsysim.schema.judged import main_first
 
 if TYPE_CHECKING:
@@ -38,41 +39,19 @@ def say(text: str) -> None:
         streams.forget(sys.stderr)
 
 
+def on_terminal() -> bool:
+    """Does somebody watch stderr?"""
+    return sys.stderr.isatty()
+
+
 @contextmanager
-def progress(wanted: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+def progress(wanted: bool = True, noun: str = "points") -> Iterator[Callable[[int, int], None] | None]:
     """A bar on a terminal; nothing elsewhere."""
-    if not (wanted and sys.stderr.isatty()):
+    if wanted and on_terminal():
+        with Bar(noun, transient=True) as bar:
+            yield bar
+    else:
         yield None
-        return
-    import time
-
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    last = 0.0
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[points]}"),
-        TimeRemainingColumn(),
-        console=show.console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("compiling", total=None, points="")
-
-        def tell(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last > 0.1 or done == total:
-                last = now
-                bar.update(
-                    task,
-                    description="sweeping",
-                    completed=done,
-                    total=total,
-                    points=f"{done / 1e6:,.1f} of {total / 1e6:,.1f} M",
-                )
-
-        yield tell
 
 
 def place(path: str | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mlsysim import grammar, headline, sizes
 from mlsysim.cli import asjson, estimate, results, show, stopped
+from mlsysim.engine.progress import Bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,6 +33,7 @@ class Meter:
 
     def __init__(self, tell: Callable[[int, int], None] | None):
         self.tell = tell
+        self.so_far: Callable[[], str] | None = None  #: says what was found so far, for a bar
         self.begin = time.perf_counter()
         self.before = 0.0  #: seconds until the first block was done
         self.first: tuple[float, int] | None = None
@@ -42,6 +44,8 @@ class Meter:
         if self.first is None:
             self.first = self.last
             self.before = self.first[0] - self.begin
+        if isinstance(self.tell, Bar):
+            self.tell.so_far = self.so_far
         if self.tell is not None:
             self.tell(done, total)
 

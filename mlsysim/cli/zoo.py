@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mlsysim import sizes
-from mlsysim.cli import asjson, show
+from mlsysim.cli import asjson, complete, show
 from mlsysim.cli.options import Json
 from mlsysim.cli.results import FINE
 
@@ -56,12 +56,16 @@ _SINGULAR = {
     "constant": "constants",
 }
 
+Table = Annotated[
+    str | None,
+    typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...", autocompletion=complete.a_table),
+]
+Row = Annotated[str | None, typer.Argument(help="A row, by key or alias.", autocompletion=complete.a_row)]
+
 
 def zoo(
-    table: Annotated[
-        str | None, typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...")
-    ] = None,
-    name: Annotated[str | None, typer.Argument(help="A row, by key or alias.")] = None,
+    table: Table = None,
+    name: Row = None,
     json: Json = False,
 ) -> int:
     """Hardware, models, grids ...: tables, a table, or one row with its sources."""

@@ -62,7 +62,8 @@ class Program:
             else:
                 binder.add(name, value)
         binder.settle()
-        lacking(resolver.name, parameters, binder.columns)
+        stages = [stage.name for stage in getattr(resolver, "stages", (resolver,))]
+        lacking(resolver.name, parameters, binder.columns, stages=stages)
         take_usual(binder)
         self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters

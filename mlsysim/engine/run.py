@@ -27,7 +27,6 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer, pack
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
-from mlsysim.schema.check import callback
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -328,7 +327,6 @@ class Sweep:
         list
             One state per thread that ran.
         """
-        callback(progress)
         ranges = list(self.blocks()) if spans is None else spans.ranges
         queue, workers = iter(ranges), min(threads_wanted(threads), max(1, len(ranges)))
         self.states, self.open, self.done = [], {}, 0 if spans is None else spans.done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import MissingDatum, Program
+from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
 from mlsysim.schema.check import is_fraction, names, shown
 
@@ -36,7 +37,7 @@ def solve(
     program: Program,
     keep: Iterable[str] | None = None,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
     plan: str = "auto",
 ) -> xr.Dataset:
     """Every output (or those in `keep`) at every point of the grid.
@@ -72,9 +73,10 @@ def solve(
     if nodes:
         # an output that varies along no axis is one number: the plain plan gives it at once
         how = "nest" if planned(plan) == "generic" else plan
-        sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
-        estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-        sweep.run(threads=threads, progress=progress)
+        with watched(progress) as tell:
+            sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
+            estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
+            sweep.run(threads=threads, progress=tell)
     full = {}
     for name, node in nodes.items():
         own = axes_of(program, node)

@@ -170,4 +170,5 @@ BatchingOptimizer = Optimizer(
     front=(("itl",), ("tokens_per_s_per_device",)),
     finish=_finish,
     stands_in={"hardware": "h100_sxm5_80gb", "seq_len": PROMPT},
+    searches=SEARCHED,
 )

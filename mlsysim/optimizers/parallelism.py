@@ -221,4 +221,5 @@ ParallelismOptimizer = Optimizer(
     front=(("memory_per_device",), ("mfu",)),
     finish=_finish,
     stands_in={"hardware": "h100_sxm5_80gb"},
+    searches=(*DEGREES, "ep", *CHOICES),
 )

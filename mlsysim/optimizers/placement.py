@@ -174,5 +174,11 @@ def _objective(inputs: Any) -> str:
 
 
 PlacementOptimizer = Optimizer(
-    "PlacementOptimizer", RunModel, sites, _objective, own={"hourly_carbon": None}, front=(("tco", "carbon"), ())
+    "PlacementOptimizer",
+    RunModel,
+    sites,
+    _objective,
+    own={"hourly_carbon": None},
+    front=(("tco", "carbon"), ()),
+    searches=("region",),
 )

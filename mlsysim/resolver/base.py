@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.kernels import Kernel
+from mlsysim.resolver.question import Called, Told, question
 from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
+    from mlsysim.engine.progress import Progress
 
 SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 
@@ -35,6 +37,11 @@ class Resolver:
     domain: str
     walls: tuple[int, ...]
     bound: dict[str, Any]
+    prose: str | None  #: what it does, in words; `__doc__` adds inputs and outputs
+    __signature__ = Called()
+
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
 
     # --- what subclasses say ---------------------------------------------------------------------------------
 
@@ -84,12 +91,13 @@ class Resolver:
 
     # --- questions -------------------------------------------------------------------------------------------
 
+    @question
     def solve(
         self,
         *,
         keep: Sequence[str] | None = None,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         **inputs: Any,
     ) -> xr.Dataset:
@@ -101,8 +109,8 @@ class Resolver:
             Outputs to store (default: all that the data allow; ``attrs["omitted"]`` names the others).
         threads : int, optional
             Default ``MLSYSIM_THREADS`` or the number of cores.
-        progress : callable, optional
-            Called with points done and points in all.
+        progress : bool or callable, optional
+            True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
         plan : {"auto", "plain", "nest"}
             How to evaluate; the results are the same.
         **inputs
@@ -133,13 +141,14 @@ class Resolver:
             stored = solve(self.program(**inputs), keep, threads, progress, plan)
             return stored if at is None else quantiles(stored, at)
 
+    @question
     def sweep(
         self,
         reductions: Sequence[Any],
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -172,6 +181,7 @@ class Resolver:
                 resume=resume,
             )
 
+    @question
     def best(
         self,
         objective: str,
@@ -182,7 +192,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -216,22 +226,15 @@ class Resolver:
         from mlsysim.search import Best
 
         self._no_quantile("best", inputs)
+        search = Best(objective, maximize, by=by, where=where, ties=ties)
+        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import best
 
-            search = Best(objective, maximize, by=by, where=where, ties=ties)
-            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
             return best(self, search, {**self.bound, **inputs}, run)
-        return self._alone(
-            Best(objective, maximize, by=by, where=where, ties=ties),
-            threads=threads,
-            block=block,
-            progress=progress,
-            plan=plan,
-            resume=resume,
-            **inputs,
-        )
+        return self._alone(search, **run, **inputs)
 
+    @question
     def top(
         self,
         k: int,
@@ -243,7 +246,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -266,6 +269,7 @@ class Resolver:
             **inputs,
         )
 
+    @question
     def pareto(
         self,
         minimize: str | Sequence[str] = (),
@@ -275,7 +279,7 @@ class Resolver:
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -314,8 +318,15 @@ class Resolver:
             return pareto(self, front, {**self.bound, **inputs}, run)
         return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
 
+    @question
     def root(
-        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = None, **inputs: Any
+        self,
+        unknown: str,
+        target: Mapping[str, Any],
+        bounds: tuple[Any, Any] | None = None,
+        *,
+        progress: Progress = None,
+        **inputs: Any,
     ) -> xr.Dataset:
         """The value of one input that meets a target on one output, at every point of the grid.
 
@@ -327,6 +338,8 @@ class Resolver:
             ``{output: value}``, in base units or as text; a list of values is an axis, a DataArray lies along axes of the call.
         bounds : (low, high), optional
             Where to look; default the bounds of the schema.
+        progress
+            See `solve`.
 
         Returns
         -------
@@ -339,8 +352,9 @@ class Resolver:
         if type(self).record is Resolver.record:
             raise self.no_stage("root")
         with handed():
-            return root(self, unknown, target, bounds, {**self.bound, **inputs})
+            return root(self, unknown, target, bounds, {**self.bound, **inputs}, progress)
 
+    @question
     def explain(self, **inputs: Any) -> str:
         """What a call would do, before it is run: points, bytes, seconds, layout and, for a composition, the wiring."""
         from mlsysim.resolver.explain import explain
@@ -402,7 +416,7 @@ class Model(Resolver):
     def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...] = ()):
         self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
         self.bound = {}
-        self.__doc__ = kernel.__doc__
+        self.prose = kernel.__doc__
         self._announce()
         for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
             if variable not in VARIABLES:
@@ -432,19 +446,3 @@ class Model(Resolver):
     @property
     def outputs(self) -> tuple[str, ...]:
         return self.kernel.outputs
-
-
-def asked_resolver(asked: Any) -> Resolver | None:
-    """What a solver or an optimizer is told to ask."""
-    if asked is not None and not isinstance(asked, Resolver):
-        from mlsysim.schema.check import shown
-
-        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
-    return asked
-
-
-def check_asked(resolver: Resolver, inputs: Mapping[str, Any]) -> None:
-    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
-    twin = copy.copy(resolver)
-    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
-    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

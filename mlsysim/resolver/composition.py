@@ -52,6 +52,7 @@ class Composition(Resolver):
                 raise ValueError(f"wire: no stage after the first has an input {key!r}{hint(key, inputs)}")
         self.wire = dict(wire or {})
         self.name = name or " + ".join(s.name for s in self.stages)
+        self.prose = f"{', then '.join(s.name for s in self.stages)}: outputs feed later inputs of their name."
         self.domain = self.stages[-1].domain
         self.walls = tuple(w for s in self.stages for w in s.walls)
         self.bound = {}

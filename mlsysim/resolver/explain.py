@@ -99,7 +99,7 @@ def _plain(name: str, default: Any) -> dict[str, str]:
     shown = "required" if default is REQUIRED else "optional" if default is None else str(default)
     if v.options is not None:
         allowed = ", ".join(codes.labels(v.options))
-        if default is not REQUIRED and default is not None:
+        if default is not REQUIRED and default is not None and default != "searched":
             shown = codes.label(v.options(int(default)))
     else:
         allowed = _bounds(v)
@@ -120,7 +120,7 @@ def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
         allowed, meaning = ROWS.get(selector.name, (ROWS["hardware"][0], f"the device of what is {stem}"))
         return _row("input", "", shown, allowed, meaning + fields)
     variable = VARIABLES.get(selector.name, VARIABLES["precision"])
-    if isinstance(default, int) and selector.usual is None:
+    if isinstance(default, int) and selector.usual is None and not selector.fallback:
         shown = codes.label(Precision(default))
     allowed = ", ".join(codes.labels(Precision)) if selector.name == "precision" else "as precision"
     return _row("input", "", shown, allowed, variable.meaning + fields)
@@ -130,7 +130,7 @@ def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
 OPTIONS = {
     "keep": "outputs to give",
     "threads": "default every core",
-    "progress": "called with points done and points in all",
+    "progress": "true draws a bar; a function is told points done and points in all",
     "plan": "auto, plain or nest: how to evaluate, with the same results",
     "seed": "of what is drawn",
 }

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.resolver.asked import asked_resolver, check_asked
+from mlsysim.resolver.base import Resolver
+from mlsysim.resolver.question import question
 from mlsysim.schema.variables import ALIASES
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from mlsysim.engine.parameters import Parameter
     from mlsysim.engine.program import Program
+    from mlsysim.engine.progress import Progress
 
 
 class Space(NamedTuple):
@@ -51,6 +54,8 @@ class Optimizer(Resolver):
         ``finish(resolver, inputs, answer)`` adds to what `solve` answers.
     stands_in : mapping
         What is taken for inputs that the call does not give although the resolver needs them; every answer says so.
+    searches : iterable of str
+        Inputs of which `arrange` tries many values unless they are given.
     """
 
     def __init__(
@@ -66,12 +71,13 @@ class Optimizer(Resolver):
         domain: str = "analysis",
         walls: tuple[int, ...] = (),
         stands_in: Mapping[str, Any] | None = None,
+        searches: Iterable[str] = (),
     ):
-        self.stands_in = dict(stands_in or {})
+        self.stands_in, self.searches = dict(stands_in or {}), tuple(searches)
         self.name, self.model, self.arrange, self.objective, self.finish = name, model, arrange, objective, finish
         self.own, self.split, self.front, self.domain, self.walls = dict(own or {}), split, front, domain, walls
         self.bound = {}
-        self.__doc__ = arrange.__doc__
+        self.prose = arrange.__doc__
 
     def _given(self, inputs: Mapping[str, Any]) -> tuple[Resolver, dict[str, Any]]:
         """What is asked, and all inputs by canonical name."""
@@ -113,7 +119,7 @@ class Optimizer(Resolver):
     def schema(self) -> pd.DataFrame:
         from mlsysim.resolver.explain import schema
 
-        return schema(self.parameters(), self.outputs, self.stands_in)
+        return schema(self.parameters(), self.outputs, self.stands_in | dict.fromkeys(self.searches, "searched"))
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         check_asked(self, inputs)
@@ -166,13 +172,14 @@ class Optimizer(Resolver):
         with handed(lambda found: own(found) if found else None):
             return own(reduce(program, asked, **run))
 
+    @question
     def sweep(
         self,
         reductions: Sequence[Any],
         *,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -186,6 +193,7 @@ class Optimizer(Resolver):
         with handed():
             return self._ask(lambda _: list(reductions), apart, run, inputs)
 
+    @question
     def solve(
         self,
         objective: str | None = None,
@@ -197,7 +205,7 @@ class Optimizer(Resolver):
         keep: Sequence[str] | None = None,
         threads: int | None = None,
         block: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
         **inputs: Any,
@@ -239,14 +247,17 @@ class Optimizer(Resolver):
         answer = label.kept(answer, keep, ("found",))
         return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
 
+    @question
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.best`, also for what to expect of the winner (``sample=n``); `objective` as in `solve`."""
         return super().best(self.usual(inputs) if objective is None else objective, *args, **inputs)
 
+    @question
     def top(self, k: int, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:
         """See `Resolver.top`; `objective` as in `solve`."""
         return super().top(k, self.usual(inputs) if objective is None else objective, *args, **inputs)
 
+    @question
     def pareto(
         self, minimize: str | Sequence[str] = (), maximize: str | Sequence[str] = (), *args: Any, **inputs: Any
     ) -> xr.Dataset:

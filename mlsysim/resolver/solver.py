@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.resolver.asked import asked_resolver, check_asked
+from mlsysim.resolver.base import Resolver
+from mlsysim.resolver.question import question
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +45,7 @@ class Solver(Resolver):
         self.name, self.answer, self.model, self.domain, self.walls = name, answer, model, domain, walls
         self._outputs = outputs
         self.bound = {}
-        self.__doc__ = answer.__doc__
+        self.prose = answer.__doc__
 
     @property
     def options(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Solver(Resolver):
         kinds = inspect.signature(self.answer).parameters.values()
         return {p.name: p.default for p in kinds if p.kind is p.KEYWORD_ONLY}
 
+    @question
     def solve(self, resolver: Resolver | None = None, **inputs: Any) -> xr.Dataset:
         """The answer for `resolver` (default: the solver's own model) at a point or over a grid of its inputs."""
         from mlsysim.search.interrupted import handed
@@ -89,5 +92,5 @@ class Solver(Resolver):
         model = self.bound.get("resolver", self.model)
         asked = schema(model.parameters(), model.outputs)
         answered = schema({}, self.outputs)
-        own = options({**self.options, "resolver": model.name}, self.__doc__ or "")
+        own = options({**self.options, "resolver": model.name}, self.prose or "")
         return pd.concat([own, asked[asked["role"] != "output"], answered])

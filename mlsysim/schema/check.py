@@ -102,12 +102,16 @@ def is_fraction(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, NO_NUMBERS) and bool(0 <= value <= 1)  # type: ignore[operator]
 
 
-def callback(progress: Any) -> None:
-    """Refuse a `progress` that cannot be called."""
-    if progress is not None and not callable(progress):
+def teller(progress: Any) -> Any:
+    """Who is told how far a call is: a function, True for a bar, None for nobody."""
+    if progress is None or isinstance(progress, (bool, np.bool_)):
+        return True if progress else None
+    if not callable(progress):
         raise TypeError(
-            f"progress={shown(progress)}: must be callable, as in progress=lambda done, total: print(done, total)"
+            f"progress={shown(progress)}: must be True, for a bar, or a function of points done and points in all, "
+            "as in progress=lambda done, total: print(done, total)"
         )
+    return progress
 
 
 def check(name: str, value: Any, *, unit: str | None = None, wanted: bool = False) -> float:

@@ -23,6 +23,7 @@ from mlsysim.search.reduce import (
     guarded,
     reserved,
     signed,
+    told,
     winners,
     winners_bytes,
 )
@@ -167,6 +168,11 @@ class Top:
         state.points, state.accepted = arrays["points"].tolist()
         state.verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
         return state
+
+    def so_far(self, states: list[Leaders]) -> list[str]:
+        """The best of all cells so far."""
+        leaders = [keys[0, 0] for state in states for keys in state.keys if len(keys)]
+        return [told(self.objective, min(leaders), self.maximize)] if leaders else []
 
     def winning(self, states: list[Leaders], cells: Cells) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Positions of the best of every cell along every axis, flat, and whether there are any."""

@@ -22,6 +22,7 @@ from mlsysim.engine.leaves import Leaf, expand, union
 from mlsysim.engine.leaves import shape as lengths_of
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
+from mlsysim.engine.progress import Progress
 from mlsysim.engine.solve import solve
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import shown
@@ -207,7 +208,7 @@ def elasticity(
     prices: Mapping[str, Any] | None,
     inputs: Mapping[str, Any],
     threads: int | None = None,
-    progress: Any = None,
+    progress: Progress = None,
     plan: str = "auto",
 ) -> xr.Dataset:
     """See `mlsysim.solvers.sensitivity`."""
@@ -364,7 +365,7 @@ def sobol(
     seed: int,
     inputs: Mapping[str, Any],
     threads: int | None = None,
-    progress: Any = None,
+    progress: Progress = None,
     plan: str = "auto",
 ) -> xr.Dataset:
     """Shares of an output's variance when inputs vary over ranges (Saltelli 2010; `scipy.stats.sobol_indices`)."""

@@ -17,7 +17,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import names, shown
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, winners, winners_bytes
+from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, told, winners, winners_bytes
 from mlsysim.search.thin import thin
 
 PIVOTS = 12  #: front members that prefilter a block
@@ -187,6 +187,12 @@ class Pareto:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.objectives}, epsilon={self.epsilon}, where={self.where!r})"
+
+    def so_far(self, states: list[Front]) -> list[str]:
+        """The ends of the front so far."""
+        fronts = [state.points for state in states if len(state.points)]
+        ends = [min(front[:, i].min() for front in fronts) for i in range(len(self.objectives) if fronts else 0)]
+        return [told(name, end, up) for (name, up), end in zip(self.objectives, ends)]
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
+from mlsysim import sizes
 from mlsysim.engine import condition, estimate, label
 from mlsysim.engine.block import Block, block_wanted, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import require
 from mlsysim.engine.program import Program
+from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
@@ -24,7 +26,10 @@ from mlsysim.search.parts import Parts
 
 
 class Reduction(Protocol):
-    """What `reduce` asks of a reduction."""
+    """What `reduce` asks of a reduction.
+
+    One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.
+    """
 
     by: tuple[str, ...]
 
@@ -180,6 +185,17 @@ def signed(program: Program, objective: str, maximize: bool | None) -> Node:
     return -node if maximize else node
 
 
+def told(objective: str, key: float, maximize: bool | None) -> str:
+    """An objective with its value, from the key that is minimized.
+
+    >>> told("itl", 0.0213, None), told("mfu", -0.41, None)
+    ('itl 21.3 ms', 'mfu 0.41')
+    """
+    variable = variable_of(objective)
+    up = maximize if maximize is not None else variable is not None and variable.better == "more"
+    return f"{objective} {sizes.text(float(f'{-key if up else key:.4g}'), variable.unit if variable else '1')}"
+
+
 def guarded(condition: Node, node: Node) -> Node:
     """`node` where the condition holds and it is a number, inf elsewhere."""
     return node.graph.apply("where", (condition & (node == node), node, np.inf))
@@ -200,7 +216,7 @@ def reduce(
     reductions: Sequence[Reduction],
     threads: int | None = None,
     block: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
     plan: str = "auto",
     resume: Any = None,
 ) -> list[xr.Dataset]:
@@ -223,18 +239,28 @@ def reduce(
     def finish(states: list[list[Any]]) -> list[xr.Dataset]:
         return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
 
-    sweep = Sweep(program, columns, outermost, plan=plan, block=block, repeatable=resume is not None)
-    estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-    parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
-    known = [] if parts is None else [parts.state]
-    with handed(
-        lambda _: (
-            marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
-            if sweep.done
-            else None
-        )
-    ):
-        sweep.run(take, start, threads, progress, None if parts is None else parts.spans)
+    known: list[Any] = []
+    sweep: Any = None
+
+    def so_far() -> str:
+        states = [*known, *sweep.states, *list(sweep.open.values())]
+        found = [r.so_far([s[i] for s in states]) for i, r in enumerate(reductions) if hasattr(r, "so_far")]
+        words = dict.fromkeys(text for texts in found for text in texts)
+        return f"best so far: {', '.join(words)}" if words else ""
+
+    with watched(progress, so_far) as tell:
+        sweep = Sweep(program, columns, outermost, plan=plan, block=block, repeatable=resume is not None)
+        estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
+        parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
+        known += [] if parts is None else [parts.state]
+        with handed(
+            lambda _: (
+                marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
+                if sweep.done
+                else None
+            )
+        ):
+            sweep.run(take, start, threads, tell, None if parts is None else parts.spans)
     return finish([*known, *sweep.states])
 
 

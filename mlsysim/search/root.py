@@ -12,6 +12,7 @@ import xarray as xr
 from mlsysim.engine import label
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
+from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.check import mapping, shown
 from mlsysim.schema.variables import VARIABLES, field_of
@@ -22,7 +23,12 @@ CLOSE = 1e-9  #: relative distance to the target within which a crossing counts 
 
 
 def root(
-    resolver: Any, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None, inputs: Mapping[str, Any]
+    resolver: Any,
+    unknown: str,
+    target: Mapping[str, Any],
+    bounds: tuple[Any, Any] | None,
+    inputs: Mapping[str, Any],
+    progress: Progress = None,
 ) -> xr.Dataset:
     """See `mlsysim.resolver.Resolver.root`."""
     if not isinstance(unknown, str):
@@ -55,41 +61,44 @@ def root(
     names = list(program.axes)
     columns: dict[str, np.ndarray] = {k: np.empty(n) for k in (unknown, "reached", "nearest")}
     found = np.empty(n, dtype=bool)
-    for start in range(0, n, POINTS):
-        part = slice(start, min(start + POINTS, n))
-        index = dict(zip(names, np.unravel_index(np.arange(part.start, part.stop), program.shape))) if names else {}
-        function = PartialProgram(program, node, output, index)
-        size = part.stop - part.start
-        goal = asked.at(index, size)
-        with np.errstate(invalid="ignore"):
-            falling = function(np.full(size, low)) > goal
+    with watched(progress) as tell:
+        for start in range(0, n, POINTS):
+            part = slice(start, min(start + POINTS, n))
+            index = dict(zip(names, np.unravel_index(np.arange(part.start, part.stop), program.shape))) if names else {}
+            function = PartialProgram(program, node, output, index)
+            size = part.stop - part.start
+            goal = asked.at(index, size)
+            with np.errstate(invalid="ignore"):
+                falling = function(np.full(size, low)) > goal
 
-            def look(
-                x: np.ndarray,
-                function: PartialProgram = function,
-                falling: np.ndarray = falling,
-                goal: np.ndarray = goal,
-            ) -> tuple[np.ndarray, np.ndarray]:
-                value = function(x)
-                return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)
+                def look(
+                    x: np.ndarray,
+                    function: PartialProgram = function,
+                    falling: np.ndarray = falling,
+                    goal: np.ndarray = goal,
+                ) -> tuple[np.ndarray, np.ndarray]:
+                    value = function(x)
+                    return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)
 
-            a, b, crossed, _, closest, miss = crossing(look, low, high, size, whole)
-            at_a, at_b = function(a), function(b)
-            if whole:  # the boundary: the last count that still keeps to the side of the target that is wanted
-                keeps = at_a >= goal if _better(output_name) == "more" else at_a <= goal
-                first = keeps & (at_b != goal)
-            else:
-                first = np.abs(at_a - goal) < np.abs(at_b - goal)
-            x = np.where(first, a, b)
-            jumps = ~(np.abs(function(x) - goal) <= miss) & (not whole)  # over the target, which is met elsewhere
-            x = np.where(crossed & ~jumps, x, closest)
-            reached_ = function(x)
-            close = np.abs(reached_ - goal) <= CLOSE * np.maximum(np.abs(goal), 1e-300)
-            met = close | (crossed & whole)
-        columns["nearest"][part] = x
-        columns["reached"][part] = reached_
-        columns[unknown][part] = np.where(met, x, np.nan)
-        found[part] = met
+                a, b, crossed, _, closest, miss = crossing(look, low, high, size, whole)
+                at_a, at_b = function(a), function(b)
+                if whole:  # the boundary: the last count that still keeps to the side of the target that is wanted
+                    keeps = at_a >= goal if _better(output_name) == "more" else at_a <= goal
+                    first = keeps & (at_b != goal)
+                else:
+                    first = np.abs(at_a - goal) < np.abs(at_b - goal)
+                x = np.where(first, a, b)
+                jumps = ~(np.abs(function(x) - goal) <= miss) & (not whole)  # over the target, which is met elsewhere
+                x = np.where(crossed & ~jumps, x, closest)
+                reached_ = function(x)
+                close = np.abs(reached_ - goal) <= CLOSE * np.maximum(np.abs(goal), 1e-300)
+                met = close | (crossed & whole)
+            columns["nearest"][part] = x
+            columns["reached"][part] = reached_
+            columns[unknown][part] = np.where(met, x, np.nan)
+            found[part] = met
+            if tell is not None:
+                tell(part.stop, n)
     dims, shape = tuple(program.axes), program.shape
     coords = {k: v for k, v in label.coordinates(program).items() if k != unknown}
     result = label.dataset(

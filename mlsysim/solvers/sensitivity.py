@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysim import units
 from mlsysim.engine import label
+from mlsysim.engine.progress import Progress
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
 from mlsysim.schema.check import check, flag, hint, mapping, names, shown
@@ -31,7 +32,7 @@ def sensitivity(
     seed: int = 0,
     keep: Sequence[str] | None = None,
     threads: int | None = None,
-    progress: Any = None,
+    progress: Progress = None,
     plan: str = "auto",
     **point: Any,
 ) -> xr.Dataset:

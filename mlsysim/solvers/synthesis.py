@@ -11,6 +11,7 @@ import xarray as xr
 from mlsysim import zoo
 from mlsysim.engine import label
 from mlsysim.engine.program import Program
+from mlsysim.engine.progress import Progress
 from mlsysim.engine.solve import solve
 from mlsysim.engine.unsaid import said_aloud
 from mlsysim.models.single_node import SingleNodeModel
@@ -43,7 +44,7 @@ def synthesis(
     devices: int = 3,
     keep: Sequence[str] | None = None,
     threads: int | None = None,
-    progress: Any = None,
+    progress: Progress = None,
     plan: str = "auto",
     **point: Any,
 ) -> xr.Dataset:
@@ -156,7 +157,7 @@ def _devices(
     given: Mapping[str, Any],
     most: int,
     threads: int | None,
-    progress: Any,
+    progress: Progress,
     plan: str,
 ) -> xr.Dataset:
     """Devices of the zoo that meet the targets, least to spare first, along `place`."""
