@@ -9,16 +9,17 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import mlsweep
 import pytest
 import xarray as xr
 from test_cli import answer, fails, run
 
-import mlsweep
 import mlsysim as ms
 from mlsysim import grammar
 from mlsysim.cli import doctor
 
 ROOT = Path(__file__).parent.parent
+OUTSIDE = ROOT / "mlsysim" / "cli" / "outside"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {e: wishes for e, wishes in PROJECT["optional-dependencies"].items() if e not in doctor.ASIDE}
 #: package -> what stands for it in the code, where that is not its own name
@@ -143,12 +144,12 @@ def test_ours_beside_theirs_warns_and_works(beside):
 
 def test_theirs_in_place_of_ours_is_refused_under_our_own_name(beside):
     (beside / "mlsysim" / "__init__.py").write_text("'''The textbook.'''\n")
-    out = python("import mlsweep; mlsweep.main()", beside, ROOT)
+    out = python("import mlsweep; mlsweep.main()", beside, OUTSIDE)
     assert out.returncode == 1 and out.stdout == "" and len(out.stderr.splitlines()) == 1
     assert (
         f"error: {beside / 'mlsysim'} belongs to mlsysim 0.3.0" in out.stderr and "not to mlsysim-sweep" in out.stderr
     )
-    nothing = python("import mlsweep; mlsweep.package = str; mlsweep.main()", beside, ROOT)
+    nothing = python("import mlsweep; mlsweep.package = str; mlsweep.main()", beside, OUTSIDE)
     assert nothing.returncode == 1 and "mlsysim-sweep is not installed here" in nothing.stderr
 
 
