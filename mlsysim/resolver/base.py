@@ -199,8 +199,8 @@ class Resolver:
             Axes to keep.
         where : str or sequence of str, optional
             Conditions on outputs, inputs, record fields, axes or labels.  Numbers are in base units, quantities bring their
-            unit, labels stand in quotes, on either side: ``"itl < 50 ms and hardware != 'mi300x'"``.  At most 1,000 conditions, 100,000
-            characters, and 100 operations inside one another.
+            unit, labels stand in quotes, on either side: ``"itl < 50 ms and hardware != 'mi300x'"``.  At most 1,000
+            conditions, 100,000 characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
         resume : path, optional
