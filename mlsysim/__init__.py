@@ -13,6 +13,7 @@ from mlsysim import zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.search.near import nearest
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
@@ -86,6 +87,7 @@ __all__ = [
     "calibrate",
     "compose",
     "kernel",
+    "nearest",
     "validate",
     "walls",
     "zoo",

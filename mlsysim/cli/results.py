@@ -20,7 +20,11 @@ from mlsysim.schema.variables import field_of
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mlsysim.resolver import Resolver
+
 FINE, BAD, NOTHING = 0, 1, 2
+#: points of a call up to which the nearest miss is looked for, in one more pass
+NEAR = 100_000_000
 #: outputs that a table of points shows when nobody says which
 FEW = 6
 
@@ -226,6 +230,7 @@ def give(
     title: str,
     first: Sequence[str] = (),
     places: bool = False,
+    amounts: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
     """Show, print or save a result.
 
@@ -235,6 +240,8 @@ def give(
         Outputs that are shown before others.
     places : bool
         The coordinates of a single point are its answer (`best`), not what the user said.
+    amounts : callable, optional
+        By how much some points, by their flat numbers, miss what stops them.
     """
     keep = grammar.listed(found.get("keep"))
     unknown = [k for k in keep if k not in ds.variables]
@@ -260,10 +267,12 @@ def give(
             continue
         if not dims:
             outputs = dict.fromkeys([*(n for n in first if n in members), *main_first(members)])
-            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or outputs)], title)
+            missed = misses(part, np.zeros(1, dtype=np.int64), amounts)
+            wanted += [n for n in ("limit",) if wanted and missed and n not in wanted]
+            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or outputs)], title, *missed)
             title = ""
             continue
-        rest, left = several(part, wanted, title, [n for n in first if n in part], further=not title)
+        rest, left = several(part, wanted, title, [n for n in first if n in part], not title, amounts)
         title = ""
         hidden += left
         if rest:
@@ -281,7 +290,30 @@ def give(
         show.note(line)
 
 
-def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool) -> tuple[int, int]:
+def misses(ds: xr.Dataset, positions: np.ndarray, amounts: Callable[[np.ndarray], np.ndarray] | None) -> list[str]:
+    """What stops each of some points and by how much, "" where nothing does; nothing at all where all of them work."""
+    from mlsysim.search.near import amount
+
+    if "limit" not in ds or "feasible" not in ds or ds["feasible"].dtype != bool:
+        return []
+    works = ds["feasible"].values.reshape(-1)[positions]
+    if works.all():
+        return []
+    named = labelled(ds["limit"]).reshape(-1)[positions]
+    far = np.full(len(positions), np.nan)
+    if amounts is not None:
+        far[~works] = amounts(positions[~works])
+    return ["" if fine else amount(str(name), miss) for fine, name, miss in zip(works, named, far)]
+
+
+def several(
+    ds: xr.Dataset,
+    keep: Sequence[str],
+    title: str,
+    first: Sequence[str],
+    further: bool,
+    amounts: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[int, int]:
     """Print a table of points; how many there are for which it has no room, and how many outputs.
 
     A `further` table of an answer shows just its dims, and no zero counts.
@@ -295,8 +327,13 @@ def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str
     if "configurations" in ds:
         every = np.flatnonzero(ds["configurations"].values.reshape(-1))
     positions = show.evenly(count) if "point" in ds.sizes else every[: show.ROWS]
-    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
-    return len(every) - len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
+    missed = misses(ds, positions, amounts)
+    names += [n for n in ("limit",) if missed and n not in names]
+    if keep and "found" in ds and not bool(ds["found"].all()) and "found" not in names:
+        names.append("found")
+    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first), misses=missed)
+    hidden = [n for n in ds.data_vars if n not in names and not (keep and n in ("feasible", "limit"))]
+    return len(every) - len(positions), len(hidden) + len(gone)
 
 
 def stops(numbers: Mapping[str, int]) -> str:
@@ -309,11 +346,32 @@ def stops(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} stops {n:,} of {total:,}" for name, n in numbers.items() if n and name != "none")
 
 
-def nothing(counts: xr.Dataset | None, what: str) -> int:
-    """Say why nothing is feasible."""
+def amounts_of(resolver: Resolver, inputs: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What tells by how much points of a call miss; None for a search, which gives no points that do."""
+    from mlsysim.resolver import Optimizer, Solver
+    from mlsysim.search.near import amounts
+
+    if isinstance(resolver, (Optimizer, Solver)):
+        return None
+    return lambda positions: amounts(resolver.program(**inputs), positions)
+
+
+def near_miss(resolver: Resolver, where: Any, inputs: Mapping[str, Any]) -> Any:
+    """What comes nearest to working; None where nobody would wait for it, or where something works."""
+    from mlsysim.resolver import Solver
+    from mlsysim.search.near import nearest
+
+    if isinstance(resolver, Solver) or resolver.program(**inputs).n_points > NEAR:
+        return None
+    return nearest(resolver, where, **inputs)
+
+
+def nothing(counts: xr.Dataset | None, what: str, near: Callable[[], Any] | None = None) -> int:
+    """Say why nothing is feasible, and what is nearest to it."""
     if counts is not None:
         table = counts["configurations"]
         table = table.sum(table.dims[:-1])
         what = f"{what}; {stops(dict(zip(table[table.dims[0]].values.tolist(), table.values.astype(int).tolist())))}"
-    say(f"nothing feasible: {what}")
+    miss = None if near is None else near()
+    say(f"nothing feasible: {what}{f'; {miss}' if miss is not None else ''}")
     return NOTHING
