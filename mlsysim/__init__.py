@@ -9,11 +9,13 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 # ruff: noqa: I001  (the resolvers stand in the order of their walls)
 
-from mlsysim import zoo
+from mlsysim import accessor as accessor, units as units, zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.resolver import Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.search.near import nearest
+from mlsysim.stored.files import load, save
+from mlsysim.stored.known import KNOWN
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
@@ -50,6 +52,7 @@ from mlsysim.optimizers.placement import PlacementOptimizer
 
 #: Every public resolver by name, in the order of the walls.
 RESOLVERS: dict[str, Resolver] = {r.name: r for r in list(globals().values()) if isinstance(r, Resolver)}
+KNOWN.update(RESOLVERS)
 
 __all__ = [
     "RESOLVERS",
@@ -87,7 +90,9 @@ __all__ = [
     "calibrate",
     "compose",
     "kernel",
+    "load",
     "nearest",
+    "save",
     "validate",
     "walls",
     "zoo",

@@ -26,7 +26,7 @@ FLOORS = (
     ("resolver",),
     ("models",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "plot"),
+    ("stored", "accessor", "walls", "headline", "plot"),
     ("cli",),
 )
 #: imports that still run up; nothing may be added

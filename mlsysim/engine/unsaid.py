@@ -181,4 +181,4 @@ def _default(binder: Binder, name: str, default: Any) -> str:
     if name in PART_INPUTS.values() and binder.checkpoints is not None:
         return "as the files of the models state"
     label = binder.reader(name).label(default, default)
-    return f"{label:g}" if isinstance(label, float) else str(label)
+    return f"{label:.15g}" if isinstance(label, float) else str(label)
