@@ -74,6 +74,12 @@ class Answer:
         """What the call did not say, to give back: ``resolver.solve(**call, **ds.mlsysim.assumed)`` is the same answer."""
         return assumed(self._ds)
 
+    def rests_on(self, output: str, i: int | None = None, above: float = 0.01, **labels: Any) -> pd.DataFrame:
+        """Assumptions whose elasticity on an output of one configuration exceeds 1 %, the strongest first."""
+        from mlsysim.stored.rests import rests_on
+
+        return rests_on(self._ds, output, i, above, **labels)
+
     def save(self, path: str | PathLike[str]) -> str:
         """Write to ``.nc`` or ``.zarr`` (`ms.load` reads them), ``.csv`` or ``.parquet``."""
         return files.save(self._ds, path)

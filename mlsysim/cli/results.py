@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FINE, BAD, NOTHING = 0, 1, 2
 #: points of a call up to which the nearest miss is looked for, in one more pass
 NEAR = 100_000_000
+STRONGEST = 4  #: assumptions that a line names
 #: outputs that a table of points shows when nobody says which
 FEW = 6
 
@@ -285,9 +286,30 @@ def give(
     if notes:
         print(" ".join(notes))
     if unsaid := ds.attrs.get("assumed"):
-        show.note(f"assumed: {unsaid}")
+        rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
+        show.note(f"assumed: {unsaid}{rests}")
     if line := left_out(ds, keep):
         show.note(line)
+
+
+def rests_on(ds: xr.Dataset, outputs: Sequence[str]) -> str:
+    """The assumptions on which the first quantity among some outputs of one point rests most, for the end of a line."""
+    from mlsysim.schema.variables import variable_of
+    from mlsysim.stored.known import resolver_of
+
+    resolver = resolver_of(ds)
+    told = () if resolver is None else resolver.outputs
+    kinds = {name: variable_of(name) for name in outputs if name in told}
+    name = next((name for name, v in kinds.items() if v is not None and v.kind == "real" and v.better), None)
+    if name is None:
+        return ""
+    try:
+        found = ds.mlsysim.rests_on(name)
+    except (ValueError, TypeError):  # of an object of the user's own, or of what has no slope here
+        return ""
+    parts = [f"{n} {e:.2g}" for n, e in list(found["elasticity"].items())[:STRONGEST]]
+    more = f", {len(found) - STRONGEST} more" if len(found) > STRONGEST else ""
+    return f"; {name} rests on {', '.join(parts)}{more} (elasticities above 1 %)" if parts else ""
 
 
 def misses(ds: xr.Dataset, positions: np.ndarray, amounts: Callable[[np.ndarray], np.ndarray] | None) -> list[str]:

@@ -28,9 +28,8 @@ def assumed(ds: xr.Dataset) -> dict[str, Any]:
         name, equals, text = part.partition("=")
         if not equals:
             continue
-        if name in ds.coords:
-            array = ds.coords[name]
-            found[name] = array.reset_coords(drop=True) if array.dims else array.values[()].item()
+        if name in ds.coords and ds.coords[name].dims:
+            found[name] = ds.coords[name].reset_coords(drop=True)
             continue
         text = re.sub(r" \([^()]*\)$", "", text)
         number = units.number(text)
