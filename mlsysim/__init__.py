@@ -16,6 +16,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.search.near import nearest
 from mlsysim.stored.files import load, save
 from mlsysim.stored.known import KNOWN
+from mlsysim.stored.shown import notebook
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.zoo import Hardware, Workload
@@ -92,6 +93,7 @@ __all__ = [
     "kernel",
     "load",
     "nearest",
+    "notebook",
     "save",
     "validate",
     "walls",

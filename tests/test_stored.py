@@ -246,7 +246,7 @@ def test_answers_keep_in_files(tmp_path):
     STORED.mlsysim.save(tmp_path / "answer.csv")
     rows = (tmp_path / "answer.csv").read_text().splitlines()
     assert len(rows) == 73 and "memory" in rows[1] + rows[2] + rows[3]
-    with pytest.raises(ValueError, match=r"must end in \.nc, \.zarr, \.parquet, \.csv"):
+    with pytest.raises(ValueError, match=r"must end in \.nc, \.zarr, \.parquet or \.csv"):
         ms.save(STORED, tmp_path / "answer.xls")
     with pytest.raises(ValueError, match=r"only \.nc and \.zarr keep a whole answer"):
         ms.load(tmp_path / "answer.csv")
@@ -312,3 +312,33 @@ def test_an_answer_of_many_dims_prints_at_once(wide, operation):
         found._repr_html_()
         repr(found)
     assert len(formatted) < 2 * 600 * len(found.data_vars)
+
+
+def test_a_notebook_may_ask_for_all_arrays(wide, monkeypatch):
+    """Plain arrays, which SciPy gives back, too."""
+    formatters = pytest.importorskip("IPython.core.formatters")
+    import IPython
+
+    with pytest.raises(RuntimeError, match="for Jupyter and IPython"):
+        ms.notebook()
+
+    class Session:
+        display_formatter = formatters.DisplayFormatter()
+
+    plain = wide[["itl"]].copy(data={"itl": np.array(wide.itl)})
+    assert type(plain.itl.variable._data) is np.ndarray
+    monkeypatch.setattr(IPython, "get_ipython", Session)
+    ms.notebook()
+    formatted = []
+    with np.printoptions(formatter={"all": lambda value: formatted.append(value) or str(value)}):
+        shown, _ = Session.display_formatter.format(plain)
+    assert shown["text/html"].startswith("<div>") and "itl" in shown["text/plain"] and len(formatted) < 2 * 600
+    assert np.get_printoptions()["edgeitems"] == 3
+
+
+def test_money_says_whose_prices_it_counts():
+    told = STORED.attrs["assumed"]
+    assert told.endswith("; hourly_price is that of specialists, on demand")
+    given = ms.ServingModel.solve(**{**GRID, "hourly_price": "2 USD/hour"}).attrs["assumed"]
+    assert "hourly_price" not in given
+    assert "hourly_price" not in STORED.mlsysim.assumed

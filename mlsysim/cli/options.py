@@ -22,7 +22,7 @@ Where = Annotated[
 Minimize = Annotated[str | None, typer.Option(help="Outputs to minimize, joined by commas.")]
 Maximize = Annotated[str | None, typer.Option(help="Outputs to maximize, joined by commas.")]
 Ties = Annotated[str | None, typer.Option(help="Outputs that decide among equals.")]
-Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json or .nc file.")]
+Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json, .nc, .zarr or .parquet file.")]
 Threads = Annotated[int | None, typer.Option(help="Threads (default: MLSYSIM_THREADS, or every core).")]
 Resume = Annotated[
     str | None,

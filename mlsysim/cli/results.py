@@ -16,6 +16,7 @@ import numpy as np
 from mlsysim.cli import asjson, grammar, show, streams
 from mlsysim.engine.label import labelled
 from mlsysim.schema.variables import field_of
+from mlsysim.stored.files import NEEDS, required, save
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -103,18 +104,15 @@ def place(path: str | None) -> str:
     if not path:
         return ""
     ending = os.path.splitext(path)[1].lower()
-    if ending not in (".csv", ".json", ".nc"):
-        raise ValueError(f"out={path}: the name must end in .csv, .json or .nc")
+    if ending not in (".csv", ".json", *NEEDS):
+        raise ValueError(f"out={path}: the name must end in .csv, .json, .nc, .zarr or .parquet")
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path) or not os.path.isdir(folder):
         raise ValueError(f"out={path}: {f'{folder} is no folder' if not os.path.isdir(path) else 'is a folder'}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ValueError(f"out={path}: cannot be written there")
-    if ending == ".nc":
-        try:
-            import h5netcdf  # noqa: F401
-        except ImportError:
-            raise ImportError("h5netcdf is not installed: pip install 'mlsysim-sweep[store]'") from None
+    if ending in NEEDS:
+        required(ending)
     return path
 
 
@@ -159,7 +157,7 @@ def write(ds: xr.Dataset, path: str) -> str:
             table.to_dataframe().to_csv(path, index=index)
     else:
         with named(path):
-            ds.to_netcdf(path, engine="h5netcdf")
+            save(ds, path)
     return path
 
 

@@ -16,6 +16,7 @@ from mlsysim.equations import occupancy
 from mlsysim.schema.records import Fleet
 from mlsysim.schema.unsaid import assumed as sentences
 from mlsysim.schema.usual import Usual
+from mlsysim.schema.variables import variable_of
 
 if TYPE_CHECKING:
     from mlsysim.engine.program import Program
@@ -117,7 +118,16 @@ def assumed(program: Program) -> str:
     binder, resolver = program.binder, program.resolver
     values = ", ".join(f"{name}={value}" for name, value in defaults(binder).items())
     stages = [stage.name for stage in getattr(resolver, "stages", (resolver,))]
-    return "; ".join(part for part in (values, *sentences(stages, binder.columns, program.parameters)) if part)
+    said = [values, *sentences(stages, binder.columns, program.parameters), _rent(program)]
+    return "; ".join(part for part in said if part)
+
+
+def _rent(program: Program) -> str:
+    """What kind of seller asks the hourly price of a device, where money is asked about and nobody gave the price."""
+    sellers = dict.fromkeys(program.binder.rents.values())
+    priced = any(v is not None and v.unit.startswith("USD") for v in map(variable_of, program.outputs))
+    given = {"hourly_price", "hardware.hourly_price"} & set(program.binder.columns)
+    return f"hourly_price is that of {' or '.join(sellers)}" if sellers and priced and not given else ""
 
 
 def defaults(binder: Binder) -> dict[str, str]:

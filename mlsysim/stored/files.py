@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: ending -> the package behind it and the extra that brings it
-NEEDS = {".nc": ("h5netcdf", "store"), ".zarr": ("zarr", "store"), ".parquet": ("pyarrow", "store"), ".csv": ("", "")}
+NEEDS = {".nc": ("h5netcdf", "store"), ".zarr": ("zarr", "store"), ".parquet": ("pyarrow", "store")}
 
 
 def to_dataframe(ds: xr.Dataset) -> pd.DataFrame:
@@ -74,12 +74,17 @@ def load(path: str | PathLike[str]) -> xr.Dataset:
 
 def _ending(path: str) -> str:
     ending = os.path.splitext(path.rstrip("/"))[1].lower()
-    if ending not in NEEDS:
-        raise ValueError(f"path={path}: the name must end in {', '.join(NEEDS)}")
-    package, extra = NEEDS[ending]
+    if ending not in (*NEEDS, ".csv"):
+        raise ValueError(f"path={path}: the name must end in {', '.join(NEEDS)} or .csv")
+    required(ending)
+    return ending
+
+
+def required(ending: str) -> None:
+    """Refuse an ending whose package is not installed."""
+    package, extra = NEEDS.get(ending, ("", ""))
     if package:
         try:
             importlib.import_module(package)
         except ImportError:
             raise ImportError(f"{package} is not installed: pip install 'mlsysim-sweep[{extra}]'") from None
-    return ending
