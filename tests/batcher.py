@@ -69,6 +69,7 @@ def attention_of(server, prompts):
             server.model,
             server.hardware,
             server.format,
+            server.assume,
             server.tp,
             sequences=1.0,
             new=prompts,

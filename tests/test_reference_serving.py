@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import architecture, batching, experts, operators, sharding, speculation
+from mlsysim.equations import architecture, batching, experts, operators, prompts, sharding, speculation
 from mlsysim.models.continuous_batching import ContinuousBatchingModel, continuous_batching
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.serving import serving as serve
@@ -69,11 +69,11 @@ DECODE = [
     ("tokens/s", lambda: by_hand().tokens_per_s, "3813.15856", "derived"),
     (
         "chunked prefill, read besides own",
-        lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
+        lambda: prompts.kv_tokens_read(8192.0, 0.0, 16.0) - 8192.0,
         "61440",
         "derived",
     ),
-    ("chunked prefill, read in all", lambda: operators.kv_tokens_read(8192.0, 0.0, 16.0), "69632", "derived"),
+    ("chunked prefill, read in all", lambda: prompts.kv_tokens_read(8192.0, 0.0, 16.0), "69632", "derived"),
     (
         "latent attention, FLOP per token and layer",
         lambda: architecture.attention_flops(zoo.workload_record("DeepSeek-V3"), architecture.causal_positions(4096.0)),

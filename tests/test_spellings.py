@@ -239,7 +239,7 @@ FOLLOWED = (
     "host_bandwidth",
     "tdp",
     "mem_capacity",
-    "vector_flops",
+    "vector_ops",
     "peak_flops",
     "allreduce_latency_4",
 )
@@ -432,7 +432,7 @@ def test_a_device_of_ones_own_computes_at_the_rate_that_was_given():
     rest = {"mem_bandwidth": "2 TB/s", "mem_capacity": "64 GB", "sram_capacity": "50 MB"}
     whole = zoo.Hardware(name="whole", peak_flops="500 TFLOP/s", **rest)
     by_format = zoo.Hardware(name="by format", peak_bf16="500 TFLOP/s", **rest)
-    assert {"attention_peak_flops", "vector_flops"} <= whole.derived.keys()
+    assert {"attention_peak_flops", "vector_ops"} <= whole.derived.keys()
     for resolver, call in ((ms.SingleNodeModel, {}), (ms.ServingModel, {"seq_len": 2048}), (ms.EfficiencyModel, {})):
         asked = resolver.solve(model="llama3_1_8b", hardware=[whole, by_format], plan="plain", **call)
         for output in asked.data_vars:

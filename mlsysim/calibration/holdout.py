@@ -12,7 +12,7 @@ import numpy as np
 from mlsysim.calibration.least_squares import solve
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.system import System
-from mlsysim.calibration.validate import Validation
+from mlsysim.calibration.validate import SAMPLES, Validation, predictions
 
 PAPER = re.compile(r"(?<!\d)\d{4}\.\d{5}(?!\d)")  #: number of an arXiv paper
 PAGE = re.compile(r"(?<![\w./])(?:github\.com/)?([\w-]+/[\w.-]+) +([\w./-]+\.\w+)")  #: repository and file
@@ -75,6 +75,7 @@ def held_out(
             raise ValueError(f"holdout: no source is named {unknown[0]!r}; sources: {', '.join(names)}")
         folds = [np.isin(system.sources, wanted)]
     residual = np.full(len(system.sources), np.nan)
+    widths: dict[tuple[int, str], tuple[float, float]] = {}
     for i, out in enumerate(folds):
         kept = system.good & ~out
         if progress is not None:
@@ -83,7 +84,11 @@ def held_out(
         # a figure that only the left-out rows could fix keeps its default
         depends = np.sqrt(np.maximum(np.diag(found.information), 0.0)) > 1e-6
         x = np.where(depends, found.x, [k.centre for k in system.knobs])
-        residual[out] = as_strangers(problem, system, x, out, strange[i]) if strange else system.residuals(x)[out]
+        if strange:
+            residual[out], own = as_strangers(problem, system, x, out, strange[i])
+            widths |= own
+        else:
+            residual[out] = system.residuals(x)[out]
     rows = np.isfinite(residual) & system.good
     frame = with_figures(problem, system, at, before, rows)
     lines = {
@@ -91,6 +96,9 @@ def held_out(
     }
     error = np.array([math.expm1(lines[row, target]) for row, target in zip(frame.rows.row, frame.rows.target)])
     frame.rows["error"], frame.rows["predicted"] = error, frame.rows.measured * (1.0 + error)
+    if strange:
+        factors = [widths[row, target] for row, target in zip(frame.rows.row, frame.rows.target)]
+        frame.rows[["low", "high"]] = frame.rows.predicted.to_numpy()[:, None] * np.array(factors)
     return frame
 
 
@@ -139,8 +147,14 @@ def known_alone(problem: Problem, of_run: dict[int, str], name: str) -> frozense
 
 def as_strangers(
     problem: Problem, system: System, x: np.ndarray, out: np.ndarray, forgotten: frozenset[str]
-) -> np.ndarray:
-    """Residuals of left-out rows as runs of which nothing is known: what only they support is forgotten, too."""
+) -> tuple[np.ndarray, dict[tuple[int, str], tuple[float, float]]]:
+    """Left-out rows as runs of which nothing is known: what only they support is forgotten, too.
+
+    Returns
+    -------
+    residuals : of the figures of `out`.
+    widths : line and target -> ends of the interval of 10 to 90 % over the prediction.
+    """
     places = sorted({int(p) for p in system.positions[out]})
     runs = problem.runs
     table = runs.table.iloc[places]
@@ -154,4 +168,7 @@ def as_strangers(
         for p, target, value in zip(theirs.positions, theirs.targets, theirs.residuals(turned))
     }
     wanted = zip(system.positions[out], system.targets[out])
-    return np.array([found.get((int(p), target), np.nan) for p, target in wanted])
+    told = predictions(again, SAMPLES).rows
+    ends = zip(told.low / told.predicted, told.high / told.predicted)
+    widths = dict(zip(zip(told.row, told.target), ends))
+    return np.array([found.get((int(p), target), np.nan) for p, target in wanted]), widths

@@ -17,8 +17,9 @@ training_hours              tokens through the fastest layout (as for training r
 interruptions/own rates     ReliabilityModel on the run that its rates were read off: says that the sum is right
 interruptions/other fleets  ReliabilityModel on others; the interval is that between sites
 goodput, checkpoint         ReliabilityModel and CheckpointModel
-storage_supply              what devices that are always fed take: the storage of these rows was chosen to suffice,
-                            so they test the demand and not a maximum
+storage_supply              what devices take that are fed for the stated share of the time: a submission adds devices
+                            until their `least_busy_share` is the least that the rules allow, so these rows test the demand
+                            and not a maximum
 =========================== ===================================================================================
 
 Blank cells follow the same rules for every row: the hours of a run are devices times duration, its tokens those of the
@@ -72,7 +73,10 @@ EVALUATED = 0.1 / 3.0
 #: what a whole training takes beside its steps, failures and evaluation (ramping up, later stages, work thrown away, hours of
 #: slower software) is not predicted: its spread in log space, about what OPT-175B lost (up 0.59 of the time) and what the
 #: hours of the Llama 3 cards are above the speeds of their paper
-SPREADS = {"device_hours": 0.6}
+SPREADS = {
+    "training_hours": {"device_hours": 0.6},
+    "storage_supply": {"samples_per_s": 0.045},  # between 0.95 and 1.06 of what the least utilization takes
+}
 #: the run that the rates of ReliabilityModel were read off: devices and hours
 RATES_OF = (16384.0, 1296.0)
 PLANNED = 47.0 / (RATES_OF[0] * RATES_OF[1] * HOUR)  #: planned interruptions of that run, for counts that include them
@@ -250,6 +254,7 @@ def _storage(run: Mapping[str, Any], measured: float) -> Asked:
     n, rate, size = (given(run, c) for c in ("n_devices", "samples_per_s_per_device", "sample_bytes"))
     if n is None or rate is None or size is None:
         raise Refused("n_devices, samples_per_s_per_device and sample_bytes are needed")
+    rate = rate * (given(run, "least_busy_share") or 1.0)
     inputs = {"hardware": device(run), "workload_data_rate": n * rate * size, "accelerators_per_client": float(n)}
     return _one("data", "storage_supply", inputs, ("samples_per_s", "delivered_rate"), measured, 1.0 / size)
 

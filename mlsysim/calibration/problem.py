@@ -1,35 +1,25 @@
-"""Measured runs as one recorded call per kind of question: every row, and every way to fill it, at once.
-
-A `Part` is a resolver bound to a table of paired points (the candidates of all rows that ask it), recorded once;
-`Part.predict` evaluates the targets and picks each row's candidate.  What the framework of a row decides differs
-from point to point; a fitted assumption moves it in proportion (an overlap that a framework lacks stays 0).
-"""
+"""A table of measured runs: which rows can be predicted, and the parts that predict them (`mlsysim.calibration.part`)."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsysim import zoo
 from mlsysim.calibration import checks, frameworks, networks, operations, overrides, serving, streams, training, vision
+from mlsysim.calibration.part import Part
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.calibration.training_files import HOW
-from mlsysim.engine.draws import Draws
-from mlsysim.engine.graph import reached
-from mlsysim.engine.program import Program
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, label
-from mlsysim.schema.records import Format
-from mlsysim.schema.variables import VARIABLES, field_of
+from mlsysim.zoo.frameworks import spread_of
 
-#: targets in the order in which they are told
-SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
-TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
+ENGINES = ("serving", "stream")  #: kinds of runs that an engine makes
 
 
 class Run(NamedTuple):
@@ -41,129 +31,7 @@ class Run(NamedTuple):
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
     known: tuple[str, ...]  #: lines of settings that its labels call for
-
-
-class Target(NamedTuple):
-    """How a target follows from an output at every point: ``factor * output ** power`` (power 1 or -1)."""
-
-    output: str
-    factor: np.ndarray
-    power: np.ndarray
-
-
-class Part:
-    """The rows that ask one resolver, as points of one recorded call.
-
-    Parameters
-    ----------
-    resolver : Resolver
-    inputs : list of dict
-        Inputs by name, one dict a point; what a point lacks takes the resolver's default.
-    assumed : list of dict
-        Assumptions that differ from the default, one dict a point.
-    rows : sequence of int
-        Row of the table to which each point belongs; candidates of a row are adjacent.
-    targets : list of dict
-        Target -> (output, factor, power), one dict a point.
-    modes : sequence of int
-        How far recomputation goes, for the rule of `training.pick`.
-    assume : mapping
-        Assumptions of the user's, which go before the framework's.
-    """
-
-    def __init__(
-        self,
-        resolver: Any,
-        inputs: list[dict[str, Any]],
-        assumed: list[dict[str, float]],
-        rows: Sequence[int],
-        targets: list[dict[str, tuple[str, float, float]]],
-        modes: Sequence[int],
-        assume: Assumptions,
-        fixed: Iterable[str] = (),
-        sample: int | None = None,
-        moving: Collection[str] = (),
-    ):
-        self.resolver, self.rows, self.modes = resolver, np.asarray(rows), np.asarray(modes)
-        self._given = (resolver, inputs, assumed, list(rows), targets, list(modes), assume, set(fixed))
-        names = list(dict.fromkeys(n for point in inputs for n in point))
-        table: dict[str, list[Any]] = {}
-        for name in names:
-            table[name] = [point[name] if name in point else _default(resolver, name, point) for point in inputs]
-        fixed = set(fixed)
-        self.assumed: dict[str, np.ndarray] = {}
-        for name in dict.fromkeys(n for point in assumed for n in point):
-            own, default = float(getattr(assume, name)), float(Assumptions._field_defaults[name])
-            ratio = own / default if default and name not in fixed else 1.0
-            values = [own if name in fixed or name not in point else point[name] * ratio for point in assumed]
-            self.assumed[name] = np.array(values)
-            table[name] = values
-        scalars = {n: v[0] for n, v in table.items() if n not in ("model", "hardware") and len(set(map(repr, v))) == 1}
-        points = {n: v for n, v in table.items() if n not in scalars}
-        extra: dict[str, Any] = {} if sample is None else {"sample": sample}
-        if "assume" in resolver.parameters():
-            extra["assume"] = assume
-        self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
-        self.size = len(self.rows)
-        self.targets: dict[str, Target] = {}
-        for target in TARGETS:
-            having = [point.get(target) for point in targets]
-            if any(having):
-                output = next(h[0] for h in having if h)
-                factor = np.array([h[1] if h else math.nan for h in having])
-                self.targets[target] = Target(output, factor, np.array([h[2] if h else 1.0 for h in having]))
-
-    def drawn(self, points: np.ndarray, sample: int, seed: int = 0) -> dict[str, np.ndarray]:
-        """Targets at some points with what is uncertain drawn: arrays (points, draws).
-
-        The default assumptions are drawn, those that a framework or the user states are not.
-        """
-        resolver, inputs, assumed, rows, targets, modes, assume, fixed = self._given
-        inputs, assumed, rows, targets, modes = (
-            [given[p] for p in points] for given in (inputs, assumed, rows, targets, modes)
-        )
-        part = Part(resolver, inputs, assumed, rows, targets, modes, assume, fixed, sample=sample)
-        names = list(dict.fromkeys(t.output for t in part.targets.values()))
-        nodes = {name: part.program.output(name) for name in names}
-        where = np.repeat(np.arange(len(points)), sample)
-        index = {"config": where} if "config" in part.program.axes else {}
-        index["sample"] = np.tile(np.arange(sample), len(points))
-        index = {d: i for d, i in index.items() if d in part.program.axes}
-        values = part.program.at(nodes, index)
-        found = {}
-        for name, target in part.targets.items():
-            grid = np.broadcast_to(values[target.output], (len(where),)).reshape(len(points), sample)
-            found[name] = target.factor[:, None] * grid ** target.power[:, None]
-            if name in operations.SPREADS:
-                found[name] = found[name] * Draws(sample, seed).factor(name, operations.SPREADS[name])
-        return found
-
-    def index(self, points: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Positions of some points along the axes of the recorded call."""
-        points = np.arange(self.size) if points is None else points
-        return {"config": points} if "config" in self.program.axes else {}
-
-    def values(self, outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """Outputs at every point."""
-        nodes = {name: self.program.output(name) for name in outputs}
-        return {k: np.broadcast_to(v, (self.size,)) for k, v in self.program.at(nodes, self.index()).items()}
-
-    def hole(self, output: str, point: int) -> str:
-        """The first unpublished datum that an output needs at a point, as a sentence; empty if there is none."""
-        at = self.index(np.array([point]))
-        for node in reached([self.program.output(output)]):
-            if node.op == "leaf" and np.isnan(self.program.leaf_at(node, at)).any():
-                name = field_of(node.payload)
-                meaning = f" ({VARIABLES[name].meaning})" if name in VARIABLES else ""
-                return f"{output} needs {name}{meaning}, which is not known"
-        return ""
-
-
-def _default(resolver: Any, name: str, point: Mapping[str, Any]) -> Any:
-    """What an input is at a point that does not give it: the resolver's default, or what the format says."""
-    if name in Format._fields:
-        return getattr(zoo.format_record(point["precision"], point.get("kv_precision")), name)
-    return resolver.parameters()[name].default
+    uncertain: dict[str, float]  #: assumptions and targets that are uncertain for its framework, and their spread
 
 
 class Problem:
@@ -236,7 +104,8 @@ class Problem:
         if self.runs.kind == "operations":
             told = operations.question(run)
             name, *spec = told.target
-            self.kept.append(Run(position, _source(run), told.group, {name: told.measured}, {}, ()))
+            spreads = operations.SPREADS.get(told.group, {})
+            self.kept.append(Run(position, _source(run), told.group, {name: told.measured}, {}, (), spreads))
             targets_ = {name: tuple(spec), **({"step_time": ("step_time", 1.0, 1.0)} if len(told.points) > 1 else {})}
             alike = (told.resolver, f"{name}: {spec[0]}", *sorted({*told.points[0], *told.assumed}))
             questions.setdefault(alike, []).append((told.points, told.assumed, position, targets_, told.modes))
@@ -245,7 +114,12 @@ class Problem:
         if not asked.measured:
             raise Refused("no measured figure")
         source = serving.source(run) if self.runs.kind == "serving" else _source(run)
-        self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known))
+        by_engine = self.runs.kind in ENGINES and run.get("phase") != streams.SERVICE
+        labels = {**run, "engine": streams.engine(run, streams.hardware(run))} if self.runs.kind == "stream" else run
+        uncertain = _uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten)
+        uncertain |= vision.SPREADS if self.runs.kind == "vision" else {}
+        self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
+        self._say(position, frameworks.strange(run) if by_engine else "")
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
         same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
         questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))
@@ -287,7 +161,9 @@ class Problem:
         group = "moe" if workload["n_experts"] else "dense"
         fitted = frameworks.read_off(found, frameworks.own_settings(run))
         known = frameworks.known_of(found)
-        self.kept.append(Run(position, _source(run), f"{group}/{precision.name.lower()}", measured, fitted, known))
+        kind = f"{group}/{precision.name.lower()}"
+        uncertain = _uncertain(fitted, "trainer", run, self.forgotten)
+        self.kept.append(Run(position, _source(run), kind, measured, fitted, known, uncertain))
         targets = {name: (name, 1.0, 1.0) for name in ("step_time", "memory_per_device")}
         inputs = [{**shared, **c.inputs} for c in candidates]
         asked_ = (inputs, training.assumed(setting), position, targets, [c.recompute for c in candidates])
@@ -325,7 +201,8 @@ class Problem:
             self._enter(resolver, asked[middle:])
 
     def _bind(self, resolver: Any, asked: list[tuple[Any, ...]]) -> None:
-        inputs, assumed, rows, targets, modes = [], [], [], [], []
+        inputs, assumed, rows, targets, modes, uncertain = [], [], [], [], [], []
+        known = {run.position: run.uncertain for run in self.kept}
         for points, own, position, wanted, recompute in asked:
             for point, mode in zip(points, recompute):
                 inputs.append(point)
@@ -333,7 +210,8 @@ class Problem:
                 rows.append(position)
                 targets.append(wanted)
                 modes.append(mode)
-        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, self.assume, **self.options))
+                uncertain.append(known[position])
+        self.parts.append(Part(resolver, inputs, assumed, rows, targets, modes, uncertain, self.assume, **self.options))
 
     def chosen(self) -> list[np.ndarray]:
         """For every part, the point of each row that the rules take; rows without one are refused."""
@@ -363,6 +241,16 @@ class Problem:
                 chosen.append(point)
             found.append(np.array(chosen, dtype=np.intp))
         return found
+
+
+def _uncertain(
+    fitted: Mapping[str, str], kind: str, run: Mapping[str, Any] | None, forgotten: Collection[str]
+) -> dict[str, float]:
+    """Assumptions and targets that are uncertain for the framework of a run, and how much: what was fitted, who it is."""
+    spreads = {name: spread_of(key, name) for name, key in fitted.items() if name in Assumptions._fields}
+    if run is not None and frameworks.unknown(kind, run, forgotten):
+        spreads |= frameworks.BETWEEN[kind]
+    return {name: spread for name, spread in spreads.items() if spread}
 
 
 def _source(run: Mapping[str, Any]) -> str:

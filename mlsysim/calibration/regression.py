@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mlsysim import units
 from mlsysim.calibration.figures import Calibration
-from mlsysim.calibration.problem import TARGETS
+from mlsysim.calibration.part import TARGETS
 from mlsysim.calibration.validate import Validation, statistics
 
 

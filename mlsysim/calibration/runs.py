@@ -122,6 +122,7 @@ NUMBERS = {
         "writers",
         "checkpoint_interval_h",
         "samples_per_s_per_device",
+        "least_busy_share",
         "sample_bytes",
         "suspect",
     ),

@@ -40,7 +40,8 @@ from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
 
-PHASES = ("prefill", "decode", "decode_per_user")
+SERVICE = "decode_per_user"
+PHASES = ("prefill", "decode", SERVICE)
 PROMPT, ANSWER = 512.0, 128.0
 #: tokens that a user of a service sees, and devices of which a service has more than it needs
 SERVED, PLENTY = 1024.0, 1e6
@@ -113,20 +114,22 @@ BACK_ENDS = {"cuda": "llama.cpp CUDA", "nvidia": "llama.cpp CUDA", "cpu": "llama
 
 
 def engine(run: Mapping[str, Any], card: Row) -> str:
-    """The engine of a run; of llama.cpp with its back end."""
+    """The engine of a run; of llama.cpp with its back end and its year, where the row or its source tells one."""
     named = str(given(run, "engine", "framework") or "llama.cpp")
     found = frameworks.recognise("engine", [named])
     if found is None or found["framework"] != "llama_cpp":
         return named
     words = str(given(run, "backend") or card["vendor"] or "").lower()
-    return next((name for word, name in BACK_ENDS.items() if word in words), named)
+    known = next((name for word, name in BACK_ENDS.items() if word in words), "llama.cpp")
+    year = frameworks.year_of({"framework": named, "source": run.get("source")})
+    return f"{known} {year}" if year else known
 
 
 def group(run: Mapping[str, Any]) -> str:
     """Phase and class of device: as stated, but a service whose weights lie beside the chips is of the device's own class."""
     card = hardware(run)
     stated = given(run, "device_class")
-    beside = run["phase"] == "decode_per_user" and not card["on_chip_memory"]
+    beside = run["phase"] == SERVICE and not card["on_chip_memory"]
     return f"{run['phase']}/{(None if beside else stated) or card['class'] or '?'}"
 
 
@@ -150,7 +153,7 @@ def service(run: Mapping[str, Any], card: Row, workload: Row) -> Question:
         return Question("resident", inputs, {}, {"tokens_per_s": ("tokens_per_s_per_user", 1.0, 1.0)}, measured, {})
     if given(run, "device_class") != DATAFLOW:
         raise Refused(
-            f"{PHASES[2]} is of devices with memory on the chip, or of dataflow devices (device_class={DATAFLOW}): of "
+            f"{SERVICE} is of devices with memory on the chip, or of dataflow devices (device_class={DATAFLOW}): of "
             "others a service has a load, see the columns of serving runs"
         )
     node = zoo.system(card["default_system"])["accelerators_per_node"] if card["default_system"] else 1.0
@@ -176,7 +179,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     phase = given(run, "phase")
     if phase not in PHASES:
         raise Refused(f"phase {phase!r} is not known: {', '.join(PHASES)}")
-    if phase == "decode_per_user":
+    if phase == SERVICE:
         return service(run, card, workload)
     found, setting = frameworks.of_run("engine", {**run, "framework": None, "engine": engine(run, card)}, (), forgotten)
     fitted = frameworks.read_off(found, frameworks.own_settings(run))
@@ -201,6 +204,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     defaults = Assumptions._field_defaults
     assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults}
     assumed |= {"frontend_time": 0.0, "frontend_token_time": 0.0, "frontend_client_time": 0.0}
+    assumed |= {"first_token_scatter": 1.0}  # of prompts that meet: one alone meets none
     depth = float(round(given(run, "depth_tokens") or 0.0))
     if phase == "prefill":
         prompt = float(round(given(run, "prompt_tokens") or PROMPT))

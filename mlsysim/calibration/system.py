@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration.problem import Part, Problem
+from mlsysim.calibration.part import Part
+from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import Runs
 from mlsysim.engine.graph import reached
 from mlsysim.engine.reevaluate import PartialProgram

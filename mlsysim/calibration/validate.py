@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mlsysim.calibration import arguments
-from mlsysim.calibration.problem import SPEED, TARGETS, Problem
+from mlsysim.calibration.part import SPEED, TARGETS
+from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.assumptions import Assumed, Assumptions
 

@@ -37,6 +37,9 @@ from mlsysim.zoo.spelling import UnknownName
 
 SCENARIOS = ("offline", "server", "batch", "single_stream", "multi_stream")
 BATCH, STREAMS = 128.0, 8.0
+#: what boards draw at work beyond the spread of the time (log): supplies, regulators and what else is on them; scatter of
+#: MLPerf Tiny's energies about the prediction, less that of its times
+SPREADS = {"energy_per_sample": 0.24}
 #: share of the rate of its batch that a server sustains within its bound
 SERVED = 0.85
 #: pairs of a sample of MLPerf's recommenders (100 to 700: github.com/mlcommons/inference, recommendation, aggregated

@@ -122,7 +122,7 @@ def phase_times(
         elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
         return seconds + attention_share * elementwise
 
-    prompt = operators.prefill_attention_time(model, hardware, format, tp, batch, seq_len, 0.0, 1.0)
+    prompt = operators.prefill_attention_time(model, hardware, format, assume, tp, batch, seq_len, 0.0, 1.0)
     step = operators.decode_attention_time(model, hardware, format, tp, batch, seq_len)
     alone = network.work(
         model,

@@ -72,17 +72,17 @@ def gemm_compute_time(rows, columns, inner, peak_flops, efficiency, half_rows):
     return (rows + half_rows) * (2.0 * columns * inner / (efficiency * peak_flops))
 
 
-def faster_path(matrix_time, flops, vector_flops, vector_efficiency):
+def faster_path(matrix_time, flops, vector_ops, vector_efficiency):
     """Arithmetic of a product on the faster of two paths: matrix units, or vector units row by row (s).
 
-    ``min(matrix time, flops / (vector_efficiency vector_flops))``: with few rows the tiles of the matrix units stay
+    ``min(matrix time, flops / (vector_efficiency vector_ops))``: with few rows the tiles of the matrix units stay
     nearly empty, and libraries take a matrix-vector kernel, which wastes no row.
 
     Parameters
     ----------
     matrix_time : on the matrix units, empty rows of their tiles included (s); see `gemm_compute_time`.
     flops : of the product (FLOP).
-    vector_flops : fp32 rate of the vector units (FLOP/s); 0 leaves the matrix units alone.
+    vector_ops : rate of the vector units (FLOP/s), which unpack or convert what they multiply; 0 leaves the matrix units alone.
     vector_efficiency : share of it that these kernels reach.
 
     Notes
@@ -99,8 +99,8 @@ def faster_path(matrix_time, flops, vector_flops, vector_efficiency):
     >>> float(faster_path(4.0, 10.0, 10.0, 0.5)), float(faster_path(1.0, 10.0, 10.0, 0.5))
     (2.0, 1.0)
     """
-    has_vectors = vector_flops > 0
-    vector_time = flops / (vector_efficiency * np.where(has_vectors, vector_flops, 1.0))
+    has_vectors = vector_ops > 0
+    vector_time = flops / (vector_efficiency * np.where(has_vectors, vector_ops, 1.0))
     return np.where(has_vectors, np.minimum(matrix_time, vector_time), matrix_time)
 
 

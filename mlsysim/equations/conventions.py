@@ -58,7 +58,7 @@ def with_efficiency(hardware: Accelerator, efficiency, bandwidth_efficiency) -> 
             gemm_efficiency=efficiency,
             training_gemm_efficiency=efficiency,
             gemm_half_rows=0.0,
-            vector_flops=0.0,
+            vector_ops=0.0,
             attention_efficiency=efficiency,
             attention_half_length=0.0,
         )
@@ -149,7 +149,7 @@ def textbook_device(hardware: Accelerator, textbook) -> Accelerator:
         gemm_latency=where(0.0, hardware.gemm_latency),
         gemm_efficiency=where(1.0, hardware.gemm_efficiency),
         gemm_half_rows=where(0.0, hardware.gemm_half_rows),
-        vector_flops=where(0.0, hardware.vector_flops),
+        vector_ops=where(0.0, hardware.vector_ops),
         gemm_bandwidth_efficiency=where(1.0, hardware.gemm_bandwidth_efficiency),
         gemm_exponent=where(0.0, hardware.gemm_exponent),
         attention_efficiency=where(1.0, hardware.attention_efficiency),
@@ -191,6 +191,8 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "balance_steps",
         "logit_bytes",
         "narrow_sums",
+        "score_bytes",
+        "unpacks_weights",
     )
     whole = ("expert_bandwidth_efficiency", "expert_gemm_efficiency", "serving_gemm_factor", "poll_steps")
     changed = {name: np.where(by_hand, 0.0, getattr(assume, name)) for name in nothing}

@@ -29,7 +29,6 @@ from mlsysim.equations.compute import (
     traffic_time,
 )
 from mlsysim.equations.conventions import quantises
-from mlsysim.equations.counting import floor_div
 from mlsysim.equations.experts import (
     fullest_rank_experts,
     half_width,
@@ -38,6 +37,7 @@ from mlsysim.equations.experts import (
     slowest_rank_load,
     tile_fill,
 )
+from mlsysim.equations.prompts import kv_tokens_read, kv_tokens_read_in_window, score_time
 from mlsysim.equations.sharding import (
     devices,
     expert_split,
@@ -140,16 +140,17 @@ def linear_work(model: Workload, hardware: Accelerator, format: Format, assume: 
         traffic=rate
         * (format.weight_bytes * (stored_layer_values(model, format, tp) + vector_params_per_device(model, tp)))
         + rows * (rate * moved),
-        start=products_per_step(model) * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency),
+        start=products_per_step(model) * np.where(narrow, hardware.plain_gemm_latency, hardware.gemm_latency)
+        + unpacking_time(model, hardware, format, assume, tp, rows),
     )
 
 
 def _product_arithmetic(rows, flops, per_row, hardware: Accelerator, assume: Assumptions):
     """Arithmetic of products of `flops` operations a row, `per_row` seconds of the matrix units each (s)."""
     matrix = (rows + hardware.gemm_half_rows) * per_row
-    vectors_only = (rows <= assume.vector_product_rows) & (hardware.vector_flops > 0)
+    vectors_only = (rows <= assume.vector_product_rows) & (hardware.vector_ops > 0)
     matrix = np.where(vectors_only, np.inf, matrix)
-    return faster_path(matrix, rows * flops, hardware.vector_flops, assume.vector_product_efficiency)
+    return faster_path(matrix, rows * flops, hardware.vector_ops, assume.vector_product_efficiency)
 
 
 def _product_peak(hardware: Accelerator, assume: Assumptions):
@@ -198,7 +199,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
     sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
     matrix = load * (2.0 * params / (sustained * peak))
-    arithmetic = faster_path(matrix, load * (2.0 * params), hardware.vector_flops, assume.vector_product_efficiency)
+    arithmetic = faster_path(matrix, load * (2.0 * params), hardware.vector_ops, assume.vector_product_efficiency)
     width = 2.0 * architecture.expert_width(model) + architecture.ffn_matrices(model) * model.ffn_hidden / split
     moved = assume.expert_movement * assume.activation_traffic * format.activation_bytes * width
     reading = 1.0 / (assume.expert_bandwidth_efficiency * hardware.mem_bandwidth)
@@ -330,10 +331,21 @@ def prefill_attention_traffic(
     return attending + chunks * mixers.mixer_traffic(model, hardware, format, tp, sequences, cached + new)
 
 
+def unpacking_time(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows):
+    """Weights that are unpacked into 16 bits before a product of many rows, all layers (s).
+
+    Narrow ones are read and wide ones written; the product reads these.  Products of few rows unpack on the way.
+    """
+    unpacks = (assume.unpacks_weights > 0) & (rows > assume.vector_product_rows) & (format.weight_only > 0)
+    nbytes = (format.weight_bytes + format.activation_bytes) * stored_layer_values(model, format, tp)
+    return np.where(unpacks, traffic_time(nbytes, hardware.mem_bandwidth, hardware.gemm_bandwidth_efficiency), 0.0)
+
+
 def prefill_attention_time(
     model: Workload,
     hardware: Accelerator,
     format: Format,
+    assume: Assumptions,
     tp,
     sequences,
     new,
@@ -341,37 +353,11 @@ def prefill_attention_time(
     chunks,
     convention=FlopsConvention.CAUSAL,
 ):
-    """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic."""
+    """Attention of whole prompts, all layers (s): the longer of arithmetic and cache traffic, and the scores' (`score_time`)."""
     arithmetic = prefill_attention_arithmetic(model, hardware, tp, sequences, new, cached, convention)
     traffic = prefill_attention_traffic(model, hardware, format, tp, sequences, new, cached, chunks)
-    return np.maximum(arithmetic, traffic)
-
-
-def kv_tokens_read(new, cached, chunks):
-    """Cached tokens read by a chunked prefill, own chunk included: ``u c + n (u + 1) / 2``.
-
-    Examples
-    --------
-    >>> float(kv_tokens_read(8192.0, 0.0, 16.0))  # 8192 tokens in chunks of 512
-    69632.0
-    """
-    return chunks * cached + 0.5 * new * (chunks + 1.0)
-
-
-def kv_tokens_read_in_window(new, cached, chunks, window):
-    """The same in a local layer: a chunk of m tokens reads no more than ``w - 1 + m``.
-
-    Examples
-    --------
-    >>> float(kv_tokens_read_in_window(8192.0, 0.0, 16.0, 1024.0))  # the first two chunks see less
-    23026.0
-    >>> float(kv_tokens_read_in_window(1.0, 32767.0, 1.0, 4096.0))  # a decode step
-    4096.0
-    """
-    chunk = new / chunks
-    most = window - 1.0
-    growing = np.minimum(np.maximum(floor_div(most - cached, chunk) + 1.0, 0.0), chunks)
-    return kv_tokens_read(growing * chunk, cached, growing) + (chunks - growing) * (most + chunk)
+    scores = score_time(model, hardware, assume, tp, sequences, new, cached, chunks)
+    return np.maximum(arithmetic, traffic) + scores
 
 
 # --- communication -------------------------------------------------------------------------------------

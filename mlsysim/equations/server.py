@@ -76,6 +76,7 @@ def server(
             model,
             hardware,
             format,
+            assume,
             tp,
             sequences=1.0,
             new=computed,

@@ -381,7 +381,7 @@ def prefill_step(
     rows = tokens / steps
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     chunks = ceil_div(new, chunk)
-    attention = prefill_attention_time(model, hardware, format, tp, per_group, new, cached, chunks, convention)
+    attention = prefill_attention_time(model, hardware, format, assume, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)
     head = head_work(model, hardware, format, assume, tp, per_group)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)

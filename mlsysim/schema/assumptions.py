@@ -524,10 +524,10 @@ class Assumptions(NamedTuple):
         0.05,
     )
     vector_product_efficiency: Real = _share(
-        0.5,
-        "share of the fp32 vector rate that a product of few rows reaches where the matrix units would stay empty",
-        "a conversion beside each multiply-add halves the rate; single-stream tables of llama.cpp on RTX 3090 and Apple M "
-        "exclude less than 0.1",
+        1.0,
+        "share of the rate of the vector units that a product of few rows reaches where the matrix units would stay empty",
+        "what they convert is in the rate; single-stream tables of llama.cpp on RTX 3090 and Apple M "
+        "exclude less than 0.2",
         0.3,
         above=True,
     )
@@ -542,6 +542,20 @@ class Assumptions(NamedTuple):
         0.0,
         "16-bit products sum in 16 bits, at twice the rate on cards for games: half of the 8-bit rate",
         "0 serving engines; 1 llama.cpp (ggml-cuda.cu: CUBLAS_COMPUTE_16F)",
+    )
+    unpacks_weights: Real = _switch(
+        0.0,
+        "products of many rows with weights in 4 bits unpack them into 16 bits beforehand",
+        "0 serving engines (Marlin, arXiv:2408.11743); 1 llama.cpp with CUDA to mid-2024 (ggml-cuda.cu: dequantize, then "
+        "cublasGemmEx)",
+    )
+    score_bytes: Real = _assumed(
+        0.0,
+        "byte",
+        "what a score of attention moves through memory in prefill: 0 where one kernel keeps the scores on the chip",
+        "0 FlashAttention (arXiv:2205.14135); 20 in kernels one after another: products in 32 bits (written, read twice), "
+        "softmax (written), the second product's 16-bit copy (written, read)",
+        0.0,
     )
     library_allreduce: Real = _switch(
         0.0,

@@ -256,7 +256,12 @@ positive("attention_gemm_rate", "1", "peak of the GEMMs of attention projections
 positive("expert_gemm_rate", "1", "peak of the GEMMs of routed experts over `peak_flops`", better="more")
 positive("shared_expert_gemm_rate", "1", "peak of the GEMMs of shared experts over `peak_flops`", better="more")
 real("attention_peak_flops", "FLOP/s", "dense peak of the format attention computes in", better="more")
-real("vector_flops", "FLOP/s", "fp32 rate of the vector units", better="more")
+real(
+    "vector_ops",
+    "FLOP/s",
+    "rate of the vector units in products of few rows: unpacking narrow weights, or converting wide ones",
+    better="more",
+)
 real("narrow_sum_flops", "FLOP/s", "rate of 16-bit products whose sums are 16 bits wide, too", better="more")
 positive("mem_bandwidth", "byte/s", "main memory bandwidth", better="more")
 positive("mem_capacity", "byte", "main memory the device reports", better="more")

@@ -17,6 +17,10 @@ from mlsysim.zoo.row import CANONICAL, NAN, RULES, Derived, Row, Rule, first, kn
 EMBODIED_PER_WATT = 0.28
 #: fp32 vector rate over the 16-bit matrix rate: median of the cloud devices that list both
 VECTOR_SHARE = 0.1
+#: multiply-adds of few rows over the fp32 rate: a conversion stands beside each; and the int32 units, which unpack narrow
+#: weights, are half as many as the fp32 ones in compute capability 8.6, 8.9 and 9.0 (CUDA C++ Programming Guide, throughput
+#: of arithmetic instructions: 64 and 128 a clock).  Rows of devices with as many of both have `peak_int32`
+HALF_OF_VECTORS = 0.5
 
 #: TDP follows memory bandwidth, W = 289 (TB/s)^0.597: fitted to 83 devices for servers and desks since 2018 whose TDP
 #: is published; the rate of products adds nothing once bandwidth is in.  Leave-one-out error 0.29
@@ -196,18 +200,29 @@ def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict
         derived["attention_peak_flops"] = Derived(
             "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
         )
-    if known(fields["vector_flops"]):
+    if "vector_ops" in row.given:
+        fields["vector_ops"] = row.given["vector_ops"]
         return
-    if wide or own is not None:
-        fields["vector_flops"] = VECTOR_SHARE * (wide or own)
-        derived["vector_flops"] = Derived(
-            f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
+    fp32, integers = _rate(row, Precision.FP32), row.values_by_column["peak_int32"]
+    if integers is not None and precision in WEIGHT_ONLY:
+        fields["vector_ops"] = integers
+    elif np.any(fp32):
+        fields["vector_ops"] = HALF_OF_VECTORS * fp32
+        derived["vector_ops"] = Derived(
+            f"{HALF_OF_VECTORS:g} of the fp32 rate: a conversion stands beside each multiply-add, and integer units are half "
+            "as many where nobody says otherwise",
+            0.0,
+        )
+    elif wide or own is not None:
+        fields["vector_ops"] = HALF_OF_VECTORS * VECTOR_SHARE * (wide or own)
+        derived["vector_ops"] = Derived(
+            f"no vector rate published: half of {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
             "that list both",
             0.6,
         )
     else:
-        fields["vector_flops"] = 0.0
-        derived["vector_flops"] = Derived("neither a vector rate nor a 16-bit rate published: none is counted on", 0.0)
+        fields["vector_ops"] = 0.0
+        derived["vector_ops"] = Derived("neither a vector rate nor a 16-bit rate published: none is counted on", 0.0)
 
 
 def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:

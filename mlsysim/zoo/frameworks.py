@@ -2,7 +2,8 @@
 
 ``frameworks.csv`` names them (a *mechanism* is something that any of them may do, such as compiled element-wise work);
 ``settings.csv`` says what each does differently from the defaults, one setting a line, from which version on (a year
-for trainers), and whether the value was fitted to published runs.  A framework may be *like* another one.
+for trainers), and whether the value was fitted to published runs.  A framework may be *like* another one
+of some year, or, where no year stands, in each of its versions.
 
 >>> assumptions("vLLM").host_step_time, assumptions("vLLM 0.12").host_step_time
 (0.001, 0.0016)
@@ -90,6 +91,7 @@ def version(text: str) -> tuple[int, ...]:
 class Version(NamedTuple):
     """A framework from one of its versions on."""
 
+    step: str
     since: tuple[int, ...]
     row: Row
     lines: dict[str, list[dict[str, str]]]  #: setting -> its lines of settings.csv, the one that holds last
@@ -106,18 +108,22 @@ def frameworks() -> dict[str, list[Version]]:
     found: dict[str, list[Version]] = {}
     for about in tables.records("frameworks"):
         name, _, since = about["like"].partition(" ")
-        held = {k: list(v) for k, v in _holding(found[name], version(since)).lines.items()} if name else {}
-        own = lines.pop(about["key"], [])
-        steps = sorted({line["since_version"] for line in own}, key=version)
+        own = sorted(lines.pop(about["key"], []), key=lambda line: version(line["since_version"]))
+        steps = {line["since_version"] for line in own} | {v.step for v in found.get(name, ()) if not since}
+        ordered = sorted(steps, key=version)
         versions = []
-        for step in steps:
-            for line in (line for line in own if line["since_version"] == step):
+        for step in ordered:
+            alike = _holding(found[name], version(since or step)).lines if name else {}
+            held = {setting: list(earlier) for setting, earlier in alike.items()}
+            for line in own:
+                if version(line["since_version"]) > version(step):
+                    break
                 if line["value"] == UNSET:
                     held.pop(line["setting"], None)
                 else:
                     held.setdefault(line["setting"], []).append(line)
-            row = _row(about, step, step == steps[-1], {name: lines[-1] for name, lines in held.items()})
-            versions.append(Version(version(step), row, {name: list(lines) for name, lines in held.items()}))
+            row = _row(about, step, step == ordered[-1], {name: lines[-1] for name, lines in held.items()})
+            versions.append(Version(step, version(step), row, held))
         found[about["key"]] = versions
     if lines:
         raise unknown("framework", next(iter(lines)), found, "settings.csv")
@@ -163,6 +169,16 @@ def lines_of(row: Row) -> dict[str, str]:
     'pytorch_fsdp 2023 eager_factor'
     """
     return {name: _identity(lines[-1]) for name, lines in _made()[row.key].lines.items()}
+
+
+def spread_of(key: str, setting: str) -> float:
+    """How uncertain a fitted setting is (relative): as its line says, else as the assumption that it stands for.
+
+    >>> spread_of("llama_cpp_cuda", "serving_gemm_factor"), spread_of("vllm", "host_step_time")
+    (0.22, 0.4)
+    """
+    line = _made()[key].lines[setting][-1]
+    return float(line["spread"] or getattr(Assumptions._field_defaults.get(setting), "spread", 0.0))
 
 
 def without(row: Row, forgotten: Collection[str]) -> Row:
