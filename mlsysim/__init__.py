@@ -11,11 +11,14 @@ inputs; ``ms.compose`` chains them; ``ms.walls()`` lists what can bind.
 
 from glob import glob as _glob
 
-from mlsysim import plot, zoo
+from mlsysim import accessor as accessor, plot, units as units, zoo
 from mlsysim.calibration import calibrate, validate
 from mlsysim.report import report
 from mlsysim.resolver import RESOLVERS, Composition, Model, Resolver, compose, kernel
 from mlsysim.schema.assumptions import Assumptions
+from mlsysim.search.near import nearest
+from mlsysim.stored.files import load, save
+from mlsysim.stored.shown import notebook
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls
 from mlsysim.why import compare, trace
@@ -100,9 +103,13 @@ __all__ = [
     "compare",
     "compose",
     "kernel",
+    "load",
+    "nearest",
+    "notebook",
     "plot",
     "report",
     "run_plan",
+    "save",
     "trace",
     "validate",
     "walls",

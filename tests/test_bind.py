@@ -323,7 +323,7 @@ UNKNOWN = {
         ["bounds=(5, 1)", "below"],
     ),
     "root of what is given": (
-        lambda: StepModel.root("mem_bandwidth", {"itl": 1}, mem_bandwidth=1, **BASE),
+        lambda: StepModel.root("mem_bandwidth", {"itl": 1}, mem_bandwidth="1 TB/s", **BASE),
         ["mem_bandwidth", "not be given"],
     ),
     "root of what has no part": (

@@ -471,8 +471,9 @@ def test_a_result_that_does_not_fit_is_refused_with_the_ways_out(monkeypatch):
 
 
 def test_keep_stores_what_is_named():
-    assert list(StepModel.solve(keep=["itl", "limit"], **GRID)) == ["itl", "limit"]
-    assert list(StepModel.solve(keep="itl", **GRID)) == ["itl"]
+    """And whether each point works: a number alone would pass for one that does."""
+    assert list(StepModel.solve(keep=["itl", "limit"], **GRID)) == ["itl", "limit", "feasible"]
+    assert list(StepModel.solve(keep="itl", **GRID)) == ["itl", "feasible", "limit"]
 
 
 @example(sizes=(3, 2050, 2, 1), order=("a0", "a3", "a1", "a2"), cut=2, chunk=1024, step_=3)

@@ -27,7 +27,7 @@ FLOORS = (
     ("models",),
     ("plot",),
     ("solvers", "optimizers", "calibration"),
-    ("walls", "headline", "grammar", "report", "why"),
+    ("walls", "headline", "grammar", "report", "why", "stored", "accessor"),
     ("plans",),
     ("cli",),
 )

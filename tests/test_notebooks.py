@@ -63,3 +63,10 @@ def test_notebook_runs(path, outputs):
     assert any("image/png" in o.get("data", {}) for o in outputs[path])
     told = [o.text for o in outputs[path] if o.output_type == "stream" and o.name == "stderr"]
     assert not told, told
+
+
+def test_no_notebook_decodes_by_hand():
+    """`ds.mlsysim.labels()` does."""
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        assert "flag_" not in text and "mlsysim.engine" not in text, path.stem

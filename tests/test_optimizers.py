@@ -323,7 +323,7 @@ def test_maximum_load_and_the_frontier():
         and (np.diff(front.tokens_per_s_per_device) > 0).all()
         and front.sizes["point"] > 20
     )
-    loose = ms.BatchingOptimizer.solve(hardware="h100", target_itl=1000.0, tp=4, **CHAT)
+    loose = ms.BatchingOptimizer.solve(hardware="h100", target_itl="1000 s", tp=4, **CHAT)
     assert loose.batch_limit == Limit.MEMORY and loose.max_batch == loose.max_active_requests
 
 

@@ -521,7 +521,7 @@ def test_root_meets_its_target():
         else:
             fastest = StepModel.solve(mem_bandwidth=1e27, **again).itl.item()
             assert np.isnan(one.mem_bandwidth) and one.reached.item() == pytest.approx(min(fastest, one.reached.item()))
-            assert fastest > 0.4 or StepModel.solve(mem_bandwidth=1e-18, **again).itl.item() < 0.4
+            assert fastest > 0.4 or StepModel.solve(mem_bandwidth="1e-18 byte/s", **again).itl.item() < 0.4
     assert got.found.any() and not got.found.all()
 
 

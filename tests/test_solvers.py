@@ -452,7 +452,12 @@ def test_no_root_is_no_number():
     best = ms.ServingModel.solve(mem_bandwidth=1e27, **point).itl.item()
     assert got.itl.values[0] == pytest.approx(best, rel=1e-6) and got.nearest.values[0] > 1e15
     easy = ms.SynthesisSolver.solve(
-        ms.ServingModel, targets={"itl": 10.0}, unknown="mem_bandwidth", bounds=("1 TB/s", "2 TB/s"), devices=0, **point
+        ms.ServingModel,
+        targets={"itl": "10 s"},
+        unknown="mem_bandwidth",
+        bounds=("1 TB/s", "2 TB/s"),
+        devices=0,
+        **point,
     )
     assert (
         easy.side.item() == Region.ALWAYS

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from mlsysim import grammar
@@ -36,14 +37,10 @@ from mlsysim.cli.options import (
 )
 from mlsysim.cli.plan import EPILOG, run
 from mlsysim.cli.request import DRAWS, asked
-from mlsysim.cli.results import FINE, NOTHING, give, nothing, progress, say, stops
+from mlsysim.cli.results import FINE, NOTHING, amounts_of, give, near_miss, nothing, progress, say, stops
 from mlsysim.cli.why import compare, trace
 from mlsysim.cli.zoo import zoo
 from mlsysim.engine.label import labelled
-
-if TYPE_CHECKING:
-    pass
-
 
 #: most of a `top`
 MOST = 100_000
@@ -106,23 +103,24 @@ def solve(
     if resolver.name == "SynthesisSolver" and not any(n == "targets" or n.startswith("target_") for n in inputs):
         raise ValueError("SynthesisSolver needs a target: targets=itl=20ms (several by commas), or target_itl=20ms")
     outputs = grammar.listed(found["keep"])
-    always = [n for n in ("feasible", "limit") if n in resolver.outputs]
-    wanted = [*dict.fromkeys([*outputs, *always])] if outputs else None
+    beside = {"memory_per_device": "memory_utilization"}  # they tell the capacity
+    wanted = [*dict.fromkeys([*outputs, *(beside[n] for n in outputs if n in beside)])] if outputs else None
     with progress() as tell:
         run = {"keep": wanted, "threads": threads, "progress": tell} | search | drawn | inputs
         ds, stop = stopped.answer(lambda: resolver.solve(**run))
-    give(ds, found, json, resolver.name, [search["objective"]] if search else [], places=bool(search))
+    first = [search["objective"]] if search else []
+    give(ds, found, json, resolver.name, first, bool(search), amounts_of(resolver, inputs | drawn))
     if stop:
         return stopped.code(stop)
     if "found" in ds and not bool(ds["found"].any()):
-        return nothing(ds if "configurations" in ds else None, str(search.get("objective") or resolver.name))
+        what, why = str(search.get("objective") or resolver.name), ds if "configurations" in ds else None
+        return nothing(why, what, lambda: near_miss(resolver, search.get("where"), inputs))
     if "feasible" in ds and not bool(ds["feasible"].any()):
         if "limit" not in ds:  # quantiles have none
             return nothing(None, f"in none of {ds.attrs['samples']:,} samples (without quantile= the limits are told)")
-        import numpy as np
-
         names, numbers = np.unique(labelled(ds["limit"]), return_counts=True)
-        return nothing(None, stops(dict(zip(names.tolist(), numbers.tolist()))))
+        why = stops(dict(zip(names.tolist(), numbers.tolist())))
+        return nothing(None, why, lambda: near_miss(resolver, None, inputs))
     return FINE
 
 
@@ -179,7 +177,7 @@ def ranked(given: dict[str, Any], many: bool) -> int:
         )
     if stop:
         return stopped.code(stop, found["resume"])
-    return FINE if anything else nothing(why, name)
+    return FINE if anything else nothing(why, name, lambda: near_miss(resolver, where, inputs))
 
 
 @app.command(epilog=INPUTS)
@@ -289,7 +287,9 @@ def pareto(
         )
     if stop:
         return stopped.code(stop, found["resume"])
-    return FINE if ds.sizes["point"] else nothing(why, "the front is empty")
+    return (
+        FINE if ds.sizes["point"] else nothing(why, "the front is empty", lambda: near_miss(resolver, clauses, inputs))
+    )
 
 
 @app.command(epilog=INPUTS)

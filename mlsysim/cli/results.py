@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import os
@@ -19,14 +18,19 @@ from mlsysim.cli import asjson, show, streams
 from mlsysim.engine.label import labelled
 from mlsysim.engine.progress import Bar
 from mlsysim.schema.judged import main_first
+from mlsysim.stored.files import NEEDS, required, save
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mlsysim.resolver import Resolver
+
 FINE, BAD, NOTHING = 0, 1, 2
 #: how the name of a file of results may end
-ENDINGS = (".csv", ".json", ".nc", ".zarr")
-STORED_BY = {".nc": "h5netcdf", ".zarr": "zarr"}  #: what writes it (extra ``store``)
+ENDINGS = (".csv", ".json", *NEEDS)
+#: points of a call up to which the nearest miss is looked for, in one more pass
+NEAR = 100_000_000
+STRONGEST = 4  #: assumptions that a line names
 #: outputs that a table of points shows when nobody says which
 FEW = 6
 
@@ -67,11 +71,8 @@ def place(path: str | None) -> str:
         raise ValueError(f"out={path}: {f'{folder} is no folder' if not os.path.isdir(path) else 'is a folder'}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ValueError(f"out={path}: cannot be written there")
-    if ending in STORED_BY:
-        try:
-            importlib.import_module(STORED_BY[ending])
-        except ImportError:
-            raise ImportError(f"{STORED_BY[ending]} is not installed: pip install 'mlsysim-sweep[store]'") from None
+    if ending in NEEDS:
+        required(ending)
     return path
 
 
@@ -126,12 +127,9 @@ def write(ds: xr.Dataset, path: str) -> str:
             table = table.expand_dims("point")
         with named(path):
             table.to_dataframe().to_csv(path, index=index)
-    elif ending == ".zarr":
-        with named(path):
-            ds.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
     else:
         with named(path):
-            ds.to_netcdf(path, engine="h5netcdf")
+            save(ds, path)
     return path
 
 
@@ -193,6 +191,7 @@ def give(
     title: str,
     first: Sequence[str] = (),
     places: bool = False,
+    amounts: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
     """Show, print or save a result.
 
@@ -202,6 +201,8 @@ def give(
         Outputs that are shown before others.
     places : bool
         The coordinates of a single point are its answer (`best`), not what the user said.
+    amounts : callable, optional
+        By how much some points, by their flat numbers, miss what stops them.
     """
     keep = grammar.listed(found.get("keep"))
     unknown = [k for k in keep if k not in ds.variables]
@@ -227,10 +228,12 @@ def give(
             continue
         if not dims:
             outputs = dict.fromkeys([*(n for n in first if n in members), *main_first(members)])
-            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or outputs)], title)
+            missed = misses(part, np.zeros(1, dtype=np.int64), amounts)
+            wanted += [n for n in ("limit",) if wanted and missed and n not in wanted]
+            show.one(part, [*(map(str, part.coords) if places else ()), *(wanted or outputs)], title, *missed)
             title = ""
             continue
-        rest, left = several(part, wanted, title, [n for n in first if n in part], further=not title)
+        rest, left = several(part, wanted, title, [n for n in first if n in part], not title, amounts)
         title = ""
         hidden += left
         if rest:
@@ -243,12 +246,56 @@ def give(
     if notes:
         print(" ".join(notes))
     if unsaid := ds.attrs.get("assumed"):
-        show.note(f"assumed: {unsaid}")
+        rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
+        show.note(f"assumed: {unsaid}{rests}")
     if line := left_out(ds, keep):
         show.note(line)
 
 
-def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str], further: bool) -> tuple[int, int]:
+def rests_on(ds: xr.Dataset, outputs: Sequence[str]) -> str:
+    """The assumptions on which the first quantity among some outputs of one point rests most, for the end of a line."""
+    from mlsysim.schema.variables import variable_of
+    from mlsysim.stored.known import resolver_of
+
+    resolver = resolver_of(ds)
+    told = () if resolver is None else resolver.outputs
+    kinds = {name: variable_of(name) for name in outputs if name in told}
+    name = next((name for name, v in kinds.items() if v is not None and v.kind == "real" and v.better), None)
+    if name is None:
+        return ""
+    try:
+        found = ds.mlsysim.rests_on(name)
+    except (ValueError, TypeError):  # of an object of the user's own, or of what has no slope here
+        return ""
+    parts = [f"{n} {e:.2g}" for n, e in list(found["elasticity"].items())[:STRONGEST]]
+    more = f", {len(found) - STRONGEST} more" if len(found) > STRONGEST else ""
+    return f"; {name} rests on {', '.join(parts)}{more} (elasticities above 1 %)" if parts else ""
+
+
+def misses(ds: xr.Dataset, positions: np.ndarray, amounts: Callable[[np.ndarray], np.ndarray] | None) -> list[str]:
+    """What stops each of some points and by how much, "" where nothing does; nothing at all where all of them work."""
+    from mlsysim.search.near import amount
+
+    if "limit" not in ds or "feasible" not in ds or ds["feasible"].dtype != bool:
+        return []
+    works = ds["feasible"].values.reshape(-1)[positions]
+    if works.all():
+        return []
+    named = labelled(ds["limit"]).reshape(-1)[positions]
+    far = np.full(len(positions), np.nan)
+    if amounts is not None:
+        far[~works] = amounts(positions[~works])
+    return ["" if fine else amount(str(name), miss) for fine, name, miss in zip(works, named, far)]
+
+
+def several(
+    ds: xr.Dataset,
+    keep: Sequence[str],
+    title: str,
+    first: Sequence[str],
+    further: bool,
+    amounts: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[int, int]:
     """Print a table of points; how many there are for which it has no room, and how many outputs.
 
     A `further` table of an answer shows just its dims, and no zero counts.
@@ -262,8 +309,13 @@ def several(ds: xr.Dataset, keep: Sequence[str], title: str, first: Sequence[str
     if "configurations" in ds:
         every = np.flatnonzero(ds["configurations"].values.reshape(-1))
     positions = show.evenly(count) if "point" in ds.sizes else every[: show.ROWS]
-    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first))
-    return len(every) - len(positions), len([n for n in ds.data_vars if n not in names]) + len(gone)
+    missed = misses(ds, positions, amounts)
+    names += [n for n in ("limit",) if missed and n not in names]
+    if keep and "found" in ds and not bool(ds["found"].all()) and "found" not in names:
+        names.append("found")
+    gone = show.points(ds, names, positions, title, len(names) if keep else len(axes) + len(first), misses=missed)
+    hidden = [n for n in ds.data_vars if n not in names and not (keep and n in ("feasible", "limit"))]
+    return len(every) - len(positions), len(hidden) + len(gone)
 
 
 def stops(numbers: Mapping[str, int]) -> str:
@@ -276,11 +328,32 @@ def stops(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} stops {n:,} of {total:,}" for name, n in numbers.items() if n and name != "none")
 
 
-def nothing(counts: xr.Dataset | None, what: str) -> int:
-    """Say why nothing is feasible."""
+def amounts_of(resolver: Resolver, inputs: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What tells by how much points of a call miss; None for a search, which gives no points that do."""
+    from mlsysim.resolver import Optimizer, Solver
+    from mlsysim.search.near import amounts
+
+    if isinstance(resolver, (Optimizer, Solver)):
+        return None
+    return lambda positions: amounts(resolver.program(**inputs), positions)
+
+
+def near_miss(resolver: Resolver, where: Any, inputs: Mapping[str, Any]) -> Any:
+    """What comes nearest to working; None where nobody would wait for it, or where something works."""
+    from mlsysim.resolver import Solver
+    from mlsysim.search.near import nearest
+
+    if isinstance(resolver, Solver) or resolver.program(**inputs).n_points > NEAR:
+        return None
+    return nearest(resolver, where, **inputs)
+
+
+def nothing(counts: xr.Dataset | None, what: str, near: Callable[[], Any] | None = None) -> int:
+    """Say why nothing is feasible, and what is nearest to it."""
     if counts is not None:
         table = counts["configurations"]
         table = table.sum(table.dims[:-1])
         what = f"{what}; {stops(dict(zip(table[table.dims[0]].values.tolist(), table.values.astype(int).tolist())))}"
-    say(f"nothing feasible: {what}")
+    miss = None if near is None else near()
+    say(f"nothing feasible: {what}{f'; {miss}' if miss is not None else ''}")
     return NOTHING

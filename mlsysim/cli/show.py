@@ -13,6 +13,8 @@ from mlsysim.sizes import number, quantity, scale
 if TYPE_CHECKING:
     import xarray as xr
 
+#: memory that is taken, and its share of what there is: together they tell how much there is
+HELD, USED = "memory_per_device", "memory_utilization"
 #: rows that a table shows
 ROWS = 20
 
@@ -71,8 +73,8 @@ def head(name: str, unit: str = "") -> str:
     return "\n".join([*lines, *([f"[{unit}]"] if unit else [])])
 
 
-def grid(columns: Sequence[Column], title: str = "") -> list[str]:
-    """Print a table.
+def grid(columns: Sequence[Column], title: str = "", faint: Sequence[bool] = ()) -> list[str]:
+    """Print a table; the `faint` rows are dim.
 
     Returns
     -------
@@ -98,8 +100,8 @@ def grid(columns: Sequence[Column], title: str = "") -> list[str]:
         table.add_column(
             Text(column.head), justify="right" if column.numeric else "left", overflow="fold", vertical="top"
         )
-    for row in zip(*(c.cells for c in kept)):
-        table.add_row(*map(Text, row))
+    for i, row in enumerate(zip(*(c.cells for c in kept))):
+        table.add_row(*map(Text, row), style="dim" if faint and faint[i] else None)
     if title:
         out.print(Text(title, style="bold"))
     out.print(table)
@@ -118,7 +120,14 @@ def column(ds: xr.Dataset, name: str, positions: np.ndarray, droppable: bool = F
     values = np.broadcast_to(values, positions.shape)
     numeric = values.dtype.kind in "iuf"
     one, unit = scale(values, array.attrs.get("units", "1")) if numeric else (1.0, "")
-    return Column(head(name, unit), [number(v / one if numeric else v) for v in values], numeric, droppable)
+    cells = [number(v / one if numeric else v) for v in values]
+    if name == HELD and USED in ds:
+        shares = np.broadcast_to(ds[USED].values[tuple(index[d] for d in ds[USED].dims)], positions.shape)
+        cells = [
+            cell if not share > 0 else f"{cell} of {number(v / share / one)}"
+            for cell, v, share in zip(cells, values, shares)
+        ]
+    return Column(head(name, unit), cells, numeric, droppable)
 
 
 def points(
@@ -128,30 +137,42 @@ def points(
     title: str = "",
     must: int = 0,
     extra: Sequence[Column] = (),
+    misses: Sequence[str] = (),
 ) -> list[str]:
     """Print some variables of a Dataset, one row a point; the first `must` columns stay in a narrow terminal.
+
+    Parameters
+    ----------
+    misses : sequence of str
+        What stops each row, and by how much, in place of the cells of `limit`; "" where it works: other rows are dim.
 
     Returns
     -------
     list of str
         What there was no room for.
     """
-    columns = [column(ds, name, positions, i >= must) for i, name in enumerate(names)]
-    return grid([*columns[:must], *extra, *columns[must:]], title)
+    columns = [
+        column(ds, name, positions, i >= must and not (misses and name == "limit")) for i, name in enumerate(names)
+    ]
+    if misses:
+        cells = [miss or "none" for miss in misses]
+        columns = [c._replace(cells=cells) if name == "limit" else c for name, c in zip(names, columns)]
+    return grid([*columns[:must], *extra, *columns[must:]], title, [bool(miss) for miss in misses])
 
 
-def one(ds: xr.Dataset, names: Sequence[str], title: str = "") -> None:
-    """Print a single point: one row a variable."""
+def one(ds: xr.Dataset, names: Sequence[str], title: str = "", miss: str = "") -> None:
+    """Print a single point: one row a variable; `miss` is what stops it, and by how much."""
     rows = []
     for name in names:
         array = ds[name]
-        rows.append(
-            [
-                name,
-                quantity(labelled(array).reshape(-1)[0].item(), array.attrs.get("units", "1")),
-                str(array.attrs.get("long_name", "")),
-            ]
-        )
+        value, unit = labelled(array).reshape(-1)[0].item(), array.attrs.get("units", "1")
+        text = quantity(value, unit)
+        if name == "limit" and miss:
+            text = miss
+        elif name == HELD and USED in ds and (share := float(ds[USED].values.reshape(-1)[0])) > 0:
+            one, called = scale(value, unit)
+            text = f"{number(value / one)} of {number(value / share / one)} {called}"
+        rows.append([name, text, str(array.attrs.get("long_name", ""))])
     names_, values, meanings = map(list, zip(*rows))
     grid([Column("output", names_), Column("value", values, True), Column("meaning", meanings)], title)
 

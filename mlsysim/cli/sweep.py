@@ -188,7 +188,9 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
         return stopped.code(stop, found["resume"])
     if lost:
         return results.BAD
-    return results.FINE if front.sizes["point"] else results.nothing(counts, "no configuration is left")
+    if front.sizes["point"]:
+        return results.FINE
+    return results.nothing(counts, "no configuration is left", lambda: results.near_miss(resolver, where, inputs))
 
 
 def draw(front: xr.Dataset, best: xr.Dataset, objectives: Sequence[str], saved: str, by: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 from mlsysim import units
 from mlsysim.schema import codes
 from mlsysim.schema.check import check, one_line, option, shown, unsound
+from mlsysim.schema.ranges import RANGES, remark
 from mlsysim.schema.variables import VARIABLES, field_of
 
 LONGEST = 100_000_000  #: values of one axis: its labels alone take a gigabyte
@@ -91,6 +92,12 @@ class Reader:
 
     def read(self, items: np.ndarray, unit: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Values and labels of some items, all in `unit` when it is given."""
+        found = self._read(items, unit)
+        if self.short in RANGES and not unit and self.factor == 1.0 and self.pick is None:
+            remark(self.name, _bare(items))
+        return found
+
+    def _read(self, items: np.ndarray, unit: str) -> tuple[np.ndarray, np.ndarray]:
         variable = self.variable
         if self.pick is None and not self.chosen and variable is not None:
             if (
@@ -138,6 +145,14 @@ class Reader:
             labels[i] = self.label(item, read[i])
         values = read if self.pick is not None else read.astype(np.float64)
         return values[which].reshape(items.shape), labels[which].reshape(items.shape)
+
+
+def _bare(items: np.ndarray) -> Any:
+    """The numbers among some items that have no unit."""
+    if items.dtype.kind != "O":
+        return items if items.dtype.kind in "iuf" else ()
+    numbers = [units.number(item) if isinstance(item, str) else item for item in items.reshape(-1).tolist()]
+    return [number for number in numbers if isinstance(number, (int, float, np.number))]
 
 
 def column_of(reader: Reader, value: Any, along: str | None = None) -> Column:

@@ -20,6 +20,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.quantities import quoted
 from mlsysim.schema import codes
 from mlsysim.schema.check import hint, option, shown
+from mlsysim.schema.ranges import remark
 from mlsysim.schema.variables import VARIABLES, variable_of
 
 LONGEST = 100_000  #: characters of all conditions of a search together
@@ -153,6 +154,9 @@ def _compared(program: Program, kind: str, left: ast.expr, right: ast.expr) -> N
     if word is not None and labels is not None:
         return _labelled(program, labels, op, [word])
     a, b = _alike(program, left, right)
+    for name, number in ((left, right), (right, left)):
+        if isinstance(number, ast.Constant) and isinstance(number.value, (int, float)) and _short(name):
+            remark(_short(name), number.value, "where: ")
     return program.graph.apply(op, (a.node, b.node), True)
 
 

@@ -40,7 +40,7 @@ def solve(
     progress: Progress = None,
     plan: str = "auto",
 ) -> xr.Dataset:
-    """Every output (or those in `keep`) at every point of the grid.
+    """Every output (or those in `keep`, and whether and why not each point works) at every point of the grid.
 
     An output is stored once per distinct combination of the axes that it depends on; in the Dataset it
     is a read-only view broadcast over all of them (copy a variable before writing into it).
@@ -51,6 +51,7 @@ def solve(
         The result would take more than half of the free memory.
     """
     nodes, omitted = program.available(names(keep, "keep") if keep is not None else None)
+    nodes |= {} if keep is None else _whether(program, nodes)
     if not nodes and keep is None:
         data = {why: name for name, why in omitted.items() if why.startswith("needs")}
         raise MissingDatum(
@@ -84,6 +85,14 @@ def solve(
         array = array.reshape([program.sizes[a] if a in own else 1 for a in dims])
         full[name] = np.broadcast_to(array, shape)
     return label.dataset(program, full, dims, label.coordinates(program), label.story(program, omitted))
+
+
+def _whether(program: Program, nodes: dict[str, Node]) -> dict[str, Node]:
+    """`feasible` and `limit`, which no choice of outputs leaves out: a number alone would pass for one that works."""
+    found = {
+        name: program.output(name) for name in ("feasible", "limit") if name in program.outputs and name not in nodes
+    }
+    return {name: node for name, node in found.items() if program.missing(node) is None}
 
 
 def levels(quantile: Any) -> list[float]:

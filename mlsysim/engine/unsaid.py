@@ -16,6 +16,7 @@ from mlsysim.equations import occupancy
 from mlsysim.schema.records import Fleet
 from mlsysim.schema.unsaid import assumed as sentences
 from mlsysim.schema.usual import Usual
+from mlsysim.schema.variables import variable_of
 
 if TYPE_CHECKING:
     from mlsysim.engine.program import Program
@@ -106,10 +107,7 @@ def _followed(usual: Usual, followed: Any) -> Any:
 
 def said_aloud(attrs: Mapping[str, Any], unsaid: Mapping[str, Any]) -> dict[str, str]:
     """The attribute of an answer that tells what was assumed, with what stood in for inputs of a search."""
-    first = [
-        f"{n}={few(v.values) if hasattr(v, 'values') else f'{v:g}' if isinstance(v, float) else v}"
-        for n, v in unsaid.items()
-    ]
+    first = [f"{n}={few(v.values) if hasattr(v, 'values') else written(v)}" for n, v in unsaid.items()]
     rest = attrs.get("assumed")
     text = ", ".join([*first, *([str(rest)] if rest else [])])
     return {"assumed": text} if text else {}
@@ -120,7 +118,16 @@ def assumed(program: Program) -> str:
     binder, resolver = program.binder, program.resolver
     values = ", ".join(f"{name}={value}" for name, value in defaults(binder).items())
     stages = [stage.name for stage in getattr(resolver, "stages", (resolver,))]
-    return "; ".join(part for part in (values, *sentences(stages, binder.columns, program.parameters)) if part)
+    said = [values, *sentences(stages, binder.columns, program.parameters), _rent(program)]
+    return "; ".join(part for part in said if part)
+
+
+def _rent(program: Program) -> str:
+    """What kind of seller asks the hourly price of a device, where money is asked about and nobody gave the price."""
+    sellers = dict.fromkeys(program.binder.rents.values())
+    priced = any(v is not None and v.unit.startswith("USD") for v in map(variable_of, program.outputs))
+    given = {"hourly_price", "hardware.hourly_price"} & set(program.binder.columns)
+    return f"hourly_price is that of {' or '.join(sellers)}" if sellers and priced and not given else ""
 
 
 def defaults(binder: Binder) -> dict[str, str]:
@@ -131,7 +138,7 @@ def defaults(binder: Binder) -> dict[str, str]:
     for name, default in {**picked, **plain}.items():
         column = binder.columns.get(name)
         if name in binder.assumed and column is not None:
-            found[name] = str(column.labels[()]) if not column.dims else few(column.labels)
+            found[name] = written(column.labels[()]) if not column.dims else few(column.labels)
         elif column is None and default is not None and default is not REQUIRED:
             found[name] = _default(binder, name, default)
     return _meant(binder) | found | _held(binder)
@@ -172,7 +179,7 @@ def _held(binder: Binder) -> dict[str, str]:
         fleet = Fleet(**{name: leaves[f"fleet.{name}"].values for name in Fleet._fields})
         number = np.unique(occupancy.devices(fleet, None))
         which = "the whole fleet" if np.all(fleet.fleet_size > 0) else "one node"
-        found["n_accelerators"] = f"{few(number) if len(number) > 1 else f'{number[0]:g}'} ({which})"
+        found["n_accelerators"] = f"{few(number) if len(number) > 1 else written(number[0])} ({which})"
     return found
 
 
@@ -181,4 +188,16 @@ def _default(binder: Binder, name: str, default: Any) -> str:
     if name in PART_INPUTS.values() and binder.checkpoints is not None:
         return "as the files of the models state"
     label = binder.reader(name).label(default, default)
-    return f"{label:g}" if isinstance(label, float) else str(label)
+    return written(label)
+
+
+def written(value: Any) -> str:
+    """A value as one writes it; a number so that it is read as the same one.
+
+    >>> written(2048.0), written(1 / 3), written("bf16")
+    ('2048', '0.3333333333333333', 'bf16')
+    """
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    short = f"{value:.6g}"
+    return short if float(short) == value else repr(float(value))

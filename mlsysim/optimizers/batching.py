@@ -15,6 +15,7 @@ from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema.check import shown
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.usual import PROMPT
+from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce
 from mlsysim.search.region import region
@@ -55,7 +56,8 @@ def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Target]:
 
 
 def _clause(c: Target) -> str:
-    return f"{c.output} {c.sign}= {float(c.values)!r}"
+    unit = VARIABLES[field_of(c.output)].unit
+    return f"{c.output} {c.sign}= {float(c.values)!r}{f' {unit}' if unit != '1' else ''}"
 
 
 def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:

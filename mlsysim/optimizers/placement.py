@@ -32,9 +32,9 @@ class Priced(NamedTuple):
 
 
 @kernel
-def priced(tco: Real, carbon: Real, carbon_price: Real = 0.0) -> Priced:
-    """Cost with carbon at a price: ``tco + carbon_price carbon`` (USD, kg, USD/kg)."""
-    return Priced(tco + carbon_price * carbon)
+def priced(tco: Real, carbon: Real, carbon_price: Real | None = None) -> Priced:
+    """Cost with carbon at a price, or at none: ``tco + carbon_price carbon`` (USD, kg, USD/kg)."""
+    return Priced(tco if carbon_price is None else tco + carbon_price * carbon)
 
 
 RunModel = compose(

@@ -106,7 +106,7 @@ class Resolver:
         Parameters
         ----------
         keep : sequence of str, optional
-            Outputs to store (default: all that the data allow; ``attrs["omitted"]`` names the others).
+            Outputs to store beside `feasible` and `limit` (default: all that the data allow; ``attrs["omitted"]`` names others).
         threads : int, optional
             Default ``MLSYSIM_THREADS`` or the number of cores.
         progress : bool or callable, optional

@@ -10,6 +10,9 @@ from mlsysim.resolver.asked import asked_resolver, check_asked
 from mlsysim.resolver.base import Resolver
 from mlsysim.resolver.question import question
 
+#: how a question is run, which is no part of it
+RUNNING = ("keep", "threads", "progress", "plan")
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -60,8 +63,17 @@ class Solver(Resolver):
 
         inputs = {**self.bound, **inputs}
         bound = inputs.pop("resolver", None)
+        asked = asked_resolver(resolver) or asked_resolver(bound) or self.model
         with handed(lambda _: None):  # what a search on the way has found is no answer to this question
-            return self.answer(asked_resolver(resolver) or asked_resolver(bound) or self.model, **inputs)
+            found = self.answer(asked, **inputs)
+        return found.assign_attrs(self._unsaid(found.attrs, inputs))
+
+    def _unsaid(self, attrs: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, str]:
+        """What is assumed beside what the resolver that is asked assumes: options that nobody gave."""
+        from mlsysim.engine.unsaid import said_aloud
+
+        own = {n: v for n, v in self.options.items() if n not in inputs and n not in RUNNING}
+        return said_aloud(attrs, {n: v for n, v in own.items() if isinstance(v, (int, float))})
 
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         from mlsysim.engine.parameters import Parameter

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from mlsysim.engine import estimate
 from mlsysim.engine.graph import Node, reached
@@ -171,3 +172,8 @@ def search_range(unknown: str, bounds: tuple[Any, Any] | None) -> tuple[float, f
         if not low < high:
             raise ValueError(f"bounds={shown(bounds)}: low must be below high")
     return low, high, whole
+
+
+def tentative(unknown: str, value: float) -> xr.DataArray:
+    """A value of an unknown to record a call with: it says its unit, since it is no slip of a user."""
+    return xr.DataArray(value, attrs={"units": VARIABLES[field_of(unknown)].unit})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from mlsysim.engine.block import Block, block_wanted, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import require
+from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
 from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
@@ -136,20 +137,25 @@ def reserved(program: Program, *names: str) -> None:
 
 def signature_order(program: Program) -> list[str]:
     """Axes in the order of the signature, whatever the order in which the user named them."""
+    return in_signature_order(program.parameters, program.axes)
+
+
+def in_signature_order(parameters: Mapping[str, Parameter], axes: Iterable[str]) -> list[str]:
+    """Axes in the order in which a resolver has its inputs, then fields of records, then others by name."""
     from mlsysim.engine.parameters import selectors
 
     order: dict[str, int] = {}
-    for p in program.parameters.values():
+    for p in parameters.values():
         if p.record is None:
             order.setdefault(p.name, len(order))
         else:
             for s in selectors(p):
                 order.setdefault(s.name, len(order))
-    for p in program.parameters.values():
+    for p in parameters.values():
         for f in getattr(p.record, "_fields", ()):
             order.setdefault(f, len(order))
             order.setdefault(f"{p.name}.{f}", len(order))
-    return sorted(program.axes, key=lambda a: (order.get(a, len(order)), a))
+    return sorted(axes, key=lambda a: (order.get(a, len(order)), a))
 
 
 def accepted(program: Program, where: Any) -> tuple[Node, list[tuple[str, Node]]]:

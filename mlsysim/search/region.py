@@ -14,7 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.codes import Region
 from mlsysim.schema.variables import field_of
-from mlsysim.search.bisection import POINTS, crossing, foresee, search_range
+from mlsysim.search.bisection import POINTS, crossing, foresee, search_range, tentative
 from mlsysim.search.target import Target, condition
 
 
@@ -49,7 +49,7 @@ def region(
         raise TypeError(f"{unknown} is the unknown and must not be given")
     low, high, whole = search_range(unknown, bounds)
     inside = low if whole else float(np.sqrt(max(low, 1e-300) * high))
-    program = Program(resolver, {**inputs, unknown: inside}, {unknown, field_of(unknown)})
+    program = Program(resolver, {**inputs, unknown: tentative(unknown, inside)}, {unknown, field_of(unknown)})
     node = program.graph.leaf(program.leaf_name(unknown))
     moved = {node.payload, *program.binder.followers([node.payload])}
 

@@ -16,7 +16,7 @@ from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.check import mapping, shown
 from mlsysim.schema.variables import VARIABLES, field_of
-from mlsysim.search.bisection import POINTS, crossing, foresee, search_range
+from mlsysim.search.bisection import POINTS, crossing, foresee, search_range, tentative
 from mlsysim.search.target import target as read
 
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
@@ -41,7 +41,7 @@ def root(
     output_name, wanted = next(iter(target.items()))
     low, high, whole = search_range(unknown, bounds)
     inside = next((x for x in (low, high, math.sqrt(max(low, 1e-300) * high)) if x not in (0.0, 1.0)), 2.0)
-    program = Program(resolver, {**inputs, unknown: inside}, {unknown, field_of(unknown)})
+    program = Program(resolver, {**inputs, unknown: tentative(unknown, inside)}, {unknown, field_of(unknown)})
     node = program.named(unknown)
     if node.op != "leaf":
         raise ValueError(f"{unknown} is an option: a root needs a number")

@@ -12,6 +12,7 @@ import xarray as xr
 from mlsysim import units
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import check, hint, shown
+from mlsysim.schema.ranges import remark
 from mlsysim.schema.variables import VARIABLES, field_of
 
 _SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.*)", re.S)
@@ -103,6 +104,8 @@ def target(output: str, wanted: Any) -> Target:
         signs.add(sign[:1])
         stated = isinstance(number, str) or hasattr(number, "magnitude")
         values[place] = units.parse(number, variable.unit, output) if stated else check(short, number, wanted=True)
+        if not stated:
+            remark(output, values[place], "target: ")
     if len(signs) > 1:
         raise ValueError(f"targets: {output}={shown(wanted)}: all at most or all at least")
     if items.ndim and not dims:
