@@ -69,6 +69,15 @@ PRODUCTS = ("attention", "expert", "shared_expert")
 PARTS = (*PRODUCTS, "head", "embedding")
 
 
+#: formats whose checkpoints state a format of the cache, too, which engines obey: ModelOpt writes NVFP4 with an 8-bit one
+CACHES = {Precision.NVFP4: Precision.FP8}
+
+
+def cache_format(precision: int, kv_precision: int | None) -> Precision | None:
+    """The format of the cache: what is given, else what comes with the checkpoint, None for that of activations."""
+    return CACHES.get(Precision(int(precision))) if kv_precision is None else Precision(int(kv_precision))
+
+
 def format_record(
     precision: int, kv_precision: int | None = None, parts: Mapping[str, int | None] | None = None, **given: Any
 ) -> Format:
@@ -77,8 +86,8 @@ def format_record(
     Parameters
     ----------
     precision, kv_precision : int
-        Codes of `mlsysim.schema.codes.Precision`.  The KV cache is as wide as activations unless
-        `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
+        Codes of `mlsysim.schema.codes.Precision`.  Unless `kv_precision` says otherwise the KV cache is as wide as
+        activations (an fp8 model keeps a 16-bit cache), and 8 bits wide beside formats of `CACHES`.
     parts : mapping, optional
         Part of the model (`PARTS`) -> its precision.  Attention and experts are as wide as the other weights,
         head and embedding as activations (in a GGUF file as the weights), unless it says otherwise.
@@ -90,6 +99,8 @@ def format_record(
     --------
     >>> format_record(Precision.NVFP4).weight_bytes, format_record(Precision.FP8, Precision.FP8).kv_bytes
     (0.5625, 1.0)
+    >>> [format_record(p).kv_bytes for p in (Precision.FP8, Precision.NVFP4)]
+    [2.0, 1.0]
     >>> format_record(Precision.BF16, weight_bytes=0.5).expert_bytes
     0.5
     >>> format_record(Precision.FP8, parts={"attention": Precision.BF16}).attention_bytes
@@ -98,7 +109,8 @@ def format_record(
     precision = Precision(int(precision))
     weight, activation, gemm_input, parameter = _BYTES[precision]
     weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
-    kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
+    cache = cache_format(precision, kv_precision)
+    kv = activation if cache is None else _BYTES[cache][0]
     stored_in = {part: code for part, code in (parts or {}).items() if code is not None}
     of_tables = weight if precision in GGUF_BITS else activation
     fields = {
@@ -350,6 +362,7 @@ def described(
     fields = {name: stored(row, name) for name in (*CANONICAL["hardware"], "sram_bandwidth")}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
+    cache = cache_format(precision, kv_precision)
     fields["widens_weights"] = float(wide is not None)
     fields["on_chip_memory"] = float(_on_chip(row))
     if wide is not None:
@@ -367,7 +380,7 @@ def described(
     _power(fields, derived)
     _prices(row, fields, derived)
     if kernels:
-        narrow = kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
+        narrow = cache is not None and format_record(precision, cache).kv_bytes <= 1.0
         of_kernels, notes = curves.kernels(row, precision, narrow)
         fields.update(of_kernels)
         derived.update(notes)
