@@ -9,17 +9,27 @@ from typing import Any, Self, TypedDict, Unpack, overload
 
 import xarray as xr
 
+from mlsysim import plot as plot
 from mlsysim import zoo as zoo
 from mlsysim.calibration import calibrate as calibrate
 from mlsysim.calibration import validate as validate
+from mlsysim.plans import Plan as Plan
+from mlsysim.plans import run_plan as run_plan
+from mlsysim.report import report as report
 from mlsysim.resolver import Composition as Composition
 from mlsysim.resolver import Model as Model
 from mlsysim.resolver import Resolver as Resolver
 from mlsysim.resolver import compose as compose
 from mlsysim.resolver import kernel as kernel
 from mlsysim.schema.assumptions import Assumptions as Assumptions
+from mlsysim.search.near import nearest as nearest
+from mlsysim.stored.files import load as load
+from mlsysim.stored.files import save as save
+from mlsysim.stored.shown import notebook as notebook
 from mlsysim.version import __version__ as __version__
 from mlsysim.walls import walls as walls
+from mlsysim.why import compare as compare
+from mlsysim.why import trace as trace
 from mlsysim.zoo import Hardware as Hardware
 from mlsysim.zoo import Workload as Workload
 from mlsysim.engine.progress import Progress
@@ -85,6 +95,7 @@ class _Accelerator(TypedDict, total=False):
     shared_expert_gemm_rate: Any  # peak of the GEMMs of shared experts over `peak_flops`
     attention_peak_flops: Any  # FLOP/s: dense peak of the format attention computes in
     vector_flops: Any  # FLOP/s: fp32 rate of the vector units
+    vector_ops: Any  # FLOP/s: rate of the vector units in products of few rows: unpacking narrow weights, or converting wide ones
     narrow_sum_flops: Any  # FLOP/s: rate of 16-bit products whose sums are 16 bits wide, too
     mem_bandwidth: Any  # byte/s: main memory bandwidth
     mem_capacity: Any  # byte: main memory the device reports
@@ -251,17 +262,21 @@ class _Assumptions(TypedDict, total=False):
     token_scatter: Any  # time between tokens of one load over the prediction: how an engine and its load generator space and count tokens; throughput does not have it
     first_token_scatter: Any  # time to the first token of one load over the prediction: how prompts meet, wait and share steps
     serving_gemm_factor: Any  # matrix products under sustained load over the micro-benchmark curve: clocks fall at the power limit
-    vector_product_efficiency: Any  # share of the fp32 vector rate that a product of few rows reaches where the matrix units would stay empty
+    vector_product_efficiency: Any  # share of the rate of the vector units that a product of few rows reaches where the matrix units would stay empty
     vector_product_rows: Any  # rows up to which an engine takes matrix-vector kernels, whatever the matrix units would do
     narrow_sums: Any  # 16-bit products sum in 16 bits, at twice the rate on cards for games: half of the 8-bit rate
+    unpacks_weights: Any  # products of many rows with weights in 4 bits unpack them into 16 bits beforehand
+    score_bytes: Any  # byte: what a score of attention moves through memory in prefill: 0 where one kernel keeps the scores on the chip
     library_allreduce: Any  # the communication library does all all-reduces; off: kernels of the engine take the small messages
     grouped_cache_reads: Any  # times that decode attention reads a key/value head which several query heads share: 1 where a kernel takes the group together, more where each query head is taken by itself and caches catch the rest
     last_token_apart: Any  # a prompt's last token passes in a decoding step of its own, after all others of the prompt; off: the prompt's own step gives the first token
     poll_steps: Any  # steps between two looks of the scheduler at new requests: a prompt waits for half of them
     balance_steps: Any  # steps that prompts wait at most until every attention group has one; where there are several groups
+    scheduled_steps: Any  # steps that are scheduled already when a request comes, beside the one that runs
     host_step_time: Any  # s: scheduling, sampling and launch on the host that a step waits for
     host_sequence_time: Any  # s: host time of a step per sequence in it
     eager_kernel_time: Any  # s: time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)
+    block_scales: Any  # 8-bit products have a scale for each block of 128 x 128 weights: the vector units scale the sums of every 128 inputs
     fused_quantise: Any  # inputs of narrow matrix products are narrowed inside the kernel before, with scales known beforehand; off: in kernels of their own, with scales found on the way
     quantise_kernel_time: Any  # s: least time of a kernel that narrows the input of a matrix product (0: fused)
     quantise_slowdown: Any  # a kernel that narrows the input of a matrix product over its ideal traffic (0: fused)
@@ -276,6 +291,7 @@ class _Assumptions(TypedDict, total=False):
     expert_least_rows: Any  # rows of an expert below which its tiles shrink
     expert_movement: Any  # traffic of the activations of experts over what their products read and write: permuting, narrowing and summing are kernels of their own
     expert_skew: Any  # how unequally tokens choose experts: standard deviation of an expert's load over its mean
+    expert_popularity_cv: Any  # how unequally popular experts are, as far as it leaves some of them unread: coefficient of variation of a gamma law
     expert_exposed: Any  # share of the shorter of arithmetic and traffic of experts that nothing hides
     dispatch_bytes: Any  # byte: bytes per value sent to an expert: 8 bits and a scale per 128 values
     expert_gather: Any  # inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's experts (0)
@@ -288,6 +304,7 @@ class _Assumptions(TypedDict, total=False):
     elementwise_kernels: Any  # element-wise kernels of a layer that are launched apart
     elementwise_kernel_time: Any  # s: least time of an element-wise kernel in a captured graph
     activation_traffic: Any  # share of the activations that matrix products move through memory
+    whole_local_cache: Any  # layers that attend to a window keep the cache of the whole sequence; off: that of the window
     workspace_bytes_per_value: Any  # byte: activations held during a step, per token and unit of width
     logit_bytes: Any  # byte: bytes per logit of a sampled token
     runtime_reserve: Any  # byte: memory of context, libraries and graphs
@@ -2019,7 +2036,7 @@ class _PlacementOptimizerInputs(_Accelerator, _Fleet, _Site, _Assumptions, total
     procurement: Any  # default own; how the accelerators are paid for
     price_basis: Any  # default device; price the capital starts from: the device or the whole node
     clean_energy_share: Any  # default 0.0; share of the energy covered by carbon-free contracts
-    carbon_price: Any  # default 0.0; USD/kg; price put on carbon
+    carbon_price: Any  # optional; USD/kg; price put on carbon
     hourly_carbon: Any  # optional; kg/J; carbon per electric energy, hour by hour
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
@@ -2163,6 +2180,7 @@ __all__ = [
     "OrchestrationModel",
     "ParallelismOptimizer",
     "PlacementOptimizer",
+    "Plan",
     "ReliabilityModel",
     "Resolver",
     "ResponsibleEngineeringModel",
@@ -2179,8 +2197,17 @@ __all__ = [
     "Workload",
     "__version__",
     "calibrate",
+    "compare",
     "compose",
     "kernel",
+    "load",
+    "nearest",
+    "notebook",
+    "plot",
+    "report",
+    "run_plan",
+    "save",
+    "trace",
     "validate",
     "walls",
     "zoo",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import batching, finite_runs, loops, paging
+from mlsysim.equations import batching, finite_runs, loops, paging, sharding, tails
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Reserve
@@ -46,7 +46,7 @@ def mixed(batch, tokens):
 @pytest.fixture
 def linear(monkeypatch):
     """A server whose steps are linear, and its steps at maximum load."""
-    for file in (loops, finite_runs):
+    for file in (loops, finite_runs, tails):
         monkeypatch.setattr(file, "decoding_time", lambda server, batch: decoding(batch))
         monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
     monkeypatch.setattr(loops.serve, "total", lambda step: step)
@@ -98,6 +98,18 @@ def test_a_pool_that_books_up_front_admits_whole_requests():
     close(pool.request, 131072 * 640)
     close(pool.deviation, 0.0)
     assert float(pool.admitted) == (72e9 - 16_060_522_496) // (131072 * 640)
+
+
+def test_windows_save_cache_where_an_engine_gives_back_what_they_passed():
+    """GPT-OSS: every second layer has a window of 128 tokens."""
+    model, mxfp4 = zoo.workload_record(zoo.model("gpt_oss_20b")), zoo.format_record(Precision.MXFP4)
+
+    def bytes_of(model, whole):
+        kept = sharding.as_cached(model, BARE._replace(whole_local_cache=whole))
+        return float(sharding.kv_bytes_per_sequence_and_device(kept, mxfp4, 1.0, 1.0, 1.0, 4096.0))
+
+    assert bytes_of(model, 1.0) / bytes_of(model, 0.0) == pytest.approx(4096 / (0.5 * (4096 + 128)))
+    close(bytes_of(LLAMA8, 1.0), bytes_of(LLAMA8, 0.0))
 
 
 def test_a_model_that_leaves_no_pool_runs_nothing():
@@ -178,6 +190,38 @@ def test_a_closed_loop_of_a_linear_step(linear, users):
     close(loops.closed_loop(server, full, users, 0.0, None).throughput, expected, rel=0.05)
 
 
+def first_token(server, users, requests_per_user=10.0, **assumed):
+    """Time to the first token of clients with a front end of 1 ms."""
+    changed = server._replace(assume=server.assume._replace(frontend_time=1e-3, **assumed))
+    return float(loops.closed_loop(changed, loops.full_steps(changed), users, 0.0, requests_per_user).ttft)
+
+
+def test_a_request_on_its_way_meets_a_step(linear):
+    """Alone nobody waits; beside others for what is left of a step, and for those that are scheduled already."""
+    server, full = linear
+    for ahead in (0.0, 1.0):
+        close(first_token(server, 1.0, None, scheduled_steps=ahead), 1e-3 + mixed(0, 512))
+    at_once = float(loops.closed_loop(server, full, 64.0, 0.0, None).ttft)  # of no front end
+    met, behind = first_token(server, 64.0, None), first_token(server, 64.0, None, scheduled_steps=1.0)
+    assert 1e-3 + 0.5 * decoding(32) < met - at_once < 1e-3 + decoding(64) + C2 * 2048
+    close(behind - met, loops.closed_loop(server, full, 64.0, 0.0, None).itl, rel=0.05)
+
+
+def test_a_front_end_takes_those_in_turn_who_come_together(linear):
+    """Clients of equal lengths always do, others at the start: one of ten requests each, none in the steady state."""
+    server, _ = linear
+    apart = server._replace(requests=REQUESTS._replace(output_cv=0.1))
+
+    def added(server, requests_per_user):
+        with_turns = first_token(server, 16.0, requests_per_user, frontend_client_time=2e-3)
+        return with_turns - first_token(server, 16.0, requests_per_user)
+
+    close(added(server, 10.0), 16 * 2e-3)
+    close(added(server, None), 16 * 2e-3)
+    close(added(apart, 10.0), 0.1 * 16 * 2e-3)
+    close(added(apart, None), 0.0)
+
+
 def test_clients_that_start_together_wait_for_half_of_the_burst(linear):
     """Four prompts fill one step; eight take two, the first half of them one."""
     server, _ = linear
@@ -192,16 +236,16 @@ def test_a_late_token_shares_its_step_with_prompts(linear):
     """10 prompts a second and steps of 20 ms: 18 % of the steps have one, 1.8 % two (Poisson of 0.2)."""
     server, full = linear
     run = loops.Operation(10.0, 1.0, 2.0, 0.02, 0.02, 8.0, 0.5, True)
-    close(loops.token_time_at(server, full, run, 0.5), 0.02)
-    close(loops.token_time_at(server, full, run, 0.9), mixed(8, 512))
-    close(loops.token_time_at(server, full, run, 0.99), mixed(8, 1024))
-    close(loops.request_time_at(server, run, 0.9), 2.0 + 127 * 0.02)
+    close(tails.token_time_at(server, full, run, 0.5), 0.02)
+    close(tails.token_time_at(server, full, run, 0.9), mixed(8, 512))
+    close(tails.token_time_at(server, full, run, 0.99), mixed(8, 1024))
+    close(tails.request_time_at(server, run, 0.9), 2.0 + 127 * 0.02)
 
 
 def test_static_batches_wait_for_their_longest_answer(linear):
     server, full = linear
     prefill = 32 * 512 / float(full.room) * mixed(1, float(full.room))
-    close(loops.static_rate(server, full, 32.0), 32 / (prefill + 128 * decoding(32)))
+    close(tails.static_rate(server, full, 32.0), 32 / (prefill + 128 * decoding(32)))
 
 
 def test_a_prompt_taken_with_others_waits_for_them(linear):

@@ -239,6 +239,7 @@ FOLLOWED = (
     "host_bandwidth",
     "tdp",
     "mem_capacity",
+    "vector_flops",
     "vector_ops",
     "peak_flops",
     "allreduce_latency_4",

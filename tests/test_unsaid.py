@@ -60,6 +60,24 @@ def test_the_formats_that_a_file_states_go_before_what_the_device_prefers(tmp_pa
     assert found.precision == "fp16" and "precision=fp16" in told(found)
 
 
+def test_a_checkpoint_brings_the_format_of_its_cache():
+    """NVFP4 is what ModelOpt writes, with a cache of 8 bits, which engines obey unless they are told otherwise."""
+    asked = {"model": "llama3_1_70b", "hardware": "b200", "batch_size": 32, "seq_len": 4096}
+    wide = ms.ServingModel.solve(precision="bf16", **asked)
+    narrow = ms.ServingModel.solve(precision="nvfp4", **asked)
+    assert float(narrow.kv_cache) == 0.5 * float(wide.kv_cache) and narrow.itl < wide.itl
+    assert "kv_precision=fp8" in told(narrow) and "kv_precision" not in told(wide)
+    explicit = ms.ServingModel.solve(precision="nvfp4", kv_precision="bf16", **asked)
+    assert float(explicit.kv_cache) == float(wide.kv_cache) and "kv_precision" not in told(explicit)
+    both = ms.ServingModel.solve(precision=["fp8", "nvfp4"], **asked)
+    assert both.kv_cache.values.tolist() == [float(wide.kv_cache), float(narrow.kv_cache)]
+    assert "kv_precision=fp8 (with nvfp4)" in told(both)
+    del asked["batch_size"]
+    assert "kv_precision=fp8" in told(ms.ContinuousBatchingModel.solve(precision="nvfp4", output_len=256, **asked))
+    training = {"model": "llama3_1_8b", "hardware": "b200", "precision": "nvfp4"}
+    assert "kv_precision" not in told(ms.DistributedModel.solve(dp=8, **training))  # it has none
+
+
 def test_a_training_needs_no_more_than_a_model_a_fleet_and_degrees():
     found = ms.DistributedModel.solve(model="llama3_1_8b", fleet="dgx_h100", tp=8, pp=1, dp=1)
     assert found.feasible and found.global_batch * found.seq_len == 2**22

@@ -410,7 +410,7 @@ def test_narayanan_equation_3():
 def test_the_longest_name_decides_and_the_version_behind_it():
     assert frameworks.recognise("engine", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0"
     assert frameworks.recognise("engine", ["trtllm 1.2.0rc6"]).key == "tensorrt_llm"
-    assert frameworks.recognise("engine", ["trtllm 1.1.0rc2.post2"]).key == "tensorrt_llm_1"
+    assert frameworks.recognise("engine", ["trtllm 1.0.0rc3"]).key == "tensorrt_llm_1"
     assert frameworks.recognise("trainer", ["github.com/pytorch/torchtitan benchmarks"]).key == "torchtitan"
     assert frameworks.recognise("trainer", ["torchtitan"], 2024).key == "torchtitan_2024"
     assert frameworks.recognise("trainer", ["Megatron-LM v0.11"], 2021).key == "megatron_lm_2021"
@@ -526,6 +526,7 @@ def test_formats_follow_engine_and_checkpoint():
     assert formats(precision="fp8") == (Precision.FP8, Precision.BF16)
     assert formats(precision="fp8", precision_kv="fp8") == (Precision.FP8, Precision.FP8)
     assert formats(precision="nvfp4", model="gpt_oss_120b") == (Precision.BF16, Precision.BF16)
+    assert formats(precision="nvfp4", hardware="b200") == (Precision.NVFP4, Precision.FP8)
     assert question(precision="nvfp4", model="gpt_oss_120b").inputs["expert_bytes"] == pytest.approx(4.25 / 8)
 
 
@@ -539,7 +540,7 @@ def test_what_a_run_says_of_its_load_goes_before_all_rules():
     told = question(engine="sglang 0.5", prefill_chunk=32768, poll_steps=30, host_step_time=0.002)
     assert told.inputs["prefill_chunk"] == 32768 and told.assumed["poll_steps"] == 30
     assert told.assumed["host_step_time"] == 0.002 and "host_step_time" not in told.fitted
-    assert question(engine="sglang 0.5").fitted["host_step_time"] == "sglang"
+    assert question(engine="sglang 0.5").fitted["host_step_time"] == "tensorrt_llm_0"  # one figure of both
 
 
 def test_a_batch_that_stays_together_is_no_closed_loop():
@@ -607,6 +608,16 @@ def test_grouped_products_are_those_of_the_format_on_the_device():
         efficiency(model="deepseek_r1_671b", precision="fp8", hardware="h800", tp=16, engine="DeepSeek in-house")
         is None
     )
+
+
+def test_scales_of_blocks_are_those_of_the_checkpoint():
+    """DeepSeek's and Qwen3's in 8 bits, dense models too; others have a scale a tensor, and 16 bits have none."""
+
+    def scaled(model, precision="fp8"):
+        return question(model=model, precision=precision, tp=8, hardware="h200").assumed.get("block_scales", 0.0)
+
+    assert scaled("qwen3_32b") == scaled("qwen3_235b_a22b") == scaled("deepseek_r1_671b") == 1.0
+    assert scaled("llama3_1_8b") == scaled("qwen3_32b", "bf16") == 0.0
 
 
 def test_a_limit_of_running_requests_is_that_of_a_scheduler():

@@ -77,28 +77,31 @@ def own_experts(workload: Row) -> bool:
 
 
 def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str]:
-    """What grouped products of a checkpoint's format cost on a device of its generation: a mechanism of the zoo.
+    """What products of a checkpoint's format, grouped ones above all, cost on a device of its generation: mechanisms of the zoo.
 
-    A column `moe_backend` says which of an engine's grouped products runs, where its script chose one.
+    Scales of blocks concern dense models, too.  A column `moe_backend` says which of an engine's grouped products runs, where
+    its script chose one.
     """
     backend = str(given(run, "moe_backend") or "").lower()
     engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
     cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
     if own_experts(workload) and hardware["peak_fp4"]:
-        return ["cutlass_experts", "cutlass_narrowed_experts", "several_kernels"] if cutlass else ["narrowed_experts"]
+        return ["cutlass_narrowed_experts", "few_kernels"] if cutlass else ["narrowed_experts"]
     if own_experts(workload):
-        by_triton = engine is not None and engine["framework"] in ("tensorrt_llm", "sglang")
-        return ["triton_experts" if by_triton else "widened_experts"]
+        triton = {"tensorrt_llm": ["triton_experts", "several_kernels"], "sglang": ["triton_experts"]}
+        return triton.get(str(engine["framework"]) if engine is not None else "", ["widened_experts"])
     label = str(given(run, "precision") or "").lower()
     if workload["n_experts"] and label == "nvfp4" and cutlass:
-        return ["cutlass_experts", "several_kernels"]
-    scaled = workload["n_experts"] and "block" in (workload["weight_note"] or "") and label == "fp8"
+        return ["cutlass_experts", "few_kernels"]
+    scaled = "block" in (workload["weight_note"] or "") and label == "fp8"
+    by_cutlass = engine is not None and engine["framework"] == "tensorrt_llm"
+    if workload["n_experts"] and label == "fp8" and not scaled and by_cutlass and not hardware["peak_fp4"]:
+        return ["few_kernels"]
     if not scaled or engine is None:
         return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
     if hardware["peak_fp4"]:
         slow = ["deepgemm_experts", "several_kernels"] if backend == "deepgemm" else []
         return ["block_scaled_experts", "block_scaled_blackwell", *slow]
-    by_cutlass = engine["framework"] == "tensorrt_llm"
     return ["block_scaled_experts", *(["cutlass_scaled_experts", "several_kernels"] if by_cutlass else [])]
 
 
@@ -116,8 +119,10 @@ def formats(
         if str(cache).lower() not in PRECISIONS:
             raise Refused(f"precision_kv {cache!r} is not known: {', '.join(PRECISIONS)}")
         return products, PRECISIONS[str(cache).lower()]
-    narrow = label == "fp8" and setting.get("kv_precision") == "weights" and not own_experts(workload)
-    return products, Precision.FP8 if narrow else wide
+    if own_experts(workload):
+        return products, wide
+    narrow = label == "fp8" and setting.get("kv_precision") == "weights"
+    return products, Precision.FP8 if narrow else zoo.accelerators.cache_format(products, None) or wide
 
 
 def expert_degree(run: Mapping[str, Any]) -> float:

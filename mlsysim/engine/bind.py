@@ -277,14 +277,19 @@ class Binder:
         return [self._calibrated(picked[0])] if parameter.record is Assumptions else picked
 
     @functools.cached_property
-    def checkpoints(self) -> Column | None:
-        """The models, where a file of one states number formats that the call is free to take: it serves and names none."""
-        models, said = self.columns.get("model"), [self.columns.get(n) for n in ("is_training", "phase")]
+    def trains(self) -> bool:
+        """Is the call about training?"""
+        said = [self.columns.get(n) for n in ("is_training", "phase")]
         training = [c.values == v for c, v in zip(said, (1.0, float(Phase.TRAINING))) if c is not None]
-        trains = "recompute" in self.parameters and (
+        return "recompute" in self.parameters and (
             "is_training" not in self.parameters or any(t.any() for t in training)
         )
-        if models is None or trains or "precision" in self.columns:
+
+    @functools.cached_property
+    def checkpoints(self) -> Column | None:
+        """The models, where a file of one states number formats that the call is free to take: it serves and names none."""
+        models = self.columns.get("model")
+        if models is None or self.trains or "precision" in self.columns:
             return None
         rows = [row for row in models.values.reshape(-1) if row is not None]
         stated = [(row.key, row.checkpoint.sentence) for row in rows if row.checkpoint]

@@ -13,6 +13,7 @@ from mlsysim.engine.bind import Binder
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter
 from mlsysim.equations import occupancy
+from mlsysim.schema import codes
 from mlsysim.schema.records import Fleet
 from mlsysim.schema.unsaid import assumed as sentences
 from mlsysim.schema.usual import Usual
@@ -141,7 +142,23 @@ def defaults(binder: Binder) -> dict[str, str]:
             found[name] = written(column.labels[()]) if not column.dims else few(column.labels)
         elif column is None and default is not None and default is not REQUIRED:
             found[name] = _default(binder, name, default)
-    return _meant(binder) | found | _held(binder)
+    return _meant(binder) | found | _cache(binder) | _held(binder)
+
+
+def _cache(binder: Binder) -> dict[str, str]:
+    """The format of the cache where it comes with that of the checkpoints and nobody gave one: ``kv_precision=fp8``."""
+    chosen = binder.columns.get("precision")
+    given = {"kv_precision", "kv_bytes"} & set(binder.columns)
+    if "kv_precision" not in binder.picks or given or chosen is None or binder.trains:
+        return {}
+    formats = {
+        int(v): zoo.accelerators.CACHES.get(codes.Precision(int(v))) for v in chosen.values.reshape(-1) if v is not None
+    }
+    told = {
+        codes.label(cache): codes.label(codes.Precision(code)) for code, cache in formats.items() if cache is not None
+    }
+    beside = "" if len(formats) == len(told) else f" (with {', '.join(told.values())})"
+    return {"kv_precision": f"{', '.join(told)}{beside}"} if told else {}
 
 
 def _meant(binder: Binder) -> dict[str, str]:

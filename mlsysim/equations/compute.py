@@ -201,6 +201,38 @@ def tile_efficiency(rows, columns, tile_rows, tile_columns, compute_units):
     return np.where(held > 0, rows * columns / np.where(held > 0, held, 1.0), 0.0)
 
 
+#: inputs of a block that shares a scale
+SCALED_INPUTS = 128.0
+
+
+def scaled_rate(peak_flops, vector_flops):
+    """Rate of products whose sums are scaled every 128 inputs by the vector units: ``1 / (1 + P / (128 V))``.
+
+    A sum of 128 inputs is 256 operations of the matrix units and one multiply-add, 2 operations, of the vector units,
+    which the matrix units wait for.
+
+    Parameters
+    ----------
+    peak_flops, vector_flops : P, V (FLOP/s); 1 where a device has no vector rate.
+
+    Notes
+    -----
+    Measured products with scales of blocks over those with a scale a tensor: 0.80 on H100 and H200 (aiconfigurator
+    0.12.0 kernel tables).
+
+    References
+    ----------
+    DeepSeek-AI 2024 (arXiv:2412.19437), section 3.3.2.
+
+    Examples
+    --------
+    >>> float(scaled_rate(128e12, 1e12)), float(scaled_rate(1e15, 0.0))
+    (0.5, 1.0)
+    """
+    vectors = np.where(vector_flops > 0, vector_flops, np.inf)
+    return 1.0 / (1.0 + peak_flops / (SCALED_INPUTS * vectors))
+
+
 def attention_efficiency(length, plateau, half_length):
     """Share of peak that prefill attention reaches: ``plateau length / (length + half_length)``.
 

@@ -84,8 +84,13 @@ def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt, 
 # --- maximum load --------------------------------------------------------------------------------------
 
 
-def full_steps(server: Server) -> FullSteps:
-    """The steps of a server at its maximum load, where every step is filled with prompts (or all slots decode)."""
+def full_steps(server: Server, together=1.0) -> FullSteps:
+    """The steps of a server at its maximum load, where every step is filled with prompts (or all slots decode).
+
+    Parameters
+    ----------
+    together : attention groups whose prompts come in the same steps; 1 where each has its own.
+    """
     budget = server.groups * server.prefill_chunk
     balanced = np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
     decoders = np.minimum(balanced, server.slots)
@@ -99,10 +104,11 @@ def full_steps(server: Server) -> FullSteps:
     prompt_steps = decoders * prompt  # while all write one answer: more than the answers have where these are short
     answer_steps = np.maximum(server.decoded, prompt_steps)
     one, filled = mixed_time(server, decoders, server.groups * chunk), mixed_time(server, decoders, room)
-    most = np.maximum(room / chunk, 1.0)
+    most = np.maximum(room / (chunk * together), 1.0)
     prompts = waiting.PromptSteps(one - step_time, (filled - one) / np.where(most > 1.0, most - 1.0, 1.0), most)
-    met = np.minimum(decoders * chunks / np.maximum(answer_steps, 1.0), most)  # chunks in a step
+    met = np.minimum(decoders * chunks / (np.maximum(answer_steps, 1.0) * together), most)  # chunks in a step
     longer = waiting.longer_step(prompts, met)
+    added = longer * chunks / (met * together)
     return FullSteps(
         decoders=decoders,
         room=room,
@@ -110,21 +116,25 @@ def full_steps(server: Server) -> FullSteps:
         chunk=chunk,
         step=step,
         step_time=step_time,
-        added_time=longer * chunks / met,
+        added_time=added,
         prompt_time=prompt * filled,
         prompt_step=one + prompts.further * met * (1.0 - 1.0 / most),
         token_time=step_time + longer,
-        rate=decoders / (answer_steps * step_time + decoders * (longer * chunks / met)),
+        rate=decoders / (answer_steps * step_time + decoders * added),
     )
 
 
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
     """A server whose requests are all queued at once; `ttft` leaves out the wait in the queue.
 
+    Answers of one length end together in all attention groups, so that the next prompts come to all of them in one step.
+
     Parameters
     ----------
     n_requests : requests of the run, whose last batch runs down; None for a queue without end.
     """
+    if n_requests is not None:
+        full = full_steps(server, np.where(server.requests.output_cv > 0, 1.0, server.groups))
     return Operation(
         throughput=full.rate if n_requests is None else finite_runs.run_rate(server, full, n_requests),
         ttft=frontend_time(server) + full.chunks * full.prompt_step + last_step_time(server, full.step_time),
@@ -205,8 +215,8 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     """A server to which requests come at random (Poisson): ``b = lambda (S_out - 1) ITL(b + 1)``.
 
     A prompt waits for the end of the step that it meets (`waiting.met_steps`; none where nothing runs), for the prompts
-    before it where a step is full (M/G/1, served at the speed of full steps), and for a slot (`slot_wait`); prompts that
-    come during the same step share its first step.
+    before it where a step is full (M/G/1, served at the speed of full steps), for steps scheduled ahead, and for a slot
+    (`slot_wait`); prompts that come during the same step share its first step.
 
     Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).
@@ -237,6 +247,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     met = waiting.met_steps(paced.none, paced.one, paced.further, arrival_rate * full.chunks, itl)
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
     residual = running * met.residual
+    ahead = running * assume.scheduled_steps * itl
     together = (
         running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
     )
@@ -247,8 +258,8 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     poll_wait = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
     front, last = frontend_time(server), last_step_time(server, own_step)
     first = prefill + np.maximum(together, 0.0)
-    late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual
-    mean = front + prompt_wait + poll_wait + slot + first + last + residual
+    late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual + ahead
+    mean = front + prompt_wait + poll_wait + slot + first + last + residual + ahead
     return Operation(
         throughput=np.where(stable, arrival_rate, full.rate),
         ttft=np.where(stable, mean, np.inf),
@@ -346,7 +357,9 @@ def step_wait(server: Server, full: FullSteps, others, others_all, own_step, tok
 def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per_user) -> Operation:
     """A server with a number of clients, each with one request at a time: ``ITL = T(b + 1) + b dT / (S_out - 1)``.
 
-    b is the share of the others' cycle that is spent decoding.
+    b is the share of the others' cycle that is spent decoding.  A request after a pause (the front end is one) waits for the
+    step that it meets and for those scheduled ahead.  A front end takes in turn who comes together: all clients at the start,
+    and for ever where lengths are equal.
 
     Parameters
     ----------
@@ -381,9 +394,12 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     own_step, token, addition = at(others)
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
     first = first + poll_wait(server, meeting, others, token, addition)
-    first = first + np.where(think_time > 0, step_wait(server, full, others, others_all, own_step, token), 0.0)
+    waits = step_wait(server, full, others, others_all, own_step, token)
+    waits = waits + server.assume.scheduled_steps * np.minimum(others, 1.0) * token
+    first = first + np.where(think_time + frontend_time(server) > 0, waits, 0.0)
     started = finite_runs.first_wave_ttft(server, users, decoding_time(server, most_others + 1.0))
-    front = frontend_time(server) + server.assume.frontend_client_time * users
+    at_once = np.where(server.requests.prompt_cv + server.requests.output_cv > 0, first_wave, 1.0)
+    front = frontend_time(server) + at_once * server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
     itl = np.minimum(token, np.maximum(at_full.token_time, own_step))
     throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
@@ -401,49 +417,3 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         load=load,
         keeps_up=load <= 1.0,
     )
-
-
-# --- tails and comparison ------------------------------------------------------------------------------
-
-
-def token_time_at(server: Server, full: FullSteps, operation: Operation, percentile):
-    """Time between tokens that a share of tokens stays below (s): a token that shares its step with prompts is late.
-
-    Parameters
-    ----------
-    percentile : that share, 0..1.
-    """
-    budget = server.groups * server.prefill_chunk
-    rate, step = operation.throughput, operation.step_time
-    with_prompt = batching.mixed_fraction(rate, step, server.computed, budget)
-    prompts = np.maximum(batching.poisson_quantile(rate * step, percentile), 1.0)
-    tokens = np.minimum(budget, np.maximum(prompts, server.groups) * full.chunk)
-    shared = np.maximum(mixed_time(server, operation.active, tokens), operation.itl)
-    return np.where(with_prompt > 1.0 - percentile, shared, operation.itl)
-
-
-def request_time_at(server: Server, operation: Operation, percentile):
-    """Time of a whole request that a share of requests stays below (s); None where the first token has none.
-
-    Parameters
-    ----------
-    percentile : that share, 0..1.
-    """
-    if operation.ttft_at_percentile is None:
-        return None
-    asked = server.requests
-    longest = batching.length_quantile(asked.output, asked.output_cv, percentile, asked.law)
-    return operation.ttft_at_percentile + np.maximum(longest - 1.0, 0.0) * operation.itl
-
-
-def static_rate(server: Server, full: FullSteps, static_slots):
-    """Requests per second of batches that start together and wait for their longest answer (1/s).
-
-    Parameters
-    ----------
-    static_slots : requests of a batch.
-    """
-    asked = server.requests
-    longest = batching.longest_of(asked.output, asked.output_cv, static_slots, asked.law)
-    prefill = (static_slots * server.computed / full.room) * mixed_time(server, 0.0 * server.slots + 1.0, full.room)
-    return static_slots / (prefill + longest * decoding_time(server, static_slots))

@@ -25,6 +25,7 @@ from mlsysim.equations.collectives import direct_share
 from mlsysim.equations.compute import (
     attention_time,
     faster_path,
+    scaled_rate,
     smooth_max,
     traffic_time,
 )
@@ -131,7 +132,7 @@ def linear_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     timed = layer_params_per_device(model, tp, *(1.0 / rate for rate in rates))  # each by the time that it takes
     narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
-    sustained = assume.serving_gemm_factor * efficiency
+    sustained = assume.serving_gemm_factor * efficiency * _scaling_rate(hardware, assume, narrow)
     per_row = 2.0 * timed / (sustained * _product_peak(hardware, assume))
     rate = 1.0 / (hardware.gemm_bandwidth_efficiency * hardware.mem_bandwidth)
     moved = assume.activation_traffic * format.activation_bytes * product_values_per_row(model, tp)
@@ -156,6 +157,12 @@ def _product_arithmetic(rows, flops, per_row, hardware: Accelerator, assume: Ass
 def _product_peak(hardware: Accelerator, assume: Assumptions):
     """Rate of the layers' products: sums 32 bits wide, or 16 where the engine is content with that."""
     return np.where(assume.narrow_sums > 0, hardware.narrow_sum_flops, hardware.peak_flops)
+
+
+def _scaling_rate(hardware: Accelerator, assume: Assumptions, narrow):
+    """Rate of narrow products with scales of blocks over those with a scale a tensor, see `compute.scaled_rate`."""
+    scaled = narrow & (assume.block_scales > 0)
+    return np.where(scaled, scaled_rate(hardware.peak_flops, hardware.vector_flops), 1.0)
 
 
 def head_work(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, rows) -> Work:
@@ -188,7 +195,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     """
     with_experts = architecture.moe_layers(model)
     split = expert_split(tp, ep)
-    touched = fullest_rank_experts(model.n_experts, model.experts_per_token, tokens, ep)
+    touched = fullest_rank_experts(model.n_experts, model.experts_per_token, tokens, ep, assume.expert_popularity_cv)
     load = slowest_rank_load(model.n_experts, model.experts_per_token, tokens, ep, assume.expert_skew)
     params = architecture.expert_params(model) / split
     narrow = quantises(hardware, format)
@@ -197,6 +204,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     half = half_width(format.gemm_input_bytes, peak, hardware.mem_bandwidth, assume.expert_input_reads)
     rate = narrow_rate(model.ffn_hidden / split, half)
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
+    rate = rate * _scaling_rate(hardware, assume, narrow)
     sustained = assume.expert_gemm_efficiency * assume.serving_gemm_factor * efficiency * rate
     matrix = load * (2.0 * params / (sustained * peak))
     arithmetic = faster_path(matrix, load * (2.0 * params), hardware.vector_ops, assume.vector_product_efficiency)
@@ -380,14 +388,16 @@ def expert_exchange_time(
 
     Notes
     -----
-    Dispatch in 8 bits with scales, combine in 16.  Inside a node engines gather all tokens on all ranks and scatter the
-    sums; in a larger fast domain one copy travels to each rank that holds one of a token's experts; across nodes one per
-    node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    Dispatch in 8 bits with scales (in 16 where products take these), combine in 16.  Inside a node engines gather all tokens
+    on all ranks and scatter the sums; in a larger fast domain one copy travels to each rank that holds one of a token's
+    experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
     own = rows / tp
-    bytes_per_copy = architecture.expert_width(model) * (assume.dispatch_bytes + format.activation_bytes)
+    sent_wide = format.gemm_input_bytes >= format.activation_bytes
+    dispatched = np.where(sent_wide, format.activation_bytes, assume.dispatch_bytes)
+    bytes_per_copy = architecture.expert_width(model) * (dispatched + format.activation_bytes)
     gathers = (assume.expert_gather > 0) & (ep <= fleet.accelerators_per_node)
     sent = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
     copies = np.where(gathers, ep - 1.0, sent)

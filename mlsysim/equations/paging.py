@@ -125,9 +125,10 @@ def pool(
     """
     layout = (tp, pp, ep)
     groups = sharding.attention_groups(tp, ep)
+    kept = sharding.as_cached(model, assume)
 
     def cache_bytes(tokens):
-        return sharding.kv_bytes_per_sequence_and_device(model, format, *layout, tokens)
+        return sharding.kv_bytes_per_sequence_and_device(kept, format, *layout, tokens)
 
     weights = sharding.weights_per_device(model, format, *layout)
     working = sharding.workspace_bytes(model, assume, tp, prefill_chunk)

@@ -43,13 +43,15 @@ def held(
     """
     tp, _, ep = layout
     weights = sharding.weights_per_device(model, format, *layout)
-    cache = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, booked)
+    kept = sharding.as_cached(model, assume)
+    cache = sharding.kv_bytes_per_sequence_and_device(kept, format, *layout, booked)
     # a recurrent state cannot be cut back: one more is kept for every token that is checked beside the first
-    states = sharding.kv_bytes_per_sequence_and_device(model, format, *layout, 0.0)
+    states = sharding.kv_bytes_per_sequence_and_device(kept, format, *layout, 0.0)
     cache = cache + (checked - 1.0) * states
     if draft is not None:
         weights = weights + sharding.weights_per_device(draft, format, *layout)
-        cache = cache + sharding.kv_bytes_per_sequence_and_device(draft, format, *layout, booked)
+        of_draft = sharding.as_cached(draft, assume)
+        cache = cache + sharding.kv_bytes_per_sequence_and_device(of_draft, format, *layout, booked)
     logits = sharding.logits_bytes(model, assume, tp, checked / sharding.attention_groups(tp, ep))
     return Held(
         weights=weights,

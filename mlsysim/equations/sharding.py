@@ -180,6 +180,11 @@ def kept_bytes(model: Workload, format: Format, context):
     return format.kv_bytes * cached_values(model, context) + mixers.state_bytes_per_sequence(model)
 
 
+def as_cached(model: Workload, assume: Assumptions) -> Workload:
+    """The model as its cache is kept: without windows where an engine keeps what lies before them (`whole_local_cache`)."""
+    return model._replace(sliding_window=np.where(assume.whole_local_cache > 0, 0.0, model.sliding_window))
+
+
 def kv_bytes_per_sequence_and_device(model: Workload, format: Format, tp, pp, ep, context):
     """Cache and states of one sequence on one device of the fullest stage, seen from the whole replica (byte).
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, batching, loops, paging, sharding
+from mlsysim.equations import architecture, batching, loops, paging, sharding, tails
 from mlsysim.equations import serving as serve
 from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import floor_div
@@ -176,13 +176,14 @@ def continuous_batching(
 
     # batches that are booked contiguously for the longest answer, and wait for it
     longest = paging.booked_longest(requests)
-    static_bytes = sharding.kv_bytes_per_sequence_and_device(model, format, **layout, context=longest)
+    kept = sharding.as_cached(model, assume)
+    static_bytes = sharding.kv_bytes_per_sequence_and_device(kept, format, **layout, context=longest)
     static_slots = np.maximum(np.minimum(floor_div(pool.size, static_bytes), max_batch), 1.0)
 
     replica = sharding.devices(tp, pp, ep)
     tokens_per_s = run.throughput * output_len  # of one replica
     power = serve.step_power(device, assume, full.step, full.step_time)
-    late, late_request = run.ttft_at_percentile, loops.request_time_at(server, run, percentile)
+    late, late_request = run.ttft_at_percentile, tails.request_time_at(server, run, percentile)
     shape = sharding.replica_possible(model, tp, pp, ep) & (cached_prefix < seq_len)
     lawful = ((output_cv == 0) | (output_cv == 1)) & ((prompt_cv == 0) | (prompt_cv == 1))
     shape = shape & (lawful | np.logical_not(exponential))
@@ -202,10 +203,10 @@ def continuous_batching(
         tokens_per_s_per_device=tokens_per_s / replica,
         ttft=run.ttft * assume.first_token_scatter,
         itl=run.itl * assume.token_scatter,
-        itl_p99=loops.token_time_at(server, full, run, 0.99) * assume.token_scatter,
+        itl_p99=tails.token_time_at(server, full, run, 0.99) * assume.token_scatter,
         itl_at_capacity=full.token_time * assume.token_scatter,
         ttft_at_percentile=None if late is None else late * assume.first_token_scatter,
-        itl_at_percentile=loops.token_time_at(server, full, run, percentile) * assume.token_scatter,
+        itl_at_percentile=tails.token_time_at(server, full, run, percentile) * assume.token_scatter,
         e2e_at_percentile=late_request,
         e2e_latency=run.ttft + server.decoded * run.itl,
         step_time=run.step_time,
@@ -217,7 +218,7 @@ def continuous_batching(
         fragmentation=pool.empty,
         contiguous_fragmentation=1.0 - pool.carried / np.maximum(longest, pool.carried),
         paged_kv_size=run.active * pool.paged * replica / server.groups,
-        speedup_over_static=full.rate / loops.static_rate(server, full, static_slots),
+        speedup_over_static=full.rate / tails.static_rate(server, full, static_slots),
         memory_weights=pool.weights,
         memory_cache=run.active * pool.request + pool.prefix,
         memory_per_device=pool.fixed + run.active * pool.request + pool.prefix,

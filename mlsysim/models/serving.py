@@ -213,7 +213,7 @@ def serving(
         decode_host_time=decode.host,
         tokens_per_round=per_round,
         kv_bytes_per_token=sharding.kv_bytes_per_token(model, format),
-        kv_cache=batch_size * sharding.kept_bytes(model, format, booked),
+        kv_cache=batch_size * sharding.kept_bytes(sharding.as_cached(model, assume), format, booked),
         kv_transfer_time=transfer,
         memory_weights=held.weights,
         memory_cache=batch_size * held.per_sequence,

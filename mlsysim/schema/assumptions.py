@@ -482,7 +482,7 @@ class Assumptions(NamedTuple):
         "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, load "
         "generators; what `calibrate` finds from a few measurements",
         "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3",
-        0.04,
+        0.065,
     )
     mixture_serving_level: Real = _positive(
         1.0,
@@ -490,7 +490,7 @@ class Assumptions(NamedTuple):
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
         "spread of published throughput of mixtures that nothing was fitted to, between models and devices",
-        0.18,
+        0.11,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -506,7 +506,7 @@ class Assumptions(NamedTuple):
         "tokens; throughput does not have it",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.13 (dense), 0.11 "
         "(mixtures)",
-        0.1,
+        0.09,
     )
     first_token_scatter: Real = _positive(
         1.0,
@@ -514,7 +514,7 @@ class Assumptions(NamedTuple):
         "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.28 (dense), 0.26 "
         "(mixtures)",
-        0.21,
+        0.28,
     )
     serving_gemm_factor: Real = _positive(
         0.96,
@@ -590,6 +590,13 @@ class Assumptions(NamedTuple):
         "0 unless told; TensorRT-LLM's attention_dp_config: enable_balance, timeout_iters",
         0.0,
     )
+    scheduled_steps: Real = _assumed(
+        0.0,
+        "1",
+        "steps that are scheduled already when a request comes, beside the one that runs",
+        "0 engines that plan a step when the one before has ended; 1 where the host plans ahead (vLLM from 0.14, SGLang from "
+        "0.4, TensorRT-LLM 1: asynchronous or overlapped scheduling)",
+    )
     host_step_time: Real = _assumed(
         0.001,
         "s",
@@ -610,6 +617,11 @@ class Assumptions(NamedTuple):
         "time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)",
         "published closed-loop runs of PyTorch engines: 20 to 35 us",
         0.25,
+    )
+    block_scales: Real = _switch(
+        0.0,
+        "8-bit products have a scale for each block of 128 x 128 weights: the vector units scale the sums of every 128 inputs",
+        "0 a scale a tensor or row; 1 DeepSeek-V3, Qwen3 in fp8 (arXiv:2412.19437, section 3.3.2)",
     )
     fused_quantise: Real = _switch(
         0.0,
@@ -646,7 +658,7 @@ class Assumptions(NamedTuple):
         0.4,
     )
     frontend_client_time: Real = _assumed(
-        0.001,
+        0.0013,
         "s",
         "request handling before the first step, per client that starts at the same moment",
         "published closed-loop runs over HTTP: 0.3 to 3 ms",
@@ -711,6 +723,13 @@ class Assumptions(NamedTuple):
         "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
         "half way between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
         0.7,
+    )
+    expert_popularity_cv: Real = _assumed(
+        0.8,
+        "1",
+        "how unequally popular experts are, as far as it leaves some of them unread: coefficient of variation of a gamma law",
+        "the same layers: 0.7 to 0.9 with a power law of exponent 1.2; 0 is even chance",
+        0.4,
     )
     expert_exposed: Real = _share(
         0.57,
@@ -787,6 +806,12 @@ class Assumptions(NamedTuple):
         "share of the activations that matrix products move through memory",
         "definition: 1 counts all",
         0.0,
+    )
+    whole_local_cache: Real = _switch(
+        0.0,
+        "layers that attend to a window keep the cache of the whole sequence; off: that of the window",
+        "0 vLLM (hybrid cache manager), SGLang; 1 TensorRT-LLM unless max_attention_window is told "
+        "(nvidia.github.io/TensorRT-LLM, KvCacheConfig)",
     )
     workspace_bytes_per_value: Real = _assumed(
         15.0,

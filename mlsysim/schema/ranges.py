@@ -38,7 +38,7 @@ _KINDS: tuple[tuple[str, Range], ...] = (
     ("inter_bandwidth port_bandwidth", Range(1e8, math.inf, "400 Gb/s")),
     ("storage_bandwidth shared_bandwidth cache_bandwidth local_storage_bandwidth", Range(1e7, math.inf, "10 GB/s")),
     ("streaming_bandwidth checkpoint_bandwidth writer_bandwidth write_bandwidth", Range(1e7, math.inf, "25 GB/s")),
-    ("peak_flops attention_peak_flops vector_ops", Range(1e6, math.inf, "989 TFLOP/s")),
+    ("peak_flops attention_peak_flops vector_flops vector_ops", Range(1e6, math.inf, "989 TFLOP/s")),
     ("mem_capacity host_memory", Range(1e5, math.inf, "80 GB")),
     ("link_latency intra_latency inter_latency port_latency switch_latency", Range(1e-8, 1e-3, "5 us")),
     ("gemm_latency decode_attention_latency exchange_latency_intra exchange_latency_inter", Range(1e-7, 1e-3, "5 us")),

@@ -80,6 +80,7 @@ class Accelerator(NamedTuple):
     expert_gemm_rate: Real
     shared_expert_gemm_rate: Real
     attention_peak_flops: Real
+    vector_flops: Real
     vector_ops: Real
     narrow_sum_flops: Real
     mem_bandwidth: Real

@@ -260,6 +260,7 @@ positive("attention_gemm_rate", "1", "peak of the GEMMs of attention projections
 positive("expert_gemm_rate", "1", "peak of the GEMMs of routed experts over `peak_flops`", better="more")
 positive("shared_expert_gemm_rate", "1", "peak of the GEMMs of shared experts over `peak_flops`", better="more")
 real("attention_peak_flops", "FLOP/s", "dense peak of the format attention computes in", better="more")
+real("vector_flops", "FLOP/s", "fp32 rate of the vector units", better="more")
 real(
     "vector_ops",
     "FLOP/s",

@@ -34,6 +34,7 @@ HERE = SIDES.index(0.0)
 HARDWARE = (
     "peak_flops",
     "attention_peak_flops",
+    "vector_flops",
     "vector_ops",
     "mem_bandwidth",
     "mem_capacity",

@@ -73,6 +73,15 @@ PRODUCTS = ("attention", "expert", "shared_expert")
 PARTS = (*PRODUCTS, "head", "embedding")
 
 
+#: formats whose checkpoints state a format of the cache, too, which engines obey: ModelOpt writes NVFP4 with an 8-bit one
+CACHES = {Precision.NVFP4: Precision.FP8}
+
+
+def cache_format(precision: int, kv_precision: int | None) -> Precision | None:
+    """The format of the cache: what is given, else what comes with the checkpoint, None for that of activations."""
+    return CACHES.get(Precision(int(precision))) if kv_precision is None else Precision(int(kv_precision))
+
+
 def format_record(
     precision: int, kv_precision: int | None = None, parts: Mapping[str, int | None] | None = None, **given: Any
 ) -> Format:
@@ -81,8 +90,8 @@ def format_record(
     Parameters
     ----------
     precision, kv_precision : int
-        Codes of `mlsysim.schema.codes.Precision`.  The KV cache is as wide as activations unless
-        `kv_precision` says otherwise: an fp8 model keeps a 16-bit cache.
+        Codes of `mlsysim.schema.codes.Precision`.  Unless `kv_precision` says otherwise the KV cache is as wide as
+        activations (an fp8 model keeps a 16-bit cache), and 8 bits wide beside formats of `CACHES`.
     parts : mapping, optional
         Part of the model (`PARTS`) -> its precision.  Attention and experts are as wide as the other weights,
         head and embedding as activations (in a GGUF file as the weights), unless it says otherwise.
@@ -94,6 +103,8 @@ def format_record(
     --------
     >>> format_record(Precision.NVFP4).weight_bytes, format_record(Precision.FP8, Precision.FP8).kv_bytes
     (0.5625, 1.0)
+    >>> [format_record(p).kv_bytes for p in (Precision.FP8, Precision.NVFP4)]
+    [2.0, 1.0]
     >>> format_record(Precision.BF16, weight_bytes=0.5).expert_bytes
     0.5
     >>> format_record(Precision.FP8, parts={"attention": Precision.BF16}).attention_bytes
@@ -102,7 +113,8 @@ def format_record(
     precision = Precision(int(precision))
     weight, activation, gemm_input, parameter = _BYTES[precision]
     weight, activation = given.get("weight_bytes", weight), given.get("activation_bytes", activation)
-    kv = activation if kv_precision is None else _BYTES[Precision(int(kv_precision))][0]
+    cache = cache_format(precision, kv_precision)
+    kv = activation if cache is None else _BYTES[cache][0]
     stored_in = {part: code for part, code in (parts or {}).items() if code is not None}
     of_tables = weight if precision in GGUF_BITS else activation
     fields = {
@@ -200,29 +212,27 @@ def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict
         derived["attention_peak_flops"] = Derived(
             "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
         )
-    if "vector_ops" in row.given:
-        fields["vector_ops"] = row.given["vector_ops"]
-        return
-    fp32, integers = _rate(row, Precision.FP32), row.values_by_column["peak_int32"]
-    if integers is not None and precision in WEIGHT_ONLY:
-        fields["vector_ops"] = integers
-    elif np.any(fp32):
-        fields["vector_ops"] = HALF_OF_VECTORS * fp32
-        derived["vector_ops"] = Derived(
-            f"{HALF_OF_VECTORS:g} of the fp32 rate: a conversion stands beside each multiply-add, and integer units are half "
-            "as many where nobody says otherwise",
-            0.0,
-        )
-    elif wide or own is not None:
-        fields["vector_ops"] = HALF_OF_VECTORS * VECTOR_SHARE * (wide or own)
-        derived["vector_ops"] = Derived(
-            f"no vector rate published: half of {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices "
-            "that list both",
+    if not known(fields["vector_flops"]) and (wide or own is not None):
+        fields["vector_flops"] = VECTOR_SHARE * (wide or own)
+        derived["vector_flops"] = Derived(
+            f"no vector rate published: {VECTOR_SHARE:g} of the 16-bit rate, the median of the cloud devices that list both",
             0.6,
         )
+    elif not known(fields["vector_flops"]):
+        fields["vector_flops"] = 0.0
+        derived["vector_flops"] = Derived("neither a vector rate nor a 16-bit rate published: none is counted on", 0.0)
+    integers = row.values_by_column["peak_int32"]
+    if "vector_ops" in row.given:
+        fields["vector_ops"] = row.given["vector_ops"]
+    elif integers is not None and precision in WEIGHT_ONLY and "vector_flops" not in row.given:
+        fields["vector_ops"] = integers
     else:
-        fields["vector_ops"] = 0.0
-        derived["vector_ops"] = Derived("neither a vector rate nor a 16-bit rate published: none is counted on", 0.0)
+        fields["vector_ops"] = HALF_OF_VECTORS * fields["vector_flops"]
+        derived["vector_ops"] = Derived(
+            f"{HALF_OF_VECTORS:g} of vector_flops: a conversion stands beside each multiply-add, and integer units are half as "
+            "many where nobody says otherwise",
+            0.6 if "vector_flops" in derived else 0.0,
+        )
 
 
 def _memory(row: Row, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
@@ -365,6 +375,7 @@ def described(
     fields = {name: stored(row, name) for name in (*CANONICAL["hardware"], "sram_bandwidth")}
     derived: dict[str, Derived] = {}
     wide = widened(row, precision)
+    cache = cache_format(precision, kv_precision)
     fields["widens_weights"] = float(wide is not None)
     fields["on_chip_memory"] = float(_on_chip(row))
     if wide is not None:
@@ -382,7 +393,7 @@ def described(
     _power(fields, derived)
     _prices(row, fields, derived)
     if kernels:
-        narrow = kv_precision is not None and format_record(precision, kv_precision).kv_bytes <= 1.0
+        narrow = cache is not None and format_record(precision, cache).kv_bytes <= 1.0
         of_kernels, notes = curves.kernels(row, precision, narrow)
         fields.update(of_kernels)
         derived.update(notes)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.schema.codes import Precision, label
 from mlsysim.zoo import config_file
-from mlsysim.zoo.accelerators import format_record
+from mlsysim.zoo.accelerators import CACHES, format_record
 from mlsysim.zoo.config_file import ConfigFile
 
 #: bytes of a weight that is left as it was
@@ -122,6 +122,8 @@ def checkpoint(
             inputs[f"{part}_precision"] = int(precision(nbytes[part]))
     if found.cache is not None:
         inputs["kv_precision"] = int(found.cache)
+    elif Precision(inputs["precision"]) in CACHES:  # this one states none
+        inputs["kv_precision"] = int(Precision.BF16)
     fields = {"weight_bytes": plain, **{f"{part}_bytes": nbytes[part] for part in nbytes if part != "dense"}}
     named = ", ".join(f"{name}={label(Precision(code))}" for name, code in inputs.items())
     return Checkpoint(inputs, fields, f"{named}: the formats of the checkpoint ({key})")

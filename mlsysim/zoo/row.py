@@ -56,6 +56,7 @@ _SUFFIXES = (
 KWH = 3.6e6
 CANONICAL: dict[str, dict[str, tuple[str, float]]] = {
     "hardware": {
+        "vector_flops": ("peak_fp32", 1.0),
         "mem_bandwidth": ("mem_bandwidth_Bps", 1.0),
         "mem_capacity": ("mem_capacity_bytes", 1.0),
         "sram_capacity": ("on_chip_sram_bytes", 1.0),
