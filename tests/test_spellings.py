@@ -20,6 +20,9 @@ from mlsysim.schema.codes import Limit
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import VARIABLES
 
+#: values stand for a field whatever it measures: most are far from the usual
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
+
 CHIP = zoo.Hardware(
     name="chip",
     peak_flops="500 TFLOP/s",

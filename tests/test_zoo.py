@@ -565,7 +565,7 @@ def test_formats():
         Precision.NVFP4: (4.5 / 8, 2, 1, 4.5 / 8, 2, 0, 1),  # its checkpoints state an 8-bit cache
         Precision.MXFP4: (4.25 / 8, 2, 2, 4.25 / 8, 2, 0, 1),
     }
-    parts = {f"{part}_bytes" for part in zoo.accelerators.PARTS}
+    parts = {f"{part}_bytes" for part in zoo.formats.PARTS}
     for precision, values in expected.items():
         record = zoo.format_record(precision)
         assert tuple(v for name, v in record._asdict().items() if name not in parts) == values, precision

@@ -122,7 +122,7 @@ def formats(
     if own_experts(workload):
         return products, wide
     narrow = label == "fp8" and setting.get("kv_precision") == "weights"
-    return products, Precision.FP8 if narrow else zoo.accelerators.cache_format(products, None) or wide
+    return products, Precision.FP8 if narrow else zoo.formats.cache_format(products, None) or wide
 
 
 def expert_degree(run: Mapping[str, Any]) -> float:

@@ -63,7 +63,7 @@ CONTEXT = 1.0  #: tokens that a first generated token sees at least: itself
 NARROW = 12.0
 WIDE = 16.0
 #: bits a weight of the types of GGUF files: those that are number formats, and neighbours of theirs
-GGUF_BITS = {codes.label(precision): bits for precision, bits in zoo.accelerators.GGUF_BITS.items()}
+GGUF_BITS = {codes.label(precision): bits for precision, bits in zoo.formats.GGUF_BITS.items()}
 GGUF_BITS |= {"f16": WIDE, "bf16": WIDE, "q5_k_s": 5.54, "q4_k_s": 4.58, "q4_1": 5.0, "iq4_nl": 4.5, "mxfp4": 4.25}
 #: share of a device that one stream may fill: no other process counts on the rest
 WHOLE_DEVICE = 1.0

@@ -26,7 +26,7 @@ from mlsysim.schema.check import check, shown
 from mlsysim.schema.codes import Phase, Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
-from mlsysim.zoo.accelerators import PRODUCTS
+from mlsysim.zoo.formats import PRODUCTS
 
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
 YEARS_APART = 3

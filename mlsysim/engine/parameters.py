@@ -13,7 +13,8 @@ from mlsysim.schema.codes import Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.usual import Usual
 from mlsysim.schema.variables import VARIABLES
-from mlsysim.zoo.accelerators import PARTS, PRODUCTS, usual_precision
+from mlsysim.zoo.accelerators import usual_precision
+from mlsysim.zoo.formats import PARTS, PRODUCTS
 
 Record: TypeAlias = "type[Workload | Accelerator | Format | Fleet | Site | Assumptions]"
 

@@ -152,7 +152,7 @@ def _cache(binder: Binder) -> dict[str, str]:
     if "kv_precision" not in binder.picks or given or chosen is None or binder.trains:
         return {}
     formats = {
-        int(v): zoo.accelerators.CACHES.get(codes.Precision(int(v))) for v in chosen.values.reshape(-1) if v is not None
+        int(v): zoo.formats.CACHES.get(codes.Precision(int(v))) for v in chosen.values.reshape(-1) if v is not None
     }
     told = {
         codes.label(cache): codes.label(codes.Precision(code)) for code, cache in formats.items() if cache is not None

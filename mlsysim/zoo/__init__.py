@@ -19,9 +19,10 @@ import os
 
 from mlsysim.zoo import hub as _hub
 from mlsysim.zoo import tables as _tables
-from mlsysim.zoo.accelerators import accelerator_record, format_record
+from mlsysim.zoo.accelerators import accelerator_record
 from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload
 from mlsysim.zoo.fleets import fleet_record
+from mlsysim.zoo.formats import format_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
 from mlsysim.zoo.row import Constant, Derived, Row

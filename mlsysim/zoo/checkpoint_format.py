@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from mlsysim.schema.codes import Precision, label
 from mlsysim.zoo import config_file
-from mlsysim.zoo.accelerators import CACHES, format_record
 from mlsysim.zoo.config_file import ConfigFile
+from mlsysim.zoo.formats import CACHES, format_record
 
 #: bytes of a weight that is left as it was
 WHOLE = 2.0
