@@ -53,6 +53,13 @@ class ContinuousBatching(NamedTuple):
     bottleneck: Code
 
 
+def booked_batch(model: Workload, format: Format, assume: Assumptions, requests: paging.Requests, pool, layout):
+    """Requests of a batch that is booked contiguously for the longest answer, and waits for it."""
+    kept = sharding.as_cached(model, assume)
+    longest = paging.booked_longest(requests)
+    return floor_div(pool.size, sharding.kv_bytes_per_sequence_and_device(kept, format, **layout, context=longest))
+
+
 @kernel
 def continuous_batching(
     model: Workload,
@@ -174,12 +181,7 @@ def continuous_batching(
     else:
         run = loops.maximum_load(server, full, None if n_requests is None else n_requests / replicas)
 
-    # batches that are booked contiguously for the longest answer, and wait for it
-    longest = paging.booked_longest(requests)
-    kept = sharding.as_cached(model, assume)
-    static_bytes = sharding.kv_bytes_per_sequence_and_device(kept, format, **layout, context=longest)
-    static_slots = np.maximum(np.minimum(floor_div(pool.size, static_bytes), max_batch), 1.0)
-
+    static_slots = np.maximum(np.minimum(booked_batch(model, format, assume, requests, pool, layout), max_batch), 1.0)
     replica = sharding.devices(tp, pp, ep)
     tokens_per_s = run.throughput * output_len  # of one replica
     power = serve.step_power(device, assume, full.step, full.step_time)

@@ -119,7 +119,7 @@ def _rates(row: Row, precision: Precision, fields: dict[str, Any], derived: dict
         derived["attention_peak_flops"] = Derived(
             "no 16-bit rate: attention runs at the fp32 rate, or that of the GEMMs if there is none", 0.3
         )
-    _vectors(row, precision, wide or own or 0.0, fields, derived)
+    _vectors(row, precision, wide or (0.0 if own is None else own), fields, derived)
 
 
 def _vectors(row: Row, precision: Precision, matrix: Any, fields: dict[str, Any], derived: dict[str, Derived]) -> None:
