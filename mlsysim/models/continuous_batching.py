@@ -53,11 +53,10 @@ class ContinuousBatching(NamedTuple):
     bottleneck: Code
 
 
-def booked_batch(model: Workload, format: Format, assume: Assumptions, requests: paging.Requests, pool, layout):
+def booked_batch(model: Workload, format: Format, assume: Assumptions, pool_size, longest, layout):
     """Requests of a batch that is booked contiguously for the longest answer, and waits for it."""
     kept = sharding.as_cached(model, assume)
-    longest = paging.booked_longest(requests)
-    return floor_div(pool.size, sharding.kv_bytes_per_sequence_and_device(kept, format, **layout, context=longest))
+    return floor_div(pool_size, sharding.kv_bytes_per_sequence_and_device(kept, format, **layout, context=longest))
 
 
 @kernel
@@ -181,7 +180,10 @@ def continuous_batching(
     else:
         run = loops.maximum_load(server, full, None if n_requests is None else n_requests / replicas)
 
-    static_slots = np.maximum(np.minimum(booked_batch(model, format, assume, requests, pool, layout), max_batch), 1.0)
+    longest = paging.booked_longest(requests)
+    static_slots = np.maximum(
+        np.minimum(booked_batch(model, format, assume, pool.size, longest, layout), max_batch), 1.0
+    )
     replica = sharding.devices(tp, pp, ep)
     tokens_per_s = run.throughput * output_len  # of one replica
     power = serve.step_power(device, assume, full.step, full.step_time)
