@@ -249,7 +249,7 @@ SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 def brief(results: dict[str, dict[str, Any]]) -> str:
     """The section of the README: one line an area."""
     lines = [
-        "| what | rows | shipped: median error % (mean over sources) | nothing known | within 10-90 % |",
+        "| what | rows | nothing known: median error % (mean over sources) | shipped | within 10-90 % |",
         "|---|--:|--:|--:|--:|",
     ]
     for shown, name, group, targets in SHOWN:
@@ -262,14 +262,14 @@ def brief(results: dict[str, dict[str, Any]]) -> str:
         assert ours is not None
         told = [f"{100 * s['median_ape']:.1f} ({100 * s['source_mean']:.1f})" if s else "" for s in cells]
         inside = (strange or ours)["coverage80"]
-        lines.append(f"| {shown} | {ours['n']} | {told[0]} | {told[1]} | {100 * inside:.0f} % |")
+        lines.append(f"| {shown} | {ours['n']} | {told[1]} | {told[0]} | {100 * inside:.0f} % |")
     return "\n".join(
         [
             *lines,
             "",
-            "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and "
-            "predicted as any other run of its family and year; the last column is of that where it is there. Every source by "
-            "itself, what was fitted to what, and what is not predicted: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
+            "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and predicted as "
+            "any run of its family and year; the last column is of that where it is there. Sources, and what is not predicted: "
+            "[benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
         ]
     )
 

@@ -22,13 +22,13 @@ def fill(section: str, text: str, path: Path = ROOT / "README.md") -> None:
 
 
 def resolvers() -> str:
-    """The public resolvers: what each answers, and the walls that it evaluates."""
-    lines = ["| resolver | domain | walls | what it answers |", "|---|---|---|---|"]
+    """The public resolvers by domain, each with the walls that it evaluates."""
+    domains: dict[str, list[str]] = {}
     for name, resolver in ms.RESOLVERS.items():
-        about = (resolver.__doc__ or "").strip().splitlines()
         walls = ", ".join(map(str, resolver.walls))
-        lines.append(f"| `{name}` | {resolver.domain} | {walls} | {about[0].rstrip('.') if about else ''} |")
-    return "\n".join(lines)
+        domains.setdefault(resolver.domain, []).append(f"`{name}`{f' ({walls})' if walls else ''}")
+    lines = [f"| {domain} | {', '.join(names)} |" for domain, names in domains.items()]
+    return "\n".join(["| domain | resolvers, and the walls that each evaluates |", "|---|---|", *lines])
 
 
 def picture() -> str:

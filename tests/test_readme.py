@@ -27,6 +27,10 @@ def test_python(tmp_path, monkeypatch):
     assert bool(scope["best"].found.all()) and scope["front"].sizes["point"] > 5
 
 
+def test_size():
+    assert len(TEXT.encode()) <= 9000
+
+
 COMMANDS = [c for block in blocks("sh") for c in block.splitlines() if c.startswith("mlsysim ")]
 
 
