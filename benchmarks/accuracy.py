@@ -267,9 +267,9 @@ def brief(results: dict[str, dict[str, Any]]) -> str:
         [
             *lines,
             "",
-            "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and predicted as "
-            "any run of its family and year; the last column is of that where it is there. Sources, and what is not predicted: "
-            "[benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
+            "Nothing known: a paper or page is left out of the fit with every setting that only its runs support, and "
+            "predicted as any run of its family and year; the last column is of that where it is there. Sources, and what "
+            "is not predicted: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md).",
         ]
     )
 

@@ -113,7 +113,7 @@ def test_the_command_line_names_the_strongest_in_its_line():
     words = ["model=llama3_1_70b", "hardware=h100", "tp=4", "seq_len=2048"]
     shown = runner().invoke(app, ["best", "serving", "itl", *words], env={"COLUMNS": "200"})
     [line] = [line for line in shown.stdout.splitlines() if line.startswith("assumed: ")]
-    assert "; itl rests on token_scatter 1, serving_level 1, serving_scatter 1, host_step_time 0.06, " in line
+    assert "; itl rests most on host_step_time (elasticity 0.06)" in line
     assert "more (elasticities above 1 %)" in line
     many = runner().invoke(app, ["solve", "serving", *words, "batch_size=1,2"], env={"COLUMNS": "200"}).stdout
-    assert "assumed: " in many and "rests on" not in many
+    assert "assumed: " in many and "rests most on" not in many

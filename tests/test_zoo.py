@@ -12,9 +12,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from terminal import runner
 
 import mlsysim as ms
 from mlsysim import zoo
+from mlsysim.cli.commands import app
 from mlsysim.equations import architecture
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, Precision
@@ -1135,3 +1137,34 @@ def test_four_bit_checkpoints_run_where_the_products_are_wider():
     assert hopper.peak_flops == zoo.accelerator_record("h100", Precision.BF16).peak_flops
     assert zoo.accelerator_record("b200", Precision.MXFP4).peak_flops > 2 * hopper.peak_flops
     assert ms.ServingModel.solve(model="gpt_oss_120b", hardware="h100", precision="mxfp4", seq_len=1024).feasible
+
+
+def test_a_device_in_a_file_is_the_device(tmp_path):
+    """The arguments of Hardware in a TOML file, from Python and from the command line."""
+    place = tmp_path / "mine.toml"
+    place.write_text('base = "h100"\nmem_bandwidth = "4 TB/s"\n')
+    own = zoo.Hardware("h100", mem_bandwidth="4 TB/s", name="mine")
+    call = {"model": "llama3_1_8b", "seq_len": 2048}
+    itl = [float(ms.ServingModel.solve(hardware=h, **call).itl) for h in (place, str(place), own)]
+    assert itl[0] == itl[1] == itl[2] < float(ms.ServingModel.solve(hardware="h100", **call).itl)
+    assert zoo.hardware(place).key == "mine"
+    out = runner().invoke(app, ["solve", "serving", f"hardware={place}", "model=llama3_1_8b", "seq_len=2048", "--json"])
+    assert json.loads(out.stdout)["data_vars"]["itl"]["data"] == itl[0]
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (None, "no file can be read at"),
+        ("peak_flop = 1", "no field is named 'peak_flop'; nearest: peak_flops"),
+        ("peak_flops = ", "is no TOML file"),
+        ('base = "h1000"', "nearest"),
+    ],
+)
+def test_a_file_that_is_no_device_says_why(tmp_path, text, says):
+    place = tmp_path / "mine.toml"
+    if text is not None:
+        place.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(says)) as told:
+        zoo.hardware(place)
+    assert "\n" not in str(told.value)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import json as json_module
 import os
 import platform
 import sys
 import time
 from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import mlsweep
 import mlsysim
 from mlsysim import sizes
 from mlsysim.cli import asjson, show
 from mlsysim.cli.options import Json
 from mlsysim.cli.results import BAD, FINE, say
+
+#: lies outside of the package where it is installed, and in it where a clone is not
+mlsweep: Any = importlib.import_module("mlsweep" if find_spec("mlsweep") else "mlsysim.cli.outside.mlsweep")
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -267,9 +267,10 @@ def rests_on(ds: xr.Dataset, outputs: Sequence[str]) -> str:
         found = ds.mlsysim.rests_on(name)
     except (ValueError, TypeError):  # of an object of the user's own, or of what has no slope here
         return ""
-    parts = [f"{n} {e:.2g}" for n, e in list(found["elasticity"].items())[:STRONGEST]]
-    more = f", {len(found) - STRONGEST} more" if len(found) > STRONGEST else ""
-    return f"; {name} rests on {', '.join(parts)}{more} (elasticities above 1 %)" if parts else ""
+    slopes = {n: e for n, e in found["elasticity"].items() if not n.endswith(("_level", "_scatter"))}  # those are 1
+    parts = [f"{n} (elasticity {e:.2g})" for n, e in list(slopes.items())[:STRONGEST]]
+    more = f" and {len(slopes) - STRONGEST} more" if len(slopes) > STRONGEST else ""
+    return f"; {name} rests most on {', '.join(parts)}{more}" if parts else ""
 
 
 def misses(ds: xr.Dataset, positions: np.ndarray, amounts: Callable[[np.ndarray], np.ndarray] | None) -> list[str]:

@@ -20,7 +20,7 @@ import os
 from mlsysim.zoo import hub as _hub
 from mlsysim.zoo import tables as _tables
 from mlsysim.zoo.accelerators import accelerator_record
-from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload
+from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload, device_file
 from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.formats import format_record
 from mlsysim.zoo.frameworks import assumptions
@@ -62,6 +62,7 @@ __all__ = [
     "carbon_year",
     "constant",
     "datacenter",
+    "device_file",
     "digest",
     "fabric",
     "find",
@@ -111,8 +112,10 @@ def _is_file(name: str) -> bool:
     return name.endswith(".json") or name.startswith(("./", "../", "/", "~"))
 
 
-def hardware(name: str | Row) -> Row:
-    """A row of the hardware table."""
+def hardware(name: str | os.PathLike[str] | Row) -> Row:
+    """A row of the hardware table; the path of a ``.toml`` file (see `device_file`) is read instead."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and name.endswith(".toml")):
+        return device_file(name)
     return _tables.lookup("hardware", name, "hardware")
 
 

@@ -12,6 +12,9 @@ mlsysim.zoo.spelling.UnknownName: Hardware: no field is named 'mem_bandwith'; ne
 from __future__ import annotations
 
 import math
+import os
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,3 +246,23 @@ def Grid(base: str | Row | None = None, /, *, name: str | None = None, **fields:
 def Datacenter(base: str | Row | None = None, /, *, name: str | None = None, **fields: Any) -> Row:
     """A building of one's own: ``Datacenter(name="mine", pue=1.2, wue="0.1 L/kWh")``."""
     return _make("datacenters", "Datacenter", base, name, fields)
+
+
+def device_file(path: str | os.PathLike[str]) -> Row:
+    """A device of one's own from a TOML file: the arguments of `Hardware`, ``base`` for the row to start from.
+
+    Without a ``name`` the device has that of the file.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, it is no TOML, or a field cannot be.
+    """
+    place = Path(path).expanduser()
+    try:
+        given = tomllib.loads(place.read_text(encoding="utf-8"))
+    except OSError:
+        raise ValueError(f"hardware: no file can be read at {str(path)!r}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"hardware: {path} is no TOML file: {' '.join(str(error).split())}") from None
+    return Hardware(given.pop("base", None), **{"name": place.stem, **given})
