@@ -105,7 +105,7 @@ class Holes:
 
     def _at(self, node: Node) -> np.ndarray:
         """Which missing datum a node needs, by place; -1 for none."""
-        for n in self.graph.nodes[len(self._holes) :]:
+        for n in self.graph.since(len(self._holes)):
             self._holes.append(self._needed(n))
         return self._holes[node.index]
 

@@ -25,8 +25,9 @@ def attributes(name: str) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"units": variable.unit, "long_name": variable.meaning}
     if variable.options is not None:
-        found["flag_values"] = np.array(sorted(codes.labels(variable.options).values()), dtype=np.int8)
-        found["flag_meanings"] = " ".join(codes.labels(variable.options))
+        labels = codes.labels(variable.options)
+        found["flag_values"] = np.array(sorted(labels.values()), dtype=np.int8)
+        found["flag_meanings"] = " ".join(labels)
     return found
 
 
@@ -174,6 +175,21 @@ def _variable(dims: tuple[str, ...], array: np.ndarray, about: Mapping[str, Any]
     if array.ndim < 4 or array.size <= np.get_printoptions()["threshold"]:
         return (dims, array, about)
     return xr.Variable(dims, array.view(Shown), dict(about), fastpath=True)  # the plain way makes it an ndarray again
+
+
+def single(program: Program, values: Mapping[str, float | bool], omitted: Mapping[str, str]) -> xr.Dataset:
+    """The Dataset of a call without axes: what `dataset` makes of it, without looking for indexes that there are not."""
+    coords = {n: _scalar_variable(value, about) for n, (_, value, about) in coordinates(program).items()}
+    found: dict[Any, xr.Variable] = {}
+    for name, value in values.items():
+        if name not in coords:
+            found[name] = _scalar_variable(np.array(value, dtype=dtype(name)), attributes(name))
+            found[name].data.setflags(write=False)
+    return xr.Dataset._construct_direct({**found, **coords}, set(coords), {}, story(program, omitted), {}, None)
+
+
+def _scalar_variable(value: Any, about: Mapping[str, Any]) -> xr.Variable:
+    return xr.Variable((), np.asarray(value), dict(about), fastpath=True)
 
 
 def dataset(

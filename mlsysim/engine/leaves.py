@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from mlsysim.schema.variables import variable_of
 
 NO_ROW = "this input"  #: what lacks a datum where no row is named that could have it
 
@@ -30,6 +33,32 @@ class Leaf:
     values: np.ndarray
     missing: str = ""  #: the first label for which nobody published the datum
     labels: np.ndarray | None = None  #: what its places are called, where something is missing
+
+
+def folded(leaf: Leaf) -> str | None:
+    """What stands in the place of a leaf, as ``float.hex`` writes it: an option, 0 or 1 everywhere; None for a leaf."""
+    if leaf.values.ndim:
+        return None
+    value = float(leaf.values)
+    if value in (0.0, 1.0):
+        return value.hex()
+    variable = variable_of(leaf.name)
+    return value.hex() if variable is not None and variable.kind == "option" else None
+
+
+def is_option(leaf: Leaf) -> bool:
+    """Is a leaf folded whatever moves?"""
+    variable = variable_of(leaf.name)
+    return variable is not None and variable.kind == "option"
+
+
+class Leaves(dict[str, Leaf]):
+    """The leaves of a record by field."""
+
+    @functools.cached_property
+    def folds(self) -> tuple[str | None, ...]:
+        """What is folded in the place of each, where nothing moves (see `folded`)."""
+        return tuple(map(folded, self.values()))
 
 
 def expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:

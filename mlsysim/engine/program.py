@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine.bind import Binder
+from mlsysim.engine.branch import Branch
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.graph import Node
 from mlsysim.engine.holes import Holes
-from mlsysim.engine.interpret import Steps
-from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
-from mlsysim.engine.needs import lacking
+from mlsysim.engine.leaves import NO_ROW, Axis, Leaf, Leaves, folded, is_option
 from mlsysim.engine.parameters import Parameter
+from mlsysim.engine.point import Asked
+from mlsysim.engine.recording import recording
 from mlsysim.engine.unsaid import take_usual
 from mlsysim.schema.check import hint, shown
-from mlsysim.schema.variables import VARIABLES, field_of, variable_of
+from mlsysim.schema.variables import VARIABLES, field_of
 
 PART = 1 << 16  #: points at which outputs are evaluated together
 PLACES = 1 << 63  #: a point of the grid is known by its number, a signed integer of 64 bits
@@ -62,33 +63,26 @@ class Program:
             else:
                 binder.add(name, value)
         binder.settle()
-        lacking(resolver.name, parameters, binder.columns)
+        binder.vocabulary.require(resolver.name, frozenset(binder.columns))
         take_usual(binder)
-        self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
-        self._nodes: dict[str, Node] = {}
         self._following: set[str] = set()  #: leaves that follow what a solver will move
-        arguments: dict[str, Any] = {}
+        entered: dict[str, Leaf | Leaves | None] = {}
+        folds: dict[str, Any] = {}
         for name, p in parameters.items():
-            if p.record is None:
-                leaf = binder.plain(name)
-                arguments[name] = None if leaf is None else self._enter(leaf)
-            else:
-                leaves = binder.record(p)
-                self._follow(name)
-                arguments[name] = (
-                    None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
-                )
+            entered[name] = one = binder.plain(name) if p.record is None else binder.record(p)
+            self._follow(name)
+            folds[name] = self._folds(one)
         self._lay_out()
-        outputs = resolver.record(arguments, given)
-        self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
-        self.absent = [k for k, v in outputs.items() if v is None]
+        self._recording = recorded = recording(resolver, given, parameters, entered, folds)
+        self.graph = Branch(recorded.graph)
+        self._nodes, self.arguments, self.absent = recorded.nodes, recorded.arguments, recorded.absent
+        self.outputs: dict[str, Node] = self.graph.owned(recorded.outputs)
         for name in binder.axes:
-            if name not in binder.columns and name in outputs:
+            if name not in binder.columns and (name in self.outputs or name in self.absent):
                 raise ValueError(f"axis {name!r} bears the name of an output: rename that dim")
-        self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
-        self._steps: dict[tuple[int, ...], tuple[list[Node], Steps]] = {}  #: of `at`, by what is wanted
+        self._known: dict[tuple[int, ...], Asked] = {}  #: of `at`, by what is wanted
         self._holes = Holes(self.graph, binder.leaves, binder.axes)
         self.spared: list[Node] = []  #: nodes that a search does without where a datum of theirs is missing
 
@@ -124,20 +118,14 @@ class Program:
             own = [field for name, field in recipe.accepts.items() if self._moves(name)]
             self._following |= {f"{parameter}.{field}" for field in recipe.followers(own)} if own else set()
 
-    def _enter(self, leaf: Leaf) -> Node:
-        """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
-        variable = variable_of(leaf.name)
-        if leaf.values.ndim == 0:
-            value = float(leaf.values)
-            if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (
-                variable is not None and variable.kind == "option"
-            ):
-                node = self.graph.constant(value)
-                self._nodes[leaf.name] = node
-                return node
-        node = self.graph.leaf(leaf.name)
-        self._nodes[leaf.name] = node
-        return node
+    def _folds(self, entered: Leaf | Leaves | None) -> Any:
+        """What is folded into the physics in the place of a leaf, or of each leaf of a record."""
+        if isinstance(entered, Leaf):
+            fold = folded(entered)
+            return fold if fold is None or not self._moves(entered.name) or is_option(entered) else None
+        if entered is None or not self.moving:
+            return entered and entered.folds
+        return tuple(self._folds(leaf) for leaf in entered.values())
 
     def leaf_name(self, name: str) -> str:
         """The leaf of a plain input or record field (or of its alias), by its short or dotted name."""
@@ -215,15 +203,24 @@ class Program:
             cuts = [{a: i[lo : lo + PART] for a, i in index.items()} for lo in range(0, size, PART)]
             parts = [self.at(nodes, cut) for cut in cuts]
             return {k: np.concatenate([part[k] for part in parts]) for k in nodes}
-        wanted = list(nodes.values())
-        key = tuple(n.index for n in wanted)
-        if key not in self._steps:  # several searches of one pass ask for the same at their winners
-            needed = reached(wanted)
-            leaves = [n for n in needed if n.op == "leaf"]
-            self._steps[key] = leaves, Steps(needed, {n.index for n in leaves}, wanted)
-        leaves, steps = self._steps[key]
-        found = steps.take({n.index: self.leaf_at(n, index) for n in leaves})
-        return {k: np.broadcast_to(found[n.index], (size,)) for k, n in nodes.items()}
+        asked = self._asked(nodes)
+        if size == 1:
+            values = [self.leaf_at(n, index).item() for n in asked.leaves]
+            return {k: np.array([value]) for k, value in zip(nodes, asked.one(values))}
+        found = asked.many([self.leaf_at(n, index) for n in asked.leaves])
+        return {k: np.broadcast_to(value, (size,)) for k, value in zip(nodes, found)}
+
+    def one(self, nodes: Mapping[str, Node]) -> dict[str, float | bool]:
+        """Values of some nodes in a call without axes."""
+        asked, leaves = self._asked(nodes), self.binder.leaves
+        return dict(zip(nodes, asked.one([leaves[n.payload].values.item() for n in asked.leaves])))
+
+    def _asked(self, nodes: Mapping[str, Node]) -> Asked:
+        """How some nodes are evaluated: several searches of one pass ask for the same at their winners."""
+        key = tuple(n.index for n in nodes.values())
+        if key not in self._known:
+            self._known[key] = self._recording.asked(list(nodes.values()))
+        return self._known[key]
 
     # --- what was asked for --------------------------------------------------------------------------------
 
@@ -301,10 +298,10 @@ class Program:
         if name in self.outputs or name in self.absent:
             return self.output(name)
         if name in self._nodes:
-            return self._nodes[name]
+            return self.graph.own(self._nodes[name])
         for full, node in self._nodes.items():
             if field_of(full) == name:
-                return node
+                return self.graph.own(node)
         raise ValueError(
             f"{self.resolver.name} has no output or input {shown(name)}"
             f"{hint(name, [*self.outputs, *(field_of(n) for n in self._nodes), *self.axes])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,13 @@ class Resolver:
     def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
         """Outputs by name, for arguments that are numbers or symbols."""
         raise self.no_stage("this question")
+
+    def recorded_from(self, given: Iterable[str]) -> tuple[Hashable, tuple[Callable[..., Any], ...]] | None:
+        """What `record` goes by beside its arguments: a key, and the functions that it runs, which are looked through.
+
+        None, as here, where nobody can say: every call records afresh.  Who overrides `record` overrides this.
+        """
+        return None
 
     def no_stage(self, question: str) -> TypeError:
         """What to say where the outputs of a configuration are asked of something that searches or solves for it."""
@@ -429,22 +436,11 @@ class Model(Resolver):
             raise TypeError(f"{self.name}: its kernel returned {type(result).__name__} in place of {expected.__name__}")
         return result._asdict()
 
+    def recorded_from(self, given: Iterable[str]) -> tuple[Hashable, tuple[Callable[..., Any], ...]] | None:
+        if type(self).record is not Model.record:
+            return None
+        return self.kernel.signature.return_annotation, (self.kernel.function,)
+
     @property
     def outputs(self) -> tuple[str, ...]:
         return self.kernel.outputs
-
-
-def asked_resolver(asked: Any) -> Resolver | None:
-    """What a solver or an optimizer is told to ask."""
-    if asked is not None and not isinstance(asked, Resolver):
-        from mlsysim.schema.check import shown
-
-        raise TypeError(f"resolver={shown(asked)}: must be a resolver, as in resolver=ms.ServingModel")
-    return asked
-
-
-def check_asked(resolver: Resolver, inputs: Mapping[str, Any]) -> None:
-    """The names of inputs to bind, against the resolver that is asked (which may be among them)."""
-    twin = copy.copy(resolver)
-    twin.bound = {**resolver.bound, **{n: v for n, v in inputs.items() if n == "resolver"}}
-    Resolver._check_names(twin, {n: v for n, v in inputs.items() if n != "resolver"})

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.resolver.asked import asked_resolver, check_asked
+from mlsysim.resolver.base import Resolver
 from mlsysim.schema.variables import ALIASES
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.resolver.base import Resolver, asked_resolver, check_asked
+from mlsysim.resolver.asked import asked_resolver, check_asked
+from mlsysim.resolver.base import Resolver
 
 if TYPE_CHECKING:
     import pandas as pd
