@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,41 +84,46 @@ class Lines:
         What to compute, in computable order.
     known : collection of int
         Nodes that are given; they and constants take no line.
+    called : mapping of int to str, optional
+        What to write for some nodes in place of a variable: a number, or the name of another.
     """
 
-    def __init__(self, nodes: Sequence[Node], known: Collection[int]):
+    def __init__(self, nodes: Sequence[Node], known: Collection[int], called: Mapping[int, str] | None = None):
         self.scope = dict(_SCOPE)
         self.text: list[str] = []
+        self.called = called or {}
         self._stages: dict[tuple[Any, ...], str] = {}
         for node in nodes:
-            if node.index not in known and node.op != "const":
-                self.text.append(f"{self.name(node)} = {self._expression(node)}")
+            if node.index not in known and node.index not in self.called and node.op != "const":
+                self.text.append(f"{self.name(node)} = {self.expression(node)}")
 
-    @staticmethod
-    def name(node: Node) -> str:
-        """How a node is called in the lines: a number, or a variable."""
-        return f"x{node.index}" if node.op != "const" else repr(node.payload)
+    def name(self, node: Node) -> str:
+        """How a node is called in the lines."""
+        return self.called.get(node.index) or (f"x{node.index}" if node.op != "const" else repr(node.payload))
 
-    def _expression(self, node: Node) -> str:
+    def expression(self, node: Node) -> str:
+        """What stands on the right side of the line of a node."""
         op, names = node.op, [self.name(a) for a in node.args]
         a, b = (*names, "", "")[:2]
         if op in _INFIX:
             return f"{a} {_INFIX[op]} {b}"
-        if op == "div":
-            divisor = node.args[1]
-            if divisor.op == "const" and divisor.payload:
-                return f"{a} / {b}"
-            return f"{a} / {b} if {b} else over_zero({a}, {b})"
         if op == "where":
             return f"{b} if {a} else {names[2]}"
         if op in ("min", "max"):
             return f"{a} if {a} {'<' if op == 'min' else '>'} {b} or {a} != {a} else {b}"
-        if op == "sqrt":
-            return f"root({a}) if {a} >= 0.0 else nan"
-        if op == "stage":
-            return self._stage(node)
         plain = {"neg": f"-{a}", "not": f"not {a}", "float": f"1.0 if {a} else 0.0", "abs": f"abs({a})"}
-        return plain.get(op) or f"{op}({', '.join(names)})"
+        return plain.get(op) or self.special(node, names)
+
+    def special(self, node: Node, names: Sequence[str]) -> str:
+        """An operation that Python and a compiler write differently."""
+        a, b = (*names, "")[:2]
+        if node.op == "div":
+            return f"{a} / {b} if {b} else over_zero({a}, {b})"
+        if node.op == "sqrt":
+            return f"root({a}) if {a} >= 0.0 else nan"
+        if node.op == "stage":
+            return self._stage(node)
+        return f"{node.op}({', '.join(names)})"
 
     def _stage(self, node: Node) -> str:
         stage, which = node.payload
@@ -133,10 +138,31 @@ class Lines:
         """The function: a sequence of the values of `given` to a tuple of those of `wanted`."""
         unpacked = [f"({', '.join(self.name(n) for n in given)},) = given"] if given else []
         found = f"return ({''.join(self.name(n) + ', ' for n in wanted)})"
-        text = "\n    ".join([f"def {title}(given):", *unpacked, *self.text, found])
-        exec(compile(text, f"<{title}>", "exec"), self.scope)
-        made: Callable[..., Any] = self.scope[title]
-        return made
+        return self.made([f"def {title}(given):", *unpacked, *self.text, found], title)
+
+    def made(self, lines: Sequence[str], title: str) -> Callable[..., Any]:
+        """The function of some lines, of which the first is its head."""
+        exec(compile("\n    ".join(lines), f"<{title}>", "exec"), self.scope)
+        found: Callable[..., Any] = self.scope[title]
+        return found
+
+
+class CompiledLines(Lines):
+    """The same lines as numba compiles them: what an operation gives for zero, infinity and NaN is the processor's."""
+
+    def expression(self, node: Node) -> str:
+        names = [self.name(a) for a in node.args]
+        if node.op == "where":  # both sides are known: no branch, which is quicker to run and to compile
+            return f"select({', '.join(names)})"
+        if node.op in ("min", "max"):
+            a, b = names
+            return f"select(({a} {'<' if node.op == 'min' else '>'} {b}) | ({a} != {a}), {a}, {b})"
+        return super().expression(node)
+
+    def special(self, node: Node, names: Sequence[str]) -> str:
+        if node.op == "div":
+            return f"{names[0]} / {names[1]}"
+        return f"{'math' if node.op == 'sqrt' else 'np'}.{node.op}({names[0]})"
 
 
 class Asked:

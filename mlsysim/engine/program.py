@@ -228,6 +228,10 @@ class Program:
         """The first unpublished datum that a node would need: not what a condition of the physics leaves out."""
         return self._holes.of(node)
 
+    def leave_open(self, leaves: Iterable[str]) -> None:
+        """Count on no value of some leaves where it decides which data are needed, before anything was looked at."""
+        self._holes.open = frozenset({*leaves, *self.binder.followers(leaves)})
+
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
         """Where along an axis every datum that some outputs need and that varies along it is published."""
         return self._holes.known_along(axis, self.binder.axes[axis].size, [self.output(name) for name in wanted])

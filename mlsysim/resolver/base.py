@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from mlsysim.resolver.function import AsFunction
 from mlsysim.resolver.kernels import Kernel
 from mlsysim.schema.variables import VARIABLES
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 
 
-class Resolver:
+class Resolver(AsFunction):
     """Something that answers questions about a configuration, or about millions of them.
 
     Inputs are scalars, lists or arrays (an axis of their own), DataArrays (their named dims), names or rows of
