@@ -227,5 +227,5 @@ def test_what_lacks_a_datum_for_some_values_is_left_out():
     assert "itl" in ms.ServingModel.solve(tp=1, batch_size=4, **bound)
     assert f(1)._fields == f(2)._fields
     assert "feasible" in f(1)._fields and "itl" not in f(1)._fields
-    with pytest.raises(ValueError, match="itl needs .* not known for apple_m2_max"):
+    with pytest.raises(ValueError, match=r"itl needs .* not known for apple_m2_max"):
         ms.ServingModel.function("tp", outputs="itl", batch_size=4, **bound)
