@@ -18,6 +18,7 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
+from mlsysim.engine.kinds import Kinds, told_apart
 from mlsysim.engine.leaves import Axis, Leaf, Leaves, expand, leaf, shape, union
 from mlsysim.engine.made import RECORDS, Made, recipe_for, signature
 from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter, by_part, selectors
@@ -27,7 +28,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
 from mlsysim.schema.codes import Phase, Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
-from mlsysim.schema.variables import ALIASES
+from mlsysim.schema.variables import ALIASES, field_of
 from mlsysim.zoo.accelerators import PRODUCTS
 
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
@@ -48,6 +49,8 @@ class Binder:
         self.derived: dict[str, str] = {}
         self.rents: dict[str, str] = {}  #: what kind of seller asks the hourly price of a device
         self.assumed: list[str] = []  #: columns that nobody gave
+        self.by_kind = True  #: may long tables be bound by the kinds of their points?
+        self.kinds: Kinds | None = None
         self.vocabulary = vocabulary(parameters)
         self.picks, self.fields = self.vocabulary.picks, self.vocabulary.fields
 
@@ -166,9 +169,25 @@ class Binder:
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
+        self.kinds = self.kinds or self._kinds(table, along)
         for name in table:
             listed = table[name]
+            if self.kinds is not None and self.kinds.axis == along and name in self.kinds.rows:
+                self.add(str(name), self.kinds.rows[name], self.kinds.name)
+                continue
             self.add(str(name), np.asarray(listed) if hasattr(listed, "coords") else listed, along)
+
+    def _kinds(self, table: Any, along: str) -> Kinds | None:
+        """The kinds of points of a long table, where nothing of their rows is given point by point."""
+        if not self.by_kind or self.draws is not None:
+            return None
+        known = {name: self.canonical(str(name))[0] for name in table}
+        if any(field_of(n) in self.fields and n not in self.parameters and n not in self.picks for n in known.values()):
+            return None
+        kinds = told_apart(table, [name for name, n in known.items() if n in self.picks], along)
+        if kinds is not None:
+            self._axis(kinds.axis, along, len(kinds.codes), None)
+        return kinds
 
     # --- leaves --------------------------------------------------------------------------------------------
 
@@ -181,7 +200,7 @@ class Binder:
                 return None
             found = leaf(name, check(name, default), ())
         else:
-            found = leaf(name, column.values.astype(np.float64), column.dims)
+            found = leaf(name, column.values.astype(np.float64, copy=False), column.dims)
         self.leaves[name] = found
         return found
 

@@ -84,6 +84,8 @@ def _reduced(
     values: np.ndarray, dims: tuple[str, ...], labels: np.ndarray | None
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     """Drop axes along which nothing varies."""
+    if values.ndim == 1 and labels is None and (values[0] < values[-1] or values[0] > values[-1]):
+        return values, dims, labels
     for d in list(dims):
         i = dims.index(d)
         first = np.take(values, [0], axis=i)

@@ -13,6 +13,7 @@ from mlsysim.engine.branch import Branch
 from mlsysim.engine.draws import Draws
 from mlsysim.engine.graph import Node
 from mlsysim.engine.holes import Holes
+from mlsysim.engine.kinds import Kinds
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf, Leaves, folded, is_option
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.point import Asked
@@ -56,6 +57,7 @@ class Program:
         parameters = resolver.parameters(given)
         self.draws = Draws(sample, 0 if seed is None else seed) if sample is not None else None
         self.binder = binder = Binder(parameters, resolver.name, self.draws)
+        binder.by_kind = not self.moving
         for name, value in inputs.items():
             if name == "points":
                 for i, group in enumerate(groups):
@@ -94,9 +96,19 @@ class Program:
     def sizes(self) -> dict[str, int]:
         return {n: a.size for n, a in self.axes.items()}
 
+    @property
+    def kinds(self) -> Kinds | None:
+        """The kinds of points of a long table, if there is one."""
+        return self.binder.kinds
+
+    def real(self, dim: str) -> str:
+        """The axis of the grid along which a leaf varies: kinds of points vary along that of the points."""
+        return self.kinds.axis if self.kinds is not None and dim == self.kinds.name else dim
+
     def _lay_out(self) -> None:
         """The grid of all axes, those with a single value apart."""
-        axes = self.binder.axes.items()
+        kinds = self.kinds
+        axes = [(n, a) for n, a in self.binder.axes.items() if kinds is None or n != kinds.name]
         self.axes: dict[str, Axis] = {n: a for n, a in axes if a.size > 1}
         self.single: dict[str, Axis] = {n: a for n, a in axes if a.size == 1}
         self.shape = tuple(a.size for a in self.axes.values())
@@ -169,7 +181,8 @@ class Program:
                 pending.extend(waiting)
                 continue
             if top.op == "leaf":
-                self._dims[top.index] = frozenset(d for d in self.binder.leaves[top.payload].dims if d in self.axes)
+                own = map(self.real, self.binder.leaves[top.payload].dims)
+                self._dims[top.index] = frozenset(d for d in own if d in self.axes)
             else:
                 self._dims[top.index] = frozenset().union(*(self._dims[a.index] for a in top.args))
             pending.pop()
@@ -182,19 +195,36 @@ class Program:
     def leaf_array(self, node: Node) -> np.ndarray:
         """Values of a leaf, shaped to broadcast over all axes."""
         leaf = self.binder.leaves[node.payload]
-        names = list(self.axes)
-        order = sorted(range(len(leaf.dims)), key=lambda i: names.index(leaf.dims[i]) if leaf.dims[i] in names else -1)
-        array = np.transpose(leaf.values, order)
-        own = [leaf.dims[i] for i in order]
-        array = array.reshape([n for n, d in zip(array.shape, own) if d in self.axes])
+        values, dims = (leaf.values, leaf.dims) if self.kinds is None else self.kinds.spread(leaf.values, leaf.dims)
+        return self._over(values, dims, list(self.axes))
+
+    def by_kind(self, node: Node) -> np.ndarray:
+        """Values of a leaf, shaped to broadcast over all axes and, last, the kinds of points."""
+        leaf = self.binder.leaves[node.payload]
+        return self._over(leaf.values, leaf.dims, [*self.axes, *([self.kinds.name] if self.kinds else [])])
+
+    def _over(self, values: np.ndarray, dims: tuple[str, ...], names: list[str]) -> np.ndarray:
+        order = sorted(range(len(dims)), key=lambda i: names.index(dims[i]) if dims[i] in names else -1)
+        array = np.transpose(values, order)
+        array = array.reshape([n for n, i in zip(array.shape, order) if dims[i] in names])
         sizes = iter(array.shape)
-        return array.reshape([next(sizes) if d in leaf.dims else 1 for d in names]) if names else array.reshape(())
+        return array.reshape([next(sizes) if d in dims else 1 for d in names]) if names else array.reshape(())
 
     def leaf_at(self, node: Node, index: Mapping[str, np.ndarray]) -> np.ndarray:
         """Values of a leaf at paired positions along the axes."""
         leaf = self.binder.leaves[node.payload]
-        where = tuple(index[d] if d in self.axes else 0 for d in leaf.dims)
+        where = tuple(self._place(d, index) for d in leaf.dims)
         return np.asarray(leaf.values[where])
+
+    def _place(self, dim: str, index: Mapping[str, np.ndarray]) -> Any:
+        if self.kinds is not None and dim == self.kinds.name:
+            return self.kinds.codes[index[self.kinds.axis]]
+        return index[dim] if dim in self.axes else 0
+
+    def with_kinds(self, index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Positions along the axes, and along the kinds of points where there are any."""
+        more = {self.kinds.name: self.kinds.codes[index[self.kinds.axis]]} if self.kinds is not None else {}
+        return {**index, **more}
 
     def at(self, nodes: Mapping[str, Node], index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Values of some nodes at paired positions along the axes (by the plain plan)."""

@@ -74,6 +74,8 @@ class Sweep:
         self.sizes = program.sizes
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
+        self.kinds = program.kinds
+        self.by_kind = self._by_kind()
         self.repeatable = repeatable
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
@@ -91,11 +93,31 @@ class Sweep:
         self.tables = self._tabulate()
         if self.nest is not None:
             self.data, self.at = pack(self.source, self.tables, self.names)
+            if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
+                self.at = np.concatenate([self.at, self.kinds.codes], dtype=np.int64)
 
     # --- what is a table, what is the body -----------------------------------------------------------------
 
+    def _by_kind(self) -> frozenset[int]:
+        """Nodes that follow from the kinds of the points alone, where they are as many as the kinds (see `engine.kinds`)."""
+        if self.kinds is None or self.kinds.axis not in self.sizes:
+            return frozenset()
+        found: set[int] = set()
+        for n in self.nodes:
+            own = self.program.binder.leaves[n.payload].dims if n.op == "leaf" else ()
+            kind = self.kinds.name in own or any(a.index in found for a in n.args)
+            point = self.kinds.axis in own or any(
+                a.index not in found and self.kinds.axis in self.dims[a.index] for a in n.args
+            )
+            if kind and not point:
+                found.add(n.index)
+        return frozenset(found)
+
     def _points(self, node: Node) -> int:
-        return math.prod(self.sizes[d] for d in self.dims[node.index])
+        points = math.prod(self.sizes[d] for d in self.dims[node.index])
+        if node.index in self.by_kind and self.kinds is not None:
+            return points // self.sizes[self.kinds.axis] * len(next(iter(self.kinds.rows.values())))
+        return points
 
     def _split(self, limit: float) -> None:
         """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
@@ -118,9 +140,30 @@ class Sweep:
             )
 
     def _tabulate(self) -> dict[int, np.ndarray]:
-        values = {n.index: self.program.leaf_array(n) for n in self.tabled if n.op == "leaf"}
         needed = reached(self.inputs)
-        return evaluate(needed, {n.index: values[n.index] for n in needed if n.op == "leaf"}, self.inputs)
+        if not self.by_kind:
+            return evaluate(
+                needed, {n.index: self.program.leaf_array(n) for n in needed if n.op == "leaf"}, self.inputs
+            )
+        read = {a.index: a for n in needed if n.index not in self.by_kind for a in n.args if a.index in self.by_kind}
+        wanted = [n for n in self.inputs if n.index in self.by_kind]
+        first = reached([*read.values(), *wanted])
+        leaves = {n.index: self.program.by_kind(n) for n in first if n.op == "leaf"}
+        tables = evaluate(first, leaves, [*read.values(), *wanted])
+        rest = [n for n in self.inputs if n.index not in self.by_kind]
+        known = {i: self._spread(tables[i]) for i in read}
+        then = [n for n in needed if n.index not in self.by_kind]
+        known |= {n.index: self.program.leaf_array(n) for n in then if n.op == "leaf"}
+        return {n.index: tables[n.index] for n in wanted} | evaluate(then, known, rest)
+
+    def _spread(self, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """Values over all axes and, last, the kinds of points: over the points, or some of them, in their place."""
+        assert self.kinds is not None
+        if values.ndim == 0 or values.shape[-1] == 1:
+            return values[..., 0] if values.ndim else values
+        taken = np.take(values, self.kinds.codes[part], axis=-1)
+        at = self.names.index(self.kinds.axis)
+        return np.moveaxis(taken.squeeze(at), -1, at)
 
     def loads(self) -> dict[frozenset[str], float]:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
@@ -176,7 +219,14 @@ class Sweep:
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
         writer = Writer(
-            self.layout_nest, self.body, self.inputs, self.dims, self.columns, self.stored is not None, self.names
+            self.layout_nest,
+            self.body,
+            self.inputs,
+            self.dims,
+            self.columns,
+            self.stored is not None,
+            self.names,
+            (self.kinds.axis, self.by_kind) if self.kinds is not None and self.by_kind else None,
         )
         self.source = writer.write()
         return self.source.text, self._signature()
@@ -277,7 +327,7 @@ class Sweep:
                 cut.append(slice(first, first + self.layout.chunk))
             else:
                 cut.append(slice(None))
-        values = {i: _cut(v, cut) for i, v in self.tables.items()}
+        values = {i: self._piece(i, v, cut) for i, v in self.tables.items()}
         found = (
             evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
         )
@@ -296,6 +346,14 @@ class Sweep:
             full = np.broadcast_to(value, shape)
             row[:] = np.transpose(full, rest + order).reshape(-1)
         return rows
+
+    def _piece(self, index: int, value: np.ndarray, cut: list[slice]) -> np.ndarray:
+        """What a tile reads of a table."""
+        if index not in self.by_kind or self.kinds is None:
+            return _cut(value, cut)
+        part = cut[self.names.index(self.kinds.axis)]
+        rest = [slice(None) if a == self.kinds.axis else c for a, c in zip(self.names, cut)]
+        return _cut(self._spread(value, part), rest)
 
     def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
         own = [a for a in self.names if a in self.dims[column.index]]
