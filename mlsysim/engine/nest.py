@@ -14,8 +14,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
 
@@ -428,28 +426,3 @@ class Writer:
             i = self.axis[axis]
             index = f"({index}) * n_{i} + {self.step(axis)}" if index else self.step(axis)
         self.put(depth, f"out_{number}[{index or '0'}] = {self.value(column)}")
-
-
-def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs of a nest in one array, and where each begins.
-
-    Parameters
-    ----------
-    source : Source
-    values : mapping
-        Arrays by node index, shaped to broadcast over `axes`, with the kinds of points behind them where they vary along these.
-    axes : sequence of str
-        All axes, in the order of the arrays' dims.
-    """
-    parts, at, offset = [], [], 0
-    for node, dims in zip(source.inputs, source.input_dims):
-        array = np.asarray(values[node.index], dtype=np.float64)
-        kinds = list(range(len(axes), array.ndim))  # a last dim of its own
-        order = [*kinds, *(axes.index(d) for d in dims)]
-        rest = [i for i in range(len(axes)) if i not in order]
-        flat = np.ascontiguousarray(np.transpose(array, order + rest)).ravel() if array.ndim else array.reshape(1)
-        at.append(offset)
-        parts.append(flat)
-        offset += flat.size
-    data = np.concatenate(parts) if parts else np.zeros(1)
-    return data, np.array(at or [0], dtype=np.int64)

@@ -24,9 +24,10 @@ from mlsysim.engine import cache
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
-from mlsysim.engine.nest import Writer, pack
+from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
+from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
 from mlsysim.schema.check import callback
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
@@ -75,7 +76,7 @@ class Sweep:
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.kinds = program.kinds
-        self.by_kind = self._by_kind()
+        self.by_kind = of_kinds(program, self.nodes, self.dims)
         self.repeatable = repeatable
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
@@ -90,28 +91,13 @@ class Sweep:
             self._generic(outermost)
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
-        self.tables = self._tabulate()
+        self.tables = tabulated(program, self.inputs, self.by_kind)
         if self.nest is not None:
             self.data, self.at = pack(self.source, self.tables, self.names)
             if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
                 self.at = np.concatenate([self.at, self.kinds.codes], dtype=np.int64)
 
     # --- what is a table, what is the body -----------------------------------------------------------------
-
-    def _by_kind(self) -> frozenset[int]:
-        """Nodes that follow from the kinds of the points alone, where they are as many as the kinds (see `engine.kinds`)."""
-        if self.kinds is None or self.kinds.axis not in self.sizes:
-            return frozenset()
-        found: set[int] = set()
-        for n in self.nodes:
-            own = self.program.binder.leaves[n.payload].dims if n.op == "leaf" else ()
-            kind = self.kinds.name in own or any(a.index in found for a in n.args)
-            point = self.kinds.axis in own or any(
-                a.index not in found and self.kinds.axis in self.dims[a.index] for a in n.args
-            )
-            if kind and not point:
-                found.add(n.index)
-        return frozenset(found)
 
     def _points(self, node: Node) -> int:
         points = math.prod(self.sizes[d] for d in self.dims[node.index])
@@ -138,32 +124,6 @@ class Sweep:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
             )
-
-    def _tabulate(self) -> dict[int, np.ndarray]:
-        needed = reached(self.inputs)
-        if not self.by_kind:
-            return evaluate(
-                needed, {n.index: self.program.leaf_array(n) for n in needed if n.op == "leaf"}, self.inputs
-            )
-        read = {a.index: a for n in needed if n.index not in self.by_kind for a in n.args if a.index in self.by_kind}
-        wanted = [n for n in self.inputs if n.index in self.by_kind]
-        first = reached([*read.values(), *wanted])
-        leaves = {n.index: self.program.by_kind(n) for n in first if n.op == "leaf"}
-        tables = evaluate(first, leaves, [*read.values(), *wanted])
-        rest = [n for n in self.inputs if n.index not in self.by_kind]
-        known = {i: self._spread(tables[i]) for i in read}
-        then = [n for n in needed if n.index not in self.by_kind]
-        known |= {n.index: self.program.leaf_array(n) for n in then if n.op == "leaf"}
-        return {n.index: tables[n.index] for n in wanted} | evaluate(then, known, rest)
-
-    def _spread(self, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
-        """Values over all axes and, last, the kinds of points: over the points, or some of them, in their place."""
-        assert self.kinds is not None
-        if values.ndim == 0 or values.shape[-1] == 1:
-            return values[..., 0] if values.ndim else values
-        taken = np.take(values, self.kinds.codes[part], axis=-1)
-        at = self.names.index(self.kinds.axis)
-        return np.moveaxis(taken.squeeze(at), -1, at)
 
     def loads(self) -> dict[frozenset[str], float]:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
@@ -353,7 +313,7 @@ class Sweep:
             return _cut(value, cut)
         part = cut[self.names.index(self.kinds.axis)]
         rest = [slice(None) if a == self.kinds.axis else c for a, c in zip(self.names, cut)]
-        return _cut(self._spread(value, part), rest)
+        return _cut(spread(self.program, value, part), rest)
 
     def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
         own = [a for a in self.names if a in self.dims[column.index]]
