@@ -127,7 +127,8 @@ class Top:
         self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells
     ) -> None:
         if self.k == 1 and not self.ties and positions.size > 1:
-            positions = _first_of_tiles(block, positions, cells)
+            least = columns[0, positions]
+            positions = _first_of_tiles(block, positions[least == least.min()], cells)
         places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
         keys = columns[: 1 + len(self.ties), positions].T
         state.keys[cell], state.places[cell] = self._sorted(
