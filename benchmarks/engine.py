@@ -284,6 +284,92 @@ def median_time(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return statistics.median(times), result
 
 
+#: calls of one point, as somebody's loop makes them
+POINTS: dict[str, dict[str, Any]] = {
+    "ServingModel": {"model": MODEL, "hardware": "h100", "tp": 8, "batch_size": 32, "seq_len": 2048},
+    "DistributedModel": {
+        "model": MODEL,
+        "hardware": "h100",
+        "n_accelerators": 1024,
+        "tp": 8,
+        "pp": 4,
+        "global_batch": 1024,
+        "seq_len": 4096,
+    },
+    "ContinuousBatchingModel": {
+        "model": MODEL,
+        "hardware": "h100",
+        "tp": 8,
+        "seq_len": 1024,
+        "output_len": 256,
+        "prompt_cv": 0.5,
+        "max_batch": 64,
+        "arrival_rate": 2.0,
+    },
+}
+
+
+def cpu_time(work: Callable[[], Any], repeats: int, times: int = 1) -> float:
+    """Median seconds of CPU time of this process that one of `times` runs of `work` takes."""
+    found = []
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(times):
+            work()
+        found.append((time.process_time() - start) / times)
+    return statistics.median(found)
+
+
+def calls(ms, quick: bool) -> dict[str, Any]:
+    """What one call costs, in CPU time: a point by `solve` and by a function, and a search apart from its points."""
+    repeats = 3 if quick else 21
+    solve = {}
+    for name, inputs in POINTS.items():
+        ask = functools.partial(ms.RESOLVERS[name].solve, **inputs)
+        ask(), ask()  # recorded, and written as a function of numbers
+        solve[name] = cpu_time(ask, repeats)
+    inputs = {k: v for k, v in POINTS["ServingModel"].items() if k != "batch_size"}
+    function = ms.ServingModel.function("batch_size", **inputs)
+    each = cpu_time(lambda: function(32.0), repeats, 100 if quick else 10_000)
+    resolver, axes = ms.DistributedModel(model=MODEL), grid(quick)
+    best = functools.partial(resolver.best, "step_time", threads=1, plan="nest", **axes)
+    few = functools.partial(
+        resolver.best, "step_time", threads=1, plan="nest", **{**axes, "global_batch": axes["global_batch"][:8]}
+    )
+    best(), few()
+    call, whole = cpu_time(few, min(repeats, 5)), cpu_time(best, min(repeats, 5))
+    points = math.prod(np.size(v) for v in axes.values())
+    return {
+        "solve_seconds": solve,
+        "function_seconds": each,
+        "function_calls_per_s": 1 / each,
+        "solve_over_function": solve["ServingModel"] / each,
+        "search_seconds": call,
+        "search_seconds_per_point": max(whole - call, 0.0) / points,
+    }
+
+
+def rows(ms, quick: bool) -> dict[str, Any]:
+    """Rows of a table of random configurations with device labels through `best`, and through the compiled nest alone."""
+    import pandas as pd
+
+    from mlsysim.engine.run import Sweep
+    from mlsysim.search import Best
+
+    n, rng = 5_000 if quick else 3_000_000, np.random.default_rng(0)
+    columns = {"tp": 2 ** rng.integers(0, 4, n), "pp": 2 ** rng.integers(0, 4, n), "dp": rng.integers(1, 65, n)}
+    columns |= {"micro_batch": rng.integers(1, 9, n), "global_batch": rng.integers(64, 65536, n)}
+    frame = pd.DataFrame({"hardware": np.array(HARDWARE)[rng.integers(0, 5, n)], **columns, "seq_len": 8192})
+    frame = frame.astype({"hardware": "category"})
+    resolver, plan = ms.DistributedModel(model=MODEL), "plain" if quick else "nest"
+    ask = functools.partial(resolver.best, "step_time", points=frame, threads=1, plan=plan)
+    ask()
+    program = resolver.program(points=frame)
+    sweep = Sweep(program, Best("step_time").columns(program), plan=plan)
+    call, nest = cpu_time(ask, 3), cpu_time(lambda: sweep.run(threads=1), 3)
+    return {"rows": n, "rows_per_s": n / call, "nest_rows_per_s": n / nest, "share_of_nest": nest / call}
+
+
 def streamed(ms, axes: dict[str, Any], repeats: int) -> dict[str, Any]:
     """`best("step_time")` through the public call, one thread."""
     resolver = ms.DistributedModel(model=MODEL)
@@ -468,6 +554,8 @@ def measure(quick: bool = False) -> dict[str, Any]:
     figures["compile"] = compiling(quick)
     figures["models"] = each_model(ms, quick)
     figures["memory"] = memory(quick)
+    figures["calls"] = calls(ms, quick)
+    figures["rows"] = rows(ms, quick)
     return figures
 
 
@@ -479,8 +567,8 @@ def slowest_to_fastest(rates: list[float]) -> str:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as the README shows them."""
-    a, lay, s, n, st, c, m = (
-        figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory")
+    a, lay, s, n, st, c, m, one, r = (
+        figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory", "calls", "rows")
     )
     rows = [
         (
@@ -510,6 +598,22 @@ def table(figures: dict[str, Any]) -> str:
         (
             f"`best` over {m['points'] / 1e9:.2f} thousand million points",
             f"{m['peak_megabytes']:.0f} MB peak, {m['seconds']:.0f} s on all cores",
+        ),
+        (
+            "one warm `solve` of one point, CPU time",
+            ", ".join(f"{k.removesuffix('Model')} {v * 1e3:.1f} ms" for k, v in one["solve_seconds"].items()),
+        ),
+        (
+            "`ServingModel.function('batch_size', ...)`, all outputs",
+            f"{one['function_calls_per_s']:,.0f} calls/s, {one['solve_over_function']:.0f} x `solve`",
+        ),
+        (
+            "`best` of the full DistributedModel, CPU time",
+            f"{one['search_seconds'] * 1e3:.0f} ms a call + {one['search_seconds_per_point'] * 1e9:.2f} ns a point",
+        ),
+        (
+            f"`points=` of {r['rows'] / 1e6:.0f} M random rows with devices",
+            f"{r['rows_per_s'] / 1e6:.1f} M rows/s, {r['share_of_nest']:.0%} of it in the compiled nest",
         ),
         ("import, against xarray and numba alone", f"{st['import_seconds']:.2f} s, {st['import_ratio']:.2f} x"),
         ("first point in a fresh process, cold cache", f"import + {st['first_point_minus_import']:.2f} s"),

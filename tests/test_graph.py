@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from mlsysim.engine import cache
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.interpret import evaluate
-from mlsysim.engine.nest import Writer, pack
+from mlsysim.engine.nest import Writer
 from mlsysim.engine.pieces import timed_pieces
 from mlsysim.engine.plan import Layout
+from mlsysim.engine.tables import pack
 from mlsysim.equations import privacy
 from mlsysim.equations.stage import equal_pieces, stage
 

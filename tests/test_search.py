@@ -385,6 +385,23 @@ def test_where_reports_what_each_clause_rejected():
     assert sum(map(int, told.values())) + got.attrs["accepted"] == got.attrs["points"]
 
 
+@pytest.mark.parametrize("plan", ["plain", "nest"])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_of_few_is_not_the_first_of_them(plan, seed):
+    """Candidates of a tile that do not all equal the best, and many that do."""
+    rng = np.random.default_rng(seed)
+    for n, values in ((3, 1), (4, 1), (40, 3), (600, 2)):
+        duration = rng.permutation(np.arange(1, n + 1)).astype(float)
+        grid = {
+            "duration": duration,
+            "energy": 1e6 * rng.permutation(np.arange(1, values + 1)),
+            "n_accelerators": 8,
+        }
+        found = BillModel.best("tco", plan=plan, block=64, **grid)
+        whole = BillModel.solve(**grid)
+        assert float(found.tco) == float(whole.tco.where(whole.feasible).min())
+
+
 def test_ties_are_resolved_along_the_signature_whatever_the_order_of_the_call():
     grid = {
         "hardware": "h100",

@@ -107,9 +107,10 @@ def test_faster_parts_never_cost_time(name):
         if leaf is None or (rate in points and not isinstance(points[rate][0], float)):
             continue
         now = program.binder.leaves[leaf]
-        if not now.dims or np.isnan(now.values).any():
+        values = now.values if program.kinds is None else program.kinds.spread(now.values, now.dims)[0]
+        if not now.dims or np.isnan(values).any():
             continue
-        more = {**points, rate: np.where(now.values > 0, now.values * 1.7, now.values).tolist()}
+        more = {**points, rate: np.where(values > 0, values * 1.7, values).tolist()}
         fast = resolver.solve(keep=[*times, *({"feasible"} & set(slow))], points=more)
         # where it does not work (a batch of a fraction, a queue without end) the numbers only say by how far it misses
         works = slow["feasible"].values & fast["feasible"].values if "feasible" in slow else np.ones(N, dtype=bool)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +18,17 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
-from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter, Selector, by_part, selectors
+from mlsysim.engine.kinds import Kinds, told_apart
+from mlsysim.engine.leaves import Axis, Leaf, Leaves, expand, leaf, shape, union
+from mlsysim.engine.made import RECORDS, Made, recipe_for, signature
+from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter, by_part, selectors
 from mlsysim.engine.recipe import Recipe
+from mlsysim.engine.vocabulary import vocabulary
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
 from mlsysim.schema.codes import Phase, Precision
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
-from mlsysim.schema.variables import ALIASES
+from mlsysim.schema.variables import ALIASES, field_of
 from mlsysim.zoo.formats import PRODUCTS
 
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
@@ -38,35 +41,25 @@ class Binder:
     def __init__(self, parameters: Mapping[str, Parameter], title: str, draws: Draws | None = None):
         self.title = title
         self.draws = draws
-        self.parameters = dict(parameters)
+        self.parameters = parameters
         self.axes: dict[str, Axis] = {}
         self.columns: dict[str, Column] = {}
         self.leaves: dict[str, Leaf] = {}
         self.recipes: dict[str, Recipe] = {}  #: by record parameter
         self.derived: dict[str, str] = {}
         self.rents: dict[str, str] = {}  #: what kind of seller asks the hourly price of a device
-        self.picks: dict[str, Selector] = {}
         self.assumed: list[str] = []  #: columns that nobody gave
-        self.fields: dict[str, list[str]] = {}
-        for p in self.parameters.values():
-            if p.record is None:
-                continue
-            for selector in selectors(p):
-                kept = self.picks.get(selector.name)
-                if kept is None or (kept.default is None and selector.default is REQUIRED):
-                    self.picks[selector.name] = selector
-            for name in p.record._fields:
-                self.fields.setdefault(name, []).append(p.name)
+        self.by_kind = True  #: may long tables be bound by the kinds of their points?
+        self.kinds: Kinds | None = None
+        self.vocabulary = vocabulary(parameters)
+        self.picks, self.fields = self.vocabulary.picks, self.vocabulary.fields
 
     # --- names ---------------------------------------------------------------------------------------------
 
-    @functools.cached_property
+    @property
     def spellings(self) -> frozenset[str]:
         """Every name that this call accepts."""
-        plain = {name for name, p in self.parameters.items() if p.record is None}
-        dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}
-        aliases = {a for a, (name, _) in ALIASES.items() if name in plain or name in self.fields}
-        return frozenset(plain | set(self.picks) | set(self.fields) | dotted | aliases)
+        return self.vocabulary.spellings
 
     def canonical(self, name: str) -> tuple[str, float]:
         """The canonical name of an input and the factor to its base unit."""
@@ -176,9 +169,25 @@ class Binder:
         sizes = {len(table[name]) for name in table}
         if len(sizes) != 1:
             raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
+        self.kinds = self.kinds or self._kinds(table, along)
         for name in table:
             listed = table[name]
+            if self.kinds is not None and self.kinds.axis == along and name in self.kinds.rows:
+                self.add(str(name), self.kinds.rows[name], self.kinds.name)
+                continue
             self.add(str(name), np.asarray(listed) if hasattr(listed, "coords") else listed, along)
+
+    def _kinds(self, table: Any, along: str) -> Kinds | None:
+        """The kinds of points of a long table, where nothing of their rows is given point by point."""
+        if not self.by_kind or self.draws is not None:
+            return None
+        known = {name: self.canonical(str(name))[0] for name in table}
+        if any(field_of(n) in self.fields and n not in self.parameters and n not in self.picks for n in known.values()):
+            return None
+        kinds = told_apart(table, [name for name, n in known.items() if n in self.picks], along)
+        if kinds is not None:
+            self._axis(kinds.axis, along, len(kinds.codes), None)
+        return kinds
 
     # --- leaves --------------------------------------------------------------------------------------------
 
@@ -191,12 +200,35 @@ class Binder:
                 return None
             found = leaf(name, check(name, default), ())
         else:
-            found = leaf(name, column.values.astype(np.float64), column.dims)
+            found = leaf(name, column.values.astype(np.float64, copy=False), column.dims)
         self.leaves[name] = found
         return found
 
-    def record(self, parameter: Parameter) -> dict[str, Leaf] | None:
+    def record(self, parameter: Parameter) -> Leaves | None:
         """The leaves of a record parameter's fields, or None for an optional record nobody gave."""
+        key = (parameter.name, self._signature)
+        kept = None if self._signature is None else RECORDS.get(key)
+        if kept is None:
+            kept = self._made(parameter)
+            if self._signature is not None:
+                RECORDS.put(key, kept)
+        if kept.recipe is None:
+            return None
+        if parameter.record is Site:
+            _one_method(self.columns.get(selectors(parameter)[0].name))
+        self.recipes[parameter.name] = recipe_for(kept.recipe, self.axes)
+        self.derived.update(kept.notes)
+        self.rents.update(kept.rents)
+        self.leaves.update((found.name, found) for found in kept.leaves.values())
+        return kept.leaves
+
+    @functools.cached_property
+    def _signature(self) -> Hashable:
+        """What the records depend on, once every input is entered."""
+        _ = self.checkpoints  # which notes what it finds
+        return signature(self)
+
+    def _made(self, parameter: Parameter) -> Made:
         assert parameter.record is not None
         accepts = self._accepts(parameter)
         given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
@@ -204,26 +236,24 @@ class Binder:
             given |= self._bytes_of_checkpoint(given)
         picked = self._picked(parameter)
         if picked is None:
-            return None
+            return Made(None, Leaves(), {}, {})
         stated = {f: Leaf(f, column.dims, column.values.astype(np.float64)) for f, column in given.items()}
         if self.draws is not None and picked:
             self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
-        recipe = self.recipes[parameter.name] = Recipe(parameter, picked, accepts, stated, self.axes, self.draws)
-        self.derived.update(recipe.notes())
-        self.rents.update(
-            (str(row.key), str(basis).partition(":")[0])
+        recipe = Recipe(parameter, picked, accepts, stated, self.axes, self.draws)
+        rents = {
+            str(row.key): str(basis).partition(":")[0]
             for rows in recipe.noted
             for row in rows
             if (basis := getattr(row, "values_by_column", {}).get("cloud_price_basis"))
-        )
+        }
         leaves = recipe.leaves()
         if parameter.record is Workload and "total_params" in given and np.any(leaves["n_layers"].values > 0):
             raise ValueError(
                 "total_params: the count of a transformer follows from its layers and widths: give those, or "
                 "ms.Workload(model, total_params=...)"
             )
-        self.leaves.update((found.name, found) for found in leaves.values())
-        return leaves
+        return Made(recipe, leaves, dict(recipe.notes()), rents)
 
     def _accepts(self, parameter: Parameter) -> dict[str, str]:
         """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""
@@ -272,8 +302,6 @@ class Binder:
                 )
                 column = Column(selector.name, (), one, one)
             picked.append(column)
-        if parameter.record is Site:
-            _one_method(picked[0])
         return [self._calibrated(picked[0])] if parameter.record is Assumptions else picked
 
     @functools.cached_property

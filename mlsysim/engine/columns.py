@@ -14,7 +14,7 @@ import numpy as np
 
 from mlsysim import units
 from mlsysim.schema import codes
-from mlsysim.schema.check import check, one_line, option, shown, unsound
+from mlsysim.schema.check import check, one_line, option, shown, sound, unsound
 from mlsysim.schema.ranges import RANGES, remark
 from mlsysim.schema.variables import VARIABLES, field_of
 
@@ -112,18 +112,21 @@ class Reader:
 
     def _numbers(self, items: np.ndarray, unit: str) -> tuple[np.ndarray, np.ndarray]:
         assert self.variable is not None
+        whole = self.variable.kind in ("count", "flag")
+        if items.dtype == np.int64 and not unit and self.factor == 1.0 and sound(self.variable, items):
+            numbers = items.astype(np.float64)
+            return numbers, items if whole else numbers
         with np.errstate(over="ignore"):
             numbers = items.astype(np.float64)
             if unit:
                 numbers = units.convert(numbers, unit, self.variable.unit, self.name)
             elif self.factor != 1.0:
                 numbers = numbers * self.factor
-        wrong = unsound(self.variable, numbers)
-        if wrong.any():
+        if not sound(self.variable, numbers) and (wrong := unsound(self.variable, numbers)).any():
             first = items.reshape(-1)[int(np.argmax(wrong.reshape(-1)))].item()
             self.one(f"{first!r} {unit}" if unit and unit != self.variable.unit else first)
             raise ValueError(f"{self.name}={shown(first)}: out of bounds")
-        return numbers, numbers.astype(np.int64) if self.variable.kind in ("count", "flag") else numbers
+        return numbers, numbers.astype(np.int64) if whole else numbers
 
     def _distinct(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each distinct item is read once."""
@@ -350,7 +353,11 @@ def readable(labels: np.ndarray) -> np.ndarray:
         if not all(isinstance(v, (int, float)) for v in items):
             return np.array([str(v) for v in items]).reshape(labels.shape)
         labels = np.array(items, dtype=np.float64).reshape(labels.shape)
-    numeric = labels.astype(np.float64)
+    if labels.dtype == np.int64:
+        return labels
+    numeric = labels.astype(np.float64, copy=False)
+    if numeric.size and numeric.flat[0] % 1:  # a NaN and what is no whole number alike
+        return numeric
     whole = numeric.astype(np.int64) if np.all(np.abs(numeric) < 2**53) else None
     return whole if whole is not None and np.array_equal(whole, numeric) else numeric
 

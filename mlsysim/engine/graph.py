@@ -219,19 +219,42 @@ class Graph:
     """Nodes in the order in which they can be computed."""
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []
+        self.entered: list[Node] = []
+        self.first = 0  #: number of the first of them
         self._known: dict[tuple[Any, ...], Node] = {}
         self._lifted: dict[tuple[type, Any], Node] = {}  #: what `lift` made of a number
         self._applied: dict[tuple[Any, ...], Node] = {}  #: what `apply` made of an operation and its arguments
+        self.frozen = False  #: is it kept, and read by several calls?
+
+    def freeze(self) -> None:
+        """Let nothing be entered any more: whoever goes on does so in a branch (see `mlsysim.engine.branch`)."""
+        self.frozen = True
+        self._applied.clear()
+        self._lifted.clear()
 
     def _enter(self, op: str, args: tuple[Node, ...], truth: bool, payload: Any = None, key: Any = None) -> Node:
         identity = (op, tuple(map(_INDEX, args)), key if key is not None else payload)
         node = self._known.get(identity)
         if node is None:
-            node = Node(self, len(self.nodes), op, args, truth, payload)
-            self.nodes.append(node)
+            if self.frozen:
+                raise RuntimeError("a recording that is kept would change: enter nodes in a branch of it")
+            node = Node(self, self.first + len(self.entered), op, args, truth, payload)
+            self.entered.append(node)
             self._known[identity] = node
         return node
+
+    def known(self, op: str, args: tuple[Node, ...], key: Any) -> Node | None:
+        """The node of an operation, where it is entered already."""
+        return self._known.get((op, tuple(map(_INDEX, args)), key))
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes, by number."""
+        return self.since(0)
+
+    def since(self, first: int) -> list[Node]:
+        """The nodes from a number on."""
+        return self.entered[first:]
 
     def constant(self, value: Any) -> Node:
         """A number or truth value that is the same everywhere."""
@@ -316,18 +339,18 @@ class Graph:
         if op == "where":
             if const[0]:
                 return n[1] if n[0].payload else n[2]
-            if n[1] is n[2]:
+            if n[1].index == n[2].index:
                 return n[1]
             return None
         if op in ("and", "or"):
             for this, other in ((0, 1), (1, 0)):
                 if const[this]:
                     return n[other] if n[this].payload == (op == "and") else self.constant(op == "or")
-            return n[0] if n[0] is n[1] else None
+            return n[0] if n[0].index == n[1].index else None
         if op == "not":
             return n[0].args[0] if n[0].op == "not" else None
         if op in ("min", "max"):
-            return n[0] if n[0] is n[1] else None
+            return n[0] if n[0].index == n[1].index else None
         if op == "pow" and const[1]:
             simple = _POWERS.get(n[1].payload)
             return simple(n[0]) if simple else None

@@ -33,6 +33,7 @@ class Holes:
 
     def __init__(self, graph: Graph, leaves: Mapping[str, Leaf], axes: Mapping[str, Axis]):
         self.graph, self.leaves = graph, leaves
+        self.open: frozenset[str] = frozenset()  #: leaves that will have other values: no condition on them is decided
         self.lacking = [leaf for leaf in leaves.values() if leaf.missing]
         wanted = {d for leaf in self.lacking for d in leaf.dims}
         self.dims = tuple(d for d in axes if d in wanted)
@@ -105,7 +106,7 @@ class Holes:
 
     def _at(self, node: Node) -> np.ndarray:
         """Which missing datum a node needs, by place; -1 for none."""
-        for n in self.graph.nodes[len(self._holes) :]:
+        for n in self.graph.since(len(self._holes)):
             self._holes.append(self._needed(n))
         return self._holes[node.index]
 
@@ -156,6 +157,8 @@ class Holes:
 
     def _there(self, leaf: Leaf) -> np.ndarray | None:
         """A leaf in every place, None where it varies along other axes as well."""
+        if leaf.name in self.open:
+            return None
         if not self.apart:
             return None if leaf.dims or leaf.missing else leaf.values
         if not set(leaf.dims) <= set(self.dims):

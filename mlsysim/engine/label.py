@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
-from mlsysim.engine.columns import readable
+from mlsysim.engine.columns import Column, readable
+from mlsysim.engine.kinds import Picked
 from mlsysim.engine.program import Program
 from mlsysim.engine.unsaid import assumed
 from mlsysim.schema import codes
@@ -25,8 +26,9 @@ def attributes(name: str) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"units": variable.unit, "long_name": variable.meaning}
     if variable.options is not None:
-        found["flag_values"] = np.array(sorted(codes.labels(variable.options).values()), dtype=np.int8)
-        found["flag_meanings"] = " ".join(codes.labels(variable.options))
+        labels = codes.labels(variable.options)
+        found["flag_values"] = np.array(sorted(labels.values()), dtype=np.int8)
+        found["flag_meanings"] = " ".join(labels)
     return found
 
 
@@ -52,22 +54,32 @@ def dtype(name: str) -> type:
 
 
 def coordinates(program: Program) -> dict[str, Any]:
-    """Coordinates of a call: one per axis, what runs along it or over several, and the scalars."""
+    """Coordinates of a call: one per axis, what runs along it or over several, and the scalars.
+
+    Their arrays are the user's own perhaps: `dataset` copies them.
+    """
     found: dict[str, Any] = {}
+    kinds = program.kinds
     for name, axis in program.axes.items():
         found[name] = (name, axis.values, _about(name))
         if (
             name == "sample" and program.draws is not None
         ):  # an answer along these draws goes with draws of this seed only
             found[name] = (name, axis.values, {"seed": program.draws.seed})
+        if kinds is not None and kinds.axis == name:
+            for other, values in program.binder.axes[kinds.name].paired.items():
+                found[other] = (name, Picked(values, kinds.codes), _about(other))
         for other, values in axis.paired.items():
             found[other] = (name, values, _about(other))
     for name, column in program.binder.columns.items():
         if name not in found and column.values.size == 1:
             found[name] = ((), _scalar(column.labels.reshape(-1)[0]), _about(name))
         elif name not in found and name not in program.outputs:
-            own = tuple(d for d in column.dims if d in program.axes)
-            found[name] = (own, readable(column.labels).reshape([program.axes[d].size for d in own]), _about(name))
+            labels, dims = column.labels, column.dims
+            if kinds is not None:
+                labels, dims = kinds.spread(labels, dims)
+            own = tuple(d for d in dims if d in program.axes)
+            found[name] = (own, readable(labels).reshape([program.axes[d].size for d in own]), _about(name))
     return found
 
 
@@ -91,7 +103,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
         "version": __version__,
         "data": zoo.digest(),
         "call": ", ".join(
-            f"{n}={_short(c.labels)}" for n, c in program.binder.columns.items() if n not in program.binder.assumed
+            f"{n}={_short(*_first(program, c))}"
+            for n, c in program.binder.columns.items()
+            if n not in program.binder.assumed
         ),
     }
     if unsaid := assumed(program):
@@ -131,11 +145,19 @@ def _offloaded(program: Program) -> str:
     )
 
 
-def _short(labels: np.ndarray) -> str:
-    flat = [str(_scalar(v)) for v in labels.reshape(-1)[:3]]
-    if labels.size == 1:
+def _first(program: Program, column: Column) -> tuple[np.ndarray, int]:
+    """The first labels of a column, and how many there are."""
+    kinds = program.kinds
+    if kinds is not None and column.dims == (kinds.name,):
+        return column.labels[kinds.codes[:3]], len(kinds.codes)
+    return column.labels.reshape(-1)[:3], column.labels.size
+
+
+def _short(labels: np.ndarray, size: int) -> str:
+    flat = [str(_scalar(v)) for v in labels]
+    if size == 1:
         return flat[0]
-    return f"[{', '.join(flat)}{f', ... ({labels.size})' if labels.size > 3 else ''}]"
+    return f"[{', '.join(flat)}{f', ... ({size})' if size > 3 else ''}]"
 
 
 def kept(ds: xr.Dataset, keep: Any, also: tuple[str, ...] = ()) -> xr.Dataset:
@@ -176,6 +198,26 @@ def _variable(dims: tuple[str, ...], array: np.ndarray, about: Mapping[str, Any]
     return xr.Variable(dims, array.view(Shown), dict(about), fastpath=True)  # the plain way makes it an ndarray again
 
 
+def single(program: Program, values: Mapping[str, float | bool], omitted: Mapping[str, str]) -> xr.Dataset:
+    """The Dataset of a call without axes: what `dataset` makes of it, without looking for indexes that there are not."""
+    coords = {n: _scalar_variable(value, about) for n, (_, value, about) in coordinates(program).items()}
+    found: dict[Any, xr.Variable] = {}
+    for name, value in values.items():
+        if name not in coords:
+            found[name] = _scalar_variable(np.array(value, dtype=dtype(name)), attributes(name))
+            found[name].data.setflags(write=False)
+    attrs = story(program, omitted)
+    if not hasattr(
+        xr.Dataset, "_construct_direct"
+    ):  # it is none of xarray's public names, and saves half a millisecond
+        return xr.Dataset(found, coords=coords, attrs=attrs)
+    return xr.Dataset._construct_direct({**found, **coords}, set(coords), {}, attrs, {}, None)
+
+
+def _scalar_variable(value: Any, about: Mapping[str, Any]) -> xr.Variable:
+    return xr.Variable((), np.asarray(value), dict(about), fastpath=True)
+
+
 def dataset(
     program: Program,
     arrays: Mapping[str, np.ndarray],
@@ -185,4 +227,5 @@ def dataset(
 ) -> xr.Dataset:
     """A Dataset of outputs over `dims`; a name that the user gave (`n_accelerators`) stays a coordinate."""
     data = {name: _variable(dims, array, attributes(name)) for name, array in arrays.items() if name not in coords}
-    return xr.Dataset(data, coords=dict(coords), attrs=dict(attrs))
+    own = {n: (c[0], np.array(c[1]), *c[2:]) if isinstance(c, tuple) else c for n, c in coords.items()}
+    return xr.Dataset(data, coords=own, attrs=dict(attrs))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from mlsysim.schema.variables import variable_of
 
 NO_ROW = "this input"  #: what lacks a datum where no row is named that could have it
 
@@ -32,6 +35,32 @@ class Leaf:
     labels: np.ndarray | None = None  #: what its places are called, where something is missing
 
 
+def folded(leaf: Leaf) -> str | None:
+    """What stands in the place of a leaf, as ``float.hex`` writes it: an option, 0 or 1 everywhere; None for a leaf."""
+    if leaf.values.ndim:
+        return None
+    value = float(leaf.values)
+    if value in (0.0, 1.0):
+        return value.hex()
+    variable = variable_of(leaf.name)
+    return value.hex() if variable is not None and variable.kind == "option" else None
+
+
+def is_option(leaf: Leaf) -> bool:
+    """Is a leaf folded whatever moves?"""
+    variable = variable_of(leaf.name)
+    return variable is not None and variable.kind == "option"
+
+
+class Leaves(dict[str, Leaf]):
+    """The leaves of a record by field."""
+
+    @functools.cached_property
+    def folds(self) -> tuple[str | None, ...]:
+        """What is folded in the place of each, where nothing moves (see `folded`)."""
+        return tuple(map(folded, self.values()))
+
+
 def expand(values: np.ndarray, dims: tuple[str, ...], onto: tuple[str, ...]) -> np.ndarray:
     """`values` over `dims`, shaped to broadcast over the dims `onto`."""
     order = [dims.index(d) for d in onto if d in dims]
@@ -55,6 +84,8 @@ def _reduced(
     values: np.ndarray, dims: tuple[str, ...], labels: np.ndarray | None
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     """Drop axes along which nothing varies."""
+    if values.ndim == 1 and labels is None and (values[0] < values[-1] or values[0] > values[-1]):
+        return values, dims, labels
     for d in list(dims):
         i = dims.index(d)
         first = np.take(values, [0], axis=i)

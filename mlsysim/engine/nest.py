@@ -14,8 +14,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
 
@@ -99,6 +97,8 @@ class Writer:
         What it delivers, one row of `out` each (in tile order) ...
     stored : bool
         ... or one flat array each, in the order of `order`.
+    kinds : (str, frozenset of int), optional
+        The axis of points that are of few kinds, and the nodes that have a value a kind (see `mlsysim.engine.kinds`).
     """
 
     def __init__(
@@ -110,7 +110,9 @@ class Writer:
         columns: Sequence[Node],
         stored: bool = False,
         order: Sequence[str] = (),
+        kinds: tuple[str, frozenset[int]] | None = None,
     ):
+        self.kinds = kinds
         self.layout, self.body, self.inputs, self.dims = layout, list(body), list(inputs), dims
         self.columns, self.stored, self.order = list(columns), stored, list(order)
         self.chunked = layout.chunks > 1
@@ -240,10 +242,11 @@ class Writer:
         kept = [n for n in nodes if n.index in wanted]
         by_row = len(inside) > 1 and len(kept) > STORES
         rows: dict[int, str] = {}
+        gathered = self.gather(depth, [n for n in nodes if n.index in self.number and self.of_kind(n)], vector)
         if by_row:
             step, loop = f"j_{self.axis[inside[-1]]}", self.lines.pop()
             for n in [*moving, *kept]:
-                rows[n.index] = f"w[u({self.row(len(rows), inside[-1])}) + {step}]"
+                rows[n.index] = f"w[u({self.row(len(gathered) + len(rows))}) + {step}]"
             for n in moving:
                 self.lines.append(loop)
                 self.put(depth, f"{rows[n.index]} = {self.place(n)}")
@@ -251,7 +254,9 @@ class Writer:
         for n in moving:
             self.put(depth, self.fetch(n, rows.get(n.index)))
         for node in nodes:
-            if node.index in self.number:
+            if node.index in gathered:
+                self.put(depth, self.fetch(node, gathered[node.index]))
+            elif node.index in self.number:
                 self.put(depth, self.read(node))
             else:
                 self.put(depth, f"{self.name(node)} = {self.expression(node)}")
@@ -262,7 +267,35 @@ class Writer:
                 self.lines.append(loop)
                 self.put(depth, f"{self.place(n)} = {rows[n.index]}")
 
-    def row(self, number: int, axis: str) -> int:
+    def of_kind(self, node: Node) -> bool:
+        """Has an input a value for each kind of point?"""
+        return self.kinds is not None and node.index in self.kinds[1]
+
+    def gather(self, depth: int, inputs: list[Node], vector: str | None) -> dict[int, str]:
+        """Find the kind of a point; along the axis of points, take what is read of it into row buffers first.
+
+        A compiler cannot tell that what it reads from a place that depends on data is not what it writes, and so would
+        vectorise nothing of a loop that does both.
+        """
+        if not inputs or self.kinds is None:
+            return {}
+        kind = f"kind = u(at[u({len(self.inputs)}) + {self.step(self.kinds[0])}])"
+        if vector is None:
+            self.put(depth, kind)
+            return {}
+        loop = self.lines.pop()
+        gathered: dict[int, str] = {}
+        if vector == self.kinds[0]:
+            for n in inputs:  # in a loop each: rows that lie a power of two apart share a line of the cache
+                gathered[n.index] = f"w[u({self.row(len(gathered))}) + j_{self.axis[vector]}]"
+                self.lines.append(loop)
+                self.put(depth, kind, f"{gathered[n.index]} = {self.element(n)}")
+        else:
+            self.put(depth - 1, kind)
+        self.lines.append(loop)
+        return gathered
+
+    def row(self, number: int) -> int:
         """Offset of a row buffer: places at constant distance, shared by all groups."""
         while len(self.row_offsets) <= number:
             self.used = -(-self.used // 8) * 8
@@ -270,19 +303,29 @@ class Writer:
             self.used += max(self.capacity(a) for a in self.layout.tile)
         return self.row_offsets[number]
 
-    def read(self, node: Node) -> str:
-        """Take a value of an input array: its outer axes first, then its tile axes."""
+    def along(self, node: Node) -> list[str]:
+        """Axes of an input array: outer ones first, then those of the tile; a kind of point stands before all of them."""
+        own = [a for a in (*self.outer, *self.layout.tile) if a in self.dims[node.index]]
+        return [a for a in own if self.kinds is None or not self.of_kind(node) or a != self.kinds[0]]
+
+    def step(self, axis: str) -> str:
+        """The position along an axis."""
+        if axis in self.outer:
+            return f"i_{self.axis[axis]}"
+        step = f"j_{self.axis[axis]}"
+        return f"(first + {step})" if axis == self.layout.tile[-1] and self.chunked else step
+
+    def element(self, node: Node) -> str:
+        """The element of an input array that is read."""
         number = self.number[node.index]
-        index = ""
-        for axis in [a for a in self.outer if a in self.dims[node.index]]:
-            index = f"({index}) * n_{self.axis[axis]} + i_{self.axis[axis]}" if index else f"i_{self.axis[axis]}"
-        for axis in self.inside(node):
-            step = f"j_{self.axis[axis]}"
-            if axis == self.layout.tile[-1] and self.chunked:
-                step = f"(first + {step})"
-            index = f"({index}) * n_{self.axis[axis]} + {step}" if index else step
-        element = f"data[at_{number} + {index}]" if index else f"data[at_{number}]"
-        return f"{self.name(node)} = {element} != 0.0" if node.truth else f"{self.name(node)} = {element}"
+        index = "kind" if self.of_kind(node) else ""
+        for axis in self.along(node):
+            index = f"({index}) * n_{self.axis[axis]} + {self.step(axis)}" if index else self.step(axis)
+        return f"data[at_{number} + {index}]" if index else f"data[at_{number}]"
+
+    def read(self, node: Node) -> str:
+        """Take a value of an input array."""
+        return self.fetch(node, self.element(node))
 
     def write(self) -> Source:
         layout = self.layout
@@ -338,7 +381,7 @@ class Writer:
         if not self.stored:
             self.deliver(2)
         self.put(1, "return position")
-        dims = [tuple(a for a in (*self.outer, *layout.tile) if a in self.dims[n.index]) for n in self.inputs]
+        dims = [tuple(self.along(n)) for n in self.inputs]
         return Source("\n".join(self.lines) + "\n", self.used + 16, self.inputs, dims)
 
     def _in_order(self, inside: tuple[str, ...]) -> tuple[int, list[int]]:
@@ -381,32 +424,5 @@ class Writer:
             depth += 1
         for axis in own:
             i = self.axis[axis]
-            step = f"i_{i}"
-            if axis in self.layout.tile:
-                step = f"(first + j_{i})" if self.chunked and axis == self.layout.tile[-1] else f"j_{i}"
-            index = f"({index}) * n_{i} + {step}" if index else step
+            index = f"({index}) * n_{i} + {self.step(axis)}" if index else self.step(axis)
         self.put(depth, f"out_{number}[{index or '0'}] = {self.value(column)}")
-
-
-def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs of a nest in one array, and where each begins.
-
-    Parameters
-    ----------
-    source : Source
-    values : mapping
-        Arrays by node index, shaped to broadcast over `axes`.
-    axes : sequence of str
-        All axes, in the order of the arrays' dims.
-    """
-    parts, at, offset = [], [], 0
-    for node, dims in zip(source.inputs, source.input_dims):
-        array = np.asarray(values[node.index], dtype=np.float64)
-        order = [axes.index(d) for d in dims]
-        rest = [i for i in range(len(axes)) if i not in order]
-        flat = np.ascontiguousarray(np.transpose(array, order + rest)).ravel() if array.ndim else array.reshape(1)
-        at.append(offset)
-        parts.append(flat)
-        offset += flat.size
-    data = np.concatenate(parts) if parts else np.zeros(1)
-    return data, np.array(at or [0], dtype=np.int64)

@@ -42,6 +42,11 @@ class Layout:
     chunk: int
     levels: tuple[int, ...] = ()  #: the outer loop in which what could be computed in loop i is computed
 
+    @functools.cached_property
+    def repeats(self) -> list[int]:
+        """How often each outer loop comes round, the place before all of them first."""
+        return [1, *itertools.accumulate((self.sizes[a] for a in self.outer), lambda x, y: x * y)]
+
     @property
     def chunks(self) -> int:
         return -(-self.sizes[self.tile[-1]] // self.chunk) if self.tile else 1
@@ -99,38 +104,57 @@ def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, 
 
     A vector operation costs a quarter of a scalar one; starting an inner loop costs about fifteen.
     """
-    sizes, tile, total = layout.sizes, layout.tile, 0.0
-    loops: set[tuple[int, tuple[str, ...]]] = set()
-    repeats = [1, *itertools.accumulate((sizes[a] for a in layout.outer), lambda x, y: x * y)]
-    for axes, operations in loads.items():
-        deepest = max((i + 1 for i, a in enumerate(layout.outer) if a in axes), default=0)
+    total, weight, done = 0.0, 0, set()
+    for depth, inside, operations in _work(layout, loads):
         if layout.levels:
-            deepest = layout.levels[deepest]
-        inside = tuple(a for a in tile if a in axes)
-        if not inside:
-            total += repeats[deepest] * operations
-            continue
-        points = math.prod(sizes[a] for a in inside)
-        last = min(sizes[inside[-1]], layout.chunk)
-        total += repeats[deepest] * (points / last) * (15.0 + operations * 0.25 * 4 * math.ceil(last / 4))
-        loops.add((deepest, inside))
-    return total, sum(len(inside) ** 2 for _, inside in loops)  # LLVM works on every loop of a nest together
+            depth = layout.levels[depth]
+        total += layout.repeats[depth] * operations
+        if inside and (depth, inside) not in done:
+            done.add((depth, inside))
+            weight += len(inside) ** 2  # LLVM works on every loop of a nest together
+    return total, weight
+
+
+def _work(layout: Layout, loads: Mapping[frozenset[str], float]) -> Iterator[tuple[int, tuple[str, ...], float]]:
+    """For each load the outer loop on which it depends, its axes of the tile, and its operations each time."""
+    depths, place = {a: i + 1 for i, a in enumerate(layout.outer)}, {a: i for i, a in enumerate(layout.tile)}
+    for axes, operations in loads.items():
+        depth = max(depths.get(a, 0) for a in axes) if axes else 0
+        inside = tuple(sorted((a for a in axes if a in place), key=place.__getitem__))
+        if inside:
+            points = math.prod(layout.sizes[a] for a in inside)
+            last = min(layout.sizes[inside[-1]], layout.chunk)
+            operations = (points / last) * (15.0 + operations * math.ceil(last / 4))
+        yield depth, inside, operations
 
 
 def gathered(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, Layout]:
-    """The layout with the outer loops at which computing pays, counting the time to compile."""
+    """The layout with the outer loops at which computing pays, counting the time to compile.
+
+    What depends on loop i is computed in the next one at which anything is computed, its *stop*.  The price is a sum over
+    the stretches between stops, so the cheapest stops up to one follow from the cheapest up to those before.
+    """
     n = len(layout.outer)
-    best: tuple[float, Layout] | None = None
-    for kept in itertools.product((False, True), repeat=n):
-        stops = [i for i, keep in enumerate(kept) if keep] + [n]
-        levels = tuple(next(s for s in stops if s >= i) for i in range(n + 1))
-        candidate = Layout(layout.outer, layout.tile, layout.sizes, layout.chunk, levels)
-        time, loops = cost(candidate, loads)
-        price = time + loops * LOOP
-        if best is None or price < best[0]:
-            best = (price, candidate)
-    assert best is not None
-    return best
+    operations = [0.0] * (n + 1)
+    insides: list[set[tuple[str, ...]]] = [set() for _ in range(n + 1)]
+    for depth, inside, each in _work(layout, loads):
+        operations[depth] += each
+        insides[depth] |= {inside} if inside else set()
+    best: list[tuple[float, int]] = []  #: the least price up to a stop, and the stop before it
+    for stop in range(n + 1):
+        found, gathering, loops = (math.inf, -1), 0.0, set[tuple[str, ...]]()
+        for before in range(stop - 1, -2, -1):  # the stretch grows downwards
+            gathering += operations[before + 1]
+            loops |= insides[before + 1]
+            price = (best[before][0] if before >= 0 else 0.0) + layout.repeats[stop] * gathering
+            found = min(found, (price + LOOP * sum(len(inside) ** 2 for inside in loops), before))
+        best.append(found)
+    levels, stop = [0] * (n + 1), n
+    while stop >= 0:
+        before = best[stop][1]
+        levels[before + 1 : stop + 1] = [stop] * (stop - before)
+        stop = before
+    return best[n][0], replace(layout, levels=tuple(levels))
 
 
 def choose(sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str] = ()) -> Layout:

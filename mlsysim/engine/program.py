@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine.bind import Binder
+from mlsysim.engine.branch import Branch
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.graph import Graph, Node, reached
+from mlsysim.engine.graph import Node
 from mlsysim.engine.holes import Holes
-from mlsysim.engine.interpret import Steps
-from mlsysim.engine.leaves import NO_ROW, Axis, Leaf
-from mlsysim.engine.needs import lacking
+from mlsysim.engine.kinds import Kinds
+from mlsysim.engine.leaves import NO_ROW, Axis, Leaf, Leaves, folded, is_option
 from mlsysim.engine.parameters import Parameter
+from mlsysim.engine.point import Asked
+from mlsysim.engine.recording import recording
 from mlsysim.engine.unsaid import take_usual
 from mlsysim.schema.check import hint, shown
-from mlsysim.schema.variables import VARIABLES, field_of, variable_of
+from mlsysim.schema.variables import VARIABLES, field_of
 
 PART = 1 << 16  #: points at which outputs are evaluated together
 PLACES = 1 << 63  #: a point of the grid is known by its number, a signed integer of 64 bits
@@ -55,6 +57,7 @@ class Program:
         parameters = resolver.parameters(given)
         self.draws = Draws(sample, 0 if seed is None else seed) if sample is not None else None
         self.binder = binder = Binder(parameters, resolver.name, self.draws)
+        binder.by_kind = not self.moving
         for name, value in inputs.items():
             if name == "points":
                 for i, group in enumerate(groups):
@@ -63,33 +66,26 @@ class Program:
                 binder.add(name, value)
         binder.settle()
         stages = [stage.name for stage in getattr(resolver, "stages", (resolver,))]
-        lacking(resolver.name, parameters, binder.columns, stages=stages)
+        binder.vocabulary.require(resolver.name, frozenset(binder.columns), tuple(stages))
         take_usual(binder)
-        self.graph = Graph()
         self.parameters: dict[str, Parameter] = parameters
-        self._nodes: dict[str, Node] = {}
         self._following: set[str] = set()  #: leaves that follow what a solver will move
-        arguments: dict[str, Any] = {}
+        entered: dict[str, Leaf | Leaves | None] = {}
+        folds: dict[str, Any] = {}
         for name, p in parameters.items():
-            if p.record is None:
-                leaf = binder.plain(name)
-                arguments[name] = None if leaf is None else self._enter(leaf)
-            else:
-                leaves = binder.record(p)
-                self._follow(name)
-                arguments[name] = (
-                    None if leaves is None else p.record(**{f: self._enter(lf) for f, lf in leaves.items()})
-                )
+            entered[name] = one = binder.plain(name) if p.record is None else binder.record(p)
+            self._follow(name)
+            folds[name] = self._folds(one)
         self._lay_out()
-        outputs = resolver.record(arguments, given)
-        self.outputs: dict[str, Node] = {k: self.graph.lift(v) for k, v in outputs.items() if v is not None}
-        self.absent = [k for k, v in outputs.items() if v is None]
+        self._recording = recorded = recording(resolver, given, parameters, entered, folds)
+        self.graph = Branch(recorded.graph)
+        self._nodes, self.arguments, self.absent = recorded.nodes, recorded.arguments, recorded.absent
+        self.outputs: dict[str, Node] = self.graph.owned(recorded.outputs)
         for name in binder.axes:
-            if name not in binder.columns and name in outputs:
+            if name not in binder.columns and (name in self.outputs or name in self.absent):
                 raise ValueError(f"axis {name!r} bears the name of an output: rename that dim")
-        self.arguments = arguments
         self._dims: dict[int, frozenset[str]] = {}
-        self._steps: dict[tuple[int, ...], tuple[list[Node], Steps]] = {}  #: of `at`, by what is wanted
+        self._known: dict[tuple[int, ...], Asked] = {}  #: of `at`, by what is wanted
         self._holes = Holes(self.graph, binder.leaves, binder.axes)
         self.spared: list[Node] = []  #: nodes that a search does without where a datum of theirs is missing
 
@@ -101,9 +97,19 @@ class Program:
     def sizes(self) -> dict[str, int]:
         return {n: a.size for n, a in self.axes.items()}
 
+    @property
+    def kinds(self) -> Kinds | None:
+        """The kinds of points of a long table, if there is one."""
+        return self.binder.kinds
+
+    def real(self, dim: str) -> str:
+        """The axis of the grid along which a leaf varies: kinds of points vary along that of the points."""
+        return self.kinds.axis if self.kinds is not None and dim == self.kinds.name else dim
+
     def _lay_out(self) -> None:
         """The grid of all axes, those with a single value apart."""
-        axes = self.binder.axes.items()
+        kinds = self.kinds
+        axes = [(n, a) for n, a in self.binder.axes.items() if kinds is None or n != kinds.name]
         self.axes: dict[str, Axis] = {n: a for n, a in axes if a.size > 1}
         self.single: dict[str, Axis] = {n: a for n, a in axes if a.size == 1}
         self.shape = tuple(a.size for a in self.axes.values())
@@ -125,20 +131,14 @@ class Program:
             own = [field for name, field in recipe.accepts.items() if self._moves(name)]
             self._following |= {f"{parameter}.{field}" for field in recipe.followers(own)} if own else set()
 
-    def _enter(self, leaf: Leaf) -> Node:
-        """The node of a leaf; what is an option, 0 or 1 everywhere is folded into the physics."""
-        variable = variable_of(leaf.name)
-        if leaf.values.ndim == 0:
-            value = float(leaf.values)
-            if (value in (0.0, 1.0) and not self._moves(leaf.name)) or (
-                variable is not None and variable.kind == "option"
-            ):
-                node = self.graph.constant(value)
-                self._nodes[leaf.name] = node
-                return node
-        node = self.graph.leaf(leaf.name)
-        self._nodes[leaf.name] = node
-        return node
+    def _folds(self, entered: Leaf | Leaves | None) -> Any:
+        """What is folded into the physics in the place of a leaf, or of each leaf of a record."""
+        if isinstance(entered, Leaf):
+            fold = folded(entered)
+            return fold if fold is None or not self._moves(entered.name) or is_option(entered) else None
+        if entered is None or not self.moving:
+            return entered and entered.folds
+        return tuple(self._folds(leaf) for leaf in entered.values())
 
     def leaf_name(self, name: str) -> str:
         """The leaf of a plain input or record field (or of its alias), by its short or dotted name."""
@@ -182,7 +182,8 @@ class Program:
                 pending.extend(waiting)
                 continue
             if top.op == "leaf":
-                self._dims[top.index] = frozenset(d for d in self.binder.leaves[top.payload].dims if d in self.axes)
+                own = map(self.real, self.binder.leaves[top.payload].dims)
+                self._dims[top.index] = frozenset(d for d in own if d in self.axes)
             else:
                 self._dims[top.index] = frozenset().union(*(self._dims[a.index] for a in top.args))
             pending.pop()
@@ -195,19 +196,36 @@ class Program:
     def leaf_array(self, node: Node) -> np.ndarray:
         """Values of a leaf, shaped to broadcast over all axes."""
         leaf = self.binder.leaves[node.payload]
-        names = list(self.axes)
-        order = sorted(range(len(leaf.dims)), key=lambda i: names.index(leaf.dims[i]) if leaf.dims[i] in names else -1)
-        array = np.transpose(leaf.values, order)
-        own = [leaf.dims[i] for i in order]
-        array = array.reshape([n for n, d in zip(array.shape, own) if d in self.axes])
+        values, dims = (leaf.values, leaf.dims) if self.kinds is None else self.kinds.spread(leaf.values, leaf.dims)
+        return self._over(values, dims, list(self.axes))
+
+    def by_kind(self, node: Node) -> np.ndarray:
+        """Values of a leaf, shaped to broadcast over all axes and, last, the kinds of points."""
+        leaf = self.binder.leaves[node.payload]
+        return self._over(leaf.values, leaf.dims, [*self.axes, *([self.kinds.name] if self.kinds else [])])
+
+    def _over(self, values: np.ndarray, dims: tuple[str, ...], names: list[str]) -> np.ndarray:
+        order = sorted(range(len(dims)), key=lambda i: names.index(dims[i]) if dims[i] in names else -1)
+        array = np.transpose(values, order)
+        array = array.reshape([n for n, i in zip(array.shape, order) if dims[i] in names])
         sizes = iter(array.shape)
-        return array.reshape([next(sizes) if d in leaf.dims else 1 for d in names]) if names else array.reshape(())
+        return array.reshape([next(sizes) if d in dims else 1 for d in names]) if names else array.reshape(())
 
     def leaf_at(self, node: Node, index: Mapping[str, np.ndarray]) -> np.ndarray:
         """Values of a leaf at paired positions along the axes."""
         leaf = self.binder.leaves[node.payload]
-        where = tuple(index[d] if d in self.axes else 0 for d in leaf.dims)
+        where = tuple(self._place(d, index) for d in leaf.dims)
         return np.asarray(leaf.values[where])
+
+    def _place(self, dim: str, index: Mapping[str, np.ndarray]) -> Any:
+        if self.kinds is not None and dim == self.kinds.name:
+            return self.kinds.codes[index[self.kinds.axis]]
+        return index[dim] if dim in self.axes else 0
+
+    def with_kinds(self, index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Positions along the axes, and along the kinds of points where there are any."""
+        more = {self.kinds.name: self.kinds.codes[index[self.kinds.axis]]} if self.kinds is not None else {}
+        return {**index, **more}
 
     def at(self, nodes: Mapping[str, Node], index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Values of some nodes at paired positions along the axes (by the plain plan)."""
@@ -216,21 +234,34 @@ class Program:
             cuts = [{a: i[lo : lo + PART] for a, i in index.items()} for lo in range(0, size, PART)]
             parts = [self.at(nodes, cut) for cut in cuts]
             return {k: np.concatenate([part[k] for part in parts]) for k in nodes}
-        wanted = list(nodes.values())
-        key = tuple(n.index for n in wanted)
-        if key not in self._steps:  # several searches of one pass ask for the same at their winners
-            needed = reached(wanted)
-            leaves = [n for n in needed if n.op == "leaf"]
-            self._steps[key] = leaves, Steps(needed, {n.index for n in leaves}, wanted)
-        leaves, steps = self._steps[key]
-        found = steps.take({n.index: self.leaf_at(n, index) for n in leaves})
-        return {k: np.broadcast_to(found[n.index], (size,)) for k, n in nodes.items()}
+        asked = self._asked(nodes)
+        if size == 1:
+            values = [self.leaf_at(n, index).item() for n in asked.leaves]
+            return {k: np.array([value]) for k, value in zip(nodes, asked.one(values))}
+        found = asked.many([self.leaf_at(n, index) for n in asked.leaves])
+        return {k: np.broadcast_to(value, (size,)) for k, value in zip(nodes, found)}
+
+    def one(self, nodes: Mapping[str, Node]) -> dict[str, float | bool]:
+        """Values of some nodes in a call without axes."""
+        asked, leaves = self._asked(nodes), self.binder.leaves
+        return dict(zip(nodes, asked.one([leaves[n.payload].values.item() for n in asked.leaves])))
+
+    def _asked(self, nodes: Mapping[str, Node]) -> Asked:
+        """How some nodes are evaluated: several searches of one pass ask for the same at their winners."""
+        key = tuple(n.index for n in nodes.values())
+        if key not in self._known:
+            self._known[key] = self._recording.asked(list(nodes.values()))
+        return self._known[key]
 
     # --- what was asked for --------------------------------------------------------------------------------
 
     def missing(self, node: Node) -> Leaf | None:
         """The first unpublished datum that a node would need: not what a condition of the physics leaves out."""
         return self._holes.of(node)
+
+    def leave_open(self, leaves: Iterable[str]) -> None:
+        """Count on no value of some leaves where it decides which data are needed, before anything was looked at."""
+        self._holes.open = frozenset({*leaves, *self.binder.followers(leaves)})
 
     def known_along(self, axis: str, wanted: Sequence[str]) -> np.ndarray:
         """Where along an axis every datum that some outputs need and that varies along it is published."""
@@ -302,10 +333,10 @@ class Program:
         if name in self.outputs or name in self.absent:
             return self.output(name)
         if name in self._nodes:
-            return self._nodes[name]
+            return self.graph.own(self._nodes[name])
         for full, node in self._nodes.items():
             if field_of(full) == name:
-                return node
+                return self.graph.own(node)
         raise ValueError(
             f"{self.resolver.name} has no output or input {shown(name)}"
             f"{hint(name, [*self.outputs, *(field_of(n) for n in self._nodes), *self.axes])}"

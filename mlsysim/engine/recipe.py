@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim.engine.draws import Draws, family, spread_of
-from mlsysim.engine.leaves import Axis, Leaf, expand, leaf, shape, union
+from mlsysim.engine.leaves import Axis, Leaf, Leaves, expand, leaf, shape, union
 from mlsysim.engine.memory import require
 from mlsysim.engine.parameters import Parameter, build, remarks
 from mlsysim.schema.variables import VARIABLES
@@ -166,7 +166,7 @@ class Recipe:
             found.append(field)
         return found
 
-    def leaves(self, given: Mapping[str, Leaf] | None = None) -> dict[str, Leaf]:
+    def leaves(self, given: Mapping[str, Leaf] | None = None) -> Leaves:
         """Every field over the axes along which it varies; `given` takes the place of what the user gave."""
         given = self.given if given is None else given
         further = tuple(d for d in union(self.axes, given.values()) if d not in self.dims)
@@ -179,7 +179,7 @@ class Recipe:
             )
         table = self._table(self.codes.reshape(-1), {n: self._over_cells(g, further) for n, g in given.items()})
         first = None if self.labels is None else self.labels.reshape(-1)[:1].reshape(())
-        found = {}
+        found = Leaves()
         for field, values in zip(self.record._fields, table):
             full = f"{self.name}.{field}"
             if values.size == 1:

@@ -40,7 +40,7 @@ class PartialProgram:
         self.single = isinstance(outputs, Node)
         self.outputs = [outputs] if isinstance(outputs, Node) else list(outputs)
         nodes = reached(self.outputs)
-        self.index, self.size = index, len(next(iter(index.values()))) if index else 1
+        self.index, self.size = program.with_kinds(index), len(next(iter(index.values()))) if index else 1
         moved: set[int] = {n.index for n in self.unknown}
         self.derived = []  #: for each record: how its fields come about, where the unknowns enter, which leaves follow
         names = {n.payload: i for i, n in enumerate(self.unknown)}

@@ -24,9 +24,10 @@ from mlsysim.engine import cache
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
-from mlsysim.engine.nest import Writer, pack
+from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
+from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -73,6 +74,8 @@ class Sweep:
         self.sizes = program.sizes
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
+        self.kinds = program.kinds
+        self.by_kind = of_kinds(program, self.nodes, self.dims)
         self.repeatable = repeatable
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
@@ -87,14 +90,19 @@ class Sweep:
             self._generic(outermost)
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
-        self.tables = self._tabulate()
+        self.tables = tabulated(program, self.inputs, self.by_kind)
         if self.nest is not None:
             self.data, self.at = pack(self.source, self.tables, self.names)
+            if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
+                self.at = np.concatenate([self.at, self.kinds.codes], dtype=np.int64)
 
     # --- what is a table, what is the body -----------------------------------------------------------------
 
     def _points(self, node: Node) -> int:
-        return math.prod(self.sizes[d] for d in self.dims[node.index])
+        points = math.prod(self.sizes[d] for d in self.dims[node.index])
+        if node.index in self.by_kind and self.kinds is not None:
+            return points // self.sizes[self.kinds.axis] * len(next(iter(self.kinds.rows.values())))
+        return points
 
     def _split(self, limit: float) -> None:
         """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
@@ -115,11 +123,6 @@ class Sweep:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
             )
-
-    def _tabulate(self) -> dict[int, np.ndarray]:
-        values = {n.index: self.program.leaf_array(n) for n in self.tabled if n.op == "leaf"}
-        needed = reached(self.inputs)
-        return evaluate(needed, {n.index: values[n.index] for n in needed if n.op == "leaf"}, self.inputs)
 
     def loads(self) -> dict[frozenset[str], float]:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
@@ -175,7 +178,14 @@ class Sweep:
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
         writer = Writer(
-            self.layout_nest, self.body, self.inputs, self.dims, self.columns, self.stored is not None, self.names
+            self.layout_nest,
+            self.body,
+            self.inputs,
+            self.dims,
+            self.columns,
+            self.stored is not None,
+            self.names,
+            (self.kinds.axis, self.by_kind) if self.kinds is not None and self.by_kind else None,
         )
         self.source = writer.write()
         return self.source.text, self._signature()
@@ -276,7 +286,7 @@ class Sweep:
                 cut.append(slice(first, first + self.layout.chunk))
             else:
                 cut.append(slice(None))
-        values = {i: _cut(v, cut) for i, v in self.tables.items()}
+        values = {i: self._piece(i, v, cut) for i, v in self.tables.items()}
         found = (
             evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
         )
@@ -295,6 +305,14 @@ class Sweep:
             full = np.broadcast_to(value, shape)
             row[:] = np.transpose(full, rest + order).reshape(-1)
         return rows
+
+    def _piece(self, index: int, value: np.ndarray, cut: list[slice]) -> np.ndarray:
+        """What a tile reads of a table."""
+        if index not in self.by_kind or self.kinds is None:
+            return _cut(value, cut)
+        part = cut[self.names.index(self.kinds.axis)]
+        rest = [slice(None) if a == self.kinds.axis else c for a, c in zip(self.names, cut)]
+        return _cut(spread(self.program, value, part), rest)
 
     def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
         own = [a for a in self.names if a in self.dims[column.index]]

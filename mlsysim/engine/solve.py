@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine import estimate, label
-from mlsysim.engine.block import planned
+from mlsysim.engine.block import planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import free_memory, require
@@ -58,6 +58,9 @@ def solve(
             f"{program.resolver.name} can tell nothing of this call: "
             + "; ".join(f"{name} {why}" for why, name in data.items())
         )
+    if not program.axes and plan == "auto" and progress is None:
+        threads_wanted(threads)
+        return label.single(program, program.one(nodes), omitted)
     size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
     require(
         size,

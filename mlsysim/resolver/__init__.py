@@ -4,10 +4,11 @@
 of tiers 2 and 3 ask the same questions of any of them.
 """
 
-from mlsysim.resolver.base import SAMPLES, Model, Resolver
+from mlsysim.resolver.base import SAMPLES, Resolver
 from mlsysim.resolver.composition import Composition, Wire, compose
 from mlsysim.resolver.kernels import RECORDS, Kernel, kernel
 from mlsysim.resolver.known import RESOLVERS
+from mlsysim.resolver.model import Model
 from mlsysim.resolver.optimizer import Optimizer, Space
 from mlsysim.resolver.solver import Solver
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.resolver.kernels import Kernel
+from mlsysim.resolver.function import AsFunction
 from mlsysim.resolver.question import Called, Told, question
-from mlsysim.schema.variables import VARIABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 SAMPLES = 200  #: draws behind a quantile, unless `sample` says otherwise
 
 
-class Resolver:
+class Resolver(AsFunction):
     """Something that answers questions about a configuration, or about millions of them.
 
     Inputs are scalars, lists or arrays (an axis of their own), DataArrays (their named dims), names or rows of
@@ -52,6 +51,13 @@ class Resolver:
     def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
         """Outputs by name, for arguments that are numbers or symbols."""
         raise self.no_stage("this question")
+
+    def recorded_from(self, given: Iterable[str]) -> tuple[Hashable, tuple[Callable[..., Any], ...]] | None:
+        """What `record` goes by beside its arguments: a key, and the functions that it runs, which are looked through.
+
+        None, as here, where nobody can say: every call records afresh.  Who overrides `record` overrides this.
+        """
+        return None
 
     def no_stage(self, question: str) -> TypeError:
         """What to say where the outputs of a configuration are asked of something that searches or solves for it."""
@@ -396,53 +402,3 @@ class Resolver:
 
     def _repr_html_(self) -> str:
         return f"<b>{self.name}</b>{self.schema.to_html()}"
-
-
-class Model(Resolver):
-    """Tier 1, the physics: Y = f(X).
-
-    Parameters
-    ----------
-    name : str
-        Public name.
-    kernel : Kernel
-        The physics.
-    domain : str
-        node, data, algorithm, fleet, operations or analysis.
-    walls : tuple of int
-        The constraints it evaluates (see `walls`).
-    """
-
-    def __init__(self, name: str, kernel: Kernel, domain: str, walls: tuple[int, ...] = ()):
-        self.name, self.kernel, self.domain, self.walls = name, kernel, domain, walls
-        self.bound = {}
-        self.prose = kernel.__doc__
-        self._announce()
-        for variable in [*(n for n, p in kernel.parameters.items() if p.record is None), *kernel.outputs]:
-            if variable not in VARIABLES:
-                raise ValueError(
-                    f"{name}: declare {variable} first, with unit and meaning: "
-                    f'mlsysim.schema.variables.real({variable!r}, "s", "...")'
-                )
-
-    def _announce(self) -> None:
-        """Let other models say whose input a name is that they do not know."""
-        from mlsysim.engine.parameters import TAKEN_BY
-
-        for name, parameter in self.kernel.parameters.items():
-            if parameter.record is None and self.name not in TAKEN_BY.setdefault(name, []):
-                TAKEN_BY[name].append(self.name)
-
-    def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
-        return self.kernel.parameters
-
-    def record(self, arguments: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
-        result = self.kernel.function(**arguments)
-        expected = self.kernel.signature.return_annotation
-        if not isinstance(result, expected):
-            raise TypeError(f"{self.name}: its kernel returned {type(result).__name__} in place of {expected.__name__}")
-        return result._asdict()
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return self.kernel.outputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -133,6 +133,16 @@ class Composition(Resolver):
         for value in reversed(limits):
             limit = np.where(value == 0, limit, value)
         return {**merged, "feasible": feasible, "limit": limit}
+
+    def recorded_from(self, given: Iterable[str]) -> tuple[Hashable, tuple[Callable[..., Any], ...]] | None:
+        if type(self).record is not Composition.record:
+            return None
+        given = set(given) | set(self.bound)
+        stages = [(stage.name, tuple(stage.parameters(given)), stage.recorded_from(given)) for stage in self.stages]
+        key = tuple((name, inputs, found and found[0]) for name, inputs, found in stages)
+        if not all(found for _, _, found in stages):
+            return None
+        return (key, tuple(self.wiring(given))), tuple(f for _, _, found in stages for f in (found[1] if found else ()))
 
     @property
     def outputs(self) -> tuple[str, ...]:

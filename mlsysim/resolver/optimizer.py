@@ -102,6 +102,9 @@ class Optimizer(Resolver):
         space = self.space(**inputs)
         return Program(space.resolver, space.inputs)
 
+    def function(self, *free: str, outputs: str | Sequence[str] | None = None, **inputs: Any) -> Callable[..., Any]:
+        raise self.no_stage("function")
+
     def parameters(self, given: Iterable[str] = ()) -> dict[str, Parameter]:
         from mlsysim.engine.parameters import Parameter
 

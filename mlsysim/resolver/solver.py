@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.asked import asked_resolver, check_asked
@@ -94,6 +94,9 @@ class Solver(Resolver):
         raise TypeError(
             f"{self.name} answers solve; best, top, pareto, sweep and explain are for models and optimizers"
         )
+
+    def function(self, *free: str, outputs: str | Sequence[str] | None = None, **inputs: Any) -> Callable[..., Any]:
+        raise self.no_stage("function")
 
     @property
     def schema(self) -> pd.DataFrame:

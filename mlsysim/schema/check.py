@@ -169,6 +169,15 @@ def _faults(variable: Variable) -> tuple[tuple[Callable[[Any], Any], str], ...]:
     return tuple(found)
 
 
+def sound(variable: Variable, numbers: np.ndarray) -> bool:
+    """Are all of some numbers certainly within the bounds?  Their ends say so, where none is near 0."""
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (1.0, 1.0)
+    above = variable.low < low if variable.above else variable.low <= low
+    if not (above and low >= SMALLEST and high <= min(variable.high, LARGEST, EXACT - 1)):  # of NaN nothing holds
+        return False
+    return variable.kind not in ("count", "flag") or numbers.dtype.kind == "i" or not (numbers % 1).any()
+
+
 def unsound(variable: Variable, numbers: np.ndarray) -> np.ndarray:
     """Where numbers in base units are out of bounds."""
     with np.errstate(invalid="ignore"):

@@ -1,5 +1,6 @@
 """Options and their labels: each label has one code, the same in every resolver."""
 
+import functools
 from enum import IntEnum
 
 
@@ -340,4 +341,9 @@ def labels(options: type[IntEnum]) -> dict[str, int]:
     >>> labels(Reserve)
     {'grow': 0, 'reserve': 1}
     """
+    return dict(_labels(options))
+
+
+@functools.cache
+def _labels(options: type[IntEnum]) -> dict[str, int]:
     return {label(option): int(option) for option in options}

@@ -127,6 +127,9 @@ class Top:
     def _enter(
         self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells
     ) -> None:
+        if self.k == 1 and not self.ties and positions.size > 1:
+            least = columns[0, positions]
+            positions = _first_of_tiles(block, positions[least == least.min()], cells)
         places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
         keys = columns[: 1 + len(self.ties), positions].T
         state.keys[cell], state.places[cell] = self._sorted(
@@ -207,6 +210,15 @@ class Top:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
         result = winners(program, index, found.reshape(-1), dims, shape, sorted(frees), attrs)
         return result.assign_coords(rank=np.arange(self.k)) if self.ranked else result
+
+
+def _first_of_tiles(block: Block, positions: np.ndarray, cells: Cells) -> np.ndarray:
+    """Of equals the first of each tile, where the axes of a tile stand in the order that decides among equals."""
+    order = [cells.ranked.index(axis) for axis in block.layout.tile]
+    if order != sorted(order):
+        return positions
+    tiles = np.searchsorted(block.starts, positions, side="right")
+    return positions[np.flatnonzero(np.diff(tiles, prepend=-1))]
 
 
 class Best(Top):

@@ -81,6 +81,8 @@ def identity(program: Program, sweep: Sweep, reductions: Sequence[Reduction], ti
     for name, leaf in sorted(program.binder.leaves.items()):
         values = np.ascontiguousarray(leaf.values)
         data.update(repr((name, leaf.dims, values.shape, values.dtype.str)).encode() + values.tobytes())
+    if program.kinds is not None:
+        data.update(repr(sorted(program.kinds.rows.items())).encode() + program.kinds.codes.tobytes())
     for axis in program.axes.values():
         for name, labels in ((axis.name, axis.values), *sorted(axis.paired.items())):
             data.update(repr((name, [str(label) for label in labels.tolist()])).encode())

@@ -14,6 +14,7 @@ from mlsysim.engine import condition, estimate, label
 from mlsysim.engine.block import Block, block_wanted, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
+from mlsysim.engine.kinds import Picked
 from mlsysim.engine.memory import require
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
@@ -306,8 +307,12 @@ def require_room(
 def winners_bytes(program: Program, n: int) -> float:
     """What `winners` needs for so many points: places, outputs and labels, each with the copy that it is made from."""
     nodes, _ = program.available()
-    labels = sum(np.asarray(values).dtype.itemsize for dims, values, _ in label.coordinates(program).values() if dims)
+    labels = sum(_dtype(values).itemsize for dims, values, _ in label.coordinates(program).values() if dims)
     return 2.0 * n * (8 * len(program.axes) + 8 * len(nodes) + labels)
+
+
+def _dtype(values: Any) -> np.dtype[Any]:
+    return values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
 
 
 def winners(
@@ -344,7 +349,7 @@ def winners(
         if set(along) <= set(dims):
             coords[name] = (own, values_, about)
         elif set(along) <= {*dims, *free}:
-            at = np.asarray(values_)[tuple(index[a] for a in along)]
+            at = (values_ if isinstance(values_, Picked) else np.asarray(values_))[tuple(index[a] for a in along)]
             if not found.all():
                 nothing: Any = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
                 at = np.where(found, at, np.array(nothing, dtype=at.dtype if at.dtype.kind in "mM" else None))

@@ -1,0 +1,76 @@
+"""What depends on few axes, evaluated once before a sweep, and packed for its nest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.interpret import evaluate
+from mlsysim.engine.nest import Source
+from mlsysim.engine.program import Program
+
+
+def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozenset[str]]) -> frozenset[int]:
+    """Nodes that follow from the kinds of points alone, where they are as many as the kinds (see `mlsysim.engine.kinds`)."""
+    kinds = program.kinds
+    if kinds is None or kinds.axis not in program.axes:
+        return frozenset()
+    found: set[int] = set()
+    for n in nodes:
+        own = program.binder.leaves[n.payload].dims if n.op == "leaf" else ()
+        of_kind = kinds.name in own or any(a.index in found for a in n.args)
+        of_point = kinds.axis in own or any(a.index not in found and kinds.axis in dims[a.index] for a in n.args)
+        if of_kind and not of_point:
+            found.add(n.index)
+    return frozenset(found)
+
+
+def tabulated(program: Program, inputs: Sequence[Node], by_kind: frozenset[int]) -> dict[int, np.ndarray]:
+    """Values of some nodes by the plain plan, shaped to broadcast over all axes; behind them the kinds, for those `by_kind`."""
+    needed = reached(inputs)
+    first = [n for n in inputs if n.index in by_kind]
+    read = {a.index: a for n in needed if n.index not in by_kind for a in n.args if a.index in by_kind}
+    wanted = [*read.values(), *first]
+    nodes = reached(wanted)
+    tables = evaluate(nodes, {n.index: program.by_kind(n) for n in nodes if n.op == "leaf"}, wanted)
+    then = [n for n in needed if n.index not in by_kind]
+    known = {n.index: program.leaf_array(n) for n in then if n.op == "leaf"}
+    known |= {i: spread(program, tables[i]) for i in read}
+    rest = evaluate(then, known, [n for n in inputs if n.index not in by_kind])
+    return {n.index: tables[n.index] for n in first} | rest
+
+
+def spread(program: Program, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+    """Values over all axes and, behind them, the kinds: over the points, or some of them, in their place."""
+    kinds = program.kinds
+    if kinds is None or values.ndim == 0 or values.shape[-1] == 1:
+        return values[..., 0] if values.ndim else values
+    at = list(program.axes).index(kinds.axis)
+    return np.moveaxis(np.take(values, kinds.codes[part], axis=-1).squeeze(at), -1, at)
+
+
+def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of a nest in one array, and where each begins.
+
+    Parameters
+    ----------
+    source : Source
+    values : mapping
+        Arrays by node index, shaped to broadcast over `axes`, with the kinds of points behind them where they vary along these.
+    axes : sequence of str
+        All axes, in the order of the arrays' dims.
+    """
+    parts, at, offset = [], [], 0
+    for node, dims in zip(source.inputs, source.input_dims):
+        array = np.asarray(values[node.index], dtype=np.float64)
+        kinds = list(range(len(axes), array.ndim))  # a last dim of its own
+        order = [*kinds, *(axes.index(d) for d in dims)]
+        rest = [i for i in range(len(axes)) if i not in order]
+        flat = np.ascontiguousarray(np.transpose(array, order + rest)).ravel() if array.ndim else array.reshape(1)
+        at.append(offset)
+        parts.append(flat)
+        offset += flat.size
+    data = np.concatenate(parts) if parts else np.zeros(1)
+    return data, np.array(at or [0], dtype=np.int64)
