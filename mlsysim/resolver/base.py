@@ -1,4 +1,4 @@
-"""Resolvers: what one can ask of any of them, and tier 1, the models."""
+"""Resolvers: what one can ask of any of them."""
 
 from __future__ import annotations
 
