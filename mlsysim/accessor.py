@@ -81,5 +81,5 @@ class Answer:
         return rests_on(self._ds, output, i, above, **labels)
 
     def save(self, path: str | PathLike[str]) -> str:
-        """Write to ``.nc`` or ``.zarr`` (`ms.load` reads them), ``.csv`` or ``.parquet``."""
+        """Write to ``.nc``, ``.zarr`` (`ms.load` reads them) or ``.csv``."""
         return files.save(self._ds, path)

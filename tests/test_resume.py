@@ -34,7 +34,7 @@ def files(folder):
 QUESTIONS = {
     "best": lambda **asked: StepModel.best("itl", **asked),
     "best, by, where, ties": lambda **asked: StepModel.best(
-        "n_accelerators", False, by=["hardware", "tp"], where=["dp > 3", "itl < 30"], ties=["energy"], **asked
+        "n_accelerators", False, by=["hardware", "tp"], where=["dp > 3", "itl < 30 s"], ties=["energy"], **asked
     ),
     "top": lambda **asked: StepModel.top(70, "energy", by="pp", **asked),
     "pareto": lambda **asked: StepModel.pareto(["itl", "energy"], ["tokens_per_s"], where="dp > 1", **asked),

@@ -33,7 +33,7 @@ Where = Annotated[
 Minimize = Annotated[str | None, _names("minimize", "Outputs to minimize, joined by commas.")]
 Maximize = Annotated[str | None, _names("maximize", "Outputs to maximize, joined by commas.")]
 Ties = Annotated[str | None, _names("ties", "Outputs that decide among equals.")]
-Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json, .nc, .zarr or .parquet file.")]
+Out = Annotated[str | None, typer.Option(help="Write the result: a .csv, .json, .nc or .zarr file.")]
 Front = Annotated[
     str | None,
     typer.Option(help="Where the front goes (default front.csv, or front-2.csv ... if it exists; none: nowhere)."),

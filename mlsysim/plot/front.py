@@ -83,10 +83,15 @@ def front(
     if not space and len(data) > 2 and drawn is not None:
         canvas.colourbar(ax, drawn, heads[2])
     if named:
-        _legend(ax, ds, by, there, best, space)
+        _legend(ax, ds, by, there, best, space, [name for _, _, name in loose])
     count, points = ds.sizes["point"], ds.attrs.get("points")
     told = f"front of {count:,}" + (f" among {int(points):,} configurations" if points else "")
     canvas.name_it(ax, ds, told, (by,) if named else ())
+    if not count:
+        why = textwrap.fill(f"no configuration is left: {ds.attrs.get('rejected') or 'nothing is feasible'}", 50)
+        ax.annotate(
+            why.replace("$", r"\$"), (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="dimgray"
+        )
     if loose:
         x, y, texts = zip(*loose)
         labels.place(ax, np.array(x), np.array(y), texts, (data[0], data[1]))
@@ -204,7 +209,9 @@ def _others(
     ]
     if found:
         at_x, at_y, _ = zip(*found)
-        ax.scatter(at_x, at_y, s=22, facecolors="none", edgecolors="gray", zorder=2, label="best of one not on it")
+        ax.scatter(
+            at_x, at_y, s=22, facecolors="none", edgecolors="gray", zorder=2, label="not on it: the best of each"
+        )
     return found
 
 
@@ -220,19 +227,24 @@ def _asked(ds: xr.Dataset, by: str, best: xr.Dataset | None) -> tuple[list[str],
     return (names[:-1], int(cut[1])) if cut else (names, len(names))
 
 
-def _legend(ax: Any, ds: xr.Dataset, by: str, there: Sequence[Any], best: xr.Dataset | None, space: bool) -> None:
+def _legend(
+    ax: Any,
+    ds: xr.Dataset,
+    by: str,
+    there: Sequence[Any],
+    best: xr.Dataset | None,
+    space: bool,
+    drawn: Sequence[str],
+) -> None:
     """What is on the front, and what is not."""
     asked, number = _asked(ds, by, best)
-    absent = [name for name in asked if name not in map(str, there)]
-    if number > len(there):
-        names = absent[:SAID]
-        unsaid = number - len(there) - len(names)
-        hidden = len(asked) < number
-        said = ", ".join(names) if not hidden else ""
-        if not hidden and unsaid:
-            said += f" and {unsaid} more"
-        lines = [said] if said else [f"{number - len(there)} of {number}"]
-        ax.plot([], [], " ", label="not on the front:\n" + "\n".join(textwrap.wrap(lines[0], 22 if space else 34)))
+    absent = [name for name in asked if name not in map(str, there) and name not in drawn]
+    if drawn and absent:
+        ax.plot([], [], " ", label=_folded("nothing feasible: ", absent, space))
+    elif absent and len(asked) == number:
+        ax.plot([], [], " ", label=_folded("not on the front: ", absent, space))
+    elif number > len(there) and not drawn:
+        ax.plot([], [], " ", label=f"not on the front: {number - len(there)} of {number}")
     if number > len(there) or len(there) > 1:
         title = by.replace("_", " ") + " on the front"
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.2, 1.02)} if space else {}
@@ -241,6 +253,11 @@ def _legend(ax: Any, ds: xr.Dataset, by: str, there: Sequence[Any], best: xr.Dat
             for handle in legend.legend_handles[: len(there)]:  # the colour is the third objective, not the device
                 handle.set_array(None)
                 handle.set_facecolor("0.75")
+
+
+def _folded(what: str, names: Sequence[str], narrow: bool) -> str:
+    text = what + ", ".join(names[:SAID]) + (f" and {len(names) - SAID} more" if len(names) > SAID else "")
+    return "\n".join(textwrap.wrap(text, 22 if narrow else 34))
 
 
 def save(

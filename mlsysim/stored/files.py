@@ -1,4 +1,4 @@
-"""Answers in files: netCDF and zarr keep everything, CSV and parquet a row a point with labels."""
+"""Answers in files: netCDF and zarr keep everything, CSV a row a point with labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: ending -> the package behind it and the extra that brings it
-NEEDS = {".nc": ("h5netcdf", "store"), ".zarr": ("zarr", "store"), ".parquet": ("pyarrow", "store")}
+NEEDS = {".nc": ("h5netcdf", "store"), ".zarr": ("zarr", "store")}
 
 
 def to_dataframe(ds: xr.Dataset) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def to_dataframe(ds: xr.Dataset) -> pd.DataFrame:
 
 
 def save(ds: xr.Dataset, path: str | PathLike[str]) -> str:
-    """Write an answer, by the ending of the name: ``.nc``, ``.zarr``, ``.csv`` or ``.parquet``; what is there is replaced.
+    """Write an answer, by the ending of the name: ``.nc``, ``.zarr`` or ``.csv``; what is there is replaced.
 
     Raises
     ------
@@ -47,28 +47,22 @@ def save(ds: xr.Dataset, path: str | PathLike[str]) -> str:
     if ending == ".nc":
         ds.to_netcdf(path, engine="h5netcdf")
     elif ending == ".zarr":
-        ds.to_zarr(path, mode="w", consolidated=False)
-    elif ending == ".parquet":
-        frame = to_dataframe(ds)
-        frame.attrs = {"units": frame.attrs["units"]}
-        frame.to_parquet(path, engine="pyarrow", index=False)
+        ds.to_zarr(path, mode="w", zarr_format=2, consolidated=True)  # version 3 knows no text of fixed length
     else:
         rows = math.prod(ds.sizes.values())
         if rows > 5_000_000:
-            raise ValueError(f"path={path}: {rows:,} rows are too many for CSV: save as .nc or .parquet, or reduce")
+            raise ValueError(f"path={path}: {rows:,} rows are too many for CSV: save as .nc, or reduce")
         to_dataframe(ds).to_csv(path, index=False)
     return path
 
 
 def load(path: str | PathLike[str]) -> xr.Dataset:
-    """An answer that `save` wrote as ``.nc`` or ``.zarr``, the same as it was; CSV and parquet are for other programs."""
+    """An answer that `save` wrote as ``.nc`` or ``.zarr``, the same as it was; CSV is for other programs."""
     path = os.fspath(path)
     ending = _ending(path)
     if ending not in (".nc", ".zarr"):
         raise ValueError(f"path={path}: only .nc and .zarr keep a whole answer; pandas reads {ending}")
-    opened: Any = (
-        xr.load_dataset(path, engine="h5netcdf") if ending == ".nc" else xr.open_zarr(path, consolidated=False).load()
-    )
+    opened: Any = xr.load_dataset(path, engine="h5netcdf") if ending == ".nc" else xr.open_zarr(path).load()
     return quick(opened.drop_encoding())
 
 
