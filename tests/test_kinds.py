@@ -14,6 +14,9 @@ from mlsysim.engine.run import Sweep
 from mlsysim.resolver import Model
 from mlsysim.search import Best
 
+#: values that stand for any: some are far from the usual
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
+
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]
 DEVICES = ["h100", "a100", "h200", "mi300x"]
 

@@ -14,6 +14,9 @@ from mlsysim.engine.run import Sweep
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
 
+#: values that stand for any: some are far from the usual
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
+
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]
 SERVING = {"model": "llama3_1_8b", "hardware": "h100", "batch_size": 32, "seq_len": 2048}
 
