@@ -22,6 +22,7 @@ from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.models.efficiency import EfficiencyModel
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.continuous_batching import ContinuousBatchingModel
+from mlsysim.models.disaggregated_serving import DisaggregatedServingModel
 from mlsysim.models.weight_streaming import WeightStreamingModel
 from mlsysim.models.tail_latency import TailLatencyModel
 from mlsysim.models.data import DataModel
@@ -59,6 +60,7 @@ __all__ = [
     "CompressionModel",
     "ContinuousBatchingModel",
     "DataModel",
+    "DisaggregatedServingModel",
     "DistributedModel",
     "EconomicsModel",
     "EfficiencyModel",

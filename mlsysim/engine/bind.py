@@ -200,7 +200,7 @@ class Binder:
         assert parameter.record is not None
         accepts = self._accepts(parameter)
         given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
-        if parameter.record is Format:
+        if parameter.record is Format and f"{parameter.name.removesuffix('format')}precision" not in self.columns:
             given |= self._bytes_of_checkpoint(given)
         picked = self._picked(parameter)
         if picked is None:
@@ -229,15 +229,32 @@ class Binder:
         """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""
         assert parameter.record is not None
         found: dict[str, str] = {}
-        device = self.parameters.get("hardware")
-        if device is not None and device is not parameter and device.record is Accelerator:
-            # a fleet is made of the device, and a second device that nobody named is the first one
-            same = parameter.record is Accelerator and parameter.name not in self.columns
-            if parameter.record is Fleet or same:
-                found |= {
-                    f"hardware.{f}": f for f in Accelerator._fields if self._stated(f"{parameter.name}.{f}") is None
-                }
+        for other in self._same(parameter):
+            found |= {f"{other.name}.{f}": f for f in other.record._fields if self._own(parameter, f) is None}
         return found | {f"{parameter.name}.{f}": f for f in parameter.record._fields}
+
+    def _own(self, parameter: Parameter, field: str) -> Column | None:
+        """What the user gave for a field of this very record."""
+        assert parameter.record is not None
+        return self._stated(f"{parameter.name}.{field}") if field in parameter.record._fields else None
+
+    def _same(self, parameter: Parameter) -> list[Any]:
+        """Records whose fields hold for this one, too, what wins last: a fleet is made of its device, and a second device,
+        fleet or format that nobody named is the first one."""
+        known = self.parameters
+        plain = {Accelerator: "hardware", Fleet: "fleet", Format: "format"}.get(parameter.record)  # type: ignore[call-overload]
+        if plain is None:
+            return []
+        stem = parameter.name.removesuffix(plain)
+        named = f"{stem}precision" if parameter.record is Format else parameter.name
+        names = []
+        if parameter.record is Fleet:
+            names += ["hardware"] if f"{stem}hardware" not in self.columns or not stem else []
+            names += [f"{stem}hardware"] if stem else []
+        if stem and named not in self.columns:
+            names.append(plain)
+        found = [known[n] for n in dict.fromkeys(names) if n in known]
+        return [p for p in found if p is not parameter and p.record in (Accelerator, Fleet, Format)]
 
     def _stated(self, name: str) -> Column | None:
         """What the user gave for a field of a record, by its dotted name or its plain one."""
@@ -258,13 +275,13 @@ class Binder:
                 column = self.columns.get(selector.fallback)
             if (
                 column is None
-                and selector.name == "hardware"
+                and "hardware" in (selector.name, selector.fallback)
                 and parameter.record is not Fleet
                 and "fleet" in self.columns
             ):
                 column = self.from_fleet()
             if column is None:
-                column = self._of_checkpoint(selector.name, selector.default)
+                column = self._of_checkpoint(selector.fallback or selector.name, selector.default)
             if column is None:
                 one = np.empty((), dtype=object)
                 one[()] = (

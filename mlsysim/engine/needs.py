@@ -34,7 +34,8 @@ def lacking(
         if any(f in given for f in short) or any(f"{p.name}.{f}" in given for f in p.record._fields):
             continue  # a row is needed only where no field of it is given
         for s in selectors(p):
-            stands_in = s.fallback in given or (s.name == "hardware" and p.record is not Fleet and "fleet" in given)
+            device = "hardware" in (s.name, s.fallback) and p.record is not Fleet
+            stands_in = s.fallback in given or (device and "fleet" in given)
             if s.default is REQUIRED and s.name not in given and not stands_in:
                 absent.append(s.name)
     if absent:
