@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import architecture, batching, experts, operators, prompts, sharding, speculation
+from mlsysim.equations import architecture, batching, experts, prompts, sharding, speculation
 from mlsysim.models.continuous_batching import ContinuousBatchingModel, continuous_batching
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.serving import serving as serve

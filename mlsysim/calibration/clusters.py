@@ -9,7 +9,8 @@ them or they follow by Little's law.
 Blank cells follow the same rules for every row: ten requests a client and lengths as they are stated, unless `length_mean` and
 `length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
 the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
-(`cache_transfer`); drafted tokens are accepted as `acceptance` says.  A front end of several processes is in front of all workers.
+(`cache_transfer`); drafted tokens are accepted as `acceptance` says.  The front end
+has several processes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ LENGTH_MEAN, LENGTH_CV = 0.9, 0.0642
 ACCEPTANCE = 0.7
 #: clients of a front end whose processes run beside the engines' do not wait for each other
 FRONT_END = {"frontend_client_time": 0.0}
+
+#: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
+#: attention groups, and how long an engine waits for more of them, is not stated
+SPREADS = {"ttft": 0.4}
 
 
 def labelled(run: Mapping[str, Any]) -> dict[str, Any]:

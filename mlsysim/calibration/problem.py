@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import checks, clusters, frameworks, networks, operations, overrides, serving, streams, training, vision
+from mlsysim.calibration import (
+    checks,
+    clusters,
+    frameworks,
+    networks,
+    operations,
+    overrides,
+    serving,
+    streams,
+    training,
+    vision,
+)
 from mlsysim.calibration.part import Part
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
@@ -117,7 +128,7 @@ class Problem:
         by_engine = self.runs.kind in ENGINES and run.get("phase") != streams.SERVICE
         labels = {**run, "engine": streams.engine(run, streams.hardware(run))} if self.runs.kind == "stream" else run
         uncertain = _uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten)
-        uncertain |= vision.SPREADS if self.runs.kind == "vision" else {}
+        uncertain |= {"vision": vision.SPREADS, "cluster": clusters.SPREADS}.get(self.runs.kind, {})
         self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
         self._say(position, frameworks.strange(run) if by_engine else "")
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")

@@ -28,6 +28,8 @@ from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES
 from mlsysim.zoo.accelerators import PRODUCTS
 
+#: records of which a resolver may have a second one, and the name of the first
+PLAIN = (("hardware", Accelerator), ("fleet", Fleet), ("format", Format))
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
 YEARS_APART = 3
 
@@ -242,8 +244,8 @@ class Binder:
         """Records whose fields hold for this one, too, what wins last: a fleet is made of its device, and a second device,
         fleet or format that nobody named is the first one."""
         known = self.parameters
-        plain = {Accelerator: "hardware", Fleet: "fleet", Format: "format"}.get(parameter.record)  # type: ignore[call-overload]
-        if plain is None:
+        plain = next((n for n, r in PLAIN if r is parameter.record), "")
+        if not plain:
             return []
         stem = parameter.name.removesuffix(plain)
         named = f"{stem}precision" if parameter.record is Format else parameter.name

@@ -99,7 +99,9 @@ def selectors(parameter: Parameter) -> list[Selector]:
             *_parts(PRODUCTS),
         ]
     if record is Format:
-        stem = name.removesuffix("format")  # weights of a second pool in a format of its own; the cache moves, so it has one
+        stem = name.removesuffix(
+            "format"
+        )  # weights of a second pool in a format of its own; the cache moves, so it has one
         return [
             Selector(
                 f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else "", None if stem else FORMAT

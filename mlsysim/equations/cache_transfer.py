@@ -11,7 +11,6 @@ import numpy as np
 
 from mlsysim.equations import sharding
 from mlsysim.equations.selection import choose
-from mlsysim.schema.codes import CacheTransfer
 from mlsysim.schema.records import Fleet, Format, Workload
 
 
@@ -22,13 +21,14 @@ class Path(NamedTuple):
     latency: Any  #: of a message (s)
 
 
-def path(prefill: Fleet, decode: Fleet, devices) -> Path:
+def path(prefill: Fleet, decode: Fleet, devices, bandwidth=None) -> Path:
     """The links between two pools: the fast domain where it holds both, else the network; the slower side decides.
 
     Parameters
     ----------
     prefill, decode : systems of the two pools.
     devices : of both pools together.
+    bandwidth : of one device for caches, where it is given (byte/s).
 
     Examples
     --------
@@ -43,7 +43,7 @@ def path(prefill: Fleet, decode: Fleet, devices) -> Path:
         for level in ("intra", "inter")
     )
     latency = [np.maximum(getattr(prefill, name), getattr(decode, name)) for name in ("intra_latency", "inter_latency")]
-    return Path(np.where(inside, fast, slow), np.where(inside, *latency))
+    return Path(np.where(inside, fast, slow) if bandwidth is None else bandwidth, np.where(inside, *latency))
 
 
 def copies(model: Workload, format: Format, tp):
@@ -112,23 +112,18 @@ def behind_pieces(moving, computing, pieces):
     return np.maximum(moving / pieces, moving - computing * (pieces - 1.0) / pieces)
 
 
-def exposed_time(model: Workload, moving, computing, chunks, transfer):
-    """Transfer that the prefill of the same prompt does not hide, latency apart (s).
+def pieces(model: Workload, transfer, chunks):
+    """Pieces in which a cache leaves while its prompt is computed: layers, one, or chunks.
 
     Parameters
     ----------
-    moving, computing : time of the whole cache on the links, and of the prefill (s).
-    chunks : of the prompt.
     transfer : `CacheTransfer`.
+    chunks : of the prompt.
     """
-    layers = np.maximum(model.n_layers, 1.0)
-    pieces = choose(transfer, layers, 1.0, np.maximum(chunks, 1.0))
-    return behind_pieces(moving, computing, pieces)
+    return choose(transfer, np.maximum(model.n_layers, 1.0), 1.0, np.maximum(chunks, 1.0))
 
 
-def cache_transfer_time(
-    model: Workload, format: Format, fleet: Fleet, tp, seq_len, prefill_time, transfer=CacheTransfer.STREAMED, chunks=1.0
-):
+def cache_transfer_time(model: Workload, format: Format, fleet: Fleet, tp, seq_len, prefill_time, transfer, chunks):
     """Time by which the cache of one prompt arrives after its prefill, between groups of t devices over the network (s).
 
     Parameters
@@ -139,4 +134,4 @@ def cache_transfer_time(
     """
     network = fleet.inter_bandwidth * fleet.inter_efficiency
     moving = moving_time(moved_bytes(model, format, seq_len, tp), network, tp, tp)
-    return fleet.inter_latency + exposed_time(model, moving, prefill_time, chunks, transfer)
+    return fleet.inter_latency + behind_pieces(moving, prefill_time, pieces(model, transfer, chunks))

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlsysim.equations import decode_pool
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.decode_pool import Line
+from mlsysim.equations.pools import Capacity, Cluster, Operation
 
 
 def speedup_over_aggregated(line: Line, token, prompt, decoded, idle):
@@ -92,3 +94,33 @@ def whole_pair(prefill_rate, decode_rate, prefill_devices, decode_devices, most=
             least = np.where(better, each, least)
             best = Pair(*(np.where(better, a, b) for a, b in zip((prefill, float(decode), devices), best)))
     return best
+
+
+class Compared(NamedTuple):
+    """A cluster against servers that do both on its decode replicas' devices, and against other numbers of replicas."""
+
+    ratio: Any  #: prefill replicas that keep one decode replica busy, a real number
+    pair: Pair
+    speedup: Any
+    break_even: Any  #: time between tokens (s)
+
+
+def compared(cluster: Cluster, run: Operation, most: Capacity, prefill_devices, decode_devices) -> Compared:
+    """What separate pools bring at the load of a run, from the tangent of its step.
+
+    Parameters
+    ----------
+    most : what each stage takes.
+    prefill_devices, decode_devices : of a replica.
+    """
+    prompts, answers = most.prefill / cluster.prefill.replicas, most.decode / cluster.decode.replicas
+    line = decode_pool.tangent(cluster.decode, run.active, run.step_time)
+    used = run.throughput / most.prefill
+    idle = np.where(used < 1.0 - 1e-9, 1.0 / np.minimum(used, 1.0) - 1.0, 0.0)
+    prompt = prefill_devices / (prompts * decode_devices)
+    return Compared(
+        ratio=answers / prompts,
+        pair=whole_pair(prompts, answers, prefill_devices, decode_devices),
+        speedup=speedup_over_aggregated(line, run.step_time, prompt, cluster.decode.decoded, idle),
+        break_even=break_even_itl(line, idle),
+    )

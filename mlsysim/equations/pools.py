@@ -34,6 +34,27 @@ class Transfer(NamedTuple):
     rate: Any  #: caches per second that all links carry
 
 
+def transfer_between(
+    way: cache_transfer.Path, nbytes, senders, receivers, of_prefill, of_decode, *, pieces, latency
+) -> Transfer:
+    """How caches of some size move between two pools.
+
+    Parameters
+    ----------
+    nbytes : of one prompt's cache, all copies (byte).
+    senders, receivers : devices of the attention group that prefills, and of the one that decodes.
+    of_prefill, of_decode : devices of each pool; the fewer of them carry all caches.
+    pieces : in which a cache leaves while it is computed.
+    latency : before anything moves, beside that of the links (s).
+    """
+    return Transfer(
+        moving=cache_transfer.moving_time(nbytes, way.bandwidth, senders, receivers),
+        latency=way.latency + latency,
+        pieces=pieces,
+        rate=way.bandwidth * np.minimum(of_prefill, of_decode) / nbytes,
+    )
+
+
 class Cluster(NamedTuple):
     """Pools of prefill and decode."""
 
@@ -212,6 +233,15 @@ def maximum_load(cluster: Cluster) -> Operation:
     parts = Parts(0.0 * full, full, cluster.transfer.latency + exposed, 0.5 * token)
     rate = np.minimum(decode_pool.decode_rate(decode, batch, token), most)
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
+
+
+def under_load(cluster: Cluster, *, arrival_rate, users, think_time, requests_per_user, percentile) -> Operation:
+    """An open loop where requests arrive, a closed one where there are clients, else the maximum load."""
+    if arrival_rate is not None:
+        return open_loop(cluster, arrival_rate, percentile)
+    if users is not None:
+        return closed_loop(cluster, users, think_time, requests_per_user)
+    return maximum_load(cluster)
 
 
 # --- what binds ----------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, sharding
+from mlsysim.equations import batching, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
+from mlsysim.equations.energy import device_power
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
@@ -37,10 +38,8 @@ def prefill_pool(
     fleet: Fleet,
     format: Format,
     assume: Assumptions,
+    layout: serve.Layout,
     *,
-    tp,
-    pp,
-    ep,
     replicas,
     new,
     cached,
@@ -55,6 +54,7 @@ def prefill_pool(
 
     Parameters
     ----------
+    layout : tensor, pipeline and expert parallelism.
     replicas : of the pool.
     new, cached : tokens of a prompt to compute, and in the cache already.
     chunk : most tokens of a step and attention group.
@@ -62,6 +62,7 @@ def prefill_pool(
     cv : coefficient of variation of the prompt's length.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
+    tp, pp, ep = layout
     records = (model, hardware, fleet, format, engine, tp, pp, ep)
     groups = sharding.attention_groups(tp, ep)
     full = np.minimum(groups * np.maximum(floor_div(chunk, new), 1.0), np.maximum(most, 1.0))
@@ -191,3 +192,30 @@ def first_burst(pool: Prefill, prompts):
     steps = ceil_div(each, pool.most)
     last = steps * step_time(pool, each / steps) * pool.overlap
     return batching.burst_ttft(last, steps) + (1.0 - pool.overlap) * step_time(pool, each / steps)
+
+
+def pool_power(pool: Prefill, hardware: Accelerator, assume: Assumptions, used):
+    """Mean power of a device of the pool (W): of a full step while it computes, idle else.
+
+    Parameters
+    ----------
+    used : share of the pool's rate.
+    """
+    idle = device_power(hardware.idle_power, hardware.tdp, 0.0)
+    computing = serve.step_power(hardware, assume, pool.step, pool.full)
+    return idle + np.minimum(used, 1.0) * (computing - idle)
+
+
+def memory_held(
+    pool: Prefill, model: Workload, format: Format, assume: Assumptions, layout: serve.Layout, tokens, chunk
+):
+    """Memory of a device with the prompts of a full step (byte).
+
+    Parameters
+    ----------
+    layout : tensor, pipeline and expert parallelism.
+    tokens : of a prompt, those in the cache included.
+    chunk : most tokens of a step and attention group.
+    """
+    rows = np.minimum(np.maximum(pool.most / pool.groups, 1.0) * tokens, chunk)
+    return replica.bytes_held(replica.held(model, None, format, assume, layout, tokens, rows, 1.0), pool.most)

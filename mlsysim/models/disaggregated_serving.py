@@ -11,16 +11,14 @@ from mlsysim.equations import (
     paging,
     pools,
     prefill_pool,
-    replica,
     sharding,
 )
 from mlsysim.equations import cache_transfer as transfers
 from mlsysim.equations import serving as serve
 from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import ceil_div
-from mlsysim.equations.energy import device_power
 from mlsysim.equations.occupancy import fits_fleet
-from mlsysim.equations.selection import choose, first_failing
+from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
@@ -179,20 +177,15 @@ def disaggregated_serving(
     )
     requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
     computed = paging.computed_tokens(requests)
-    prefill = prefill_pool.prefill_pool(
-        *(model, device, fleet, format, assume),
-        **{"tp": tp, "pp": pp, "ep": ep, "replicas": prefill_replicas},
-        **{"new": computed, "cached": cached_prefix, "chunk": prefill_chunk, "most": prefill_max_batch},
-        cv=prompt_cv,
-        convention=flops_convention,
-    )
-    held = paging.pool(
-        *(model, decode_format, assume, requests._replace(cached_prefix=0.0)),
-        **{"tp": decode_tp, "pp": decode_pp, "ep": decode_ep, "max_batch": max_batch, "page_size": page_size},
-        **{"pool_fraction": pool_fraction, "reserve": reserve, "overflow": overflow},
-        capacity=memory_fraction * decode_device.mem_capacity,
-        prefill_chunk=np.maximum(max_batch / sharding.attention_groups(decode_tp, decode_ep), 1.0) * (1.0 + draft_len),
-    )
+    prompts = {"new": computed, "cached": cached_prefix, "cv": prompt_cv, "convention": flops_convention}
+    engine = {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch}
+    prefill = prefill_pool.prefill_pool(model, device, fleet, format, assume, (tp, pp, ep), **engine, **prompts)
+    decode_rows = np.maximum(max_batch / sharding.attention_groups(decode_tp, decode_ep), 1.0) * (1.0 + draft_len)
+    own = requests._replace(cached_prefix=0.0)  # a cache that was moved is nobody else's
+    pool_of = {"tp": decode_tp, "pp": decode_pp, "ep": decode_ep, "prefill_chunk": decode_rows, "max_batch": max_batch}
+    pages = {"page_size": page_size, "pool_fraction": pool_fraction, "reserve": reserve, "overflow": overflow}
+    room = memory_fraction * decode_device.mem_capacity
+    held = paging.pool(model, decode_format, assume, own, capacity=room, **pool_of, **pages)
     decode = decode_pool.Decode(
         *(model, decode_device, decode_fleet, decode_format, assume, (decode_tp, decode_pp, decode_ep)),
         context=paging.mean_context(requests),
@@ -203,106 +196,117 @@ def disaggregated_serving(
         replicas=decode_replicas,
     )
     prefill_devices, decode_devices = sharding.devices(tp, pp, ep), sharding.devices(decode_tp, decode_pp, decode_ep)
-    of_prefill, of_decode = prefill_replicas * prefill_devices, decode_replicas * decode_devices
-    way = transfers.path(fleet, decode_fleet, of_prefill + of_decode)
-    bandwidth = way.bandwidth if kv_bandwidth is None else kv_bandwidth
+    held_by = Devices(
+        prefill_devices, decode_devices, prefill_replicas * prefill_devices, decode_replicas * decode_devices
+    )
     moved = transfers.moved_bytes(model, decode_format, seq_len, decode_tp)
-    transfer = pools.Transfer(
-        moving=transfers.moving_time(moved, bandwidth, tp * pp, decode_tp * decode_pp),
-        latency=way.latency + assume.kv_transfer_latency,
-        pieces=choose(cache_transfer, np.maximum(model.n_layers, 1.0), 1.0, ceil_div(computed, prefill_chunk)),
-        rate=bandwidth * np.minimum(of_prefill, of_decode) / moved,
+    transfer = pools.transfer_between(
+        transfers.path(fleet, decode_fleet, held_by.in_all, kv_bandwidth),
+        moved,
+        *(tp * pp, decode_tp * decode_pp),
+        *(held_by.prefill, held_by.decode),
+        pieces=transfers.pieces(model, cache_transfer, ceil_div(computed, prefill_chunk)),
+        latency=assume.kv_transfer_latency,
     )
     front = assume.frontend_time + computed * assume.frontend_token_time
     if users is not None and requests_per_user is not None:
         front = front + assume.frontend_client_time * users
     cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv)
-    if arrival_rate is not None:
-        run = pools.open_loop(cluster, arrival_rate, percentile)
-    elif users is not None:
-        run = pools.closed_loop(cluster, users, think_time, requests_per_user)
-    else:
-        run = pools.maximum_load(cluster)
+    load = {"arrival_rate": arrival_rate, "users": users, "think_time": think_time}
+    run = pools.under_load(cluster, **load, requests_per_user=requests_per_user, percentile=percentile)
 
-    taken = pools.shares(cluster, run)
-    by_memory = held.admitted < max_batch
-    stages = pools.capacity(cluster)
-    prompt_rate, token_rate = stages.prefill / prefill_replicas, stages.decode / decode_replicas
-    pair = disaggregation.whole_pair(prompt_rate, token_rate, prefill_devices, decode_devices)
-    line = decode_pool.tangent(decode, run.active, run.step_time)
-    idle = np.maximum(1.0 / taken.prefill - 1.0, 0.0)  # what prefill devices do beside prompts
-    prompt = prefill_devices / (prompt_rate * decode_devices)
-
-    step = decode_pool.decode_step(decode, run.active)
-    decoding = of_decode * serve.step_power(decode_device, assume, step, run.step_time)
-    full, busy = prefill.step, np.minimum(taken.prefill, 1.0)
-    idle_power = device_power(device.idle_power, device.tdp, 0.0)
-    computing = serve.step_power(device, assume, full, prefill.full)
-    power = decoding + of_prefill * (idle_power + busy * (computing - idle_power))
-    price = of_prefill * device.hourly_price + of_decode * decode_device.hourly_price
-    tokens_per_s = run.throughput * output_len
-
-    rows = np.minimum(prefill.most / prefill.groups * computed, prefill_chunk)
-    prompting = replica.held(model, None, format, assume, (tp, pp, ep), seq_len, rows, 1.0)
-    prefill_memory = replica.bytes_held(prompting, prefill.most)
-    shape = sharding.replica_possible(model, tp, pp, ep) & sharding.replica_possible(
-        model, decode_tp, decode_pp, decode_ep
-    )
-    shape = shape & fits_fleet(fleet, of_prefill + of_decode) & (cached_prefix < seq_len) & (output_len > 1.0)
+    replicas = sharding.replica_possible(model, tp, pp, ep) & sharding.replica_possible(model, *decode.layout)
+    shape = replicas & fits_fleet(fleet, held_by.in_all) & (cached_prefix < seq_len) & (output_len > 1.0)
     possible = architecture.generates(model) & can_compute(hardware) & can_compute(decode_hardware)
-    fits = (held.admitted >= 1.0) & (prefill_memory <= memory_fraction * device.mem_capacity)
+    prefill_memory = prefill_pool.memory_held(prefill, model, format, assume, (tp, pp, ep), seq_len, prefill_chunk)
     limit = first_failing(
         (shape | np.logical_not(possible), Limit.SHAPE),
         (possible & architecture.within_context(model, seq_len + output_len), Limit.CAPABILITY),
-        (fits, Limit.MEMORY),
+        ((held.admitted >= 1.0) & (prefill_memory <= memory_fraction * device.mem_capacity), Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),
     )
-    by_prefill = first_token_from == FirstToken.PREFILL
+    found = _outputs(cluster, run, held_by, device, held.admitted < max_batch, output_len)
     answer = DisaggregatedServing(
-        throughput=run.throughput,
-        tokens_per_s=tokens_per_s,
-        tokens_per_s_per_device=tokens_per_s / (of_prefill + of_decode),
-        tokens_per_s_per_user=1.0 / run.itl,
-        ttft=run.ttft * assume.first_token_scatter,
-        ttft_at_percentile=None
-        if run.ttft_at_percentile is None
-        else run.ttft_at_percentile * assume.first_token_scatter,
-        itl=run.itl * assume.token_scatter,
-        step_time=run.step_time,
-        e2e_latency=run.e2e,
-        frontend_wait=front,
-        prefill_wait=run.parts.wait,
-        prefill_time=run.parts.prefill,
-        kv_transfer_time=run.parts.transfer,
-        slot_wait=run.parts.slot,
-        first_step_time=np.where(by_prefill, 0.0, run.step_time),
-        active_requests=run.active,
+        **found,
         max_active_requests=held.max_active,
-        saturation_rate=np.minimum(np.minimum(stages.prefill, stages.transfer), stages.decode),
-        prefill_utilization=taken.prefill,
-        link_utilization=taken.transfer,
-        decode_utilization=taken.slots,
-        prefill_decode_ratio=token_rate / prompt_rate,
-        paired_prefill_replicas=pair.prefill,
-        paired_decode_replicas=pair.decode,
-        speedup_over_aggregated=disaggregation.speedup_over_aggregated(
-            line, run.step_time, prompt, decode.decoded, idle
-        ),
-        break_even_itl=disaggregation.break_even_itl(line, idle),
-        tokens_per_round=decode.per_round,
         kv_transfer_size=moved,
         memory_weights=held.weights,
         memory_per_device=held.fixed + run.active * held.request,
         prefill_memory_per_device=prefill_memory,
-        n_accelerators=of_prefill + of_decode,
-        usd_per_mtok=serve.TOKENS_PER_MTOK * price / tokens_per_s,
-        joule_per_mtok=serve.TOKENS_PER_MTOK * power / tokens_per_s,
-        pool_limit=pools.binding(taken, by_memory),
         feasible=limit == 0,
         limit=limit,
-        bottleneck=pools.wall(taken, by_memory, serve.bottleneck(full), serve.bottleneck(step)),
     )
     return where_possible(possible, answer)
+
+
+class Devices(NamedTuple):
+    """Devices of a replica of each pool, and of each pool."""
+
+    prefill_replica: Real
+    decode_replica: Real
+    prefill: Real
+    decode: Real
+
+    @property
+    def in_all(self):
+        """Devices of the cluster."""
+        return self.prefill + self.decode
+
+
+def _outputs(
+    cluster: pools.Cluster, run: pools.Operation, devices: Devices, device: Accelerator, by_memory, output_len
+) -> dict[str, Real | None]:
+    """What follows from how the cluster runs, whatever fits.
+
+    Parameters
+    ----------
+    device : of the replicas that prefill.
+    by_memory : is the number of slots set by the cache that fits?
+    """
+    prefill, decode = cluster.prefill, cluster.decode
+    assume, decode_device = decode.assume, decode.hardware
+    taken, stages = pools.shares(cluster, run), pools.capacity(cluster)
+    other = disaggregation.compared(cluster, run, stages, devices.prefill_replica, devices.decode_replica)
+    step = decode_pool.decode_step(decode, run.active)
+    power = devices.decode * serve.step_power(decode_device, assume, step, run.step_time)
+    power = power + devices.prefill * prefill_pool.pool_power(prefill, device, assume, taken.prefill)
+    price = devices.prefill * device.hourly_price + devices.decode * decode_device.hourly_price
+    tokens_per_s = run.throughput * output_len
+    late = run.ttft_at_percentile
+    by_prefill = cluster.first_token_from == FirstToken.PREFILL
+    return {
+        "throughput": run.throughput,
+        "tokens_per_s": tokens_per_s,
+        "tokens_per_s_per_device": tokens_per_s / devices.in_all,
+        "tokens_per_s_per_user": 1.0 / run.itl,
+        "ttft": run.ttft * assume.first_token_scatter,
+        "ttft_at_percentile": None if late is None else late * assume.first_token_scatter,
+        "itl": run.itl * assume.token_scatter,
+        "step_time": run.step_time,
+        "e2e_latency": run.e2e,
+        "frontend_wait": cluster.front,
+        "prefill_wait": run.parts.wait,
+        "prefill_time": run.parts.prefill,
+        "kv_transfer_time": run.parts.transfer,
+        "slot_wait": run.parts.slot,
+        "first_step_time": np.where(by_prefill, 0.0, run.step_time),
+        "active_requests": run.active,
+        "saturation_rate": np.minimum(np.minimum(stages.prefill, stages.transfer), stages.decode),
+        "prefill_utilization": taken.prefill,
+        "link_utilization": taken.transfer,
+        "decode_utilization": taken.slots,
+        "prefill_decode_ratio": other.ratio,
+        "paired_prefill_replicas": other.pair.prefill,
+        "paired_decode_replicas": other.pair.decode,
+        "speedup_over_aggregated": other.speedup,
+        "break_even_itl": other.break_even,
+        "tokens_per_round": decode.per_round,
+        "n_accelerators": devices.in_all,
+        "usd_per_mtok": serve.TOKENS_PER_MTOK * price / tokens_per_s,
+        "joule_per_mtok": serve.TOKENS_PER_MTOK * power / tokens_per_s,
+        "pool_limit": pools.binding(taken, by_memory),
+        "bottleneck": pools.wall(taken, by_memory, serve.bottleneck(prefill.step), serve.bottleneck(step)),
+    }
 
 
 DisaggregatedServingModel = Model("DisaggregatedServingModel", disaggregated_serving, domain="node")

@@ -6,8 +6,8 @@ import numpy as np
 
 from mlsysim.equations import architecture, replica, sharding
 from mlsysim.equations import serving as serve
-from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.cache_transfer import cache_transfer_time
+from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
@@ -180,9 +180,8 @@ def serving(
     ttft = prefilling.time
     if decode_hardware is not None:
         fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
-        transfer = cache_transfer_time(
-            model, format, fleet, tp, seq_len, prefilling.time, cache_transfer, ceil_div(new, prefill_chunk)
-        )
+        chunks = ceil_div(new, prefill_chunk)
+        transfer = cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time, cache_transfer, chunks)
         ttft = ttft + transfer
     given = replica.delivered(
         sharding.devices(*layout), batch_size, prompts, output_len, prefilling, decoding, decode_hardware

@@ -444,7 +444,12 @@ option("first_token_from", "which pool answers the client with the first token",
 positive("kv_bandwidth", "byte/s", "what one device sends or receives of caches", better="more")
 real("prefill_wait", "s", "wait for a replica that prefills, mean", better="less")
 real("slot_wait", "s", "wait for a slot and for the next step of a replica that decodes, mean", better="less")
-real("first_step_time", "s", "decode step before the first token is seen; 0 where the prefill pool answers", better="less")
+real(
+    "first_step_time",
+    "s",
+    "decode step before the first token is seen; 0 where the prefill pool answers",
+    better="less",
+)
 real("frontend_wait", "s", "time of a request before an engine sees it", better="less")
 for _part, _meaning in (
     ("prefill", "prompts over those that the prefill pool can compute"),
@@ -453,9 +458,16 @@ for _part, _meaning in (
     real(f"{_part}_utilization", "1", _meaning)
 real("kv_transfer_size", "byte", "cache that moves for one request, all copies", better="less")
 real("prefill_memory_per_device", "byte", "memory in use on a device that prefills", better="less")
-real("paired_prefill_replicas", "1", "prefill replicas of the pair of whole replicas with the fewest devices per request")
+real(
+    "paired_prefill_replicas", "1", "prefill replicas of the pair of whole replicas with the fewest devices per request"
+)
 real("paired_decode_replicas", "1", "decode replicas of that pair")
-real("speedup_over_aggregated", "1", "requests per device over those of aggregated servers at the same itl", better="more")
+real(
+    "speedup_over_aggregated",
+    "1",
+    "requests per device over those of aggregated servers at the same itl",
+    better="more",
+)
 real("break_even_itl", "s", "time between tokens below which prefill and decode apart serve more per device")
 option("pool_limit", "what keeps the cluster from serving more", codes.PoolLimit)
 option("length_law", "how the lengths of answers are spread", codes.LengthLaw)
