@@ -21,8 +21,10 @@ from mlsysim.schema.codes import Bottleneck, FirstToken, PoolLimit
 
 #: share of a stage's capacity from which on it is what binds
 BINDS = 0.9
-#: rounds of the solution over the batch; the surplus has a corner where a stage is full
-ROUNDS = 10
+#: share of the clients' cycle below which what is left of it is rounding
+EXACT = 1e-9
+#: rounds of a solution over the batch: eight leave no error that shows
+ROUNDS = 8
 
 
 class Transfer(NamedTuple):
@@ -166,16 +168,22 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
         started = np.maximum(burst - parts.prefill, parts.wait)
         return token, rate, parts._replace(wait=parts.wait + first_wave * (started - parts.wait))
 
-    def surplus(batch):
-        token, rate, parts = way(batch)
-        cycle = think_time + cluster.front + sum(parts) + decode.decoded * token
-        return np.maximum(rate * cycle / users, rate / most) - 1.0
+    def let_through(batch):
+        """What decodes beyond what the stages before let through."""
+        return batch - most * decode.decoded * decode_pool.token_time(decode, batch) / decode.replicas
 
+    def surplus(batch):
+        """What decodes beyond the share of the clients' cycle."""
+        token, _, parts = way(batch)
+        cycle = think_time + cluster.front + sum(parts) + decode.decoded * token
+        return batch - users / cycle * decode.decoded * token / decode.replicas
+
+    room = solve_increasing(let_through, 0.0 * room, room, ROUNDS)
     batch = solve_increasing(surplus, 0.0 * room, room, ROUNDS)
     token, rate, parts = way(batch)
     rate = np.minimum(rate, most)
     left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
-    left = np.maximum(left, 0.0)  # waits of those who find a stage full
+    left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
     slots = batch >= decode.slots * (1.0 - 1e-9)
     moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(prefill))
     parts = parts._replace(
@@ -196,24 +204,24 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     """
     decode = cluster.decode
     at_most = capacity(cluster)
-    most, full = np.minimum(at_most.prefill, at_most.transfer), at_most.decode
+    most = np.minimum(at_most.prefill, at_most.transfer)
 
     def surplus(batch):
         return batch * decode.replicas / decode_pool.token_time(decode, batch) - arrival_rate * decode.decoded
 
     batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
     token = decode_pool.token_time(decode, batch)
-    stable = arrival_rate < np.minimum(most, full)
-    rate = np.where(stable, arrival_rate, np.minimum(most, full))
+    stable = arrival_rate < np.minimum(most, at_most.decode)
+    rate = np.minimum(arrival_rate, np.minimum(most, at_most.decode))
     parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - 1e-9)), batch, token)
-    waiting = decode_pool.slot_wait(decode, rate, token, cluster.output_cv)
+    slots_free = arrival_rate < at_most.decode
+    waiting = decode_pool.slot_wait(decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
+    for_prefill, for_slot = np.where(arrival_rate < most, 0.0, np.inf), np.where(slots_free, 0.0, np.inf)
     late = parts._replace(
-        wait=prefill_pool.wait_at(met, percentile),
-        slot=2.0 * percentile * parts.slot + decode_pool.slot_wait_at(waiting, percentile),
+        wait=for_prefill + prefill_pool.wait_at(met, percentile),
+        slot=for_slot + 2.0 * percentile * parts.slot + decode_pool.slot_wait_at(waiting, percentile),
     )
-    endless = np.where(stable, 0.0, np.inf)
-    parts = parts._replace(wait=parts.wait + endless, slot=parts.slot + waiting.mean)
-    late = late._replace(wait=late.wait + endless)
+    parts = parts._replace(wait=for_prefill + parts.wait, slot=for_slot + parts.slot + waiting.mean)
     return _answered(cluster, parts, token, late=late, throughput=rate, active=batch, keeps_up=stable)
 
 
