@@ -15,6 +15,7 @@ has several processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ POOLS = ("prefill", "decode")
 LENGTH_MEAN, LENGTH_CV = 0.9, 0.0642
 #: share of drafted tokens that is accepted where nobody says
 ACCEPTANCE = 0.7
+#: share of the slots from which on clients wait for them
+NEARLY = 0.9
 #: clients of a front end whose processes run beside the engines' do not wait for each other
 FRONT_END = {"frontend_client_time": 0.0}
 
@@ -137,17 +140,18 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
 
 def _measured(run: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a row in base units: times that are stated, and what follows from both by Little's law."""
-    found = {n: 1e-3 * v for n in ("itl", "ttft") if (v := given(run, f"{n}_ms")) is not None}
+    names = ("itl",) if given(run, "ttft_suspect") else ("itl", "ttft")
+    found = {n: 1e-3 * v for n in names if (v := given(run, f"{n}_ms")) is not None}
     each = given(run, "tokens_per_s_per_gpu", "implied_tokens_per_s_per_gpu")
     if "itl" in found and "ttft" in found:
         found["e2e_latency"] = found["ttft"] + (inputs["output_len"] - 1.0) * found["itl"]
-    if each is not None:
+    if each is not None and (given(run, "tokens_per_s_per_gpu") is not None or "ttft" in found):
         found["tokens_per_s_per_device"] = each
     return found
 
 
 def group(run: Mapping[str, Any]) -> str:
-    """What rows are told apart by: drafting, and whether clients outnumber nine tenths of the slots."""
-    slots = (given(run, "decode_max_batch") or float("inf")) * (given(run, "decode_workers") or 1.0)
-    full = "slots full" if (given(run, "concurrency") or 0.0) > 0.9 * slots else "slots free"
-    return f"{'drafted' if given(run, 'draft_len') else 'plain'}/{full}"
+    """What rows are told apart by: do clients outnumber nine tenths of the slots, and are tokens drafted."""
+    slots = (given(run, "decode_max_batch") or math.inf) * (given(run, "decode_workers") or 1.0)
+    full = (given(run, "concurrency") or 0.0) > NEARLY * slots
+    return f"slots {'full' if full else 'free'}/{'drafted' if given(run, 'draft_len') else 'plain'}"

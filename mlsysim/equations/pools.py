@@ -155,8 +155,6 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     """
     decode, prefill = cluster.decode, cluster.prefill
     others = (users - 1.0) / users
-    first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
-    burst = prefill_pool.first_burst(prefill, users)
     most = np.minimum(prefill_pool.prefill_rate(prefill), cluster.transfer.rate)
     room = np.minimum(decode.slots, users / decode.replicas)
 
@@ -165,8 +163,7 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
         token = decode_pool.token_time(decode, batch)
         rate = decode_pool.decode_rate(decode, batch, token)
         parts, _ = on_the_way(cluster, np.minimum(rate * others, most * (1.0 - 0.5 / users)), batch * others, token)
-        started = np.maximum(burst - parts.prefill, parts.wait)
-        return token, rate, parts._replace(wait=parts.wait + first_wave * (started - parts.wait))
+        return token, rate, parts
 
     def let_through(batch):
         """What decodes beyond what the stages before let through."""
@@ -184,14 +181,39 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     rate = np.minimum(rate, most)
     left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
     left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
-    slots = batch >= decode.slots * (1.0 - 1e-9)
+    slots = batch >= decode.slots * (1.0 - EXACT)
     moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(prefill))
     parts = parts._replace(
         wait=parts.wait + np.where(slots | moves, 0.0, left),
         transfer=parts.transfer + np.where(moves, left, 0.0),
         slot=parts.slot + np.where(slots, left, 0.0),
     )
+    if requests_per_user is not None:
+        parts = with_first_wave(cluster, parts, token, users, requests_per_user)
+        rate = users / (think_time + cluster.front + sum(parts) + decode.decoded * token)
+        batch = rate * decode.decoded * token / decode.replicas
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
+
+
+def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
+    """Waits over a run in which all clients start together: their first prompts are a burst, and fill the slots one by one.
+
+    Who is prefilled after all slots are taken waits until the first answers end, ``J t - D m / (P mu)``.
+
+    Parameters
+    ----------
+    token : time between tokens (s).
+    users, requests_per_user : clients, and requests of each.
+    """
+    decode, prefill = cluster.decode, cluster.prefill
+    slots = decode.replicas * decode.slots
+    burst = np.maximum(prefill_pool.first_burst(prefill, users) - parts.prefill, 0.0)
+    beyond = np.maximum(1.0 - slots / users, 0.0)
+    queued = beyond * np.maximum(decode.decoded * token - slots / prefill_pool.prefill_rate(prefill), 0.0)
+    share = 1.0 / requests_per_user
+    return parts._replace(
+        wait=parts.wait + share * (burst - parts.wait), slot=parts.slot + share * (queued - parts.slot)
+    )
 
 
 def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:

@@ -159,8 +159,9 @@ def disaggregated_serving(
     Prefill is a queue of P servers that take several prompts in a step; no prompt shares a decode step, so ITL is the step
     t(b), and b follows from Little's law, ``D b = X (S_out - 1) t(b)``.  In a closed loop all who neither decode nor think
     stand in front of the stage that is full: with more clients than slots ``TTFT = N / X - J t``, whatever prefill does, and
-    an error of 5 % in ITL is one of 35 % in TTFT.  Validity: against a simulation of the same steps below 0.9 of the capacity
-    the first token is within 10 %, time between tokens and throughput within 5 % (`tests/test_pools_simulation.py`).
+    an error of 5 % in ITL is one of 35 % in TTFT.  Validity: against a simulation of the same steps (60 random clusters up to
+    0.85 of capacity, in brackets how many) the first token is within 10 % (52; worst 40 %), time between tokens and throughput
+    within 5 % (58).  Clients whose answers are all equally long keep in step, and wait less than that.
 
     References
     ----------
