@@ -199,7 +199,8 @@ def validate(
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
     `mlsysim.calibration.serving`, `mlsysim.calibration.clusters`, `mlsysim.calibration.streams`,
-    `mlsysim.calibration.networks` and `mlsysim.calibration.operations`; what frameworks and engines do by default is in the zoo's frameworks table.
+    `mlsysim.calibration.networks` and `mlsysim.calibration.operations`; what frameworks and engines do by default is in the zoo's
+    frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)
