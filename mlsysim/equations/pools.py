@@ -225,19 +225,35 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     percentile : share of requests that `ttft_at_percentile` covers; percentiles of several parts are added up (safe side).
     """
     decode = cluster.decode
-    at_most = capacity(cluster)
-    most = np.minimum(at_most.prefill, at_most.transfer)
 
     def surplus(batch):
         return batch * decode.replicas / decode_pool.token_time(decode, batch) - arrival_rate * decode.decoded
 
     batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
-    token = decode_pool.token_time(decode, batch)
+    return at_random(cluster, arrival_rate, batch, decode_pool.token_time(decode, batch), percentile)
+
+
+def held_loop(cluster: Cluster, batch, percentile) -> Operation:
+    """An open loop at the rate that keeps some requests decoding in each replica: ``l = D b / (J t(b))``.
+
+    Parameters
+    ----------
+    batch : b, requests that decode in each replica, mean; fewer than its slots.
+    percentile : as in `open_loop`.
+    """
+    token = decode_pool.token_time(cluster.decode, batch)
+    return at_random(cluster, decode_pool.decode_rate(cluster.decode, batch, token), batch, token, percentile)
+
+
+def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Operation:
+    """An open loop whose batch is known; parameters as in `open_loop` and `on_the_way`."""
+    at_most = capacity(cluster)
+    most = np.minimum(at_most.prefill, at_most.transfer)
     stable = arrival_rate < np.minimum(most, at_most.decode)
     rate = np.minimum(arrival_rate, np.minimum(most, at_most.decode))
-    parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - 1e-9)), batch, token)
+    parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - EXACT)), batch, token)
     slots_free = arrival_rate < at_most.decode
-    waiting = decode_pool.slot_wait(decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
+    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
     for_prefill, for_slot = np.where(arrival_rate < most, 0.0, np.inf), np.where(slots_free, 0.0, np.inf)
     late = parts._replace(
         wait=for_prefill + prefill_pool.wait_at(met, percentile),
@@ -265,10 +281,14 @@ def maximum_load(cluster: Cluster) -> Operation:
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
 
 
-def under_load(cluster: Cluster, *, arrival_rate, users, think_time, requests_per_user, percentile) -> Operation:
-    """An open loop where requests arrive, a closed one where there are clients, else the maximum load."""
+def under_load(
+    cluster: Cluster, *, arrival_rate, decode_batch, users, think_time, requests_per_user, percentile
+) -> Operation:
+    """An open loop where requests arrive or so many decode, a closed one where there are clients, else the maximum load."""
     if arrival_rate is not None:
         return open_loop(cluster, arrival_rate, percentile)
+    if decode_batch is not None:
+        return held_loop(cluster, decode_batch, percentile)
     if users is not None:
         return closed_loop(cluster, users, think_time, requests_per_user)
     return maximum_load(cluster)

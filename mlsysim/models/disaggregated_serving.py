@@ -94,6 +94,7 @@ def disaggregated_serving(
     prefill_max_batch=1024,
     prefill_chunk=8192,
     arrival_rate=None,
+    decode_batch=None,
     users=None,
     think_time=0,
     requests_per_user=None,
@@ -128,8 +129,9 @@ def disaggregated_serving(
     max_batch : most requests that one decode replica holds (slots), all of its attention groups.
     prefill_max_batch, prefill_chunk : most prompts of a prefill step of one replica; most tokens of it on each attention group.
     arrival_rate : requests per second of an open loop (Poisson), the whole cluster.
+    decode_batch : the same, told by the requests that decode in each decode replica, mean: fewer than its slots.
     users, think_time : clients of a closed loop, each waiting `think_time` between answer and next request.
-        Without `arrival_rate` and `users` all requests are queued at once: the maximum load.
+        Without any of these loads all requests are queued at once: the maximum load.
     requests_per_user : requests of each client in a run that starts all clients together; without it the steady state.
     prompt_cv, output_cv : coefficients of variation of the lengths, lognormal; 0 is a constant length.
     cache_transfer : `serial` moves the cache when the prompt is done, `chunked` each chunk when it is computed, `streamed` each
@@ -213,7 +215,7 @@ def disaggregated_serving(
     if users is not None and requests_per_user is not None:
         front = front + assume.frontend_client_time * users
     cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv)
-    load = {"arrival_rate": arrival_rate, "users": users, "think_time": think_time}
+    load = {"arrival_rate": arrival_rate, "decode_batch": decode_batch, "users": users, "think_time": think_time}
     run = pools.under_load(cluster, **load, requests_per_user=requests_per_user, percentile=percentile)
 
     replicas = sharding.replica_possible(model, tp, pp, ep) & sharding.replica_possible(model, *decode.layout)

@@ -439,6 +439,7 @@ count("prefill_replicas", "replicas that only prefill")
 count("decode_replicas", "replicas that only decode")
 for _part, _meaning in (("tp", "tensor"), ("pp", "pipeline"), ("ep", "expert")):
     count(f"decode_{_part}", f"degree of {_meaning} parallelism of the replicas that decode (default: `{_part}`)")
+positive("decode_batch", "1", "requests that decode in each replica of the decode pool, mean")
 count("prefill_max_batch", "most prompts of a prefill step, all attention groups of a replica")
 option("first_token_from", "which pool answers the client with the first token", codes.FirstToken)
 positive("kv_bandwidth", "byte/s", "what one device sends or receives of caches", better="more")
