@@ -45,6 +45,7 @@ from mlsysim.solvers.synthesis import SynthesisSolver
 
 # tier 3: max f(X)
 from mlsysim.optimizers.batching import BatchingOptimizer
+from mlsysim.optimizers.disaggregation import DisaggregationOptimizer
 from mlsysim.optimizers.parallelism import ParallelismOptimizer
 from mlsysim.optimizers.placement import PlacementOptimizer
 
@@ -61,6 +62,7 @@ __all__ = [
     "ContinuousBatchingModel",
     "DataModel",
     "DisaggregatedServingModel",
+    "DisaggregationOptimizer",
     "DistributedModel",
     "EconomicsModel",
     "EfficiencyModel",

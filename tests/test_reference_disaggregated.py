@@ -9,6 +9,16 @@ from mlsysim.equations.decode_pool import Line
 from mlsysim.schema.codes import PoolLimit
 
 MODEL = ms.DisaggregatedServingModel
+SEARCH = {
+    "model": "llama3_1_70b",
+    "hardware": ["h100", "h200"],
+    "seq_len": 2048,
+    "output_len": 256,
+    "tp": [2, 4],
+    "decode_tp": 4,
+    "prefill_replicas": [1, 2, 4],
+    "decode_replicas": [1, 3],
+}
 CONFIGURATIONS = {
     "DisaggregatedServingModel": [
         {
@@ -69,7 +79,12 @@ CONFIGURATIONS = {
             "efficiency": 0.5,
             "bandwidth_efficiency": 0.7,
         },
-    ]
+        {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 777, "decode_batch": [3, 60.5], "decode_replicas": 3},
+    ],
+    "DisaggregationOptimizer": [
+        {**SEARCH, "decode_batch": [8, 64], "max_batch": 128, "target_ttft": "2 s", "target_itl": "25 ms"},
+        {**SEARCH, "arrival_rate": [1.0, 4.0], "target_e2e_latency": "20 s"},
+    ],
 }
 CALL = {"model": "llama3_1_70b", "hardware": "h100", "tp": 4, "seq_len": 2048, "output_len": 257}
 
@@ -189,6 +204,17 @@ def test_latent_cache_is_copied_to_every_tensor_parallel_device():
         seq_len=1000,
     )
     assert found.kv_transfer_size.values.tolist() == [576.0 * 61 * 1000, 8 * 576.0 * 61 * 1000]
+
+
+def test_a_load_told_by_what_decodes_is_that_load():
+    """The rate that keeps 20 requests decoding in each of three replicas keeps 20 decoding."""
+    call = {**CALL, "prefill_replicas": 4, "decode_replicas": 3}
+    held = MODEL.solve(**call, decode_batch=20)
+    paced = MODEL.solve(**call, arrival_rate=float(held.throughput))
+    assert float(held.active_requests) == 20.0 and float(paced.active_requests) == pytest.approx(20.0, rel=1e-9)
+    assert float(paced.ttft_at_percentile) == pytest.approx(float(held.ttft_at_percentile), rel=1e-9)
+    over = MODEL.solve(**{**CALL, "prefill_replicas": 1, "decode_replicas": 3}, decode_batch=200)
+    assert not bool(over.feasible) and not np.isfinite(float(over.ttft))
 
 
 def test_an_overloaded_cluster_says_so():

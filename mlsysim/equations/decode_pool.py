@@ -68,8 +68,9 @@ def tangent(pool: Decode, batch, token) -> Line:
     ----------
     token : time between tokens at `batch` (s).
     """
-    each = np.maximum(token_time(pool, 2.0 * batch) - token, 0.0) / batch
-    return Line(np.maximum(token - each * batch, 0.0), each)
+    some = np.maximum(batch, 1.0)  # a step is that of one request at least
+    each = np.maximum(token_time(pool, 2.0 * some) - token, 0.0) / some
+    return Line(np.maximum(token - each * some, 0.0), each)
 
 
 class SlotWait(NamedTuple):

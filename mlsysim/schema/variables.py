@@ -470,6 +470,12 @@ real(
     better="more",
 )
 real("break_even_itl", "s", "time between tokens below which prefill and decode apart serve more per device")
+real(
+    "aggregated_tokens_per_s_per_device",
+    "1/s",
+    "tokens per second and device of the best servers that do both on one of the same devices",
+    better="more",
+)
 option("pool_limit", "what keeps the cluster from serving more", codes.PoolLimit)
 option("length_law", "how the lengths of answers are spread", codes.LengthLaw)
 real("prompt_cv", "1", "coefficient of variation of the prompt")
