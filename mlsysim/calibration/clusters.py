@@ -27,12 +27,15 @@ from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 from mlsysim.zoo.frameworks import scaled
+from mlsysim.zoo.row import Row
 
 POOLS = ("prefill", "decode")
 #: lengths of the load generator of InferenceX, uniform in 0.8 to 1 of the nominal ones: their mean over those, and variation
 LENGTH_MEAN, LENGTH_CV = 0.9, 0.0642
 #: share of drafted tokens that is accepted where nobody says
 ACCEPTANCE = 0.7
+#: memory of a device from which on SGLang takes chunks twice as long (byte)
+LARGE_MEMORY = 160e9
 #: share of the slots from which on clients wait for them
 NEARLY = 0.9
 #: clients of a front end whose processes run beside the engines' do not wait for each other
@@ -66,6 +69,19 @@ def degrees(run: Mapping[str, Any], pool: str) -> dict[str, float]:
         )
     stem = "" if pool == "prefill" else f"{pool}_"
     return {f"{stem}tp": tp, f"{stem}ep": ep}
+
+
+def chunk(engine: Row, setting: Mapping[str, Any], hardware: Row, groups: float) -> float:
+    """Tokens of a prefill step of one attention group where nobody says: SGLang divides its chunk among the groups.
+
+    github.com/sgl-project/sglang, server_args.py: 16,384 tokens on devices of 160 GB and more, 8,192 on smaller ones, over
+    `dp_size` with attention data parallelism.
+    """
+    usual = float(setting.get("prefill_chunk", 8192.0))
+    if engine["framework"] != "sglang":
+        return usual
+    capacity = hardware["mem_capacity_bytes"] or hardware["mem_capacity"] or 0.0
+    return (2.0 * usual if capacity >= LARGE_MEMORY else usual) / max(groups, 1.0)
 
 
 def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
@@ -104,7 +120,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "requests_per_user": given(run, "requests_per_client", "requests_per_user") or REQUESTS_PER_USER,
         "max_batch": given(run, "decode_max_batch") or setting.get("max_batch", 1024.0) * groups,
         "prefill_max_batch": given(run, "prefill_max_batch") or setting.get("max_batch", 1024.0),
-        "prefill_chunk": given(run, "prefill_chunk") or setting.get("prefill_chunk", 8192.0),
+        "prefill_chunk": given(run, "prefill_chunk") or chunk(found[0], setting, hardware, layout["ep"] / layout["tp"]),
         "draft_len": given(run, "draft_len") or 0.0,
         "acceptance": given(run, "acceptance") or ACCEPTANCE,
         "page_size": setting.get("page_size", 16.0),
