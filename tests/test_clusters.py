@@ -101,7 +101,7 @@ def test_what_cannot_be_is_refused_by_its_row(changes, why):
 def test_rows_are_told_apart_by_slots_and_drafting():
     assert clusters.group(a_cluster()) == "slots full/plain"
     assert clusters.group(a_cluster(concurrency=57, draft_len=3)) == "slots free/drafted"
-    assert clusters.group(a_cluster(decode_max_batch=None)) == "slots free/plain"
+    assert clusters.group(a_cluster(decode_max_batch=None)) == "slots not stated/plain"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ has several processes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -168,6 +167,8 @@ def _measured(run: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, fl
 
 def group(run: Mapping[str, Any]) -> str:
     """What rows are told apart by: do clients outnumber nine tenths of the slots, and are tokens drafted."""
-    slots = (given(run, "decode_max_batch") or math.inf) * (given(run, "decode_workers") or 1.0)
-    full = (given(run, "concurrency") or 0.0) > NEARLY * slots
-    return f"slots {'full' if full else 'free'}/{'drafted' if given(run, 'draft_len') else 'plain'}"
+    slots, drafted = given(run, "decode_max_batch"), "drafted" if given(run, "draft_len") else "plain"
+    if slots is None:
+        return f"slots not stated/{drafted}"
+    full = (given(run, "concurrency") or 0.0) > NEARLY * slots * (given(run, "decode_workers") or 1.0)
+    return f"slots {'full' if full else 'free'}/{drafted}"
