@@ -277,3 +277,17 @@ def test_a_second_pool_follows_the_first_unless_named():
     assert float(by_fleet.itl) == pytest.approx(float(base.itl), rel=1e-9)
     link = MODEL.solve(**CALL, users=1, prefill_replicas=9, inter_bandwidth=["5 GB/s", "50 GB/s"])
     assert float(link.kv_transfer_time[0]) > 5.0 * float(link.kv_transfer_time[1])
+
+
+def test_the_schema_says_what_the_second_pool_follows():
+    schema = MODEL.schema
+    defaults = {name: schema.default[name] for name in ("decode_hardware", "decode_fleet", "decode_precision")}
+    assert defaults == {f"decode_{name}": f"that of {name}" for name in ("hardware", "fleet", "precision")}
+    assert schema.meaning["decode_fleet"] == "node and network of the replicas that decode"
+
+
+def test_what_is_missing_is_told_once():
+    with pytest.raises(TypeError, match=r"needs hardware \(.*\), seq_len \([^)]*\)$"):
+        MODEL.solve(model="llama3_1_8b")
+    with pytest.raises(TypeError, match=r"needs hardware \("):
+        MODEL.solve(model="llama3_1_8b", decode_hardware="h100", seq_len=100)
