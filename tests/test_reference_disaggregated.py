@@ -40,7 +40,6 @@ CONFIGURATIONS = {
             "arrival_rate": [0.5, 300.0],
             "prompt_cv": 0.5,
             "output_cv": 0.7,
-            "cache_transfer": ["streamed", "serial", "chunked"],
             "first_token_from": ["decode", "prefill"],
             "cached_prefix": 100.0,
             "flops_convention": "full",
@@ -62,6 +61,7 @@ CONFIGURATIONS = {
             "draft_len": [0, 2],
             "acceptance": 0.6,
             "kv_bandwidth": "7 GB/s",
+            "cache_transfer": ["streamed", "serial", "chunked"],  # a faster prefill hides less of a transfer
             "reserve": ["grow", "reserve"],
         },
         {
@@ -275,6 +275,8 @@ def test_a_second_pool_follows_the_first_unless_named():
     assert float(one.prefill_time) == float(base.prefill_time)
     by_fleet = MODEL.solve(**{k: v for k, v in CALL.items() if k != "hardware"}, users=1, fleet="dgx_h100")
     assert float(by_fleet.itl) == pytest.approx(float(base.itl), rel=1e-9)
+    own = MODEL.solve(**CALL, pp=2, users=1, decode_hardware="b200", intra_bandwidth=["5 GB/s", "450 GB/s"])
+    assert float(own.prefill_time[0]) > float(own.prefill_time[1]) and float(own.itl[0]) == float(own.itl[1])
     link = MODEL.solve(**CALL, users=1, prefill_replicas=9, inter_bandwidth=["5 GB/s", "50 GB/s"])
     assert float(link.kv_transfer_time[0]) > 5.0 * float(link.kv_transfer_time[1])
 

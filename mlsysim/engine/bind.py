@@ -231,8 +231,8 @@ class Binder:
         """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""
         assert parameter.record is not None
         found: dict[str, str] = {}
-        for other in self._same(parameter):
-            found |= {f"{other.name}.{f}": f for f in other.record._fields if self._own(parameter, f) is None}
+        for name, fields in self._same(parameter).items():
+            found |= {f"{name}.{f}": f for f in fields if self._own(parameter, f) is None}
         return found | {f"{parameter.name}.{f}": f for f in parameter.record._fields}
 
     def _own(self, parameter: Parameter, field: str) -> Column | None:
@@ -240,23 +240,21 @@ class Binder:
         assert parameter.record is not None
         return self._stated(f"{parameter.name}.{field}") if field in parameter.record._fields else None
 
-    def _same(self, parameter: Parameter) -> list[Any]:
-        """Records whose fields hold for this one, too, what wins last: a fleet is made of its device, and a second device,
-        fleet or format that nobody named is the first one."""
-        known = self.parameters
-        plain = next((n for n, r in PLAIN if r is parameter.record), "")
-        if not plain:
-            return []
-        stem = parameter.name.removesuffix(plain)
-        named = f"{stem}precision" if parameter.record is Format else parameter.name
+    def _same(self, parameter: Parameter) -> dict[str, tuple[str, ...]]:
+        """Records with their fields, which hold for this one, too, what wins last: a fleet is made of its device; and a second
+        device, fleet or format is the first one, unless it is named, a fleet by its device."""
+        plain = next((name for name, record in PLAIN if record is parameter.record), "")
+        stem = parameter.name.removesuffix(plain) if plain else ""
         names = []
-        if parameter.record is Fleet:
-            names += ["hardware"] if f"{stem}hardware" not in self.columns or not stem else []
-            names += [f"{stem}hardware"] if stem else []
-        if stem and named not in self.columns:
+        if plain == "fleet":
+            named = f"{stem}hardware" in self.columns or parameter.name in self.columns
+            names = [f"{stem}hardware"] if named else ["hardware", f"{stem}hardware"]
+        else:
+            named = (f"{stem}precision" if plain == "format" else parameter.name) in self.columns
+        if stem and not named:
             names.append(plain)
-        found = [known[n] for n in dict.fromkeys(names) if n in known]
-        return [p for p in found if p is not parameter and p.record in (Accelerator, Fleet, Format)]
+        records = [self.parameters[name] for name in dict.fromkeys(names) if name in self.parameters]
+        return {p.name: p.record._fields for p in records if p is not parameter and p.record is not None}
 
     def _stated(self, name: str) -> Column | None:
         """What the user gave for a field of a record, by its dotted name or its plain one."""

@@ -225,11 +225,13 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     percentile : share of requests that `ttft_at_percentile` covers; percentiles of several parts are added up (safe side).
     """
     decode = cluster.decode
+    steps = arrival_rate * decode.decoded / decode.replicas  # that a replica makes a second, of all its requests
 
     def surplus(batch):
-        return batch * decode.replicas / decode_pool.token_time(decode, batch) - arrival_rate * decode.decoded
+        return batch - steps * decode_pool.token_time(decode, batch)
 
-    batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
+    least, most = (steps * decode_pool.token_time(decode, batch) for batch in (0.0 * decode.slots, decode.slots))
+    batch = solve_increasing(surplus, np.minimum(least, decode.slots), np.minimum(most, decode.slots), ROUNDS)
     return at_random(cluster, arrival_rate, batch, decode_pool.token_time(decode, batch), percentile)
 
 
