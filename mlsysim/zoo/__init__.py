@@ -28,7 +28,6 @@ from mlsysim.zoo.row import Constant, Derived, Row
 from mlsysim.zoo.sites import carbon_class, carbon_year, site_record
 from mlsysim.zoo.spelling import UnknownName
 from mlsysim.zoo.tables import (
-    TABLES,
     digest,
     find,
     lookup,
@@ -37,6 +36,9 @@ from mlsysim.zoo.tables import (
 )
 from mlsysim.zoo.tables import frame as table
 from mlsysim.zoo.workloads import parameters, workload_record
+
+#: The names of the tables.
+TABLES = _tables.TABLES
 
 #: The building that is meant when none is named.
 DEFAULT_DATACENTER = "us_average_2023"
