@@ -30,6 +30,7 @@ from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.models.efficiency import EfficiencyModel
 from mlsysim.models.serving import ServingModel
 from mlsysim.models.continuous_batching import ContinuousBatchingModel
+from mlsysim.models.disaggregated_serving import DisaggregatedServingModel
 from mlsysim.models.weight_streaming import WeightStreamingModel
 from mlsysim.models.tail_latency import TailLatencyModel
 from mlsysim.models.data import DataModel
@@ -52,6 +53,7 @@ from mlsysim.solvers.synthesis import SynthesisSolver
 
 # tier 3: max f(X)
 from mlsysim.optimizers.batching import BatchingOptimizer
+from mlsysim.optimizers.disaggregation import DisaggregationOptimizer
 from mlsysim.optimizers.parallelism import ParallelismOptimizer
 from mlsysim.optimizers.placement import PlacementOptimizer
 
@@ -74,6 +76,8 @@ __all__ = [
     "CompressionModel",
     "ContinuousBatchingModel",
     "DataModel",
+    "DisaggregatedServingModel",
+    "DisaggregationOptimizer",
     "DistributedModel",
     "EconomicsModel",
     "EfficiencyModel",

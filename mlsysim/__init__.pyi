@@ -282,6 +282,7 @@ class _Assumptions(TypedDict, total=False):
     quantise_slowdown: Any  # a kernel that narrows the input of a matrix product over its ideal traffic (0: fused)
     frontend_time: Any  # s: request handling before the first step: connection, template, tokenizer, queue hop
     frontend_token_time: Any  # s: request handling before the first step, per token of the prompt
+    kv_transfer_latency: Any  # s: time before a cache begins to move from a prefill to a decode replica: metadata, lists of blocks, a poll
     frontend_client_time: Any  # s: request handling before the first step, per client that starts at the same moment
     moe_layer_latency: Any  # s: fixed time of the routed experts of a layer: routing, permutation, two grouped products
     expert_bandwidth_efficiency: Any  # share of memory bandwidth at which experts are read
@@ -536,7 +537,7 @@ class _ServingModelInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumptions
     draft: Any  # optional; the model that drafts tokens
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     draft_len: Any  # default 0; drafted tokens per round
-    decode_hardware: Any  # default that of hardware; the device of what is decode
+    decode_hardware: Any  # default that of hardware; the device of the replicas that decode
     decode_precision: Any  # default that of precision; number format of the device that decodes
     efficiency: Any  # optional; constant share of peak, in place of the measured curves
     bandwidth_efficiency: Any  # optional; constant share of memory bandwidth, in place of the measured curves
@@ -661,6 +662,97 @@ class _ContinuousBatchingModel(Model):
         **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs]) -> str: ...
+
+class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumptions, total=False):
+    model: Any  # required; what runs; any field of it may be given by name: hidden=...
+    hardware: Any  # required; the device; any field of it may be given by name: mem_bandwidth=...
+    precision: Any  # default bf16, or what the device computes in where it has no bf16; number format of weights and GEMMs
+    kv_precision: Any  # optional; number format of the KV cache
+    attention_precision: Any  # optional; number format of attention projections in serving (default: `precision`)
+    expert_precision: Any  # optional; number format of routed experts in serving (default: `precision`)
+    shared_expert_precision: Any  # optional; number format of shared experts in serving (default: `precision`)
+    fleet: Any  # optional; node and network: devices, links, ports; default the usual system of the device
+    fabric: Any  # optional; the network between nodes, in place of that of the system
+    head_precision: Any  # optional; number format of the stored output head (default: 16 bits)
+    embedding_precision: Any  # optional; number format of the stored embedding (default: 16 bits)
+    decode_hardware: Any  # default that of hardware; the device of the replicas that decode
+    decode_precision: Any  # default that of precision; number format of the device that decodes
+    decode_fleet: Any  # default that of fleet; node and network of the replicas that decode
+    assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
+    seq_len: Any  # required; sequence length, tokens
+    output_len: Any  # default 256; generated tokens per request
+    prefill_replicas: Any  # default 1; replicas that only prefill
+    decode_replicas: Any  # default 1; replicas that only decode
+    tp: Any  # default 1; degree of tensor parallelism
+    pp: Any  # default 1; degree of pipeline parallelism
+    ep: Any  # default 1; degree of expert parallelism
+    decode_tp: Any  # optional; degree of tensor parallelism of the replicas that decode (default: `tp`)
+    decode_pp: Any  # optional; degree of pipeline parallelism of the replicas that decode (default: `pp`)
+    decode_ep: Any  # optional; degree of expert parallelism of the replicas that decode (default: `ep`)
+    max_batch: Any  # default 256; most sequences at once: what fits, or what is allowed
+    prefill_max_batch: Any  # default 1024; most prompts of a prefill step, all attention groups of a replica
+    prefill_chunk: Any  # default 8192; most tokens of prompts per step
+    arrival_rate: Any  # optional; 1/s; requests or jobs that arrive per second
+    decode_batch: Any  # optional; requests that decode in each replica of the decode pool, mean
+    users: Any  # optional; clients of a closed loop
+    think_time: Any  # default 0; s; pause of a client between answer and next request
+    requests_per_user: Any  # optional; requests of each client in a run that starts all together
+    prompt_cv: Any  # default 0; coefficient of variation of the prompt
+    output_cv: Any  # default 0; coefficient of variation of the answer
+    cache_transfer: Any  # default serial; how the cache moves to the devices that decode
+    kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
+    first_token_from: Any  # default decode; which pool answers the client with the first token
+    draft_len: Any  # default 0; drafted tokens per round
+    acceptance: Any  # default 0.7; probability that a drafted token is accepted
+    cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    page_size: Any  # default 16; tokens per page of the cache
+    reserve: Any  # default grow; how a server books KV cache
+    memory_fraction: Any  # default 0.9; share of the device a server may use
+    pool_fraction: Any  # default 1.0; share of what weights and activations leave that the cache takes
+    overflow: Any  # default 0.01; probability of running out of pages that admission accepts
+    percentile: Any  # default 0.99; share of requests that a percentile covers (0.99: the 99th)
+    efficiency: Any  # optional; constant share of peak, in place of the measured curves
+    bandwidth_efficiency: Any  # optional; constant share of memory bandwidth, in place of the measured curves
+    textbook: Any  # default 0; hand calculation: full rates, no overhead, no communication
+    flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
+
+class _DisaggregatedServingModel(Model):
+    """A cluster of P replicas that only prefill and D that only decode, with the cache moved between them."""
+
+    def __call__(self, **inputs: Unpack[_DisaggregatedServingModelInputs]) -> Self: ...
+    def solve(
+        self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
+        **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> xr.Dataset: ...
+    def best(
+        self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> xr.Dataset: ...
+    def top(
+        self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> xr.Dataset: ...
+    def pareto(
+        self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
+        where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> xr.Dataset: ...
+    def root(
+        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
+        points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> xr.Dataset: ...
+    def sweep(
+        self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregatedServingModelInputs],
+    ) -> list[xr.Dataset]: ...
+    def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs]) -> str: ...
 
 class _WeightStreamingModelInputs(_Workload, _Accelerator, _Format, _Assumptions, total=False):
     model: Any  # required; what runs; any field of it may be given by name: hidden=...
@@ -1112,7 +1204,7 @@ class _CompressionModelInputs(_Workload, _Accelerator, _Format, _Assumptions, to
     batch_size: Any  # default 1.0; sequences or samples in flight
     seq_len: Any  # default 2048, or the positions of the model where it has fewer; sequence length, tokens
     tp: Any  # default 1.0; degree of tensor parallelism
-    compressed_hardware: Any  # default that of hardware; the device of what is compressed
+    compressed_hardware: Any  # default that of hardware; the device of the compressed model
     compressed_precision: Any  # default that of precision; number format of the compressed model's device
 
 class _CompressionModel(Model):
@@ -1881,6 +1973,155 @@ class _BatchingOptimizer(Optimizer):
     @overload
     def explain(self, *, resolver: Resolver, points: Any = ..., **inputs: Any) -> str: ...
 
+class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumptions, total=False):
+    model: Any  # required; what runs; any field of it may be given by name: hidden=...
+    hardware: Any  # default h100_sxm5_80gb; the device; any field of it may be given by name: mem_bandwidth=...
+    precision: Any  # default bf16, or what the device computes in where it has no bf16; number format of weights and GEMMs
+    kv_precision: Any  # optional; number format of the KV cache
+    attention_precision: Any  # optional; number format of attention projections in serving (default: `precision`)
+    expert_precision: Any  # optional; number format of routed experts in serving (default: `precision`)
+    shared_expert_precision: Any  # optional; number format of shared experts in serving (default: `precision`)
+    fleet: Any  # optional; node and network: devices, links, ports; default the usual system of the device
+    fabric: Any  # optional; the network between nodes, in place of that of the system
+    head_precision: Any  # optional; number format of the stored output head (default: 16 bits)
+    embedding_precision: Any  # optional; number format of the stored embedding (default: 16 bits)
+    decode_hardware: Any  # default that of hardware; the device of the replicas that decode
+    decode_precision: Any  # default that of precision; number format of the device that decodes
+    decode_fleet: Any  # default that of fleet; node and network of the replicas that decode
+    assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
+    seq_len: Any  # default 2048, or half of the positions of the model where it has fewer than 4096; sequence length, tokens
+    output_len: Any  # default 256; generated tokens per request
+    prefill_replicas: Any  # default 1; replicas that only prefill
+    decode_replicas: Any  # default 1; replicas that only decode
+    tp: Any  # default 1; degree of tensor parallelism
+    pp: Any  # default 1; degree of pipeline parallelism
+    ep: Any  # default 1; degree of expert parallelism
+    decode_tp: Any  # optional; degree of tensor parallelism of the replicas that decode (default: `tp`)
+    decode_pp: Any  # optional; degree of pipeline parallelism of the replicas that decode (default: `pp`)
+    decode_ep: Any  # optional; degree of expert parallelism of the replicas that decode (default: `ep`)
+    max_batch: Any  # default 256; most sequences at once: what fits, or what is allowed
+    prefill_max_batch: Any  # default 1024; most prompts of a prefill step, all attention groups of a replica
+    prefill_chunk: Any  # default 8192; most tokens of prompts per step
+    arrival_rate: Any  # optional; 1/s; requests or jobs that arrive per second
+    decode_batch: Any  # optional; requests that decode in each replica of the decode pool, mean
+    users: Any  # optional; clients of a closed loop
+    think_time: Any  # default 0; s; pause of a client between answer and next request
+    requests_per_user: Any  # optional; requests of each client in a run that starts all together
+    prompt_cv: Any  # default 0; coefficient of variation of the prompt
+    output_cv: Any  # default 0; coefficient of variation of the answer
+    cache_transfer: Any  # default serial; how the cache moves to the devices that decode
+    kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
+    first_token_from: Any  # default decode; which pool answers the client with the first token
+    draft_len: Any  # default 0; drafted tokens per round
+    acceptance: Any  # default 0.7; probability that a drafted token is accepted
+    cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    page_size: Any  # default 16; tokens per page of the cache
+    reserve: Any  # default grow; how a server books KV cache
+    memory_fraction: Any  # default 0.9; share of the device a server may use
+    pool_fraction: Any  # default 1.0; share of what weights and activations leave that the cache takes
+    overflow: Any  # default 0.01; probability of running out of pages that admission accepts
+    percentile: Any  # default 0.99; share of requests that a percentile covers (0.99: the 99th)
+    efficiency: Any  # optional; constant share of peak, in place of the measured curves
+    bandwidth_efficiency: Any  # optional; constant share of memory bandwidth, in place of the measured curves
+    textbook: Any  # default 0; hand calculation: full rates, no overhead, no communication
+    flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
+    target_ttft: Any  # optional; s; time to first token that must be kept
+    target_itl: Any  # optional; s; time between tokens that must be kept
+    target_e2e_latency: Any  # optional; s; time from request to last token that must be kept; also sla_latency
+    sla_latency: Any  # another name of target_e2e_latency
+
+class _DisaggregationOptimizer(Optimizer):
+    """The cluster of prefill and decode replicas that serves most per device under latency targets: how many of each, of what."""
+
+    @overload
+    def __call__(self, **inputs: Unpack[_DisaggregationOptimizerInputs]) -> Self: ...
+    @overload
+    def __call__(self, *, resolver: Resolver, **inputs: Any) -> Self: ...
+    @overload
+    def solve(
+        self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
+        threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
+        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> xr.Dataset: ...
+    @overload
+    def solve(
+        self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
+        keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Any,
+    ) -> xr.Dataset: ...
+    @overload
+    def best(
+        self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> xr.Dataset: ...
+    @overload
+    def best(
+        self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+    ) -> xr.Dataset: ...
+    @overload
+    def top(
+        self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> xr.Dataset: ...
+    @overload
+    def top(
+        self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
+        where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
+        block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
+        points: Any = ..., **inputs: Any,
+    ) -> xr.Dataset: ...
+    @overload
+    def pareto(
+        self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
+        where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> xr.Dataset: ...
+    @overload
+    def pareto(
+        self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
+        where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., **inputs: Any,
+    ) -> xr.Dataset: ...
+    @overload
+    def root(
+        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
+        points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> xr.Dataset: ...
+    @overload
+    def root(
+        self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, resolver: Resolver,
+        progress: Progress = ..., points: Any = ..., **inputs: Any,
+    ) -> xr.Dataset: ...
+    @overload
+    def sweep(
+        self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregationOptimizerInputs],
+    ) -> list[xr.Dataset]: ...
+    @overload
+    def sweep(
+        self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., **inputs: Any,
+    ) -> list[xr.Dataset]: ...
+    @overload
+    def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs]) -> str: ...
+    @overload
+    def explain(self, *, resolver: Resolver, points: Any = ..., **inputs: Any) -> str: ...
+
 class _ParallelismOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumptions, total=False):
     model: Any  # required; what runs; any field of it may be given by name: hidden=...
     hardware: Any  # default h100_sxm5_80gb; the device; any field of it may be given by name: mem_bandwidth=...
@@ -2139,6 +2380,7 @@ SingleNodeModel: _SingleNodeModel
 EfficiencyModel: _EfficiencyModel
 ServingModel: _ServingModel
 ContinuousBatchingModel: _ContinuousBatchingModel
+DisaggregatedServingModel: _DisaggregatedServingModel
 WeightStreamingModel: _WeightStreamingModel
 TailLatencyModel: _TailLatencyModel
 DataModel: _DataModel
@@ -2157,6 +2399,7 @@ ResponsibleEngineeringModel: _ResponsibleEngineeringModel
 SensitivitySolver: _SensitivitySolver
 SynthesisSolver: _SynthesisSolver
 BatchingOptimizer: _BatchingOptimizer
+DisaggregationOptimizer: _DisaggregationOptimizer
 ParallelismOptimizer: _ParallelismOptimizer
 PlacementOptimizer: _PlacementOptimizer
 
@@ -2171,6 +2414,8 @@ __all__ = [
     "CompressionModel",
     "ContinuousBatchingModel",
     "DataModel",
+    "DisaggregatedServingModel",
+    "DisaggregationOptimizer",
     "DistributedModel",
     "EconomicsModel",
     "EfficiencyModel",

@@ -144,7 +144,7 @@ def test_what_is_next_to_nothing_is_refused(name):
 def test_nothing_to_decode_is_infeasible():
     call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 777}
     found = ms.ServingModel.solve(**call, decode_hardware="h200", output_len=[1, 2])
-    assert found.feasible.values.tolist() == [False, True] and np.isfinite(found.prefill_replicas[1])
+    assert found.feasible.values.tolist() == [False, True] and np.isfinite(found.prefill_decode_ratio[1])
     assert not ms.ServingModel.solve(**call, draft="resnet50", draft_len=3).feasible
 
 

@@ -456,6 +456,17 @@ SPACES = {
         "tp": [1],
         "max_batch": [1, 8],
     },
+    "DisaggregationOptimizer": {
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "seq_len": 512,
+        "output_len": 64,
+        "tp": [1],
+        "decode_tp": [1],
+        "decode_batch": [1, 8],
+        "prefill_replicas": [1, 2],
+        "decode_replicas": 1,
+    },
     "ParallelismOptimizer": {
         "model": "llama3_1_8b",
         "hardware": "h100",

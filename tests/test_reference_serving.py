@@ -197,10 +197,10 @@ def test_prefix_chunks_pipelines_and_separate_decoding():
         tp=4,
         decode_hardware=zoo.accelerator_record("h200", Precision.BF16),
     )
-    assert apart.itl < plain.itl and apart.ttft > plain.ttft and apart.prefill_replicas > 0.0
+    assert apart.itl < plain.itl and apart.ttft > plain.ttft and apart.prefill_decode_ratio > 0.0
     # whole replicas to buy; rates per device go by the ratio, as in a pool of many
-    assert apart.n_accelerators == 4.0 * (1.0 + np.ceil(apart.prefill_replicas))
-    pooled = 4.0 * (1.0 + apart.prefill_replicas)
+    assert apart.n_accelerators == 4.0 * (1.0 + np.ceil(apart.prefill_decode_ratio))
+    pooled = 4.0 * (1.0 + apart.prefill_decode_ratio)
     assert apart.tokens_per_s_per_device == pytest.approx(apart.tokens_per_s / pooled)
     assert plain.e2e_latency == pytest.approx(plain.ttft + 255.0 * plain.itl)
 
@@ -417,4 +417,4 @@ def test_resolvers_solve():
     apart = ServingModel.solve(
         model="llama3_1_70b", hardware="h100", decode_hardware="h200", tp=4, seq_len=1024, output_len=128
     )
-    assert float(apart.prefill_replicas) > 0.0
+    assert float(apart.prefill_decode_ratio) > 0.0

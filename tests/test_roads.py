@@ -22,6 +22,7 @@ ROOTS = {
     "EfficiencyModel": ("mem_bandwidth", "latency"),
     "ServingModel": ("mem_bandwidth", "itl"),
     "ContinuousBatchingModel": ("mem_bandwidth", "itl_at_capacity"),
+    "DisaggregatedServingModel": ("arrival_rate", "itl"),
     "WeightStreamingModel": ("injection_bandwidth", "latency"),
     "TailLatencyModel": ("service_latency", "avg_response_time"),
     "DataModel": ("storage_bandwidth", "link_utilization"),

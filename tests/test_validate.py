@@ -18,7 +18,15 @@ from mlsysim.schema.codes import Precision, Recompute
 from mlsysim.zoo import tables
 
 MEASURED = Path(__file__).parent.parent / "benchmarks" / "measured"
-TARGETS = {"step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time"}
+TARGETS = {
+    "step_time",
+    "memory_per_device",
+    "itl",
+    "ttft",
+    "e2e_latency",
+    "tokens_per_s",
+    "tokens_per_s_per_device",
+} | {"collective_time"}
 STATISTICS = {"n", "median_ape", "mean_ape", "bias", "p90", "coverage80", "source_mean"}
 
 

@@ -24,8 +24,17 @@ from mlsysim.schema.records import Format
 from mlsysim.schema.variables import VARIABLES, field_of
 
 #: targets in the order in which they are told
-SPEED = ("step_time", "memory_per_device", "itl", "ttft", "tokens_per_s", "collective_time")
-TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
+SPEED = (
+    "step_time",
+    "memory_per_device",
+    "itl",
+    "ttft",
+    "e2e_latency",
+    "tokens_per_s",
+    "tokens_per_s_per_device",
+    "collective_time",
+)
+TARGETS = tuple(dict.fromkeys((*SPEED, "collective_time", *operations.TARGETS, "samples_per_s", "energy_per_sample")))
 
 
 class Target(NamedTuple):

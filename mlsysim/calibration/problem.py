@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim import zoo
-from mlsysim.calibration import checks, frameworks, networks, operations, overrides, serving, streams, training, vision
+from mlsysim.calibration import (
+    checks,
+    clusters,
+    frameworks,
+    networks,
+    operations,
+    overrides,
+    serving,
+    streams,
+    training,
+    vision,
+)
 from mlsysim.calibration.part import Part
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
@@ -19,7 +30,7 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, label
 from mlsysim.zoo.frameworks import spread_of
 
-ENGINES = ("serving", "stream")  #: kinds of runs that an engine makes
+ENGINES = ("serving", "cluster", "stream")  #: kinds of runs that an engine makes
 
 
 class Run(NamedTuple):
@@ -117,7 +128,7 @@ class Problem:
         by_engine = self.runs.kind in ENGINES and run.get("phase") != streams.SERVICE
         labels = {**run, "engine": streams.engine(run, streams.hardware(run))} if self.runs.kind == "stream" else run
         uncertain = _uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten)
-        uncertain |= vision.SPREADS if self.runs.kind == "vision" else {}
+        uncertain |= {"vision": vision.SPREADS, "cluster": clusters.SPREADS}.get(self.runs.kind, {})
         self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
         self._say(position, frameworks.strange(run) if by_engine else "")
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
@@ -128,6 +139,8 @@ class Problem:
         """A row as one question, and the group that it stands in."""
         if self.runs.kind == "stream":
             return streams.question(run, self.forgotten), streams.group(run)
+        if self.runs.kind == "cluster":
+            return clusters.question(run, self.forgotten), clusters.group(run)
         if self.runs.kind == "network":
             return networks.question(run), networks.group(run)
         if self.runs.kind == "vision":
@@ -275,6 +288,7 @@ def _resolver(name: str) -> Any:
     from mlsysim.models.checkpoint import CheckpointModel
     from mlsysim.models.continuous_batching import ContinuousBatchingModel
     from mlsysim.models.data import DataModel
+    from mlsysim.models.disaggregated_serving import DisaggregatedServingModel
     from mlsysim.models.distributed import DistributedModel
     from mlsysim.models.reliability import ReliabilityModel
     from mlsysim.models.serving import ServingModel
@@ -291,6 +305,7 @@ def _resolver(name: str) -> Any:
         "serving": ServingModel,
         "closed": ContinuousBatchingModel,
         "saturated": ContinuousBatchingModel,
+        "cluster": DisaggregatedServingModel,
         "sustainability": SustainabilityModel,
         "reliability": ReliabilityModel,
         "checkpoint": CheckpointModel,

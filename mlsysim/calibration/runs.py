@@ -25,6 +25,17 @@ from mlsysim.zoo import frameworks
 NEEDED = {
     "training": ("hardware", "n_gpus", "seq_len", "global_batch", "tp", "pp"),
     "serving": ("hardware", "model", "tp", "precision", "scenario", "batch_or_concurrency", "input_len", "output_len"),
+    "cluster": (
+        "hardware",
+        "model",
+        "concurrency",
+        "input_len",
+        "output_len",
+        "prefill_workers",
+        "prefill_gpus",
+        "decode_workers",
+        "decode_gpus",
+    ),
     "stream": ("hardware", "model", "phase"),
     "network": ("hardware", "collective", "size_bytes"),
     "operations": ("area", "quantity", "unit"),
@@ -42,6 +53,7 @@ MEASURED = {
         "measured_mem_gb",
     ),
     "serving": ("ttft_ms", "itl_ms", "tokens_per_s_total", "tokens_per_s_per_gpu"),
+    "cluster": ("ttft_ms", "itl_ms", "implied_tokens_per_s_per_gpu", "tokens_per_s_per_gpu"),
     "stream": ("measured_tokens_per_s",),
     "network": ("measured_time_us", "measured_busbw_GBps", "measured_algbw_GBps"),
     "operations": ("value",),
@@ -89,6 +101,23 @@ NUMBERS = {
         "length_mean",
         "prefill_chunk",
         "suspect",
+    ),
+    "cluster": (
+        "n_gpus",
+        "prefill_tp",
+        "prefill_attention_dp",
+        "prefill_ep",
+        "prefill_max_batch",
+        "prefill_chunk",
+        "decode_tp",
+        "decode_attention_dp",
+        "decode_ep",
+        "decode_max_batch",
+        "requests_per_client",
+        "draft_len",
+        "acceptance",
+        "suspect",
+        "ttft_suspect",
     ),
     "stream": (
         "n_devices",
@@ -161,17 +190,21 @@ WHOLE = {
     "devices_per_node",
     "ports_per_node",
     "size_bytes",
+    "concurrency",
+    "requests_per_client",
+    *(f"{pool}_{what}" for pool in ("prefill", "decode") for what in ("workers", "gpus", "tp", "attention_dp", "ep")),
 }
 #: numbers that may be 0: nothing of it
-NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens"}
+NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len"}
 #: settings of a run that cannot be 0
 COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
-FLAGS = {"sequence_parallel", "suspect"}
+FLAGS = {"sequence_parallel", "suspect", "ttft_suspect"}
 TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective", "area", "quantity", "unit"}
 #: further texts that are read
 ABOUT = {
     "algorithm",
     "engine",
+    "engine_version",
     "framework",
     "gpu",
     "hardware_label",
@@ -182,6 +215,7 @@ ABOUT = {
     "model_label",
     "notes",
     "precision_kv",
+    "precision_weights",
     "quant_label",
     "recompute",
     "region",
@@ -206,7 +240,7 @@ class Runs(NamedTuple):
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream", "network", "operations", "vision"}
+    kind : {"training", "serving", "cluster", "stream", "network", "operations", "vision"}
     table : pandas.DataFrame
         One row a run, indexed as the input was; numbers are floats (NaN where blank), texts are str ("" where blank).
     lines : list of int

@@ -27,7 +27,7 @@ class Validation:
 
     Attributes
     ----------
-    kind : {"training", "serving", "stream", "network", "operations", "vision"}
+    kind : {"training", "serving", "cluster", "stream", "network", "operations", "vision"}
     rows : pandas.DataFrame
         One line per row and target: `row` (line in the file, header = 1), `source`, `group`, `target`, `measured`,
         `predicted`, `error` (predicted over measured, less 1), `low` and `high` (10 to 90 %), `fits`.
@@ -165,7 +165,9 @@ def validate(
     runs : DataFrame or path
         Training runs (``measured_step_time_s`` ... and ``hardware``, ``n_gpus``, ``seq_len``, ``global_batch``, ``tp``,
         ``pp``) or serving measurements (``ttft_ms``, ``itl_ms``, ``tokens_per_s_total`` ... and ``hardware``, ``model``, ``tp``,
-        ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or single streams, as
+        ``precision``, ``scenario``, ``batch_or_concurrency``, ``input_len``, ``output_len``) or clusters whose prefill and
+        decode run apart (``ttft_ms``, ``itl_ms`` and ``hardware``, ``model``, ``concurrency``, ``prefill_workers``,
+        ``decode_workers`` ...; see `mlsysim.calibration.clusters`) or single streams, as
         llama-bench tells them (``measured_tokens_per_s`` and ``hardware``, ``model``, ``phase``; ``bits_per_weight`` or
         ``quant_label``, ``prompt_tokens``, ``depth_tokens``, ``gen_tokens``, ``n_devices``, ``split``, ``engine``,
         ``backend``) or collectives, as nccl-tests tells them (``measured_time_us`` or ``measured_busbw_GBps`` and ``hardware``,
@@ -202,9 +204,9 @@ def validate(
     -----
     What a source leaves blank follows stated rules, the same for every row: `mlsysim.calibration.training` (micro-batch,
     chunks, recomputation: the feasible combination that the model finds fastest ...) and
-    `mlsysim.calibration.serving`, `mlsysim.calibration.streams`, `mlsysim.calibration.networks` and
-    `mlsysim.calibration.operations`; what frameworks and
-    engines do by default is in the zoo's frameworks table.
+    `mlsysim.calibration.serving`, `mlsysim.calibration.clusters`, `mlsysim.calibration.streams`,
+    `mlsysim.calibration.networks` and `mlsysim.calibration.operations`; what frameworks and engines do by default is in the zoo's
+    frameworks table.
     Where a training source states only TFLOP/s or a utilization, its step time follows with its own count of operations.
     """
     assume, sample = arguments.assumed(assume), arguments.samples(sample)

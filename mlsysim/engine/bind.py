@@ -31,6 +31,8 @@ from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES, field_of
 from mlsysim.zoo.formats import PRODUCTS
 
+#: records of which a resolver may have a second one, and the name of the first
+PLAIN = (("hardware", Accelerator), ("fleet", Fleet), ("format", Format))
 #: years between two carbon figures of one call from which on a word is said: grids lose some percent a year
 YEARS_APART = 3
 
@@ -232,7 +234,7 @@ class Binder:
         assert parameter.record is not None
         accepts = self._accepts(parameter)
         given = {f: column for name, f in accepts.items() if (column := self._stated(name)) is not None}
-        if parameter.record is Format:
+        if parameter.record is Format and f"{parameter.name.removesuffix('format')}precision" not in self.columns:
             given |= self._bytes_of_checkpoint(given)
         picked = self._picked(parameter)
         if picked is None:
@@ -259,15 +261,30 @@ class Binder:
         """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""
         assert parameter.record is not None
         found: dict[str, str] = {}
-        device = self.parameters.get("hardware")
-        if device is not None and device is not parameter and device.record is Accelerator:
-            # a fleet is made of the device, and a second device that nobody named is the first one
-            same = parameter.record is Accelerator and parameter.name not in self.columns
-            if parameter.record is Fleet or same:
-                found |= {
-                    f"hardware.{f}": f for f in Accelerator._fields if self._stated(f"{parameter.name}.{f}") is None
-                }
+        for name, fields in self._same(parameter).items():
+            found |= {f"{name}.{f}": f for f in fields if self._own(parameter, f) is None}
         return found | {f"{parameter.name}.{f}": f for f in parameter.record._fields}
+
+    def _own(self, parameter: Parameter, field: str) -> Column | None:
+        """What the user gave for a field of this very record."""
+        assert parameter.record is not None
+        return self._stated(f"{parameter.name}.{field}") if field in parameter.record._fields else None
+
+    def _same(self, parameter: Parameter) -> dict[str, tuple[str, ...]]:
+        """Records with their fields, which hold for this one, too, what wins last: a fleet is made of its device; and a second
+        device, fleet or format is the first one, unless it is named, a fleet by its device."""
+        plain = next((name for name, record in PLAIN if record is parameter.record), "")
+        stem = parameter.name.removesuffix(plain) if plain else ""
+        names = []
+        if plain == "fleet":
+            named = f"{stem}hardware" in self.columns or parameter.name in self.columns
+            names = [f"{stem}hardware"] if named else ["hardware", f"{stem}hardware"]
+        else:
+            named = (f"{stem}precision" if plain == "format" else parameter.name) in self.columns
+        if stem and not named:
+            names.append(plain)
+        records = [self.parameters[name] for name in dict.fromkeys(names) if name in self.parameters]
+        return {p.name: p.record._fields for p in records if p is not parameter and p.record is not None}
 
     def _stated(self, name: str) -> Column | None:
         """What the user gave for a field of a record, by its dotted name or its plain one."""
@@ -288,13 +305,13 @@ class Binder:
                 column = self.columns.get(selector.fallback)
             if (
                 column is None
-                and selector.name == "hardware"
+                and "hardware" in (selector.name, selector.fallback)
                 and parameter.record is not Fleet
                 and "fleet" in self.columns
             ):
                 column = self.from_fleet()
             if column is None:
-                column = self._of_checkpoint(selector.name, selector.default)
+                column = self._of_checkpoint(selector.fallback or selector.name, selector.default)
             if column is None:
                 one = np.empty((), dtype=object)
                 one[()] = (

@@ -41,7 +41,8 @@ def lacking(
         if any(f in given for f in short) or any(f"{p.name}.{f}" in given for f in p.record._fields):
             continue  # a row is needed only where no field of it is given
         for s in selectors(p):
-            stands_in = s.fallback in given or (s.name == "hardware" and p.record is not Fleet and "fleet" in given)
+            # what falls back on another input is told by that one
+            stands_in = s.fallback or (s.name == "hardware" and p.record is not Fleet and "fleet" in given)
             if s.default is REQUIRED and s.name not in given and not stands_in:
                 absent.append(s.name)
     wanted = [_example(n, also.get(n) or says(n)) for n in dict.fromkeys(absent)]

@@ -100,15 +100,21 @@ def selectors(parameter: Parameter) -> list[Selector]:
             *_parts(PRODUCTS),
         ]
     if record is Format:
+        stem = name.removesuffix(
+            "format"
+        )  # weights of a second pool in a format of its own; the cache moves, so it has one
         return [
-            Selector("precision", _as_given, Precision.BF16, usual=FORMAT),
+            Selector(
+                f"{stem}precision", _as_given, Precision.BF16, "precision" if stem else "", None if stem else FORMAT
+            ),
             Selector("kv_precision", _as_given, None),
             *_parts(PARTS),
         ]
     if record is Fleet:
+        stem = name.removesuffix("fleet")  # a second pool, of the second device
         return [
-            Selector("fleet", zoo.system, None),
-            Selector("hardware", zoo.hardware, None),
+            Selector(name, zoo.system, None, "fleet" if stem else ""),
+            Selector(f"{stem}hardware", zoo.hardware, None, "hardware" if stem else ""),
             Selector("fabric", zoo.fabric, None),
         ]
     if record is Site:

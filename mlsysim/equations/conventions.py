@@ -171,6 +171,7 @@ def textbook_assumptions(assume: Assumptions, textbook) -> Assumptions:
         "host_sequence_time",
         "frontend_time",
         "frontend_token_time",
+        "kv_transfer_latency",
         "eager_kernel_time",
         "moe_layer_latency",
         "expert_exposed",

@@ -14,8 +14,7 @@ from mlsysim.equations import sharding
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.serving import Layout, Step, step_power, total
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import CacheTransfer
-from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
+from mlsysim.schema.records import Accelerator, Format, Workload
 
 # --- memory --------------------------------------------------------------------------------------------
 
@@ -65,42 +64,6 @@ def bytes_held(holding: Held, sequences):
     return holding.fixed + sequences * holding.per_sequence
 
 
-# --- prefill and decode apart --------------------------------------------------------------------------
-
-
-def streamed_transfer_time(moving, computing, latency, n_layers):
-    """Time by which a cache that moves layer by layer arrives after the end of the prefill (s).
-
-    ``latency + max(m / L, m - T (L - 1) / L)``: each layer leaves when it is computed, so that the last of L layers
-    is what is left, or the link is slower than the prefill and is never idle after the first.
-
-    Parameters
-    ----------
-    moving : m, time of the whole cache on the link (s).
-    computing : T, time of the prefill (s).
-
-    Examples
-    --------
-    >>> float(streamed_transfer_time(1.0, 8.0, 0.25, 4.0)), float(streamed_transfer_time(8.0, 4.0, 0.0, 4.0))
-    (0.5, 5.0)
-    """
-    layers = np.maximum(n_layers, 1.0)
-    return latency + np.maximum(moving / layers, moving - computing * (layers - 1.0) / layers)
-
-
-def cache_transfer_time(model: Workload, format: Format, fleet: Fleet, tp, seq_len, prefill_time, transfer):
-    """Time by which the cache of one prompt arrives after its prefill, over the links of t devices (s).
-
-    Parameters
-    ----------
-    transfer : `CacheTransfer`; SERIAL starts when the prefill is done: ``latency + m``.
-    """
-    link = tp * fleet.inter_bandwidth * fleet.inter_efficiency
-    moving = sharding.kept_bytes(model, format, seq_len) / link
-    streamed = streamed_transfer_time(moving, prefill_time, fleet.inter_latency, model.n_layers)
-    return np.where(transfer == CacheTransfer.SERIAL, fleet.inter_latency + moving, streamed)
-
-
 # --- whole requests ------------------------------------------------------------------------------------
 
 
@@ -128,7 +91,7 @@ class Delivered(NamedTuple):
     joule: Any  #: per token
     arithmetic: Any  #: share of the time in which the device calculates
     traffic: Any  #: share of the time in which its memory is busy
-    prefill_replicas: Any  #: that keep the decode replica busy, a ratio; None where one device does both
+    prefill_decode_ratio: Any  #: that keep the decode replica busy, a ratio; None where one device does both
     pooled: Any  #: devices, with that ratio of prefill replicas
     devices: Any  #: devices, with whole prefill replicas
 
@@ -151,7 +114,7 @@ def endless(devices, batch, decode: Phase) -> Delivered:
         joule=devices * decode.power / rate,
         arithmetic=decode.step.arithmetic / decode.time,
         traffic=decode.step.traffic / decode.time,
-        prefill_replicas=None,
+        prefill_decode_ratio=None,
         pooled=devices,
         devices=devices,
     )
@@ -191,7 +154,7 @@ def together(devices, batch, prompts, generated, prefill: Phase, decode: Phase) 
         joule=_energy(devices, batch, prompts, generated, prefill, decode, decoding),
         arithmetic=(turns * prefill.step.arithmetic + rounds * decode.step.arithmetic) / duration,
         traffic=(turns * prefill.step.traffic + rounds * decode.step.traffic) / duration,
-        prefill_replicas=None,
+        prefill_decode_ratio=None,
         pooled=devices,
         devices=devices,
     )
@@ -212,7 +175,7 @@ def apart(devices, batch, prompts, generated, prefill: Phase, decode: Phase) -> 
     >>> step = Step(0.5, 0.25, 0.0, 0.25, 0.25, 0.5)
     >>> both = Phase(step, 1.0, 300.0, 0.001)
     >>> found = apart(2.0, 4.0, 1.0, 9.0, both, both)  # 8 s of decoding take 4 prefills
-    >>> [float(x) for x in (found.prefill_replicas, found.pooled, found.devices, found.throughput)]
+    >>> [float(x) for x in (found.prefill_decode_ratio, found.pooled, found.devices, found.throughput)]
     [0.5, 3.0, 4.0, 0.5]
     """
     decoding = np.maximum(generated - 1.0, 0.0) * decode.time
@@ -224,7 +187,7 @@ def apart(devices, batch, prompts, generated, prefill: Phase, decode: Phase) -> 
         joule=_energy(devices, batch, prompts, generated, prefill, decode, decoding),
         arithmetic=decode.step.arithmetic / decode.time,
         traffic=decode.step.traffic / decode.time,
-        prefill_replicas=replicas,
+        prefill_decode_ratio=replicas,
         pooled=devices * (1.0 + replicas),
         devices=devices * (1.0 + ceil_div(replicas, 1.0)),
     )

@@ -6,8 +6,9 @@ import numpy as np
 
 from mlsysim.equations import architecture, replica, sharding
 from mlsysim.equations import serving as serve
+from mlsysim.equations.cache_transfer import cache_transfer_time
 from mlsysim.equations.conventions import can_compute, serving_assumptions, serving_device, where_possible
-from mlsysim.equations.counting import floor_div
+from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.occupancy import fits_fleet
 from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round as accepted_tokens
@@ -48,7 +49,7 @@ class Serving(NamedTuple):
     n_accelerators: Real
     compute_utilization: Real
     memory_activity: Real
-    prefill_replicas: Real | None
+    prefill_decode_ratio: Real | None
     usd_per_mtok: Real
     joule_per_mtok: Real
     prefill_bottleneck: Code
@@ -113,7 +114,8 @@ def serving(
     cache_length : `growing` reads the mean cache of an answer, `fixed` that of the prompt, however long the answer (hand
         calculations); memory is booked for what grows either way.
     cache_transfer : with `decode_hardware`, `streamed` moves the cache layer by layer behind the prefill, so that only the
-        last layer, or what the link is too slow for, adds to `ttft`; `serial` adds all of it after the prefill.
+        last layer, or what the link is too slow for, adds to `ttft`, `chunked` chunk by chunk of the prompt; `serial` adds all
+        of it after the prefill.
 
     Returns
     -------
@@ -122,7 +124,7 @@ def serving(
         time that requests take (of decoding, where an answer has no length or another device prefills), so that
         energy and cost can
         follow. `tokens_per_s` is the decode rate; `throughput` and the prices per token count prefill
-        where `output_len` is given. `max_batch` is what fits. `prefill_replicas` is how many prefill
+        where `output_len` is given. `max_batch` is what fits. `prefill_decode_ratio` is how many prefill
         replicas keep one decode replica busy, a ratio; `n_accelerators` counts whole ones beside one
         decode replica, while rates per device and prices divide by the ratio, as in a pool of many
         decode replicas.
@@ -179,7 +181,8 @@ def serving(
     ttft = prefilling.time
     if decode_hardware is not None:
         fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
-        transfer = replica.cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time, cache_transfer)
+        chunks = ceil_div(new, prefill_chunk)
+        transfer = cache_transfer_time(model, format, fleet, tp, seq_len, prefilling.time, cache_transfer, chunks)
         ttft = ttft + transfer
     given = replica.delivered(
         sharding.devices(*layout), batch_size, prompts, output_len, prefilling, decoding, decode_hardware
@@ -223,7 +226,7 @@ def serving(
         n_accelerators=given.devices,
         compute_utilization=np.minimum(given.arithmetic, 1.0),
         memory_activity=np.minimum(given.traffic, 1.0),
-        prefill_replicas=given.prefill_replicas,
+        prefill_decode_ratio=given.prefill_decode_ratio,
         usd_per_mtok=serve.TOKENS_PER_MTOK * given.usd,
         joule_per_mtok=serve.TOKENS_PER_MTOK * given.joule,
         prefill_bottleneck=prefill_bottleneck,
@@ -238,7 +241,7 @@ def serving(
 def _shape(model: Workload, fleet: Fleet, layout, given: replica.Delivered, generated):
     """Can a replica be laid out so, and have decode devices of its own something to do?"""
     possible = sharding.replica_possible(model, *layout) & fits_fleet(fleet, given.devices)
-    if given.prefill_replicas is None:
+    if given.prefill_decode_ratio is None:
         return possible
     return possible & (generated > 1.0)  # the first token is the prefill's
 

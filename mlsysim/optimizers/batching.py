@@ -11,11 +11,10 @@ import xarray as xr
 from mlsysim.engine import label
 from mlsysim.engine.program import Program
 from mlsysim.models.continuous_batching import ContinuousBatchingModel
+from mlsysim.optimizers.targets import clause, take
 from mlsysim.resolver import Optimizer, Resolver, Space
-from mlsysim.schema.check import shown
 from mlsysim.schema.codes import Limit
 from mlsysim.schema.usual import PROMPT
-from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.search.best import Best
 from mlsysim.search.reduce import reduce
 from mlsysim.search.region import region
@@ -39,25 +38,10 @@ OF_BATCH = ("itl_at_capacity",)
 
 def _conditions(inputs: dict[str, Any], loaded: bool) -> list[Target]:
     """The targets among the inputs, each on the output that must keep it."""
-    found = []
-    for name in [n for n in inputs if n.startswith("target_")]:
-        wanted = inputs.pop(name)
-        if wanted is None:
-            continue
-        output = name.removeprefix("target_")
-        kept = KEEPS.get(output, (output, output))[0 if loaded else 1]
-        asked = condition(kept, wanted)
-        if asked.dims:
-            raise ValueError(f"{name}={shown(wanted)}: one target at a time")
-        found.append(asked)
+    found = take(inputs, {output: kept[0 if loaded else 1] for output, kept in KEEPS.items()})
     if loaded and all(c.output in OF_BATCH for c in found):
         found.append(condition("queue_utilization", BUSY))
     return found
-
-
-def _clause(c: Target) -> str:
-    unit = VARIABLES[field_of(c.output)].unit
-    return f"{c.output} {c.sign}= {float(c.values)!r}{f' {unit}' if unit != '1' else ''}"
 
 
 def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
@@ -110,7 +94,7 @@ def batches(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     loaded = inputs.get("arrival_rate") is not None
     conditions = _conditions(inputs, loaded)
     inputs = {"tp": TP, **{n: v for n, v in inputs.items() if v is not None}}
-    where = tuple(map(_clause, conditions))
+    where = tuple(map(clause, conditions))
     story = {"targets": "; ".join(map(str, conditions))}
     if not loaded:
         inputs.setdefault("max_batch", MAX_BATCH)
@@ -128,7 +112,7 @@ def _safe_batch(resolver: Resolver, conditions: list[Target], inputs: Mapping[st
     still = {n: v for n, v in inputs.items() if n not in ("arrival_rate", "replicas")}
     program = Program(resolver, {**still, "max_batch": MAX_BATCH})
     outer = [a for a in program.axes if a != "max_batch"]
-    best = reduce(program, [Best("saturation_rate", True, outer, tuple(map(_clause, of_batch)))])[0]
+    best = reduce(program, [Best("saturation_rate", True, outer, tuple(map(clause, of_batch)))])[0]
     return best["max_batch"].fillna(1.0).reset_coords(drop=True)
 
 

@@ -65,6 +65,11 @@ def _size(n: float) -> str:
     return ""
 
 
+#: what a second device or fleet is of
+SECOND = {"hardware": "the device of", "fleet": "node and network of"}
+DOES = {"decode": "the replicas that decode", "compressed": "the compressed model"}
+
+
 def schema(
     parameters: Mapping[str, Parameter], outputs: Sequence[str], stands_in: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
@@ -116,8 +121,8 @@ def _selector(selector: Selector, default: Any, fields: str) -> dict[str, str]:
     elif selector.fallback:
         shown = f"that of {selector.fallback}"
     stem, _, kind = selector.name.rpartition("_")
-    if selector.name in ROWS or kind == "hardware":
-        allowed, meaning = ROWS.get(selector.name, (ROWS["hardware"][0], f"the device of what is {stem}"))
+    if selector.name in ROWS or kind in SECOND:
+        allowed, meaning = ROWS.get(selector.name) or (ROWS[kind][0], f"{SECOND[kind]} {DOES.get(stem, stem)}")
         return _row("input", "", shown, allowed, meaning + fields)
     variable = VARIABLES.get(selector.name, VARIABLES["precision"])
     if isinstance(default, int) and selector.usual is None and not selector.fallback:

@@ -657,6 +657,13 @@ class Assumptions(NamedTuple):
         "fitted to published closed-loop runs over HTTP: 3.5 to 7 us",
         0.4,
     )
+    kv_transfer_latency: Real = _assumed(
+        0.003,
+        "s",
+        "time before a cache begins to move from a prefill to a decode replica: metadata, lists of blocks, a poll",
+        "working estimate of the field, 1 to 5 ms; the first transfer of a pair takes 0.1 to 1 s",
+        0.7,
+    )
     frontend_client_time: Real = _assumed(
         0.0013,
         "s",

@@ -126,6 +126,14 @@ class CacheTransfer(IntEnum):
 
     STREAMED = 0  #: layer by layer behind the prefill, which hides most of it
     SERIAL = 1  #: in one piece when the prefill is done
+    CHUNKED = 2  #: each chunk of a prompt when it is computed
+
+
+class FirstToken(IntEnum):
+    """Which pool answers the client with the first token, where prefill and decode run apart."""
+
+    DECODE = 0  #: the decode pool, when the cache has arrived (Dynamo, SGLang)
+    PREFILL = 1  #: the prefill pool, at once; the second token then waits for the cache
 
 
 class LengthLaw(IntEnum):
@@ -306,6 +314,16 @@ class Bottleneck(IntEnum):
     HOST = 9
     NETWORK = 10
     LINK = 11
+
+
+class PoolLimit(IntEnum):
+    """What keeps a cluster of prefill and decode replicas from serving more."""
+
+    CLIENTS = 0  #: requests are too few to fill any of it
+    PREFILL = 1
+    TRANSFER = 2
+    DECODE_SLOTS = 3  #: the most requests that the engine takes at once
+    CACHE = 4  #: the same by memory
 
 
 class Region(IntEnum):

@@ -397,7 +397,7 @@ real("kv_cache", "byte", "cache of all sequences, whole model", better="less")
 real("kv_transfer_time", "s", "hand-over of the cache that prefill does not hide", better="less")
 real("memory_per_device", "byte", "memory reserved on the fullest device", better="less")
 real("memory_utilization", "1", "bytes held over capacity", better="less")
-real("prefill_replicas", "1", "prefill replicas that keep one decode replica busy", better="less")
+real("prefill_decode_ratio", "1", "prefill replicas that keep one decode replica busy", better="less")
 real("usd_per_mtok", "USD", "price per million generated tokens", better="less")
 real("joule_per_mtok", "J", "energy per million generated tokens", better="less")
 # one node
@@ -439,6 +439,49 @@ count("users", "clients of a closed loop")
 real("think_time", "s", "pause of a client between answer and next request")
 option("cache_length", "length of the cache that a decode step reads", codes.CacheLength)
 option("cache_transfer", "how the cache moves to the devices that decode", codes.CacheTransfer)
+# prefill and decode apart
+count("prefill_replicas", "replicas that only prefill")
+count("decode_replicas", "replicas that only decode")
+for _part, _meaning in (("tp", "tensor"), ("pp", "pipeline"), ("ep", "expert")):
+    count(f"decode_{_part}", f"degree of {_meaning} parallelism of the replicas that decode (default: `{_part}`)")
+positive("decode_batch", "1", "requests that decode in each replica of the decode pool, mean")
+count("prefill_max_batch", "most prompts of a prefill step, all attention groups of a replica")
+option("first_token_from", "which pool answers the client with the first token", codes.FirstToken)
+positive("kv_bandwidth", "byte/s", "what one device sends or receives of caches", better="more")
+real("prefill_wait", "s", "wait for a replica that prefills, mean", better="less")
+real("slot_wait", "s", "wait for a slot and for the next step of a replica that decodes, mean", better="less")
+real(
+    "first_step_time",
+    "s",
+    "decode step before the first token is seen; 0 where the prefill pool answers",
+    better="less",
+)
+real("frontend_wait", "s", "time of a request before an engine sees it", better="less")
+for _part, _meaning in (
+    ("prefill", "prompts over those that the prefill pool can compute"),
+    ("decode", "requests that decode over slots"),
+):
+    real(f"{_part}_utilization", "1", _meaning)
+real("kv_transfer_size", "byte", "cache that moves for one request, all copies", better="less")
+real("prefill_memory_per_device", "byte", "memory in use on a device that prefills", better="less")
+real(
+    "paired_prefill_replicas", "1", "prefill replicas of the pair of whole replicas with the fewest devices per request"
+)
+real("paired_decode_replicas", "1", "decode replicas of that pair")
+real(
+    "speedup_over_aggregated",
+    "1",
+    "requests per device over those of aggregated servers at the same itl",
+    better="more",
+)
+real("break_even_itl", "s", "time between tokens below which prefill and decode apart serve more per device")
+real(
+    "aggregated_tokens_per_s_per_device",
+    "1/s",
+    "tokens per second and device of the best servers that do both on one of the same devices",
+    better="more",
+)
+option("pool_limit", "what keeps the cluster from serving more", codes.PoolLimit)
 option("length_law", "how the lengths of answers are spread", codes.LengthLaw)
 real("prompt_cv", "1", "coefficient of variation of the prompt")
 real("output_cv", "1", "coefficient of variation of the answer")

@@ -1,0 +1,174 @@
+"""Clusters whose prefill and decode run on replicas of their own: measurements in a closed loop, one a row.
+
+A row has the workers of both pools, devices of each (`prefill_gpus`, `decode_gpus`), degrees of attention (`*_tp`, and
+`*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split, which is
+taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group.
+Predicted: mean time to the first token, between tokens, of a request, and output tokens/s of a device, where the table states
+them or they follow by Little's law.
+
+Blank cells follow the same rules for every row: ten requests a client and lengths as they are stated, unless `length_mean` and
+`length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
+the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
+(`cache_transfer`); drafted tokens are accepted as `acceptance` says.  The front end
+has several processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from mlsysim import zoo
+from mlsysim.calibration import checks, frameworks, serving
+from mlsysim.calibration.rules import Refused, device, given
+from mlsysim.calibration.serving import REQUESTS_PER_USER, Question
+from mlsysim.schema import codes
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.codes import Precision
+from mlsysim.zoo.frameworks import scaled
+from mlsysim.zoo.row import Row
+
+POOLS = ("prefill", "decode")
+#: lengths of the load generator of InferenceX, uniform in 0.8 to 1 of the nominal ones: their mean over those, and variation
+LENGTH_MEAN, LENGTH_CV = 0.9, 0.0642
+#: share of drafted tokens that is accepted where nobody says
+ACCEPTANCE = 0.7
+#: memory of a device from which on SGLang takes chunks twice as long (byte)
+LARGE_MEMORY = 160e9
+#: share of the slots from which on clients wait for them
+NEARLY = 0.9
+#: clients of a front end whose processes run beside the engines' do not wait for each other
+FRONT_END = {"frontend_client_time": 0.0}
+
+#: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
+#: attention groups, and how long an engine waits for more of them, is not stated
+SPREADS = {"ttft": 0.4}
+
+
+def labelled(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the words of a serving measurement: engine with its version, format of the weights."""
+    parts = [given(run, "engine", "framework"), given(run, "engine_version")]
+    return {
+        **run,
+        "engine": " ".join(str(p) for p in parts if p is not None),
+        "precision": given(run, "precision", "precision_weights"),
+    }
+
+
+def degrees(run: Mapping[str, Any], pool: str) -> dict[str, float]:
+    """Degrees of a worker as inputs: tensor parallelism of attention, and experts over all its devices where groups are."""
+    size = given(run, f"{pool}_gpus")
+    tp, groups = given(run, f"{pool}_tp") or 1.0, given(run, f"{pool}_attention_dp") or 1.0
+    ep = given(run, f"{pool}_ep") or 1.0
+    ep = tp * groups if groups > 1.0 else ep
+    if size is not None and size != max(tp, ep):
+        raise Refused(
+            f"{pool}_gpus={size:g}, but {pool}_tp={tp:g} and {pool}_attention_dp={groups:g} make a worker of {max(tp, ep):g}: "
+            "write the devices and degrees of one worker"
+        )
+    stem = "" if pool == "prefill" else f"{pool}_"
+    return {f"{stem}tp": tp, f"{stem}ep": ep}
+
+
+def chunk(engine: Row, setting: Mapping[str, Any], hardware: Row, groups: float) -> float:
+    """Tokens of a prefill step of one attention group where nobody says: SGLang divides its chunk among the groups.
+
+    github.com/sgl-project/sglang, server_args.py: 16,384 tokens on devices of 160 GB and more, 8,192 on smaller ones, over
+    `dp_size` with attention data parallelism.
+    """
+    usual = float(setting.get("prefill_chunk", 8192.0))
+    if engine["framework"] != "sglang":
+        return usual
+    capacity = hardware["mem_capacity_bytes"] or hardware["mem_capacity"] or 0.0
+    return (2.0 * usual if capacity >= LARGE_MEMORY else usual) / max(groups, 1.0)
+
+
+def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
+    """A row as inputs of DisaggregatedServingModel; `forgotten` are lines of settings of which nothing is known."""
+    run = labelled(run)
+    missing = [
+        c
+        for c in ("concurrency", "input_len", "output_len", "prefill_workers", "decode_workers", "decode_gpus")
+        if given(run, c) is None
+    ]
+    if missing:
+        raise Refused(f"a cluster needs {', '.join(missing)}")
+    hardware, workload = device(run), serving.model(run)
+    found, setting = frameworks.of_run("engine", run, serving.experts_of(run, workload, hardware), forgotten)
+    precision, cache = serving.formats(run, workload, hardware, setting)
+    layout = degrees(run, "prefill") | degrees(run, "decode")
+    narrowest = zoo.format_record(Precision.MXFP4 if serving.own_experts(workload) else precision).weight_bytes
+    for pool in POOLS:
+        size = given(run, f"{pool}_gpus") or 1.0
+        checks.weights(workload, hardware, size, narrowest)
+    mean, cv = setting.get("length_mean", LENGTH_MEAN), setting.get("length_cv", LENGTH_CV)
+    groups = max(layout["decode_ep"] / layout["decode_tp"], 1.0)
+    inputs: dict[str, Any] = {
+        "model": workload,
+        "hardware": hardware,
+        "precision": int(precision),
+        "kv_precision": int(cache),
+        **layout,
+        "prefill_replicas": given(run, "prefill_workers"),
+        "decode_replicas": given(run, "decode_workers"),
+        "seq_len": float(round(given(run, "input_len") * mean)),
+        "output_len": float(round(given(run, "output_len") * mean)),
+        "prompt_cv": cv,
+        "output_cv": cv,
+        "users": given(run, "concurrency"),
+        "requests_per_user": given(run, "requests_per_client", "requests_per_user") or REQUESTS_PER_USER,
+        "max_batch": given(run, "decode_max_batch") or setting.get("max_batch", 1024.0) * groups,
+        "prefill_max_batch": given(run, "prefill_max_batch") or setting.get("max_batch", 1024.0),
+        "prefill_chunk": given(run, "prefill_chunk") or chunk(found[0], setting, hardware, layout["ep"] / layout["tp"]),
+        "draft_len": given(run, "draft_len") or 0.0,
+        "acceptance": given(run, "acceptance") or ACCEPTANCE,
+        "page_size": setting.get("page_size", 16.0),
+        "pool_fraction": setting.get("pool_fraction", 1.0),
+        "memory_fraction": setting.get("memory_fraction", 0.9),
+        "reserve": codes.labels(codes.Reserve)[setting.get("reserve", "grow")],
+        "fleet_size": 0.0,
+        "max_context": 0.0,
+    }
+    if serving.own_experts(workload):
+        inputs["expert_bytes"] = zoo.format_record(Precision.MXFP4).weight_bytes
+    defaults = Assumptions._field_defaults
+    assumed = {name: scaled(setting[name], defaults[name]) for name in setting if name in defaults} | FRONT_END
+    known = frameworks.known_of([row for row in found if row["kind"] != "mechanism"])
+    return Question(
+        "cluster",
+        inputs,
+        assumed,
+        {
+            name: (output, 1.0, 1.0)
+            for name, output in (
+                ("itl", "itl"),
+                ("ttft", "ttft"),
+                ("e2e_latency", "e2e_latency"),
+                ("tokens_per_s_per_device", "tokens_per_s_per_device"),
+            )
+        },
+        _measured(run, inputs),
+        frameworks.read_off(found, frameworks.own_settings(run)),
+        known,
+    )
+
+
+def _measured(run: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a row in base units: times that are stated, and what follows from both by Little's law."""
+    names = ("itl",) if given(run, "ttft_suspect") else ("itl", "ttft")
+    found = {n: 1e-3 * v for n in names if (v := given(run, f"{n}_ms")) is not None}
+    each = given(run, "tokens_per_s_per_gpu", "implied_tokens_per_s_per_gpu")
+    if "itl" in found and "ttft" in found:
+        found["e2e_latency"] = found["ttft"] + (inputs["output_len"] - 1.0) * found["itl"]
+    if each is not None and (given(run, "tokens_per_s_per_gpu") is not None or "ttft" in found):
+        found["tokens_per_s_per_device"] = each
+    return found
+
+
+def group(run: Mapping[str, Any]) -> str:
+    """What rows are told apart by: do clients outnumber nine tenths of the slots, and are tokens drafted."""
+    slots, drafted = given(run, "decode_max_batch"), "drafted" if given(run, "draft_len") else "plain"
+    if slots is None:
+        return f"slots not stated/{drafted}"
+    full = (given(run, "concurrency") or 0.0) > NEARLY * slots * (given(run, "decode_workers") or 1.0)
+    return f"slots {'full' if full else 'free'}/{drafted}"

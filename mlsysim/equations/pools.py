@@ -1,0 +1,348 @@
+"""A cluster whose prefill and decode run apart, under an open loop, a closed loop, and its maximum load.
+
+A request waits for a prefill replica, is prefilled, its cache moves, it waits for a slot, and decodes: stages in a row, of
+which the slowest sets the rate.  What is decoding follows from Little's law, ``D b = X J t(b)``, solved over the true step.
+
+References
+----------
+Zhong et al. 2024, "DistServe" (arXiv:2401.09670); Patel et al. 2024, "Splitwise" (arXiv:2311.18677); Reiser and Lavenberg
+1980, "Mean-value analysis" (JACM 27) for the closed loop.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import cache_transfer, decode_pool, prefill_pool
+from mlsysim.equations.batching import solve_increasing
+from mlsysim.equations.decode_pool import Decode
+from mlsysim.equations.prefill_pool import Prefill
+from mlsysim.schema.codes import Bottleneck, FirstToken, PoolLimit
+
+#: share of a stage's capacity from which on it is what binds
+BINDS = 0.9
+#: share of the clients' cycle below which what is left of it is rounding
+EXACT = 1e-9
+#: rounds of a solution over the batch: eight leave no error that shows
+ROUNDS = 8
+
+
+class Transfer(NamedTuple):
+    """How caches move between the pools."""
+
+    moving: Any  #: of one prompt on the links (s)
+    latency: Any  #: before anything moves (s)
+    pieces: Any  #: in which a cache leaves while it is computed
+    rate: Any  #: caches per second that all links carry
+
+
+def transfer_between(
+    way: cache_transfer.Path, nbytes, senders, receivers, of_prefill, of_decode, *, pieces, latency
+) -> Transfer:
+    """How caches of some size move between two pools.
+
+    Parameters
+    ----------
+    nbytes : of one prompt's cache, all copies (byte).
+    senders, receivers : devices of the attention group that prefills, and of the one that decodes.
+    of_prefill, of_decode : devices of each pool; the fewer of them carry all caches.
+    pieces : in which a cache leaves while it is computed.
+    latency : before anything moves, beside that of the links (s).
+    """
+    return Transfer(
+        moving=cache_transfer.moving_time(nbytes, way.bandwidth, senders, receivers),
+        latency=way.latency + latency,
+        pieces=pieces,
+        rate=way.bandwidth * np.minimum(of_prefill, of_decode) / nbytes,
+    )
+
+
+class Cluster(NamedTuple):
+    """Pools of prefill and decode."""
+
+    prefill: Prefill
+    decode: Decode
+    transfer: Transfer
+    front: Any  #: time of a request before an engine sees it (s)
+    first_token_from: Any  #: `FirstToken`
+    output_cv: Any  #: coefficient of variation of answers
+
+
+class Parts(NamedTuple):
+    """The way of a request to its first decoding step (s)."""
+
+    wait: Any  #: for a prefill replica
+    prefill: Any
+    transfer: Any  #: what the prefill does not hide
+    slot: Any  #: wait for a place in the decode pool, and for the step under way there
+
+
+class Operation(NamedTuple):
+    """How a cluster runs under a load."""
+
+    throughput: Any  #: requests per second
+    parts: Parts
+    ttft: Any
+    ttft_at_percentile: Any  #: None without an open loop
+    itl: Any  #: mean time between tokens of a request (s)
+    step_time: Any  #: a step that decodes, per token (s)
+    e2e: Any  #: of a whole request (s)
+    active: Any  #: requests that decode in one replica
+    keeps_up: Any  #: does the queue have an end
+
+
+class Capacity(NamedTuple):
+    """Requests per second that each stage takes at most (1/s)."""
+
+    prefill: Any
+    transfer: Any
+    decode: Any  #: with all slots taken
+
+
+def capacity(cluster: Cluster) -> Capacity:
+    """Requests per second that each stage takes at most."""
+    decode = cluster.decode
+    full = decode_pool.decode_rate(decode, decode.slots, decode_pool.token_time(decode, decode.slots))
+    return Capacity(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate, full)
+
+
+def on_the_way(cluster: Cluster, rate, batch, token) -> tuple[Parts, prefill_pool.Waiting]:
+    """Waits and times up to the first decoding step, where requests come at random and slots are free.
+
+    Parameters
+    ----------
+    rate : requests per second as an arrival sees them.
+    batch : requests that decode beside it in its replica.
+    token : time between tokens (s).
+    """
+    met = prefill_pool.prompt_wait(cluster.prefill, rate)
+    sharing = np.maximum(met.step / cluster.prefill.one, 1.0)
+    moving = cluster.transfer.moving * sharing
+    exposed = cache_transfer.behind_pieces(moving, met.step, cluster.transfer.pieces)
+    joining = 0.5 * token * np.minimum(batch, 1.0)  # the end of the step under way
+    return Parts(met.wait, met.step, cluster.transfer.latency + exposed, joining), met
+
+
+def _answered(cluster: Cluster, parts: Parts, token, **rest) -> Operation:
+    """The times that a client sees: `FirstToken` says which pool answers first."""
+    by_prefill = cluster.first_token_from == FirstToken.PREFILL
+    decoded = cluster.decode.decoded
+    computed = cluster.front + parts.wait + parts.prefill
+    joined = parts.transfer + parts.slot
+    late = rest.pop("late", None)
+    return Operation(
+        parts=parts,
+        ttft=np.where(by_prefill, computed, computed + joined + token),
+        ttft_at_percentile=None
+        if late is None
+        else cluster.front + late.wait + late.prefill + np.where(by_prefill, 0.0, late.transfer + late.slot + token),
+        itl=token + np.where(by_prefill, joined / decoded, 0.0),
+        step_time=token,
+        e2e=computed + joined + decoded * token,
+        **rest,
+    )
+
+
+def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Operation:
+    """A number of clients, each with one request at a time: ``N = X (Z + wait + prefill + transfer + slot + J t)``.
+
+    All who neither decode nor think stand in front of the stage that is full.
+
+    Parameters
+    ----------
+    users, think_time : clients, and how long each waits between an answer and its next request (s).
+    requests_per_user : requests of each in a run that starts all of them together; None in the steady state.
+    """
+    decode, prefill = cluster.decode, cluster.prefill
+    others = (users - 1.0) / users
+    most = np.minimum(prefill_pool.prefill_rate(prefill), cluster.transfer.rate)
+    room = np.minimum(decode.slots, users / decode.replicas)
+
+    def way(batch):
+        """Time between tokens, rate, and the way to the first step."""
+        token = decode_pool.token_time(decode, batch)
+        rate = decode_pool.decode_rate(decode, batch, token)
+        parts, _ = on_the_way(cluster, np.minimum(rate * others, most * (1.0 - 0.5 / users)), batch * others, token)
+        return token, rate, parts
+
+    def let_through(batch):
+        """What decodes beyond what the stages before let through."""
+        return batch - most * decode.decoded * decode_pool.token_time(decode, batch) / decode.replicas
+
+    def surplus(batch):
+        """What decodes beyond the share of the clients' cycle."""
+        token, _, parts = way(batch)
+        cycle = think_time + cluster.front + sum(parts) + decode.decoded * token
+        return batch - users / cycle * decode.decoded * token / decode.replicas
+
+    room = solve_increasing(let_through, 0.0 * room, room, ROUNDS)
+    batch = solve_increasing(surplus, 0.0 * room, room, ROUNDS)
+    token, rate, parts = way(batch)
+    rate = np.minimum(rate, most)
+    left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
+    left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
+    slots = batch >= decode.slots * (1.0 - EXACT)
+    moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(prefill))
+    parts = parts._replace(
+        wait=parts.wait + np.where(slots | moves, 0.0, left),
+        transfer=parts.transfer + np.where(moves, left, 0.0),
+        slot=parts.slot + np.where(slots, left, 0.0),
+    )
+    if requests_per_user is not None:
+        parts = with_first_wave(cluster, parts, token, users, requests_per_user)
+        rate = users / (think_time + cluster.front + sum(parts) + decode.decoded * token)
+        batch = rate * decode.decoded * token / decode.replicas
+    return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
+
+
+def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
+    """Waits over a run in which all clients start together: their first prompts are a burst, and fill the slots one by one.
+
+    Who is prefilled after all slots are taken waits until the first answers end, ``J t - D m / (P mu)``.
+
+    Parameters
+    ----------
+    token : time between tokens (s).
+    users, requests_per_user : clients, and requests of each.
+    """
+    decode, prefill = cluster.decode, cluster.prefill
+    slots = decode.replicas * decode.slots
+    burst = np.maximum(prefill_pool.first_burst(prefill, users) - parts.prefill, 0.0)
+    beyond = np.maximum(1.0 - slots / users, 0.0)
+    queued = beyond * np.maximum(decode.decoded * token - slots / prefill_pool.prefill_rate(prefill), 0.0)
+    share = 1.0 / requests_per_user
+    return parts._replace(
+        wait=parts.wait + share * (burst - parts.wait), slot=parts.slot + share * (queued - parts.slot)
+    )
+
+
+def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
+    """Requests that come at random (Poisson): ``D b = l J t(b)``.
+
+    Parameters
+    ----------
+    arrival_rate : requests per second of the whole cluster, l.
+    percentile : share of requests that `ttft_at_percentile` covers; percentiles of several parts are added up (safe side).
+    """
+    decode = cluster.decode
+    steps = arrival_rate * decode.decoded / decode.replicas  # that a replica makes a second, of all its requests
+
+    def surplus(batch):
+        return batch - steps * decode_pool.token_time(decode, batch)
+
+    least, most = (steps * decode_pool.token_time(decode, batch) for batch in (0.0 * decode.slots, decode.slots))
+    batch = solve_increasing(surplus, np.minimum(least, decode.slots), np.minimum(most, decode.slots), ROUNDS)
+    return at_random(cluster, arrival_rate, batch, decode_pool.token_time(decode, batch), percentile)
+
+
+def held_loop(cluster: Cluster, batch, percentile) -> Operation:
+    """An open loop at the rate that keeps some requests decoding in each replica: ``l = D b / (J t(b))``.
+
+    Parameters
+    ----------
+    batch : b, requests that decode in each replica, mean; fewer than its slots.
+    percentile : as in `open_loop`.
+    """
+    token = decode_pool.token_time(cluster.decode, batch)
+    return at_random(cluster, decode_pool.decode_rate(cluster.decode, batch, token), batch, token, percentile)
+
+
+def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Operation:
+    """An open loop whose batch is known; parameters as in `open_loop` and `on_the_way`."""
+    at_most = capacity(cluster)
+    most = np.minimum(at_most.prefill, at_most.transfer)
+    stable = arrival_rate < np.minimum(most, at_most.decode)
+    rate = np.minimum(arrival_rate, np.minimum(most, at_most.decode))
+    parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - EXACT)), batch, token)
+    slots_free = arrival_rate < at_most.decode
+    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
+    for_prefill, for_slot = np.where(arrival_rate < most, 0.0, np.inf), np.where(slots_free, 0.0, np.inf)
+    late = parts._replace(
+        wait=for_prefill + prefill_pool.wait_at(met, percentile),
+        slot=for_slot + 2.0 * percentile * parts.slot + decode_pool.slot_wait_at(waiting, percentile),
+    )
+    parts = parts._replace(wait=for_prefill + parts.wait, slot=for_slot + parts.slot + waiting.mean)
+    return _answered(cluster, parts, token, late=late, throughput=rate, active=batch, keeps_up=stable)
+
+
+def maximum_load(cluster: Cluster) -> Operation:
+    """All requests queued at once; the times leave out the wait in the queue."""
+    decode = cluster.decode
+    most = np.minimum(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate)
+
+    def surplus(batch):
+        return decode_pool.decode_rate(decode, batch, decode_pool.token_time(decode, batch)) / most - 1.0
+
+    batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
+    token = decode_pool.token_time(decode, batch)
+    full = prefill_pool.step_time(cluster.prefill, cluster.prefill.most)
+    moving = cluster.transfer.moving * np.maximum(full / cluster.prefill.one, 1.0)
+    exposed = cache_transfer.behind_pieces(moving, full, cluster.transfer.pieces)
+    parts = Parts(0.0 * full, full, cluster.transfer.latency + exposed, 0.5 * token)
+    rate = np.minimum(decode_pool.decode_rate(decode, batch, token), most)
+    return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
+
+
+def under_load(
+    cluster: Cluster, *, arrival_rate, decode_batch, users, think_time, requests_per_user, percentile
+) -> Operation:
+    """An open loop where requests arrive or so many decode, a closed one where there are clients, else the maximum load."""
+    if arrival_rate is not None:
+        return open_loop(cluster, arrival_rate, percentile)
+    if decode_batch is not None:
+        return held_loop(cluster, decode_batch, percentile)
+    if users is not None:
+        return closed_loop(cluster, users, think_time, requests_per_user)
+    return maximum_load(cluster)
+
+
+# --- what binds ----------------------------------------------------------------------------------------
+
+
+class Shares(NamedTuple):
+    """How much of each stage a load takes."""
+
+    prefill: Any
+    transfer: Any
+    slots: Any
+
+
+def shares(cluster: Cluster, run: Operation) -> Shares:
+    """How much of each stage a load takes: rates over what a stage can do, requests over slots."""
+    prompts = prefill_pool.prefill_rate(cluster.prefill)
+    return Shares(run.throughput / prompts, run.throughput / cluster.transfer.rate, run.active / cluster.decode.slots)
+
+
+def binding(taken: Shares, by_memory):
+    """What keeps a cluster from serving more: the fullest stage from 0.9 on, else that clients are few (`PoolLimit`).
+
+    Parameters
+    ----------
+    by_memory : is the number of slots set by the cache that fits, not by the engine?
+
+    Examples
+    --------
+    >>> [int(binding(Shares(*s), memory)) for s, memory in (((1.0, 0.1, 0.5), False), ((0.3, 0.1, 1.0), True))]
+    [1, 4]
+    >>> int(binding(Shares(0.3, 0.1, 0.7), False))
+    0
+    """
+    slots = np.where(by_memory, float(PoolLimit.CACHE), float(PoolLimit.DECODE_SLOTS))
+    most = np.maximum(np.maximum(taken.prefill, taken.transfer), taken.slots)
+    early = np.where(taken.prefill >= taken.transfer, float(PoolLimit.PREFILL), float(PoolLimit.TRANSFER))
+    fullest = np.where(taken.slots >= np.maximum(taken.prefill, taken.transfer), slots, early)
+    return np.where(most >= BINDS, fullest, float(PoolLimit.CLIENTS))
+
+
+def wall(taken: Shares, by_memory, of_prefill, of_decode):
+    """The wall behind the fullest stage: the links between the pools, the memory for caches, or what binds a step (`Bottleneck`).
+
+    Parameters
+    ----------
+    by_memory : is the number of slots set by the cache that fits?
+    of_prefill, of_decode : what binds a step of either pool.
+    """
+    limit = binding(taken, by_memory)
+    step = np.where(limit == PoolLimit.PREFILL, of_prefill, of_decode)
+    step = np.where(limit == PoolLimit.CACHE, float(Bottleneck.CAPACITY), step)
+    return np.where(limit == PoolLimit.TRANSFER, float(Bottleneck.LINK), step)

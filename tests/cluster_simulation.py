@@ -1,0 +1,141 @@
+"""A cluster of prefill and decode replicas, event by event: what the forms of `mlsysim.equations.pools` are tested against.
+
+It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue, and a replica that
+is free takes as many as one step holds; a request that is prefilled waits until its cache has moved, then for a slot of the
+decode replica with the fewest requests, and joins at the next step there.  Steps between two events are taken together.
+"""
+
+import heapq
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.equations import cache_transfer, decode_pool, prefill_pool
+
+
+class Run(NamedTuple):
+    """What a run measured, of each request (s)."""
+
+    arrived: np.ndarray
+    first: np.ndarray
+    finished: np.ndarray
+    outputs: np.ndarray
+
+
+class Replica:
+    """A replica that decodes: its requests leave after a number of its steps."""
+
+    def __init__(self, slots, table):
+        self.slots, self.table = slots, table
+        self.steps, self.ends, self.waiting, self.since = 0, [], [], 0.0
+        self.turn = 0  # of plans: what was planned for an earlier one is overtaken
+
+    @property
+    def held(self):
+        return len(self.ends) + len(self.waiting)
+
+
+def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
+    """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free."""
+    prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
+    servers, most = int(prefill.replicas), int(prefill.most)
+    steps = [float(prefill_pool.step_time(prefill, float(n))) for n in range(most + 1)]
+    one = float(prefill.one)
+    gone = [
+        float(transfer.latency + cache_transfer.behind_pieces(transfer.moving * max(t / one, 1.0), t, transfer.pieces))
+        for t in steps
+    ]
+    slots = int(decode.slots)
+    table = np.asarray(decode_pool.token_time(decode, np.arange(slots + 1.0))).tolist()
+    replicas = [Replica(slots, table) for _ in range(int(decode.replicas))]
+    count = len(outputs)
+    left = (np.asarray(outputs) - 1).astype(int).tolist()
+    arrived, first, finished = (np.zeros(count) for _ in range(3))
+    events: list = []  # time, order, what, payload
+    order = 0
+
+    def at(time, what, payload):
+        nonlocal order
+        order += 1
+        heapq.heappush(events, (time, order, what, payload))
+
+    if arrivals is not None:
+        for i, time in enumerate(arrivals):
+            at(float(time), "arrive", i)
+        issued = count
+    else:
+        issued = min(users, count)
+        for i in range(issued):
+            at(0.0, "arrive", i)
+    queue: deque = deque()
+    ready: deque = deque()  # caches that wait for a slot
+    free = servers
+    front = float(cluster.front)
+
+    def start(now):
+        nonlocal free
+        while free and queue:
+            batch = [queue.popleft() for _ in range(min(most, len(queue)))]
+            free -= 1
+            at(now + steps[len(batch)], "prefilled", batch)
+
+    def join(now):
+        while ready:
+            replica = min(replicas, key=lambda r: r.held)
+            if replica.held >= replica.slots:
+                return
+            request = ready.popleft()
+            replica.waiting.append(request)
+            if not replica.ends and len(replica.waiting) == 1:
+                at(now, "step", (replica, replica.turn))
+            elif len(replica.waiting) == 1:  # it joins at the end of the step under way
+                step = table[len(replica.ends)]
+                whole = np.ceil((now - replica.since) / step - 1e-9)
+                at(replica.since + whole * step, "step", (replica, replica.turn))
+
+    def run_on(replica, now):
+        """Bring a replica to an instant at which a step ends: who ends, who joins, and when the next one ends."""
+        nonlocal issued
+        batch = len(replica.ends)
+        if batch:
+            replica.steps += round((now - replica.since) / table[batch])
+        replica.since = now
+        while replica.ends and replica.ends[0][0] <= replica.steps:
+            request = heapq.heappop(replica.ends)[1]
+            finished[request] = now
+            if arrivals is None and issued < count:
+                at(now + think_time, "arrive", issued)
+                issued += 1
+        for request in replica.waiting:
+            heapq.heappush(replica.ends, (replica.steps + left[request], request))
+        first[replica.waiting] = now + table[len(replica.ends)]
+        replica.waiting = []
+        replica.turn += 1
+        if replica.ends:
+            whole = replica.ends[0][0] - replica.steps
+            at(now + whole * table[len(replica.ends)], "step", (replica, replica.turn))
+
+    while events:
+        now, _, what, payload = heapq.heappop(events)
+        if what == "arrive":
+            arrived[payload] = now
+            at(now + front, "queued", payload)
+        elif what == "queued":
+            queue.append(payload)
+            if not events or events[0][0] > now or events[0][2] != "queued":
+                start(now)
+        elif what == "prefilled":
+            free += 1
+            for request in payload:
+                at(now + gone[len(payload)], "moved", request)
+            start(now)
+        elif what == "moved":
+            ready.append(payload)
+            join(now)
+        else:
+            replica, turn = payload
+            if turn == replica.turn:
+                run_on(replica, now)
+                join(now)
+    return Run(arrived, first, finished, np.asarray(outputs))
