@@ -6,7 +6,9 @@ inputs and records there are, and which numbers are folded into the physics.  Al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,19 @@ _recordings: Memo[Recording] = Memo(MOST_NODES, lambda recording: len(recording.
 _accounts: Memo[Referents] = Memo(64)
 
 
+_anew = ContextVar("anew", default=False)
+
+
+@contextmanager
+def anew() -> Iterator[None]:
+    """Record what is asked meanwhile, whatever is kept: somebody watches the kernel run."""
+    before = _anew.set(True)
+    try:
+        yield
+    finally:
+        _anew.reset(before)
+
+
 def recording(
     resolver: Any, given: Collection[str], parameters: Mapping[str, Parameter], entered: Entered, folds: Folds
 ) -> Recording:
@@ -64,7 +79,7 @@ def recording(
     parameters, entered, folds : mapping
         By parameter (see `mlsysim.engine.leaves.folded`).
     """
-    grounds = _grounds(resolver, given)
+    grounds = None if _anew.get() else _grounds(resolver, given)
     if grounds is None:
         return _record(resolver, given, parameters, entered, folds)
     shape = tuple((name, p.record, entered[name] is None, folds[name]) for name, p in parameters.items())

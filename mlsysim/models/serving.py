@@ -177,8 +177,7 @@ def serving(
     held = replica.held(model, draft, format, assume, layout, booked, rows, 1.0 + draft_len)
     memory, room = replica.bytes_held(held, batch_size), memory_fraction * decode_device.mem_capacity
     fits = memory <= room
-    transfer = None
-    ttft = prefilling.time
+    transfer, ttft = None, prefilling.time
     if decode_hardware is not None:
         fits = fits & (replica.bytes_held(held, prompts) <= memory_fraction * hardware.mem_capacity)
         chunks = ceil_div(new, prefill_chunk)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine.bind import Binder
-from mlsysim.engine.graph import Node
+from mlsysim.engine.graph import Graph, Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.codes import Limit, Precision, Recompute
@@ -97,15 +97,15 @@ def checks(limit: Node) -> list[tuple[Node, Node]]:
     return []
 
 
-def excess(condition: Node) -> Node:
-    """By how much a condition is missed: 0 where it holds, inf where it is no matter of amount."""
-    graph, args = condition.graph, condition.args
+def excess(condition: Node, graph: Graph) -> Node:
+    """By how much a condition is missed: 0 where it holds, inf where it is no matter of amount; entered in `graph`."""
+    args = [graph.lift(one) for one in condition.args]
     if condition.op == "and":
-        return graph.apply("max", (excess(args[0]), excess(args[1])))
+        return graph.apply("max", (excess(args[0], graph), excess(args[1], graph)))
     if condition.op == "or":
-        return graph.apply("min", (excess(args[0]), excess(args[1])))
+        return graph.apply("min", (excess(args[0], graph), excess(args[1], graph)))
     if condition.op == "where" and condition.truth:
-        return graph.apply("where", (args[0], excess(args[1]), excess(args[2])))
+        return graph.apply("where", (args[0], excess(args[1], graph), excess(args[2], graph)))
     over: Any = np.inf
     if condition.op in ("le", "lt", "ge", "gt"):
         over = args[0] / args[1] if condition.op in ("le", "lt") else args[1] / args[0]
@@ -117,7 +117,7 @@ def misses(program: Program) -> Node:
     """By how much the first limit that stops a point is missed: NaN where it is no matter of amount, or nothing stops it."""
     found: Any = math.nan
     for condition, _ in reversed(checks(program.graph.lift(program.outputs["limit"]))):
-        far = excess(condition)
+        far = excess(condition, program.graph)
         own = program.graph.apply("where", (far < np.inf, far, math.nan))
         found = program.graph.apply("where", (condition, found, own))
     return program.graph.lift(found)
@@ -142,7 +142,7 @@ class Least(Best):
         limit = program.graph.lift(program.outputs.get("limit", 0.0))
         far: Any = 0.0
         for one in [*(c for c, _ in checks(limit)), *(node for _, node in conditions)]:
-            far = program.graph.apply("max", (far, excess(one)))
+            far = program.graph.apply("max", (far, excess(one, program.graph)))
         finite = program.graph.apply("where", (far < FARTHEST, far, FARTHEST))
         return [program.graph.lift(finite)]
 
@@ -184,7 +184,7 @@ def nearest(resolver: Any, where: Any = None, **inputs: Any) -> Miss | None:
         "limit": program.graph.lift(program.outputs["limit"]),
     }
     for i, (_, clause) in enumerate(conditions):
-        parts |= {f"clause {i}": clause, f"excess {i}": excess(clause)}
+        parts |= {f"clause {i}": clause, f"excess {i}": excess(clause, program.graph)}
     at = {name: value[0] for name, value in program.at(parts, index).items()}
     if at["works"]:
         return None

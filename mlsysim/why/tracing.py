@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim.engine.graph import Node
+from mlsysim.engine.recording import anew
 from mlsysim.equations.stage import Stage
 from mlsysim.resolver import Composition, Model, Resolver
 from mlsysim.schema.check import shown
@@ -63,7 +64,7 @@ def trace(resolver: Resolver, *, output: str | None = None, depth: int = DEPTH, 
     if not isinstance(resolver, Resolver):
         raise TypeError(f"trace: {shown(resolver)} is no resolver")
     kernels = {one.kernel.function.__code__: one.kernel for one in _models(resolver)}
-    with observed(kernels) as calls:
+    with anew(), observed(kernels) as calls:
         program = resolver.program(**point)
     if program.n_points > 1:
         several = ", ".join(f"{name} has {size:,}" for name, size in program.sizes.items())
