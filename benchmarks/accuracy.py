@@ -312,7 +312,7 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         "view. Where clients outnumber the slots the first token is what Little's law leaves, and 5 % of the time between tokens "
         "are 35 % of it; H100s over two nodes decode slower than predicted by a quarter, and SGLang on B200 answers prompts 2 "
         "to 4 times later than its steps explain. Single streams "
-        "are mostly llama.cpp: five of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
+        "are mostly llama.cpp: three of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
         "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out. "
         "Collectives are tables of nccl-tests and rccl-tests from five sources, class by class: the steps are those of NCCL's "
         "tuning tables, and what a call costs, the share of a port and that of reducing switches were chosen with all rows "

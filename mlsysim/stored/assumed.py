@@ -29,7 +29,8 @@ def assumed(ds: xr.Dataset) -> dict[str, Any]:
         if not equals:
             continue
         if name in ds.coords and ds.coords[name].dims:
-            found[name] = ds.coords[name].reset_coords(drop=True)
+            if name in ds.dims or f"{name}=" not in str(ds.attrs.get("call", "")):  # else the winner among those given
+                found[name] = ds.coords[name].reset_coords(drop=True)
             continue
         text = re.sub(r" \([^()]*\)$", "", text)
         number = units.number(text)
