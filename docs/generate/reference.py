@@ -39,6 +39,8 @@ def classes_and_functions() -> list[str]:
         if isinstance(what, type):
             signature = "(**figures)" if hasattr(what, "_fields") else ""  # of more fields than one reads
             found.append(f".. autoclass:: mlsysim.{name}{signature}\n   :members:")
+        elif isinstance(what, dict):  # whose own docstring would be that of dict
+            found.append(f".. py:data:: mlsysim.{name}\n\n   Every public resolver by name, in the order of the walls.")
         elif callable(what):
             found.append(f".. autofunction:: mlsysim.{name}")
         else:
