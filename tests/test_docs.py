@@ -66,7 +66,7 @@ def test_command_and_call_answer_the_same(asked, monkeypatch):
 
 def test_every_public_name_has_an_entry(site):
     text = "\n".join(path.read_text(encoding="utf-8") for path in site.rglob("*") if path.suffix in (".md", ".rst"))
-    directives = set(re.findall(r"(?:auto(?:class|function|data|module)::|\{py:data\}) ([\w.]+)", text))
+    directives = set(re.findall(r"(?:auto(?:class|function|data|module)::|py:data::|\{py:data\}) ([\w.]+)", text))
     assert {f"mlsysim.{name}" for name in ms.__all__} <= directives
     assert {f"mlsysim.{name}" for name in reference.SUBMODULES} <= directives
     assert {
