@@ -34,7 +34,7 @@ SPEED = (
     "tokens_per_s_per_device",
     "collective_time",
 )
-TARGETS = tuple(dict.fromkeys((*SPEED, "collective_time", *operations.TARGETS, "samples_per_s", "energy_per_sample")))
+TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
 
 
 class Target(NamedTuple):

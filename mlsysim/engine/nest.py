@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
 
-_INFIX = {
+INFIX = {
     "add": "+",
     "sub": "-",
     "mul": "*",
@@ -182,8 +182,8 @@ class Writer:
 
     def expression(self, node: Node) -> str:
         names = [self.name(a) for a in node.args]
-        if node.op in _INFIX:
-            return f"{names[0]} {_INFIX[node.op]} {names[1]}"
+        if node.op in INFIX:
+            return f"{names[0]} {INFIX[node.op]} {names[1]}"
         if node.op == "neg":
             return f"-{names[0]}"
         if node.op == "not":

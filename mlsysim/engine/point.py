@@ -17,21 +17,9 @@ import numpy as np
 from mlsysim.engine import cache
 from mlsysim.engine.graph import NUMPY, Node, reached
 from mlsysim.engine.interpret import Steps
+from mlsysim.engine.nest import INFIX
 from mlsysim.engine.pieces import timed_pieces
 
-_INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-    "and": "&",
-    "or": "|",
-}
 #: operations whose bits are NumPy's own
 NUMPYS_OWN = frozenset({"exp", "log", "expm1", "log1p", "pow"})
 
@@ -105,8 +93,8 @@ class Lines:
         """What stands on the right side of the line of a node."""
         op, names = node.op, [self.name(a) for a in node.args]
         a, b = (*names, "", "")[:2]
-        if op in _INFIX:
-            return f"{a} {_INFIX[op]} {b}"
+        if op in INFIX and op != "div":
+            return f"{a} {INFIX[op]} {b}"
         if op == "where":
             return f"{b} if {a} else {names[2]}"
         if op in ("min", "max"):
