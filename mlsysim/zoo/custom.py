@@ -138,7 +138,8 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
     # a row made from nothing follows no row of the table, also where it has the name of one
     made = Row(table, key, values, given, origin or f"own {key}")
     if base is not None:
-        made.assumed = dict(tables.lookup(table, base, maker).assumed)
+        row = tables.lookup(table, base, maker)
+        made.assumed, made.checkpoint = dict(row.assumed), row.checkpoint
     return made
 
 

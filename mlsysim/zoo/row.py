@@ -136,7 +136,6 @@ class Row(Mapping[str, Any]):
         self.values_by_column = values
         self.given = given or {}
         self.assumed: dict[str, float] = {}  #: assumptions that were calibrated on this device
-        self.checkpoint: Any = None  #: the number formats that a file states, see `mlsysim.zoo.checkpoint_format`
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -155,6 +154,11 @@ class Row(Mapping[str, Any]):
         changed = Row(self.table, self.key, values, all_given, self.origin)
         changed.assumed, changed.checkpoint = self.assumed, self.checkpoint
         return changed
+
+    @functools.cached_property
+    def checkpoint(self) -> Any:
+        """The number formats in which a model is published, None where it is in 16 bits: `mlsysim.zoo.checkpoint_format`."""
+        return RULES[self.table].checkpoint(self) if self.table in RULES else None
 
     @functools.cached_property
     def _record(self) -> tuple[dict[str, float], dict[str, Derived]]:
@@ -283,6 +287,8 @@ class Rule(NamedTuple):
     described: Callable[[Row], tuple[dict[str, Any], dict[str, Derived]]]
     #: relative spread of a field that was fitted to measurements, and to which; 0 and nothing for one that was read
     fitted: Callable[[Row, str], tuple[float, str]] = lambda row, field: (0.0, "")
+    #: the number formats of what the row describes
+    checkpoint: Callable[[Row], Any] = lambda row: None
 
 
 #: table -> how its rows become a record

@@ -215,7 +215,7 @@ def frame(table: str) -> pd.DataFrame:
 def digest() -> str:
     """Twelve hexadecimal digits of a hash over all tables: which data a result rests on."""
     total = hashlib.sha256()
-    for table in sorted([*TABLES, "prices", "settings"]):
-        total.update(table.encode())
-        total.update((_FOLDER / f"{table}.csv").read_bytes().replace(b"\r\n", b"\n"))
+    for file in sorted(_FOLDER.glob("*.csv")):
+        total.update(file.stem.encode())
+        total.update(file.read_bytes().replace(b"\r\n", b"\n"))
     return total.hexdigest()[:12]
