@@ -248,6 +248,8 @@ def give(
     if unsaid := ds.attrs.get("assumed"):
         rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
         show.note(f"assumed: {unsaid}{rests}")
+    if own := ds.attrs.get("own"):
+        show.note(own)
     if line := left_out(ds, keep):
         show.note(line)
 

@@ -329,6 +329,7 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     >>> row["total_params"]
     8030257152.0
     """
+    whence = "" if isinstance(config, Mapping) else f", in {config}"
     if hub.is_named(config):
         config, called = hub.fetched(str(config))
         name = name or called
@@ -374,6 +375,7 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
         shape = "hybrid" if attends else "SSM"
     shape = "encoder" if kind in ENCODERS else "encoder-decoder" if kind in TWO_STACKS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
+    row.own = f"given by you{whence}"
     made = workload_record(row)
     row.checkpoint = checkpoint_format.checkpoint(
         whole, checkpoint_format.beside(config), layers, made.n_experts > 0, float(architecture.dense_layers(made)) > 0
