@@ -358,5 +358,8 @@ def nothing(counts: xr.Dataset | None, what: str, near: Callable[[], Any] | None
         table = table.sum(table.dims[:-1])
         what = f"{what}; {stops(dict(zip(table[table.dims[0]].values.tolist(), table.values.astype(int).tolist())))}"
     miss = None if near is None else near()
-    say(f"nothing feasible: {what}{f'; {miss}' if miss is not None else ''}")
+    told = (
+        "" if miss is None else str(miss).removeprefix(f"{miss.limit}; ")
+    )  # which is said already, where no amount is
+    say(f"nothing feasible: {what}{f'; {told}' if told else ''}")
     return NOTHING
