@@ -328,6 +328,7 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     >>> row["total_params"]
     8030257152.0
     """
+    whence = "" if isinstance(config, Mapping) else f", in {config}"
     if hub.is_named(config):
         config, called = hub.fetched(str(config))
         name = name or called
@@ -373,6 +374,7 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
         shape = "hybrid" if attends else "SSM"
     shape = "encoder" if kind in ENCODERS else "encoder-decoder" if kind in TWO_STACKS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
+    row.own = f"given by you{whence}"
     row.checkpoint = checkpoint_format.checkpoint(
         whole, checkpoint_format.beside(config), *workloads.shape(workload_record(row))
     )
