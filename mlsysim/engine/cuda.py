@@ -13,6 +13,7 @@ get here (see `mlsysim.engine.run`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -178,6 +179,10 @@ class Walk(Writer):
         See `mlsysim.engine.nest.Writer`.
     cells : int
         How many of the outer axes, the first of them, stand still in a span.
+    run : int
+        Steps of a span.
+    strides : mapping of str to int
+        What a step along each axis adds to a place.
     """
 
     def __init__(
@@ -187,11 +192,15 @@ class Walk(Writer):
         inputs: Sequence[Node],
         dims: Mapping[int, frozenset[str]],
         columns: Sequence[Node],
-        kinds: tuple[str, frozenset[int]] | None = None,
-        cells: int = 0,
+        kinds: tuple[str, frozenset[int]] | None,
+        cells: int,
+        run: int,
+        strides: Mapping[str, int],
     ):
         super().__init__(layout, body, inputs, dims, columns, kinds=kinds)
-        self.cells = cells
+        self.cells, self.run, self.strides = cells, run, strides
+        self.steps = math.prod(layout.sizes[a] for a in layout.outer[cells:])
+        self.runs = -(-self.steps // run)
 
     def level(self, node: Node) -> int:
         """The outer loop in which a node is computed: 0 before all of them, where it is of the tile alone."""
@@ -201,6 +210,8 @@ class Walk(Writer):
         names = [self.name(a) for a in node.args]
         if node.op == "mul":
             return f"product({names[0]}, {names[1]})"
+        if node.op == "div" and node.args[1].op == "const" and abs(math.frexp(node.args[1].payload)[0]) == 0.5:
+            return f"product({names[0]}, {1.0 / node.args[1].payload!r})"  # a compiler would do so, and fuse it
         if node.op == "where" and node.truth:
             return f"({names[0]} & {names[1]}) | ((not {names[0]}) & {names[2]})"
         if node.op == "float":
@@ -209,14 +220,19 @@ class Walk(Writer):
             return super().expression(node)
         return f"{node.op}({names[0]})"
 
-    def sieved(self, sieve: Sieve) -> Source:
-        """The kernel that sieves the points of some spans."""
+    def reads(self) -> Source:
+        """What a kernel reads, for `mlsysim.engine.tables.pack`."""
+        return Source("", 0, self.inputs, [tuple(self.along(n)) for n in self.inputs])
+
+    def sieved(self, sieve: Sieve, at: Sequence[int]) -> str:
+        """The kernel that sieves the points of some spans; `at` says where each input begins."""
+        self.lines = []
         by_level: dict[int, list[Node]] = {}
         for node in [*self.inputs, *self.body]:
             by_level.setdefault(self.level(node), []).append(node)
         self.put(0, *_HEAD)
-        self.put(0, f"def walk({', '.join(('which', 'sizes', 'at', 'data', 'strides', *sieve.arguments))}):")
-        self.stand()
+        self.put(0, f"def walk({', '.join(('which', 'kinds', 'data', *sieve.arguments))}):")
+        self.stand(at)
         self.put(1, *sieve.before)
         self.compute(1, by_level.get(0, []))
         self.put(1, "since = u(0)", "for step in range(end):")
@@ -229,20 +245,23 @@ class Walk(Writer):
         self.put(2, *(f"k{i} = {self.name(column)}" for i, column in enumerate(self.columns[: sieve.width])))
         if sieve.verdicts:
             self.put(2, f"verdict = {self.name(self.columns[-1])}")
-        place = " + ".join(f"{self.step(axis)} * u(strides[{i}])" for axis, i in self.axis.items()) or "u(0)"
+        place = " + ".join(f"{self.step(axis)} * u({self.strides[axis]})" for axis in self.axis) or "u(0)"
         self.put(2, *(line.replace("PLACE", place) for line in sieve.at_point))
         self.advance()
         self.put(1, *sieve.after)
-        dims = [tuple(self.along(n)) for n in self.inputs]
-        return Source("\n".join(self.lines) + "\n", 0, self.inputs, dims)
+        return "\n".join(self.lines) + "\n"
 
-    def stand(self) -> None:
-        """Where a block stands: its span, and the place of each of its lanes in the tile."""
-        names = [*(f"n_{i}" for i in self.axis.values()), "length", "chunks", "run", "runs", "steps"]
-        self.put(1, *(f"{name} = u(sizes[{i}])" for i, name in enumerate(names)))
-        self.put(1, *(f"at_{number} = u(at[{number}])" for number in range(len(self.inputs))))
+    def stand(self, at: Sequence[int]) -> None:
+        """Where a block stands: its span, and the place of each of its lanes in the tile.
+
+        Lengths and offsets are written as they are: in registers they would crowd out half of the lanes.
+        """
+        self.put(1, *(f"n_{i} = u({self.layout.sizes[axis]})" for axis, i in self.axis.items()))
+        self.put(1, *(f"at_{number} = u({at[number]})" for number in range(len(self.inputs))))
         self.put(
             1,
+            f"length, chunks = u({self.layout.chunk}), u({self.layout.chunks})",
+            f"run, runs, steps = u({self.run}), u({self.runs}), u({self.steps})",
             "lane = u(cuda.threadIdx.x)",
             "lanes = u(cuda.blockDim.x)",
             "number = u(cuda.blockIdx.x)",
@@ -268,7 +287,7 @@ class Walk(Writer):
     def compute(self, depth: int, nodes: Sequence[Node]) -> None:
         """The lines of the nodes of a loop."""
         if self.kinds is not None and any(n.index in self.number and self.of_kind(n) for n in nodes):
-            self.put(depth, f"kind = u(at[u({len(self.inputs)}) + {self.step(self.kinds[0])}])")
+            self.put(depth, f"kind = u(kinds[{self.step(self.kinds[0])}])")
         for node in nodes:
             given = node.index in self.number
             self.put(depth, self.read(node) if given else f"{self.name(node)} = {self.expression(node)}")

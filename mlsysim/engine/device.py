@@ -19,7 +19,6 @@ import numpy as np
 from mlsysim.engine import cuda, forks
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.memory import require
-from mlsysim.engine.nest import Source
 from mlsysim.engine.plan import walked
 from mlsysim.engine.program import Program
 from mlsysim.engine.run import Sweep
@@ -88,24 +87,24 @@ class Device:
         self, program: Program, columns: Sequence[Node], cells: Sequence[str], strides: dict[str, int], verdicts: int
     ):
         self.api = api()
-        self.verdicts, self.width, self.n_cells = verdicts, len(columns) - bool(verdicts), len(cells)
-        self.sweep = sweep = Sweep(program, columns, cells, plan="cuda")
+        self.verdicts, self.width = verdicts, len(columns) - bool(verdicts)
+        sweep = Sweep(program, columns, cells, plan="cuda")
         self.layout = layout = walked(sweep.sizes, sweep.loads(), cells, cuda.LANES, WARP)
-        within = math.prod(sweep.sizes[a] for a in cells)
-        self.steps = layout.repeats[-1] // within
-        self.run = min(max(layout.n_tiles // ENOUGH, 1), LONGEST, max(ROOM // layout.tile_points, 1), self.steps)
-        self.runs = -(-self.steps // self.run)
-        self.blocks_of_cell = self.runs * layout.chunks
-        self.blocks = within * self.blocks_of_cell
+        cells_count = math.prod(sweep.sizes[a] for a in cells)
+        most = max(ROOM // layout.tile_points, 1)
+        run = min(max(layout.n_tiles // ENOUGH, 1), LONGEST, most, layout.repeats[-1] // cells_count)
+        kinds = (sweep.kinds.axis, sweep.by_kind) if sweep.kinds is not None and sweep.by_kind else None
+        self.walk = cuda.Walk(
+            layout, sweep.body, sweep.inputs, sweep.dims, sweep.columns, kinds, len(cells), run, strides
+        )
+        self.blocks_of_cell = self.walk.runs * layout.chunks
+        self.blocks = cells_count * self.blocks_of_cell
         self.lanes = -(-layout.tile_points // WARP) * WARP
-        data, at = pack(self._source(cuda.least(0, verdicts)), sweep.tables, sweep.names)
-        if sweep.by_kind and sweep.kinds is not None:  # as for the nest
-            at = np.concatenate([at, sweep.kinds.codes], dtype=np.int64)
+        data, at = pack(self.walk.reads(), sweep.tables, sweep.names)
+        codes = np.zeros(1, dtype=np.int32) if kinds is None or sweep.kinds is None else sweep.kinds.codes
         free = self.api.current_context().get_memory_info()[0]
-        require(data.nbytes + at.nbytes, f"the tables of {program.n_points:,} points", "fewer or shorter axes", free)
-        sizes = [*sweep.sizes.values(), layout.chunk, layout.chunks, self.run, self.runs, self.steps]
-        along = [strides[a] for a in sweep.sizes] or [0]
-        self.given = [self.api.to_device(a) for a in (np.array(sizes), at, data, np.array(along))]
+        require(data.nbytes + codes.nbytes, f"the tables of {program.n_points:,} points", "fewer or shorter axes", free)
+        self.at, self.given = at.tolist(), [self.api.to_device(a) for a in (codes, data)]
 
     # --- what a reduction asks -----------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class Device:
         """How many points some blocks have."""
         layout = self.layout
         along, chunk = np.divmod(blocks, layout.chunks)
-        steps = np.minimum(self.run, self.steps - along % self.runs * self.run)
+        steps = np.minimum(self.walk.run, self.walk.steps - along % self.walk.runs * self.walk.run)
         last = np.minimum(layout.chunk, layout.sizes[layout.tile[-1]] - chunk * layout.chunk) if layout.tile else 1
         return int((steps * last).sum() * layout.rows)
 
@@ -188,7 +187,7 @@ class Device:
         while math.gcd(step, len(blocks)) > 1:
             step += 1
         scattered = blocks[np.arange(len(blocks)) * step % len(blocks)]
-        return _fitting(scattered, max(FIRST // (self.run * self.layout.tile_points), 1), launch)
+        return _fitting(scattered, max(FIRST // (self.walk.run * self.layout.tile_points), 1), launch)
 
     # --- launching -----------------------------------------------------------------------------------------
 
@@ -202,15 +201,9 @@ class Device:
     def _zeros(self, n: int) -> Any:
         return self.api.to_device(np.zeros(n, dtype=np.int64))
 
-    def _source(self, sieve: cuda.Sieve) -> Source:
-        sweep = self.sweep
-        kinds = (sweep.kinds.axis, sweep.by_kind) if sweep.kinds is not None and sweep.by_kind else None
-        walk = cuda.Walk(self.layout, sweep.body, sweep.inputs, sweep.dims, sweep.columns, kinds, self.n_cells)
-        return walk.sieved(sieve)
-
     def _launch(self, sieve: cuda.Sieve, blocks: np.ndarray, *arrays: Any) -> None:
         """Sieve some blocks."""
-        walk = compiled(self._source(sieve).text)
+        walk = compiled(self.walk.sieved(sieve, self.at))
         with warnings.catch_warnings(), forks.compiling():  # numba compiles at the first launch
             warnings.simplefilter("ignore")  # it warns of launches that do not fill a device
             walk[len(blocks), self.lanes](self.api.to_device(blocks), *self.given, *arrays)
@@ -260,9 +253,12 @@ def words(api: Any) -> dict[str, Any]:
             "select": lambda condition, a, b: np.float64(a if condition else b),
         }
     from numba.cuda import libdevice
+    from numba.cuda.extending import intrinsic
+
+    from mlsysim.engine.intrinsics import choosing
 
     own = {op: getattr(libdevice, op) for op in ("sqrt", "floor", "ceil", "rint")}
-    return own | {"u": np.uint64, "product": libdevice.dmul_rn, "select": api.selp}
+    return own | {"u": np.uint64, "product": libdevice.dmul_rn, "select": intrinsic(choosing)}
 
 
 @functools.lru_cache(maxsize=64)
