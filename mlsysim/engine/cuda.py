@@ -1,14 +1,14 @@
-"""The nest's sibling for a GPU: a recorded graph as a CUDA kernel, in the lines that numba-cuda compiles.
+"""The walk: the nest's sibling for a GPU, a recorded graph as a CUDA kernel in lines that numba-cuda compiles.
 
 A *block* of a device walks a *span*: steps of the outer loops, one after another, for one chunk of the tile.  Each of its
 threads, a *lane*, stays at one place of the tile meanwhile.  What does not depend on the loops that move stays in a
-register of the lane, so nothing is shared and no lane waits for another until the span is done.  What happens at a point,
-and what is left of a span, is a *sieve*: the least point (`least`), what is not behind a bar (`below`), what no row of a
+register of the lane, so nothing is shared and no lane waits for another until the span is done.  What is done with a point,
+and what is left of a span, is a *pick*: the least point (`least`), what is not behind a bar (`below`), what no row of a
 front dominates (`front`).
 
-A device has the CPU's bits.  `product` is a multiplication that no compiler fuses with an addition, as ``a * b`` is by
-default; additions, divisions and square roots round correctly there, too; and exponentials, logarithms and powers never
-get here (see `mlsysim.engine.run`).
+A device has the CPU's bits.  `product` is a multiplication that no compiler fuses with an addition, as it would ``a * b``;
+additions, divisions and square roots round correctly there, too; and exponentials, logarithms and powers never get here
+(see `mlsysim.engine.run`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _HEAD = ("import numpy as np", "from numba import cuda", "", "INF = np.inf", "NA
 
 
 @dataclass(frozen=True)
-class Sieve:
-    """Lines of a kernel besides the physics.
+class Pick:
+    """Lines of a walk besides the physics.
 
     In them ``k0``, ``k1`` ... are the columns of a point, ``verdict`` the last of them, ``alive`` says if the lane has a
     point, and ``PLACE`` stands for its place along the axes.
@@ -37,7 +37,7 @@ class Sieve:
     Attributes
     ----------
     arguments : tuple of str
-        Besides those of every kernel.
+        Besides those of every walk.
     width : int
         Columns that it looks at.
     verdicts : int
@@ -88,11 +88,11 @@ def _precedes(one: Sequence[str], other: Sequence[str], decided: str) -> str:
     return text
 
 
-def least(width: int, verdicts: int) -> Sieve:
+def least(width: int, verdicts: int) -> Pick:
     """The least point of each span by some columns, the first of them the key; with none it only counts."""
     before, at_point, after = _counting(verdicts)
     if not width:
-        return Sieve(("tally",), 0, verdicts, before, at_point, after)
+        return Pick(("tally",), 0, verdicts, before, at_point, after)
     keys, own, rows = ([f"{name}{i}" for i in range(width)] for name in ("k", "least", "row"))
     mine, theirs = ([f"{row}[{lane}]" for row in rows] for lane in ("lane", "other"))
     start = (*(f"{name} = INF" for name in own), f"least_at = u({NOWHERE})")
@@ -125,7 +125,7 @@ def least(width: int, verdicts: int) -> Sieve:
         "    places[number] = row_at[0]",
     )
     arguments = ("keys", "places", "tally")
-    return Sieve(arguments, width, verdicts, (*before, *start), (*enter, *at_point), (*after, *meet))
+    return Pick(arguments, width, verdicts, (*before, *start), (*enter, *at_point), (*after, *meet))
 
 
 def _written(width: int) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _written(width: int) -> tuple[str, ...]:
     )
 
 
-def below(width: int) -> Sieve:
+def below(width: int) -> Pick:
     """What does not come behind the bar of its cell."""
     bars = [f"bars[cell, {i}]" for i in range(width)]
     at_point = (
@@ -146,10 +146,10 @@ def below(width: int) -> Sieve:
         f"    if {_precedes([f'k{i}' for i in range(width)], bars, '(PLACE) <= ends[cell]')}:",
         *(f"        {line}" for line in _written(width)),
     )
-    return Sieve(("bars", "ends", "keys", "places", "count"), width, 0, (), at_point, ())
+    return Pick(("bars", "ends", "keys", "places", "count"), width, 0, (), at_point, ())
 
 
-def front(width: int, verdicts: int) -> Sieve:
+def front(width: int, verdicts: int) -> Pick:
     """What no row of a front dominates; what equals a row is counted with it, and its lowest place kept."""
     before, at_point, after = _counting(verdicts)
     enter = (
@@ -167,11 +167,11 @@ def front(width: int, verdicts: int) -> Sieve:
         *(f"        {line}" for line in _written(width)),
     )
     arguments = ("rows", "equals", "lowest", "keys", "places", "count", "tally")
-    return Sieve(arguments, width, verdicts, before, (*enter, *at_point), after)
+    return Pick(arguments, width, verdicts, before, (*enter, *at_point), after)
 
 
 class Walk(Writer):
-    """Writes the kernel of a layout.
+    """Writes the walks of a layout.
 
     Parameters
     ----------
@@ -221,19 +221,19 @@ class Walk(Writer):
         return f"{node.op}({names[0]})"
 
     def reads(self) -> Source:
-        """What a kernel reads, for `mlsysim.engine.tables.pack`."""
+        """What a walk reads, for `mlsysim.engine.tables.pack`."""
         return Source("", 0, self.inputs, [tuple(self.along(n)) for n in self.inputs])
 
-    def sieved(self, sieve: Sieve, at: Sequence[int]) -> str:
-        """The kernel that sieves the points of some spans; `at` says where each input begins."""
+    def picking(self, pick: Pick, at: Sequence[int]) -> str:
+        """The walk for a pick; `at` says where each input begins."""
         self.lines = []
         by_level: dict[int, list[Node]] = {}
         for node in [*self.inputs, *self.body]:
             by_level.setdefault(self.level(node), []).append(node)
         self.put(0, *_HEAD)
-        self.put(0, f"def walk({', '.join(('which', 'kinds', 'data', *sieve.arguments))}):")
+        self.put(0, f"def walk({', '.join(('which', 'kinds', 'data', *pick.arguments))}):")
         self.stand(at)
-        self.put(1, *sieve.before)
+        self.put(1, *pick.before)
         self.compute(1, by_level.get(0, []))
         self.put(1, "since = u(0)", "for step in range(end):")
         for level in range(1, len(self.outer) + 1):
@@ -242,13 +242,13 @@ class Walk(Writer):
                 if not always:
                     self.put(2, f"if since <= u({level}):")
                 self.compute(2 if always else 3, by_level[level])
-        self.put(2, *(f"k{i} = {self.name(column)}" for i, column in enumerate(self.columns[: sieve.width])))
-        if sieve.verdicts:
+        self.put(2, *(f"k{i} = {self.name(column)}" for i, column in enumerate(self.columns[: pick.width])))
+        if pick.verdicts:
             self.put(2, f"verdict = {self.name(self.columns[-1])}")
         place = " + ".join(f"{self.step(axis)} * u({self.strides[axis]})" for axis in self.axis) or "u(0)"
-        self.put(2, *(line.replace("PLACE", place) for line in sieve.at_point))
+        self.put(2, *(line.replace("PLACE", place) for line in pick.at_point))
         self.advance()
-        self.put(1, *sieve.after)
+        self.put(1, *pick.after)
         return "\n".join(self.lines) + "\n"
 
     def stand(self, at: Sequence[int]) -> None:

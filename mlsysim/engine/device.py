@@ -1,4 +1,4 @@
-"""Running a recorded call on a GPU: spans of the grid, each sieved by a block of the device (see `mlsysim.engine.cuda`).
+"""Running a recorded call on a GPU: spans of the grid, each walked by a block of the device (see `mlsysim.engine.cuda`).
 
 The CPU tabulates, as for a nest, and decides: a reduction asks for the least of each span, for what is not behind a bar, or
 for what no row of a front dominates, and folds what comes back into its state.
@@ -167,8 +167,8 @@ class Device:
             )
             keys, places, count = self._room(ROOM), self._whole(ROOM), self._zeros(1)
             tally = self.api.device_array((len(part), self.verdicts + 1), np.int32)
-            sieve = cuda.front(self.width, self.verdicts)
-            self._launch(sieve, part, sent, equals, lowest, keys, places, count, tally)
+            pick = cuda.front(self.width, self.verdicts)
+            self._launch(pick, part, sent, equals, lowest, keys, places, count, tally)
             found = _passed(keys, places, count)
             if found is None:
                 return None
@@ -201,9 +201,9 @@ class Device:
     def _zeros(self, n: int) -> Any:
         return self.api.to_device(np.zeros(n, dtype=np.int64))
 
-    def _launch(self, sieve: cuda.Sieve, blocks: np.ndarray, *arrays: Any) -> None:
-        """Sieve some blocks."""
-        walk = compiled(self.walk.sieved(sieve, self.at))
+    def _launch(self, pick: cuda.Pick, blocks: np.ndarray, *arrays: Any) -> None:
+        """Walk some blocks."""
+        walk = compiled(self.walk.picking(pick, self.at))
         with warnings.catch_warnings(), forks.compiling():  # numba compiles at the first launch
             warnings.simplefilter("ignore")  # it warns of launches that do not fill a device
             walk[len(blocks), self.lanes](self.api.to_device(blocks), *self.given, *arrays)
@@ -242,7 +242,7 @@ def api() -> Any:
 
 
 def words(api: Any) -> dict[str, Any]:
-    """What the lines of a kernel call: operations of the device, or NumPy's in the simulator."""
+    """What the lines of a walk call: operations of the device, or NumPy's in the simulator."""
     import numba
 
     if numba.config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
@@ -263,7 +263,7 @@ def words(api: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def compiled(text: str) -> Any:
-    """The kernel of a source text, which numba-cuda compiles when it is first launched."""
+    """The walk of a source text, which numba-cuda compiles when it is first launched."""
     own, scope = api(), types.ModuleType("mlsysim_walk").__dict__
     exec(compile(text, "<walk>", "exec"), scope)
     scope.update(words(own))
