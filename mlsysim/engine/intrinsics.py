@@ -21,15 +21,17 @@ from mlsysim.engine.elementary import ROUND, functions
 _BITS, _DOUBLE = ir.IntType(64), ir.DoubleType()
 
 
-@intrinsic
-def select(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
-    """``chosen if condition else other`` as one machine operation."""
+def choosing(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
+    """``chosen if condition else other`` as one machine operation, in the terms of numba's compilers."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.select(*args)
 
     kind = types.boolean if chosen == types.boolean and other == types.boolean else types.float64
     return kind(types.boolean, kind, kind), generate
+
+
+select = intrinsic(choosing)
 
 
 @intrinsic

@@ -1,11 +1,12 @@
 """Running a recorded call: plain for small sweeps, compiled for large ones, in blocks on threads.
 
-Three plans give the same bits:
+Four plans give the same bits:
 
 * ``plain``: every node over its own axes with NumPy; no compiler, so a first answer never waits.
 * ``nest``: what depends on few axes is tabulated by the plain plan once, the rest is a compiled loop nest.
 * ``generic``: the nest of a single paired axis, one per kernel and set of inputs; any grid is fed to it
   expanded, block by block, so that it serves sweeps of every shape once it is on disk.
+* ``cuda``: the same tables, and the rest as kernels of a GPU, for searches (see `mlsysim.engine.device`).
 
 Where nothing can be compiled (``NUMBA_DISABLE_JIT=1``) every sweep is plain, whatever was asked for.
 """
@@ -26,6 +27,7 @@ from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
+from mlsysim.engine.point import NUMPYS_OWN
 from mlsysim.engine.program import Program
 from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
 
@@ -49,7 +51,8 @@ class Sweep:
     columns : sequence of Node
     outermost : sequence of str
         Axes that stay outside the tiles (each tile then lies in one cell of them).
-    plan : {"auto", "plain", "generic", "nest"}
+    plan : {"auto", "plain", "generic", "nest", "cuda"}
+        With ``"cuda"`` only what a device needs is prepared: the tables and the body.
     stored : sequence of ndarray, optional
         Flat arrays, one a column, over the column's own axes: results are written there instead.
     block : int, optional
@@ -81,8 +84,11 @@ class Sweep:
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
         self.done = 0  #: points that are in all of these
         self.block_points = block_wanted(block)
+        if plan == "cuda" and stored is not None:
+            raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
-        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
+        tabled = ("leaf", "stage", *(NUMPYS_OWN if plan == "cuda" else ()))
+        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)), tabled)
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable[..., Any] | None = None
         self.plan = "plain"
@@ -104,11 +110,11 @@ class Sweep:
             return points // self.sizes[self.kinds.axis] * len(next(iter(self.kinds.rows.values())))
         return points
 
-    def _split(self, limit: float) -> None:
-        """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
+    def _split(self, limit: float, tabled: Sequence[str]) -> None:
+        """Tables (evaluated once, plainly; some operations always) and the body (evaluated point by point)."""
         table: set[int] = set()
         for node in self.nodes:
-            if node.op in ("leaf", "stage") or self._points(node) <= limit:
+            if node.op in tabled or self._points(node) <= limit:
                 table.add(node.index)
         for node in reversed(self.nodes):  # what a table needs is a table
             if node.index in table:
@@ -122,6 +128,12 @@ class Sweep:
         if largest > 1 << 26:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
+            )
+        largest = max((self._points(n) for n in self.tabled if n.op in NUMPYS_OWN.intersection(tabled)), default=0)
+        if largest > 1 << 24:
+            raise ValueError(
+                f"plan='cuda': exponentials, logarithms or powers at {largest:,} points, whose bits a device does not have, "
+                f"and {1 << 24:,} are the most that are computed beforehand: plan='auto' has no such limit"
             )
 
     def loads(self) -> dict[frozenset[str], float]:

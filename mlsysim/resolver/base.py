@@ -117,8 +117,8 @@ class Resolver(AsFunction):
             Default ``MLSYSIM_THREADS`` or the number of cores.
         progress : bool or callable, optional
             True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
-        plan : {"auto", "plain", "nest"}
-            How to evaluate; the results are the same.
+        plan : {"auto", "plain", "nest", "cuda"}
+            How to evaluate; the results are the same.  ``"cuda"``, for searches, is a GPU (the extra `gpu`).
         **inputs
             See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
             ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import xarray as xr
 
 from mlsysim.engine import condition
 from mlsysim.engine.block import Block
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import flag, names, shown, whole
@@ -139,6 +140,45 @@ class Top:
     def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.lexsort((places, *keys.T[::-1]))[: self.k]
         return keys[order], places[order]
+
+    def on_device(self, state: Leaders, program: Program, cells: Cells) -> Iterator[int]:
+        """Each span tells its best point: the `k` best points lie in the spans of the `k` best of these, not behind the last."""
+        columns = self.columns(program)
+        device = Device(program, columns, cells.by, cells.strides, counts.kinds(self.clauses) if self.clauses else 0)
+        leaders = []
+        for found in device.least():
+            state.points += found.points
+            state.accepted += found.accepted
+            if self.clauses:
+                verdicts = found.verdicts.sum(axis=0, dtype=np.int64)
+                state.verdicts = verdicts if state.verdicts is None else state.verdicts + verdicts
+            some = found.keys[:, 0] != np.inf
+            leaders.append((found.blocks[some], found.keys[some], found.places[some]))
+            yield found.points
+        blocks, keys, places = (np.concatenate(arrays) for arrays in zip(*leaders))
+        which = device.cell(blocks)
+        order = np.lexsort((places, *keys.T[::-1], which))
+        which = which[order]
+        rank = np.arange(order.size) - np.searchsorted(which, which)
+        near, last = order[rank < self.k], order[rank == self.k - 1]
+        if self.k == 1:
+            self._join(state, keys[near], places[near], cells)
+            return
+        bars = np.full((cells.count, keys.shape[1]), np.inf)
+        ends = np.full(cells.count, np.iinfo(np.int64).max)
+        bars[device.cell(blocks[last])], ends[device.cell(blocks[last])] = keys[last], places[last]
+        for passed in device.below(blocks[near], bars, ends):
+            self._join(state, passed.keys, passed.places, cells)
+
+    def _join(self, state: Leaders, keys: np.ndarray, places: np.ndarray, cells: Cells) -> None:
+        """Let points of any cells enter."""
+        which = np.broadcast_to(cells.number(cells.unrank(places)), places.shape)
+        order = np.argsort(which, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if order.size else ():
+            cell = int(which[part[0]])
+            state.keys[cell], state.places[cell] = self._sorted(
+                np.concatenate([state.keys[cell], keys[part]]), np.concatenate([state.places[cell], places[part]])
+            )
 
     def merge(self, state: Leaders, other: Leaders) -> None:
         for cell, places in enumerate(other.places):

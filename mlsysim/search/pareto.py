@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import xarray as xr
 
 from mlsysim.engine import cache, condition
 from mlsysim.engine.block import Block
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import names, shown
@@ -244,6 +245,26 @@ class Pareto:
         places = np.broadcast_to(cells.rank(block.index(alive + begins)), alive.shape)
         state.wait(np.ascontiguousarray(points.T), places, np.ones(alive.size, dtype=np.int64))
 
+    def on_device(self, state: Any, program: Program, cells: Cells) -> Iterator[int]:
+        device = self._device(program, cells)
+        return self._found(state, device, np.arange(device.blocks))
+
+    def _device(self, program: Program, cells: Cells) -> Device:
+        columns = self.columns(program)
+        return Device(program, columns, cells.by, cells.strides, counts.kinds(self.clauses) if self.clauses else 0)
+
+    def _found(self, state: Front, device: Device, blocks: np.ndarray) -> Iterator[int]:
+        """Fold blocks of a device into a front: it drops what the front so far dominates, and counts what equals a member."""
+        for passed in device.front(blocks, lambda: state.points):
+            state.seen += passed.points
+            state.accepted += passed.accepted
+            if self.clauses:
+                state.verdicts = passed.verdicts if state.verdicts is None else state.verdicts + passed.verdicts
+            state.count, state.places = state.count + passed.equals, np.minimum(state.places, passed.lowest)
+            state.wait(passed.keys, passed.places, np.ones(len(passed.places), dtype=np.int64))
+            state.merge()
+            yield passed.points
+
     def merge(self, state: Any, other: Any) -> None:
         state.join(other)
 
@@ -302,6 +323,11 @@ class Drawn(Pareto):
         for tile in range(block.hi - block.lo):
             a, b = int(block.starts[tile]), int(block.starts[tile + 1])
             self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
+
+    def on_device(self, state: Any, program: Program, cells: Cells) -> Iterator[int]:
+        device = self._device(program, cells)
+        for cell, front in enumerate(state):
+            yield from self._found(front, device, np.arange(device.blocks_of_cell) + cell * device.blocks_of_cell)
 
     def merge(self, state: Any, other: Any) -> None:
         for front, more in zip(state, other):

@@ -11,7 +11,7 @@ import xarray as xr
 
 from mlsysim import sizes
 from mlsysim.engine import condition, estimate, label
-from mlsysim.engine.block import Block, block_wanted, threads_wanted
+from mlsysim.engine.block import Block, block_wanted, planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.kinds import Picked
@@ -30,7 +30,9 @@ from mlsysim.search.parts import Parts
 class Reduction(Protocol):
     """What `reduce` asks of a reduction.
 
-    One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.
+    One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.  One that has
+    ``on_device(state, program, cells)`` folds there the whole grid into a state, as a device evaluates it (``plan="cuda"``, see
+    `mlsysim.engine.device`), and yields how many points more are done.
     """
 
     by: tuple[str, ...]
@@ -246,6 +248,8 @@ def reduce(
     def finish(states: list[list[Any]]) -> list[xr.Dataset]:
         return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
 
+    if planned(plan) == "cuda":
+        return _on_device(program, reductions, all_cells, progress, resume)
     known: list[Any] = []
     sweep: Any = None
 
@@ -269,6 +273,27 @@ def reduce(
         ):
             sweep.run(take, start, threads, tell, None if parts is None else parts.spans)
     return finish([*known, *sweep.states])
+
+
+def _on_device(
+    program: Program, reductions: Sequence[Reduction], all_cells: Sequence[Cells], progress: Progress, resume: Any
+) -> list[xr.Dataset]:
+    """Run several reductions, each in a pass of its own, on a device."""
+    if resume is not None:
+        raise ValueError(f"resume={shown(resume)}: plan='cuda' keeps no parts; every other plan does")
+    for reduction in reductions:
+        if not hasattr(reduction, "on_device"):
+            raise TypeError(f"plan='cuda': {type(reduction).__name__} has no on_device")
+    answers = []
+    with watched(progress) as tell:
+        for reduction, cells in zip(reductions, all_cells):
+            state, done = reduction.start(cells), 0
+            for points in reduction.on_device(state, program, cells):  # type: ignore[attr-defined]
+                done += points
+                if tell is not None:
+                    tell(done, program.n_points)
+            answers.append(reduction.finish([state], program, cells))
+    return answers
 
 
 def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[Node], list[list[int]]]:
