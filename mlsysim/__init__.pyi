@@ -424,19 +424,19 @@ class _SingleNodeModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -444,8 +444,8 @@ class _SingleNodeModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_SingleNodeModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs]) -> str: ...
 
@@ -485,19 +485,19 @@ class _EfficiencyModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -505,8 +505,8 @@ class _EfficiencyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_EfficiencyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs]) -> str: ...
 
@@ -558,19 +558,19 @@ class _ServingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -578,8 +578,8 @@ class _ServingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ServingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ServingModelInputs]) -> str: ...
 
@@ -638,19 +638,20 @@ class _ContinuousBatchingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -658,8 +659,8 @@ class _ContinuousBatchingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ContinuousBatchingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs]) -> str: ...
 
@@ -729,19 +730,20 @@ class _DisaggregatedServingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -749,8 +751,8 @@ class _DisaggregatedServingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DisaggregatedServingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs]) -> str: ...
 
@@ -789,19 +791,19 @@ class _WeightStreamingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -809,8 +811,8 @@ class _WeightStreamingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_WeightStreamingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs]) -> str: ...
 
@@ -838,19 +840,19 @@ class _TailLatencyModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -858,8 +860,8 @@ class _TailLatencyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TailLatencyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs]) -> str: ...
 
@@ -899,19 +901,19 @@ class _DataModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -919,8 +921,8 @@ class _DataModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DataModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DataModelInputs]) -> str: ...
 
@@ -948,19 +950,19 @@ class _TransformationModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -968,8 +970,8 @@ class _TransformationModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TransformationModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TransformationModelInputs]) -> str: ...
 
@@ -1022,19 +1024,19 @@ class _TopologyModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1042,8 +1044,8 @@ class _TopologyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TopologyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TopologyModelInputs]) -> str: ...
 
@@ -1081,19 +1083,19 @@ class _ScalingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1101,8 +1103,8 @@ class _ScalingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ScalingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ScalingModelInputs]) -> str: ...
 
@@ -1152,19 +1154,19 @@ class _InferenceScalingModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1172,8 +1174,8 @@ class _InferenceScalingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_InferenceScalingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs]) -> str: ...
 
@@ -1219,19 +1221,19 @@ class _CompressionModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1239,8 +1241,8 @@ class _CompressionModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_CompressionModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_CompressionModelInputs]) -> str: ...
 
@@ -1296,19 +1298,19 @@ class _DistributedModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1316,8 +1318,8 @@ class _DistributedModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DistributedModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DistributedModelInputs]) -> str: ...
 
@@ -1348,19 +1350,19 @@ class _ReliabilityModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1368,8 +1370,8 @@ class _ReliabilityModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ReliabilityModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs]) -> str: ...
 
@@ -1403,19 +1405,19 @@ class _OrchestrationModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1423,8 +1425,8 @@ class _OrchestrationModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_OrchestrationModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs]) -> str: ...
 
@@ -1467,19 +1469,19 @@ class _EconomicsModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1487,8 +1489,8 @@ class _EconomicsModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_EconomicsModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_EconomicsModelInputs]) -> str: ...
 
@@ -1528,19 +1530,19 @@ class _SustainabilityModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1548,8 +1550,8 @@ class _SustainabilityModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_SustainabilityModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs]) -> str: ...
 
@@ -1587,19 +1589,19 @@ class _CheckpointModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1607,8 +1609,8 @@ class _CheckpointModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_CheckpointModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_CheckpointModelInputs]) -> str: ...
 
@@ -1642,19 +1644,20 @@ class _ResponsibleEngineeringModel(Model):
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., _epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1662,8 +1665,8 @@ class _ResponsibleEngineeringModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs]) -> str: ...
 
@@ -1893,7 +1896,7 @@ class _BatchingOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -1901,50 +1904,50 @@ class _BatchingOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -1959,14 +1962,14 @@ class _BatchingOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_BatchingOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs]) -> str: ...
@@ -2042,7 +2045,7 @@ class _DisaggregationOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2050,50 +2053,51 @@ class _DisaggregationOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2108,14 +2112,14 @@ class _DisaggregationOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DisaggregationOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs]) -> str: ...
@@ -2174,7 +2178,7 @@ class _ParallelismOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2182,50 +2186,50 @@ class _ParallelismOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2240,14 +2244,14 @@ class _ParallelismOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ParallelismOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs]) -> str: ...
@@ -2296,7 +2300,7 @@ class _PlacementOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2304,50 +2308,50 @@ class _PlacementOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2362,14 +2366,14 @@ class _PlacementOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_PlacementOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs]) -> str: ...

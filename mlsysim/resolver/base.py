@@ -157,6 +157,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> list[xr.Dataset]:
         """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing.
@@ -172,6 +173,9 @@ class Resolver(AsFunction):
             A folder of the sweep's own: each part of a second or two, once it is done, is a small file there, and the same call
             (after Ctrl-C, `kill`, a power cut) goes on from these to the same answer.  Another call, other inputs or data and
             another version of mlsysim are refused; delete the folder when the answer is no longer wanted.
+        client : concurrent.futures.Executor or distributed.Client, optional
+            Whose workers do the parts, in place of the threads of this process: a ProcessPoolExecutor, or a cluster of dask.  The
+            answer is the same to the last bit; each worker is one thread, and needs mlsysim of this version.
         """
         from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import reduce
@@ -185,6 +189,7 @@ class Resolver(AsFunction):
                 progress=progress,
                 plan=plan,
                 resume=resume,
+                client=client,
             )
 
     @question
@@ -201,6 +206,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The best feasible configuration, one for each cell of `by`.
@@ -219,8 +225,8 @@ class Resolver(AsFunction):
             100,000 characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
-        resume : path, optional
-            A folder from which the same call goes on when it was stopped (see `sweep`).
+        resume, client
+            The folder from which the same call goes on when it was stopped; who does its parts (see `sweep`).
 
         Returns
         -------
@@ -233,7 +239,8 @@ class Resolver(AsFunction):
 
         self._no_quantile("best", inputs)
         search = Best(objective, maximize, by=by, where=where, ties=ties)
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import best
 
@@ -255,6 +262,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
@@ -265,15 +273,9 @@ class Resolver(AsFunction):
             raise TypeError(
                 "top ranks configurations, and sample= would rank draws: best(sample=n) says how often the winner wins"
             )
-        return self._alone(
-            Top(k, objective, maximize, by=by, where=where, ties=ties),
-            threads=threads,
-            block=block,
-            progress=progress,
-            plan=plan,
-            resume=resume,
-            **inputs,
-        )
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
+        return self._alone(Top(k, objective, maximize, by=by, where=where, ties=ties), **run, **inputs)
 
     @question
     def pareto(
@@ -288,6 +290,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The exact Pareto front of the feasible configurations.
@@ -298,7 +301,7 @@ class Resolver(AsFunction):
             Objectives.
         epsilon : float, optional
             Thin the front: a point goes when a kept one is no worse than by this relative amount in every objective.
-        where, resume
+        where, resume, client
             See `best`.
 
         Returns
@@ -317,12 +320,13 @@ class Resolver(AsFunction):
                 f"{self.name}(epsilon=...).pareto(...)"
             )
         front = Pareto(minimize, maximize, epsilon, where=where)
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import pareto
 
-            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
             return pareto(self, front, {**self.bound, **inputs}, run)
-        return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
+        return self._alone(front, **run, **inputs)
 
     @question
     def root(
