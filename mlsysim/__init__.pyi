@@ -418,7 +418,8 @@ class _SingleNodeModel(Model):
     def __call__(self, **inputs: Unpack[_SingleNodeModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -479,7 +480,8 @@ class _EfficiencyModel(Model):
     def __call__(self, **inputs: Unpack[_EfficiencyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -552,7 +554,8 @@ class _ServingModel(Model):
     def __call__(self, **inputs: Unpack[_ServingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -631,8 +634,8 @@ class _ContinuousBatchingModel(Model):
     def __call__(self, **inputs: Unpack[_ContinuousBatchingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -723,8 +726,8 @@ class _DisaggregatedServingModel(Model):
     def __call__(self, **inputs: Unpack[_DisaggregatedServingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -784,8 +787,8 @@ class _WeightStreamingModel(Model):
     def __call__(self, **inputs: Unpack[_WeightStreamingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -834,7 +837,8 @@ class _TailLatencyModel(Model):
     def __call__(self, **inputs: Unpack[_TailLatencyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -895,7 +899,8 @@ class _DataModel(Model):
     def __call__(self, **inputs: Unpack[_DataModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -944,7 +949,8 @@ class _TransformationModel(Model):
     def __call__(self, **inputs: Unpack[_TransformationModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1018,7 +1024,8 @@ class _TopologyModel(Model):
     def __call__(self, **inputs: Unpack[_TopologyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1077,7 +1084,8 @@ class _ScalingModel(Model):
     def __call__(self, **inputs: Unpack[_ScalingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1147,8 +1155,8 @@ class _InferenceScalingModel(Model):
     def __call__(self, **inputs: Unpack[_InferenceScalingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1215,7 +1223,8 @@ class _CompressionModel(Model):
     def __call__(self, **inputs: Unpack[_CompressionModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1292,7 +1301,8 @@ class _DistributedModel(Model):
     def __call__(self, **inputs: Unpack[_DistributedModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1344,7 +1354,8 @@ class _ReliabilityModel(Model):
     def __call__(self, **inputs: Unpack[_ReliabilityModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1399,7 +1410,8 @@ class _OrchestrationModel(Model):
     def __call__(self, **inputs: Unpack[_OrchestrationModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1463,7 +1475,8 @@ class _EconomicsModel(Model):
     def __call__(self, **inputs: Unpack[_EconomicsModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1524,7 +1537,8 @@ class _SustainabilityModel(Model):
     def __call__(self, **inputs: Unpack[_SustainabilityModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1583,7 +1597,8 @@ class _CheckpointModel(Model):
     def __call__(self, **inputs: Unpack[_CheckpointModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
@@ -1637,8 +1652,8 @@ class _ResponsibleEngineeringModel(Model):
     def __call__(self, **inputs: Unpack[_ResponsibleEngineeringModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,

@@ -105,6 +105,9 @@ class Resolver(AsFunction):
         threads: int | None = None,
         progress: Progress = None,
         plan: str = "auto",
+        client: Any = None,
+        store: str | PathLike[str] | None = None,
+        resume: str | PathLike[str] | None = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """Every output at every point of the grid.
@@ -119,6 +122,13 @@ class Resolver(AsFunction):
             True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
         plan : {"auto", "plain", "nest"}
             How to evaluate; the results are the same.
+        client : concurrent.futures.Executor or distributed.Client, optional
+            Whose workers evaluate (see `sweep`).
+        store : path, optional
+            A zarr store to be made and filled region by region, each output over the axes on which it varies: the answer need
+            not fit in memory.  It is opened, not loaded; `xarray.open_zarr` opens it again.
+        resume : path, optional
+            A folder that says which regions of `store` are written; the same call goes on with the others.
         **inputs
             See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
             ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).
@@ -134,17 +144,27 @@ class Resolver(AsFunction):
         TypeError
             An unknown or missing input.
         ValueError
-            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
+            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory, a store that
+            is there already.
         """
         from mlsysim.engine.solve import levels, quantiles, solve
+        from mlsysim.search import store as parted
         from mlsysim.search.interrupted import handed
 
         quantile = inputs.pop("quantile", None)
+        if quantile is not None and store is not None:
+            raise TypeError(
+                "quantile= is of samples in memory: a store holds each of them, sample=n, to take quantiles of"
+            )
         at = None if quantile is None else levels(quantile)
         if at is not None and inputs.get("sample") is None:
             inputs["sample"] = SAMPLES
         with handed():
-            stored = solve(self.program(**inputs), keep, threads, progress, plan)
+            program = self.program(**inputs)
+            if client is None and store is None and resume is None:
+                stored = solve(program, keep, threads, progress, plan)
+            else:
+                stored = parted.solve(program, keep, threads, progress, plan, client, store, resume)
             return stored if at is None else quantiles(stored, at)
 
     @question

@@ -54,9 +54,14 @@ def within(folder: Any, name: str) -> str | None:
     """A folder in the folder of a question that takes several searches, for the one of them called `name`."""
     if folder is None:
         return None
-    if (Path(named(folder)) / CALL).exists():
+    if begun(folder):
         raise ValueError(f"resume={str(folder)!r}: it holds parts of another call; name another folder")
     return os.path.join(named(folder), name)
+
+
+def begun(folder: Any) -> bool:
+    """Does a folder hold parts of a call already?"""
+    return folder is not None and (Path(named(folder)) / CALL).exists()
 
 
 def named(folder: Any) -> str:
