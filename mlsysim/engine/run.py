@@ -24,11 +24,11 @@ import numpy as np
 
 from mlsysim.engine import cache, elsewhere
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted
+from mlsysim.engine.elementary import NAMES
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
-from mlsysim.engine.point import NUMPYS_OWN
 from mlsysim.engine.program import Program
 from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
 
@@ -88,7 +88,7 @@ class Sweep:
         if plan == "cuda" and stored is not None:
             raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
-        tabled = ("leaf", "stage", *(NUMPYS_OWN if plan == "cuda" else ()))
+        tabled = ("leaf", "stage", *(NAMES if plan == "cuda" else ()))
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)), tabled)
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable[..., Any] | None = None
@@ -140,7 +140,7 @@ class Sweep:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
             )
-        largest = max((self._points(n) for n in self.tabled if n.op in NUMPYS_OWN.intersection(tabled)), default=0)
+        largest = max((self._points(n) for n in self.tabled if n.op in NAMES and n.op in tabled), default=0)
         if largest > 1 << 24:
             raise ValueError(
                 f"plan='cuda': exponentials, logarithms or powers at {largest:,} points, whose bits a device does not have, "
