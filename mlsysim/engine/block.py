@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,37 @@ PLANS = ("auto", "plain", "generic", "nest")
 
 @dataclass
 class Block:
-    """Consecutive tiles with the values of their columns.
+    """Tiles with the values of their columns.
 
     Attributes
     ----------
-    lo, hi : int
-        Tiles.
+    tiles : ndarray of int
     starts : ndarray
         Where each tile begins among the points, and the end.
     columns : ndarray, shape (columns, points)
+    seen : int
+        Points of these tiles, and of those that a sieve left out (see `mlsysim.engine.sieve`).
+    tallies : dict, optional
+        What a sieve counted over all that was seen, by column.
     """
 
     layout: Layout
-    lo: int
-    hi: int
+    tiles: np.ndarray
     starts: np.ndarray
     columns: np.ndarray
+    seen: int
+    tallies: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def index(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Positions along every axis of some points of the block."""
-        return self.layout.index(self.lo, self.starts, positions)
+        return self.layout.index(self.tiles, self.starts, positions)
+
+    def narrowed(self, rows: Sequence[int]) -> Block:
+        """The same tiles with some of the columns."""
+        if list(rows) == list(range(len(self.columns))):
+            return self
+        tallies = {i: self.tallies[row] for i, row in enumerate(rows) if row in self.tallies}
+        return replace(self, columns=self.columns[rows], tallies=tallies)
 
 
 @dataclass

@@ -299,7 +299,7 @@ class Drawn(Pareto):
 
     def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
         which = cells.of_tiles(block)
-        for tile in range(block.hi - block.lo):
+        for tile in range(len(block.tiles)):
             a, b = int(block.starts[tile]), int(block.starts[tile + 1])
             self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
 

@@ -140,7 +140,7 @@ class Parts:
                 missing.append(span)
             else:
                 self.merge(self.state, states)
-                done += int(sweep.layout.starts(*span)[-1])
+                done += sweep.layout.points_before(span[1]) - sweep.layout.points_before(span[0])
         self.spans = Spans(missing, self._done, done)
 
     def merge(self, own: Sequence[Any], others: Sequence[Any]) -> None:

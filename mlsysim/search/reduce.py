@@ -20,9 +20,11 @@ from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
 from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
+from mlsysim.engine.sieve import Sought, values_of
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
 from mlsysim.schema.variables import variable_of
+from mlsysim.search.gates import gates
 from mlsysim.search.interrupted import handed, marked
 from mlsysim.search.parts import Parts
 
@@ -102,9 +104,8 @@ class Cells:
     def of_tiles(self, block: Block) -> np.ndarray:
         """The cell in which each tile of a block lies."""
         if not self.by:
-            return np.zeros(block.hi - block.lo, dtype=np.int64)
-        outer = block.layout.outer_index(np.arange(block.lo, block.hi))
-        return self.number(outer)
+            return np.zeros(len(block.tiles), dtype=np.int64)
+        return self.number(block.layout.outer_index(block.tiles))
 
     def number(self, index: Mapping[str, np.ndarray]) -> np.ndarray:
         """The cell of some points."""
@@ -236,9 +237,8 @@ def reduce(
 
     def take(states: list[Any], part: Block) -> None:
         for reduction, state, rows, cells in zip(reductions, states, wanted, all_cells):
-            reduction.take(
-                state, part, part.columns if rows == list(range(len(columns))) else part.columns[rows], cells
-            )
+            own = part.narrowed(rows)
+            reduction.take(state, own, own.columns, cells)
 
     def start() -> list[Any]:
         return [r.start(c) for r, c in zip(reductions, all_cells)]
@@ -256,7 +256,8 @@ def reduce(
         return f"best so far: {', '.join(words)}" if words else ""
 
     with watched(progress, so_far) as tell:
-        sweep = Sweep(program, columns, outermost, plan=plan, block=block, repeatable=resume is not None)
+        sought = sought_by(program, reductions, columns, wanted, all_cells)
+        sweep = Sweep(program, columns, outermost, plan, block=block, repeatable=resume is not None, sought=sought)
         estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
         parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
         known += [] if parts is None else [parts.state]
@@ -277,6 +278,32 @@ def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[No
     wanted = [[columns.setdefault(node.index, node) for node in reduction.columns(program)] for reduction in reductions]
     place = {index: i for i, index in enumerate(columns)}
     return list(columns.values()), [[place[node.index] for node in nodes] for nodes in wanted]
+
+
+def sought_by(
+    program: Program,
+    reductions: Sequence[Any],
+    columns: Sequence[Node],
+    wanted: Sequence[Sequence[int]],
+    cells: Sequence[Cells],
+) -> Sought | None:
+    """What all of some reductions seek; None where one of them wants to see every point."""
+    if not all(hasattr(reduction, "bars") for reduction in reductions):
+        return None
+    verdicts: dict[int, tuple[int, ...]] = {}
+    for reduction, rows in zip(reductions, wanted):
+        if reduction.clauses:
+            values = values_of(columns[rows[-1]])
+            if values is None:
+                return None
+            verdicts[rows[-1]] = values
+
+    def bars(states: Sequence[Any]) -> list[np.ndarray]:
+        return [bar for reduction, state in zip(reductions, states) for bar in reduction.bars(state)]
+
+    keys = [(rows[0], own.by) for rows, own in zip(wanted, cells)]
+    only = gates(program, bool(verdicts)) if all(reduction.gated for reduction in reductions) else []
+    return Sought(keys, list(verdicts.items()), cells[0].strides, only, bars)
 
 
 def require_room(
