@@ -11,6 +11,8 @@ from mlsysim.engine import cache, elementary
 #: what generated code uses, without numba's intrinsics and without Python's exceptions for sqrt(-1)
 PLAIN = {
     "select": lambda condition, a, b: a if condition else b,
+    "lower": min,
+    "count": int,
     "math": types.SimpleNamespace(sqrt=np.sqrt),
     **{elementary.NAMES[op].__name__: function for op, function in elementary.NUMBERS.items()},
 }
@@ -33,7 +35,7 @@ def interpret(text, signature):
 
 
 @contextlib.contextmanager
-def interpreted(chunk=1024, tile=4096, enough=512, table=1 << 17, stores=8):
+def interpreted(chunk=1024, tile=4096, enough=512, table=1 << 17, stores=8, behind=0.0):
     """Nests interpreted, cut into small pieces."""
     with (
         mock.patch("mlsysim.engine.cache.compiled", interpret),
@@ -42,5 +44,6 @@ def interpreted(chunk=1024, tile=4096, enough=512, table=1 << 17, stores=8):
         mock.patch("mlsysim.engine.plan.ENOUGH", enough),
         mock.patch("mlsysim.engine.run.TABLE", table),
         mock.patch("mlsysim.engine.nest.STORES", stores),
+        mock.patch("mlsysim.engine.sieve.BEHIND", behind),
     ):
         yield

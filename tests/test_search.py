@@ -73,7 +73,15 @@ KNOBS = {
     "block": st.sampled_from([None, 1, 7, 100, 4096]),
     "threads": st.sampled_from([1, 2, 3]),
     "plan": st.sampled_from(["plain", "nest", "generic", "auto"]),
-    "cut": st.sampled_from([(1024, 4096, 512, 1 << 17, 10), (3, 16, 4, 5, 1), (8, 64, 16, 1, 3), (2, 8, 2, 40, 10)]),
+    "cut": st.sampled_from(
+        [
+            (1024, 4096, 512, 1 << 17, 10, 16.0),
+            (3, 16, 4, 5, 1, 0.0),
+            (8, 64, 16, 1, 3, 0.0),
+            (2, 8, 2, 40, 10, 2.0),
+            (4, 8, 1, 1, 10, 1e9),
+        ]
+    ),
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,26 +20,37 @@ PLANS = ("auto", "plain", "generic", "nest", "cuda")
 
 @dataclass
 class Block:
-    """Consecutive tiles with the values of their columns.
+    """Tiles with the values of their columns.
 
     Attributes
     ----------
-    lo, hi : int
-        Tiles.
+    tiles : ndarray of int
     starts : ndarray
         Where each tile begins among the points, and the end.
     columns : ndarray, shape (columns, points)
+    seen : int
+        Points of these tiles, and of those that a sieve left out (see `mlsysim.engine.sieve`).
+    tallies : dict, optional
+        What a sieve counted over all that was seen, by column.
     """
 
     layout: Layout
-    lo: int
-    hi: int
+    tiles: np.ndarray
     starts: np.ndarray
     columns: np.ndarray
+    seen: int
+    tallies: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def index(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Positions along every axis of some points of the block."""
-        return self.layout.index(self.lo, self.starts, positions)
+        return self.layout.index(self.tiles, self.starts, positions)
+
+    def narrowed(self, rows: Sequence[int]) -> Block:
+        """The same tiles with some of the columns."""
+        if list(rows) == list(range(len(self.columns))):
+            return self
+        tallies = {i: self.tallies[row] for i, row in enumerate(rows) if row in self.tallies}
+        return replace(self, columns=self.columns[rows], tallies=tallies)
 
 
 @dataclass
@@ -85,3 +98,22 @@ def threads_wanted(threads: int | None) -> int:
             else os.cpu_count() or 1
         )
     return whole("threads", threads)
+
+
+def together(work: Callable[[], None], workers: int, halt: threading.Event) -> None:
+    """Do some work on several threads; what goes wrong in one of them, or Ctrl-C, sets `halt` for all."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException:
+            halt.set()
+            raise
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(guarded) for _ in range(workers)]):
+                future.result()
+        except BaseException:
+            halt.set()
+            raise

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlsysim.engine.run import Sweep
 
 #: of a sweep, as they are
-SAME = ("plan", "names", "sizes", "n_points", "block_points", "layout", "by_kind", "tables", "repeatable")
+SAME = ("plan", "names", "sizes", "n_points", "block_points", "asked", "layout", "by_kind", "tables", "repeatable")
 
 
 def sent(sweep: Sweep) -> dict[str, Any]:
@@ -38,6 +38,7 @@ def sent(sweep: Sweep) -> dict[str, Any]:
     state["inputs"], state["columns"] = [n.index for n in sweep.inputs], [n.index for n in sweep.columns]
     state["dims"] = {n.index: sweep.dims[n.index] for n in sweep.columns}
     state["kinds"] = None if sweep.kinds is None else Kinds(sweep.kinds.axis, sweep.kinds.codes, {})
+    state["sought"] = None if sweep.sought is None else replace(sweep.sought, gates=())  # they are in the nest
     state["stored"] = None if sweep.stored is None else [array.dtype.str for array in sweep.stored]
     state["source"] = None
     if sweep.plan != "plain":
@@ -47,7 +48,7 @@ def sent(sweep: Sweep) -> dict[str, Any]:
 
 def received(sweep: Sweep, state: dict[str, Any]) -> None:
     """Make the sweep of what was sent."""
-    for name in (*SAME, "kinds", "dims"):
+    for name in (*SAME, "kinds", "dims", "sought"):
         setattr(sweep, name, state[name])
     graph, known = Graph(), dict[int, Node]()
     for index, op, truth, payload, args in [*state["given"], *state["body"]]:

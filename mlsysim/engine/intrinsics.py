@@ -69,6 +69,30 @@ def significand(typingctx: Any, x: Any) -> Any:
     return types.float64(types.float64), generate
 
 
+@intrinsic
+def lower(typingctx: Any, one: Any, other: Any) -> Any:
+    """The lower of two numbers, neither of which is NaN; of 0.0 and -0.0 either.
+
+    LLVM keeps the least of a loop in vector registers only where it is told both.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        less = builder.fcmp_ordered("<", *args, flags=("nnan", "nsz"))
+        return builder.select(less, *args, flags=("nnan", "nsz"))
+
+    return types.float64(types.float64, types.float64), generate
+
+
+@intrinsic
+def count(typingctx: Any, condition: Any) -> Any:
+    """1 where a condition holds, else 0, as a number that can be added up."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.zext(args[0], context.get_value_type(types.uint64))
+
+    return types.uint64(types.boolean), generate
+
+
 _compiled = functions(
     {
         "select": select,

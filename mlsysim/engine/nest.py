@@ -55,7 +55,7 @@ _HEAD = (
     "import numpy as np",
     "from numpy import uint64 as u",
     "",
-    "from mlsysim.engine.intrinsics import exp, expm1, log, log1p, power, select",
+    "from mlsysim.engine.intrinsics import {}",
     "",
     "INF = np.inf",
     "NAN = np.nan",
@@ -102,6 +102,9 @@ class Writer:
         The axis of points that are of few kinds, and the nodes that have a value a kind (see `mlsysim.engine.kinds`).
     """
 
+    intrinsics: tuple[str, ...] = ("select",)  #: that the source uses
+    result = "position"  #: what the nest returns
+
     def __init__(
         self,
         layout: Layout,
@@ -124,6 +127,9 @@ class Writer:
         self.row_offsets: list[int] = []
         self.used = 0
         self.lines: list[str] = []
+        self.groups: dict[tuple[int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
+        self.wanted: set[int] = set()  #: nodes that are kept in the workspace
+        self.depth_max = len(self.outer)
 
     # --- where things are ----------------------------------------------------------------------------------
 
@@ -134,9 +140,15 @@ class Writer:
     def level(self, node: Node) -> int:
         """The outer loop in which a node is computed: 0 before all of them."""
         depth = max((i + 1 for i, a in enumerate(self.outer) if a in self.dims[node.index]), default=0)
-        if self.chunked and self.layout.tile[-1] in self.dims[node.index]:
-            return len(self.outer) + 1
         return self.layout.levels[depth] if self.layout.levels else depth
+
+    def phase(self, node: Node) -> int:
+        """What of a tile it belongs to: 0 is computed at once, more where it turns out to be needed."""
+        return 0
+
+    def where(self, node: Node) -> tuple[int, int, tuple[str, ...]]:
+        """Where a node is computed: in which phase, outer loop and loop over the tile."""
+        return self.phase(node), self.level(node), self.inside(node)
 
     def capacity(self, axis: str) -> int:
         """Room for an axis: the next power of two, so that similar sweeps share a nest."""
@@ -327,61 +339,72 @@ class Writer:
         return self.fetch(node, self.element(node))
 
     def write(self) -> Source:
-        layout = self.layout
-        by_place: dict[tuple[int, tuple[str, ...]], list[Node]] = {}
         for node in [*self.inputs, *self.body]:
-            by_place.setdefault((self.level(node), self.inside(node)), []).append(node)
-        wanted = {c.index for c in self.columns}
+            self.groups.setdefault(self.where(node), []).append(node)
+        self.wanted |= {c.index for c in self.columns}
         for node in self.body:
-            for arg in node.args:
-                if arg.op != "const" and (self.level(arg), self.inside(arg)) != (self.level(node), self.inside(node)):
-                    wanted.add(arg.index)
-        depth_max = len(self.outer) + (1 if self.chunked else 0)
-        outs = ", ".join(f"out_{i}" for i in range(len(self.columns))) if self.stored else "out"
-        self.put(0, *_HEAD, f"def nest(lo, hi, sizes, at, data, w, {outs}):")
+            self.wanted |= {arg.index for arg in node.args if arg.op != "const" and self.where(arg) != self.where(node)}
+        head = "\n".join(_HEAD).format(", ".join(self.intrinsics))
+        self.put(0, head, f"def nest(lo, hi, sizes, at, data, w, {self.outs()}):")
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])")
-            if axis in layout.tile:
+            if axis in self.layout.tile:
                 self.put(1, f"m_{i} = n_{i}")
         for number in range(len(self.inputs)):
             self.put(1, f"at_{number} = u(at[{number}])")
-        self.put(1, "position = u(0)", "for tile in range(lo, hi):")
-        self.put(2, "rest = u(tile)")
-        if self.chunked:
-            last = self.axis[layout.tile[-1]]
-            self.put(
-                2,
-                f"chunks = (n_{last} + u({layout.chunk - 1})) // u({layout.chunk})",
-                "chunk = rest % chunks",
-                "rest = rest // chunks",
-                f"first = chunk * u({layout.chunk})",
-                f"m_{last} = min(u({layout.chunk}), n_{last} - first)",
-            )
+        self.put(1, "position = u(0)", *self.before(), "for tile in range(lo, hi):", "    rest = u(tile)")
         for axis in reversed(self.outer):
             i = self.axis[axis]
             self.put(2, f"i_{i} = rest % n_{i}", f"rest = rest // n_{i}")
-        inner = [f"i_{self.axis[a]}" for a in self.outer] + (["chunk"] if self.chunked else [])
-        for level in range(depth_max + 1):
-            groups = sorted((inside for at, inside in by_place if at == level), key=self._in_order)
-            if not groups and not (self.stored or level == depth_max):
+        if self.chunked:  # the chunks are the outermost loop: what is hoisted of a chunk stays
+            last, chunk = self.axis[self.layout.tile[-1]], f"u({self.layout.chunk})"
+            self.put(2, f"first = rest * {chunk}", f"m_{last} = min({chunk}, n_{last} - first)")
+        inner = [f"i_{self.axis[a]}" for a in self.outer]
+        for level in range(self.depth_max + 1):
+            groups, begun = self.insides(0, level), self.begun(level)
+            if not groups and not begun and not (self.stored or level == self.depth_max):
                 continue
             depth = 2
-            if level < depth_max:
+            if level < self.depth_max:
                 still = " and ".join(f"{name} == 0" for name in inner[level:])
-                self.put(2, f"if tile == lo or ({still}):" if level else "if tile == lo:")
+                self.put(2, f"if tile == lo or ({still}):" if level or self.chunked else "if tile == lo:")
                 depth = 3
-                self.put(depth, "pass")
+                self.put(depth, *(begun or ["pass"]))
             for inside in groups:
-                self.group(depth, by_place[level, inside], inside, wanted)
+                self.group(depth, self.groups[0, level, inside], inside, self.wanted)
+            self.computed(depth, level)
             if self.stored:
                 for number, column in enumerate(self.columns):
                     if self.level(column) == level:
                         self.store(depth, number, column)
         if not self.stored:
             self.deliver(2)
-        self.put(1, "return position")
+        self.put(1, f"return {self.result}")
         dims = [tuple(self.along(n)) for n in self.inputs]
         return Source("\n".join(self.lines) + "\n", self.used + 16, self.inputs, dims)
+
+    def insides(self, phase: int, level: int) -> list[tuple[str, ...]]:
+        """Tile axes of the groups of a level, in the order in which they are written."""
+        return sorted((inside for p, at, inside in self.groups if (p, at) == (phase, level)), key=self._in_order)
+
+    def before(self) -> list[str]:
+        """What stands before the loop over the tiles."""
+        return []
+
+    def begun(self, level: int) -> list[str]:
+        """What is to be noted when an outer loop comes round."""
+        return []
+
+    def computed(self, depth: int, level: int) -> None:
+        """What follows when all of an outer loop is computed."""
+
+    def points(self) -> str:
+        """How many points the tile has."""
+        return " * ".join(f"m_{self.axis[a]}" for a in self.layout.tile) or "u(1)"
+
+    def outs(self) -> str:
+        """The arguments behind the workspace: what is written, and what it takes to know where."""
+        return ", ".join(f"out_{i}" for i in range(len(self.columns))) if self.stored else "out"
 
     def _in_order(self, inside: tuple[str, ...]) -> tuple[int, list[int]]:
         """Rank of a loop nest among its neighbours: by its axes' numbers, as a name must not change the source."""
@@ -395,7 +418,6 @@ class Writer:
     def deliver(self, depth: int) -> None:
         """Copy the columns of a tile to the block, packed."""
         tile = self.layout.tile
-        size = " * ".join(f"m_{self.axis[a]}" for a in tile) or "u(1)"
         for number, column in enumerate(self.columns):
             at = depth
             step = "u(0)"
@@ -408,7 +430,7 @@ class Writer:
                     else f"j_{self.axis[axis]}"
                 )
             self.put(at, f"out[{number}, position + {step}] = {self.value(column)}")
-        self.put(depth, f"position += {size}")
+        self.put(depth, f"position += {self.points()}")
 
     def store(self, depth: int, number: int, column: Node) -> None:
         """Write an output where it belongs in its own array."""

@@ -16,10 +16,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-CHUNK = 1024  #: longest run of one axis inside a tile
+from mlsysim.engine.graph import Node
+
+CHUNK = 512  #: longest run of one axis inside a tile: ten buffers of it fit the first-level cache
 TILE = 4096  #: most points of a tile (its buffers fit the second-level cache)
 ENOUGH = 512  #: points below which the overhead of a tile shows
-LOOP = 4.0e7  #: scalar operations that a loop fewer to compile is worth (0.1 s, once, for all later runs)
+LOOP = (
+    1.0e7  #: scalar operations that a loop fewer to compile is worth (30 ms of 100, as a nest is kept for later runs)
+)
 
 
 @dataclass(frozen=True)
@@ -57,46 +61,66 @@ class Layout:
         return math.prod(self.sizes[a] for a in self.tile[:-1])
 
     @property
+    def rounds(self) -> int:
+        """Tiles of a chunk: the chunks are the outermost loop."""
+        return math.prod(self.sizes[a] for a in self.outer)
+
+    @property
     def n_tiles(self) -> int:
-        return math.prod(self.sizes[a] for a in self.outer) * self.chunks
+        return self.rounds * self.chunks
 
     @property
     def tile_points(self) -> int:
         """Points of a full tile."""
         return self.rows * min(self.chunk, self.sizes[self.tile[-1]]) if self.tile else 1
 
-    def starts(self, lo: int, hi: int) -> np.ndarray:
-        """Where each of the tiles `lo` to `hi` begins in a block, and the end of the last."""
+    def starts(self, tiles: np.ndarray) -> np.ndarray:
+        """Where each of some tiles begins in a block of them, and the end of the last."""
         if not self.tile:
-            return np.arange(hi - lo + 1)
+            return np.arange(len(tiles) + 1)
         length = self.sizes[self.tile[-1]]
-        chunk = np.arange(lo, hi) % self.chunks
-        points = self.rows * np.minimum(self.chunk, length - chunk * self.chunk)
+        points = self.rows * np.minimum(self.chunk, length - tiles // self.rounds * self.chunk)
         return np.concatenate([[0], np.cumsum(points)])
+
+    def points_before(self, tile: int) -> int:
+        """Points of the tiles before one."""
+        if not self.tile:
+            return tile
+        chunk, more = divmod(tile, self.rounds)
+        begins = min(chunk * self.chunk, self.sizes[self.tile[-1]])  # behind the last tile: the end
+        length = min(self.chunk, self.sizes[self.tile[-1]] - begins)
+        return self.rows * (begins * self.rounds + length * more)
 
     def outer_index(self, tiles: np.ndarray | np.int64) -> dict[str, np.ndarray]:
         """Position along each outer axis of some tiles."""
-        rest = tiles // self.chunks
+        rest = tiles % self.rounds
         found: dict[str, np.ndarray] = {}
         for axis in reversed(self.outer):
             rest, found[axis] = np.divmod(rest, self.sizes[axis])
         return found
 
-    def index(self, lo: int, starts: np.ndarray, positions: np.ndarray) -> dict[str, np.ndarray]:
-        """Position along every axis of points of the block that begins with tile `lo`."""
+    def index(self, tiles: np.ndarray, starts: np.ndarray, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Position along every axis of points of a block of some tiles."""
         which = np.searchsorted(starts, positions, side="right") - 1
-        tiles = lo + which
+        tiles = tiles[which]
         found = self.outer_index(tiles)
         rest = positions - starts[which]
         for i, axis in enumerate(reversed(self.tile)):
             if i == 0:
-                chunk = tiles % self.chunks
+                chunk = tiles // self.rounds
                 length = np.minimum(self.chunk, self.sizes[axis] - chunk * self.chunk)
                 rest, inside = np.divmod(rest, length)
                 found[axis] = inside + chunk * self.chunk
             else:
                 rest, found[axis] = np.divmod(rest, self.sizes[axis])
         return found
+
+
+def weight(node: Node) -> float:
+    """What an operation takes, an addition counted as 1."""
+    return {"div": 4.0, "sqrt": 4.0, "exp": 20.0, "log": 20.0, "pow": 20.0, "expm1": 20.0, "log1p": 20.0}.get(
+        node.op, 1.0
+    )
 
 
 def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, int]:

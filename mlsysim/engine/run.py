@@ -17,23 +17,24 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
 
 from mlsysim.engine import cache, elsewhere
-from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted
+from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted, together
 from mlsysim.engine.elementary import NAMES
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
-from mlsysim.engine.plan import Layout, choose, in_order
+from mlsysim.engine.plan import Layout, choose, in_order, weight
 from mlsysim.engine.program import Program
+from mlsysim.engine.sieve import Sieve, Sought
 from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
+SIEVED, PIECES = 1 << 20, 64  #: most points of a block of which a sieve leaves little; pieces of a smaller sweep
 PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
 COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
@@ -58,6 +59,8 @@ class Sweep:
         Flat arrays, one a column, over the column's own axes: results are written there instead.
     block : int, optional
         Points of a block.
+    sought : Sought, optional
+        What the reductions seek: a nest then hands out only the tiles in which something may be.
     repeatable : bool
         Let ``plan="auto"`` depend on the call alone, not on what is compiled already: the tiles are the same next time.
     """
@@ -71,10 +74,12 @@ class Sweep:
         stored: Sequence[np.ndarray] | None = None,
         block: int | None = None,
         repeatable: bool = False,
+        sought: Sought | None = None,
     ):
         plan = planned(plan)
-        self.columns, self.stored = list(columns), stored
-        self.nodes = reached(self.columns)
+        self.columns, self.stored, self.sought = list(columns), stored, sought
+        self.read = [*self.columns, *(sought.nodes if sought is not None else ())]
+        self.nodes = reached(self.read)
         self.sizes, self.n_points = program.sizes, program.n_points
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
@@ -84,7 +89,7 @@ class Sweep:
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
         self.done = 0  #: points that are in all of these
-        self.block_points = block_wanted(block)
+        self.block_points, self.asked = block_wanted(block), block
         if plan == "cuda" and stored is not None:
             raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
@@ -98,6 +103,11 @@ class Sweep:
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
         self.tables = tabulated(program, self.inputs, self.by_kind)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of all axes."""
+        return np.array(list(self.sizes.values()), dtype=np.int64)
 
     @functools.cached_property
     def packed(self) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +142,7 @@ class Sweep:
                 table.update(a.index for a in node.args)
         self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
         read = {a.index: a for n in self.body for a in n.args if a.index in table and a.op != "const"}
-        read |= {c.index: c for c in self.columns if c.index in table and c.op != "const"}
+        read |= {c.index: c for c in self.read if c.index in table and c.op != "const"}
         self.inputs = [read[i] for i in sorted(read)]
         self.tabled = [n for n in self.nodes if n.index in table or n.op == "const"]
         largest = max((self._points(n) for n in self.tabled if n.op == "stage"), default=0)
@@ -151,14 +161,7 @@ class Sweep:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
         loads: dict[frozenset[str], float] = {}
         for node in self.body:
-            weight = (
-                4.0
-                if node.op in ("div", "sqrt")
-                else 20.0
-                if node.op in ("exp", "log", "pow", "expm1", "log1p")
-                else 1.0
-            )
-            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + weight
+            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + weight(node)
         for node in [*self.inputs, *self.columns]:
             loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + 0.5
         return loads
@@ -179,7 +182,7 @@ class Sweep:
             return Layout(outer, tuple(tile), self.sizes, chunk)
         if self.stored is not None:
             return in_order(self.sizes)
-        return choose(self.sizes, self.loads(), outermost)
+        return choose(self.sizes, self.loads(), outermost if self.sought is None else ())
 
     # --- compiled ------------------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class Sweep:
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
-        writer = Writer(
+        writer = (Writer if self.sought is None else functools.partial(Sieve, self.sought))(
             self.layout_nest,
             self.body,
             self.inputs,
@@ -213,11 +216,14 @@ class Sweep:
         self.source = writer.write()
         return self.source.text, self.signature()
 
-    def signature(self) -> str:
+    def signature(self, sieved: bool = True) -> str:
         """Types of what the nest is given."""
         outs = "float64[:, ::1]"
         if self.stored is not None:
             outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
+        elif sieved and self.sought is not None:
+            bars = ", float64[::1], uint64[::1]" * len(self.sought.keys)
+            outs += f", int64[::1], uint64[::1], uint64[::1]{bars}"
         return f"uint64(int64, int64, int64[::1], int64[::1], float64[::1], float64[::1], {outs})"
 
     def _compile(self, outermost: Sequence[str]) -> Callable[..., Any] | None:
@@ -240,7 +246,7 @@ class Sweep:
         dims = {n.index: lane if n.op != "const" else frozenset() for n in self.nodes}
         layout = Layout((), ("point",), {"point": 1 << 30}, 512)
         self.source = Writer(layout, body, leaves, dims, self.columns).write()
-        generic = cache.compiled(self.source.text, self.signature())
+        generic = cache.compiled(self.source.text, self.signature(sieved=False))
         if generic is not None:
             self.generic, self.inputs, self.body, self.plan = generic, leaves, body, "generic"
 
@@ -249,10 +255,10 @@ class Sweep:
     def scratch(self) -> Any:
         """What one thread needs: workspace and block."""
         if self.nest is not None:
-            tiles = max(1, self.block_points // self.layout.tile_points)
-            out = (
-                np.empty((max(1, len(self.columns)), tiles * self.layout.tile_points)) if self.stored is None else None
+            room = max(
+                self.layout.tile_points, min(self.block_points, self.tiles_per_block() * self.layout.tile_points)
             )
+            out = np.empty((max(1, len(self.columns)), room)) if self.stored is None else None
             return np.zeros(self.source.workspace), out
         return None
 
@@ -260,36 +266,55 @@ class Sweep:
         if self.nest is not None and self.stored is not None:
             wanted = max(self.block_points, BLOCK * 4)
             return max(1, wanted // self.layout.tile_points)
+        if self.nest is not None and self.sought is not None:  # little comes back: fewer calls, of many tiles each
+            wanted = max(self.block_points, min(SIEVED, self.n_points // PIECES)) if self.asked is None else self.asked
+            return max(1, wanted // self.layout.tile_points)
         return max(1, self.block_points // self.layout.tile_points)
 
-    def evaluate(self, lo: int, hi: int, scratch: Any) -> Block:
-        """The block of tiles `lo` to `hi`."""
-        starts = self.layout.starts(lo, hi)
+    def evaluate(self, lo: int, hi: int, scratch: Any, state: Any = None) -> Iterator[Block]:
+        """The tiles `lo` to `hi` in one block; or in several, sieved by what stands in the state meanwhile."""
+        if self.nest is not None and self.sought is not None:
+            yield from self._sieved(lo, hi, scratch, state, self.sought)
+            return
+        tiles = np.arange(lo, hi)
+        starts = self.layout.starts(tiles)
         if self.nest is not None:
             workspace, out = scratch
-            sizes = np.array(list(self.sizes.values()), dtype=np.int64)
             data, at = self.packed
-            if self.stored is not None:
-                self.nest(lo, hi, sizes, at, data, workspace, *self.stored)
-                return Block(self.layout, lo, hi, starts, np.empty((0, 0)))
-            self.nest(lo, hi, sizes, at, data, workspace, out)
-            return Block(self.layout, lo, hi, starts, out[:, : starts[-1]])
-        if self.plan == "generic":
-            return Block(self.layout, lo, hi, starts, self._expanded(lo, starts))
-        parts = [self._plain_tile(t) for t in range(lo, hi)]
-        if self.stored is not None:
-            return Block(self.layout, lo, hi, starts, np.empty((0, 0)))
-        return Block(self.layout, lo, hi, starts, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+            outs = [out] if self.stored is None else self.stored
+            self.nest(lo, hi, self.lengths, at, data, workspace, *outs)
+            columns = out[:, : starts[-1]] if self.stored is None else np.empty((0, 0))
+        elif self.plan == "generic":
+            columns = self._expanded(tiles, starts)
+        else:
+            parts = [self._plain_tile(t) for t in range(lo, hi)]
+            columns = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        yield Block(self.layout, tiles, starts, columns, int(starts[-1]))
 
-    def _expanded(self, lo: int, starts: np.ndarray) -> np.ndarray:
+    def _sieved(self, lo: int, hi: int, scratch: Any, state: Any, sought: Sought) -> Iterator[Block]:
+        assert self.nest is not None
+        workspace, out = scratch
+        (data, at), lengths = self.packed, self.lengths
+        bars, kept = sought.bars(state), np.empty(hi - lo, dtype=np.int64)
+        strides = np.array([sought.strides[a] for a in self.names] or [0], dtype=np.uint64)
+        while lo < hi:
+            counted = np.zeros(sought.n_tallies, dtype=np.uint64)
+            end = self.nest(lo, hi, lengths, at, data, workspace, out, kept, counted, strides, *bars)
+            tallies = counted.astype(np.int64)
+            tiles = kept[: tallies[0]]
+            starts = self.layout.starts(tiles)
+            seen = self.layout.points_before(end) - self.layout.points_before(lo)
+            yield Block(self.layout, tiles, starts, out[:, : starts[-1]], seen, sought.tallied(tallies))
+            lo = end
+
+    def _expanded(self, tiles: np.ndarray, starts: np.ndarray) -> np.ndarray:
         n = int(starts[-1])
-        index = self.layout.index(lo, starts, np.arange(n))
+        index = self.layout.index(tiles, starts, np.arange(n))
         data = np.concatenate([self._leaf_at(leaf, index, n) for leaf in self.inputs] or [np.zeros(1)])
         out = np.empty((max(1, len(self.columns)), n))
-        tiles = -(-n // 512)
         self.generic(
             0,
-            tiles,
+            -(-n // 512),
             np.array([n], dtype=np.int64),
             np.arange(max(1, len(self.inputs)), dtype=np.int64) * n,
             data,
@@ -313,7 +338,7 @@ class Sweep:
             if axis in outer:
                 cut.append(slice(outer[axis], outer[axis] + 1))
             elif self.layout.chunks > 1 and axis == self.layout.tile[-1]:
-                first = (tile % self.layout.chunks) * self.layout.chunk
+                first = tile // self.layout.rounds * self.layout.chunk
                 cut.append(slice(first, first + self.layout.chunk))
             else:
                 cut.append(slice(None))
@@ -399,13 +424,15 @@ class Sweep:
                 for lo, hi in self.blocks(*span):
                     if halt.is_set():
                         return
-                    block = self.evaluate(lo, hi, scratch)
-                    if take is not None:
-                        take(held, block)
-                    with lock:
-                        self.done += int(block.starts[-1])
-                        if progress is not None:
-                            progress(self.done, self.n_points)
+                    for block in self.evaluate(lo, hi, scratch, held):
+                        if take is not None:
+                            take(held, block)
+                        with lock:
+                            self.done += block.seen
+                            if progress is not None:
+                                progress(self.done, self.n_points)
+                        if halt.is_set():
+                            return
                 if spans is not None:
                     spans.fold(own, held, span)
                     del self.open[me]
@@ -413,27 +440,8 @@ class Sweep:
         if len(ranges) <= 1 and spans is None:
             work()
         else:  # also for one thread: an interrupt strikes the thread that waits, never a state half changed
-            _together(work, workers, halt)
+            together(work, workers, halt)
         return self.states
-
-
-def _together(work: Callable[[], None], workers: int, halt: threading.Event) -> None:
-    """Do some work on several threads; what goes wrong in one of them, or Ctrl-C, sets `halt` for all."""
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException:
-            halt.set()
-            raise
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for future in as_completed([pool.submit(guarded) for _ in range(workers)]):
-                future.result()
-        except BaseException:
-            halt.set()
-            raise
 
 
 def _consts(nodes: Sequence[Node]) -> list[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,24 +28,43 @@ from mlsysim.search.reduce import (
 )
 from mlsysim.search.winners import winners, winners_bytes
 
-OWN = 300  #: bytes of a cell besides its leaders: two arrays of Python's own
+OWN = 64  #: bytes of a cell besides its leaders
+BATCH = 8192  #: newcomers that wait before they are merged, where many are kept
 MOST_BARS = 1 << 12  #: cells whose bars are told to others
+NOWHERE = np.iinfo(np.int64).max  #: the place of a leader that is not there
+LARGEST = np.finfo(np.float64).max  #: of all keys that may enter: infinite is what does not work
 
 
 @dataclass
 class Leaders:
-    """The leaders of every cell so far: keys (smaller is better), then place along the axes."""
+    """The leaders of every cell so far: keys (smaller is better), then place along the axes.
 
-    keys: list[np.ndarray]  #: a cell each: rows of (key, ties ..., place), sorted, place as its own array
-    places: list[np.ndarray]
+    Attributes
+    ----------
+    keys : ndarray, shape (cells, k, 1 + ties)
+        Sorted; infinite where fewer than k are there.
+    places : ndarray of int, shape (cells, k)
+    bars : ndarray, shape (cells,)
+        The key that a newcomer must not exceed.
+    before : ndarray of int, shape (cells,)
+        The place that it must come before if it has that key.
+    """
+
+    keys: np.ndarray
+    places: np.ndarray
+    bars: np.ndarray
+    before: np.ndarray
+    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)  #: cells, keys, places
+    n_waiting: int = 0
     accepted: int = 0
     points: int = 0
     verdicts: np.ndarray | None = None
-    bars: np.ndarray | None = None  #: of each cell, the key that nobody elsewhere would let pass
 
 
 class Top:
     """The `k` best points of each cell (see `mlsysim.resolver.Resolver.top`)."""
+
+    gated = True  #: is its key infinite where a point is not feasible?
 
     def __init__(
         self,
@@ -87,62 +106,91 @@ class Top:
 
     def start(self, cells: Cells) -> Leaders:
         self.k = min(self.wanted, cells.points)
-        width = 1 + len(self.ties)
-        return Leaders([np.empty((0, width))] * cells.count, [np.empty(0, dtype=np.int64)] * cells.count)
-
-    def take(self, state: Leaders, block: Block, columns: np.ndarray, cells: Cells) -> None:
-        key = columns[0]
-        state.points += key.size
-        state.accepted += int(np.count_nonzero(key != np.inf))
-        if self.clauses:
-            tally = counts.tally(columns[-1], self.clauses)
-            state.verdicts = tally if state.verdicts is None else state.verdicts + tally
-        if not cells.by:
-            bar = self._bar(state, 0)
-            if key.min(initial=np.inf) <= bar:
-                self._enter(state, 0, block, columns, self._candidates(key, bar), cells)
-            return
-        n = block.hi - block.lo
-        if n * block.layout.tile_points == key.size:
-            lowest = key.reshape(n, -1).min(axis=1)
-        else:
-            lowest = np.minimum.reduceat(key, block.starts[:-1])
-        which = cells.of_tiles(block)
-        for tile in np.flatnonzero(lowest != np.inf):
-            cell = int(which[tile])
-            bar = self._bar(state, cell)
-            if lowest[tile] <= bar:
-                a, b = block.starts[tile], block.starts[tile + 1]
-                self._enter(state, cell, block, columns, a + self._candidates(key[a:b], bar), cells)
-
-    def _bar(self, state: Leaders, cell: int) -> float:
-        """The key that a newcomer must not exceed."""
-        kept = state.keys[cell]
-        bar = kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
-        return bar if state.bars is None else min(bar, state.bars[cell])
-
-    def _candidates(self, key: np.ndarray, bar: float) -> np.ndarray:
-        near = np.flatnonzero(key <= bar)
-        if near.size > 4 * self.k:
-            level = np.partition(key[near], self.k - 1)[self.k - 1]
-            near = near[key[near] <= level]
-        return near
-
-    def _enter(
-        self, state: Leaders, cell: int, block: Block, columns: np.ndarray, positions: np.ndarray, cells: Cells
-    ) -> None:
-        if self.k == 1 and not self.ties and positions.size > 1:
-            least = columns[0, positions]
-            positions = _first_of_tiles(block, positions[least == least.min()], cells)
-        places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
-        keys = columns[: 1 + len(self.ties), positions].T
-        state.keys[cell], state.places[cell] = self._sorted(
-            np.concatenate([state.keys[cell], keys]), np.concatenate([state.places[cell], places])
+        return Leaders(
+            np.full((cells.count, self.k, 1 + len(self.ties)), np.inf),
+            np.full((cells.count, self.k), NOWHERE),
+            np.full(cells.count, LARGEST),
+            np.full(cells.count, NOWHERE),
         )
 
-    def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        order = np.lexsort((places, *keys.T[::-1]))[: self.k]
-        return keys[order], places[order]
+    def bars(self, state: Leaders) -> list[np.ndarray]:
+        """What a newcomer must beat, by cell: the arrays themselves, which follow the state."""
+        return [state.bars, state.before.view(np.uint64)]
+
+    def take(self, state: Leaders, block: Block, columns: np.ndarray, cells: Cells) -> None:
+        key, tallies = columns[0], block.tallies
+        state.points += block.seen
+        state.accepted += int(tallies[0][0]) if 0 in tallies else int(np.count_nonzero(key != np.inf))
+        if self.clauses:
+            last = len(columns) - 1
+            verdicts = np.zeros(counts.FIRST_CLAUSE + len(self.clauses), dtype=np.int64)
+            counted = tallies[last] if last in tallies else counts.tally(columns[last], self.clauses)
+            verdicts[: len(counted)] += counted
+            state.verdicts = verdicts if state.verdicts is None else state.verdicts + verdicts
+        if not key.size:
+            return
+        positions, cell = self._near(state, block, key, cells)
+        if not positions.size:
+            return
+        places = np.broadcast_to(cells.rank(block.index(positions)), positions.shape)
+        self._wait(state, cell, columns[: 1 + len(self.ties), positions].T, places)
+
+    def _near(self, state: Leaders, block: Block, key: np.ndarray, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Points that may enter, and the cell in which each of them lies."""
+        if any(axis in block.layout.tile for axis in cells.by):
+            near = np.flatnonzero(key <= state.bars.max())
+            cell = np.broadcast_to(cells.number(block.index(near)), near.shape)
+            passes = key[near] <= state.bars[cell]
+            return near[passes], cell[passes]
+        which, lengths = cells.of_tiles(block), np.diff(block.starts)
+        bars = state.bars[which]
+        if self.k < block.layout.tile_points:
+            bars = np.minimum(bars, self._level(block, key, bars))
+        near = np.flatnonzero(key <= np.repeat(bars, lengths))
+        if self.k == 1 and not self.ties:
+            near = _first_of_tiles(block, near, cells)
+        elif not cells.by and near.size > 4 * self.k:
+            near = near[key[near] <= np.partition(key[near], self.k - 1)[self.k - 1]]
+        return near, which[np.searchsorted(block.starts, near, side="right") - 1]
+
+    def _level(self, block: Block, key: np.ndarray, bars: np.ndarray) -> np.ndarray:
+        """The key of the last of each tile that may enter, as the k best of it are enough."""
+        if self.k == 1:
+            least = np.minimum.reduceat(key, block.starts[:-1])
+            return np.where(least <= bars, least, -np.inf)
+        if key.size < len(bars) * block.layout.tile_points:  # tiles of two lengths
+            return bars
+        return np.partition(key.reshape(len(bars), -1), self.k - 1, axis=1)[:, self.k - 1]
+
+    def _wait(self, state: Leaders, cell: np.ndarray, keys: np.ndarray, places: np.ndarray) -> None:
+        """Take newcomers, which are merged at once, or when there are many."""
+        state.waiting.append((cell, keys, places))
+        state.n_waiting += len(places)
+        if self.k == 1 or state.n_waiting >= min(state.places.size, max(self.k, BATCH)):
+            self._settle(state)
+
+    def _settle(self, state: Leaders) -> None:
+        """Merge those that wait with the leaders of their cells."""
+        if not state.waiting:
+            return
+        cell, keys, places = (np.concatenate(parts) for parts in zip(*state.waiting))
+        state.waiting, state.n_waiting = [], 0
+        touched = np.unique(cell)
+        row, rank = np.nonzero(state.places[touched] != NOWHERE)
+        held = touched[row]
+        cell = np.concatenate([held, cell])
+        keys = np.concatenate([state.keys[held, rank], keys])
+        places = np.concatenate([state.places[held, rank], places])
+        order = np.lexsort((places, *keys.T[::-1], cell))
+        cell = cell[order]
+        rank = np.arange(len(cell)) - np.searchsorted(cell, cell)
+        kept = rank < self.k
+        state.keys[cell[kept], rank[kept]] = keys[order[kept]]
+        state.places[cell[kept], rank[kept]] = places[order[kept]]
+        last = state.keys[touched, -1, 0]
+        state.bars[touched] = np.minimum(last, state.bars[touched])
+        if not self.ties:  # where the bar is one of another part, a point that equals it may come before all of that
+            state.before[touched] = np.where(last > state.bars[touched], NOWHERE, state.places[touched, -1])
 
     def on_device(self, state: Leaders, program: Program, cells: Cells) -> Iterator[int]:
         """Each span tells its best point: the `k` best points lie in the spans of the `k` best of these, not behind the last."""
@@ -175,70 +223,58 @@ class Top:
 
     def _join(self, state: Leaders, keys: np.ndarray, places: np.ndarray, cells: Cells) -> None:
         """Let points of any cells enter."""
-        which = np.broadcast_to(cells.number(cells.unrank(places)), places.shape)
-        order = np.argsort(which, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if order.size else ():
-            cell = int(which[part[0]])
-            state.keys[cell], state.places[cell] = self._sorted(
-                np.concatenate([state.keys[cell], keys[part]]), np.concatenate([state.places[cell], places[part]])
-            )
+        self._wait(state, np.broadcast_to(cells.number(cells.unrank(places)), places.shape), keys, places)
 
-    def bars(self, state: Leaders) -> np.ndarray | None:
-        if len(state.keys) > MOST_BARS:
-            return None
-        return np.array([self._bar(state, cell) for cell in range(len(state.keys))])
+    def hint(self, state: Leaders) -> np.ndarray | None:
+        self._settle(state)
+        return None if len(state.bars) > MOST_BARS else state.bars.copy()
 
-    def heed(self, state: Leaders, bars: np.ndarray) -> None:
-        state.bars = bars
+    def heed(self, state: Leaders, hint: np.ndarray) -> None:
+        np.minimum(state.bars, hint, out=state.bars)
 
     def merge(self, state: Leaders, other: Leaders) -> None:
-        for cell, places in enumerate(other.places):
-            if len(places):
-                state.keys[cell], state.places[cell] = self._sorted(
-                    np.concatenate([state.keys[cell], other.keys[cell]]), np.concatenate([state.places[cell], places])
-                )
+        self._settle(other)
+        cell, rank = np.nonzero(other.places != NOWHERE)
+        self._wait(state, cell, other.keys[cell, rank], other.places[cell, rank])
+        self._settle(state)
         state.points += other.points
         state.accepted += other.accepted
         if other.verdicts is not None:
             state.verdicts = other.verdicts if state.verdicts is None else state.verdicts + other.verdicts
 
     def pack(self, state: Leaders) -> dict[str, np.ndarray]:
-        held = [cell for cell, places in enumerate(state.places) if len(places)]
-        none = np.empty(0, dtype=np.int64)
+        self._settle(state)
+        there = state.places != NOWHERE
+        held = np.flatnonzero(there[:, 0])
         return {
-            "cell": np.array(held, dtype=np.int64),
-            "length": np.array([len(state.places[c]) for c in held], dtype=np.int64),
-            "keys": np.concatenate([np.empty((0, 1 + len(self.ties))), *(state.keys[c] for c in held)]),
-            "places": np.concatenate([none, *(state.places[c] for c in held)]),
+            "cell": held,
+            "length": there[held].sum(axis=1),
+            "keys": state.keys[there],
+            "places": state.places[there],
             "points": np.array([state.points, state.accepted]),
-            "verdicts": none if state.verdicts is None else state.verdicts,
+            "verdicts": np.empty(0, dtype=np.int64) if state.verdicts is None else state.verdicts,
         }
 
     def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Leaders:
         state = self.start(cells)
-        ends = np.cumsum(arrays["length"])
-        for cell, begin, end in zip(arrays["cell"].tolist(), ends - arrays["length"], ends):
-            state.keys[cell], state.places[cell] = arrays["keys"][begin:end], arrays["places"][begin:end]
+        self._wait(state, np.repeat(arrays["cell"], arrays["length"]), arrays["keys"], arrays["places"])
+        self._settle(state)
         state.points, state.accepted = arrays["points"].tolist()
         state.verdicts = arrays["verdicts"] if len(arrays["verdicts"]) else None
         return state
 
     def so_far(self, states: list[Leaders]) -> list[str]:
         """The best of all cells so far."""
-        leaders = [keys[0, 0] for state in states for keys in state.keys if len(keys)]
-        return [told(self.objective, min(leaders), self.maximize)] if leaders else []
+        least = min((float(state.keys[:, 0, 0].min()) for state in states), default=np.inf)
+        return [told(self.objective, least, self.maximize)] if least < np.inf else []
 
     def winning(self, states: list[Leaders], cells: Cells) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Positions of the best of every cell along every axis, flat, and whether there are any."""
-        places = np.zeros((cells.count, self.k), dtype=np.int64)
-        found = np.zeros((cells.count, self.k), dtype=bool)
-        for cell in range(cells.count):
-            _, at = self._sorted(
-                np.concatenate([s.keys[cell] for s in states]), np.concatenate([s.places[cell] for s in states])
-            )
-            places[cell, : len(at)] = at
-            found[cell, : len(at)] = True
-        index = cells.unrank(places.reshape(-1))
+        total = self.start(cells)
+        for state in states:
+            self.merge(total, state)
+        found = total.places != NOWHERE
+        index = cells.unrank(np.where(found, total.places, 0).reshape(-1))
         if cells.by:  # a cell without a winner still lies where it lies
             own = np.unravel_index(np.repeat(np.arange(cells.count), self.k), cells.shape)
             index |= {b: np.where(found.reshape(-1), index[b], i) for b, i in zip(cells.by, own)}

@@ -17,6 +17,7 @@ from mlsysim.schema import codes
 from mlsysim.schema.codes import Limit, Precision, Recompute
 from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.search.best import Best
+from mlsysim.search.gates import checks
 from mlsysim.search.reduce import Cells, accepted, reduce
 
 FARTHEST = 1e300  #: of a configuration that misses by no amount: a shape, a capability
@@ -83,20 +84,6 @@ def amount(limit: str, excess: float) -> str:
 # --- by how much ---------------------------------------------------------------------------------------------
 
 
-def checks(limit: Node) -> list[tuple[Node, Node]]:
-    """What must hold and the code of each, from the graph of a `limit` (see `equations.selection.first_failing`)."""
-    if limit.op != "where":
-        return []
-    condition, yes, no = limit.args
-    if no.op == "const":
-        return [(condition, no), *checks(yes)]
-    if condition.op == "eq" and any(
-        no is one for one in condition.args
-    ):  # the limit of an earlier resolver of a composition
-        return [*checks(no), *checks(yes)]
-    return []
-
-
 def excess(condition: Node, graph: Graph) -> Node:
     """By how much a condition is missed: 0 where it holds, inf where it is no matter of amount; entered in `graph`."""
     args = [graph.lift(one) for one in condition.args]
@@ -132,6 +119,8 @@ def amounts(program: Program, positions: np.ndarray) -> np.ndarray:
 
 class Least(Best):
     """The position of the point that misses its conditions by least."""
+
+    gated = False
 
     def __init__(self, where: Any = None):
         super().__init__("limit", False, where=where)

@@ -269,12 +269,12 @@ class Pareto:
             state.merge()
             yield passed.points
 
-    def bars(self, state: Any) -> np.ndarray | None:
+    def hint(self, state: Any) -> np.ndarray | None:
         pivots: np.ndarray | None = state.pivots
         return pivots
 
-    def heed(self, state: Any, bars: np.ndarray) -> None:
-        state.pivots = state.elsewhere = bars
+    def heed(self, state: Any, hint: np.ndarray) -> None:
+        state.pivots = state.elsewhere = hint
 
     def merge(self, state: Any, other: Any) -> None:
         state.join(other)
@@ -329,12 +329,12 @@ class Drawn(Pareto):
     def start(self, cells: Cells) -> Any:
         return [super(Drawn, self).start(cells) for _ in range(cells.count)]
 
-    def bars(self, state: Any) -> None:
+    def hint(self, state: Any) -> None:
         """None: a front of every sample has pivots of its own, which are too many to tell."""
 
     def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
         which = cells.of_tiles(block)
-        for tile in range(block.hi - block.lo):
+        for tile in range(len(block.tiles)):
             a, b = int(block.starts[tile]), int(block.starts[tile + 1])
             self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
 

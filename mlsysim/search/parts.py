@@ -138,7 +138,7 @@ class Parts:
                 missing.append(span)
             else:
                 self.merge(self.state, unpacked(reductions, cells, arrays))
-                done += int(sweep.layout.starts(*span)[-1])
+                done += sweep.layout.points_before(span[1]) - sweep.layout.points_before(span[0])
         self.spans = Spans(missing, self._done, done)
 
     def merge(self, own: Sequence[Any], others: Sequence[Any]) -> None:
@@ -151,9 +151,9 @@ class Parts:
         self._keep(span, arrays)
         self.merge(self.state, unpacked(self.reductions, self.cells, arrays))
 
-    def bars(self) -> list[Any]:
-        """What the parts that are done tell those that are not (see `Reduction.bars`)."""
-        return [r.bars(s) if hasattr(r, "bars") else None for r, s in zip(self.reductions, self.state)]
+    def hints(self) -> list[Any]:
+        """What the parts that are done tell those that are not (see `Reduction.hint`)."""
+        return [r.hint(s) if hasattr(r, "hint") else None for r, s in zip(self.reductions, self.state)]
 
     def _done(self, own: Sequence[Any], states: Sequence[Any], span: tuple[int, int]) -> None:
         if self.folder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -19,10 +20,12 @@ from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
 from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
+from mlsysim.engine.sieve import Sought, values_of
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
 from mlsysim.schema.variables import variable_of
 from mlsysim.search import workers
+from mlsysim.search.gates import gates
 from mlsysim.search.interrupted import handed, marked
 from mlsysim.search.parts import Folder, Parts, cut, identity, packable, packed
 
@@ -30,10 +33,15 @@ from mlsysim.search.parts import Folder, Parts, cut, identity, packable, packed
 class Reduction(Protocol):
     """What `reduce` asks of a reduction.
 
-    Only what is kept in a folder or comes from a worker is merged, packed and unpacked; `bars` and `heed` save time there,
-    and may be left out.  One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.
-    One that has ``on_device(state, program, cells)`` folds there the whole grid into a state, as a device evaluates it
-    (``plan="cuda"``, see `mlsysim.engine.device`), and yields how many points more are done.
+    Only what is kept in a folder or comes from a worker is merged, packed and unpacked.  What may be left out:
+
+    ``hint(state)``, ``heed(state, hint)`` : save time among parts.
+    ``bars(state)`` : arrays that follow the state: by cell, the key and the place that a newcomer must beat.  What is behind
+        them is not shown to it; ``gated`` says that its key is infinite where a point is not feasible
+        (see `mlsysim.engine.sieve`).
+    ``so_far(states)`` : lists in a few words what it has found so far, for a bar of progress.
+    ``on_device(state, program, cells)`` : folds the whole grid into a state, as a device evaluates it (``plan="cuda"``,
+        see `mlsysim.engine.device`), and yields how many points more are done.
     """
 
     by: tuple[str, ...]
@@ -62,12 +70,12 @@ class Reduction(Protocol):
         """Fold a state into another; in which order makes no difference."""
         ...
 
-    def bars(self, state: Any) -> Any:
+    def hint(self, state: Any) -> Any:
         """A few numbers by which a search of other parts passes over what cannot win; None where there are none."""
         ...
 
-    def heed(self, state: Any, bars: Any) -> None:
-        """Let an empty state pass over what the `bars` of another one exclude."""
+    def heed(self, state: Any, hint: Any) -> None:
+        """Let an empty state pass over what the `hint` of another one excludes."""
         ...
 
     def pack(self, state: Any) -> dict[str, np.ndarray]:
@@ -113,9 +121,8 @@ class Cells:
     def of_tiles(self, block: Block) -> np.ndarray:
         """The cell in which each tile of a block lies."""
         if not self.by:
-            return np.zeros(block.hi - block.lo, dtype=np.int64)
-        outer = block.layout.outer_index(np.arange(block.lo, block.hi))
-        return self.number(outer)
+            return np.zeros(len(block.tiles), dtype=np.int64)
+        return self.number(block.layout.outer_index(block.tiles))
 
     def number(self, index: Mapping[str, np.ndarray]) -> np.ndarray:
         """The cell of some points."""
@@ -242,7 +249,8 @@ class Pass:
     def evaluated(self, program: Program, plan: str, block: int | None, repeatable: bool) -> Sweep:
         """The sweep that evaluates it, each tile in one cell of all."""
         outermost = sorted({b for c in self.cells for b in c.by})
-        self.sweep = Sweep(program, self.columns, outermost, plan=plan, block=block, repeatable=repeatable)
+        sought = sought_by(program, self.reductions, self.columns, self.wanted, self.cells)
+        self.sweep = Sweep(program, self.columns, outermost, plan, block=block, repeatable=repeatable, sought=sought)
         return self.sweep
 
     def __getstate__(self) -> dict[str, Any]:
@@ -255,18 +263,19 @@ class Pass:
     def take(self, states: list[Any], part: Block) -> None:
         """Fold a block into the states."""
         for reduction, state, rows, cells in zip(self.reductions, states, self.wanted, self.cells):
-            all_of_them = rows == list(range(len(part.columns)))
-            reduction.take(state, part, part.columns if all_of_them else part.columns[rows], cells)
+            own = part.narrowed(rows)
+            reduction.take(state, own, own.columns, cells)
 
-    def do(self, span: tuple[int, int], bars: Sequence[Any]) -> dict[str, np.ndarray]:
+    def do(self, span: tuple[int, int], hints: Sequence[Any]) -> dict[str, np.ndarray]:
         """The states of a range of tiles, packed."""
         states = self.start()
-        for reduction, state, bar in zip(self.reductions, states, bars):
-            if bar is not None:
-                reduction.heed(state, bar)
+        for reduction, state, hint in zip(self.reductions, states, hints):
+            if hint is not None:
+                reduction.heed(state, hint)
         scratch = self.sweep.scratch()
         for lo, hi in self.sweep.blocks(*span):
-            self.take(states, self.sweep.evaluate(lo, hi, scratch))
+            for part in self.sweep.evaluate(lo, hi, scratch, states):
+                self.take(states, part)
         return packed(self.reductions, states)
 
     def finish(self, states: Sequence[list[Any]], program: Program) -> list[xr.Dataset]:
@@ -336,9 +345,9 @@ def _shared(client: Any, asked: Pass, parts: Parts, tell: Callable[[int, int], N
     """Let workers reduce the parts that are missing."""
     sweep = asked.sweep
     sweep.done = parts.spans.done
-    for span, arrays in workers.each(client, asked, parts.spans.ranges, parts.bars):
+    for span, arrays in workers.each(client, asked, parts.spans.ranges, parts.hints):
         parts.take(span, arrays)
-        sweep.done += int(sweep.layout.starts(*span)[-1])
+        sweep.done += sweep.layout.points_before(span[1]) - sweep.layout.points_before(span[0])
         if tell is not None:
             tell(sweep.done, sweep.n_points)
 
@@ -371,6 +380,33 @@ def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[No
     wanted = [[columns.setdefault(node.index, node) for node in reduction.columns(program)] for reduction in reductions]
     place = {index: i for i, index in enumerate(columns)}
     return list(columns.values()), [[place[node.index] for node in nodes] for nodes in wanted]
+
+
+def sought_by(
+    program: Program,
+    reductions: Sequence[Any],
+    columns: Sequence[Node],
+    wanted: Sequence[Sequence[int]],
+    cells: Sequence[Cells],
+) -> Sought | None:
+    """What all of some reductions seek; None where one of them wants to see every point."""
+    if not all(hasattr(reduction, "bars") for reduction in reductions):
+        return None
+    verdicts: dict[int, tuple[int, ...]] = {}
+    for reduction, rows in zip(reductions, wanted):
+        if reduction.clauses:
+            values = values_of(columns[rows[-1]])
+            if values is None:
+                return None
+            verdicts[rows[-1]] = values
+    keys = [(rows[0], own.by) for rows, own in zip(wanted, cells)]
+    only = gates(program, bool(verdicts)) if all(reduction.gated for reduction in reductions) else []
+    return Sought(keys, list(verdicts.items()), cells[0].strides, only, functools.partial(_bars, reductions))
+
+
+def _bars(reductions: Sequence[Any], states: Sequence[Any]) -> list[np.ndarray]:
+    """The bars of some reductions, as their states are now."""
+    return [bar for reduction, state in zip(reductions, states) for bar in reduction.bars(state)]
 
 
 def require_room(
