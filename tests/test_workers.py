@@ -101,7 +101,8 @@ def test_what_is_sent_is_arithmetic_alone():
     assert b"h100" not in content and b"Model" not in content and b"stage" not in content
     twin, scratch = pickle.loads(content), sweep.scratch()
     for lo, hi in sweep.blocks():
-        assert np.array_equal(sweep.evaluate(lo, hi, scratch).columns, twin.evaluate(lo, hi, scratch).columns)
+        [here], [there] = (one.evaluate(lo, hi, scratch) for one in (sweep, twin))
+        assert np.array_equal(here.columns, there.columns)
 
 
 def test_a_part_heeds_what_the_others_have_found():
@@ -113,10 +114,10 @@ def test_a_part_heeds_what_the_others_have_found():
     for reduction, cells, state, i in zip(FOUR, asked.cells, states, range(4)):
         own = {name.partition(".")[2]: array for name, array in first.items() if name.startswith(f"{i}.")}
         reduction.merge(state, reduction.unpack(own, cells))
-        told.append(reduction.bars(state))
+        told.append(reduction.hint(state))
     parts = [(lo, lo + n // 4) for lo in range(0, n, n // 4)]
     for key in ("0.keys", "2.keys", "3.points"):
-        alone, heeding = ([len(asked.do(part, bars)[key]) for part in parts] for bars in ([None] * 4, told))
+        alone, heeding = ([len(asked.do(part, hints)[key]) for part in parts] for hints in ([None] * 4, told))
         assert sum(heeding) < sum(alone), key
     for part in parts:
         alone, heeding = asked.do(part, [None] * 4), asked.do(part, told)
@@ -213,7 +214,7 @@ class Deadly(Best):
     """A reduction at which a worker dies, as one does that is out of memory."""
 
     def take(self, state, block, columns, cells):
-        if multiprocessing.parent_process() is not None and block.lo > 10:
+        if multiprocessing.parent_process() is not None and block.tiles[0] > 10:
             os._exit(1)
         super().take(state, block, columns, cells)
 

@@ -102,7 +102,7 @@ class Writer:
         The axis of points that are of few kinds, and the nodes that have a value a kind (see `mlsysim.engine.kinds`).
     """
 
-    intrinsics: tuple[str, ...] = ("select",)  #: that the source uses
+    intrinsics: tuple[str, ...] = ("exp", "expm1", "log", "log1p", "power", "select")  #: that the source uses
     result = "position"  #: what the nest returns
 
     def __init__(

@@ -105,7 +105,7 @@ def values_of(node: Node) -> tuple[int, ...] | None:
 class Sieve(Writer):
     """Writes the nest of a search (see `mlsysim.engine.nest.Writer`)."""
 
-    intrinsics = ("count", "lower", "select")
+    intrinsics = (*Writer.intrinsics, "count", "lower")
     result = "u(hi)"  #: the tile to go on with
 
     def __init__(self, sought: Sought, *args: Any):

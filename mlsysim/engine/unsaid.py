@@ -203,7 +203,7 @@ def _held(binder: Binder) -> dict[str, str]:
 
 def _of_checkpoints(binder: Binder) -> dict[str, str]:
     """The number formats that come with the models: ``precision=bf16, expert_precision=mxfp4``."""
-    if binder.checkpoints is None:
+    if binder.checkpoints is None or "precision" not in binder.picks:
         return {}
     rows = binder.checkpoints.values.reshape(-1)
     stated = [row.checkpoint.inputs if row.checkpoint else {} for row in rows]
