@@ -1057,7 +1057,7 @@ class _ScalingModelInputs(_Assumptions, _Accelerator, total=False):
     shared_expert_precision: Any  # optional; number format of shared experts in serving (default: `precision`)
     compute_budget: Any  # optional; FLOP; compute for training, and for serving when that is counted
     n_accelerators: Any  # optional; accelerators used; also cluster_size
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     mfu: Any  # optional; share of peak that the model's own operations use
     law: Any  # default epoch; scaling law
     params: Any  # optional; parameters of the model to train
@@ -1067,6 +1067,7 @@ class _ScalingModelInputs(_Assumptions, _Accelerator, total=False):
     batch_tokens: Any  # optional; tokens per training step
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _ScalingModel(Model):
@@ -1279,9 +1280,10 @@ class _DistributedModelInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumpt
     flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
     efficiency: Any  # optional; constant share of peak, in place of the measured curves
     tokens: Any  # optional; tokens to train on
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _DistributedModel(Model):
@@ -1440,7 +1442,7 @@ class _EconomicsModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, total=Fal
     region: Any  # required; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -1452,6 +1454,7 @@ class _EconomicsModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, total=Fal
     price_basis: Any  # default device; price the capital starts from: the device or the whole node
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 
@@ -1504,7 +1507,7 @@ class _SustainabilityModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, tota
     region: Any  # required; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -1513,6 +1516,7 @@ class _SustainabilityModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, tota
     tokens: Any  # optional; tokens to train on
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 
@@ -2157,9 +2161,10 @@ class _ParallelismOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _Ass
     flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
     efficiency: Any  # optional; constant share of peak, in place of the measured curves
     tokens: Any  # optional; tokens to train on
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _ParallelismOptimizer(Optimizer):
@@ -2266,7 +2271,7 @@ class _PlacementOptimizerInputs(_Accelerator, _Fleet, _Site, _Assumptions, total
     region: Any  # searched; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -2281,6 +2286,7 @@ class _PlacementOptimizerInputs(_Accelerator, _Fleet, _Site, _Assumptions, total
     hourly_carbon: Any  # optional; kg/J; carbon per electric energy, hour by hour
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 

@@ -6,19 +6,13 @@ from unittest import mock
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import cache, elementary
 
-#: what generated code uses, without numba's intrinsics and without Python's exceptions for log(0) or exp(1000)
+#: what generated code uses, without numba's intrinsics and without Python's exceptions for sqrt(-1)
 PLAIN = {
     "select": lambda condition, a, b: a if condition else b,
-    "math": types.SimpleNamespace(
-        sqrt=np.sqrt,
-        exp=np.exp,
-        log=np.log,
-        expm1=np.expm1,
-        log1p=np.log1p,
-        pow=lambda a, b: np.power(np.float64(a), b),
-    ),
+    "math": types.SimpleNamespace(sqrt=np.sqrt),
+    **{elementary.NAMES[op].__name__: function for op, function in elementary.NUMBERS.items()},
 }
 COMPILED = cache.compiled
 

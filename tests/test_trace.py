@@ -20,14 +20,14 @@ def single(inputs):
     return {k: v[0] if isinstance(v, (list, tuple, np.ndarray)) else v for k, v in inputs.items()}
 
 
-def same(a, b):
+def same(a, b, within=0.0):
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+        return a.keys() == b.keys() and all(same(a[k], b[k], within) for k in a)
     if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(same(one, other, within) for one, other in zip(a, b))
     if a is None or isinstance(a, str):
         return a == b
-    return bool(np.array_equal(np.float64(a), np.float64(b), equal_nan=True))
+    return bool(np.allclose(np.float64(a), np.float64(b), rtol=within, atol=0.0, equal_nan=True))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -40,7 +40,7 @@ def test_every_value_is_that_of_the_answer_and_every_equation_gives_what_is_show
     assert equations
     for equation in equations:
         if not any(callable(value) for value in equation.inputs.values()):
-            assert same(equation.recomputed(), equation.result), equation.name
+            assert same(equation.recomputed(), equation.result, 1e-13), equation.name
 
 
 def test_units_follow_from_those_of_the_inputs():

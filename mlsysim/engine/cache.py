@@ -49,9 +49,16 @@ def _numba_serves() -> bool:
 
 
 def imported(text: str) -> str:
-    """The code of the project that a source imports, at its head."""
-    head = text.partition("\ndef ")[0]
-    return "\n".join(map(_module, re.findall(r"^(?:from|import) (mlsysim[\w.]*)", head, re.MULTILINE)))
+    """The code of the project that a source imports, at its head, and what that imports."""
+    found: dict[str, str] = {}
+    pending = [text]
+    while pending:
+        head = pending.pop().partition("\ndef ")[0]
+        for name in re.findall(r"^(?:from|import) (mlsysim[\w.]*)", head, re.MULTILINE):
+            if name not in found:
+                found[name] = _module(name)
+                pending.append(found[name])
+    return "\n".join(found.values())
 
 
 @functools.cache

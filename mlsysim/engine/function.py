@@ -1,8 +1,8 @@
 """Outputs of a call as a function of a few of its inputs, for who calls it in a loop: an optimizer, a simulation.
 
 All that does not depend on the free inputs is computed once; the rest is written as the lines of one function, and
-compiled where it is long.  Exponentials, logarithms, powers and stages stay with Python, where they have the bits that
-they have in a call, and so does what they are computed from.
+compiled where it is long.  Stages stay with Python, where they have the bits that they have in a call, and so does what
+they are computed from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlsysim.engine.bind import Binder
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.label import dtype
-from mlsysim.engine.point import NUMPYS_OWN, CompiledLines, Lines
+from mlsysim.engine.point import CompiledLines, Lines
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import check, names
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variable, field_of, variable_of
@@ -29,7 +29,7 @@ _HEAD = """import math
 
 import numpy as np
 
-from mlsysim.engine.intrinsics import select
+from mlsysim.engine.intrinsics import exp, expm1, log, log1p, power, select
 
 nan = np.nan
 inf = np.inf
@@ -101,9 +101,9 @@ class Moving:
         return [found[i] for i in sorted(found)]
 
     def split(self) -> tuple[list[Node], list[Node]]:
-        """What Python computes first, as it has bits of its own or is needed for that, and the rest."""
+        """What Python computes first: stages and what they need; and the rest."""
         given = {n.index for n in (*self.given, *self.follow)}
-        own = [n for n in self.lines if n.op in NUMPYS_OWN or n.op == "stage"]
+        own = [n for n in self.lines if n.op == "stage"]
         first = self._needed(own, given)
         return first, self._needed(self.wanted, {*given, *(n.index for n in first)})
 

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from mlsysim.engine.arrays import FUNCTIONS
+
 #: NumPy's name of an operation -> (ours, does it give a truth value)
 UFUNCS: dict[str, tuple[str, bool]] = {
     "add": ("add", False),
@@ -63,11 +65,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "max": np.maximum,
     "sqrt": np.sqrt,
     "abs": np.abs,
-    "exp": np.exp,
-    "log": np.log,
-    "expm1": np.expm1,
-    "log1p": np.log1p,
-    "pow": np.power,
+    **FUNCTIONS,
     "floor": np.floor,
     "ceil": np.ceil,
     "rint": np.rint,

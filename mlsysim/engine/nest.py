@@ -34,10 +34,11 @@ INFIX = {
 _CALL = {
     "sqrt": "math.sqrt",
     "abs": "abs",
-    "exp": "math.exp",
-    "log": "math.log",
-    "expm1": "math.expm1",
-    "log1p": "math.log1p",
+    "exp": "exp",
+    "log": "log",
+    "expm1": "expm1",
+    "log1p": "log1p",
+    "pow": "power",
     "floor": "np.floor",
     "ceil": "np.ceil",
     "rint": "np.rint",
@@ -54,7 +55,7 @@ _HEAD = (
     "import numpy as np",
     "from numpy import uint64 as u",
     "",
-    "from mlsysim.engine.intrinsics import select",
+    "from mlsysim.engine.intrinsics import exp, expm1, log, log1p, power, select",
     "",
     "INF = np.inf",
     "NAN = np.nan",
@@ -195,9 +196,7 @@ class Writer:
         if node.op in ("min", "max"):
             sign = "<" if node.op == "min" else ">"
             return f"select({names[0]} {sign} {names[1]}, {names[0]}, {names[1]})"
-        if node.op == "pow":
-            return f"math.pow({names[0]}, {names[1]})"
-        return f"{_CALL[node.op]}({names[0]})"
+        return f"{_CALL[node.op]}({', '.join(names)})"
 
     # --- lines ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 NumPy takes a microsecond for an operation on one number, Python's own arithmetic thirty nanoseconds: so the graph is
 written once as Python's lines.  They do what the plain plan does, to the last bit: a division by zero gives infinity or
-NaN and raises nothing, and exponentials, logarithms and powers are NumPy's.
+NaN and raises nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from mlsysim.engine import cache
-from mlsysim.engine.graph import NUMPY, Node, reached
+from mlsysim.engine.elementary import NAMES, NUMBERS
+from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import Steps
 from mlsysim.engine.nest import INFIX
 from mlsysim.engine.pieces import timed_pieces
-
-#: operations whose bits are NumPy's own
-NUMPYS_OWN = frozenset({"exp", "log", "expm1", "log1p", "pow"})
 
 
 def _over_zero(a: float, b: float) -> float:
@@ -34,11 +32,6 @@ def _over_zero(a: float, b: float) -> float:
 def _rounded(how: Callable[[float], int]) -> Callable[[float], float]:
     """A function that rounds, with signed zeros, infinity and NaN."""
     return lambda x: math.copysign(how(x), x) if x - x == 0.0 else x
-
-
-def _numpys(op: str) -> Callable[..., float]:
-    ufunc = NUMPY[op]
-    return lambda *args: float(ufunc(*args))
 
 
 def _staged(stage: Any) -> Callable[..., Any]:
@@ -59,7 +52,7 @@ _SCOPE: dict[str, Any] = {
     "floor": _rounded(math.floor),
     "ceil": _rounded(math.ceil),
     "rint": _rounded(round),
-    **{op: _numpys(op) for op in NUMPYS_OWN},
+    **NUMBERS,
 }
 
 
@@ -150,6 +143,8 @@ class CompiledLines(Lines):
     def special(self, node: Node, names: Sequence[str]) -> str:
         if node.op == "div":
             return f"{names[0]} / {names[1]}"
+        if node.op in NAMES:
+            return f"{NAMES[node.op].__name__}({', '.join(names)})"
         return f"{'math' if node.op == 'sqrt' else 'np'}.{node.op}({names[0]})"
 
 

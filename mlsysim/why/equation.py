@@ -58,7 +58,8 @@ class Equation:
     result: Any = field(repr=False)  #: what it returned, likewise
 
     def recomputed(self) -> Any:
-        """The equation called again with `inputs`: what `result` is.
+        """The equation called again with `inputs`: what `result` is, but for the last digit of exponentials and logarithms,
+        which are NumPy's here.
 
         Raises
         ------
