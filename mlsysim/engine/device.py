@@ -254,6 +254,14 @@ class Unfused(ast.NodeTransformer):
         return ast.Call(ast.Name("times", ast.Load()), [node.left, node.right], [])
 
 
+def unfused() -> dict[str, Any]:
+    """What stands in `mlsysim.engine.elementary`, its multiplication another primitive: ``times``."""
+    scope: dict[str, Any] = {"__name__": elementary.__name__, "times": operator.mul}
+    tree = Unfused().visit(ast.parse(inspect.getsource(elementary)))
+    exec(compile(ast.fix_missing_locations(tree), "<elementary>", "exec"), scope)
+    return scope
+
+
 def words(api: Any) -> dict[str, Any]:
     """What the lines of a walk call: operations of a device, or Python's in the simulator."""
     import numba
@@ -272,10 +280,7 @@ def words(api: Any) -> dict[str, Any]:
 
     made = {op: getattr(libdevice, op) for op in own} | {"u": np.uint64, "times": libdevice.dmul_rn}
     made |= {name: intrinsic(primitive) for name, primitive in PRIMITIVES.items()}
-    scope = {"__name__": elementary.__name__, "times": operator.mul}
-    tree = Unfused().visit(ast.parse(inspect.getsource(elementary)))
-    exec(compile(ast.fix_missing_locations(tree), "<elementary>", "exec"), scope)
-    functions = scope["functions"]({**made, "copysign": libdevice.copysign}, api.jit(device=True))  # type: ignore[operator]
+    functions = unfused()["functions"]({**made, "copysign": libdevice.copysign}, api.jit(device=True))
     return made | {elementary.NAMES[op].__name__: function for op, function in functions.items()}
 
 
