@@ -98,7 +98,7 @@ def test_what_much_depends_on_stays_in_the_tile():
 def test_what_a_device_cannot_have():
     with pytest.raises(ValueError, match=r"plan='cuda' serves searches \(best, top, pareto, sweep\)"):
         StepModel.solve(plan="cuda", **GRID)
-    with pytest.raises(ValueError, match=r"resume='here': plan='cuda' keeps no parts"):
+    with pytest.raises(ValueError, match=r"resume='here': plan='cuda' has no parts"):
         StepModel.best("itl", plan="cuda", resume="here", **GRID)
     with pytest.raises(ValueError, match="plan='gpu': allowed are auto, plain, generic, nest, cuda"):
         StepModel.best("itl", plan="gpu", **GRID)

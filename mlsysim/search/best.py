@@ -25,11 +25,11 @@ from mlsysim.search.reduce import (
     reserved,
     signed,
     told,
-    winners,
-    winners_bytes,
 )
+from mlsysim.search.winners import winners, winners_bytes
 
 OWN = 300  #: bytes of a cell besides its leaders: two arrays of Python's own
+MOST_BARS = 1 << 12  #: cells whose bars are told to others
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Leaders:
     accepted: int = 0
     points: int = 0
     verdicts: np.ndarray | None = None
+    bars: np.ndarray | None = None  #: of each cell, the key that nobody elsewhere would let pass
 
 
 class Top:
@@ -71,10 +72,11 @@ class Top:
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "found", *(["rank"] if self.ranked else []))
-        condition, self.clauses = accepted(program, self.where)
+        condition, clauses = accepted(program, self.where)
+        self.clauses = [text for text, _ in clauses]
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
-        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, clauses)] if clauses else []
         return [key, *ties, *extra]
 
     def room(self, program: Program, cells: Cells) -> Room:
@@ -116,7 +118,8 @@ class Top:
     def _bar(self, state: Leaders, cell: int) -> float:
         """The key that a newcomer must not exceed."""
         kept = state.keys[cell]
-        return kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
+        bar = kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
+        return bar if state.bars is None else min(bar, state.bars[cell])
 
     def _candidates(self, key: np.ndarray, bar: float) -> np.ndarray:
         near = np.flatnonzero(key <= bar)
@@ -179,6 +182,14 @@ class Top:
             state.keys[cell], state.places[cell] = self._sorted(
                 np.concatenate([state.keys[cell], keys[part]]), np.concatenate([state.places[cell], places[part]])
             )
+
+    def bars(self, state: Leaders) -> np.ndarray | None:
+        if len(state.keys) > MOST_BARS:
+            return None
+        return np.array([self._bar(state, cell) for cell in range(len(state.keys))])
+
+    def heed(self, state: Leaders, bars: np.ndarray) -> None:
+        state.bars = bars
 
     def merge(self, state: Leaders, other: Leaders) -> None:
         for cell, places in enumerate(other.places):

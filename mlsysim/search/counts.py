@@ -43,10 +43,10 @@ def kinds(clauses: Sequence[Any]) -> int:
     return FIRST_CLAUSE + len(clauses)
 
 
-def told(verdicts: np.ndarray, clauses: list[tuple[str, Node]]) -> str:
+def told(verdicts: np.ndarray, clauses: Sequence[str]) -> str:
     """The rejections in words: ``"memory: 12, itl < 0.05: 7"``."""
     parts = [f"{LIMITS[i]}: {n}" for i, n in enumerate(verdicts[: len(LIMITS)]) if i and n]
-    parts += [f"{text}: {verdicts[FIRST_CLAUSE + i]}" for i, (text, _) in enumerate(clauses)]
+    parts += [f"{text}: {verdicts[FIRST_CLAUSE + i]}" for i, text in enumerate(clauses)]
     return ", ".join(parts)
 
 
@@ -69,8 +69,9 @@ class Counts:
         return f"Counts(by={self.by}, where={self.where!r})"
 
     def columns(self, program: Program) -> list[Node]:
-        self.clauses = condition.clauses(program, self.where)
-        return [verdict(program, self.clauses)]
+        clauses = condition.clauses(program, self.where)
+        self.clauses = [text for text, _ in clauses]
+        return [verdict(program, clauses)]
 
     def room(self, program: Program, cells: Cells) -> Room:
         state = 8.0 * cells.count * kinds(self.clauses)
@@ -110,7 +111,7 @@ class Counts:
 
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
         total = sum(states[1:], states[0])
-        kinds = [*LIMITS.values(), *(text for text, _ in self.clauses)]
+        kinds = [*LIMITS.values(), *self.clauses]
         table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(
             *cells.shape, len(kinds)
         )

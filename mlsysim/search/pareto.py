@@ -18,8 +18,9 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import names, shown
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, told, winners, winners_bytes
+from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, told
 from mlsysim.search.thin import thin
+from mlsysim.search.winners import winners, winners_bytes
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -93,6 +94,7 @@ class Front:
     accepted: int = 0
     pivots: np.ndarray | None = None
     verdicts: np.ndarray | None = None
+    elsewhere: np.ndarray | None = None  #: pivots of who searches other parts
 
     def merge(self) -> None:
         if not self.waiting:
@@ -101,7 +103,8 @@ class Front:
         self.points, self.places, self.count = front_of(*together)
         _require_short(len(self.points), self.seen, self.total)
         self.waiting, self.n_waiting = [], 0
-        self.pivots = _spread(self.points)
+        known = [self.points] if self.elsewhere is None else [self.points, self.elsewhere]
+        self.pivots = _spread(np.concatenate(known))
 
     def wait(self, points: np.ndarray, places: np.ndarray, count: np.ndarray) -> None:
         """Take newcomers, which are merged when there are many."""
@@ -197,12 +200,13 @@ class Pareto:
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")
-        condition, self.clauses = accepted(program, self.where)
+        condition, clauses = accepted(program, self.where)
+        self.clauses = [text for text, _ in clauses]
         nodes = [signed(program, name, up) for name, up in self.objectives]
         finite: Any = condition
         for node in nodes:
             finite = finite & (node < np.inf)
-        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, clauses)] if clauses else []
         return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
 
     def room(self, program: Program, cells: Cells) -> Room:
@@ -265,6 +269,13 @@ class Pareto:
             state.merge()
             yield passed.points
 
+    def bars(self, state: Any) -> np.ndarray | None:
+        pivots: np.ndarray | None = state.pivots
+        return pivots
+
+    def heed(self, state: Any, bars: np.ndarray) -> None:
+        state.pivots = state.elsewhere = bars
+
     def merge(self, state: Any, other: Any) -> None:
         state.join(other)
 
@@ -317,6 +328,9 @@ class Drawn(Pareto):
 
     def start(self, cells: Cells) -> Any:
         return [super(Drawn, self).start(cells) for _ in range(cells.count)]
+
+    def bars(self, state: Any) -> None:
+        """None: a front of every sample has pivots of its own, which are too many to tell."""
 
     def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
         which = cells.of_tiles(block)
