@@ -23,6 +23,7 @@ from mlsysim.engine.plan import Layout
 
 LANES = 256  #: most threads of a block; a power of two
 NOWHERE = 2**64 - 1  #: a place behind all places
+STRAIGHT = 256  #: lines without a branch; numba takes time with the square of their number (4,100 of them: 60 s, or 15)
 
 _HEAD = ("import numpy as np", "from numba import cuda", "", "INF = np.inf", "NAN = np.nan", "", "")
 
@@ -286,9 +287,11 @@ class Walk(Writer):
         """The lines of the nodes of a loop."""
         if self.kinds is not None and any(n.index in self.number and self.of_kind(n) for n in nodes):
             self.put(depth, f"kind = u(kinds[{self.step(self.kinds[0])}])")
-        for node in nodes:
+        for number, node in enumerate(nodes, 1):
             given = node.index in self.number
             self.put(depth, self.read(node) if given else f"{self.name(node)} = {self.expression(node)}")
+            if number % STRAIGHT == 0:
+                self.put(depth, f"if lane == u({NOWHERE}):", "    return")
 
     def advance(self) -> None:
         """Go on to the next step, and note the outermost loop that moves."""
