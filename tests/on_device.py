@@ -171,7 +171,7 @@ def main():
     rng = np.random.default_rng(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
     with (
         mock.patch("mlsysim.engine.run.TABLE", 1),
-        mock.patch.object(cuda, "LANES", 8),
+        mock.patch.multiple(cuda, LANES=8, STRAIGHT=9),
         mock.patch.multiple(device, WARP=4, ENOUGH=6, FIRST=16),
         warnings.catch_warnings(),
     ):

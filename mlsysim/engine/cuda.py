@@ -6,9 +6,9 @@ register of the lane, so nothing is shared and no lane waits for another until t
 and what is left of a span, is a *pick*: the least point (`least`), what is not behind a bar (`below`), what no row of a
 front dominates (`front`).
 
-A device has the CPU's bits.  `product` is a multiplication that no compiler fuses with an addition, as it would ``a * b``;
-additions, divisions and square roots round correctly there, too; and exponentials, logarithms and powers never get here
-(see `mlsysim.engine.run`).
+A device has the CPU's bits.  `times` is a multiplication that no compiler fuses with an addition, as it would ``a * b``;
+additions, divisions and square roots round correctly there, too; and exponentials, logarithms and powers are made of these
+(see `mlsysim.engine.elementary`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlsysim.engine.graph import Node
-from mlsysim.engine.nest import INFIX, Source, Writer
+from mlsysim.engine.nest import Source, Writer
 from mlsysim.engine.plan import Layout
 
 LANES = 256  #: most threads of a block; a power of two
 NOWHERE = 2**64 - 1  #: a place behind all places
+STRAIGHT = 256  #: lines without a branch; numba takes time with the square of their number (4,100 of them: 60 s, or 15)
 
 _HEAD = ("import numpy as np", "from numba import cuda", "", "INF = np.inf", "NAN = np.nan", "", "")
 
@@ -209,16 +210,14 @@ class Walk(Writer):
     def expression(self, node: Node) -> str:
         names = [self.name(a) for a in node.args]
         if node.op == "mul":
-            return f"product({names[0]}, {names[1]})"
+            return f"times({names[0]}, {names[1]})"
         if node.op == "div" and node.args[1].op == "const" and abs(math.frexp(node.args[1].payload)[0]) == 0.5:
-            return f"product({names[0]}, {1.0 / node.args[1].payload!r})"  # a compiler would do so, and fuse it
-        if node.op == "where" and node.truth:
-            return f"({names[0]} & {names[1]}) | ((not {names[0]}) & {names[2]})"
+            return f"times({names[0]}, {1.0 / node.args[1].payload!r})"  # a compiler would do so, and fuse it
         if node.op == "float":
             return f"select({names[0]}, 1.0, 0.0)"
-        if node.op in INFIX or node.op in ("neg", "not", "where", "min", "max", "abs"):
-            return super().expression(node)
-        return f"{node.op}({names[0]})"
+        if node.op in ("sqrt", "floor", "ceil", "rint"):
+            return f"{node.op}({names[0]})"
+        return super().expression(node)
 
     def reads(self) -> Source:
         """What a walk reads, for `mlsysim.engine.tables.pack`."""
@@ -288,9 +287,11 @@ class Walk(Writer):
         """The lines of the nodes of a loop."""
         if self.kinds is not None and any(n.index in self.number and self.of_kind(n) for n in nodes):
             self.put(depth, f"kind = u(kinds[{self.step(self.kinds[0])}])")
-        for node in nodes:
+        for number, node in enumerate(nodes, 1):
             given = node.index in self.number
             self.put(depth, self.read(node) if given else f"{self.name(node)} = {self.expression(node)}")
+            if number % STRAIGHT == 0:
+                self.put(depth, f"if lane == u({NOWHERE}):", "    return")
 
     def advance(self) -> None:
         """Go on to the next step, and note the outermost loop that moves."""

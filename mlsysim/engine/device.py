@@ -6,9 +6,12 @@ for what no row of a front dominates, and folds what comes back into its state.
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
+import inspect
 import math
+import operator
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.engine import cuda, forks
+from mlsysim.engine import cuda, elementary, forks
 from mlsysim.engine.graph import NUMPY, Node
 from mlsysim.engine.memory import require
 from mlsysim.engine.plan import walked
@@ -241,24 +244,51 @@ def api() -> Any:
     return api
 
 
+class Unfused(ast.NodeTransformer):
+    """``times(a, b)`` in place of ``a * b``."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.Mult):
+            return node
+        return ast.Call(ast.Name("times", ast.Load()), [node.left, node.right], [])
+
+
+def unfused() -> dict[str, Any]:
+    """What stands in `mlsysim.engine.elementary`, its multiplication another primitive: ``times``."""
+    scope: dict[str, Any] = {"__name__": elementary.__name__, "times": operator.mul}
+    tree = Unfused().visit(ast.parse(inspect.getsource(elementary)))
+    exec(compile(ast.fix_missing_locations(tree), "<elementary>", "exec"), scope)
+    return scope
+
+
 def words(api: Any) -> dict[str, Any]:
-    """What the lines of a walk call: operations of the device, or NumPy's in the simulator."""
+    """What the lines of a walk call: operations of a device, or Python's in the simulator."""
     import numba
 
+    own = ("sqrt", "floor", "ceil", "rint")
     if numba.config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
-        own = {op: NUMPY[op] for op in ("sqrt", "floor", "ceil", "rint")}
-        return own | {
-            "u": int,
-            "product": np.multiply,
-            "select": lambda condition, a, b: np.float64(a if condition else b),
-        }
+        made: dict[str, Any] = {op: NUMPY[op] for op in own} | {"u": int, "times": np.multiply}
+        made["select"] = lambda condition, a, b: np.float64(a) if condition else np.float64(b)
+        for op, steps in elementary.NAMES.items():
+            made[steps.__name__] = functools.partial(_number, elementary.NUMBERS[op])
+        return made
     from numba.cuda import libdevice
     from numba.cuda.extending import intrinsic
 
-    from mlsysim.engine.intrinsics import choosing
+    from mlsysim.engine.intrinsics import PRIMITIVES
 
-    own = {op: getattr(libdevice, op) for op in ("sqrt", "floor", "ceil", "rint")}
-    return own | {"u": np.uint64, "product": libdevice.dmul_rn, "select": intrinsic(choosing)}
+    made = {op: getattr(libdevice, op) for op in own} | {"u": np.uint64, "times": libdevice.dmul_rn}
+    made |= {name: intrinsic(primitive) for name, primitive in PRIMITIVES.items()}
+    functions = unfused()["functions"]({**made, "copysign": libdevice.copysign}, api.jit(device=True))
+    return made | {elementary.NAMES[op].__name__: function for op, function in functions.items()}
+
+
+_words = functools.lru_cache(maxsize=1)(words)
+
+
+def _number(function: Callable[..., float], *values: Any) -> np.float64:
+    return np.float64(function(*map(float, values)))
 
 
 @functools.lru_cache(maxsize=64)
@@ -266,5 +296,5 @@ def compiled(text: str) -> Any:
     """The walk of a source text, which numba-cuda compiles when it is first launched."""
     own, scope = api(), types.ModuleType("mlsysim_walk").__dict__
     exec(compile(text, "<walk>", "exec"), scope)
-    scope.update(words(own))
+    scope.update(_words(own))
     return own.jit(scope["walk"], fastmath=False)

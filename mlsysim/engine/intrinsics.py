@@ -8,6 +8,7 @@ vectorise, and are written into the loops that call them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -19,10 +20,17 @@ from numba.extending import intrinsic
 from mlsysim.engine.elementary import ROUND, functions
 
 _BITS, _DOUBLE = ir.IntType(64), ir.DoubleType()
+PRIMITIVES: dict[str, Callable[..., Any]] = {}  #: what numba makes intrinsics of, for another of its compilers
 
 
-def choosing(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
-    """``chosen if condition else other`` as one machine operation, in the terms of numba's compilers."""
+def _primitive(function: Callable[..., Any]) -> Any:
+    PRIMITIVES[function.__name__] = function
+    return intrinsic(function)
+
+
+@_primitive
+def select(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
+    """``chosen if condition else other`` as one machine operation."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.select(*args)
@@ -31,10 +39,7 @@ def choosing(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
     return kind(types.boolean, kind, kind), generate
 
 
-select = intrinsic(choosing)
-
-
-@intrinsic
+@_primitive
 def power_of_two(typingctx: Any, n: Any) -> Any:
     """See `mlsysim.engine.elementary`."""
 
@@ -46,7 +51,7 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
     return types.float64(types.float64), generate
 
 
-@intrinsic
+@_primitive
 def exponent(typingctx: Any, x: Any) -> Any:
     """See `mlsysim.engine.elementary`: its bits become the last ones of 2**52, which is taken away again."""
 
@@ -58,7 +63,7 @@ def exponent(typingctx: Any, x: Any) -> Any:
     return types.float64(types.float64), generate
 
 
-@intrinsic
+@_primitive
 def significand(typingctx: Any, x: Any) -> Any:
     """See `mlsysim.engine.elementary`."""
 

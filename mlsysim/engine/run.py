@@ -23,7 +23,6 @@ import numpy as np
 
 from mlsysim.engine import cache, elsewhere
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted, together
-from mlsysim.engine.elementary import NAMES
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
@@ -93,8 +92,7 @@ class Sweep:
         if plan == "cuda" and stored is not None:
             raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
-        tabled = ("leaf", "stage", *(NAMES if plan == "cuda" else ()))
-        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)), tabled)
+        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable[..., Any] | None = None
         self.plan = "plain"
@@ -131,11 +129,11 @@ class Sweep:
             return points // self.sizes[self.kinds.axis] * len(next(iter(self.kinds.rows.values())))
         return points
 
-    def _split(self, limit: float, tabled: Sequence[str]) -> None:
-        """Tables (evaluated once, plainly; some operations always) and the body (evaluated point by point)."""
+    def _split(self, limit: float) -> None:
+        """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
         table: set[int] = set()
         for node in self.nodes:
-            if node.op in tabled or self._points(node) <= limit:
+            if node.op in ("leaf", "stage") or self._points(node) <= limit:
                 table.add(node.index)
         for node in reversed(self.nodes):  # what a table needs is a table
             if node.index in table:
@@ -149,12 +147,6 @@ class Sweep:
         if largest > 1 << 26:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
-            )
-        largest = max((self._points(n) for n in self.tabled if n.op in NAMES and n.op in tabled), default=0)
-        if largest > 1 << 24:
-            raise ValueError(
-                f"plan='cuda': exponentials, logarithms or powers at {largest:,} points, whose bits a device does not have, "
-                f"and {1 << 24:,} are the most that are computed beforehand: plan='auto' has no such limit"
             )
 
     def loads(self) -> dict[frozenset[str], float]:
