@@ -239,10 +239,11 @@ class Sieve(Writer):
     def _search(self, depth: int) -> None:
         """Count what is in the tile, and hand it out where something passes the bars."""
         hits = [self._seek(depth, k, self.columns[column], by) for k, (column, by) in enumerate(self.sought.keys)]
-        self.put(depth, f"if {' | '.join(hits)}:")
-        self.put(depth + 1, f"if position + {self.points()} > u(out.shape[1]):", "    return u(tile)")
-        self.put(depth + 1, "kept[counted[0]] = tile", "counted[0] += u(1)")
-        super().deliver(depth + 1)
+        if hits:
+            self.put(depth, f"if {' | '.join(hits)}:")
+            self.put(depth + 1, f"if position + {self.points()} > u(out.shape[1]):", "    return u(tile)")
+            self.put(depth + 1, "kept[counted[0]] = tile", "counted[0] += u(1)")
+            super().deliver(depth + 1)
         for k in range(len(self.sought.keys)):
             self.put(depth, f"counted[{1 + k}] += works_{k}")
         at = 1 + len(self.sought.keys)

@@ -18,6 +18,7 @@ from mlsysim.search import counts
 from mlsysim.search.reduce import (
     Cells,
     Room,
+    Seeks,
     accepted,
     directed,
     guarded,
@@ -63,8 +64,6 @@ class Leaders:
 class Top:
     """The `k` best points of each cell (see `mlsysim.resolver.Resolver.top`)."""
 
-    gated = True  #: is its key infinite where a point is not feasible?
-
     def __init__(
         self,
         k: int,
@@ -91,6 +90,7 @@ class Top:
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "found", *(["rank"] if self.ranked else []))
         condition, self.clauses = accepted(program, self.where)
+        self.seeks = Seeks(key=True, verdict=bool(self.clauses))
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
         extra = [counts.verdict(program, self.clauses)] if self.clauses else []

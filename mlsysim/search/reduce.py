@@ -70,6 +70,17 @@ class Reduction(Protocol):
         ...
 
 
+class Seeks(NamedTuple):
+    """What of a grid a reduction must be shown, so that the rest can be counted only (see `mlsysim.engine.sieve`).
+
+    A reduction that says so has it as ``seeks``, after `columns`.
+    """
+
+    key: bool  #: its first column, of which only what passes ``bars(state)`` matters
+    verdict: bool  #: how often its last column has each value
+    works: bool = True  #: does only what is feasible pass?
+
+
 class Room(NamedTuple):
     """Bytes that a reduction may need."""
 
@@ -288,22 +299,26 @@ def sought_by(
     cells: Sequence[Cells],
 ) -> Sought | None:
     """What all of some reductions seek; None where one of them wants to see every point."""
-    if not all(hasattr(reduction, "bars") for reduction in reductions):
-        return None
+    keys: list[tuple[int, tuple[str, ...]]] = []
     verdicts: dict[int, tuple[int, ...]] = {}
-    for reduction, rows in zip(reductions, wanted):
-        if reduction.clauses:
+    for reduction, rows, own in zip(reductions, wanted, cells):
+        seeks = getattr(reduction, "seeks", None)
+        if seeks is None or (seeks.verdict and not seeks.key and own.by):
+            return None
+        if seeks.key:
+            keys.append((rows[0], own.by))
+        if seeks.verdict:
             values = values_of(columns[rows[-1]])
             if values is None:
                 return None
             verdicts[rows[-1]] = values
 
     def bars(states: Sequence[Any]) -> list[np.ndarray]:
-        return [bar for reduction, state in zip(reductions, states) for bar in reduction.bars(state)]
+        pairs = [(reduction, state) for reduction, state in zip(reductions, states) if reduction.seeks.key]
+        return [bar for reduction, state in pairs for bar in reduction.bars(state)]
 
-    keys = [(rows[0], own.by) for rows, own in zip(wanted, cells)]
-    only = gates(program, bool(verdicts)) if all(reduction.gated for reduction in reductions) else []
-    return Sought(keys, list(verdicts.items()), cells[0].strides, only, bars)
+    works = all(reduction.seeks.works for reduction in reductions)
+    return Sought(keys, list(verdicts.items()), cells[0].strides, gates(program, bool(verdicts)) if works else [], bars)
 
 
 def require_room(
