@@ -363,16 +363,14 @@ class Graph:
 
 def reached(outputs: Iterable[Node]) -> list[Node]:
     """Every node that `outputs` need, in the order in which they can be computed."""
-    seen: set[int] = set()
-    found: list[Node] = []
+    found: dict[int, Node] = {}
     pending = list(outputs)
     while pending:
         node = pending.pop()
-        if node.index not in seen:
-            seen.add(node.index)
-            found.append(node)
-            pending.extend(node.args)
-    return sorted(found, key=lambda node: node.index)
+        if node.index not in found:
+            found[node.index] = node
+            pending += node.args
+    return [found[index] for index in sorted(found)]
 
 
 def digest(outputs: Iterable[Node]) -> str:

@@ -106,9 +106,15 @@ class Holes:
 
     def _at(self, node: Node) -> np.ndarray:
         """Which missing datum a node needs, by place; -1 for none."""
-        for n in self.graph.since(len(self._holes)):
-            self._holes.append(self._needed(n))
-        return self._holes[node.index]
+        holes, none = self._holes, self._none
+        for n in self.graph.since(len(holes)):
+            for arg in n.args:
+                if holes[arg.index] is not none:
+                    holes.append(self._needed(n))
+                    break
+            else:  # of most nodes nothing is missing
+                holes.append(self._needed(n) if n.op == "leaf" else none)
+        return holes[node.index]
 
     def _needed(self, node: Node) -> np.ndarray:
         if node.op == "leaf" and self.leaves[node.payload].missing:

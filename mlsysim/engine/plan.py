@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,11 @@ class Layout:
     sizes: Mapping[str, int]
     chunk: int
     levels: tuple[int, ...] = ()  #: the outer loop in which what could be computed in loop i is computed
+
+    @property
+    def cut(self) -> tuple[Any, ...]:
+        """All of it but the lengths of the axes."""
+        return self.outer, self.tile, self.chunk, self.levels
 
     @functools.cached_property
     def repeats(self) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,6 +188,15 @@ class Program:
                 self._dims[top.index] = frozenset().union(*(self._dims[a.index] for a in top.args))
             pending.pop()
         return self._dims[node.index]
+
+    def shaped(self) -> Hashable:
+        """What is recorded, and over which axes: all that the plan of a sweep follows from."""
+        own = tuple(
+            (n.op, tuple(a.index for a in n.args), n.payload if n.op == "stage" else repr(n.payload))
+            for n in self.graph.entered
+        )
+        leaves = tuple((name, leaf.dims) for name, leaf in self.binder.leaves.items())
+        return self._recording, own, tuple(self.sizes.items()), leaves
 
     def points_of(self, node: Node) -> int:
         """At how many points a node has a value of its own."""

@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache, elsewhere
+from mlsysim.engine import cache, elsewhere, nest, sieve
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted, together
-from mlsysim.engine.graph import Node, reached
+from mlsysim.engine.graph import Node
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
-from mlsysim.engine.plan import Layout, choose, in_order, weight
+from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
 from mlsysim.engine.sieve import Sieve, Sought
-from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
+from mlsysim.engine.split import split
+from mlsysim.engine.tables import pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -78,12 +79,9 @@ class Sweep:
         plan = planned(plan)
         self.columns, self.stored, self.sought = list(columns), stored, sought
         self.read = [*self.columns, *(sought.nodes if sought is not None else ())]
-        self.nodes = reached(self.read)
         self.sizes, self.n_points = program.sizes, program.n_points
         self.names = list(self.sizes)
-        self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.kinds = program.kinds
-        self.by_kind = of_kinds(program, self.nodes, self.dims)
         self.repeatable = repeatable
         self.states: list[Any] = []  #: of the threads of a run
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
@@ -92,7 +90,9 @@ class Sweep:
         if plan == "cuda" and stored is not None:
             raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
-        self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
+        self.split = split(program, self.read, math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
+        self.nodes, self.dims, self.by_kind = self.split.nodes, self.split.dims, self.split.by_kind
+        self.body, self.inputs, self.tabled = self.split.body, self.split.inputs, self.split.tabled
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable[..., Any] | None = None
         self.plan = "plain"
@@ -100,7 +100,7 @@ class Sweep:
             self._generic(outermost)
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
-        self.tables = tabulated(program, self.inputs, self.by_kind)
+        self.tables = tabulated(program, self.split)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -121,42 +121,9 @@ class Sweep:
     def __setstate__(self, state: dict[str, Any]) -> None:
         elsewhere.received(self, state)
 
-    # --- what is a table, what is the body -----------------------------------------------------------------
-
-    def _points(self, node: Node) -> int:
-        points = math.prod(self.sizes[d] for d in self.dims[node.index])
-        if node.index in self.by_kind and self.kinds is not None:
-            return points // self.sizes[self.kinds.axis] * len(next(iter(self.kinds.rows.values())))
-        return points
-
-    def _split(self, limit: float) -> None:
-        """Tables (evaluated once, plainly) and the body (evaluated point by point)."""
-        table: set[int] = set()
-        for node in self.nodes:
-            if node.op in ("leaf", "stage") or self._points(node) <= limit:
-                table.add(node.index)
-        for node in reversed(self.nodes):  # what a table needs is a table
-            if node.index in table:
-                table.update(a.index for a in node.args)
-        self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
-        read = {a.index: a for n in self.body for a in n.args if a.index in table and a.op != "const"}
-        read |= {c.index: c for c in self.read if c.index in table and c.op != "const"}
-        self.inputs = [read[i] for i in sorted(read)]
-        self.tabled = [n for n in self.nodes if n.index in table or n.op == "const"]
-        largest = max((self._points(n) for n in self.tabled if n.op == "stage"), default=0)
-        if largest > 1 << 26:
-            raise ValueError(
-                f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
-            )
-
     def loads(self) -> dict[frozenset[str], float]:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
-        loads: dict[frozenset[str], float] = {}
-        for node in self.body:
-            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + weight(node)
-        for node in [*self.inputs, *self.columns]:
-            loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + 0.5
-        return loads
+        return self.split.loads(self.columns)
 
     def _layout(self, outermost: Sequence[str], plain: bool = False) -> Layout:
         if plain:
@@ -195,17 +162,22 @@ class Sweep:
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)
-        writer = (Writer if self.sought is None else functools.partial(Sieve, self.sought))(
-            self.layout_nest,
-            self.body,
-            self.inputs,
-            self.dims,
-            self.columns,
-            self.stored is not None,
-            self.names,
-            (self.kinds.axis, self.by_kind) if self.kinds is not None and self.by_kind else None,
-        )
-        self.source = writer.write()
+        what = (self.layout_nest.cut, [n.index for n in self.columns], self.stored is not None, self.names)
+        key = repr((*what, self.sought and self.sought.text, nest.STORES, sieve.BEHIND))
+        found = self.split.sources.get(key)
+        if found is None:
+            writer = (Writer if self.sought is None else functools.partial(Sieve, self.sought))(
+                self.layout_nest,
+                self.body,
+                self.inputs,
+                self.dims,
+                self.columns,
+                self.stored is not None,
+                self.names,
+                (self.kinds.axis, self.by_kind) if self.kinds is not None and self.by_kind else None,
+            )
+            found = self.split.sources[key] = writer.write()
+        self.source = found
         return self.source.text, self.signature()
 
     def signature(self, sieved: bool = True) -> str:
@@ -220,10 +192,10 @@ class Sweep:
 
     def _compile(self, outermost: Sequence[str]) -> Callable[..., Any] | None:
         """The compiled nest; where there is no compiler, none, and the plan stays plain."""
-        nest = cache.compiled(*self._write(outermost))
-        if nest is not None:
+        made = cache.compiled(*self._write(outermost))
+        if made is not None:
             self.layout, self.plan = self.layout_nest, "nest"
-        return nest
+        return made
 
     def _generic(self, outermost: Sequence[str]) -> None:
         """The nest of one paired axis, over inputs that vary everywhere."""

@@ -70,6 +70,15 @@ class Sought:
         return [node for gate in self.gates for node in gate.nodes]
 
     @property
+    def text(self) -> str:
+        """All of it that stands in a source."""
+        gates = [
+            ([c.index for c in gate.conditions], None if gate.verdict is None else gate.verdict.index)
+            for gate in self.gates
+        ]
+        return repr((self.keys, self.verdicts, gates))
+
+    @property
     def n_tallies(self) -> int:
         """Numbers that the nest counts: tiles that it keeps, what works of every key, verdicts."""
         return 1 + len(self.keys) + sum(len(values) for _, values in self.verdicts)
@@ -167,7 +176,7 @@ class Sieve(Writer):
             self.put(depth, "else:")
             at = 1 + len(self.sought.keys)
             for _, values in self.sought.verdicts:
-                self._tally(depth + 1, verdict, values, at)
+                self._tally(depth + 1, verdict, values, at, works=False)
                 at += len(values)
 
     def computed(self, depth: int, level: int) -> None:
@@ -230,10 +239,11 @@ class Sieve(Writer):
     def _search(self, depth: int) -> None:
         """Count what is in the tile, and hand it out where something passes the bars."""
         hits = [self._seek(depth, k, self.columns[column], by) for k, (column, by) in enumerate(self.sought.keys)]
-        self.put(depth, f"if {' | '.join(hits)}:")
-        self.put(depth + 1, f"if position + {self.points()} > u(out.shape[1]):", "    return u(tile)")
-        self.put(depth + 1, "kept[counted[0]] = tile", "counted[0] += u(1)")
-        super().deliver(depth + 1)
+        if hits:
+            self.put(depth, f"if {' | '.join(hits)}:")
+            self.put(depth + 1, f"if position + {self.points()} > u(out.shape[1]):", "    return u(tile)")
+            self.put(depth + 1, "kept[counted[0]] = tile", "counted[0] += u(1)")
+            super().deliver(depth + 1)
         for k in range(len(self.sought.keys)):
             self.put(depth, f"counted[{1 + k}] += works_{k}")
         at = 1 + len(self.sought.keys)
@@ -278,16 +288,27 @@ class Sieve(Writer):
         self.put(inner, f"pass_{k} += count((x < bar_{k}[cell]) | ({equal}))")
         return f"(pass_{k} != u(0))"
 
-    def _tally(self, depth: int, column: Node, values: Sequence[int], at: int) -> None:
-        """Count how often a column has each of some values."""
+    def _tally(self, depth: int, column: Node, values: Sequence[int], at: int, works: bool = True) -> None:
+        """Count how often a column has each of some values; of those that it can have, the last takes what is left.
+
+        Parameters
+        ----------
+        at : int
+            Where the numbers of `values` begin among what is counted.
+        works : bool
+            May any point of the tile work (value 0)?
+        """
         possible = values_of(column) or values
-        some = [(at + i, value) for i, value in enumerate(values) if value in possible]
-        for i in range(0, len(some), 8):
-            counters = some[i : i + 8]
-            self.put(depth, *(f"n_{n} = u(0)" for n, _ in counters))
+        *others, last = [(at + i, v) for i, v in enumerate(values) if v in possible and (v or works)]
+        self.put(depth, f"left = {self.points()}")
+        for i in range(0, len(others), 8):
+            some = others[i : i + 8]
+            self.put(depth, *(f"met_{n} = u(0)" for n, _ in some))
             inner = self._loops(depth)
-            self.put(inner, f"x = {self.value(column)}", *(f"n_{n} += count(x == {value}.0)" for n, value in counters))
-            self.put(depth, *(f"counted[{n}] += n_{n}" for n, _ in counters))
+            self.put(inner, f"x = {self.value(column)}", *(f"met_{n} += count(x == {v}.0)" for n, v in some))
+            for n, _ in some:
+                self.put(depth, f"counted[{n}] += met_{n}", f"left -= met_{n}")
+        self.put(depth, f"counted[{last[0]}] += left")
 
 
 def _together(gates: Sequence[Gate], known: set[int]) -> list[Gate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.kinds import Kinds
 from mlsysim.engine.nest import Source
 from mlsysim.engine.program import Program
+
+if TYPE_CHECKING:
+    from mlsysim.engine.split import Split
 
 
 def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozenset[str]]) -> frozenset[int]:
@@ -28,8 +32,12 @@ def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozens
     return frozenset(found)
 
 
-def tabulated(program: Program, inputs: Sequence[Node], by_kind: frozenset[int]) -> dict[int, np.ndarray]:
-    """Values of some nodes by the plain plan, shaped to broadcast over all axes; behind them the kinds, for those `by_kind`."""
+def tabulated(program: Program, split: Split) -> dict[int, np.ndarray]:
+    """Values of the inputs of a sweep by the plain plan, shaped to broadcast over all axes; behind them the kinds, for
+    those that have a value a kind."""
+    if not split.by_kind:
+        return split.steps.take({n.index: program.leaf_array(n) for n in split.leaves})
+    inputs, by_kind = split.inputs, split.by_kind
     needed = reached(inputs)
     first = [n for n in inputs if n.index in by_kind]
     read = {a.index: a for n in needed if n.index not in by_kind for a in n.args if a.index in by_kind}

@@ -81,13 +81,18 @@ def factorisations(n: int, parts: int) -> np.ndarray:
     >>> len(factorisations(16384, 4)), factorisations(6, 2).tolist()
     (680, [[1, 6], [2, 3], [3, 2], [6, 1]])
     """
-    if parts == 1:
-        return np.array([[n]])
-    rows = []
-    for d in divisors(n):
-        rest = factorisations(n // d, parts - 1)
-        rows.append(np.column_stack([np.full(len(rest), d), rest]))
-    return np.concatenate(rows)
+    rows, rest = np.empty((1, 0), dtype=np.int64), np.array([n])
+    for _ in range(parts - 1):  # the next factor: every divisor of what is left
+        left, which = np.unique(rest, return_inverse=True)
+        own = [divisors(r) for r in left.tolist()]
+        lengths = np.array([len(d) for d in own])
+        begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        times = lengths[which]
+        row = np.repeat(np.arange(len(rows)), times)
+        within = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)
+        factor = np.concatenate(own)[begins[which][row] + within]
+        rows, rest = np.column_stack([rows[row], factor]), rest[row] // factor
+    return np.column_stack([rows, rest])
 
 
 def _values(name: str, given: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from mlsysim.search import counts
 from mlsysim.search.reduce import (
     Cells,
     Room,
+    Seeks,
     accepted,
     directed,
     guarded,
@@ -64,8 +65,6 @@ class Leaders:
 class Top:
     """The `k` best points of each cell (see `mlsysim.resolver.Resolver.top`)."""
 
-    gated = True  #: is its key infinite where a point is not feasible?
-
     def __init__(
         self,
         k: int,
@@ -93,6 +92,7 @@ class Top:
         reserved(program, "found", *(["rank"] if self.ranked else []))
         condition, clauses = accepted(program, self.where)
         self.clauses = [text for text, _ in clauses]
+        self.seeks = Seeks(key=True, verdict=bool(clauses))
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
         extra = [counts.verdict(program, clauses)] if clauses else []

@@ -15,7 +15,7 @@ from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
 from mlsysim.schema.check import names
-from mlsysim.search.reduce import Cells, Room
+from mlsysim.search.reduce import Cells, Room, Seeks
 
 LIMITS = {int(limit): codes.label(limit) for limit in codes.Limit}
 FIRST_CLAUSE = 1 + max(LIMITS)  #: verdict of the first clause; those of the others follow
@@ -71,6 +71,7 @@ class Counts:
     def columns(self, program: Program) -> list[Node]:
         clauses = condition.clauses(program, self.where)
         self.clauses = [text for text, _ in clauses]
+        self.seeks = Seeks(key=False, verdict=True)
         return [verdict(program, clauses)]
 
     def room(self, program: Program, cells: Cells) -> Room:
@@ -82,7 +83,8 @@ class Counts:
 
     def take(self, state: np.ndarray, block: Block, columns: np.ndarray, cells: Cells) -> None:
         if not cells.by:
-            state[0] += tally(columns[0], self.clauses)
+            counted = block.tallies[0] if 0 in block.tallies else tally(columns[0], self.clauses)
+            state[0, : len(counted)] += counted
             return
         which = cells.of_tiles(block)
         first, last = int(which.min()), int(which.max())  # a block meets few of many cells

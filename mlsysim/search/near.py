@@ -18,7 +18,7 @@ from mlsysim.schema.codes import Limit, Precision, Recompute
 from mlsysim.schema.variables import VARIABLES, field_of
 from mlsysim.search.best import Best
 from mlsysim.search.gates import checks
-from mlsysim.search.reduce import Cells, accepted, reduce
+from mlsysim.search.reduce import Cells, Seeks, accepted, reduce
 
 FARTHEST = 1e300  #: of a configuration that misses by no amount: a shape, a capability
 #: what may be changed without asking another question, the least of a change first: upwards, downwards, to an option
@@ -120,14 +120,12 @@ def amounts(program: Program, positions: np.ndarray) -> np.ndarray:
 class Least(Best):
     """The position of the point that misses its conditions by least."""
 
-    gated = False
-
     def __init__(self, where: Any = None):
         super().__init__("limit", False, where=where)
 
     def columns(self, program: Program) -> list[Node]:
         _, conditions = accepted(program, self.where)
-        self.clauses = []
+        self.clauses, self.seeks = [], Seeks(key=True, verdict=False, works=False)
         limit = program.graph.lift(program.outputs.get("limit", 0.0))
         far: Any = 0.0
         for one in [*(c for c, _ in checks(limit)), *(node for _, node in conditions)]:

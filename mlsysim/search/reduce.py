@@ -36,9 +36,8 @@ class Reduction(Protocol):
     Only what is kept in a folder or comes from a worker is merged, packed and unpacked.  What may be left out:
 
     ``hint(state)``, ``heed(state, hint)`` : save time among parts.
-    ``bars(state)`` : arrays that follow the state: by cell, the key and the place that a newcomer must beat.  What is behind
-        them is not shown to it; ``gated`` says that its key is infinite where a point is not feasible
-        (see `mlsysim.engine.sieve`).
+    ``seeks``, ``bars(state)`` : what of a grid it must be shown (see `Seeks`), and arrays that follow the state: by cell, the
+        key and the place that a newcomer must beat.
     ``so_far(states)`` : lists in a few words what it has found so far, for a bar of progress.
     ``on_device(state, program, cells)`` : folds the whole grid into a state, as a device evaluates it (``plan="cuda"``,
         see `mlsysim.engine.device`), and yields how many points more are done.
@@ -85,6 +84,17 @@ class Reduction(Protocol):
     def unpack(self, arrays: Mapping[str, np.ndarray], cells: Cells) -> Any:
         """The state that was packed."""
         ...
+
+
+class Seeks(NamedTuple):
+    """What of a grid a reduction must be shown, so that the rest can be counted only (see `mlsysim.engine.sieve`).
+
+    A reduction that says so has it as ``seeks``, after `columns`.
+    """
+
+    key: bool  #: its first column, of which only what passes ``bars(state)`` matters
+    verdict: bool  #: how often its last column has each value
+    works: bool = True  #: does only what is feasible pass?
 
 
 class Room(NamedTuple):
@@ -390,23 +400,27 @@ def sought_by(
     cells: Sequence[Cells],
 ) -> Sought | None:
     """What all of some reductions seek; None where one of them wants to see every point."""
-    if not all(hasattr(reduction, "bars") for reduction in reductions):
-        return None
+    keys: list[tuple[int, tuple[str, ...]]] = []
     verdicts: dict[int, tuple[int, ...]] = {}
-    for reduction, rows in zip(reductions, wanted):
-        if reduction.clauses:
+    for reduction, rows, own in zip(reductions, wanted, cells):
+        seeks = getattr(reduction, "seeks", None)
+        if seeks is None or (seeks.verdict and not seeks.key and own.by):
+            return None
+        if seeks.key:
+            keys.append((rows[0], own.by))
+        if seeks.verdict:
             values = values_of(columns[rows[-1]])
             if values is None:
                 return None
             verdicts[rows[-1]] = values
-    keys = [(rows[0], own.by) for rows, own in zip(wanted, cells)]
-    only = gates(program, bool(verdicts)) if all(reduction.gated for reduction in reductions) else []
+    only = gates(program, bool(verdicts)) if all(reduction.seeks.works for reduction in reductions) else []
     return Sought(keys, list(verdicts.items()), cells[0].strides, only, functools.partial(_bars, reductions))
 
 
 def _bars(reductions: Sequence[Any], states: Sequence[Any]) -> list[np.ndarray]:
     """The bars of some reductions, as their states are now."""
-    return [bar for reduction, state in zip(reductions, states) for bar in reduction.bars(state)]
+    pairs = [(reduction, state) for reduction, state in zip(reductions, states) if reduction.seeks.key]
+    return [bar for reduction, state in pairs for bar in reduction.bars(state)]
 
 
 def require_room(
