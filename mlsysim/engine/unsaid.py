@@ -183,7 +183,8 @@ def _held(binder: Binder) -> dict[str, str]:
         return found
     devices = binder.columns.get("hardware")
     if "fleet" not in binder.columns and devices is not None:
-        systems = [str(row["default_system"] or "a node of its own") for row in devices.values.reshape(-1)]
+        linked = bool({"link_bandwidth", "hardware.link_bandwidth"} & set(binder.columns))
+        systems = [_system(row, linked) for row in devices.values.reshape(-1)]
         found["fleet"] = few(systems) if len(set(systems)) > 1 else systems[0]
     held = parameters.get("n_accelerators")
     searched = (
@@ -198,6 +199,12 @@ def _held(binder: Binder) -> dict[str, str]:
         which = "the whole fleet" if np.all(fleet.fleet_size > 0) else "one node"
         found["n_accelerators"] = f"{few(number) if len(number) > 1 else written(number[0])} ({which})"
     return found
+
+
+def _system(row: Any, linked: bool) -> str:
+    """The system that is meant with a device where nobody names one."""
+    alone = "" if linked or row["link_bandwidth"] is not None else " (one device: its link_bandwidth is not known)"
+    return str(row["default_system"] or f"a node of its own{alone}")
 
 
 def _default(binder: Binder, name: str, default: Any) -> str:
