@@ -258,7 +258,9 @@ def table(path: str) -> Any:
 
     try:
         return pd.read_csv(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"points={path}: {error.strerror or error}") from None
+    except ValueError as error:
         raise ValueError(f"points={path}: {error}") from None
 
 

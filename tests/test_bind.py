@@ -225,7 +225,7 @@ REFUSED = {
     "twice": ({"mem_bandwidth": 1e12, "points": {"mem_bandwidth": [1e12]}}, ["mem_bandwidth is given twice"]),
     "points of different lengths": (
         {"points": {"tp": [1, 2], "pp": [1]}},
-        ["points", "different lengths", "[1, 2]"],
+        ["points", "different lengths", "tp 2, pp 1"],
     ),
     "points of single values": ({"points": {"tp": 1}}, ["points", "tp=1", "list"]),
     "points of text": ({"points": {"recompute": "full"}}, ["points", "recompute='full'", "list"]),
@@ -411,3 +411,32 @@ def test_a_kernel_that_branches_is_told_what_to_write():
 
     with pytest.raises(TypeError, match=r"np\.where\(condition, a, b\)"):
         Model("Branching", branching, domain="node").solve(duration=[1.0, 5.0], energy=2.0)
+
+
+@pytest.mark.parametrize(
+    "ask, says",
+    [
+        (
+            lambda: ms.ServingModel.solve("h100"),
+            "ServingModel.solve: 'h100' has no name: inputs are written name=value",
+        ),
+        (lambda: ms.ServingModel.explain("h100"), "ServingModel.explain: 'h100' has no name"),
+        (
+            lambda: ms.ServingModel("h100"),
+            "ServingModel: 'h100' has no name: inputs are written name=value, as in hardware",
+        ),
+        (lambda: ms.SensitivitySolver.solve(ms.ServingModel, "h100"), "SensitivitySolver.solve: 'h100' has no name"),
+        (lambda: ms.ServingModel.best(model="llama3_1_8b"), "ServingModel.best needs objective"),
+        (lambda: ms.ServingModel.root("tp", model="llama3_1_8b"), "ServingModel.root needs target"),
+    ],
+)
+def test_inputs_without_a_name_are_told_how_they_are_written(ask, says):
+    with pytest.raises(TypeError, match=says):
+        ask()
+
+
+def test_columns_of_different_lengths_are_named():
+    with pytest.raises(ValueError, match="points: columns have different lengths: tp 2, batch_size 3"):
+        ms.ServingModel.solve(
+            points={"tp": [1, 2], "batch_size": [1, 2, 3]}, model="llama3_1_8b", hardware="h100", seq_len=9
+        )

@@ -3,6 +3,7 @@ and what the screen must say."""
 
 import json
 import math
+import shlex
 
 import pytest
 from terminal import runner
@@ -402,3 +403,67 @@ def test_should_i_use_a100s_or_h100s_for_inference():
     assert found["usd_per_mtok"] == pytest.approx(by_hand, rel=1e-6)
     assert found["n_accelerators"][0] > found["n_accelerators"][1], "an H100 carries more"
     assert "a100_sxm4_80gb, h100_sxm5_80gb" in screen
+
+
+# --- as a newcomer types it ----------------------------------------------------------------------------
+
+NODE = "hardware=h100"
+#: the row of the guide in its own words and loose names; what the second try adds, and what the first one says of it
+ROWS = [
+    (f"SingleNodeModel model=llama3_8b {NODE} batch_size=1", "phase=decode", "decode_bottleneck"),
+    (f"EfficiencyModel model=llama3_8b {NODE} workload_type=training", "", "seq_len=2048"),
+    ("ServingModel model=llama-70b hardware=a100 seq_len=2048", "tp=2", "works with tp=2"),
+    (f"ContinuousBatchingModel model=llama-70b {NODE} seq_len=2048 max_batch=64", "tp=2", "works with tp=2"),
+    (
+        "WeightStreamingModel model=llama-70b hardware=cerebras seq_len=2048 batch_size=1",
+        "max_parts=4",
+        "missing_parts",
+    ),
+    ("TailLatencyModel arrival_rate=50 service_latency=0.1 replicas=8", "", "wait_p99"),
+    (f"'SingleNodeModel (offload)' model=llama-70b {NODE}", "", "spill_bytes"),
+    (f"DataModel workload_data_rate=10GB/s {NODE}", "", "is_stalled"),
+    (
+        "TransformationModel batch_size=256 cpu_throughput=2000",
+        "step_time='100 ms'",
+        "without step_time nothing says whether",
+    ),
+    ("TopologyModel fabric=infiniband topology=fat_tree num_nodes=128", "", "fabric=infiniband_ndr"),
+    ("ScalingModel compute_budget=1e24", "", "optimal_loss"),
+    (f"InferenceScalingModel model=llama-70b {NODE} reasoning_steps=10", "tp=2", "works with tp=2"),
+    (f"CompressionModel model=llama-70b {NODE} method=quantization", "", "accuracy_delta"),
+    ("DistributedModel model=llama-70b fleet=dgx_h100 tp=8 pp=1 dp=8", "", "global_batch=2048"),
+    ("ReliabilityModel fleet=dgx_h100 job_duration=30days", "n_accelerators=1024", "n_accelerators=8 (one node)"),
+    (
+        "OrchestrationModel fleet=dgx_h100 arrival_rate=10/hour avg_duration=4hours",
+        "n_accelerators=256 devices_per_job=4",
+        "devices_per_job is the whole cluster",
+    ),
+    ("EconomicsModel fleet=dgx_h100 duration_days=1095 kwh_price=0.1", "", "n_accelerators=8 (one node)"),
+    ("SustainabilityModel fleet=dgx_h100 duration_days=30 datacenter=sweden", "datacenter= region=swe", "region='swe'"),
+    (f"CheckpointModel model=llama-70b {NODE} optimizer=adam", "", "mfu_penalty"),
+    ("ResponsibleEngineeringModel base_training_time=10days epsilon=1", "", "batch_size is 256"),
+    (f"SensitivitySolver model=llama-70b {NODE} perturbation_pct=10", "phase=decode", "phase=prefill"),
+    ("SynthesisSolver model=llama-70b target_latency=50ms", "", "an otherwise unlimited device"),
+    ("ParallelismOptimizer model=llama-70b fleet=dgx_h100 cluster_size=256", "", "seq_len=2048"),
+    (
+        f"BatchingOptimizer model=llama-70b {NODE} arrival_rate=1 sla_latency=50ms",
+        "sla_latency=60s tp=2,4",
+        "stops 3 of 4",
+    ),
+    ("PlacementOptimizer fleet=dgx_h100 training_duration=30days budget=1e6", "", "n_accelerators=8 (one node)"),
+]
+
+
+@pytest.mark.parametrize("first, more, said", ROWS, ids=[row[0].split()[0].strip("'") for row in ROWS])
+def test_a_bare_row_of_the_guide_is_answered_in_two_tries(first, more, said):
+    """The first try answers, or says what the second needs; what was assumed stands below the answer."""
+    told = runner().invoke(app, ["solve", *shlex.split(first)], env={"COLUMNS": "400"})
+    screen = told.stdout + told.stderr
+    assert said in screen and (told.exit_code in (0, 2) or len(told.stderr.strip().splitlines()) == 1)
+    given = dict(word.partition("=")[::2] for word in shlex.split(more))
+    words = [word for word in shlex.split(first) if word.partition("=")[0] not in given]
+    if more:
+        words += [f"{name}={value}" for name, value in given.items() if value]
+        told = runner().invoke(app, ["solve", *words], env={"COLUMNS": "400"})
+    assert told.exit_code == 0, told.stderr
+    assert "assumed: " in told.stdout + told.stderr

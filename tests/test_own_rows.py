@@ -215,6 +215,7 @@ def test_damaged_files_cost_their_own_name_alone(home):
     assert code == 0 and "yours in hardware: fine" in told and told.count("cannot be read: /") == 3
     said = json.loads(run("zoo", "--json")[1])
     assert said["own"] == {"hardware": ["fine"]} and len(said["unreadable"]) == 3
+    assert f"rows of your own   1 in {home}; 3 cannot be read: mlsysim zoo" in run("doctor")[1]
     assert run("zoo", "remove", "broken")[0] == 0 and len(own.unreadable()) == 2
     home.joinpath("systems").write_text("no folder")
     assert zoo.system("dgx_h100")

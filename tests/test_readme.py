@@ -1,5 +1,6 @@
 """What the README shows runs."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -82,3 +83,50 @@ def test_every_file_that_a_page_names_is_there(page):
         if not (ROOT / "mlsysim" / name).exists()
     ]
     assert not wanting
+
+
+# --- links ----------------------------------------------------------------------------------------------
+
+
+def slug(heading):
+    """What GitHub calls a heading in an address."""
+    plain = re.sub(r"[`*_]|\[([^]]*)\]\([^)]*\)", lambda m: m[1] or "", heading)
+    return re.sub(r"[^\w\- ]", "", plain.strip().lower()).replace(" ", "-")
+
+
+def written():
+    """Text of every page and of the words in every notebook, by file."""
+    found = {path: path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/**/*.md")]}
+    found |= {path: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        found[path] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return found
+
+
+def test_links_of_every_page_and_notebook_lead_somewhere():
+    pages, broken, seen = written(), [], 0
+    for path, text in pages.items():
+        for target in re.findall(
+            r"(?<!`)\[[^\]\n]*\]\((?!https?:|mailto:)([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.S)
+        ):
+            seen += 1
+            name, _, anchor = target.partition("#")
+            if name.startswith("_generated/"):  # `tests/test_docs.py` follows those
+                continue
+            at = (path.parent / name).resolve() if name else path
+            if not at.exists():
+                broken.append(f"{path.name}: {target}")
+            elif anchor and at in pages:
+                headings = {slug(line.lstrip("#")) for line in pages[at].splitlines() if line.startswith("#")}
+                broken += [] if anchor in headings else [f"{path.name}: {target}"]
+    assert not broken and seen > 10
+
+
+def test_addresses_are_written_whole():
+    """What leads out of the project is an https address without a stray sign at its end; a network tells whether it answers."""
+    for path, text in written().items():
+        for address in re.findall(r"https?://[^\s)>\]\"'`|]+", text):
+            assert re.fullmatch(r"https://[\w.-]+\.\w+(/[^\s]*)?", address) and address[-1] not in ",;(", (
+                f"{path.name}: {address}"
+            )

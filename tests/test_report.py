@@ -186,6 +186,13 @@ def test_pictures_of_parts_add_up(tmp_path):
     assert [name.endswith("(infeasible)") for name in names] == (~ds.feasible.values).tolist()
 
 
+def test_names_keep_off_the_bars_and_pictures_inside_a_narrow_page(page):
+    text = page.read_text(encoding="utf-8")
+    assert ".picture{width:100%;min-height:90px;overflow:hidden}" in text
+    named = re.findall(r'"yaxis":\{[^{}]*"autorange":"reversed"[^{}]*\}', text)
+    assert len(named) >= 2 and all('"ticklen":5' in axis for axis in named)
+
+
 def test_infeasible_rows_are_dimmed_with_their_reason(tmp_path):
     ds = ms.ServingModel.solve(**GRID | {"hardware": "h100", "precision": "bf16", "tp": 2})
     read = Reader(written(ms.report(ds, tmp_path / "x.html")))

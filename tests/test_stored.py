@@ -280,6 +280,16 @@ def test_answers_keep_in_files(tmp_path):
         ms.load(tmp_path / "answer.csv")
 
 
+def test_what_is_not_there_is_told_in_a_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"path=.*none.nc: there is no such file"):
+        ms.load(tmp_path / "none.nc")
+    found = ms.ServingModel.solve(model="llama3_1_8b", hardware=["h100", "a100"], seq_len=512, tp=[1, 2, 4])
+    with pytest.raises(ValueError, match="tp=3: the answer has 1, 2, 4"):
+        found.mlsysim.config(tp=3, hardware="h100")
+    with pytest.raises(ValueError, match="hardware='h1000': the answer has h100, a100"):
+        found.mlsysim.launch("vllm", hardware="h1000", tp=1)
+
+
 def test_zarr_too(tmp_path):
     ms.save(STORED, tmp_path / "answer.zarr")
     xr.testing.assert_identical(ms.load(tmp_path / "answer.zarr"), STORED)

@@ -5,6 +5,7 @@ import pytest
 from terminal import runner
 
 import mlsysim as ms
+from mlsysim import zoo
 from mlsysim.schema.codes import Bottleneck, Limit, Precision
 
 ENCODERS = ["bert_large", "vit_b16", "whisper_large_v3", "t5_base"]
@@ -234,3 +235,19 @@ def test_every_building_answers_for_its_water(building):
     assert found.water >= 0 and found.water_onsite >= 0
     own = ms.zoo.datacenter(building).values_by_column["wue_L_per_kWh"]
     assert (own is None) == (f"{building}.wue" in found.attrs["derived"])
+
+
+def test_a_device_without_a_link_is_said_to_work_alone():
+    mine = {"name": "mine", "peak_flops": "500 TFLOP/s", "mem_bandwidth": "4 TB/s", "mem_capacity": "96 GB"}
+    call = {"model": "llama3_1_8b", "seq_len": 512, "tp": 2}
+    alone = ms.ServingModel.solve(hardware=ms.Hardware(**mine), **call)
+    assert (
+        not alone.feasible
+        and "fleet=a node of its own (one device: its link_bandwidth is not known)" in alone.attrs["assumed"]
+    )
+    why = zoo.fleets.described(None, ms.Hardware(**mine), {})[1]["fleet_size"]
+    assert why == "it works alone: no link_bandwidth is known"
+    linked = ms.ServingModel.solve(hardware=ms.Hardware(**mine, link_bandwidth="400 GB/s", link_latency="1 us"), **call)
+    assert linked.feasible and linked.attrs["assumed"].endswith("fleet=a node of its own")
+    given = ms.ServingModel.solve(hardware=ms.Hardware(**mine), link_bandwidth="400 GB/s", link_latency="1 us", **call)
+    assert given.itl == linked.itl and given.attrs["assumed"] == linked.attrs["assumed"]

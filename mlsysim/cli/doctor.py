@@ -123,11 +123,20 @@ def _compiles() -> tuple[bool, str]:
     return works, f"compiled or loaded one in {time.perf_counter() - begin:.2f} s"
 
 
+def _own_rows(found: dict[str, Any]) -> str:
+    """How many rows of one's own there are, and where."""
+    if found["own_rows_in"] is None:
+        return "none are kept (MLSYSIM_ZOO)"
+    lost = len(found["own_rows_unreadable"])
+    return f"{found['own_rows']} in {found['own_rows_in']}{f'; {lost} cannot be read: mlsysim zoo' if lost else ''}"
+
+
 def doctor(json: Json = False) -> int:
     """Versions, the kernel cache and whether it works, threads, memory, extras."""
     from mlsysim import zoo as tables
     from mlsysim.engine.block import threads_wanted
     from mlsysim.engine.memory import free_memory
+    from mlsysim.zoo import own
 
     cache = kernel_cache()
     works = cache["cache_works"]
@@ -145,6 +154,9 @@ def doctor(json: Json = False) -> int:
         **cache,
         "resolvers": len(mlsysim.RESOLVERS),
         "data": tables.digest(),
+        "own_rows": sum(len(own.kept(table)) for table in tables.TABLES),
+        "own_rows_in": None if own.folder() is None else str(own.folder()),
+        "own_rows_unreadable": [str(path) for _, path, _ in own.unreadable()],
         "clash": clash,
         "extras": extras,
     }
@@ -159,6 +171,7 @@ def doctor(json: Json = False) -> int:
         ["kernel cache", f"{cache['cache']} ({'works' if works else 'DOES NOT WORK'}: {cache['cache_note']})"],
         ["resolvers", str(found["resolvers"])],
         ["data", found["data"]],
+        ["rows of your own", _own_rows(found)],
     ]
     show.grid([show.Column("", [r[0] for r in rows]), show.Column("", [r[1] for r in rows])])
     lines = [

@@ -245,9 +245,9 @@ def give(
         notes.append(f"Saved in {found['out']}.")
     if notes:
         print(" ".join(notes))
-    if unsaid := ds.attrs.get("assumed"):
-        rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
-        show.note(f"assumed: {unsaid}{rests}")
+    rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
+    if (unsaid := ds.attrs.get("assumed")) or rests:
+        show.note(f"assumed: {unsaid or 'no input'}{rests}")
     if own := ds.attrs.get("own"):
         show.note(own)
     if line := left_out(ds, keep):

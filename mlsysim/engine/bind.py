@@ -169,9 +169,11 @@ class Binder:
                 raise ValueError(
                     f"points: {name}={shown(table[name])} is one value: every column is a list, all of one length"
                 )
-        sizes = {len(table[name]) for name in table}
-        if len(sizes) != 1:
-            raise ValueError(f"points: columns have different lengths {sorted(sizes)}")
+        sizes = {str(name): len(table[name]) for name in table}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(
+                f"points: columns have different lengths: {', '.join(f'{n} {k}' for n, k in sizes.items())}"
+            )
         self.kinds = self.kinds or self._kinds(table, along)
         for name in table:
             listed = table[name]

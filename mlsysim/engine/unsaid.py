@@ -184,7 +184,8 @@ def _held(binder: Binder) -> dict[str, str]:
         return found
     devices = binder.columns.get("hardware")
     if "fleet" not in binder.columns and devices is not None:
-        systems = [str(row["default_system"] or "a node of its own") for row in devices.values.reshape(-1)]
+        linked = bool({"link_bandwidth", "hardware.link_bandwidth"} & set(binder.columns))
+        systems = [_system(row, linked) for row in devices.values.reshape(-1)]
         found["fleet"] = few(systems) if len(set(systems)) > 1 else systems[0]
     held = parameters.get("n_accelerators")
     searched = (
@@ -216,7 +217,8 @@ def _of_checkpoints(binder: Binder) -> dict[str, str]:
     }
     if any(len(set(labels)) > 1 for labels in formats.values()):
         return {name: few(labels) for name, labels in formats.items()}
-    return {name: labels[0] for name, labels in formats.items()} | _widths(binder, rows[0].checkpoint)
+    told = {name: labels[0] for name, labels in formats.items()}
+    return told | _widths(binder, rows[0].checkpoint) if len(rows) == 1 else told
 
 
 def _widths(binder: Binder, checkpoint: Any) -> dict[str, str]:
@@ -231,6 +233,12 @@ def _widths(binder: Binder, checkpoint: Any) -> dict[str, str]:
         weight_bytes = {}
     taken = weight_bytes | {name: n for name, n in nbytes.items() if n != getattr(plain, name)}
     return {name: written(n) for name, n in taken.items() if name not in binder.columns}
+
+
+def _system(row: Any, linked: bool) -> str:
+    """The system that is meant with a device where nobody names one."""
+    alone = "" if linked or row["link_bandwidth"] is not None else " (one device: its link_bandwidth is not known)"
+    return str(row["default_system"] or f"a node of its own{alone}")
 
 
 def written(value: Any) -> str:

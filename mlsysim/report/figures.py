@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "x", "star", "hexagram")
 MOST = 1000  #: points of a front that are drawn: more would make the page larger than most mail takes
 FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
+#: an axis of names, the first on top; its ticks, which nobody sees, keep them off the bars
+CATEGORIES = {
+    "autorange": "reversed",
+    "automargin": True,
+    "ticks": "outside",
+    "ticklen": 5,
+    "tickcolor": "rgba(0,0,0,0)",
+}
 
 
 def plotly() -> Any:
@@ -161,7 +169,7 @@ def counts(names: list[str], numbers: list[int]) -> Any:
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )
-    figure.update_layout(xaxis=_axis("configurations"), yaxis={"autorange": "reversed", "automargin": True})
+    figure.update_layout(xaxis=_axis("configurations"), yaxis=CATEGORIES)
     return figure
 
 
@@ -195,7 +203,7 @@ def parts(ds: xr.Dataset, whole: str, order: np.ndarray | None = None) -> Any:
         )
     figure.update_layout(
         xaxis=_axis(head(whole, unit)),
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
+        yaxis=CATEGORIES | {"type": "category"},
         legend={"traceorder": "normal"},
     )
     return figure

@@ -20,7 +20,7 @@ h1{font-size:1.6rem;line-height:1.25;margin:.6rem 0;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2rem 0 .5rem;border-top:1px solid #ddd;padding-top:1rem}
 h3{font-size:1rem;margin:1.2rem 0 .2rem}
 nav{font-size:.9rem;margin:.5rem 0 1rem}nav a{margin-right:.8rem;color:#00598c;display:inline-block}
-.picture{width:100%;min-height:90px}
+.picture{width:100%;min-height:90px;overflow:hidden}
 .scroll{overflow-x:auto;margin:.5rem 0}
 table{border-collapse:collapse;font-size:.85rem}
 th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #e5e5e5;vertical-align:top}

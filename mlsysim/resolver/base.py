@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.resolver.function import AsFunction
-from mlsysim.resolver.question import Called, Told, question
+from mlsysim.resolver.question import Called, Told, nameless, question
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +73,10 @@ class Resolver(AsFunction):
 
     # --- binding ---------------------------------------------------------------------------------------------
 
-    def __call__(self, **inputs: Any) -> Resolver:
+    def __call__(self, *unnamed: Any, **inputs: Any) -> Resolver:
         """The same resolver with some inputs bound."""
+        if unnamed:
+            raise nameless(self.name, unnamed[0])
         self._check_names(inputs)
         twin = copy.copy(self)
         twin.bound = {**self.bound, **inputs}

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from mlsysim.schema.check import shown
 
 if TYPE_CHECKING:
     from mlsysim.resolver.base import Resolver
 
 Asking = TypeVar("Asking", bound=Callable[..., Any])
+
+
+def nameless(question: str, value: Any) -> TypeError:
+    """The error for an input that is given by its place."""
+    return TypeError(f"{question}: {shown(value)} has no name: inputs are written name=value, as in hardware='h100'")
 
 
 class Asked:
@@ -28,7 +35,19 @@ class Asked:
         )
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
+        known = self.function.__code__.co_argcount
+        if len(args) > known and not self.function.__code__.co_flags & inspect.CO_VARARGS:
+            raise nameless(f"{self.resolver.name}.{self.__name__}", args[known])
+        if len(args) < known - len(self.function.__defaults__ or ()):
+            self._complete(len(args), inputs)
         return self.function(*args, **inputs)
+
+    def _complete(self, given: int, inputs: Mapping[str, Any]) -> None:
+        """Raise where something that the question itself takes is missing."""
+        code, optional = self.function.__code__, len(self.function.__defaults__ or ())
+        missing = [n for n in code.co_varnames[given : code.co_argcount - optional] if n not in inputs]
+        if missing:
+            raise TypeError(f"{self.resolver.name}.{self.__name__} needs {', '.join(missing)}")
 
     @property
     def __signature__(self) -> inspect.Signature:

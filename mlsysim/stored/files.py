@@ -62,6 +62,8 @@ def load(path: str | PathLike[str]) -> xr.Dataset:
     ending = _ending(path)
     if ending not in (".nc", ".zarr"):
         raise ValueError(f"path={path}: only .nc and .zarr keep a whole answer; pandas reads {ending}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"path={path}: there is no such file")
     opened: Any = xr.load_dataset(path, engine="h5netcdf") if ending == ".nc" else xr.open_zarr(path).load()
     return quick(opened.drop_encoding())
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mlsysim.engine.bind import Binder
+from mlsysim.engine.label import labelled
 from mlsysim.schema.check import shown
 from mlsysim.schema.variables import variable_of
 from mlsysim.stored.known import resolver_of
@@ -68,7 +69,10 @@ def _point(ds: xr.Dataset, i: int | None, labels: dict[str, Any]) -> xr.Dataset:
     for name in labels:
         if name not in ds.sizes:
             raise ValueError(f"{name} is no dim of this answer ({', '.join(map(str, ds.sizes)) or 'it has none'})")
-    ds = ds.sel(labels) if labels else ds
+    try:
+        ds = ds.sel(labels) if labels else ds
+    except KeyError:
+        raise ValueError(_no_label(ds, labels)) from None
     size = int(np.prod(list(ds.sizes.values()), dtype=np.int64))
     if i is None and size != 1:
         dims = ", ".join(f"{d} ({n})" for d, n in ds.sizes.items())
@@ -78,6 +82,16 @@ def _point(ds: xr.Dataset, i: int | None, labels: dict[str, Any]) -> xr.Dataset:
         raise ValueError(f"i={shown(i)}: must be a whole number from 0 to {size - 1:,}")
     places = np.unravel_index(int(number) % size, tuple(ds.sizes.values())) if ds.sizes else ()
     return ds.isel({d: int(at) for d, at in zip(ds.sizes, places)})
+
+
+def _no_label(ds: xr.Dataset, labels: dict[str, Any]) -> str:
+    """Which label an answer does not have, and those that it has."""
+    for name, label in labels.items():
+        known = labelled(ds[name]).tolist()
+        if label not in known:
+            few = ", ".join(map(str, known[:8])) + (f" ... ({len(known)})" if len(known) > 8 else "")
+            return f"{name}={shown(label)}: the answer has {few}"
+    return f"no such point: {labels}"
 
 
 def _plain(name: str, array: xr.DataArray) -> Any:

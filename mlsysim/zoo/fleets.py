@@ -91,14 +91,11 @@ def _size(making: _Making) -> None:
     """How many accelerators there are, in a node and in the fast domain."""
     system, hardware, fields = making.system, making.hardware, making.fields
     if system is None:  # the node can be guessed, the network cannot
-        alone = hardware.values_by_column["class"] in ("edge", "mobile", "tiny", "wafer") or not known(
-            making.device["link_bandwidth"]
-        )
-        why = (
-            "a device of this class works alone"
-            if alone
-            else "no system is known for this device: one usual server of eight, no network"
-        )
+        single = hardware.values_by_column["class"] in ("edge", "mobile", "tiny", "wafer")
+        alone = single or not known(making.device["link_bandwidth"])
+        why = "no system is known for this device: one usual server of eight, no network"
+        if alone:
+            why = "a device of this class works alone" if single else "it works alone: no link_bandwidth is known"
         for name in ("fleet_size", "accelerators_per_node", "domain_size"):
             making.follow(name, 1.0 if alone else USUAL_NODE, why, 0.0)
         on_chip = making.device["on_chip_memory"]
