@@ -89,6 +89,9 @@ def asked(client: Any, axes: dict[str, Any]) -> tuple[list[Any], dict[str, float
 
     with contextlib.suppress(KeyboardInterrupt):
         resolver.sweep(searches(), plan="nest", progress=Stop(), **threads, **axes)
+    if client is not None:  # until each worker has ended what it had begun
+        for rest in [client.submit(time.sleep, 0.5 + i / 10) for i in range(WORKERS)]:
+            rest.result()
     before, begin = cpu_seconds(), time.perf_counter()
     answers = resolver.sweep(searches(), plan="nest", progress=tell, **threads, **axes)
     seconds = cpu_seconds() - before
