@@ -237,6 +237,19 @@ def test_two_processes_answer_what_one_does_and_a_death_is_told(tmp_path):
     assert StepModel.sweep([Best("itl")], **RUN, **GRID)[0].identical(whole[0])
 
 
+def test_a_worker_of_dask_holds_memory_that_it_frees(monkeypatch):
+    asked = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=lambda *of: asked.append(of)))
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    workers._hold_memory()
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")  # somebody's own choice
+    workers._hold_memory()
+    assert not asked
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    workers._hold_memory()
+    assert asked == [(-1, workers.HELD), (-3, workers.HELD)]
+
+
 # --- dask ----------------------------------------------------------------------------------------------------
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from mlsysim import grammar
-from mlsysim.cli import asjson, estimate, show, stopped
+from mlsysim.cli import asjson, crew, estimate, show, stopped
 from mlsysim.cli.app import app
 from mlsysim.cli.calibration import calibrate, validate
 from mlsysim.cli.doctor import doctor
@@ -24,24 +23,28 @@ from mlsysim.cli.options import (
     Minimize,
     Objective,
     Out,
-    Quantile,
     Report,
     Resume,
     Sample,
+    Scheduler,
     Seed,
     Threads,
     Ties,
     Where,
     Words,
+    Workers,
     Yes,
 )
 from mlsysim.cli.plan import EPILOG, run
-from mlsysim.cli.request import DRAWS, asked
-from mlsysim.cli.results import FINE, NOTHING, amounts_of, give, near_miss, nothing, progress, say, stops
+from mlsysim.cli.request import asked
+from mlsysim.cli.results import FINE, NOTHING, give, near_miss, nothing, progress, say
+from mlsysim.cli.solve import solve
 from mlsysim.cli.why import compare, trace
 from mlsysim.cli.zoo import EPILOG as OF_ZOO
 from mlsysim.cli.zoo import zoo
-from mlsysim.engine.label import labelled
+
+if TYPE_CHECKING:
+    pass
 
 #: most of a `top`
 MOST = 100_000
@@ -50,79 +53,7 @@ MOST = 100_000
 # --- the questions ---------------------------------------------------------------------------------------
 
 
-@app.command(epilog=INPUTS)
-def solve(
-    words: Words = None,
-    objective: Objective = None,
-    minimize: Minimize = None,
-    maximize: Maximize = None,
-    by: By = None,
-    where: Where = None,
-    ties: Ties = None,
-    keep: Keep = None,
-    sample: Sample = None,
-    quantile: Quantile = None,
-    seed: Seed = None,
-    out: Out = None,
-    threads: Threads = None,
-    json: Json = False,
-) -> int:
-    """Every output at every point of the grid; an optimizer takes an objective, by, where and ties.
-
-    ``solve A ... then B ...`` asks B with what A finds.
-    """
-    from mlsysim.resolver import Optimizer, Solver
-
-    given = {
-        "objective": objective,
-        "minimize": minimize,
-        "maximize": maximize,
-        "by": by,
-        "where": where,
-        "ties": ties,
-        "keep": keep,
-        "sample": sample,
-        "quantile": quantile,
-        "seed": seed,
-        "out": out,
-    }
-    if "then" in (words or ()):
-        from mlsysim.cli.chain import chained
-
-        return chained(words or (), given, threads, json)
-    resolver, inputs, found = asked(words, given)
-    search: dict[str, Any] = {}
-    if isinstance(resolver, Optimizer):
-        search["objective"], search["maximize"] = grammar.objective(found, resolver.usual(inputs))
-        search |= {k: v for k in ("by", "ties") if (v := grammar.listed(found[k]))}
-        search["where"] = grammar.conditions(found["where"])
-    elif needless := [k for k in given if found[k] is not None and k not in ("keep", "out", *DRAWS)]:
-        raise ValueError(f"{needless[0]}: solve gives every point; mlsysim best, top and pareto search")
-    drawn = grammar.draws(found)
-    if "quantile" in drawn and isinstance(resolver, (Optimizer, Solver)):
-        raise ValueError(f"quantile={found['quantile']}: {resolver.name} has one answer a draw; sample=64 gives them")
-    if resolver.name == "SynthesisSolver" and not any(n == "targets" or n.startswith("target_") for n in inputs):
-        raise ValueError("SynthesisSolver needs a target: targets=itl=20ms (several by commas), or target_itl=20ms")
-    outputs = grammar.listed(found["keep"])
-    beside = {"memory_per_device": "memory_utilization"}  # they tell the capacity
-    wanted = [*dict.fromkeys([*outputs, *(beside[n] for n in outputs if n in beside)])] if outputs else None
-    with progress() as tell:
-        run = {"keep": wanted, "threads": threads, "progress": tell} | search | drawn | inputs
-        ds, stop = stopped.answer(lambda: resolver.solve(**run))
-    first = [search["objective"]] if search else []
-    give(ds, found, json, resolver.name, first, bool(search), amounts_of(resolver, inputs | drawn))
-    if stop:
-        return stopped.code(stop)
-    if "found" in ds and not bool(ds["found"].any()):
-        what, why = str(search.get("objective") or resolver.name), ds if "configurations" in ds else None
-        return nothing(why, what, lambda: near_miss(resolver, search.get("where"), inputs))
-    if "feasible" in ds and not bool(ds["feasible"].any()):
-        if "limit" not in ds:  # quantiles have none
-            return nothing(None, f"in none of {ds.attrs['samples']:,} samples (without quantile= the limits are told)")
-        names, numbers = np.unique(labelled(ds["limit"]), return_counts=True)
-        why = stops(dict(zip(names.tolist(), numbers.tolist())))
-        return nothing(None, why, lambda: near_miss(resolver, None, inputs))
-    return FINE
+app.command(epilog=INPUTS)(solve)
 
 
 def ranked(given: dict[str, Any], many: bool) -> int:
@@ -145,9 +76,9 @@ def ranked(given: dict[str, Any], many: bool) -> int:
     if not many:
         search = Best(name, up, by, where, ties)
     drawn, counts = grammar.draws(found), Counts(where=where)
-    estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
-    with progress() as tell:
-        run = {"threads": threads, "progress": tell, "resume": found["resume"]} | inputs
+    estimate.before(resolver, inputs | drawn, [search, counts], crew.number(found, threads), yes)
+    with progress() as tell, crew.client(found) as client:
+        run = {"threads": threads, "progress": tell, "resume": found["resume"], "client": client} | inputs
         if drawn:
             ds, stop = stopped.answer(lambda: resolver.best(name, up, by, where, ties, **run, **drawn))
             run["resume"] = within(found["resume"], "limits")
@@ -196,6 +127,8 @@ def best(
     out: Out = None,
     threads: Threads = None,
     resume: Resume = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -220,6 +153,8 @@ def top(
     out: Out = None,
     threads: Threads = None,
     resume: Resume = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -240,6 +175,8 @@ def pareto(
     out: Out = None,
     threads: Threads = None,
     resume: Resume = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -260,6 +197,8 @@ def pareto(
         "seed": seed,
         "out": out,
         "resume": resume,
+        "workers": workers,
+        "scheduler": scheduler,
     }
     resolver, inputs, found = asked(words, given)
     down, up = grammar.objectives(found)
@@ -268,9 +207,9 @@ def pareto(
     clauses = grammar.conditions(found["where"])
     thin, drawn, counts = grammar.thinning(found["epsilon"]), grammar.draws(found), Counts(where=clauses)
     search = Pareto(down, up, thin, clauses)
-    estimate.before(resolver, inputs | drawn, [search, counts], threads, yes)
-    with progress() as tell:
-        run = {"threads": threads, "progress": tell, "resume": found["resume"]} | inputs
+    estimate.before(resolver, inputs | drawn, [search, counts], crew.number(found, threads), yes)
+    with progress() as tell, crew.client(found) as client:
+        run = {"threads": threads, "progress": tell, "resume": found["resume"], "client": client} | inputs
         if drawn:
             ds, stop = stopped.answer(lambda: resolver.pareto(down, up, thin, clauses, **run, **drawn))
             run["resume"] = within(found["resume"], "limits")
@@ -346,6 +285,8 @@ def sweep(
     report: Report = None,
     threads: Threads = None,
     resume: Resume = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     yes: Yes = False,
     json: Json = False,
 ) -> int:
@@ -368,6 +309,8 @@ def sweep(
             "out": out,
             "report": report,
             "resume": resume,
+            "workers": workers,
+            "scheduler": scheduler,
         },
         threads,
         yes,

@@ -49,6 +49,14 @@ Resume = Annotated[
         help="Keep finished parts in this folder; the same command goes on from there when it was stopped.",
     ),
 ]
+Workers = Annotated[str | None, typer.Option(metavar="<int>", help="Processes that do the parts, in place of threads.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster that does the parts: tcp://head:8786.")
+]
+Store = Annotated[
+    str | None,
+    typer.Option(metavar="PATH.zarr", help="Write region by region to a zarr store, which need not fit in memory."),
+]
 Objective = Annotated[str | None, _names("objective", "An output; its direction is in the schema.")]
 Epsilon = Annotated[str | None, typer.Option(metavar="<float>", help="Thin the front by this relative amount.")]
 Sample = Annotated[str | None, typer.Option(metavar="<int>", help="Draw what is uncertain so many times.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsysim import grammar, headline, sizes
-from mlsysim.cli import asjson, estimate, results, show, stopped
+from mlsysim.cli import asjson, crew, estimate, results, show, stopped
 from mlsysim.engine.progress import Bar
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ def run(words: Sequence[str] | None, options: Mapping[str, Any], threads: int | 
         Pareto(down, up, grammar.thinning(found["epsilon"]), where),
         Counts(where=where),
     ]
-    estimate.before(resolver, inputs, searches, threads, yes)
-    with results.progress(not json) as tell:
+    estimate.before(resolver, inputs, searches, crew.number(found, threads), yes)
+    with results.progress(not json) as tell, crew.client(found) as client:
         meter = Meter(tell)
         (best, front, counts), stop = stopped.answer(
-            lambda: resolver.sweep(searches, threads=threads, progress=meter, resume=found["resume"], **inputs)
+            lambda: resolver.sweep(
+                searches, threads=threads, progress=meter, resume=found["resume"], client=client, **inputs
+            )
         )
     seconds = time.perf_counter() - meter.begin
     points = int(counts.attrs["points"])

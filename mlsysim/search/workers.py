@@ -8,6 +8,9 @@ dies, is the executor's own affair.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -25,9 +28,9 @@ AHEAD = 2  #: parts that are handed out for each worker, so that none waits for 
 MANY = 128  #: workers of an executor that does not say how many it has
 FEW = 2  #: parts that are handed out where there is no worker yet: a cluster may grow with its work
 COUNTED = 5.0  #: seconds after which workers are counted again
-INLINE = (
-    1 << 20
-)  #: bytes of a call up to which it goes along with a part; a longer one is scattered where that can be done
+INLINE = 1 << 20  #: bytes of a call that go along with a part; more are scattered, where that can be done
+GIVEN_BACK = ("MALLOC_TRIM_THRESHOLD_", "65536")  #: the environment in which a nanny of dask starts a worker
+HELD = 1 << 24  #: bytes of freed memory that such a worker holds all the same
 
 
 class Call(Protocol):
@@ -143,11 +146,22 @@ def work(token: str, version: str, carried: bytes | None, part: Any, hint: Any) 
         if kept is None and carried is not None:
             import pickle
 
+            _hold_memory()
             kept = (pickle.loads(carried), len(carried))
             received.put(token, kept)
         assert kept is not None
         call = kept[0]
     return (call.do(part, hint),)
+
+
+def _hold_memory() -> None:
+    """Let a worker of dask hold what it has freed: every block asks for as much, and the system is slow to give it."""
+    name, value = GIVEN_BACK
+    if os.environ.get(name) == value:
+        with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library than that of GNU
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(-1, HELD)  # M_TRIM_THRESHOLD
+            mallopt(-3, HELD)  # M_MMAP_THRESHOLD
 
 
 def _abreast(client: Any) -> int:
