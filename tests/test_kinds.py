@@ -13,6 +13,7 @@ from mlsysim.engine.kinds import Kinds, told_apart
 from mlsysim.engine.run import Sweep
 from mlsysim.resolver import Model
 from mlsysim.search import Best
+from mlsysim.search.near import nearest
 
 #: values that stand for any: some are far from the usual
 pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
@@ -25,7 +26,7 @@ DEVICES = ["h100", "a100", "h200", "mi300x"]
 
 def by_kind():
     """Tables of a dozen points are told apart."""
-    return mock.patch.multiple(kinds, LEAST=2, SHARE=1)
+    return mock.patch.multiple(kinds, LEAST=2, SHARE=1, EACH=1)
 
 
 def one_by_one():
@@ -213,11 +214,11 @@ def test_the_coordinates_of_an_answer_are_its_own():
 def test_many_kinds_and_short_tables_are_left_alone():
     n = 5000
     few = {"hardware": ["h100", "a100"] * (n // 2)}
-    assert isinstance(told_apart(few, ["hardware"], "config"), Kinds)
-    assert told_apart({"hardware": few["hardware"][:100]}, ["hardware"], "config") is None
-    assert told_apart({"hardware": [f"h{i // 2}" for i in range(n)]}, ["hardware"], "config") is None
-    assert told_apart(few, [], "config") is None
-    found = told_apart({"a": ["x", "y"] * 2500, "b": ["u"] * 2500 + ["v"] * 2500}, ["a", "b"], "config")
+    assert isinstance(told_apart(few, ["hardware"], [], "config"), Kinds)
+    assert told_apart({"hardware": few["hardware"][:100]}, ["hardware"], [], "config") is None
+    assert told_apart({"hardware": [f"h{i // 2}" for i in range(n)]}, ["hardware"], [], "config") is None
+    assert told_apart(few, [], [], "config") is None
+    found = told_apart({"a": ["x", "y"] * 2500, "b": ["u"] * 2500 + ["v"] * 2500}, ["a", "b"], [], "config")
     assert [(found.rows["a"][k], found.rows["b"][k]) for k in found.codes[[0, 1, 2500, 4999]]] == [
         ("x", "u"),
         ("y", "u"),
@@ -225,3 +226,60 @@ def test_many_kinds_and_short_tables_are_left_alone():
         ("y", "v"),
     ]
     assert len(found.rows["a"]) == 4
+
+
+def test_numbers_of_few_values_tell_kinds_apart():
+    n, rng = 60_000, np.random.default_rng(6)
+    table = {
+        "tp": rng.choice([1, 2, 8], n),
+        "dp": rng.integers(1, 30_000, n),
+        "pp": rng.choice(np.array([-3, 40], dtype=np.int8), n),
+        "mfu": rng.choice([0.25, 0.5, -0.0], n),
+        "seq_len": np.full(n, 10**15),
+        "far": rng.choice([5, 10**18], n),
+    }
+    found = told_apart(table, [], list(table), "config")
+    assert set(found.rows) == {*table} - {"dp"} and len(found.rows["tp"]) == 3 * 2 * 3 * 2
+    for name, values in found.rows.items():
+        assert values.dtype == table[name].dtype
+        assert np.array_equal(values[found.codes], table[name])
+    for odd in ([0.5, np.nan], ["a", "b"], [None, 1], [True, False]):  # no numbers, or not for all
+        assert told_apart({"a": np.array(odd * (n // 2))}, [], ["a"], "config") is None
+    assert told_apart({"a": [1, 2] * (n // 2)}, [], ["a"], "config") is None  # a list is looked at one by one
+
+
+def test_numbers_that_turn_out_to_be_many_do_not_tell_kinds_apart():
+    n = 300_000
+    rare = np.zeros(n)
+    rare[np.random.default_rng(7).permutation(n)[:6000]] = np.arange(6000)  # hardly any of these is seen
+    hardware = np.array(DEVICES)[np.arange(n) % 4]
+    assert told_apart({"a": rare}, [], ["a"], "config") is None
+    found = told_apart({"hardware": hardware, "a": rare}, ["hardware"], ["a"], "config")
+    assert set(found.rows) == {"hardware"} and len(found.rows["hardware"]) == 4
+    regular = np.arange(n) % 192  # every 64th shows three of them
+    found = told_apart({"a": regular}, [], ["a"], "config")
+    assert len(found.rows["a"]) == 192
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5])
+def test_a_wrong_number_of_a_kind_is_refused_as_that_of_a_point(wrong):
+    table = training(20_000)
+    table["tp"] = np.where(np.arange(20_000) == 7, wrong, table["tp"])
+    with one_by_one(), pytest.raises(ValueError) as expected:
+        ms.DistributedModel.solve(points=table)
+    with pytest.raises(ValueError) as found:
+        ms.DistributedModel.solve(points=table)
+    assert str(found.value) == str(expected.value)
+
+
+def test_conditions_and_near_misses_read_numbers_of_kinds():
+    table = pd.DataFrame(training(30_000))
+    for where in ("tp * pp > 4", "tp > 2 and hardware != 'h100'", "dp == 5"):
+        found = ms.DistributedModel.top(5, "step_time", points=table, where=where)
+        with one_by_one():
+            expected = ms.DistributedModel.top(5, "step_time", points=table, where=where)
+        assert same(found, expected)
+    missed = nearest(ms.DistributedModel, "step_time < 1e-9", points=table)
+    with one_by_one():
+        assert str(missed) == str(nearest(ms.DistributedModel, "step_time < 1e-9", points=table))
+    assert missed.configuration["hardware"] in DEVICES and missed.configuration["tp"] in (1, 2, 4, 8)

@@ -183,13 +183,15 @@ class Binder:
             self.add(str(name), np.asarray(listed) if hasattr(listed, "coords") else listed, along)
 
     def _kinds(self, table: Any, along: str) -> Kinds | None:
-        """The kinds of points of a long table, where nothing of their rows is given point by point."""
+        """The kinds of points of a long table, where no field of their rows is given point by point."""
         if not self.by_kind or self.draws is not None:
             return None
         known = {name: self.canonical(str(name))[0] for name in table}
         if any(field_of(n) in self.fields and n not in self.parameters and n not in self.picks for n in known.values()):
             return None
-        kinds = told_apart(table, [name for name, n in known.items() if n in self.picks], along)
+        picking = [name for name, n in known.items() if n in self.picks]
+        numbers = [name for name, n in known.items() if n not in self.picks and n in self.parameters]
+        kinds = told_apart(table, picking, numbers, along)
         if kinds is not None:
             self._axis(kinds.axis, along, len(kinds.codes), None)
         return kinds

@@ -70,15 +70,16 @@ def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) 
     axes : sequence of str
         All axes, in the order of the arrays' dims.
     """
-    parts, at, offset = [], [], 0
+    flat, at, offset = [], [], 0
     for node, dims in zip(source.inputs, source.input_dims):
-        array = np.asarray(values[node.index], dtype=np.float64)
+        array = np.asarray(values[node.index])
         kinds = list(range(len(axes), array.ndim))  # a last dim of its own
         order = [*kinds, *(axes.index(d) for d in dims)]
         rest = [i for i in range(len(axes)) if i not in order]
-        flat = np.ascontiguousarray(np.transpose(array, order + rest)).ravel() if array.ndim else array.reshape(1)
+        flat.append(np.transpose(array, order + rest) if array.ndim else array)
         at.append(offset)
-        parts.append(flat)
-        offset += flat.size
-    data = np.concatenate(parts) if parts else np.zeros(1)
+        offset += array.size
+    data = np.zeros(1) if not flat else np.empty(offset)
+    for first, array in zip(at, flat):
+        data[first : first + array.size].reshape(array.shape)[...] = array
     return data, np.array(at or [0], dtype=np.int64)

@@ -188,12 +188,13 @@ def _configuration(program: Program, index: Mapping[str, np.ndarray]) -> tuple[d
     """The inputs of one point: all of them as the engine reads them, and those that vary as one writes them."""
     fixed: dict[str, Any] = {}
     named: dict[str, Any] = {}
+    places = program.with_kinds(index)
     for name, column in program.binder.columns.items():
-        at = tuple(int(index[d][0]) if d in program.axes else 0 for d in column.dims)
+        at = tuple(int(places[d][0]) if d in places else 0 for d in column.dims)
         value, variable = column.values[at], VARIABLES.get(field_of(name))
         plain = variable is not None and name not in program.binder.picks and variable.kind != "option"
         fixed[name] = xr.DataArray(float(value), attrs={"units": variable.unit}) if variable and plain else value
-        if any(d in program.axes for d in column.dims):
+        if any(d in places for d in column.dims):
             named[name] = _shown(column.labels[at])
     return fixed, named
 
