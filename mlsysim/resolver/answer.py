@@ -97,26 +97,25 @@ def reductions(objective: str, maximize: bool | None, by: Any, where: Any, ties:
 
 def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
     """The best, with the first of the others that is not its equal, and how many were stopped by what."""
-    differs = ((rivals[objective] != rivals[objective].isel(rank=0)) & rivals["found"]).transpose(..., "rank")
-    at = xr.where(differs.any("rank"), differs.argmax("rank"), 0)
-    second = rivals.isel(rank=at).drop_vars("rank")
-    exists = differs.any("rank")
-    about = {**best[objective].attrs, "long_name": f"{objective} of the runner-up"}
-    found = {"runner_up": second[objective].where(exists).assign_attrs(about)}
-    for name, values in second.coords.items():
-        if (
-            name in best.coords
-            and name not in best.dims
-            and values.dims == best["found"].dims
-            and _varies(rivals[name])
-        ):
-            empty = "" if values.dtype.kind == "U" else np.nan
-            about = {"units": "1", **best[name].attrs, "long_name": f"{name} of the runner-up"}
-            found[f"runner_up_{name}"] = values.where(exists, empty).assign_attrs(about)
+    dims = best["found"].dims
+
+    def ranked(name: str) -> np.ndarray:
+        return np.asarray(rivals[name].transpose(*dims, "rank").values)
+
+    key = ranked(objective)
+    differs = (key != key[..., :1]) & ranked("found")
+    exists, at = differs.any(axis=-1), differs.argmax(axis=-1)[..., np.newaxis]
+
+    def second(name: str) -> tuple[tuple[Any, ...], np.ndarray, dict[str, Any]]:
+        values = np.take_along_axis(ranked(name), at, axis=-1)[..., 0]
+        about = {**best[name].attrs, "long_name": f"{name} of the runner-up"}
+        return dims, np.where(exists, values, "" if values.dtype.kind == "U" else np.nan), about
+
+    found: dict[str, Any] = {"runner_up": second(objective)}
+    for name, values in rivals.coords.items():
+        if name in best.coords and name not in best.dims and set(values.dims) == {*dims, "rank"}:
+            own, figures, about = second(str(name))
+            found[f"runner_up_{name}"] = own, figures, {"units": "1", **about}
     stopped = counts["configurations"].rename(limit="stopped_by")
     found["configurations"] = stopped.drop_vars([c for c in stopped.coords if c not in stopped.dims])
-    return best.assign({k: v.drop_vars([c for c in v.coords if c not in v.dims]) for k, v in found.items()})
-
-
-def _varies(values: xr.DataArray) -> bool:
-    return "rank" in values.dims
+    return best.assign(found)
