@@ -29,7 +29,7 @@ from mlsysim.engine.tables import pack
 
 WARP = 32  #: lanes that work together
 BLOCKS = 1 << 16  #: most blocks of a launch
-ENOUGH = 1 << 13  #: blocks that fill a device some times over
+ENOUGH = 1 << 21  #: lanes that fill a device some times over
 LONGEST = 1024  #: most steps of a span
 ROOM = 1 << 20  #: points that a launch may write down
 FIRST = 1 << 16  #: points of the first launch that looks for a front
@@ -95,14 +95,14 @@ class Device:
         self.layout = layout = walked(sweep.sizes, sweep.loads(), cells, cuda.LANES, WARP)
         cells_count = math.prod(sweep.sizes[a] for a in cells)
         most = max(ROOM // layout.tile_points, 1)
-        run = min(max(layout.n_tiles // ENOUGH, 1), LONGEST, most, layout.repeats[-1] // cells_count)
+        self.lanes = -(-layout.tile_points // WARP) * WARP
+        run = min(max(layout.n_tiles * self.lanes // ENOUGH, 1), LONGEST, most, layout.repeats[-1] // cells_count)
         kinds = (sweep.kinds.axis, sweep.by_kind) if sweep.kinds is not None and sweep.by_kind else None
         self.walk = cuda.Walk(
             layout, sweep.body, sweep.inputs, sweep.dims, sweep.columns, kinds, len(cells), run, strides
         )
         self.blocks_of_cell = self.walk.runs * layout.chunks
         self.blocks = cells_count * self.blocks_of_cell
-        self.lanes = -(-layout.tile_points // WARP) * WARP
         data, at = pack(self.walk.reads(), sweep.tables, sweep.names)
         codes = np.zeros(1, dtype=np.int32) if kinds is None or sweep.kinds is None else sweep.kinds.codes
         free = self.api.current_context().get_memory_info()[0]
