@@ -217,6 +217,8 @@ def _passed(keys: Any, places: Any, count: Any) -> Passed | None:
     n = int(count.copy_to_host()[0])
     if n > ROOM:
         return None
+    if not n:
+        return Passed(np.empty((0, keys.shape[1])), np.empty(0, dtype=np.int64))
     return Passed(keys[:n].copy_to_host(), places[:n].copy_to_host().astype(np.int64))
 
 
@@ -267,7 +269,7 @@ def words(api: Any) -> dict[str, Any]:
     import numba
 
     own = ("sqrt", "floor", "ceil", "rint")
-    if numba.config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
+    if getattr(numba.config, "ENABLE_CUDASIM", False):
         made: dict[str, Any] = {op: NUMPY[op] for op in own} | {"u": int, "times": np.multiply}
         made["select"] = lambda condition, a, b: np.float64(a) if condition else np.float64(b)
         for op, steps in elementary.NAMES.items():
