@@ -172,7 +172,7 @@ def main():
     with (
         mock.patch("mlsysim.engine.run.TABLE", 1),
         mock.patch.multiple(cuda, LANES=8, STRAIGHT=9),
-        mock.patch.multiple(device, WARP=4, ENOUGH=6, FIRST=16),
+        mock.patch.multiple(device, WARP=4, ENOUGH=48, FIRST=16),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")

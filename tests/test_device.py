@@ -79,7 +79,7 @@ def test_nor_one_in_an_exponential_a_logarithm_or_a_power():
 
 def test_every_point_lies_in_one_block():
     for reduction in (Best("itl"), Best("itl", by="tp"), Best("itl", by=["tp", "hardware", "pp", "global_batch"])):
-        with mock.patch.object(cuda, "LANES", 8), mock.patch.multiple(device, WARP=4, ENOUGH=5):
+        with mock.patch.object(cuda, "LANES", 8), mock.patch.multiple(device, WARP=4, ENOUGH=40):
             found = prepared(StepModel, reduction, **GRID)
         each = [found.points(np.array([block])) for block in range(found.blocks)]
         assert sum(each) == found.points(np.arange(found.blocks)) == 72 and min(each) > 0

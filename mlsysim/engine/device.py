@@ -29,7 +29,7 @@ from mlsysim.engine.tables import pack
 
 WARP = 32  #: lanes that work together
 BLOCKS = 1 << 16  #: most blocks of a launch
-ENOUGH = 1 << 13  #: blocks that fill a device some times over
+ENOUGH = 1 << 21  #: lanes that fill a device some times over
 LONGEST = 1024  #: most steps of a span
 ROOM = 1 << 20  #: points that a launch may write down
 FIRST = 1 << 16  #: points of the first launch that looks for a front
@@ -93,20 +93,21 @@ class Device:
         self.verdicts, self.width = verdicts, len(columns) - bool(verdicts)
         sweep = Sweep(program, columns, cells, plan="cuda")
         self.layout = layout = walked(sweep.sizes, sweep.loads(), cells, cuda.LANES, WARP)
-        cells_count = math.prod(sweep.sizes[a] for a in cells)
+        n_cells = math.prod(sweep.sizes[a] for a in cells)
         most = max(ROOM // layout.tile_points, 1)
-        run = min(max(layout.n_tiles // ENOUGH, 1), LONGEST, most, layout.repeats[-1] // cells_count)
+        self.lanes = -(-layout.tile_points // WARP) * WARP
+        run = min(max(layout.n_tiles * self.lanes // ENOUGH, 1), LONGEST, most, layout.repeats[-1] // n_cells)
         kinds = (sweep.kinds.axis, sweep.by_kind) if sweep.kinds is not None and sweep.by_kind else None
         self.walk = cuda.Walk(
             layout, sweep.body, sweep.inputs, sweep.dims, sweep.columns, kinds, len(cells), run, strides
         )
         self.blocks_of_cell = self.walk.runs * layout.chunks
-        self.blocks = cells_count * self.blocks_of_cell
-        self.lanes = -(-layout.tile_points // WARP) * WARP
+        self.blocks = n_cells * self.blocks_of_cell
         data, at = pack(self.walk.reads(), sweep.tables, sweep.names)
         codes = np.zeros(1, dtype=np.int32) if kinds is None or sweep.kinds is None else sweep.kinds.codes
         free = self.api.current_context().get_memory_info()[0]
         require(data.nbytes + codes.nbytes, f"the tables of {program.n_points:,} points", "fewer or shorter axes", free)
+        self.made: dict[cuda.Pick, Any] = {}  #: walks
         self.at, self.given = at.tolist(), [self.api.to_device(a) for a in (codes, data)]
 
     # --- what a reduction asks -----------------------------------------------------------------------------
@@ -127,10 +128,8 @@ class Device:
         """The least point of each block, launch after launch, and verdicts."""
         for lo in range(0, self.blocks, BLOCKS):
             blocks = np.arange(lo, min(lo + BLOCKS, self.blocks))
-            n = len(blocks)
-            keys, places = self._room(n), self._whole(n)
-            tally = self.api.device_array((n, self.verdicts + 1), np.int32)
-            self._launch(cuda.least(self.width, self.verdicts), blocks, *[keys, places][: 2 * self.width], tally)
+            (keys, places), tally = self._room(len(blocks)), self._tally(blocks)
+            self._launch(cuda.least(self.width, self.verdicts), blocks, *([keys, places] if self.width else []), tally)
             told = tally.copy_to_host()
             yield Surveyed(
                 blocks,
@@ -146,9 +145,9 @@ class Device:
         given = [self.api.to_device(a) for a in (bars, ends.astype(np.uint64))]
 
         def launch(part: np.ndarray) -> Passed | None:
-            keys, places, count = self._room(ROOM), self._whole(ROOM), self._zeros(1)
-            self._launch(cuda.below(self.width), part, *given, keys, places, count)
-            return _passed(keys, places, count)
+            written = (*self._room(ROOM), self._zeros(1))
+            self._launch(cuda.below(self.width), part, *given, *written)
+            return _passed(*written)
 
         return _fitting(blocks, BLOCKS, launch)
 
@@ -158,58 +157,54 @@ class Device:
         The first launches are small and lie all over the grid, so that the front soon dominates what follows.
         """
 
-        def launch(part: np.ndarray) -> Passed | None:
-            now = rows()
-            order = np.argsort((np.argsort(np.argsort(now, axis=0), axis=0) ** 2.0).sum(axis=1))  # the central first
-            sent = self.api.to_device(
-                np.ascontiguousarray(now[order]) if len(now) else np.full((1, self.width), np.inf)
-            )
-            equals, lowest = (
-                self._zeros(len(now) + 1),
-                self.api.to_device(np.full(len(now) + 1, cuda.NOWHERE, np.uint64)),
-            )
-            keys, places, count = self._room(ROOM), self._whole(ROOM), self._zeros(1)
-            tally = self.api.device_array((len(part), self.verdicts + 1), np.int32)
-            pick = cuda.front(self.width, self.verdicts)
-            self._launch(pick, part, sent, equals, lowest, keys, places, count, tally)
-            found = _passed(keys, places, count)
-            if found is None:
-                return None
-            total, back = tally.copy_to_host().sum(axis=0, dtype=np.int64), np.argsort(order)
-            lowest = np.minimum(lowest.copy_to_host(), np.iinfo(np.int64).max).astype(np.int64)
-            return Passed(
-                *found[:2],
-                self.points(part),
-                int(total[-1]),
-                total[:-1],
-                equals.copy_to_host()[:-1][back],
-                lowest[:-1][back],
-            )
-
         step = round(len(blocks) * 0.618) or 1
         while math.gcd(step, len(blocks)) > 1:
             step += 1
         scattered = blocks[np.arange(len(blocks)) * step % len(blocks)]
-        return _fitting(scattered, max(FIRST // (self.walk.run * self.layout.tile_points), 1), launch)
+        few = max(FIRST // (self.walk.run * self.layout.tile_points), 1)
+        return _fitting(scattered, few, lambda part: self._undominated(part, rows()))
+
+    def _undominated(self, blocks: np.ndarray, rows: np.ndarray) -> Passed | None:
+        """What no row of a front dominates or equals in some blocks; None where there is no room for it all."""
+        n, central = len(rows), np.argsort(np.argsort(rows, axis=0), axis=0) ** 2.0
+        order = np.argsort(central.sum(axis=1), kind="stable")  # those that dominate much come first
+        sent = self.api.to_device(np.ascontiguousarray(rows[order]) if n else np.full((1, self.width), np.inf))
+        equals, lowest = self._zeros(n + 1), self.api.to_device(np.full(n + 1, cuda.NOWHERE, dtype=np.uint64))
+        written, tally = (*self._room(ROOM), self._zeros(1)), self._tally(blocks)
+        self._launch(cuda.front(self.width, self.verdicts), blocks, sent, equals, lowest, *written, tally)
+        passed = _passed(*written)
+        if passed is None:
+            return None
+        total, back = tally.copy_to_host().sum(axis=0, dtype=np.int64), np.argsort(order)
+        return passed._replace(
+            points=self.points(blocks),
+            accepted=int(total[-1]),
+            verdicts=total[:-1],
+            equals=equals.copy_to_host()[:n][back],
+            lowest=np.minimum(lowest.copy_to_host()[:n], np.iinfo(np.int64).max).astype(np.int64)[back],
+        )
 
     # --- launching -----------------------------------------------------------------------------------------
 
-    def _room(self, points: int) -> Any:
-        """Where a launch writes the columns of so many points."""
-        return self.api.device_array((points, max(self.width, 1)), np.float64)
+    def _room(self, points: int) -> tuple[Any, Any]:
+        """Where a launch writes the columns and places of so many points."""
+        made = self.api.device_array
+        return made((points, max(self.width, 1)), np.float64), made(points, np.uint64)
 
-    def _whole(self, n: int) -> Any:
-        return self.api.device_array(n, np.uint64)
+    def _tally(self, blocks: np.ndarray) -> Any:
+        """Where a launch counts verdicts and what is accepted."""
+        return self.api.device_array((len(blocks), self.verdicts + 1), np.int32)
 
     def _zeros(self, n: int) -> Any:
         return self.api.to_device(np.zeros(n, dtype=np.int64))
 
     def _launch(self, pick: cuda.Pick, blocks: np.ndarray, *arrays: Any) -> None:
         """Walk some blocks."""
-        walk = compiled(self.walk.picking(pick, self.at))
+        if pick not in self.made:
+            self.made[pick] = compiled(self.walk.picking(pick, self.at))
         with warnings.catch_warnings(), forks.compiling():  # numba compiles at the first launch
             warnings.simplefilter("ignore")  # it warns of launches that do not fill a device
-            walk[len(blocks), self.lanes](self.api.to_device(blocks), *self.given, *arrays)
+            self.made[pick][len(blocks), self.lanes](self.api.to_device(blocks), *self.given, *arrays)
 
 
 def _passed(keys: Any, places: Any, count: Any) -> Passed | None:
@@ -217,6 +212,8 @@ def _passed(keys: Any, places: Any, count: Any) -> Passed | None:
     n = int(count.copy_to_host()[0])
     if n > ROOM:
         return None
+    if not n:
+        return Passed(np.empty((0, keys.shape[1])), np.empty(0, dtype=np.int64))
     return Passed(keys[:n].copy_to_host(), places[:n].copy_to_host().astype(np.int64))
 
 
@@ -267,7 +264,7 @@ def words(api: Any) -> dict[str, Any]:
     import numba
 
     own = ("sqrt", "floor", "ceil", "rint")
-    if numba.config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
+    if getattr(numba.config, "ENABLE_CUDASIM", False):
         made: dict[str, Any] = {op: NUMPY[op] for op in own} | {"u": int, "times": np.multiply}
         made["select"] = lambda condition, a, b: np.float64(a) if condition else np.float64(b)
         for op, steps in elementary.NAMES.items():
