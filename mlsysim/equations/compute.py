@@ -38,7 +38,7 @@ def smooth_max(first, second, exponent):
     square = first_squared + second_squared
     fourth = first_squared * first_squared + second_squared * second_squared
     largest = np.maximum(first, second)
-    smooth = np.where(exponent == 2, np.sqrt(square), np.sqrt(np.sqrt(fourth)))
+    smooth = np.sqrt(np.where(exponent == 2, square, np.sqrt(fourth)))
     return np.where(exponent == 0, largest, smooth)
 
 
