@@ -100,7 +100,7 @@ def faster_path(matrix_time, flops, vector_ops, vector_efficiency):
     (2.0, 1.0)
     """
     has_vectors = vector_ops > 0
-    vector_time = flops / (vector_efficiency * np.where(has_vectors, vector_ops, 1.0))
+    vector_time = flops * (1.0 / (vector_efficiency * np.where(has_vectors, vector_ops, 1.0)))
     return np.where(has_vectors, np.minimum(matrix_time, vector_time), matrix_time)
 
 
