@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import staged
 from mlsysim.engine.graph import NUMPY, Node, reached
 from mlsysim.engine.interpret import Steps
 from mlsysim.engine.nest import INFIX
-from mlsysim.engine.pieces import timed_pieces
 
 #: operations whose bits are NumPy's own
 NUMPYS_OWN = frozenset({"exp", "log", "expm1", "log1p", "pow"})
@@ -45,7 +44,7 @@ def _staged(stage: Any) -> Callable[..., Any]:
     """A stage at one point, as the plain plan evaluates it."""
 
     def at(*args: float) -> Any:
-        found = stage.over(args, cache.compiled, timed_pieces)
+        found = staged.over(stage, args)
         return tuple(map(float, found)) if stage.outputs > 1 else (float(found),)
 
     return at

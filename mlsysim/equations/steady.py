@@ -36,7 +36,8 @@ def on_line(rate, lines: Lines):
     (2.0, 1.0)
     """
     counts, times = lines
-    intercept, slope = times[0], 0.0
+    intercept: Any = times[0]
+    slope: Any = 0.0
     for low, low_time, high, high_time in zip(counts, times, counts[1:], times[1:]):
         beyond = rate * low_time >= low  # at the first of them in any case
         rise = (high_time - low_time) / (high - low)
