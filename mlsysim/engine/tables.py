@@ -62,15 +62,15 @@ def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) 
     axes : sequence of str
         All axes, in the order of the arrays' dims.
     """
-    parts, at, offset = [], [], 0
+    found = []
     for node, dims in zip(source.inputs, source.input_dims):
-        array = np.asarray(values[node.index], dtype=np.float64)
+        array = np.asarray(values[node.index])
         kinds = list(range(len(axes), array.ndim))  # a last dim of its own
         order = [*kinds, *(axes.index(d) for d in dims)]
         rest = [i for i in range(len(axes)) if i not in order]
-        flat = np.ascontiguousarray(np.transpose(array, order + rest)).ravel() if array.ndim else array.reshape(1)
-        at.append(offset)
-        parts.append(flat)
-        offset += flat.size
-    data = np.concatenate(parts) if parts else np.zeros(1)
-    return data, np.array(at or [0], dtype=np.int64)
+        found.append(np.transpose(array, order + rest) if array.ndim else array)
+    ends = np.cumsum([0, *(array.size for array in found)])
+    data = np.empty(max(int(ends[-1]), 1))
+    for array, begin, end in zip(found, ends, ends[1:]):
+        data[begin:end].reshape(array.shape)[...] = array
+    return data, np.asarray(ends[:-1] if found else [0], dtype=np.int64)

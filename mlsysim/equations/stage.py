@@ -84,11 +84,14 @@ class Stage:
             Elements up to which plain Python is tried (default: `few` of the stage).
         """
         arrays = [np.asarray(a, dtype=np.float64) for a in args]
-        shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        # what is the same everywhere stays one number
+        whole = np.broadcast_shapes(*(a.shape for a in arrays))
+        order = sorted(range(len(whole)), key=whole.__getitem__)  # the longest axis runs fastest, as in a nest
+        shape = [whole[i] for i in order]
         columns = [
-            np.require(np.ravel(a if a.size == 1 else np.broadcast_to(a, shape)), requirements=["C", "W"])
-            for a in arrays
+            np.require(
+                np.ravel(a if a.size == 1 else np.broadcast_to(a, whole).transpose(order)), requirements=["C", "W"]
+            )
+            for a in arrays  # what is the same everywhere stays one number
         ]
         out = np.empty((self.outputs, math.prod(shape)))
         few = self.few if few is None else few
@@ -102,7 +105,8 @@ class Stage:
             else:
                 for begin, end in pieces(out.shape[1]):
                     loop(out, begin, end, *columns)
-        shaped = [row.reshape(shape)[()] for row in out]
+        back = np.argsort(order)
+        shaped = [row.reshape(shape).transpose(back)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
     def _interpreted(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> bool:
