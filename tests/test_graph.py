@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from mlsysim.engine import cache
+from mlsysim.engine import cache, staged
 from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
@@ -297,9 +297,9 @@ def test_a_compiled_loop_returns_to_python_often(monkeypatch, pieces, seconds, l
     clock, sizes = itertools.count(), []
     monkeypatch.setattr("time.perf_counter", lambda: next(clock) * seconds)
 
-    def loop(out, a, b):
-        sizes.append(a.size)
-        out[0], out[1] = a + b, a * b
+    def loop(out, begin, end, a, b):
+        sizes.append(end - begin)
+        out[0, begin:end], out[1, begin:end] = a[begin:end] + b, a[begin:end] * b
 
     both = stage(lambda a, b: (a + b, a * b), outputs=2)
     monkeypatch.setattr(type(both), "source", "")
@@ -311,9 +311,32 @@ def test_a_compiled_loop_returns_to_python_often(monkeypatch, pieces, seconds, l
 
 def test_the_engine_times_the_pieces_of_a_compiled_loop(monkeypatch):
     asked = []
-    monkeypatch.setattr("mlsysim.engine.interpret.timed_pieces", lambda n: asked.append(n) or timed_pieces(n))
+    monkeypatch.setattr("mlsysim.engine.staged.timed_pieces", lambda n: asked.append(n) or timed_pieces(n))
     g = Graph()
     x = g.leaf("x")
     _, rest = split(x, 7.0)
     values = evaluate(reached([rest]), {x.index: np.arange(100.0)}, [rest])
     assert asked == [100] and np.array_equal(values[rest.index], np.arange(100.0) % 7)
+
+
+def test_a_stage_is_compiled_once_plain_python_took_as_long(monkeypatch):
+    """The winner of a search asks for one element each time: a slow loop must not be interpreted for ever."""
+
+    @stage
+    def slow(n):
+        total = 0.0
+        for k in range(int(n)):
+            total += 1.0 / (k + 1.0)
+        return total
+
+    monkeypatch.setattr(staged, "COMPILING", 0.0)
+    g = Graph()
+    x = g.leaf("x")
+    node = slow(x)
+
+    def value():
+        return float(evaluate(reached([node]), {x.index: np.array(5.0)}, [node])[node.index])
+
+    first = value()
+    monkeypatch.setattr(slow, "plain", None)  # to call it would fail
+    assert value() == first == pytest.approx(137 / 60)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import staged
 from mlsysim.engine.graph import NUMPY, Node, reached
-from mlsysim.engine.pieces import timed_pieces
 
 
 def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Sequence[Node]) -> dict[int, np.ndarray]:
@@ -108,6 +107,6 @@ def _made(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple[Any, 
     stage, which = node.payload
     key = (id(stage), tuple(a.index for a in node.args))
     if key not in stages:
-        result = stage.over([values[a.index] for a in node.args], cache.compiled, timed_pieces)
+        result = staged.over(stage, [values[a.index] for a in node.args])
         stages[key] = result if isinstance(result, tuple) else (result,)
     return np.asarray(stages[key][which])

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import staged
 from mlsysim.engine.elementary import NAMES, NUMBERS
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import Steps
 from mlsysim.engine.nest import INFIX
-from mlsysim.engine.pieces import timed_pieces
 
 
 def _over_zero(a: float, b: float) -> float:
@@ -38,7 +37,7 @@ def _staged(stage: Any) -> Callable[..., Any]:
     """A stage at one point, as the plain plan evaluates it."""
 
     def at(*args: float) -> Any:
-        found = stage.over(args, cache.compiled, timed_pieces)
+        found = staged.over(stage, args)
         return tuple(map(float, found)) if stage.outputs > 1 else (float(found),)
 
     return at

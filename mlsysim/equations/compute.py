@@ -38,7 +38,7 @@ def smooth_max(first, second, exponent):
     square = first_squared + second_squared
     fourth = first_squared * first_squared + second_squared * second_squared
     largest = np.maximum(first, second)
-    smooth = np.where(exponent == 2, np.sqrt(square), np.sqrt(np.sqrt(fourth)))
+    smooth = np.sqrt(np.where(exponent == 2, square, np.sqrt(fourth)))
     return np.where(exponent == 0, largest, smooth)
 
 
@@ -100,7 +100,7 @@ def faster_path(matrix_time, flops, vector_ops, vector_efficiency):
     (2.0, 1.0)
     """
     has_vectors = vector_ops > 0
-    vector_time = flops / (vector_efficiency * np.where(has_vectors, vector_ops, 1.0))
+    vector_time = flops * (1.0 / (vector_efficiency * np.where(has_vectors, vector_ops, 1.0)))
     return np.where(has_vectors, np.minimum(matrix_time, vector_time), matrix_time)
 
 

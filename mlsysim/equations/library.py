@@ -40,7 +40,7 @@ TREE_SHARE = 0.92
 MULTICAST_STEPS = 25.0 / 3.4
 
 
-def pipelined(latency, transfer):
+def pipelined(latency, transfer, payload=1.0):
     """A message in pieces through stages that each wait for a whole piece: ``(sqrt(A) + sqrt(B))^2`` (s).
 
     With D stages, pieces of c bytes and a step alpha: ``(D + V / c - 1) (alpha + c / W)``, least at ``c = sqrt(V W alpha / D)``
@@ -50,6 +50,7 @@ def pipelined(latency, transfer):
     ----------
     latency : A, all steps with no bytes (s).
     transfer : B, all bytes with no steps (s).
+    payload : share of the bandwidth in B that the bytes have (`Protocol`).
 
     References
     ----------
@@ -60,7 +61,8 @@ def pipelined(latency, transfer):
     >>> float(pipelined(1.0, 4.0))
     9.0
     """
-    return latency + transfer + 2.0 * np.sqrt(latency * transfer)
+    root = np.sqrt(latency) + np.sqrt(transfer) * np.sqrt(1.0 / payload)
+    return root * root
 
 
 def ring_rate(local, nodes, fast_bandwidth, bandwidth):
@@ -96,7 +98,7 @@ def library_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth
     for protocol in PROTOCOLS:
         inside = (ranks - nodes) * (protocol.inside * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
-        best = np.minimum(best, inside + across + transfer / protocol.payload)
+        best = np.minimum(best, inside + across + transfer * (1.0 / protocol.payload))
     return best
 
 
@@ -106,12 +108,12 @@ def library_tree(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, 
     ``pipelined(2 (G - 1) a' + 2 ceil(log2 R) x', 2 V / (s W))``: an inner node of a tree sends what it sums up and what it
     passes down.
     """
-    rate = TREE_SHARE * ring_rate(local, nodes, fast_bandwidth, bandwidth)
+    transfer = 2.0 * nbytes / (TREE_SHARE * ring_rate(local, nodes, fast_bandwidth, bandwidth))
     best: Any = np.inf
     for protocol in PROTOCOLS:
         inside = 2.0 * (local - 1.0) * (protocol.inside * fast_latency)
         across = 2.0 * log2_ceil(nodes) * (protocol.across * latency)
-        best = np.minimum(best, pipelined(inside + across, 2.0 * nbytes / (protocol.payload * rate)))
+        best = np.minimum(best, pipelined(inside + across, transfer, protocol.payload))
     return best
 
 
@@ -172,12 +174,12 @@ def library_broadcast(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwi
     NCCL has rings only for both.  Every device but the last passes on the whole tensor.
     """
     ranks = local * nodes
-    rate = ring_rate(local, nodes, fast_bandwidth, bandwidth)
+    transfer = nbytes / ring_rate(local, nodes, fast_bandwidth, bandwidth)
     best: Any = np.inf
     for protocol in PROTOCOLS:
         inside = (ranks - nodes) * (protocol.inside * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
-        best = np.minimum(best, pipelined(inside + across, nbytes / (protocol.payload * rate)))
+        best = np.minimum(best, pipelined(inside + across, transfer, protocol.payload))
     return np.where(ranks > 1, best, 0.0)
 
 

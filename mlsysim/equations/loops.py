@@ -2,7 +2,7 @@
 
 A step decodes one token of every running request, and computes chunks of prompts beside them.  With b other requests
 decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch follows from Little's law, solved over the
-true, non-linear step (`batching.solve_increasing`).
+true, non-linear step (`steady.steady_state`, `batching.solve_increasing`).
 
 Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
 how many): time between tokens within 5 % (89 of 100; worst a quarter), first token within 10 % (80 of 90; worst a third).
@@ -23,6 +23,13 @@ import numpy as np
 from mlsysim.equations import batching, finite_runs, waiting
 from mlsysim.equations import serving as serve
 from mlsysim.equations.server import Server, decoding_step, decoding_time, frontend_time, last_step_time, mixed_time
+from mlsysim.equations.steady import Lines, steady_state
+
+#: where the mean step of an open loop is looked at first, shares of what a full server holds: few requests make the most of a
+#: step where experts, or matrix units, fill with them
+SHARES = (0.0, 0.001, 0.004, 0.015, 0.05, 0.15, 0.4, 1.0)
+#: least requests that decode for each chunk of a prompt; answers of one token have none
+FEWEST = 1e-9
 
 
 class FullSteps(NamedTuple):
@@ -60,6 +67,36 @@ class Operation(NamedTuple):
 def chunk_time(server: Server, full: FullSteps, batch):
     """Time of a step in which a group computes a chunk of a prompt; the other groups can take one in that time (s)."""
     return mixed_time(server, batch, server.groups * full.chunk)
+
+
+class Paced(NamedTuple):
+    """Steps of requests that decode, while prompts come one by one."""
+
+    none: Any  #: without a prompt (s)
+    one: Any  #: with one chunk of a prompt (s)
+    further: Any  #: what a further chunk adds (s)
+    longer: Any  #: what prompts add, mean (s)
+
+    @property
+    def mean(self):
+        """The mean step (s)."""
+        return self.none + self.longer
+
+
+def paced_steps(server: Server, full: FullSteps, decoding, chunks) -> Paced:
+    """Steps of an open loop, to each of which some chunks of prompts come, mean.
+
+    Parameters
+    ----------
+    decoding : requests that decode.
+    chunks : of prompts in a step, mean.
+    """
+    none, one = decoding_time(server, decoding), chunk_time(server, full, decoding)
+    most = np.maximum(full.room / full.chunk, 1.0)
+    several = most > 1.0
+    further = (mixed_time(server, decoding, full.room) - one) / np.where(several, most - 1.0, 1.0)
+    further = np.where(several, further, 0.0)
+    return Paced(none, one, further, waiting.longer_step(waiting.PromptSteps(one - none, further, most), chunks))
 
 
 def with_room(server: Server, full: FullSteps, decoding) -> FullSteps:
@@ -150,42 +187,14 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
 # --- open loop -----------------------------------------------------------------------------------------
 
 
-class Paced(NamedTuple):
-    """Steps of an open loop with some requests decoding."""
-
-    none: Any  #: without a prompt (s)
-    one: Any  #: with one chunk of a prompt (s)
-    further: Any  #: what a further chunk adds (s)
-    step: Any  #: mean step (s)
-    free: Any  #: share of the time that prompts leave; 0 where they outrun steps
-
-
-def paced_step(server: Server, full: FullSteps, arrival_rate, batch) -> Paced:
-    """The mean step of an open loop: the fixed point ``t = T + g(lambda t)``, `waiting.longer_step` for g.
-
-    ``T / (1 - lambda dT)`` while prompts come alone.
-
-    Parameters
-    ----------
-    arrival_rate : requests per second.
-    batch : requests that decode.
-    """
-    chunk_rate = arrival_rate * full.chunks
-    none, one = decoding_time(server, batch), chunk_time(server, full, batch)
+def step_lines(server: Server, full: FullSteps) -> Lines:
+    """The mean step of an open loop by the chunks of prompts that come in it, up to what a full server takes."""
+    per_chunk = server.decoded / full.chunks
     most = np.maximum(full.room / full.chunk, 1.0)
-    several = most > 1.0
-    further = (mixed_time(server, batch, full.room) - one) / np.where(several, most - 1.0, 1.0)
-    further = np.where(several, further, 0.0)
-    alone = chunk_rate * one <= 1.0
-    free_further = np.where(several, 1.0 - chunk_rate * further, 0.0)
-    free = np.maximum(np.where(alone, 1.0 - chunk_rate * (one - none), free_further), 0.0)
-    step = np.where(alone, none, one - further) / np.where(free > 0, free, 1.0)
-    prompts = waiting.PromptSteps(one - none, further, most)
-    for _ in range(2):  # Newton's rule, from above: where prompts never shared a step it would be this already
-        excess = step - none - waiting.longer_step(prompts, chunk_rate * step)
-        slope = 1.0 - chunk_rate * waiting.longer_by_one(prompts, chunk_rate * step)
-        step = np.where(slope > 0.01, np.maximum(step - excess / np.where(slope > 0.01, slope, 1.0), none), step)
-    return Paced(none, one, further, step, free)
+    fullest = np.minimum(full.decoders / np.maximum(per_chunk, FEWEST), most)
+    counts = tuple(share * fullest for share in SHARES)
+    steps = (paced_steps(server, full, per_chunk * count + 1.0, count) for count in counts)
+    return Lines(counts, tuple(step.mean for step in steps))
 
 
 def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding):
@@ -214,6 +223,8 @@ def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding):
 def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Operation:
     """A server to which requests come at random (Poisson): ``b = lambda (S_out - 1) ITL(b + 1)``.
 
+    Solved for the chunks of prompts that come in a step, ``n = lambda u t(n)`` with u chunks to a prompt, beside which
+    ``b = n (S_out - 1) / u`` decode.
     A prompt waits for the end of the step that it meets (`waiting.met_steps`; none where nothing runs), for the prompts
     before it where a step is full (M/G/1, served at the speed of full steps), for steps scheduled ahead, and for a slot
     (`slot_wait`); prompts that come during the same step share its first step.
@@ -231,30 +242,30 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     stable = load < 1.0
     at_full, full = full, with_room(server, full, np.minimum(load, 1.0) * full.decoders)
 
-    def surplus(others):
-        paced = paced_step(server, full, arrival_rate, others + 1.0)
-        return np.where(paced.free > 0, paced.free * (others - arrival_rate * server.decoded * paced.step), -1.0)
+    def paced(chunks):
+        return paced_steps(server, full, chunks * server.decoded / full.chunks + 1.0, chunks)
 
-    others = batching.solve_increasing(surplus, 0.0 * server.slots, full.decoders)
-    own_step = decoding_time(server, others + 1.0)
-    paced = paced_step(server, full, arrival_rate, others + 1.0)
-    step = np.where(paced.free > 0, paced.step, np.inf)
-    itl = np.where(stable, np.minimum(step, np.maximum(full.token_time, own_step)), full.token_time)
+    chunk_rate = arrival_rate * full.chunks
+    most = full.decoders * full.chunks / np.maximum(server.decoded, FEWEST)
+    chunks, step = steady_state(paced, chunk_rate, step_lines(server, at_full), most)
+    others = chunks * server.decoded / full.chunks
+    own_step = step.none
+    itl = np.where(stable, np.minimum(step.mean, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)
     filled = (server.computed / full.room) * mixed_time(server, others, full.room)
     busy = arrival_rate * filled
     prompt_wait = batching.prefill_wait(busy, filled, server.requests.prompt_cv)
-    met = waiting.met_steps(paced.none, paced.one, paced.further, arrival_rate * full.chunks, itl)
+    met = waiting.met_steps(step.none, step.one, step.further, chunk_rate, itl)
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
     residual = running * met.residual
     ahead = running * assume.scheduled_steps * itl
     together = (
-        running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * paced.further / full.chunks
+        running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * step.further / full.chunks
     )
     all_taken, slot = slot_wait(server, at_full, arrival_rate, others)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
     late_wait = late_wait + batching.wait_at_percentile(all_taken, slot, percentile)
-    balancing = batching.steps_to_balance(assume.balance_steps, server.groups, arrival_rate * full.chunks * itl, others)
+    balancing = batching.steps_to_balance(assume.balance_steps, server.groups, chunk_rate * itl, others)
     poll_wait = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
     front, last = frontend_time(server), last_step_time(server, own_step)
     first = prefill + np.maximum(together, 0.0)

@@ -48,11 +48,15 @@ def erlang_c(servers, load):
         return 1.0
     if load <= 0.0:
         return 0.0
+    # 25 (50, 100, 200) factors of at least 15.9 (4, 2, 1.42): the last of their terms is beyond 1e30
+    if servers > min(24.0 + 15.9 * load, 49.0 + 4.0 * load, 99.0 + 2.0 * load, 199.0 + 1.42 * load):
+        return 0.0
     total = 1.0
     term = 1.0
     j = servers
+    per = 1.0 / load
     while j >= 1.0:
-        term *= j / load
+        term *= j * per
         total += term
         if total > _HOPELESS:
             return 0.0

@@ -164,15 +164,16 @@ def decode_step(
     through all stages and u times the slowest stage, which holds ``ceil(L/p)`` layers, the head and the
     host's share.
     """
-    per_group = np.maximum(batch / attention_groups(tp, ep), 1.0)
-    circulating = np.minimum(pp, per_group)
-    sequences = per_group / circulating
+    of_group = 1.0 / attention_groups(tp, ep)
+    per_group = np.maximum(batch * of_group, 1.0)
+    circulating = np.where(pp > 1, np.minimum(pp, per_group), 1.0)
+    sequences, of_micro_batch = per_group / circulating, of_group / circulating
     sampled = sequences * rows_per_sequence
-    rows = sampled + prompt_tokens / (attention_groups(tp, ep) * circulating)
+    rows = sampled + prompt_tokens * of_micro_batch
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
-    attention = attention + prompt_attention / (attention_groups(tp, ep) * circulating)
+    attention = attention + prompt_attention * of_micro_batch
     head = head_work(model, hardware, format, assume, tp, sampled)
     send = stage_send_time(model, fleet, format, assume, tp, pp, ep, rows)
     host = assume.host_step_time + assume.host_sequence_time * sequences

@@ -130,7 +130,7 @@ def stored_table_values(model: Workload, format: Format, tp, pp):
 def stage_share(model: Workload, pp):
     """Share of the layers on the fullest stage: ``ceil(L / p) / L``."""
     layers = np.maximum(model.n_layers, 1.0)
-    return ceil_div(layers, pp) / layers
+    return np.where(pp > 1, ceil_div(layers, pp) / layers, 1.0)
 
 
 def weights_per_device(model: Workload, format: Format, tp, pp, ep):

@@ -20,6 +20,8 @@ import numpy as np
 
 #: elements that plain Python does before a compiler would have begun
 FEW = 4
+#: what stands before the parts of a stage
+HEAD = 'import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model="numpy", nogil=True)\n'
 #: elements that a compiled loop does before it returns to Python
 PIECE = 16
 
@@ -64,6 +66,7 @@ class Stage:
         args: Sequence,
         compiler: Callable[[str, str], Callable | None] | None = None,
         pieces: Callable[[int], Iterator[tuple[int, int]]] = equal_pieces,
+        few: int | None = None,
     ):
         """The function over arrays that broadcast.
 
@@ -77,27 +80,38 @@ class Stage:
         pieces : callable, optional
             Takes the number of elements and gives where each piece of the compiled loop begins and ends (default:
             equal ones; the engine lets them grow as long as they are quick).
+        few : int, optional
+            Elements up to which plain Python is tried (default: `few` of the stage).
         """
-        arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in args))
-        flat = [np.array(a).ravel() for a in arrays]
-        out = np.empty((self.outputs, flat[0].size))
-        if flat[0].size > self.few or not self._interpreted(out, flat):
+        arrays = [np.asarray(a, dtype=np.float64) for a in args]
+        whole = np.broadcast_shapes(*(a.shape for a in arrays))
+        order = sorted(range(len(whole)), key=whole.__getitem__)  # the longest axis runs fastest, as in a nest
+        shape = [whole[i] for i in order]
+        columns = [
+            np.require(
+                np.ravel(a if a.size == 1 else np.broadcast_to(a, whole).transpose(order)), requirements=["C", "W"]
+            )
+            for a in arrays  # what is the same everywhere stays one number
+        ]
+        out = np.empty((self.outputs, math.prod(shape)))
+        few = self.few if few is None else few
+        if out.shape[1] > few or not self._interpreted(out, columns):
             try:
                 loop = self.loop if compiler is None else compiler(self.source, self.signature)
             except OSError:  # its source is not to be had: typed at a prompt, or installed without sources
                 loop = None
             if loop is None:
-                self._by_hand(out, flat)
+                self._by_hand(out, columns)
             else:
                 for begin, end in pieces(out.shape[1]):
-                    piece = np.empty((self.outputs, end - begin))
-                    loop(piece, *(values[begin:end] for values in flat))
-                    out[:, begin:end] = piece
-        shaped = [row.reshape(arrays[0].shape)[()] for row in out]
+                    loop(out, begin, end, *columns)
+        back = np.argsort(order)
+        shaped = [row.reshape(shape).transpose(back)[()] for row in out]
         return shaped[0] if self.outputs == 1 else tuple(shaped)
 
     def _interpreted(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> bool:
         """Fill `out` by plain Python; False where Python raises and IEEE arithmetic would go on."""
+        columns = [np.broadcast_to(c, out.shape[1]) for c in columns]
         # Python's numbers first: NumPy's are slow, but only they divide by zero
         for points in (zip(*(c.tolist() for c in columns)), zip(*columns)):
             with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
@@ -130,6 +144,7 @@ class Stage:
 
     def _by_hand(self, out: np.ndarray, columns: Sequence[np.ndarray]) -> None:
         """Fill `out` without a compiler: each element by plain Python, or by `ieee` where that raises."""
+        columns = [np.broadcast_to(c, out.shape[1]) for c in columns]
         for i in range(out.shape[1]):
             if not self._interpreted(out[:, i : i + 1], [values[i : i + 1] for values in columns]):
                 with np.errstate(all="ignore"):
@@ -150,23 +165,28 @@ class Stage:
 
     @functools.cached_property
     def signature(self) -> str:
-        """Types of ``nest(out, *columns)``."""
-        return f"void(float64[:, ::1]{', float64[::1]' * self.function.__code__.co_argcount})"
+        """Types of ``nest(out, begin, end, *columns)``."""
+        return f"void(float64[:, ::1], int64, int64{', float64[::1]' * self.function.__code__.co_argcount})"
 
     @functools.cached_property
     def source(self) -> str:
-        """The function, all that it calls and a loop over the elements of flat arrays, as one module."""
-        parts: dict[str, str] = {}
-        _collect(self, parts)
+        """The function, all that it calls and a loop over some elements of flat arrays (of one for all), as one module."""
         names = [f"a{i}" for i in range(self.function.__code__.co_argcount)]
         lines = [
-            f"def nest(out, {', '.join(names)}):",
-            "    for i in range(out.shape[1]):",
-            f"        result = {self.function.__name__}({', '.join(f'{n}[i]' for n in names)})",
+            f"def nest(out, begin, end, {', '.join(names)}):",
+            *(f"    step_{n} = 1 if {n}.size > 1 else 0" for n in names),
+            "    for i in range(begin, end):",
+            f"        result = {self.function.__name__}({', '.join(f'{n}[i * step_{n}]' for n in names)})",
         ]
         each = [f"        out[{k}, i] = result{f'[{k}]' if self.outputs > 1 else ''}" for k in range(self.outputs)]
-        head = 'import math\n\nimport numba\nimport numpy as np\n\njit = numba.njit(error_model="numpy", nogil=True)\n'
-        return "\n\n".join([head, *parts.values(), "\n".join([*lines, *each])]) + "\n"
+        return "\n\n".join([HEAD, *self.parts.values(), "\n".join([*lines, *each])]) + "\n"
+
+    @functools.cached_property
+    def parts(self) -> dict[str, str]:
+        """The source of the function and of all that it names, by name."""
+        parts: dict[str, str] = {}
+        _collect(self, parts)
+        return parts
 
 
 def _integer(value: float = 0.0) -> int:

@@ -101,14 +101,6 @@ def met_steps(decoding, with_chunk, per_chunk, chunks_a_second, step) -> Steps:
     return Steps(mean, 0.5 * twice, chunks_a_second * twice)
 
 
-def lognormal_above(mean, cv, least):
-    """Share of lognormal lengths above `least`, and the mean of what they have more, ``E[(X - a)+]``; cv > 0."""
-    deviation = np.sqrt(np.log1p(cv * cv))
-    distance = np.log(least / mean) / deviation
-    above = normal_tail(distance + 0.5 * deviation)
-    return above, mean * normal_tail(distance - 0.5 * deviation) - least * above
-
-
 def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     """Steps that a prompt takes, mean: ``E[ceil(X / m)] = sum over k of P(X > k m)``; ``ceil(mean / m)`` of equal lengths.
 
@@ -125,11 +117,18 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     >>> float(mean_chunks(700.0, 0.0, 512.0)), round(float(mean_chunks(700.0, 1.0, 512.0)), 3)
     (2.0, 1.872)
     """
-    spread = np.where(cv > 0, cv, 1.0)
+    deviation = np.sqrt(np.log1p(np.where(cv > 0, cv * cv, 1.0)))
+    distance = np.log(room / mean) / deviation
+
+    def deviates(pieces):
+        """How far a length of so many pieces lies from the mean."""
+        return distance + np.log(pieces) / deviation
+
+    half, last = 0.5 * deviation, _COUNTED + 0.5
     counted = 1.0
     for k in range(1, _COUNTED + 1):
-        counted = counted + lognormal_above(mean, spread, k * room)[0]
-    counted = counted + lognormal_above(mean, spread, (_COUNTED + 0.5) * room)[1] / room
+        counted = counted + normal_tail(deviates(k) + half)
+    counted = counted + (mean / room) * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
     random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-room / mean), counted)
     return np.where(cv > 0, random, ceil_div(mean, room))
 
