@@ -110,6 +110,7 @@ def searches(rng, resolver, inputs, axes, objectives):
         Counts(by=by, where=where),
     ]
     same(resolver, "sweep", reductions, **inputs)
+    same(resolver, "solve", **inputs)
 
 
 def grids(rng):
@@ -155,6 +156,8 @@ def shapes():
         same(StepModel, "pareto", ["itl", "energy"], points=table, micro_batch=[1, 2])
     serving = {"model": "llama3_1_8b", "hardware": ["h100", "a100"], "seq_len": 2048, "batch_size": [1, 8, 64]}
     same(ms.ServingModel, "best", "itl", sample=6, **serving)
+    with mock.patch("mlsysim.engine.solve.TOGETHER", 7):
+        same(ms.ServingModel, "solve", quantile=[0.1, 0.5, 0.9], sample=7, **serving)
     same(ms.ServingModel, "pareto", ["itl"], ["tokens_per_s"], sample=5, **serving)
     chain = compose(ms.DistributedModel, ms.EconomicsModel)
     training = {"model": "llama3_1_8b", "tokens": 1e12, "seq_len": 4096, "region": ["usa", "swe"], "dp": [8, 16]}
