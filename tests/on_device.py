@@ -162,7 +162,8 @@ def shapes():
     chain = compose(ms.DistributedModel, ms.EconomicsModel)
     training = {"model": "llama3_1_8b", "tokens": 1e12, "seq_len": 4096, "region": ["usa", "swe"], "dp": [8, 16]}
     same(chain, "best", "tco", by="region", global_batch=512, hardware="h100", tp=[1, 2], **training)
-    same(StepModel, "best", "itl", hardware="h100", global_batch=588)
+    for ask in (("best", "itl"), ("solve",)):
+        same(StepModel, *ask, hardware="h100", global_batch=588)
     grid = {"hardware": "h100", "pp": [1, 7], "tp": [1, 7, 14], "micro_batch": [1, 2], "global_batch": [98, 196, 588]}
     with mock.patch.multiple(device, ROOM=9, BLOCKS=3):
         same(StepModel, "top", 30, "itl", **grid)
