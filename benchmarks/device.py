@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import statistics
 import time
@@ -111,6 +112,18 @@ def measured(resolver: Any, reduction: Any, axes: dict[str, Any], on_cpu: bool, 
     return found
 
 
+def stored(quick: bool) -> dict[str, Any]:
+    """Quantiles over samples: every sample stored by the device, sorted by the CPU."""
+    axes = {"hardware": HARDWARE, "batch_size": np.arange(1, 65), "seq_len": 512 * np.arange(1, 17)}
+    axes = {"model": MODEL, "tp": 8, **(short(axes) if quick else axes)}
+    ask = functools.partial(ms.ServingModel.solve, keep=["itl"], quantile=[0.1, 0.5, 0.9], **axes)
+    samples = 9 if quick else 10_000
+    seconds, answer = timed(lambda: ask(sample=samples, plan="cuda"), 1 if quick else 3)
+    cpu_seconds, same = timed(lambda: ask(sample=samples, plan="nest"), 1)
+    points = answer["itl"].size // 3 * samples
+    return {"points": points, "seconds": seconds, "cpu_seconds": cpu_seconds, "equal": bool(answer.identical(same))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -128,6 +141,7 @@ def main() -> None:
             found[case] = measured(resolver, reduction, short(axes) if quick else axes, on_cpu, 1 if quick else REPEATS)
         except Exception as error:  # the other cases are measured all the same
             found[case] = f"{type(error).__name__}: {error}"
+    found["quantiles"] = stored(quick)
     print(json.dumps(found, indent=1))
 
 

@@ -110,6 +110,7 @@ def searches(rng, resolver, inputs, axes, objectives):
         Counts(by=by, where=where),
     ]
     same(resolver, "sweep", reductions, **inputs)
+    same(resolver, "solve", **inputs)
 
 
 def grids(rng):
@@ -155,11 +156,14 @@ def shapes():
         same(StepModel, "pareto", ["itl", "energy"], points=table, micro_batch=[1, 2])
     serving = {"model": "llama3_1_8b", "hardware": ["h100", "a100"], "seq_len": 2048, "batch_size": [1, 8, 64]}
     same(ms.ServingModel, "best", "itl", sample=6, **serving)
+    with mock.patch("mlsysim.engine.solve.TOGETHER", 7):
+        same(ms.ServingModel, "solve", quantile=[0.1, 0.5, 0.9], sample=7, **serving)
     same(ms.ServingModel, "pareto", ["itl"], ["tokens_per_s"], sample=5, **serving)
     chain = compose(ms.DistributedModel, ms.EconomicsModel)
     training = {"model": "llama3_1_8b", "tokens": 1e12, "seq_len": 4096, "region": ["usa", "swe"], "dp": [8, 16]}
     same(chain, "best", "tco", by="region", global_batch=512, hardware="h100", tp=[1, 2], **training)
-    same(StepModel, "best", "itl", hardware="h100", global_batch=588)
+    for ask in (("best", "itl"), ("solve",)):
+        same(StepModel, *ask, hardware="h100", global_batch=588)
     grid = {"hardware": "h100", "pp": [1, 7], "tp": [1, 7, 14], "micro_batch": [1, 2], "global_batch": [98, 196, 588]}
     with mock.patch.multiple(device, ROOM=9, BLOCKS=3):
         same(StepModel, "top", 30, "itl", **grid)

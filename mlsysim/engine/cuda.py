@@ -4,7 +4,7 @@ A *block* of a device walks a *span*: steps of the outer loops, one after anothe
 threads, a *lane*, stays at one place of the tile meanwhile.  What does not depend on the loops that move stays in a
 register of the lane, so nothing is shared and no lane waits for another until the span is done.  What is done with a point,
 and what is left of a span, is a *pick*: the least point (`least`), what is not behind a bar (`below`), what no row of a
-front dominates (`front`).
+front dominates (`front`), all of it (`Walk.storing`).
 
 A device has the CPU's bits.  `times` is a multiplication that no compiler fuses with an addition, as it would ``a * b``;
 additions, divisions and square roots round correctly there, too; and exponentials, logarithms and powers are made of these
@@ -249,6 +249,19 @@ class Walk(Writer):
         self.advance()
         self.put(1, *pick.after)
         return "\n".join(self.lines) + "\n"
+
+    def storing(self, order: Sequence[str]) -> Pick:
+        """Write each column once into a flat array over its own axes, in the order of `order`."""
+        at_point = []
+        for number, column in enumerate(self.columns):
+            own = [a for a in order if a in self.dims[column.index]]
+            index = "u(0)"
+            for axis in own:
+                index = f"({index}) * n_{self.axis[axis]} + {self.step(axis)}" if axis != own[0] else self.step(axis)
+            value = f"select({self.name(column)}, 1.0, 0.0)" if column.truth else self.name(column)
+            first = ["alive", *(f"{self.step(a)} == u(0)" for a in order if a not in own)]
+            at_point += [f"if {' and '.join(first)}:", f"    out_{number}[{index}] = {value}"]
+        return Pick(tuple(f"out_{i}" for i in range(len(self.columns))), 0, 0, (), tuple(at_point), ())
 
     def stand(self, at: Sequence[int]) -> None:
         """Where a block stands: its span, and the place of each of its lanes in the tile.

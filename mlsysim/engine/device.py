@@ -1,7 +1,7 @@
 """Running a recorded call on a GPU: spans of the grid, each walked by a block of the device (see `mlsysim.engine.cuda`).
 
 The CPU tabulates, as for a nest, and decides: a reduction asks for the least of each span, for what is not behind a bar, or
-for what no row of a front dominates, and folds what comes back into its state.
+for what no row of a front dominates, and folds what comes back into its state.  What is stored comes back as it is.
 """
 
 from __future__ import annotations
@@ -183,6 +183,19 @@ class Device:
             equals=equals.copy_to_host()[:n][back],
             lowest=np.minimum(lowest.copy_to_host()[:n], np.iinfo(np.int64).max).astype(np.int64)[back],
         )
+
+    def store(self, arrays: Sequence[np.ndarray]) -> Iterator[int]:
+        """Fill a flat array for each column over its own axes; yields points that are done, launch after launch."""
+        free = self.api.current_context().get_memory_info()[0]
+        require(sum(a.nbytes for a in arrays), "the outputs on the device", "fewer of them (keep=[...])", free)
+        filled = [self.api.device_array(a.shape, a.dtype) for a in arrays]
+        pick = self.walk.storing(list(self.layout.sizes))
+        for lo in range(0, self.blocks, BLOCKS):
+            blocks = np.arange(lo, min(lo + BLOCKS, self.blocks))
+            self._launch(pick, blocks, *filled)
+            yield self.points(blocks)
+        for own, array in zip(filled, arrays):
+            own.copy_to_host(array)
 
     # --- launching -----------------------------------------------------------------------------------------
 

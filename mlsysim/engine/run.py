@@ -6,7 +6,7 @@ Four plans give the same bits:
 * ``nest``: what depends on few axes is tabulated by the plain plan once, the rest is a compiled loop nest.
 * ``generic``: the nest of a single paired axis, one per kernel and set of inputs; any grid is fed to it
   expanded, block by block, so that it serves sweeps of every shape once it is on disk.
-* ``cuda``: the same tables, and the rest as kernels of a GPU, for searches (see `mlsysim.engine.device`).
+* ``cuda``: the same tables, and the rest as kernels of a GPU (see `mlsysim.engine.device`).
 
 Where nothing can be compiled (``NUMBA_DISABLE_JIT=1``) every sweep is plain, whatever was asked for.
 """
@@ -88,7 +88,7 @@ class Sweep:
         self.done = 0  #: points that are in all of these
         self.block_points, self.asked = block_wanted(block), block
         if plan == "cuda" and stored is not None:
-            raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
+            raise ValueError("plan='cuda' fills memory at once: store=, client= and resume= go with every other plan")
         small = program.n_points <= SMALL and plan == "auto"
         self.split = split(program, self.read, math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.nodes, self.dims, self.by_kind = self.split.nodes, self.split.dims, self.split.by_kind

@@ -11,6 +11,7 @@ import xarray as xr
 
 from mlsysim.engine import estimate, label
 from mlsysim.engine.block import planned, threads_wanted
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.memory import free_memory, require
@@ -24,6 +25,7 @@ WAYS = (
     "keep fewer outputs (keep=[...]), reduce while sweeping (best, top, pareto), ask for fewer points (fewer axes, fewer "
     "values on them, fewer samples), or write them to a store (store='run.zarr')"
 )
+TOGETHER = 32  #: outputs that a kernel of a device stores
 SORTED = 1 << 20  #: values whose quantiles are found together
 
 
@@ -73,10 +75,24 @@ def solve(
         # an output that varies along no axis is one number: the plain plan gives it at once
         how = "nest" if planned(plan) == "generic" else plan
         with watched(progress) as tell:
+            if how == "cuda":
+                _on_device(program, list(nodes.values()), list(arrays.values()), tell)
+                return assembled(program, nodes, omitted, arrays)
             sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
             estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
             sweep.run(threads=threads, progress=tell)
     return assembled(program, nodes, omitted, arrays)
+
+
+def _on_device(program: Program, nodes: Sequence[Node], arrays: Sequence[np.ndarray], tell: Any) -> None:
+    """Fill the arrays of some outputs on a device, some after others: a kernel takes only so many arguments."""
+    for first in range(0, len(nodes), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        done, device = 0, Device(program, nodes[some], (), dict.fromkeys(program.axes, 0), 0)
+        for points in device.store(arrays[some]):
+            done += points
+            if tell is not None:
+                tell(done, program.n_points)
 
 
 def outputs(program: Program, keep: Iterable[str] | None) -> tuple[dict[str, Node], dict[str, str]]:

@@ -123,7 +123,7 @@ class Resolver(AsFunction):
         progress : bool or callable, optional
             True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
         plan : {"auto", "plain", "nest", "cuda"}
-            How to evaluate; the results are the same.  ``"cuda"``, for searches, is a GPU (the extra `gpu`).
+            How to evaluate; the results are the same.  ``"cuda"`` is a GPU (the extra `gpu`).
         client : concurrent.futures.Executor or distributed.Client, optional
             Whose workers evaluate (see `sweep`).
         store : path, optional
