@@ -30,7 +30,7 @@ from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
 from mlsysim.engine.sieve import Sieve, Sought
 from mlsysim.engine.split import split
-from mlsysim.engine.tables import pack, spread, tabulated
+from mlsysim.engine.tables import leaves, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -100,7 +100,10 @@ class Sweep:
             self._generic(outermost)
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
-        self.tables = tabulated(program, self.split)
+        if self.plan == "generic":
+            self.tables = leaves(program, self.inputs, self.by_kind)
+        else:
+            self.tables = tabulated(program, self.split)
 
     @property
     def lengths(self) -> np.ndarray:

@@ -34,6 +34,11 @@ def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozens
     return frozenset(found)
 
 
+def leaves(program: Program, nodes: Sequence[Node], by_kind: frozenset[int]) -> dict[int, np.ndarray]:
+    """Values of leaves, shaped to broadcast over all axes; behind them the kinds, for those `by_kind`."""
+    return {n.index: program.by_kind(n) if n.index in by_kind else program.leaf_array(n) for n in nodes}
+
+
 def tabulated(program: Program, split: Split) -> dict[int, np.ndarray]:
     """Values of the inputs of a sweep by the plain plan, shaped to broadcast over all axes; behind them the kinds, for
     those that have a value a kind."""

@@ -224,6 +224,7 @@ class Top:
     def _join(self, state: Leaders, keys: np.ndarray, places: np.ndarray, cells: Cells) -> None:
         """Let points of any cells enter."""
         self._wait(state, np.broadcast_to(cells.number(cells.unrank(places)), places.shape), keys, places)
+        self._settle(state)
 
     def hint(self, state: Leaders) -> np.ndarray | None:
         self._settle(state)
