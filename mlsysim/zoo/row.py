@@ -246,6 +246,7 @@ class Row(Mapping[str, Any]):
             VARIABLES[field].unit if field in VARIABLES else {"bandwidth": "byte/s", "latency": "s", "mtbf": "s"}[field]
         )
 
+    @functools.cached_property
     def content(self) -> str:
         """All that the row says, as text of which a digest can be taken."""
         return repr((self.table, self.key, sorted(self.values_by_column.items(), key=str), sorted(self.given.items()),

@@ -240,7 +240,7 @@ def frame(table: str) -> pd.DataFrame:
 
 def digest(own: Iterable[Row] = ()) -> str:
     """Twelve hexadecimal digits of a hash over all tables and some rows of one's own: which data a result rests on."""
-    contents = sorted({row.content() for row in own})
+    contents = sorted({row.content for row in own})
     return _digest() if not contents else hashlib.sha256("\n".join([_digest(), *contents]).encode()).hexdigest()[:12]
 
 
