@@ -45,7 +45,7 @@ FRONT_END = {"frontend_client_time": 0.0}
 #: attention groups, and how long an engine waits for more of them, is not stated
 FIRST_TOKEN = 0.4
 #: least and most of it: 0.85 for text (arXiv:2412.19437, section 5.4.3: a second token), less for prompts of random tokens
-ACCEPTED = (0.55, 0.85)
+ACCEPTED = (0.6, 0.85)
 #: and where no slots are stated: clients over slots, at least 1, of 333 clusters that state them (root mean square of the
 #: logarithm); who has none waits for up to an answer, twenty to thirty times as long as for its prompt (log 27 / sqrt 12)
 SLOTS_OPEN, WAIT_OPEN = 0.19, 0.95

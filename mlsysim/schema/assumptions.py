@@ -507,7 +507,7 @@ class Assumptions(NamedTuple):
         "tokens; throughput does not have it",
         "spread of published closed-loop runs inside a source, which was left out of the fit: 0.06 (dense), 0.08 "
         "(mixtures), less serving_scatter and what other assumptions leave open",
-        0.045,
+        0.04,
     )
     first_token_scatter: Real = _positive(
         1.0,
