@@ -278,4 +278,5 @@ def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
     starts = 32 * H100.decode_attention_latency
     close(loops.mixed_time(server, 8.0, 0.0), float(loops.decoding_time(server, 8.0)) + starts)
     slow = server._replace(assume=BARE._replace(eager_kernel_time=1e-3))
-    close(loops.mixed_time(slow, 8.0, 0.0), 14 * 32 * 1e-3)
+    close(loops.mixed_time(slow, 8.0, 0.0), 12 * 32 * 1e-3)
+    close(loops.mixed_time(slow._replace(tp=2.0), 8.0, 0.0), 14 * 32 * 1e-3)  # and two exchanges a layer

@@ -489,9 +489,9 @@ class Assumptions(NamedTuple):
         "1",
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
-        "spread of published throughput of mixtures that nothing was fitted to, between models and devices: 0.11, less that "
-        "of serving_level, which they have, too",
-        0.085,
+        "spread of published throughput of mixtures that nothing was fitted to, between models and devices: 0.11, less "
+        "what serving_level and serving_scatter have of it",
+        0.083,
     )
     serving_scatter: Real = _positive(
         1.0,
