@@ -34,8 +34,8 @@ DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 #: ExLlamaV2, MLC) taken as unknown are off by 0.13, of which scatter and curves have 0.07; trainers differ by 1.2 to 1.3 in
 #: what they keep, free and reserve (published memory of runs of a trainer left out of the fit)
 BETWEEN = {"engine": {"serving_level": 0.11}, "trainer": {"memory_per_device": 0.2}}
-#: the same of runs that say themselves what their program does between kernels: boards of one kind are left (clocks within 8 %
-#: of each other, arXiv:2208.11035)
+#: the same of runs that say themselves what their program does between kernels: boards of one kind are left (clocks
+#: within 8 % of each other, arXiv:2208.11035, not read)
 DESCRIBED = {"serving_level": 0.03}
 
 
@@ -87,7 +87,7 @@ def strange(run: Mapping[str, Any]) -> str:
     labels = [str(run[c]) for c in ("framework", "engine") if is_filled(run.get(c))]
     if not labels or named("engine", run):
         return ""
-    return f"engine {labels[0]!r} is not known: taken as {zoo.framework(DEFAULT['engine']).aliases[0]}, give or take a fifth"
+    return f"engine {labels[0]!r} is not known: taken as {zoo.framework(DEFAULT['engine']).aliases[0]}, give or take a sixth"
 
 
 def every(kind: str, texts: Sequence[Any]) -> list[Row]:
