@@ -48,7 +48,7 @@ def holds(line: dict[str, str], run: dict[str, Any]) -> bool:
     return (
         any(fold(name) in source for name in line["source"].split(";"))
         and (not wanted or behind in ("", "_", "."))
-        and line["hardware"] in ("", _key(zoo.hardware, run.get("hardware")))
+        and (not line["hardware"] or _key(zoo.hardware, run.get("hardware")) in line["hardware"].split(";"))
         and line["model"] in ("", _key(zoo.model, run.get("model")))
         and line["precision"] in ("", str(run.get("precision")).lower())
         and (not line["tp"] or float(line["tp"]) == run.get("tp"))

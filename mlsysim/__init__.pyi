@@ -284,6 +284,7 @@ class _Assumptions(TypedDict, total=False):
     frontend_token_time: Any  # s: request handling before the first step, per token of the prompt
     kv_transfer_latency: Any  # s: time before a cache begins to move from a prefill to a decode replica: metadata, lists of blocks, a poll
     frontend_client_time: Any  # s: request handling before the first step, per client that starts at the same moment
+    first_use_time: Any  # s: kernels of a step that goes on with a prompt, compiled or loaded when the first one comes: who waits then is late by it
     moe_layer_latency: Any  # s: fixed time of the routed experts of a layer: routing, permutation, two grouped products
     expert_bandwidth_efficiency: Any  # share of memory bandwidth at which experts are read
     expert_gemm_efficiency: Any  # rate of full tiles of wide grouped products over the device's large products

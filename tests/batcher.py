@@ -51,7 +51,9 @@ class StepTimes:
         second = mixed_time(unfloored._replace(prompt_attention=server.computed), 1.0, 1.0)
         first = mixed_time(unfloored, 1.0, 1.0)
         self.per_attention = float(second - first)
-        self.floor = float(serve.eager_floor(server.model, server.hardware, server.format, server.assume))
+        self.floor = float(
+            serve.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
+        )
 
     def mixed(self, batch, context, tokens, attention):
         """A step with prompts (s): requests that decode, their mean context, tokens, attention of these (s)."""

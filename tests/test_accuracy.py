@@ -95,6 +95,11 @@ def test_files_of_a_kind_are_fitted_together(tmp_path):
             {"engine": "sglang 0.5.9", "harness": "InferenceX", "hardware": "b200", "tp": 4, "precision": "fp8"},
             {"prefill_chunk": 8192, "memory_fraction": 0.95, "max_batch": 32, "poll_steps": 10},
         ),
+        (
+            {"engine": "sglang 0.5.10.post1", "harness": "InferenceX", "model": "deepseek_r1_671b", "hardware": "b300"},
+            {"prompt_ratio": 5.03, "poll_steps": 30, "precision_kv": "fp8"},
+        ),
+        ({"engine": "sglang 0.5.3rc1", "harness": "InferenceX"}, {"first_use_time": 15}),
         ({"engine": "vllm 0.18", "harness": "another"}, {}),
         ({"engine": "sglang 0.5.1.post1"}, {"requests_per_user": 1}),
         ({"engine": "vllm 0.18", "harness": "InferenceX", "requests_per_user": 3}, {"requests_per_user": 3}),

@@ -229,6 +229,20 @@ def test_clients_that_start_together_wait_for_half_of_the_burst(linear):
     close(finite_runs.first_wave_ttft(server, 8.0, decoding(8)), 0.75 * 2 * mixed(4, 2048))
 
 
+def test_kernels_of_first_use_make_the_first_wave_late(linear):
+    """Of eight prompts the first step takes four whole; the others wait for what goes on with a prompt, once for all."""
+    server, full = linear
+    cold = server._replace(assume=BARE._replace(first_use_time=10.0))
+    none, first = finite_runs.first_use(cold, 4.0), finite_runs.first_use(cold, 8.0)
+    assert float(none.ttft) == float(none.itl) == 0.0
+    close(first.ttft, 5.0)
+    close(first.itl, 5.0 / server.decoded)
+    warm, late = (loops.closed_loop(s, full, 8.0, 0.0, 10.0) for s in (server, cold))
+    close(late.ttft - warm.ttft, 0.1 * 5.0)
+    close(late.itl - warm.itl, 0.1 * 5.0 / server.decoded)
+    close(loops.closed_loop(cold, full, 8.0, 0.0, None).ttft, loops.closed_loop(server, full, 8.0, 0.0, None).ttft)
+
+
 # --- tails and comparison ------------------------------------------------------------------------------
 
 
@@ -264,4 +278,5 @@ def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
     starts = 32 * H100.decode_attention_latency
     close(loops.mixed_time(server, 8.0, 0.0), float(loops.decoding_time(server, 8.0)) + starts)
     slow = server._replace(assume=BARE._replace(eager_kernel_time=1e-3))
-    close(loops.mixed_time(slow, 8.0, 0.0), 14 * 32 * 1e-3)
+    close(loops.mixed_time(slow, 8.0, 0.0), 12 * 32 * 1e-3)
+    close(loops.mixed_time(slow._replace(tp=2.0), 8.0, 0.0), 14 * 32 * 1e-3)  # and two exchanges a layer

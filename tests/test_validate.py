@@ -11,7 +11,7 @@ import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
-from mlsysim.calibration import frameworks, rules, serving, training
+from mlsysim.calibration import clusters, frameworks, networks, rules, serving, streams, training, validate
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import read
 from mlsysim.schema.codes import Precision, Recompute
@@ -551,6 +551,69 @@ def test_what_a_run_says_of_its_load_goes_before_all_rules():
     assert question(engine="sglang 0.5").fitted["host_step_time"] == "tensorrt_llm_0"  # one figure of both
 
 
+def test_prompts_are_as_long_as_the_server_counts_them():
+    """A client whose tokenizer is another one sends longer prompts than it says; answers are the server's own."""
+    told, recounted = (question(length_mean=0.9, **more) for more in ({}, {"prompt_ratio": 5.03}))
+    assert recounted.inputs["seq_len"] == round(0.9 * 5.03 * 1024)
+    assert recounted.inputs["output_len"] == told.inputs["output_len"]
+
+
+def late_run(**more):
+    """A closed loop whose first token waits for more than its prompts."""
+    run = {
+        "source": "mine",
+        "engine": "vllm 0.18",
+        "model": "llama3_1_8b",
+        "hardware": "h100",
+        "tp": 1,
+        "precision": "bf16",
+        "scenario": "closed_loop",
+        "batch_or_concurrency": 64,
+        "input_len": 512,
+        "output_len": 512,
+        "ttft_ms": 9000.0,
+        "itl_ms": 12.0,
+    }
+    return validate(pd.DataFrame([{**run, **more}]), sample=0)
+
+
+def test_a_first_token_later_than_all_prompts_token_by_token_is_suspect():
+    """64 prompts of 512 tokens, fed a token a step of 12 ms, are read after 6.1 s: who waits for 9 s waits for something else."""
+    (why,) = late_run().refused.why
+    assert why.startswith("suspect: ttft_ms=9000") and "write max_batch=26" in why
+    assert late_run(ttft_ms=6000.0).answered == 1
+    stated = late_run(max_batch=26)  # and then the wait is for a slot
+    assert stated.answered == 1 and (stated.rows.predicted[stated.rows.target == "ttft"] > 5.0).all()
+
+
+def test_who_says_what_its_program_does_is_no_unknown_engine():
+    unknown = {"engine": "some graphs of mine"}
+    assert frameworks.between("engine", unknown) == frameworks.BETWEEN["engine"]
+    assert frameworks.between("engine", {**unknown, "host_step_time": 0.0}) == frameworks.DESCRIBED
+    assert frameworks.between("engine", {"engine": "vllm 0.18"}) == {}
+    line = frameworks.known_of([frameworks.named("engine", {"engine": "vllm 0.18"})])[0]
+    assert frameworks.between("engine", {"engine": "vllm 0.18"}, {line}) == frameworks.BETWEEN["engine"]
+
+
+def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
+    stated = {"decode_max_batch": 64.0, "draft_len": 0.0}
+    assert set(clusters.uncertain(stated)) == {"ttft"}
+    drafted = [clusters.uncertain({**stated, "draft_len": n})["itl"] for n in (1.0, 3.0)]
+    assert 0.0 < drafted[0] < drafted[1] and "itl" not in clusters.uncertain(
+        {**stated, "draft_len": 3.0, "acceptance": 0.7}
+    )
+    assert clusters.uncertain({"draft_len": 0.0})["e2e_latency"] == clusters.SLOTS_OPEN
+    assert streams.uncertain({"phase": "prefill", "backend": "Vulkan"}) == {"tokens_per_s": streams.BACK_END}
+    assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
+    assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}
+    assert networks.uncertain({"collective": "alltoall", "n_nodes": 2}) == {}
+
+
+def test_a_lone_prompt_meets_no_other():
+    assert question(scenario="first_token", batch_or_concurrency=1).assumed["first_token_scatter"] == 1.0
+    assert "first_token_scatter" not in question(scenario="first_token", batch_or_concurrency=8).assumed
+
+
 def test_a_batch_that_stays_together_is_no_closed_loop():
     together = question(one_batch=1, frontend_time=0.0)
     assert together.resolver == "serving" and together.assumed["frontend_time"] == 0.0
@@ -559,7 +622,7 @@ def test_a_batch_that_stays_together_is_no_closed_loop():
 def test_every_setting_is_read_by_name(monkeypatch):
     """A typo in the table would be a setting that nothing reads."""
     lines = zoo.tables.records("settings")
-    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) <= 148
+    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 148
     wrong = [{**lines[0], "setting": "optimizer_slowdwon"}]
     monkeypatch.setattr(zoo.tables, "records", lambda name: wrong)
     with pytest.raises(ValueError, match="nearest: optimizer_slowdown"):

@@ -32,6 +32,8 @@ SHORTEST_TTFT, SHORTEST_ITL = 1.0, 0.05
 IMPOSSIBLE_TTFT, IMPOSSIBLE_ITL = 0.25, 0.2
 #: by how much tokens/s may exceed what users at their time between tokens get
 RATE_SLACK = 1.5
+#: s: what a request may take outside of the steps
+HANDLING = 1.0
 #: logarithm within which tokens/s are what the times of the users give
 ALIKE = 0.15
 #: share of the peak below which a rate of an ambiguous heading was probably counted on one device
@@ -230,6 +232,41 @@ def serving(
             f"{name}={given(run, name):g}: {n:g} devices would run at {2.0 * products * rate / most:.3g} times their peak: "
             "tokens/s are output tokens (prefill_only: prompt tokens), per device only under tokens_per_s_per_gpu"
         )
+
+
+def late_first_token(measured: Mapping[str, float], inputs: Mapping[str, Any]) -> str:
+    """Why a first token is too late for what the same row says of the time between tokens; "" where it is not.
+
+    A server that fed the prompts of all its clients a token a step, as it decodes, would have read them after ``S_in ITL``; one
+    that computes them at once is sooner.  Who waits longer waits for a slot, or for a server that is not ready.  Where other
+    devices decode, they are counted against those that read prompts.
+
+    Parameters
+    ----------
+    measured : mapping
+        Times of the row (s).
+    inputs : mapping
+        Its clients, lengths and degrees.
+    """
+    first, each = measured.get("ttft"), measured.get("itl")
+    if first is None or each is None:
+        return ""
+    pace = max(_devices(inputs, "decode") / _devices(inputs, "prefill"), 1.0) if "decode_replicas" in inputs else 1.0
+    most = pace * inputs["seq_len"] * each
+    if first <= HANDLING + most:
+        return ""
+    users, decoding = inputs["users"], (inputs["output_len"] - 1.0) * each
+    ran = users * decoding / (first + decoding)
+    return (
+        f"suspect: ttft_ms={1e3 * first:.4g}, but at itl_ms={1e3 * each:.4g} the prompts of {users:g} clients are read within "
+        f"{1e3 * most:.4g} ms even if each is fed a token a step: about {ran:.0f} ran at once and the others waited (then write "
+        f"max_batch={ran:.0f}), or the server was not warmed up"
+    )
+
+
+def _devices(inputs: Mapping[str, Any], pool: str) -> float:
+    stem = "" if pool == "prefill" else f"{pool}_"
+    return float(inputs[f"{pool}_replicas"] * max(inputs[f"{stem}tp"], inputs[f"{stem}ep"]))
 
 
 def _too_short(name: str, time: float, least: float, of: str = "") -> str:

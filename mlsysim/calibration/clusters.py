@@ -15,6 +15,7 @@ has several processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -42,7 +43,29 @@ FRONT_END = {"frontend_client_time": 0.0}
 
 #: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
 #: attention groups, and how long an engine waits for more of them, is not stated
-SPREADS = {"ttft": 0.4}
+FIRST_TOKEN = 0.4
+#: least and most of it: 0.85 for text (arXiv:2412.19437, section 5.4.3: a second token), less for prompts of random tokens
+ACCEPTED = (0.6, 0.85)
+#: and where no slots are stated: clients over slots, at least 1, of 333 clusters that state them (root mean square of the
+#: logarithm); who has none waits for up to an answer, twenty to thirty times as long as for its prompt (log 27 / sqrt 12)
+SLOTS_OPEN, WAIT_OPEN = 0.19, 0.95
+
+
+def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
+    """Targets that what a row does not state makes uncertain, and how much (log)."""
+    drafted = 0.0
+    if given(run, "acceptance") is None:  # evenly between tokens of a round
+        least, most = (sum(share**i for i in range(int(given(run, "draft_len") or 0.0) + 1)) for share in ACCEPTED)
+        drafted = math.log(most / least) / math.sqrt(12.0)
+    slots, wait = (SLOTS_OPEN, WAIT_OPEN) if given(run, "decode_max_batch") is None else (0.0, 0.0)
+    whole = math.hypot(drafted, slots)
+    found = {
+        "ttft": math.hypot(FIRST_TOKEN, wait),
+        "itl": drafted,
+        "e2e_latency": whole,
+        "tokens_per_s_per_device": whole,
+    }
+    return {name: spread for name, spread in found.items() if spread}
 
 
 def labelled(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from mlsysim.zoo.spelling import UnknownName
 
 #: messages from here on are large: bytes bind, not steps (byte)
 LARGE = 64e6
+#: spread (log) of rings and trees over adapters: tables between nodes are off by 0.16 where those in a node are by 0.11
+LAID = 0.11
 #: bits of a port's rate in a byte, and what the rate is counted in
 BITS, GIGA = 8.0, 1e9
 MICRO = 1e-6
@@ -89,6 +91,15 @@ def measured(run: Mapping[str, Any], what: CollectiveKind, ranks: float, size: f
     if bus is not None:
         return {"collective_time": float(bus_factor(float(what), ranks)) * size / (bus * GIGA)}
     return {}
+
+
+def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
+    """How uncertain the time of a collective is beside its levels (log): between nodes rings and trees are laid by a library.
+
+    An all-to-all goes straight from port to port.
+    """
+    laid = (given(run, "n_nodes") or 1.0) > 1 and kind(run) != CollectiveKind.ALL_TO_ALL
+    return {"collective_time": LAID} if laid else {}
 
 
 def question(run: Mapping[str, Any]) -> Question:

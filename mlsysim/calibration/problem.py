@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,15 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Limit, label
 from mlsysim.zoo.frameworks import spread_of
 
+#: what a row leaves open beside the assumptions, by kind of runs
+SPREADS: dict[str, Callable[[Mapping[str, Any]], dict[str, float]]] = {
+    "vision": lambda run: vision.SPREADS,
+    "cluster": clusters.uncertain,
+    "stream": streams.uncertain,
+    "network": networks.uncertain,
+}
+SLOTS = "max_active_requests"  #: requests that a server has room for
+CLOSED = ("closed", "cluster")  #: resolvers of clients that have a request each
 ENGINES = ("serving", "cluster", "stream")  #: kinds of runs that an engine makes
 
 
@@ -79,6 +88,9 @@ class Problem:
         self.parts: list[Part] = []
         self.assume = assume or Assumptions()
         self.told: dict[int, dict[str, Any]] = {}
+        self.late: dict[
+            int, tuple[float, str]
+        ] = {}  # first tokens that only a wait for a slot explains: clients, and why
         self.said: dict[int, str] = {}  # of rows that are answered, what was read otherwise than by name
         self.options: dict[str, Any] = {"fixed": fixed, "sample": sample, "moving": moving}
         self._models: dict[tuple[Any, ...], zoo.Row] = {}
@@ -127,8 +139,10 @@ class Problem:
         source = serving.source(run) if self.runs.kind == "serving" else _source(run)
         by_engine = self.runs.kind in ENGINES and run.get("phase") != streams.SERVICE
         labels = {**run, "engine": streams.engine(run, streams.hardware(run))} if self.runs.kind == "stream" else run
+        if asked.resolver in CLOSED and (why := checks.late_first_token(asked.measured, asked.inputs)):
+            self.late[position] = asked.inputs["users"], why
         uncertain = _uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten)
-        uncertain |= {"vision": vision.SPREADS, "cluster": clusters.SPREADS}.get(self.runs.kind, {})
+        uncertain |= SPREADS[self.runs.kind](run) if self.runs.kind in SPREADS else {}
         self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
         self._say(position, frameworks.strange(run) if by_engine else "")
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
@@ -232,7 +246,7 @@ class Problem:
         for part in self.parts:
             chosen = []
             named = list(dict.fromkeys(t.output for t in part.targets.values()))
-            extra = [n for n in ("limit", "memory_per_device") if n in part.program.outputs]
+            extra = [n for n in ("limit", "memory_per_device", SLOTS) if n in part.program.outputs]
             values = part.values([*named, *(n for n in extra if n not in named)])
             starts = np.flatnonzero(np.r_[True, part.rows[1:] != part.rows[:-1]])
             for start, end in zip(starts, [*starts[1:], part.size]):
@@ -249,6 +263,9 @@ class Problem:
                 elif "limit" in values and int(values["limit"][start]) == int(Limit.SHAPE):
                     self.refused[position] = _why(int(Limit.SHAPE))
                     continue
+                elif position in self.late and SLOTS in values and values[SLOTS][start] >= self.late[position][0]:
+                    self.refused[position] = self.late[position][1]
+                    continue
                 point = start + best
                 self.told[position] = {n: float(values[n][point]) for n in values}
                 chosen.append(point)
@@ -261,8 +278,8 @@ def _uncertain(
 ) -> dict[str, float]:
     """Assumptions and targets that are uncertain for the framework of a run, and how much: what was fitted, who it is."""
     spreads = {name: spread_of(key, name) for name, key in fitted.items() if name in Assumptions._fields}
-    if run is not None and frameworks.unknown(kind, run, forgotten):
-        spreads |= frameworks.BETWEEN[kind]
+    if run is not None:
+        spreads |= frameworks.between(kind, run, forgotten)
     return {name: spread for name, spread in spreads.items() if spread}
 
 

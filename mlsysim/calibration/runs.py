@@ -99,6 +99,7 @@ NUMBERS = {
         "n_requests",
         "length_cv",
         "length_mean",
+        "prompt_ratio",
         "prefill_chunk",
         "suspect",
     ),
@@ -197,7 +198,16 @@ WHOLE = {
 #: numbers that may be 0: nothing of it
 NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len"}
 #: settings of a run that cannot be 0
-COUNTED = {"seq_len", "requests_per_user", "n_requests", "prefill_chunk", "max_batch", "page_size", "length_mean"}
+COUNTED = {
+    "seq_len",
+    "requests_per_user",
+    "n_requests",
+    "prefill_chunk",
+    "max_batch",
+    "page_size",
+    "length_mean",
+    "prompt_ratio",
+}
 FLAGS = {"sequence_parallel", "suspect", "ttft_suspect"}
 TEXTS = {"hardware", "model", "precision", "scenario", "phase", "collective", "area", "quantity", "unit"}
 #: further texts that are read

@@ -194,7 +194,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     if scenario in ("max_load", "closed_loop"):
         mean, cv = setting.get("length_mean", 1.0), setting.get("length_cv", 0.0)
         inputs |= {
-            "seq_len": float(round(prompt * mean)),
+            "seq_len": float(round(prompt * mean * setting.get("prompt_ratio", 1.0))),
             "output_len": float(round(answer * mean)),
             "max_batch": setting.get("max_batch", 1024.0) * (1.0 if _one_scheduler(run) else max(ep / tp, 1.0)),
             "page_size": setting.get("page_size", 16.0),
@@ -232,6 +232,8 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         targets = {"tokens_per_s": ("tokens_per_s", 1.0, 1.0), "itl": ("itl", 1.0, 1.0)}
     else:
         batch = batch or 1.0
+        if batch == 1.0:
+            assumed["first_token_scatter"] = 1.0  # of prompts that meet: one alone meets none
         inputs |= {"seq_len": prompt, "output_len": answer or 1.0, "batch_size": batch}
         targets = {
             "ttft": ("ttft", 1.0, 1.0),

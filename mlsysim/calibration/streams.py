@@ -109,6 +109,9 @@ def described(label: str, rate: float, bandwidth: float) -> Row:
     return zoo.Hardware(name=label, peak_flops=rate, mem_bandwidth=bandwidth, mem_capacity=1e15)
 
 
+#: back ends of which a device may have several; the same model, device and format differ by 0.15 (log) among them in prompts
+#: (github.com/lhl/strix-halo-testing, 24 rows), of which level and scatter of an engine have 0.07
+SEVERAL, BACK_END = ("vulkan", "rocm", "rocwmma"), 0.125
 #: what a run of llama.cpp calls its back end, or who made its device -> engine of the zoo
 BACK_ENDS = {"cuda": "llama.cpp CUDA", "nvidia": "llama.cpp CUDA", "cpu": "llama.cpp CPU"}
 
@@ -123,6 +126,13 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
     known = next((name for word, name in BACK_ENDS.items() if word in words), "llama.cpp")
     year = frameworks.year_of({"framework": named, "source": run.get("source")})
     return f"{known} {year}" if year else known
+
+
+def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
+    """How uncertain the rate of a prompt is by the back end of llama.cpp (log): a device that has several has no one kernel."""
+    words = str(given(run, "backend") or "").lower()
+    several = run.get("phase") == "prefill" and any(word in words for word in SEVERAL)
+    return {"tokens_per_s": BACK_END} if several else {}
 
 
 def group(run: Mapping[str, Any]) -> str:

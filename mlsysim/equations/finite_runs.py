@@ -7,7 +7,7 @@ Validity: time between tokens within 5 %, requests per second within 10 %, for t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -83,6 +83,30 @@ def to_the_end(server: Server, throughput, users, requests_per_user):
     requests = users * requests_per_user
     late = waiting.run_down(asked.output, asked.output_cv, batch, requests / batch, asked.law).late
     return requests / (requests / throughput + late * last_steps(server, batch))
+
+
+class FirstUse(NamedTuple):
+    """What a server that was not warmed up costs the first wave, mean over its requests (s)."""
+
+    ttft: Any  #: of those that wait for a step that goes on with a prompt
+    itl: Any  #: of those that decode already
+
+
+def first_use(server: Server, users) -> FirstUse:
+    """The first step that goes on with a prompt waits for its kernels, which no start of the engine has run.
+
+    Prompts that the first step holds whole have their first token before it, and wait for their second one.
+
+    Parameters
+    ----------
+    users : clients that start together.
+    """
+    starting = np.minimum(users, server.slots)
+    whole = np.minimum(server.groups * floor_div(server.prefill_chunk, server.computed), starting)
+    split = starting * server.computed > server.groups * server.prefill_chunk
+    late = np.where(split, server.assume.first_use_time, 0.0)
+    share = whole / starting
+    return FirstUse(late * (1.0 - share), late * share / np.maximum(server.decoded, 1.0))
 
 
 def first_wave_ttft(server: Server, users, step_of_all):

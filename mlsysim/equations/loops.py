@@ -408,11 +408,12 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     waits = step_wait(server, full, others, others_all, own_step, token)
     waits = waits + server.assume.scheduled_steps * np.minimum(others, 1.0) * token
     first = first + np.where(think_time + frontend_time(server) > 0, waits, 0.0)
-    started = finite_runs.first_wave_ttft(server, users, decoding_time(server, most_others + 1.0))
+    cold = finite_runs.first_use(server, users)
+    started = finite_runs.first_wave_ttft(server, users, decoding_time(server, most_others + 1.0)) + cold.ttft
     at_once = np.where(server.requests.prompt_cv + server.requests.output_cv > 0, first_wave, 1.0)
     front = frontend_time(server) + at_once * server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
-    itl = np.minimum(token, np.maximum(at_full.token_time, own_step))
+    itl = np.minimum(token, np.maximum(at_full.token_time, own_step)) + first_wave * cold.itl
     throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
     load = throughput / at_full.rate

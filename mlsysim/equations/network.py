@@ -139,7 +139,7 @@ def of_runtime(
             activation_bytes=np.where(fused, value_bytes(hardware, format), format.activation_bytes),
         ),
         assume._replace(serving_elementwise_slowdown=np.where(fused, np.minimum(served, 1.0), slow)),
-        np.where(eager, eager_floor(model, hardware, format, assume), 0.0),
+        np.where(eager, eager_floor(model, hardware, format, assume, 1.0, 1.0), 0.0),
     )
 
 

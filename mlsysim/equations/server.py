@@ -118,7 +118,7 @@ def mixed_time(server: Server, batch, prompt_tokens):
         prompt_tokens=prompt_tokens,
         prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
     )
-    floor = serve.eager_floor(server.model, server.hardware, server.format, server.assume)
+    floor = serve.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
     return np.maximum(serve.total(step), floor)
 
 

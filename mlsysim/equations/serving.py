@@ -327,17 +327,21 @@ def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:
 
 #: kernels a prefill step starts per layer when launched one by one: dense, with experts, what narrowing the inputs of
 #: every product adds beside experts, and what latent attention adds; counted in traces of PyTorch serving engines (14, 24,
-#: 45 to 55 in all), the last fitted to published first tokens of DeepSeek-R1 (engines of 2024 had 86)
+#: 45 to 55 in all, exchanges included), the last fitted to published first tokens of DeepSeek-R1 (engines of 2024 had 86)
 KERNELS_DENSE, KERNELS_EXPERTS, KERNELS_NARROWING, KERNELS_LATENT = 14.0, 24.0, 26.0, 50.0
+#: of these, exchanges with other devices: after attention and after the network
+KERNELS_EXCHANGES = 2.0
 
 
-def eager_floor(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions):
-    """Least time of one prefill step whose kernels are launched one by one (s)."""
+def eager_floor(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, ep):
+    """Least time of one prefill step whose kernels are launched one by one (s); a device alone exchanges nothing."""
+    alone = np.where((tp > 1) | (ep > 1), 0.0, KERNELS_EXCHANGES)
     with_experts = architecture.moe_layers(model)
     latent = np.where(model.kv_lora_rank > 0, KERNELS_LATENT, 0.0)
     narrowing = quantises(hardware, format) & (format.weight_bytes >= 1.0) & (assume.fused_quantise == 0)
     experts = KERNELS_EXPERTS + np.where(narrowing, KERNELS_NARROWING, 0.0)
-    kernels = KERNELS_DENSE * (0.5 * architecture.residual_blocks(model) - with_experts) + experts * with_experts
+    layers = 0.5 * architecture.residual_blocks(model)
+    kernels = (KERNELS_DENSE - alone) * (layers - with_experts) + (experts - alone) * with_experts
     return assume.eager_kernel_time * (kernels + latent * architecture.attention_layers(model))
 
 
@@ -392,7 +396,7 @@ def prefill_step(
     attending = (layers / steps) * (attention + starts)
     communication = layers * cost.communication + turns * send
     device = gemm + attending + communication
-    waiting = np.maximum(turns * (eager_floor(model, hardware, format, assume) / pp) - device, 0.0)
+    waiting = np.maximum(turns * (eager_floor(model, hardware, format, assume, tp, ep) / pp) - device, 0.0)
     host = steps * assume.host_step_time + assume.frontend_time + new * assume.frontend_token_time
     step = Step(
         gemm=gemm,

@@ -489,8 +489,9 @@ class Assumptions(NamedTuple):
         "1",
         "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
         "products differ more between engines than dense steps do",
-        "spread of published throughput of mixtures that nothing was fitted to, between models and devices",
-        0.11,
+        "spread of published throughput of mixtures that nothing was fitted to, between models and devices: 0.11, less "
+        "what serving_level and serving_scatter have of it",
+        0.083,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -504,17 +505,17 @@ class Assumptions(NamedTuple):
         "1",
         "time between tokens of one load over the prediction: how an engine and its load generator space and count "
         "tokens; throughput does not have it",
-        "spread of published closed-loop runs around the prediction, left out of the fit: 0.13 (dense), 0.11 "
-        "(mixtures)",
-        0.09,
+        "spread of published closed-loop runs inside a source, which was left out of the fit: 0.06 (dense), 0.08 "
+        "(mixtures), less serving_scatter and what other assumptions leave open",
+        0.04,
     )
     first_token_scatter: Real = _positive(
         1.0,
         "1",
         "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
-        "spread of published closed-loop runs around the prediction, left out of the fit: 0.28 (dense), 0.26 "
-        "(mixtures)",
-        0.28,
+        "spread of published closed-loop runs around the prediction, left out of the fit: 0.24 (dense), 0.21 "
+        "(mixtures), less what levels, front end and curves leave open (0.17, 0.14)",
+        0.16,
     )
     serving_gemm_factor: Real = _positive(
         0.96,
@@ -669,6 +670,14 @@ class Assumptions(NamedTuple):
         "s",
         "request handling before the first step, per client that starts at the same moment",
         "published closed-loop runs over HTTP: 0.3 to 3 ms",
+        0.7,
+    )
+    first_use_time: Real = _assumed(
+        0.0,
+        "s",
+        "kernels of a step that goes on with a prompt, compiled or loaded when the first one comes: who waits then is late by it",
+        "0 a server that was warmed up; 14 to 16 s else (lightseekorg/tokenspeed pull request 398: 14.6 s of the first prompt "
+        "on B200; vllm-omni pull request 6356: 17.1 s instead of 1.1 s on H100)",
         0.7,
     )
     moe_layer_latency: Real = _assumed(

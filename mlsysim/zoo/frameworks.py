@@ -55,6 +55,7 @@ SETTINGS: dict[str, str] = {
     "requests_per_user": "requests of each client",
     "n_requests": "requests of a run at maximum load",
     "length_mean": "mean length of prompts and answers over the nominal one",
+    "prompt_ratio": "tokens of a prompt at the server over those that the load generator counted with a tokenizer of its own",
     "length_cv": "coefficient of variation of prompts and answers",
     "one_batch": "clients start together and none sends a second request: a batch that stays together",
 }
