@@ -140,7 +140,7 @@ def test_the_folder_of_something_else_is_refused(tmp_path, interpreted, ask, rea
     ("changed", "value", "reason"),
     [
         ("mlsysim.search.parts.__version__", "9.9", "it is of mlsysim 0.1.0, and this is 9.9"),
-        ("mlsysim.search.parts.FORMAT", 99, "another version of mlsysim (format 1, not 99)"),
+        ("mlsysim.search.parts.FORMAT", 99, "another version of mlsysim (format 2, not 99)"),
         ("mlsysim.engine.graph.digest", lambda columns: "other", "under other equations"),
     ],
 )

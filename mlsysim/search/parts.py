@@ -33,7 +33,7 @@ from mlsysim.version import __version__
 if TYPE_CHECKING:
     from mlsysim.search.reduce import Cells, Reduction
 
-FORMAT = 1  #: of the files; another one is another version
+FORMAT = 2  #: of the files; another one is another version
 SECONDS = 2.0  #: that a part would take by the plain plan: 0.5 to 5 by the nest, from one objective to a front
 FEWEST, MOST = 32, 10_000  #: parts of a search
 STALE = 3600.0  #: seconds after which a file that nobody has renamed belongs to nobody
