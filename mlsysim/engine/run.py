@@ -27,7 +27,7 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
-from mlsysim.engine.tables import of_kinds, pack, spread, tabulated
+from mlsysim.engine.tables import computed_again, of_kinds, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -114,6 +114,9 @@ class Sweep:
             if node.index in table:
                 table.update(a.index for a in node.args)
         self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
+        if self.by_kind:
+            table -= computed_again(self.body, self.columns, self.by_kind)
+            self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
         read = {a.index: a for n in self.body for a in n.args if a.index in table and a.op != "const"}
         read |= {c.index: c for c in self.columns if c.index in table and c.op != "const"}
         self.inputs = [read[i] for i in sorted(read)]
