@@ -9,8 +9,10 @@ from random_points import table
 
 import mlsysim as ms
 from mlsysim.engine import kinds
+from mlsysim.engine.graph import Graph, reached
 from mlsysim.engine.kinds import Kinds, told_apart
 from mlsysim.engine.run import Sweep
+from mlsysim.engine.tables import computed_again
 from mlsysim.resolver import Model
 from mlsysim.search import Best
 from mlsysim.search.near import nearest
@@ -283,3 +285,19 @@ def test_conditions_and_near_misses_read_numbers_of_kinds():
     with one_by_one():
         assert str(missed) == str(nearest(ms.DistributedModel, "step_time < 1e-9", points=table))
     assert missed.configuration["hardware"] in DEVICES and missed.configuration["tp"] in (1, 2, 4, 8)
+
+
+def test_what_is_cheap_is_computed_of_what_is_read_anyway():
+    g = Graph()
+    a, b, c, x = map(g.leaf, "abcx")
+    product, twice, root, shared = a * b, c + a, np.sqrt(a), b * c
+    body = [k * x + k for k in (a, b, product, twice, root)]
+    of_kind = frozenset(n.index for n in (a, b, c, product, twice, root, shared))
+    points = [n for n in reached(body) if n.index not in of_kind and n.op != "leaf"]
+    # the product, of a and b; not the root, nor what needs one more value for itself alone
+    assert computed_again(points, body, of_kind) == {product.index}
+    body += [shared * x, (c * a) * x]  # two that need c
+    of_kind |= {(c * a).index}
+    points = [n for n in reached(body) if n.index not in of_kind and n.op != "leaf"]
+    assert computed_again(points, body, of_kind) == {n.index for n in (product, twice, shared, c * a)}
+    assert computed_again(points, [*body, product], frozenset()) == set()

@@ -12,7 +12,7 @@ from mlsysim.engine.memo import Memo
 from mlsysim.engine.nest import Source
 from mlsysim.engine.plan import weight
 from mlsysim.engine.program import Program
-from mlsysim.engine.tables import of_kinds
+from mlsysim.engine.tables import computed_again, of_kinds
 
 MOST_NODES = 300_000  #: of all that is kept
 MOST_STAGED = 1 << 26  #: points of a stage
@@ -41,6 +41,9 @@ class Split:
             if node.index in table:
                 table.update(a.index for a in node.args)
         self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
+        if self.by_kind:
+            table -= computed_again(self.body, read, self.by_kind)
+            self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
         inputs = {a.index: a for n in self.body for a in n.args if a.index in table and a.op != "const"}
         inputs |= {c.index: c for c in read if c.index in table and c.op != "const"}
         self.inputs = [inputs[i] for i in sorted(inputs)]

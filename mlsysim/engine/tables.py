@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from mlsysim.engine.split import Split
 
 STRIP = 64  #: elements that are copied side by side: a transposed megabyte takes a third of the time
+READING = 6  #: operations of a compiled loop that take as long as reading a value of a kind
+#: operations of which a processor does several at a time
+CHEAP = frozenset({"add", "sub", "mul", "neg", "abs", "min", "max", "where", "float", "and", "or", "not"}) | frozenset(
+    {"lt", "le", "gt", "ge", "eq", "ne"}
+)
 
 
 def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozenset[str]]) -> frozenset[int]:
@@ -32,6 +37,43 @@ def of_kinds(program: Program, nodes: Sequence[Node], dims: Mapping[int, frozens
         if of_kind and not of_point:
             found.add(n.index)
     return frozenset(found)
+
+
+def computed_again(body: Sequence[Node], columns: Sequence[Node], by_kind: frozenset[int]) -> set[int]:
+    """Nodes of kinds that are cheaper to compute at every point than to read there, as what they are made of is read anyway.
+
+    Parameters
+    ----------
+    body : sequence of Node
+        What is computed at every point.
+    columns : sequence of Node
+        What is wanted.
+    by_kind : frozenset of int
+        Nodes that have a value for each kind.
+    """
+    here = {n.index for n in body}
+    read = {a.index: a for a in (*columns, *(a for n in body for a in n.args)) if a.index not in here}
+    found: set[int] = set()
+    while True:
+        made: dict[int, list[Node]] = {}  #: what could be computed if one more node, or none, were read
+        more: dict[int, Node] = {}
+        for n in read.values():
+            if n.index in by_kind and n.op in CHEAP:
+                lacking = {
+                    a.index: a for a in n.args if a.op != "const" and a.index not in read and a.index not in found
+                }
+                if len(lacking) <= 1:
+                    more |= lacking
+                    made.setdefault(next(iter(lacking), -1), []).append(n)
+        lack = next(
+            (i for i, nodes in made.items() if len(nodes) * (READING - 1) > (READING if i in more else 0)), None
+        )
+        if lack is None:
+            return found
+        for n in made[lack]:
+            del read[n.index]
+            found.add(n.index)
+        read |= {lack: more[lack]} if lack in more else {}
 
 
 def leaves(program: Program, nodes: Sequence[Node], by_kind: frozenset[int]) -> dict[int, np.ndarray]:
