@@ -295,8 +295,8 @@ def worked(figures: dict[str, Any]) -> str:
         f"10^13 / {million:.1f} million = {CORES * e['seconds']:,.0f} core seconds, on {CORES:,} cores {e['seconds']:,.0f} s. "
         f"It is {e['parts']:,} parts of {e['part_seconds']:.0f} s, {e['parts'] / CORES:.0f} a core. The call goes out "
         f"{CORES:,} times, {e['calls_bytes'] / 1e6:,.0f} MB in all; {e['answers_bytes'] / 1e6:,.0f} MB of answers come back, "
-        f"which take the caller {e['caller_seconds']:.0f} s, meanwhile. Starting the workers, and compiling once for each kind of "
-        f"processor, comes on top: seconds to minutes, by the cluster. One output of all points would be "
+        f"which take the caller {e['caller_seconds']:.0f} s, meanwhile. Starting the workers, and compiling once for each kind "
+        f"of processor, comes on top: seconds to minutes, by the cluster. One output of all points would be "
         f"{e['column_bytes'] / 1e12:.0f} TB: that is why one asks for a best or a front, and stores what is near it."
     )
 
