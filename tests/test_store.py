@@ -32,8 +32,8 @@ CALLS = {
 
 
 @pytest.fixture(autouse=True)
-def small_regions(monkeypatch):
-    monkeypatch.setattr(parted, "REGION", 9000)
+def small_slabs(monkeypatch):
+    monkeypatch.setattr(parted, "SLAB", 9000)
     monkeypatch.setattr(parted, "LEAST", 9000)
 
 
@@ -61,15 +61,15 @@ def test_threads_of_one_process_write_it_too(tmp_path):
 
 
 @pytest.mark.parametrize("most", [1, 100, 5000, 1e9])
-def test_regions_cover_the_grid_once_and_are_no_larger_than_asked(most):
+def test_slabs_cover_the_grid_once_and_are_no_larger_than_asked(most):
     program = StepModel.program(**SMALL)
     nodes = {name: program.output(name) for name in ("itl", "n_accelerators", "feasible")}
-    regions, seen = parted.cut(program, nodes, most), np.zeros(program.shape, dtype=int)
-    for number, part in regions.parts():
+    slabs, seen = parted.cut(program, nodes, most), np.zeros(program.shape, dtype=int)
+    for number, part in slabs.parts():
         seen[part] += 1
         assert seen[part].size * 8 <= max(most, 8), number
     assert (seen == 1).all()
-    parted_ones = [i for i, (n, m) in enumerate(zip(regions.lengths.values(), regions.sizes.values())) if n < m]
+    parted_ones = [i for i, (n, m) in enumerate(zip(slabs.lengths.values(), slabs.sizes.values())) if n < m]
     assert parted_ones == list(range(len(parted_ones)))  # the outermost axes
 
 
@@ -84,7 +84,7 @@ def done(tmp_path):
     return {p.name: p.stat().st_mtime_ns for p in (tmp_path / "parts").glob("part-*")}
 
 
-def test_regions_that_are_written_are_never_done_again(tmp_path, monkeypatch):
+def test_slabs_that_are_written_are_never_done_again(tmp_path, monkeypatch):
     whole, did, do = StepModel.solve(**SMALL), [], parted.Storing.do
 
     def counted(self, part, hint):

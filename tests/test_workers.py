@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import pickle
 import threading
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -271,3 +271,30 @@ def test_a_cluster_of_dask_answers_what_one_process_does(tmp_path):
         call.ballast = np.zeros(workers.INLINE)  # too long to go along with a part
         carried = workers._carried(client, call)
         assert client.submit(workers.work, "token", ms.__version__, carried, (0, 2), [None] * 4).result()[0].keys()
+
+
+class Losing(Pickling):
+    """A cluster that loses the call with the worker that held it."""
+
+    def __init__(self, often):
+        super().__init__()
+        self.often = often
+
+    def submit(self, function, token, version, carried, *rest):
+        if carried is not None and self.often:
+            self.often -= 1
+            lost = Future()
+            lost.cancel()
+            lost.set_running_or_notify_cancel()
+            return lost
+        return super().submit(function, token, version, carried, *rest)
+
+
+def test_what_a_cluster_has_lost_is_sent_again_and_not_for_ever():
+    whole = StepModel.best("itl", **RUN, **GRID)
+    client = Losing(3)
+    with client.pool:
+        assert StepModel.best("itl", client=client, **RUN, **GRID).identical(whole) and not client.often
+    client = Losing(1000)
+    with client.pool, pytest.raises(workers.WorkerDied, match="a part was cancelled: the executor, or the cluster"):
+        StepModel.best("itl", client=client, **RUN, **GRID)

@@ -55,7 +55,7 @@ Scheduler = Annotated[
 ]
 Store = Annotated[
     str | None,
-    typer.Option(metavar="PATH.zarr", help="Write region by region to a zarr store, which need not fit in memory."),
+    typer.Option(metavar="PATH.zarr", help="Write slab by slab to a zarr store, which need not fit in memory."),
 ]
 Objective = Annotated[str | None, _names("objective", "An output; its direction is in the schema.")]
 Epsilon = Annotated[str | None, typer.Option(metavar="<float>", help="Thin the front by this relative amount.")]

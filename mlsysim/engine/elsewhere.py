@@ -1,4 +1,4 @@
-"""A sweep for somebody else: what of it goes to another process, and a sweep of a region of its grid.
+"""A sweep for somebody else: what of it goes to another process, and a sweep of a slab of its grid.
 
 What is sent is arithmetic alone: the operations of the body, the tables that they read and the text of the nest.  Who receives it
 needs neither the resolver nor its inputs, and nothing of the zoo; a kernel of a user's own goes as well as any other.  The nest
@@ -70,7 +70,7 @@ def received(sweep: Sweep, state: dict[str, Any]) -> None:
             sweep.generic = nest
 
 
-def region(sweep: Sweep, cut: Sequence[slice], stored: Sequence[np.ndarray]) -> Sweep:
+def slab(sweep: Sweep, cut: Sequence[slice], stored: Sequence[np.ndarray]) -> Sweep:
     """The sweep of a part of the grid, which stores into arrays of that part's size.
 
     Parameters

@@ -127,10 +127,10 @@ class Resolver(AsFunction):
         client : concurrent.futures.Executor or distributed.Client, optional
             Whose workers evaluate (see `sweep`).
         store : path, optional
-            A zarr store to be made and filled region by region, each output over the axes on which it varies: the answer need
+            A zarr store to be made and filled slab by slab, each output over the axes on which it varies: the answer need
             not fit in memory.  It is opened, not loaded; `xarray.open_zarr` opens it again.
         resume : path, optional
-            A folder that says which regions of `store` are written; the same call goes on with the others.
+            A folder that says which slabs of `store` are written; the same call goes on with the others.
         **inputs
             See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
             ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).

@@ -1,8 +1,8 @@
 """`solve` part by part: into a store on disk, which need not fit in memory, and on workers.
 
-The grid is cut along its outermost axes into regions of some megabytes.  A region is evaluated by itself and written at once,
+The grid is cut along its outermost axes into slabs of some megabytes.  A slab is evaluated by itself and written at once,
 as one chunk of every output: no two of them touch the same chunk, so they are done in any order, by anybody, and done again
-without harm.  An output lies in the store over its own dims; the region in which all other axes begin is the one that writes it.
+without harm.  An output lies in the store over its own dims; the slab in which all other axes begin is the one that writes it.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from mlsysim.schema.check import shown
 from mlsysim.search import workers
 from mlsysim.search.parts import Folder, begun, identity
 
-REGION = 1 << 26  #: bytes of all outputs of a region
-LEAST = 1 << 20  #: bytes below which regions are not cut for the sake of their number
-FEWEST = 32  #: regions of a large result
+SLAB = 1 << 26  #: bytes of all outputs of a slab
+LEAST = 1 << 20  #: bytes below which slabs are not cut for the sake of their number
+FEWEST = 32  #: slabs of a large result
 LAID_OUT = "part-template"  #: what the folder of `resume` keeps once the store is laid out
 FORMAT: Literal[2] = 2  #: of zarr: version 3 knows no text of fixed length
 
 
-#: a region: its number, and what of every axis it has
+#: a slab: its number, and what of every axis it has
 Part: TypeAlias = tuple[int, tuple[slice, ...]]
 
 
 @dataclass(frozen=True)
-class Regions:
-    """How a grid is cut: the length of a region along every axis."""
+class Slabs:
+    """How a grid is cut: the length of a slab along every axis."""
 
     sizes: Mapping[str, int]
     lengths: Mapping[str, int]
 
     def parts(self) -> Iterator[Part]:
-        """All regions."""
+        """All slabs."""
         counts = [-(-n // self.lengths[a]) for a, n in self.sizes.items()]
         for number in range(math.prod(counts)):
             places = np.unravel_index(number, counts) if counts else ()
@@ -64,8 +64,8 @@ class Regions:
             )
 
 
-def cut(program: Program, nodes: Mapping[str, Node], most: float) -> Regions:
-    """Regions of so many bytes, cut along the outermost axes."""
+def cut(program: Program, nodes: Mapping[str, Node], most: float) -> Slabs:
+    """Slabs of so many bytes, cut along the outermost axes."""
     sizes, kinds = program.sizes, {name: np.dtype(label.dtype(name)).itemsize for name in nodes}
     own = {name: axes_of(program, node) for name, node in nodes.items()}
     lengths = dict(sizes)
@@ -80,11 +80,11 @@ def cut(program: Program, nodes: Mapping[str, Node], most: float) -> Regions:
         lengths[axis] = 1
         per_step = max((whole - size()) / max(sizes[axis] - 1, 1), 1.0)
         lengths[axis] = int(min(max(1 + (most - size()) // per_step, 1), sizes[axis]))
-    return Regions(sizes, lengths)
+    return Slabs(sizes, lengths)
 
 
 class Storing:
-    """The `Call` of workers (see `mlsysim.search.workers`) that evaluates regions.
+    """The `Call` of workers (see `mlsysim.search.workers`) that evaluates slabs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Storing:
     axes : mapping
         For each output its own axes, in the order of the columns.
     path : str, optional
-        The store into which a region is written; without one its arrays are handed back.
+        The store into which a slab is written; without one its arrays are handed back.
     """
 
     def __init__(self, sweep: Sweep, axes: Mapping[str, Sequence[str]], path: str | None):
@@ -104,12 +104,12 @@ class Storing:
         return {**self.__dict__, "group": None}
 
     def do(self, part: Part, hint: None = None) -> dict[str, np.ndarray]:
-        """The outputs of a region that begin in it; of a store none, for they are there."""
+        """The outputs of a slab that begin in it; of a store none, for they are there."""
         of = dict(zip(self.sweep.names, part[1]))
         shapes = {name: [of[a].stop - of[a].start for a in own] for name, own in self.axes.items()}
         kinds = [kind.dtype for kind in self.sweep.stored or ()]
         flat = [np.empty(math.prod(shape), dtype=kind) for shape, kind in zip(shapes.values(), kinds)]
-        elsewhere.region(self.sweep, part[1], flat).run(threads=1)
+        elsewhere.slab(self.sweep, part[1], flat).run(threads=1)
         found = {
             name: array.reshape(shape)
             for (name, shape), array in zip(shapes.items(), flat)
@@ -145,7 +145,7 @@ def solve(
     path = None if store is None else place(store)
     threads = threads_wanted(threads) if client is None else workers.number(client)
     whole = result_bytes(program, nodes)
-    most = min(REGION, max(whole / FEWEST, LEAST))
+    most = min(SLAB, max(whole / FEWEST, LEAST))
     held = whole if path is None else 2.0 * most * (threads if client is None else 1)
     stages = stage_bytes(reached(nodes.values()), program.points_of)
     require(held + stages, f"{program.n_points:,} points x {len(nodes)} outputs", WAYS, free_memory())
@@ -156,14 +156,14 @@ def solve(
         how = "nest" if planned(plan) == "generic" else plan
         sweep = Sweep(program, list(nodes.values()), plan=how, stored=kinds, repeatable=True)
         estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-        regions = cut(program, nodes, most)
+        slabs = cut(program, nodes, most)
         folder = None
         if path is None:
             arrays = {n: np.empty([program.sizes[a] for a in own], dtype=storage(n)) for n, own in axes.items()}
         else:
             bare = label.dataset(program, {}, (), coords, label.story(program, omitted))
-            folder = _laid_out(path, resume, program, sweep, regions, axes, bare)
-        missing = [part for part in regions.parts() if folder is None or folder.read(_name(part[0])) is None]
+            folder = _laid_out(path, resume, program, sweep, slabs, axes, bare)
+        missing = [part for part in slabs.parts() if folder is None or folder.read(_name(part[0])) is None]
         done = program.n_points - sum(map(_points, missing))
         pool = client or stack.enter_context(ThreadPoolExecutor(threads))
         for part, found in workers.each(pool, Storing(sweep, axes, path), missing):
@@ -179,7 +179,7 @@ def solve(
 
 
 def _name(number: int) -> str:
-    """What the folder of `resume` keeps when a region is written."""
+    """What the folder of `resume` keeps when a slab is written."""
     return f"part-{number:06d}"
 
 
@@ -233,11 +233,11 @@ def _laid_out(
     resume: Any,
     program: Program,
     sweep: Sweep,
-    regions: Regions,
+    slabs: Slabs,
     axes: Mapping[str, Sequence[str]],
     bare: xr.Dataset,
 ) -> Folder | None:
-    """Lay the store out, unless that is done; the folder that says which regions are written.
+    """Lay the store out, unless that is done; the folder that says which slabs are written.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def _laid_out(
         raise ValueError(f"{told}: is there already; name another, or delete it")
     folder = None
     if resume is not None:
-        pieces = "regions of " + " x ".join(map(str, regions.lengths.values()))
+        pieces = "slabs of " + " x ".join(map(str, slabs.lengths.values()))
         folder = Folder(resume, identity(program, sweep, f"solve({', '.join(axes)}) into {path}", pieces))
         if folder.read(LAID_OUT) is not None:
             if not there:
@@ -259,8 +259,8 @@ def _laid_out(
             return folder
     import dask.array
 
-    chunks = {name: [regions.lengths[a] for a in own] for name, own in axes.items()}
-    shapes = {name: [regions.sizes[a] for a in own] for name, own in axes.items()}
+    chunks = {name: [slabs.lengths[a] for a in own] for name, own in axes.items()}
+    shapes = {name: [slabs.sizes[a] for a in own] for name, own in axes.items()}
     empty = {
         name: (own, dask.array.zeros(shapes[name], chunks=-1, dtype=label.dtype(name)), label.attributes(name))
         for name, own in axes.items()

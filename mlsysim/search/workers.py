@@ -29,6 +29,7 @@ MANY = 128  #: workers of an executor that does not say how many it has
 FEW = 2  #: parts that are handed out where there is no worker yet: a cluster may grow with its work
 COUNTED = 5.0  #: seconds after which workers are counted again
 INLINE = 1 << 20  #: bytes of a call that go along with a part; more are scattered, where that can be done
+AGAIN = 3  #: times that a part is handed out anew, where a cluster has lost what it needs
 GIVEN_BACK = ("MALLOC_TRIM_THRESHOLD_", "65536")  #: the environment in which a nanny of dask starts a worker
 HELD = 1 << 24  #: bytes of freed memory that such a worker holds all the same
 
@@ -97,19 +98,19 @@ def each(
     """
     pool, token, waiting = executor(client), uuid.uuid4().hex, iter(parts)
     done: SimpleQueue[Future[Any]] = SimpleQueue()
-    handed: dict[Future[Any], Any] = {}
+    handed: dict[Future[Any], tuple[Any, int]] = {}  #: each part, and how often it was lost
     carried: Any = None  #: the call, once a worker has asked for it
     counted, most = time.monotonic(), _abreast(client)
     first = max(FEW, most // AHEAD)  #: each of these asks for the call
 
-    def hand(part: Any, carried: Any = None) -> None:
+    def hand(part: Any, carried: Any = None, lost: int = 0) -> None:
         try:
             future = pool.submit(work, token, __version__, carried, part, hint())
         except BrokenExecutor as error:
             raise _died(error) from None
         except RuntimeError as error:  # it was shut down
             raise ValueError(f"client={shown(client)}: {error}") from None
-        handed[future] = part
+        handed[future] = part, lost
         future.add_done_callback(done.put)
 
     own[token] = call
@@ -118,10 +119,15 @@ def each(
             hand(part)
         while handed:
             future = done.get()
-            part, answer = handed.pop(future), _answer(future)
+            part, lost = handed.pop(future)
+            if future.cancelled() and lost < AGAIN:  # who held the call for the others is gone
+                carried = None
+                hand(part, lost=lost + 1)
+                continue
+            answer = _answer(future)
             if answer is None:
                 carried = _carried(client, call) if carried is None else carried
-                hand(part, carried)
+                hand(part, carried, lost)
                 continue
             yield part, answer[0]
             if time.monotonic() - counted > COUNTED:
