@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import pathlib
 import re
 
@@ -190,3 +191,13 @@ def test_valid_input_never_gives_nan(name, data, monkeypatch):
 @given(layout=strategies.layouts())
 def test_layouts_divide(layout):
     assert layout["global_batch"] % (layout["dp"] * layout["micro_batch"]) == 0
+
+
+def test_the_gamma_function_has_the_digits_of_a_double_and_one_set_of_bits():
+    from mlsysim.engine import staged
+    from mlsysim.equations.gamma import log_gamma
+
+    compiled = staged.quick(log_gamma)
+    for x in np.concatenate([np.geomspace(1e-3, 1e4, 400), np.linspace(0.5, 3.0, 100)]).tolist():
+        assert abs(float(log_gamma(x)) - math.lgamma(x)) < 3e-14 * max(1.0, abs(math.lgamma(x)))
+        assert compiled(x) == (float(log_gamma(x)),)  # Python's own and the compiler's differ

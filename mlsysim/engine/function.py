@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import cache, staged
 from mlsysim.engine.bind import Binder
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
@@ -162,7 +162,7 @@ def function(
     moving = Moving(program, list(free.values()), list(outputs.values()))
     called = moving.called({i: _literal(value) for i, value in moving.fixed.items()})
     first, rest = moving.split()
-    lines = Lines(first, (), called)
+    lines = Lines(first, (), called, staged.quick)
     text = _read(program, free, moving, lines)
     if lines.text:
         lines.scope["errstate"] = np.errstate

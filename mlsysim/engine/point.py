@@ -33,16 +33,6 @@ def _rounded(how: Callable[[float], int]) -> Callable[[float], float]:
     return lambda x: math.copysign(how(x), x) if x - x == 0.0 else x
 
 
-def _staged(stage: Any) -> Callable[..., Any]:
-    """A stage at one point, as the plain plan evaluates it."""
-
-    def at(*args: float) -> Any:
-        found = staged.over(stage, args)
-        return tuple(map(float, found)) if stage.outputs > 1 else (float(found),)
-
-    return at
-
-
 _SCOPE: dict[str, Any] = {
     "nan": math.nan,
     "inf": math.inf,
@@ -66,13 +56,22 @@ class Lines:
         Nodes that are given; they and constants take no line.
     called : mapping of int to str, optional
         What to write for some nodes in place of a variable: a number, or the name of another.
+    stage : callable, optional
+        Gives the function of numbers that a stage is.
     """
 
-    def __init__(self, nodes: Sequence[Node], known: Collection[int], called: Mapping[int, str] | None = None):
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        known: Collection[int],
+        called: Mapping[int, str] | None = None,
+        stage: Callable[[Any], Callable[..., Any]] = staged.one,
+    ):
         self.scope = dict(_SCOPE)
         self.text: list[str] = []
         self.called = called or {}
         self._stages: dict[tuple[Any, ...], str] = {}
+        self._stage_at = stage
         for node in nodes:
             if node.index not in known and node.index not in self.called and node.op != "const":
                 self.text.append(f"{self.name(node)} = {self.expression(node)}")
@@ -110,7 +109,7 @@ class Lines:
         key = (id(stage), tuple(a.index for a in node.args))
         if key not in self._stages:
             name = self._stages[key] = f"s{len(self._stages)}"
-            self.scope[f"{name}_at"] = _staged(stage)
+            self.scope[f"{name}_at"] = self._stage_at(stage)
             self.text.append(f"{name} = {name}_at({', '.join(map(self.name, node.args))})")
         return f"{self._stages[key]}[{which}]"
 

@@ -40,6 +40,24 @@ def over(stage: Stage, args: Sequence[Any]) -> Any:
     return found
 
 
+def one(stage: Stage) -> Callable[..., tuple[float, ...]]:
+    """A stage of one element, from and to numbers, as `over` evaluates it."""
+
+    def at(*args: float) -> tuple[float, ...]:
+        found = over(stage, args)
+        return tuple(map(float, found)) if stage.outputs > 1 else (float(found),)
+
+    return at
+
+
+def quick(stage: Stage) -> Callable[..., tuple[float, ...]]:
+    """The same for who calls it again and again: compiled, where that is possible."""
+    try:
+        return cache.compiled(*stage.entry) or one(stage)
+    except OSError:  # there is no source to compile
+        return one(stage)
+
+
 def _worth(stage: Stage) -> bool:
     """Is a stage compiled and at hand, or has plain Python taken as long as that would take?"""
     spent = _spent.get(stage, 0.0)

@@ -16,7 +16,8 @@ for each protocol, their shares of the bandwidth, the n - 1 steps of a ring of w
 (arXiv:2507.04786), "Demystifying NCCL", for the protocols.  Sanders, Speck and Traeff 2009 for pipelined trees.
 """
 
-from typing import Any, NamedTuple
+import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,11 @@ PROTOCOLS = (Protocol(0.6 / 3.4, 5.0 / 14.0, 0.25), Protocol(1.9 / 3.4, 8.5 / 14
 TREE_SHARE = 0.92
 #: the step of a switch that reduces over that of a ring: 25 us over 3.4 us (NCCL's tables, NVLS)
 MULTICAST_STEPS = 25.0 / 3.4
+
+
+def fastest(time_by):
+    """The least time over the protocols (s), each of which `time_by` is asked for."""
+    return functools.reduce(np.minimum, map(time_by, PROTOCOLS))
 
 
 def pipelined(latency, transfer, payload=1.0):
@@ -94,12 +100,13 @@ def library_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth
     """
     ranks = local * nodes
     transfer = (ranks - 1.0) / ranks * (nbytes / ring_rate(local, nodes, fast_bandwidth, bandwidth))
-    best: Any = np.inf
-    for protocol in PROTOCOLS:
+
+    def by(protocol):
         inside = (ranks - nodes) * (protocol.inside * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
-        best = np.minimum(best, inside + across + transfer * (1.0 / protocol.payload))
-    return best
+        return inside + across + transfer * (1.0 / protocol.payload)
+
+    return fastest(by)
 
 
 def library_tree(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
@@ -109,12 +116,13 @@ def library_tree(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, 
     passes down.
     """
     transfer = 2.0 * nbytes / (TREE_SHARE * ring_rate(local, nodes, fast_bandwidth, bandwidth))
-    best: Any = np.inf
-    for protocol in PROTOCOLS:
+
+    def by(protocol):
         inside = 2.0 * (local - 1.0) * (protocol.inside * fast_latency)
         across = 2.0 * log2_ceil(nodes) * (protocol.across * latency)
-        best = np.minimum(best, pipelined(inside + across, transfer, protocol.payload))
-    return best
+        return pipelined(inside + across, transfer, protocol.payload)
+
+    return fastest(by)
 
 
 def library_multicast(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency, share, switched=0.0):
@@ -175,12 +183,13 @@ def library_broadcast(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwi
     """
     ranks = local * nodes
     transfer = nbytes / ring_rate(local, nodes, fast_bandwidth, bandwidth)
-    best: Any = np.inf
-    for protocol in PROTOCOLS:
+
+    def by(protocol):
         inside = (ranks - nodes) * (protocol.inside * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
-        best = np.minimum(best, pipelined(inside + across, transfer, protocol.payload))
-    return np.where(ranks > 1, best, 0.0)
+        return pipelined(inside + across, transfer, protocol.payload)
+
+    return np.where(ranks > 1, fastest(by), 0.0)
 
 
 def half_size(latency, rate):

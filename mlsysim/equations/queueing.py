@@ -15,10 +15,13 @@ import math
 
 import numpy as np
 
+from mlsysim.equations.gamma import gamma_shares, kummer, log_gamma
 from mlsysim.equations.stage import stage
 
 _NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
 _HOPELESS = 1e30  # 1/B beyond which nobody waits
+_ROUNDED = 2e-15  # shares, and times, that are told apart by no more than rounding
+_LEAST = 1e-300  # a tail that a logarithm is taken of
 _CONSTANT = 1e-6  # squared variation of service below which it is taken as constant
 
 
@@ -124,72 +127,6 @@ def thinned_scv(arrival_scv, ways):
 # --- response: wait plus service -----------------------------------------------------------------------
 
 
-@stage(outputs=2)
-def gamma_shares(shape, x):
-    """Lower and upper share of the gamma distribution of unit scale at `x`: P(k, x), Q(k, x).
-
-    Series below k + 1, Lentz's continued fraction above (Press et al. 2007, "Numerical Recipes", section
-    6.2).
-    """
-    if x <= 0.0:
-        return 0.0, 1.0
-    front = math.exp(shape * math.log(x) - x - math.lgamma(shape))
-    if x < shape + 1.0:
-        term = 1.0 / shape
-        total = term
-        n = shape
-        while term > _NEGLIGIBLE * total:
-            n += 1.0
-            term *= x / n
-            total += term
-        lower = min(front * total, 1.0)
-        return lower, 1.0 - lower
-    b = x + 1.0 - shape
-    c = _HOPELESS
-    d = 1.0 / b
-    h = d
-    i = 0.0
-    while i < 1e5:
-        i += 1.0
-        numerator = -i * (i - shape)
-        b += 2.0
-        d = 1.0 / (numerator * d + b)
-        c = b + numerator / c
-        h *= d * c
-        if abs(d * c - 1.0) < 10.0 * _NEGLIGIBLE:
-            break
-    upper = min(front * h, 1.0)
-    return 1.0 - upper, upper
-
-
-@stage
-def _kummer(shape, z):
-    """M(1, k + 1, -z) for z >= 0, a mean of k / (k + n) over a Poisson number n of mean z."""
-    if z > 200.0 + 20.0 * shape:  # asymptotic series k/z (1 - (k - 1)/z + ...)
-        term = shape / z
-        total = 0.0
-        for m in range(1, 30):
-            total += term
-            term *= (m - shape) / z
-        return total
-    mode = float(int(z))
-    peak = 1.0 if z == 0.0 else math.exp(mode * math.log(z) - z - math.lgamma(mode + 1.0))
-    total = peak * shape / (shape + mode)
-    weight = peak
-    n = mode
-    while weight > _NEGLIGIBLE * peak:
-        n += 1.0
-        weight *= z / n
-        total += weight * shape / (shape + n)
-    weight = peak
-    n = mode
-    while n > 0.0 and weight > _NEGLIGIBLE * peak:
-        weight *= n / z
-        n -= 1.0
-        total += weight * shape / (shape + n)
-    return total
-
-
 @stage
 def response_tail(x, waiting, decay, service_scv):
     """Share of responses longer than `x`; wait and service independent.
@@ -229,8 +166,8 @@ def response_tail(x, waiting, decay, service_scv):
             if grown > 0.0:
                 tail += waiting * math.exp(math.log(grown) - decay * x - shape * math.log1p(-decay / shape))
         else:
-            front = shape * math.log(shape * x) - shape * x - math.lgamma(shape + 1.0)
-            tail += waiting * math.exp(front) * _kummer(shape, (decay - shape) * x)
+            front = shape * math.log(shape * x) - shape * x - log_gamma(shape + 1.0)
+            tail += waiting * math.exp(front) * kummer(shape, (decay - shape) * x)
     return min(tail, 1.0)
 
 
@@ -266,19 +203,39 @@ def response_quantile(tail, waiting, decay, service_scv, hedge):
         return math.inf
     low = 0.0
     high = 1.0
-    while hedged_tail(high, waiting, decay, service_scv, hedge) > tail:
+    over = 1.0  # tail at `low`, and at `high`
+    under = hedged_tail(high, waiting, decay, service_scv, hedge)
+    while under > tail:
         low = high
+        over = under
         high *= 2.0
         if high > 1e300:
             return math.inf
-    while True:
-        middle = 0.5 * (low + high)
-        if middle <= low or middle >= high:
-            return high
-        if hedged_tail(middle, waiting, decay, service_scv, hedge) > tail:
+        under = hedged_tail(high, waiting, decay, service_scv, hedge)
+    # regula falsi on the logarithm of the tail, halving an end kept twice and, for jumps, every third bracket
+    above = math.log(over / tail)
+    below = math.log(max(under, _LEAST) / tail)
+    side = 0.0
+    turn = 0.0
+    while high - low > _ROUNDED * high:
+        turn = turn + 1.0 if turn < 3.0 else 1.0
+        middle = low + (high - low) * (above / (above - below))
+        if turn == 3.0 or middle <= low or middle >= high:
+            middle = 0.5 * (low + high)
+        value = math.log(max(hedged_tail(middle, waiting, decay, service_scv, hedge), _LEAST) / tail)
+        if abs(value) < _ROUNDED:
+            return middle
+        if value > 0.0:
             low = middle
+            above = value
+            below = 0.5 * below if side > 0.0 else below
+            side = 1.0
         else:
             high = middle
+            below = value
+            above = 0.5 * above if side < 0.0 else above
+            side = -1.0
+    return high
 
 
 @stage(outputs=3)
@@ -394,7 +351,8 @@ def _slowest_at(x, waiting, decay, service_scv, hedge, leaves):
 def mean_slowest(waiting, decay, service_scv, hedge, leaves):
     """Mean response of the slowest of n leaves, in service times: the integral of its tail.
 
-    Gauss-Legendre panels between quantiles of the tail, split where it bends (one service time, the hedge).
+    Gauss-Legendre panels between quantiles of the tail, split where it bends (one service time, the hedge); of one leaf
+    without hedge ``1 + C / decay``, mean service and mean wait.
 
     Examples
     --------
@@ -403,6 +361,8 @@ def mean_slowest(waiting, decay, service_scv, hedge, leaves):
     """
     if decay <= 0.0:
         return math.inf
+    if leaves == 1.0 and hedge == math.inf:
+        return 1.0 + waiting / decay
     total = 0.0
     low = 0.0
     tail = 0.9999

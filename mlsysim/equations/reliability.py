@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from mlsysim.equations.counting import ceil_div
+from mlsysim.equations.gamma import log_gamma
 from mlsysim.equations.stage import stage
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Fleet
@@ -84,7 +85,7 @@ def poisson_tail(mean, limit):
         return 0.0
     if limit < mean:  # sum what is below, from its largest term
         k = limit
-        term = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1.0))
+        term = math.exp(k * math.log(mean) - mean - log_gamma(k + 1.0))
         total = 0.0
         while k >= 0.0 and term > 1e-17 * total:
             total += term
@@ -92,7 +93,7 @@ def poisson_tail(mean, limit):
             k -= 1.0
         return max(0.0, 1.0 - total)
     k = limit + 1.0
-    term = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1.0))
+    term = math.exp(k * math.log(mean) - mean - log_gamma(k + 1.0))
     total = 0.0
     while term > 1e-17 * total:
         total += term

@@ -182,6 +182,16 @@ class Stage:
         return "\n\n".join([HEAD, *self.parts.values(), "\n".join([*lines, *each])]) + "\n"
 
     @functools.cached_property
+    def entry(self) -> tuple[str, str]:
+        """Source and signature of ``nest(*numbers)``, which gives the outputs of one element as a tuple."""
+        count, name = self.function.__code__.co_argcount, self.function.__name__
+        names = ", ".join(f"a{i}" for i in range(count))
+        found = f"{name}({names})" if self.outputs > 1 else f"({name}({names}),)"
+        lines = f"def nest({names}):\n    return {found}\n"
+        signature = f"UniTuple(float64, {self.outputs})({', '.join(['float64'] * count)})"
+        return "\n\n".join([HEAD, *self.parts.values(), lines]), signature
+
+    @functools.cached_property
     def parts(self) -> dict[str, str]:
         """The source of the function and of all that it names, by name."""
         parts: dict[str, str] = {}

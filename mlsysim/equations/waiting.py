@@ -162,9 +162,11 @@ def all_slots_taken(slots, load, growth, queue_load):
         return 0.0
     total = 1.0  # over the states up to c, of which the last counts 1
     term = 1.0
+    fixed = load * slots * (1.0 - growth)  # of ``load slots t(j) / t(c)``, and what each request adds
+    each = load * growth
     j = slots
     while j >= 1.0:
-        term *= j / (load * slots * (1.0 - growth * (1.0 - j / slots)))
+        term *= j / (fixed + each * j)
         total += term
         if total > _HOPELESS:
             return 0.0
