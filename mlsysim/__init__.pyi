@@ -275,6 +275,7 @@ class _Assumptions(TypedDict, total=False):
     scheduled_steps: Any  # steps that are scheduled already when a request comes, beside the one that runs
     host_step_time: Any  # s: scheduling, sampling and launch on the host that a step waits for
     host_sequence_time: Any  # s: host time of a step per sequence in it
+    decode_host_overlap: Any  # share of the host's work of a step that a replica which only decodes does while the device computes: no prompt changes what the next step holds
     eager_kernel_time: Any  # s: time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)
     block_scales: Any  # 8-bit products have a scale for each block of 128 x 128 weights: the vector units scale the sums of every 128 inputs
     fused_quantise: Any  # inputs of narrow matrix products are narrowed inside the kernel before, with scales known beforehand; off: in kernels of their own, with scales found on the way
@@ -703,6 +704,7 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
     draft_len: Any  # default 0; drafted tokens per round
+    draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
     page_size: Any  # default 16; tokens per page of the cache
@@ -2013,6 +2015,7 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
     draft_len: Any  # default 0; drafted tokens per round
+    draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
     page_size: Any  # default 16; tokens per page of the cache

@@ -106,7 +106,7 @@ def capacity(cluster: Cluster) -> Capacity:
     return Capacity(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate, full)
 
 
-def on_the_way(cluster: Cluster, rate, batch, token) -> tuple[Parts, prefill_pool.Waiting]:
+def on_the_way(cluster: Cluster, rate, batch, token, users=None) -> tuple[Parts, prefill_pool.Waiting]:
     """Waits and times up to the first decoding step, where requests come at random and slots are free.
 
     Parameters
@@ -114,10 +114,10 @@ def on_the_way(cluster: Cluster, rate, batch, token) -> tuple[Parts, prefill_poo
     rate : requests per second as an arrival sees them.
     batch : requests that decode beside it in its replica.
     token : time between tokens (s).
+    users : clients of a closed loop.
     """
-    met = prefill_pool.prompt_wait(cluster.prefill, rate)
-    sharing = np.maximum(met.step / cluster.prefill.one, 1.0)
-    moving = cluster.transfer.moving * sharing
+    met = prefill_pool.prompt_wait(cluster.prefill, rate, users)
+    moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, met.prompts)
     exposed = cache_transfer.behind_pieces(moving, met.step, cluster.transfer.pieces)
     joining = 0.5 * token * np.minimum(batch, 1.0)  # the end of the step under way
     return Parts(met.wait, met.step, cluster.transfer.latency + exposed, joining), met
@@ -158,16 +158,25 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     most = np.minimum(prefill_pool.prefill_rate(prefill), cluster.transfer.rate)
     room = np.minimum(decode.slots, users / decode.replicas)
 
+    def token_time(batch):
+        """Time between tokens as requests meet it."""
+        free = 1.0 - np.minimum(decode.replicas * batch / users, 1.0)
+        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch, others, free))
+
     def way(batch):
         """Time between tokens, rate, and the way to the first step."""
-        token = decode_pool.token_time(decode, batch)
+        token = token_time(batch)
         rate = decode_pool.decode_rate(decode, batch, token)
-        parts, _ = on_the_way(cluster, np.minimum(rate * others, most * (1.0 - 0.5 / users)), batch * others, token)
+        seen = rate * others
+        if requests_per_user is not None:
+            seen = np.maximum(seen, others * in_step(cluster, rate, token, users, requests_per_user))
+        seen = np.minimum(seen, most * (1.0 - 0.5 / users))
+        parts, _ = on_the_way(cluster, seen, batch * others, token, users)
         return token, rate, parts
 
     def let_through(batch):
         """What decodes beyond what the stages before let through."""
-        return batch - most * decode.decoded * decode_pool.token_time(decode, batch) / decode.replicas
+        return batch - most * decode.decoded * token_time(batch) / decode.replicas
 
     def surplus(batch):
         """What decodes beyond the share of the clients' cycle."""
@@ -193,6 +202,29 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
         rate = users / (think_time + cluster.front + sum(parts) + decode.decoded * token)
         batch = rate * decode.decoded * token / decode.replicas
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
+
+
+def in_step(cluster: Cluster, rate, token, users, requests_per_user):
+    """Prompts per second as a prompt meets them in a run whose clients start together (1/s).
+
+    The first prompts leave the prefill pool within ``N / (P mu)``, a step after the other, and their clients come back as
+    close to each other, until unequal answers have spread them by ``s = c J t sqrt(r)`` after r of them: a normal density,
+    which meets itself at ``1 / (2 sqrt(pi) s)``.  The mean of that over a run of R is that at R / 4.  Together they come
+    within ``d = sqrt((N / (P mu))^2 + 4 pi s^2)``, of which what is left of a cycle of ``N / X`` is free of them:
+    ``X + (1 - 1/n*) (1 - d X / N)^2 N / d``.  Prompts that were computed one by one come one by one, and do not meet.
+
+    Parameters
+    ----------
+    rate : requests per second of the run.
+    token : time between tokens (s).
+    users, requests_per_user : clients, and requests of each.
+    """
+    prefill = cluster.prefill
+    apart = users / prefill_pool.prefill_rate(prefill)
+    spread = cluster.output_cv * cluster.decode.decoded * token * np.sqrt(0.25 * requests_per_user)
+    lasts = np.sqrt(apart * apart + 4.0 * np.pi * spread * spread)
+    free = np.maximum(1.0 - lasts * rate / users, 0.0)
+    return rate + (1.0 - 1.0 / prefill.most) * free * free * users / lasts
 
 
 def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
@@ -227,12 +259,15 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     decode = cluster.decode
     steps = arrival_rate * decode.decoded / decode.replicas  # that a replica makes a second, of all its requests
 
-    def surplus(batch):
-        return batch - steps * decode_pool.token_time(decode, batch)
+    def token_time(batch):
+        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch))
 
-    least, most = (steps * decode_pool.token_time(decode, batch) for batch in (0.0 * decode.slots, decode.slots))
+    def surplus(batch):
+        return batch - steps * token_time(batch)
+
+    least, most = (steps * token_time(batch) for batch in (0.0 * decode.slots, decode.slots))
     batch = solve_increasing(surplus, np.minimum(least, decode.slots), np.minimum(most, decode.slots), ROUNDS)
-    return at_random(cluster, arrival_rate, batch, decode_pool.token_time(decode, batch), percentile)
+    return at_random(cluster, arrival_rate, batch, token_time(batch), percentile)
 
 
 def held_loop(cluster: Cluster, batch, percentile) -> Operation:
@@ -243,7 +278,7 @@ def held_loop(cluster: Cluster, batch, percentile) -> Operation:
     batch : b, requests that decode in each replica, mean; fewer than its slots.
     percentile : as in `open_loop`.
     """
-    token = decode_pool.token_time(cluster.decode, batch)
+    token = decode_pool.token_time(cluster.decode, decode_pool.met_batch(cluster.decode, batch))
     return at_random(cluster, decode_pool.decode_rate(cluster.decode, batch, token), batch, token, percentile)
 
 
@@ -255,7 +290,7 @@ def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Opera
     rate = np.minimum(arrival_rate, np.minimum(most, at_most.decode))
     parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - EXACT)), batch, token)
     slots_free = arrival_rate < at_most.decode
-    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
+    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), batch, token, cluster.output_cv)
     for_prefill, for_slot = np.where(arrival_rate < most, 0.0, np.inf), np.where(slots_free, 0.0, np.inf)
     late = parts._replace(
         wait=for_prefill + prefill_pool.wait_at(met, percentile),
@@ -276,7 +311,7 @@ def maximum_load(cluster: Cluster) -> Operation:
     batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
     token = decode_pool.token_time(decode, batch)
     full = prefill_pool.step_time(cluster.prefill, cluster.prefill.most)
-    moving = cluster.transfer.moving * np.maximum(full / cluster.prefill.one, 1.0)
+    moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, cluster.prefill.most)
     exposed = cache_transfer.behind_pieces(moving, full, cluster.transfer.pieces)
     parts = Parts(0.0 * full, full, cluster.transfer.latency + exposed, 0.5 * token)
     rate = np.minimum(decode_pool.decode_rate(decode, batch, token), most)

@@ -76,16 +76,17 @@ class Rows(NamedTuple):
 
 
 def rows_cost(
-    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows
+    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows, idle=0.0
 ) -> Rows:
     """Matrix products, element-wise work and communication of all layers.
 
     Parameters
     ----------
     rows : tokens on each attention group.
+    idle : attention groups that have none, and only take their part of the experts' work.
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
-    experts = expert_work(model, hardware, format, assume, tp, ep, rows * attention_groups(tp, ep))
+    experts = expert_work(model, hardware, format, assume, tp, ep, rows * (attention_groups(tp, ep) - idle))
     kernels = 0.5 * architecture.residual_blocks(model) * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
@@ -367,7 +368,8 @@ def prefill_step(
     Notes
     -----
     The tokens of all prompts fill ``u = ceil(tokens / chunk)`` steps of equal size; with p stages they pass
-    as a pipeline, ``(u + p - 1)`` times the slowest stage.  An engine that takes the last token apart
+    as a pipeline, ``(u + p - 1)`` times the slowest stage.  With fewer prompts than attention groups the others wait for
+    these, and experts have the tokens of these only.  An engine that takes the last token apart
     (`last_token_apart`) computes one less of each, and adds a decoding step.
     """
     last = decode_step(model, hardware, fleet, format, assume, tp, pp, ep, prompts, cached + new)
@@ -379,7 +381,8 @@ def prefill_step(
     tokens = per_group * new
     steps = ceil_div(tokens, chunk)
     rows = tokens / steps
-    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
+    idle = np.maximum(attention_groups(tp, ep) - prompts, 0.0)
+    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle)
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, assume, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)

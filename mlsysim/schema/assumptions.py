@@ -611,6 +611,14 @@ class Assumptions(NamedTuple):
         "fitted to published closed-loop runs: 7 to 21 us",
         0.5,
     )
+    decode_host_overlap: Real = _share(
+        1.0,
+        "share of the host's work of a step that a replica which only decodes does while the device computes: no prompt changes "
+        "what the next step holds",
+        "github.com/NVIDIA/TensorRT-LLM, overlap scheduler: on for generation servers, off for context servers; SGLang and vLLM "
+        "schedule one step ahead by default (0.4, 0.14)",
+        0.0,
+    )
     eager_kernel_time: Real = _assumed(
         25e-6,
         "s",
