@@ -293,6 +293,7 @@ class _Assumptions(TypedDict, total=False):
     expert_least_rows: Any  # rows of an expert below which its tiles shrink
     expert_movement: Any  # traffic of the activations of experts over what their products read and write: permuting, narrowing and summing are kernels of their own
     expert_skew: Any  # how unequally tokens choose experts: standard deviation of an expert's load over its mean
+    redundant_relief: Any  # how much copies of popular experts even out the ranks: with r of them on e ranks the skew is divided by 1 + this r / e
     expert_popularity_cv: Any  # how unequally popular experts are, as far as it leaves some of them unread: coefficient of variation of a gamma law
     expert_exposed: Any  # share of the shorter of arithmetic and traffic of experts that nothing hides
     dispatch_bytes: Any  # byte: bytes per value sent to an expert: 8 bits and a scale per 128 values
@@ -707,6 +708,11 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    local_prefill_below: Any  # optional; prompts with at most so many new tokens are computed by the replica that decodes them
+    two_batches: Any  # optional; halves of a prefill step take turns: one exchanges tokens while the other computes
+    decode_two_batches: Any  # optional; halves of a decode step take turns: one exchanges tokens while the other computes
+    redundant_experts: Any  # default 0; copies of popular experts in a replica that prefills, beside one of each
+    decode_redundant_experts: Any  # optional; copies of popular experts in a replica that decodes, beside one of each
     page_size: Any  # default 16; tokens per page of the cache
     reserve: Any  # default grow; how a server books KV cache
     memory_fraction: Any  # default 0.9; share of the device a server may use
@@ -2018,6 +2024,11 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    local_prefill_below: Any  # optional; prompts with at most so many new tokens are computed by the replica that decodes them
+    two_batches: Any  # optional; halves of a prefill step take turns: one exchanges tokens while the other computes
+    decode_two_batches: Any  # optional; halves of a decode step take turns: one exchanges tokens while the other computes
+    redundant_experts: Any  # default 0; copies of popular experts in a replica that prefills, beside one of each
+    decode_redundant_experts: Any  # optional; copies of popular experts in a replica that decodes, beside one of each
     page_size: Any  # default 16; tokens per page of the cache
     reserve: Any  # default grow; how a server books KV cache
     memory_fraction: Any  # default 0.9; share of the device a server may use

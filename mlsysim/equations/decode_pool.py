@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, operators, queueing, sharding
+from mlsysim.equations import batching, micro_batches, operators, queueing, sharding
 from mlsysim.equations import serving as serve
+from mlsysim.equations.local_prefill import Local
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -34,12 +35,21 @@ class Decode(NamedTuple):
     per_round: Any  #: tokens that a round yields
     slots: Any  #: requests that a replica holds at most, m
     replicas: Any  #: D
+    two_batches: Any = None  #: does one half of a batch compute while the other exchanges tokens; None: no
+    local: Local | None = None  #: prompts that the replicas compute themselves
 
 
 def decode_step(pool: Decode, batch) -> serve.Step:
     """What a token of each of `batch` requests of one replica costs (s, by class)."""
     records = (pool.hardware, pool.fleet, pool.format, pool.assume, pool.layout)
-    each_round = serve.drafted_step(pool.model, None, *records, batch, pool.context, pool.draft_len)
+
+    def a_round(batch):
+        return serve.drafted_step(pool.model, None, *records, batch, pool.context, pool.draft_len)
+
+    each_round = a_round(batch)
+    if pool.two_batches is not None:
+        halves = micro_batches.side_by_side(micro_batches.twice(a_round(np.maximum(0.5 * batch, 1.0))))
+        each_round = micro_batches.either((pool.two_batches > 0) & (batch >= 2.0), halves, each_round)
     if pool.draft_layers is not None:
         drafts = drafting(pool, batch)
         each_round = serve.Step(*(part + pool.draft_len * own for part, own in zip(each_round, drafts)))
@@ -75,8 +85,16 @@ def drafting(pool: Decode, batch) -> serve.Step:
 
 
 def token_time(pool: Decode, batch):
-    """Time between tokens of `batch` requests of one replica, t(b) (s)."""
-    return serve.total(decode_step(pool, batch))
+    """Time between tokens of `batch` requests of one replica, t(b) (s).
+
+    Prompts that the replica computes itself stop all others: ``t + f (b - 1) T / J`` with T of each of a share f of requests.
+    """
+    step = serve.total(decode_step(pool, batch))
+    return (
+        step
+        if pool.local is None
+        else step + np.maximum(batch - 1.0, 0.0) * (pool.local.share * pool.local.time / pool.decoded)
+    )
 
 
 def decode_rate(pool: Decode, batch, token):

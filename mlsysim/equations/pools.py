@@ -16,6 +16,7 @@ import numpy as np
 from mlsysim.equations import cache_transfer, decode_pool, prefill_pool
 from mlsysim.equations.batching import solve_increasing
 from mlsysim.equations.decode_pool import Decode
+from mlsysim.equations.local_prefill import beside, remote_share
 from mlsysim.equations.prefill_pool import Prefill
 from mlsysim.schema.codes import Bottleneck, FirstToken, PoolLimit
 
@@ -66,6 +67,12 @@ class Cluster(NamedTuple):
     front: Any  #: time of a request before an engine sees it (s)
     first_token_from: Any  #: `FirstToken`
     output_cv: Any  #: coefficient of variation of answers
+    kept: Any = np.inf  #: caches of computed prompts that can wait in the prefill pool
+
+    @property
+    def remote(self):
+        """Share of requests that the prefill pool computes."""
+        return remote_share(self.decode.local)
 
 
 class Parts(NamedTuple):
@@ -89,6 +96,7 @@ class Operation(NamedTuple):
     e2e: Any  #: of a whole request (s)
     active: Any  #: requests that decode in one replica
     keeps_up: Any  #: does the queue have an end
+    caches: Any  #: of computed prompts that wait in the prefill pool or move, mean
 
 
 class Capacity(NamedTuple):
@@ -103,7 +111,14 @@ def capacity(cluster: Cluster) -> Capacity:
     """Requests per second that each stage takes at most."""
     decode = cluster.decode
     full = decode_pool.decode_rate(decode, decode.slots, decode_pool.token_time(decode, decode.slots))
-    return Capacity(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate, full)
+    return Capacity(
+        prefill_pool.prefill_rate(cluster.prefill) / cluster.remote, cluster.transfer.rate / cluster.remote, full
+    )
+
+
+def let_through_rate(cluster: Cluster):
+    """Requests per second that prefill and the links let through at most."""
+    return np.minimum(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate) / cluster.remote
 
 
 def on_the_way(cluster: Cluster, rate, batch, token, users=None) -> tuple[Parts, prefill_pool.Waiting]:
@@ -116,17 +131,24 @@ def on_the_way(cluster: Cluster, rate, batch, token, users=None) -> tuple[Parts,
     token : time between tokens (s).
     users : clients of a closed loop.
     """
-    met = prefill_pool.prompt_wait(cluster.prefill, rate, users)
+    local = cluster.decode.local
+    met = prefill_pool.prompt_wait(cluster.prefill, rate * cluster.remote, users)
     moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, met.prompts)
     exposed = cache_transfer.behind_pieces(moving, met.step, cluster.transfer.pieces)
     joining = 0.5 * token * np.minimum(batch, 1.0)  # the end of the step under way
-    return Parts(met.wait, met.step, cluster.transfer.latency + exposed, joining), met
+    return Parts(
+        beside(local, met.wait, 0.0),
+        met.step if local is None else beside(local, met.step, local.time),
+        beside(local, cluster.transfer.latency + exposed, 0.0),
+        joining,
+    ), met
 
 
 def _answered(cluster: Cluster, parts: Parts, token, **rest) -> Operation:
     """The times that a client sees: `FirstToken` says which pool answers first."""
     by_prefill = cluster.first_token_from == FirstToken.PREFILL
     decoded = cluster.decode.decoded
+    parts, caches = held_back(cluster, parts, rest["throughput"])
     computed = cluster.front + parts.wait + parts.prefill
     joined = parts.transfer + parts.slot
     late = rest.pop("late", None)
@@ -139,8 +161,22 @@ def _answered(cluster: Cluster, parts: Parts, token, **rest) -> Operation:
         itl=token + np.where(by_prefill, joined / decoded, 0.0),
         step_time=token,
         e2e=computed + joined + decoded * token,
+        caches=caches,
         **rest,
     )
+
+
+def held_back(cluster: Cluster, parts: Parts, rate) -> tuple[Parts, Any]:
+    """Backpressure: prompts that wait for slots beyond those whose caches the prefill pool can keep wait before their prefill.
+
+    Returns
+    -------
+    Parts, and the mean number of caches that wait or move.
+    """
+    moved = np.where(rate > 0, cluster.kept / np.where(rate > 0, rate * cluster.remote, 1.0), np.inf) - parts.transfer
+    beyond = np.where(parts.slot > moved, parts.slot - np.maximum(moved, 0.0), 0.0)
+    parts = parts._replace(wait=parts.wait + beyond, slot=np.where(beyond > 0, np.maximum(moved, 0.0), parts.slot))
+    return parts, rate * cluster.remote * (parts.transfer + parts.slot)
 
 
 def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Operation:
@@ -153,9 +189,9 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     users, think_time : clients, and how long each waits between an answer and its next request (s).
     requests_per_user : requests of each in a run that starts all of them together; None in the steady state.
     """
-    decode, prefill = cluster.decode, cluster.prefill
+    decode = cluster.decode
     others = (users - 1.0) / users
-    most = np.minimum(prefill_pool.prefill_rate(prefill), cluster.transfer.rate)
+    most = let_through_rate(cluster)
     room = np.minimum(decode.slots, users / decode.replicas)
 
     def token_time(batch):
@@ -191,7 +227,7 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
     left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
     slots = batch >= decode.slots * (1.0 - EXACT)
-    moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(prefill))
+    moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(cluster.prefill))
     parts = parts._replace(
         wait=parts.wait + np.where(slots | moves, 0.0, left),
         transfer=parts.transfer + np.where(moves, left, 0.0),
@@ -220,7 +256,7 @@ def in_step(cluster: Cluster, rate, token, users, requests_per_user):
     users, requests_per_user : clients, and requests of each.
     """
     prefill = cluster.prefill
-    apart = users / prefill_pool.prefill_rate(prefill)
+    apart = users * cluster.remote / prefill_pool.prefill_rate(prefill)
     spread = cluster.output_cv * cluster.decode.decoded * token * np.sqrt(0.25 * requests_per_user)
     lasts = np.sqrt(apart * apart + 4.0 * np.pi * spread * spread)
     free = np.maximum(1.0 - lasts * rate / users, 0.0)
@@ -237,11 +273,15 @@ def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_u
     token : time between tokens (s).
     users, requests_per_user : clients, and requests of each.
     """
-    decode, prefill = cluster.decode, cluster.prefill
+    decode = cluster.decode
     slots = decode.replicas * decode.slots
-    burst = np.maximum(prefill_pool.first_burst(prefill, users) - parts.prefill, 0.0)
+    burst = prefill_pool.first_burst(cluster.prefill, np.maximum(users * cluster.remote, 1.0))
+    if decode.local is not None:  # one after the other in each replica
+        each = 0.5 * (users * decode.local.share / decode.replicas + 1.0)
+        burst = beside(decode.local, burst, decode.local.time * np.maximum(each, 1.0))
+    burst = np.maximum(burst - parts.prefill, 0.0)
     beyond = np.maximum(1.0 - slots / users, 0.0)
-    queued = beyond * np.maximum(decode.decoded * token - slots / prefill_pool.prefill_rate(prefill), 0.0)
+    queued = beyond * np.maximum(decode.decoded * token - slots / let_through_rate(cluster), 0.0)
     share = 1.0 / requests_per_user
     return parts._replace(
         wait=parts.wait + share * (burst - parts.wait), slot=parts.slot + share * (queued - parts.slot)
@@ -303,7 +343,7 @@ def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Opera
 def maximum_load(cluster: Cluster) -> Operation:
     """All requests queued at once; the times leave out the wait in the queue."""
     decode = cluster.decode
-    most = np.minimum(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate)
+    most = let_through_rate(cluster)
 
     def surplus(batch):
         return decode_pool.decode_rate(decode, batch, decode_pool.token_time(decode, batch)) / most - 1.0
@@ -313,7 +353,9 @@ def maximum_load(cluster: Cluster) -> Operation:
     full = prefill_pool.step_time(cluster.prefill, cluster.prefill.most)
     moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, cluster.prefill.most)
     exposed = cache_transfer.behind_pieces(moving, full, cluster.transfer.pieces)
-    parts = Parts(0.0 * full, full, cluster.transfer.latency + exposed, 0.5 * token)
+    local = decode.local
+    computed = full if local is None else beside(local, full, local.time)
+    parts = Parts(0.0 * full, computed, beside(local, cluster.transfer.latency + exposed, 0.0), 0.5 * token)
     rate = np.minimum(decode_pool.decode_rate(decode, batch, token), most)
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
 
@@ -340,12 +382,18 @@ class Shares(NamedTuple):
     prefill: Any
     transfer: Any
     slots: Any
+    caches: Any = 0.0  #: of those that can wait in the prefill pool
 
 
 def shares(cluster: Cluster, run: Operation) -> Shares:
     """How much of each stage a load takes: rates over what a stage can do, requests over slots."""
-    prompts = prefill_pool.prefill_rate(cluster.prefill)
-    return Shares(run.throughput / prompts, run.throughput / cluster.transfer.rate, run.active / cluster.decode.slots)
+    most = capacity(cluster)
+    return Shares(
+        run.throughput / most.prefill,
+        run.throughput / most.transfer,
+        run.active / cluster.decode.slots,
+        run.caches / np.maximum(cluster.kept, EXACT),
+    )
 
 
 def binding(taken: Shares, by_memory):
@@ -359,10 +407,11 @@ def binding(taken: Shares, by_memory):
     --------
     >>> [int(binding(Shares(*s), memory)) for s, memory in (((1.0, 0.1, 0.5), False), ((0.3, 0.1, 1.0), True))]
     [1, 4]
-    >>> int(binding(Shares(0.3, 0.1, 0.7), False))
-    0
+    >>> int(binding(Shares(0.3, 0.1, 0.7), False)), int(binding(Shares(0.3, 0.1, 1.0, 1.0), False))
+    (0, 5)
     """
     slots = np.where(by_memory, float(PoolLimit.CACHE), float(PoolLimit.DECODE_SLOTS))
+    slots = np.where(taken.caches >= 1.0 - 1e-6, float(PoolLimit.BACKPRESSURE), slots)
     most = np.maximum(np.maximum(taken.prefill, taken.transfer), taken.slots)
     early = np.where(taken.prefill >= taken.transfer, float(PoolLimit.PREFILL), float(PoolLimit.TRANSFER))
     fullest = np.where(taken.slots >= np.maximum(taken.prefill, taken.transfer), slots, early)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, replica, sharding
+from mlsysim.equations import batching, micro_batches, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.energy import device_power
@@ -47,6 +47,7 @@ def prefill_pool(
     chunk,
     most,
     cv,
+    two_batches=None,
     convention=FlopsConvention.CAUSAL,
 ) -> Prefill:
     """The steps of a pool of replicas that prefill.
@@ -61,17 +62,25 @@ def prefill_pool(
     chunk : most tokens of a step and attention group.
     most : most prompts of a step of one replica.
     cv : coefficient of variation of the prompt's length.
+    two_batches : does one half of a step compute while the other exchanges tokens; None: no.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
     tp, pp, ep = layout
     records = (model, hardware, fleet, format, engine, tp, pp, ep)
     groups = sharding.attention_groups(tp, ep)
     full = np.minimum(groups * np.maximum(floor_div(chunk, new), 1.0), np.maximum(most, 1.0))
-    one, side = (
-        serve.total(serve.prefill_step(*records, prompts, new, cached, chunk, convention))
-        for prompts in (1.0, np.minimum(groups, full))
-    )
-    step = serve.prefill_step(*records, full, new, cached, chunk, convention)
+
+    def of_prompts(prompts):
+        whole = serve.prefill_step(*records, prompts, new, cached, chunk, convention)
+        if two_batches is None:
+            return whole
+        tokens = np.maximum(prompts / groups, 1.0) * new
+        half = np.maximum(0.5 * np.minimum(tokens, chunk), 1.0)
+        halves = micro_batches.side_by_side(serve.prefill_step(*records, prompts, new, cached, half, convention))
+        return micro_batches.either(two_batches > 0, halves, whole)
+
+    one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))
+    step = of_prompts(full)
     chunks = ceil_div(np.maximum(full / groups, 1.0) * new, chunk)
     return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step)
 
@@ -270,10 +279,8 @@ def pool_power(pool: Prefill, hardware: Accelerator, assume: Assumptions, used):
     return idle + np.minimum(used, 1.0) * (computing - idle)
 
 
-def memory_held(
-    pool: Prefill, model: Workload, format: Format, assume: Assumptions, layout: serve.Layout, tokens, chunk
-):
-    """Memory of a device with the prompts of a full step (byte).
+def holding(model: Workload, format: Format, assume: Assumptions, layout: serve.Layout, pool: Prefill, tokens, chunk):
+    """What a device of the pool holds, and what a prompt adds (byte).
 
     Parameters
     ----------
@@ -282,4 +289,15 @@ def memory_held(
     chunk : most tokens of a step and attention group.
     """
     rows = np.minimum(np.maximum(pool.most / pool.groups, 1.0) * tokens, chunk)
-    return replica.bytes_held(replica.held(model, None, format, assume, layout, tokens, rows, 1.0), pool.most)
+    return replica.held(model, None, format, assume, layout, tokens, rows, 1.0)
+
+
+def caches_kept(pool: Prefill, held: replica.Held, capacity):
+    """Prompts whose caches can wait in the pool for their move beside those of its steps, all replicas.
+
+    Parameters
+    ----------
+    held : see `holding`.
+    capacity : memory of a device that may be used (byte).
+    """
+    return pool.replicas * np.maximum((capacity - held.fixed) / held.per_sequence - pool.most, 0.0)

@@ -739,6 +739,14 @@ class Assumptions(NamedTuple):
         "half way between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
         0.7,
     )
+    redundant_relief: Real = _assumed(
+        4.0,
+        "1",
+        "how much copies of popular experts even out the ranks: with r of them on e ranks the skew is divided by 1 + this r / e",
+        "fullest rank 1.2 to 2 times the mean without copies, 1.05 to 1.2 with one a rank (LMSYS 2025, 32 copies of 256 experts; "
+        "DeepSeek-AI 2024, arXiv:2412.19437, section 3.4)",
+        0.5,
+    )
     expert_popularity_cv: Real = _assumed(
         0.8,
         "1",
