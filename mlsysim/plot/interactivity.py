@@ -44,26 +44,30 @@ def interactivity(
         matplotlib is not installed.
     """
     canvas.matplotlib()
-    if hasattr(fronts, "data_vars"):
-        fronts = {"front": fronts}
-    if not isinstance(fronts, Mapping):
-        raise TypeError(f"fronts: must be Datasets by name, as pareto gives them, not {type(fronts).__name__}")
-    together = dict(aggregated or {})
-    if not fronts and not together:
+    one: Any = fronts
+    apart: dict[str, Any] = {"front": one} if hasattr(one, "data_vars") else _by_name(one)
+    together: dict[str, Any] = dict(aggregated or {})
+    if not apart and not together:
         raise ValueError("fronts={}: must be one front at least, name -> what pareto gives")
     ax = canvas.axes(ax)
-    names = list(dict.fromkeys([*fronts, *together]))
-    for kind, line, mark in ((fronts, "-", "o"), (together, "--", "")):
+    names = list(dict.fromkeys([*apart, *together]))
+    for kind, line, mark in ((apart, "-", "o"), (together, "--", "")):
         for name, front in kind.items():
             user, device = _both(name, front)
             colour = canvas.PALETTE[names.index(name) % len(canvas.PALETTE)]
-            label = name if kind is fronts else f"{name}, aggregated"
+            label = name if kind is apart else f"{name}, aggregated"
             ax.plot(user, device, line, marker=mark, markersize=2.5, linewidth=1.4, color=colour, label=label)
     ax.set(xlabel="tokens/s of a user", ylabel="tokens/s of a device", yscale="log")
     ax.set_title("What a user sees, and what a device earns", loc="left", fontsize=10)
     ax.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
     ax.legend(fontsize=8, frameon=False)
     return ax
+
+
+def _by_name(fronts: Any) -> dict[str, Any]:
+    if not isinstance(fronts, Mapping):
+        raise TypeError(f"fronts: must be Datasets by name, as pareto gives them, not {type(fronts).__name__}")
+    return dict(fronts)
 
 
 def _both(name: str, front: Any) -> tuple[np.ndarray, np.ndarray]:
