@@ -150,4 +150,4 @@ def test_chunks_of_sglang_are_shared_by_attention_groups():
 def test_intervals_hold_what_was_measured(published):
     rows = published.rows.dropna(subset=["low"])
     inside = ((rows.measured >= rows.low) & (rows.measured <= rows.high)).groupby(rows.target).mean()
-    assert 0.7 <= inside["ttft"] <= 0.9 and 0.7 <= inside["e2e_latency"] <= 0.9
+    assert len(inside) == 4 and inside.between(0.7, 0.9).all(), inside
