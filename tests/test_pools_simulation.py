@@ -7,7 +7,7 @@ import pytest
 from cluster_simulation import simulate
 
 from mlsysim import zoo
-from mlsysim.equations import cache_transfer, decode_pool, pools, prefill_pool
+from mlsysim.equations import cache_transfer, decode_pool, pool_limits, pools, prefill_pool
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FirstToken
 
@@ -104,7 +104,7 @@ def compared(seed):
             break
     first, between, throughput = np.mean(found, axis=0)
     ratios = float(run.ttft) / first, float(run.itl) / between, float(run.throughput) / throughput
-    return (*ratios, max(map(float, pools.shares(cluster, run))))
+    return (*ratios, max(map(float, pool_limits.shares(cluster, run))))
 
 
 @functools.cache

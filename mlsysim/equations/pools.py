@@ -18,10 +18,8 @@ from mlsysim.equations.batching import solve_increasing
 from mlsysim.equations.decode_pool import Decode
 from mlsysim.equations.local_prefill import beside, remote_share
 from mlsysim.equations.prefill_pool import Prefill
-from mlsysim.schema.codes import Bottleneck, FirstToken, PoolLimit
+from mlsysim.schema.codes import FirstToken
 
-#: share of a stage's capacity from which on it is what binds
-BINDS = 0.9
 #: share of the clients' cycle below which what is left of it is rounding
 EXACT = 1e-9
 #: rounds of a solution over the batch: eight leave no error that shows
@@ -208,6 +206,8 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
             seen = np.maximum(seen, others * in_step(cluster, rate, token, users, requests_per_user))
         seen = np.minimum(seen, most * (1.0 - 0.5 / users))
         parts, _ = on_the_way(cluster, seen, batch * others, token, users)
+        if requests_per_user is not None:
+            parts = parts._replace(wait=parts.wait * out_of_step(cluster, rate, token))
         return token, rate, parts
 
     def let_through(batch):
@@ -261,6 +261,26 @@ def in_step(cluster: Cluster, rate, token, users, requests_per_user):
     lasts = np.sqrt(apart * apart + 4.0 * np.pi * spread * spread)
     free = np.maximum(1.0 - lasts * rate / users, 0.0)
     return rate + (1.0 - 1.0 / prefill.most) * free * free * users / lasts
+
+
+#: spread of the times between visits of a client, over the time between two prompts, at which prompts that are computed one by
+#: one wait half as long as if they came at random: chosen with simulated clusters in view
+HALF_ORDERED = 0.4
+
+
+def out_of_step(cluster: Cluster, rate, token):
+    """Wait of prompts whose clients start together over that of prompts that come at random: ``1 - (1 - u / (u + 0.4)) / n*``.
+
+    Prompts that were computed one by one come back one by one: they wait only as far as unequal answers, ``s = c J t``, bring
+    them out of step, ``u = s X``.  Of steps with many prompts all come at once.
+
+    Parameters
+    ----------
+    rate : requests per second, X.
+    token : time between tokens (s).
+    """
+    spread = cluster.output_cv * cluster.decode.decoded * token * rate
+    return 1.0 - HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
 
 
 def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
@@ -371,62 +391,3 @@ def under_load(
     if users is not None:
         return closed_loop(cluster, users, think_time, requests_per_user)
     return maximum_load(cluster)
-
-
-# --- what binds ----------------------------------------------------------------------------------------
-
-
-class Shares(NamedTuple):
-    """How much of each stage a load takes."""
-
-    prefill: Any
-    transfer: Any
-    slots: Any
-    caches: Any = 0.0  #: of those that can wait in the prefill pool
-
-
-def shares(cluster: Cluster, run: Operation) -> Shares:
-    """How much of each stage a load takes: rates over what a stage can do, requests over slots."""
-    most = capacity(cluster)
-    return Shares(
-        run.throughput / most.prefill,
-        run.throughput / most.transfer,
-        run.active / cluster.decode.slots,
-        run.caches / np.maximum(cluster.kept, EXACT),
-    )
-
-
-def binding(taken: Shares, by_memory):
-    """What keeps a cluster from serving more: the fullest stage from 0.9 on, else that clients are few (`PoolLimit`).
-
-    Parameters
-    ----------
-    by_memory : is the number of slots set by the cache that fits, not by the engine?
-
-    Examples
-    --------
-    >>> [int(binding(Shares(*s), memory)) for s, memory in (((1.0, 0.1, 0.5), False), ((0.3, 0.1, 1.0), True))]
-    [1, 4]
-    >>> int(binding(Shares(0.3, 0.1, 0.7), False)), int(binding(Shares(0.3, 0.1, 1.0, 1.0), False))
-    (0, 5)
-    """
-    slots = np.where(by_memory, float(PoolLimit.CACHE), float(PoolLimit.DECODE_SLOTS))
-    slots = np.where(taken.caches >= 1.0 - 1e-6, float(PoolLimit.BACKPRESSURE), slots)
-    most = np.maximum(np.maximum(taken.prefill, taken.transfer), taken.slots)
-    early = np.where(taken.prefill >= taken.transfer, float(PoolLimit.PREFILL), float(PoolLimit.TRANSFER))
-    fullest = np.where(taken.slots >= np.maximum(taken.prefill, taken.transfer), slots, early)
-    return np.where(most >= BINDS, fullest, float(PoolLimit.CLIENTS))
-
-
-def wall(taken: Shares, by_memory, of_prefill, of_decode):
-    """The wall behind the fullest stage: the links between the pools, the memory for caches, or what binds a step (`Bottleneck`).
-
-    Parameters
-    ----------
-    by_memory : is the number of slots set by the cache that fits?
-    of_prefill, of_decode : what binds a step of either pool.
-    """
-    limit = binding(taken, by_memory)
-    step = np.where(limit == PoolLimit.PREFILL, of_prefill, of_decode)
-    step = np.where(limit == PoolLimit.CACHE, float(Bottleneck.CAPACITY), step)
-    return np.where(limit == PoolLimit.TRANSFER, float(Bottleneck.LINK), step)

@@ -11,6 +11,7 @@ from mlsysim.equations import (
     experts,
     local_prefill,
     paging,
+    pool_limits,
     pools,
     prefill_pool,
     replica,
@@ -325,7 +326,7 @@ def _outputs(
     """
     prefill, decode = cluster.prefill, cluster.decode
     assume, decode_device = decode.assume, decode.hardware
-    taken, stages = pools.shares(cluster, run), pools.capacity(cluster)
+    taken, stages = pool_limits.shares(cluster, run), pools.capacity(cluster)
     other = disaggregation.compared(cluster, run, stages, devices.prefill_replica, devices.decode_replica)
     step = decode_pool.decode_step(decode, run.active)
     power = devices.decode * serve.step_power(decode_device, assume, step, run.step_time)
@@ -370,8 +371,8 @@ def _outputs(
         "n_accelerators": devices.in_all,
         "usd_per_mtok": serve.TOKENS_PER_MTOK * price / tokens_per_s,
         "joule_per_mtok": serve.TOKENS_PER_MTOK * power / tokens_per_s,
-        "pool_limit": pools.binding(taken, by_memory),
-        "bottleneck": pools.wall(taken, by_memory, serve.bottleneck(prefill.step), serve.bottleneck(step)),
+        "pool_limit": pool_limits.binding(taken, by_memory),
+        "bottleneck": pool_limits.wall(taken, by_memory, serve.bottleneck(prefill.step), serve.bottleneck(step)),
     }
 
 
