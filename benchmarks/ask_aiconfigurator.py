@@ -8,6 +8,7 @@ tool's engine (an `InferenceSession`, kept for rows of one model and layout); th
 serving     one batch: `run_static`
 closed      continuous batching of that many requests: `run_agg`, with one prompt a step (as its public entry has it), and
             again with the tokens a step that we are told (``chunk``)
+cluster     prefill and decode apart: its public entry, mode ``disagg``
 saturated   its own search over batches and tokens of a step, without limits on latency: the highest tokens/s
 =========== ==============================================================================================================
 
@@ -104,8 +105,30 @@ def steady(request, found):
     }
 
 
+def cluster(request):
+    """Prefill and decode apart, by its public entry."""
+    options = {name: request[name] for name in FORMATS if request[name]}
+    names = {"tp": "tp_size", "dp": "attention_dp_size", "moe_tp": "moe_tp_size", "moe_ep": "moe_ep_size",
+             "workers": "num_workers", "batch": "batch_size"}  # fmt: skip
+    for pool in ("prefill", "decode"):
+        options |= {f"{pool}_{name}": request[pool][key] for key, name in names.items()}
+    if request["nextn"]:
+        options |= {"nextn": request["nextn"], "nextn_accepted": request["accepted"]}
+    found = cli_estimate(folder(request), request["system"], mode="disagg", isl=request["isl"], osl=request["osl"],
+                         backend_name=request["backend"], **options)  # fmt: skip
+    first, itl = found.ttft / 1e3, found.tpot / 1e3
+    return {
+        "ttft": first,
+        "itl": itl,
+        "e2e_latency": first + (request["osl"] - 1) * itl,
+        "tokens_per_s_per_device": found.raw["tokens/s/gpu"],
+    }
+
+
 def engine(request):
     """Its engine, called directly."""
+    if request["kind"] == "cluster":
+        return cluster(request)
     run = config.RuntimeConfig(batch_size=request["batch"], isl=request["isl"], osl=request["osl"])
     if request["kind"] == "serving":
         return static(request, checked(session(request).run_static(run, "static")))

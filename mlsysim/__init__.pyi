@@ -275,6 +275,7 @@ class _Assumptions(TypedDict, total=False):
     scheduled_steps: Any  # steps that are scheduled already when a request comes, beside the one that runs
     host_step_time: Any  # s: scheduling, sampling and launch on the host that a step waits for
     host_sequence_time: Any  # s: host time of a step per sequence in it
+    decode_host_overlap: Any  # share of the host's work of a step that a replica which only decodes does while the device computes: no prompt changes what the next step holds
     eager_kernel_time: Any  # s: time per kernel of a prefill step whose kernels are launched one by one (0: compiled engine)
     block_scales: Any  # 8-bit products have a scale for each block of 128 x 128 weights: the vector units scale the sums of every 128 inputs
     fused_quantise: Any  # inputs of narrow matrix products are narrowed inside the kernel before, with scales known beforehand; off: in kernels of their own, with scales found on the way
@@ -293,6 +294,7 @@ class _Assumptions(TypedDict, total=False):
     expert_least_rows: Any  # rows of an expert below which its tiles shrink
     expert_movement: Any  # traffic of the activations of experts over what their products read and write: permuting, narrowing and summing are kernels of their own
     expert_skew: Any  # how unequally tokens choose experts: standard deviation of an expert's load over its mean
+    redundant_relief: Any  # how much copies of popular experts even out the ranks: with r of them on e ranks the skew is divided by 1 + this r / e
     expert_popularity_cv: Any  # how unequally popular experts are, as far as it leaves some of them unread: coefficient of variation of a gamma law
     expert_exposed: Any  # share of the shorter of arithmetic and traffic of experts that nothing hides
     dispatch_bytes: Any  # byte: bytes per value sent to an expert: 8 bits and a scale per 128 values
@@ -708,8 +710,14 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
     draft_len: Any  # default 0; drafted tokens per round
+    draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    local_prefill_below: Any  # optional; prompts with at most so many new tokens are computed by the replica that decodes them
+    two_batches: Any  # optional; halves of a prefill step take turns: one exchanges tokens while the other computes
+    decode_two_batches: Any  # optional; halves of a decode step take turns: one exchanges tokens while the other computes
+    redundant_experts: Any  # default 0; copies of popular experts in a replica that prefills, beside one of each
+    decode_redundant_experts: Any  # optional; copies of popular experts in a replica that decodes, beside one of each
     page_size: Any  # default 16; tokens per page of the cache
     reserve: Any  # default grow; how a server books KV cache
     memory_fraction: Any  # default 0.9; share of the device a server may use
@@ -2036,8 +2044,14 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
     draft_len: Any  # default 0; drafted tokens per round
+    draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
     cached_prefix: Any  # default 0; tokens of the prompt that are cached already
+    local_prefill_below: Any  # optional; prompts with at most so many new tokens are computed by the replica that decodes them
+    two_batches: Any  # optional; halves of a prefill step take turns: one exchanges tokens while the other computes
+    decode_two_batches: Any  # optional; halves of a decode step take turns: one exchanges tokens while the other computes
+    redundant_experts: Any  # default 0; copies of popular experts in a replica that prefills, beside one of each
+    decode_redundant_experts: Any  # optional; copies of popular experts in a replica that decodes, beside one of each
     page_size: Any  # default 16; tokens per page of the cache
     reserve: Any  # default grow; how a server books KV cache
     memory_fraction: Any  # default 0.9; share of the device a server may use

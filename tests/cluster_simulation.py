@@ -1,8 +1,9 @@
 """A cluster of prefill and decode replicas, event by event: what the forms of `mlsysim.equations.pools` are tested against.
 
-It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue, and a replica that
-is free takes as many as one step holds; a request that is prefilled waits until its cache has moved, then for a slot of the
-decode replica with the fewest requests, and joins at the next step there.  Steps between two events are taken together.
+It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue; the replicas that
+are free share what waits, and each takes as many as one step holds; a request that is prefilled waits until its cache has
+moved, then for a slot of the decode replica with the fewest requests, and joins at the next step there.  Steps between two
+events are taken together.
 """
 
 import heapq
@@ -41,10 +42,9 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
     prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
     servers, most = int(prefill.replicas), int(prefill.most)
     steps = [float(prefill_pool.step_time(prefill, float(n))) for n in range(most + 1)]
-    one = float(prefill.one)
+    moving = [float(transfer.moving * prefill_pool.sharing(prefill, float(n))) for n in range(most + 1)]
     gone = [
-        float(transfer.latency + cache_transfer.behind_pieces(transfer.moving * max(t / one, 1.0), t, transfer.pieces))
-        for t in steps
+        float(transfer.latency + cache_transfer.behind_pieces(m, t, transfer.pieces)) for m, t in zip(moving, steps)
     ]
     slots = int(decode.slots)
     table = np.asarray(decode_pool.token_time(decode, np.arange(slots + 1.0))).tolist()
@@ -76,7 +76,7 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
     def start(now):
         nonlocal free
         while free and queue:
-            batch = [queue.popleft() for _ in range(min(most, len(queue)))]
+            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free)))]
             free -= 1
             at(now + steps[len(batch)], "prefilled", batch)
 

@@ -117,15 +117,13 @@ def by_source(rows, target):
 def test_published_clusters_are_predicted_as_told(published):
     """Mean over ten sources of the median error; none of the rows was fitted to."""
     assert published.answered == 363 and len(published.refused) == 6
-    most = {"itl": 0.11, "ttft": 0.37, "e2e_latency": 0.15, "tokens_per_s_per_device": 0.18}
+    most = {"itl": 0.105, "ttft": 0.32, "e2e_latency": 0.14, "tokens_per_s_per_device": 0.17}
     found = {target: float(by_source(published.rows, target).mean()) for target in most}
     assert all(found[target] <= most[target] for target in most), found
-    free = published.rows[published.rows.group.str.startswith("slots free")]
-    assert by_source(free, "itl").mean() <= 0.09 and by_source(free, "e2e_latency").mean() <= 0.11
 
 
-def test_first_tokens_are_predicted_where_no_stage_is_nearly_full(published):
-    """Elsewhere they are what Little's law leaves: 5 % of the time between tokens are 35 % of them."""
+def test_clusters_are_predicted_where_no_stage_is_nearly_full(published):
+    """Elsewhere first tokens are what Little's law leaves: 5 % of the time between tokens are 35 % of them."""
     problem = Problem(read(MEASURED))
     busy = {
         problem.runs.lines[int(row)]: share
@@ -134,7 +132,10 @@ def test_first_tokens_are_predicted_where_no_stage_is_nearly_full(published):
     }
     free = published.rows[published.rows.group.str.startswith("slots free")]
     free = free[free.row.map(lambda row: busy[int(row)] < 0.9)]
-    assert (free.target == "ttft").sum() > 100 and by_source(free, "ttft").mean() <= 0.32
+    assert (free.target == "ttft").sum() > 100
+    most = {"itl": 0.08, "ttft": 0.25, "e2e_latency": 0.09, "tokens_per_s_per_device": 0.10}
+    found = {target: float(by_source(free, target).mean()) for target in most}
+    assert all(found[target] <= most[target] for target in most), found
 
 
 def test_chunks_of_sglang_are_shared_by_attention_groups():
@@ -149,4 +150,4 @@ def test_chunks_of_sglang_are_shared_by_attention_groups():
 def test_intervals_hold_what_was_measured(published):
     rows = published.rows.dropna(subset=["low"])
     inside = ((rows.measured >= rows.low) & (rows.measured <= rows.high)).groupby(rows.target).mean()
-    assert 0.7 <= inside["ttft"] <= 0.9 and 0.7 <= inside["e2e_latency"] <= 0.9
+    assert len(inside) == 4 and inside.between(0.7, 0.9).all(), inside

@@ -370,6 +370,27 @@ def test_no_line_to_a_point_runs_through_the_label_of_another():
         assert note.arrowprops is None or max(within(line, box) for box in others) < 1.0, note.get_text()
 
 
+def test_fronts_of_interactivity_lie_side_by_side():
+    """A line each from the slowest user on; servers that do both are dashed, in the same colour."""
+    call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 512, "output_len": 128}
+    apart = ms.DisaggregationOptimizer.pareto(
+        **call, tp=1, decode_tp=[1, 2], prefill_replicas=[1, 2, 4], decode_replicas=[1, 2], decode_batch=[4, 16, 64]
+    )
+    together = ms.BatchingOptimizer.pareto(**call, tp=[1, 2], max_batch=[4, 16, 64])
+    ax = ms.plot.interactivity({"h100": apart}, {"h100": together}, ax=axes())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens/s of a user", "tokens/s of a device")
+    own, other = ax.get_lines()
+    assert own.get_color() == other.get_color() and (own.get_linestyle(), other.get_linestyle()) == ("-", "--")
+    assert (np.diff(own.get_xdata()) > 0).all() and (np.diff(own.get_ydata()) < 0).all()
+    assert sorted(own.get_ydata()) == sorted(apart.tokens_per_s_per_device.values)
+    assert sorted(other.get_xdata()) == sorted(1.0 / together.itl.values)
+    assert legend(ax) == ["h100", "h100, aggregated"]
+    with pytest.raises(ValueError, match=r"fronts\['x'\]: needs tokens_per_s_per_device"):
+        ms.plot.interactivity({"x": together.drop_vars("tokens_per_s_per_device")}, ax=axes())
+    with pytest.raises(ValueError, match="one front at least"):
+        ms.plot.interactivity({}, ax=axes())
+
+
 def test_three_objectives_are_colour_or_depth():
     chain = ms.compose(ms.DistributedModel, ms.EconomicsModel, ms.SustainabilityModel)
     grid = TRAINING | {"hardware": ["h100", "gb200"], "dp": [16, 64, 256], "tokens": 15e12, "region": ["usa", "swe"]}

@@ -7,15 +7,17 @@ import pytest
 from cluster_simulation import simulate
 
 from mlsysim import zoo
-from mlsysim.equations import cache_transfer, decode_pool, pools, prefill_pool
+from mlsysim.equations import cache_transfer, decode_pool, pool_limits, pools, prefill_pool
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FirstToken
 
 CLUSTERS = 60
 #: share of the fullest stage up to which clusters are loaded
 MOST = 0.85
-REQUESTS = 2500
-EVERY = 10  #: requests of a client in a closed loop
+REQUESTS = 3000  #: of a run of an open loop
+EVERY, CLIENTS = 10, 250  #: requests of a client in a closed loop, and the most clients
+#: a cluster is simulated until the standard error of its first token is this share, in so many runs
+ERROR, RUNS = 0.02, (3, 40)
 
 
 def random_cluster(rng):
@@ -45,6 +47,7 @@ def random_cluster(rng):
         context=prompt + answer / 2,
         decoded=answer - 1,
         draft_len=0.0,
+        draft_layers=None,
         per_round=1.0,
         slots=float(rng.choice([16, 64, 256])),
         replicas=float(rng.integers(1, 5)),
@@ -56,12 +59,28 @@ def random_cluster(rng):
 
 
 def lengths(rng, cluster, count):
-    """Answers: uniform within 11 % of the mean, or lognormal."""
+    """Answers: uniform within 11 % of the mean, or lognormal; those of a run have the mean that is asked for."""
     mean, cv = float(cluster.decode.decoded) + 1.0, cluster.output_cv
-    if cv < 0.1:
-        return np.maximum(np.round(rng.uniform(8 / 9, 10 / 9, count) * mean), 2)
     deviation = np.sqrt(np.log1p(cv * cv))
-    return np.maximum(np.round(mean * np.exp(deviation * rng.normal(size=count) - deviation**2 / 2)), 2)
+    drawn = rng.uniform(8 / 9, 10 / 9, count) if cv < 0.1 else np.exp(deviation * rng.normal(size=count))
+    return np.maximum(np.round(drawn * (mean / drawn.mean())), 2)
+
+
+def one_run(rng, cluster, rate, users):
+    """Simulated first token, time between tokens and throughput: means of one run."""
+    if rate is not None:
+        answers = lengths(rng, cluster, REQUESTS)
+        found = simulate(cluster, answers, arrivals=np.cumsum(rng.exponential(1.0 / rate, REQUESTS)))
+        counted = slice(REQUESTS // 5, 4 * REQUESTS // 5)
+    else:
+        found = simulate(cluster, lengths(rng, cluster, users * EVERY), users=users)
+        counted = slice(None)
+    between = ((found.finished - found.first) / np.maximum(found.outputs - 2, 1))[counted]
+    return (
+        (found.first - found.arrived)[counted].mean(),
+        np.average(between, weights=(found.outputs - 2)[counted]),
+        rate if users is None else users / float((found.finished - found.arrived).mean()),
+    )
 
 
 def compared(seed):
@@ -69,28 +88,23 @@ def compared(seed):
     rng = np.random.default_rng(seed)
     cluster = random_cluster(rng)
     most = min(map(float, pools.capacity(cluster)))
+    rate = users = None
     if seed % 2:
         rate = most * rng.uniform(0.1, MOST)
-        answers = lengths(rng, cluster, REQUESTS)
         run = pools.open_loop(cluster, rate, 0.9)
-        found = simulate(cluster, answers, arrivals=np.cumsum(rng.exponential(1.0 / rate, REQUESTS)))
-        counted, simulated = slice(REQUESTS // 5, 4 * REQUESTS // 5), rate
     else:
         alone = pools.closed_loop(cluster, 1.0, 0.0, None)
-        users = max(int(rng.uniform(0.05, MOST) * most * float(alone.e2e)), 1)
-        users = min(users, REQUESTS // EVERY)
+        users = min(max(int(rng.uniform(0.05, MOST) * most * float(alone.e2e)), 1), CLIENTS)
         run = pools.closed_loop(cluster, float(users), 0.0, float(EVERY))
-        found = simulate(cluster, lengths(rng, cluster, users * EVERY), users=users)
-        counted, simulated = slice(None), users / float((found.finished - found.arrived).mean())
-    first = (found.first - found.arrived)[counted].mean()
-    between = ((found.finished - found.first) / np.maximum(found.outputs - 2, 1))[counted]
-    weights = (found.outputs - 2)[counted]
-    return (
-        float(run.ttft) / first,
-        float(run.itl) / np.average(between, weights=weights),
-        float(run.throughput) / simulated,
-        max(map(float, pools.shares(cluster, run))),
-    )
+    found = []
+    for runs in range(1, RUNS[1] + 1):
+        found.append(one_run(rng, cluster, rate, users))
+        first = np.array(found)[:, 0]
+        if runs >= RUNS[0] and first.std(ddof=1) < ERROR * np.sqrt(runs) * first.mean():
+            break
+    first, between, throughput = np.mean(found, axis=0)
+    ratios = float(run.ttft) / first, float(run.itl) / between, float(run.throughput) / throughput
+    return (*ratios, max(map(float, pool_limits.shares(cluster, run))))
 
 
 @functools.cache
@@ -98,11 +112,8 @@ def ratios():
     return np.array([compared(seed) for seed in range(CLUSTERS)])
 
 
-@pytest.mark.parametrize(
-    ("what", "within", "at_least", "worst"), [(0, 0.1, 52, 0.42), (1, 0.05, 58, 0.08), (2, 0.05, 58, 0.22)]
-)
-def test_clusters_run_as_simulated(what, within, at_least, worst):
-    """First token within 10 % for 52 clusters of 60, time between tokens and throughput within 5 % for 58."""
+@pytest.mark.parametrize(("what", "within"), [(0, 0.1), (1, 0.05), (2, 0.05)])
+def test_clusters_run_as_simulated(what, within):
+    """First token within 10 %, time between tokens and throughput within 5 %, of all clusters."""
     off = np.abs(ratios()[:, what] - 1.0)
-    assert (off <= within).sum() >= at_least, np.sort(off)[-12:]
-    assert off.max() <= worst
+    assert off.max() <= within, {int(seed): round(float(ratios()[seed, what]), 3) for seed in np.argsort(off)[-4:]}

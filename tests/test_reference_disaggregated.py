@@ -42,6 +42,7 @@ CONFIGURATIONS = {
             "output_cv": 0.7,
             "first_token_from": ["decode", "prefill"],
             "cached_prefix": 100.0,
+            "local_prefill_below": [0, 900],
             "flops_convention": "full",
         },
         {
@@ -59,6 +60,11 @@ CONFIGURATIONS = {
             "think_time": "3 s",
             "requests_per_user": 7,
             "draft_len": [0, 2],
+            "draft_layers": [0, 1],
+            "two_batches": [False, True],
+            "decode_two_batches": True,
+            "redundant_experts": 32,
+            "decode_redundant_experts": 16,
             "acceptance": 0.6,
             "kv_bandwidth": "7 GB/s",
             "cache_transfer": ["streamed", "serial", "chunked"],  # a faster prefill hides less of a transfer
@@ -107,6 +113,7 @@ def test_one_client_without_transfer_is_served_as_by_one_server(layout):
         decode_replicas=64,
         kv_bandwidth=1e30,
         kv_transfer_latency=0.0,
+        decode_host_overlap=0.0,
         inter_latency=0.0,
         intra_latency=0.0,
         first_token_from="prefill",

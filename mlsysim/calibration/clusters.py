@@ -9,7 +9,7 @@ them or they follow by Little's law.
 Blank cells follow the same rules for every row: ten requests a client and lengths as they are stated, unless `length_mean` and
 `length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
 the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
-(`cache_transfer`); drafted tokens are accepted as `acceptance` says.  The front end
+(`cache_transfer`); tokens are drafted by one more layer of the model and accepted as `acceptance` says.  The front end
 has several processes.
 """
 
@@ -34,12 +34,14 @@ POOLS = ("prefill", "decode")
 LENGTH_MEAN, LENGTH_CV = 0.9, 0.0642
 #: share of drafted tokens that is accepted where nobody says
 ACCEPTANCE = 0.7
+#: layers of the heads that come with models and predict their next tokens (DeepSeek-AI 2024, arXiv:2412.19437, section 2.2)
+DRAFT_LAYERS = 1.0
 #: memory of a device from which on SGLang takes chunks twice as long (byte)
 LARGE_MEMORY = 160e9
 #: share of the slots from which on clients wait for them
 NEARLY = 0.9
 #: clients of a front end whose processes run beside the engines' do not wait for each other
-FRONT_END = {"frontend_client_time": 0.0}
+FRONT_END = {"frontend_client_time": 0.0003}
 
 #: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
 #: attention groups, and how long an engine waits for more of them, is not stated
@@ -144,6 +146,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "prefill_max_batch": given(run, "prefill_max_batch") or setting.get("max_batch", 1024.0),
         "prefill_chunk": given(run, "prefill_chunk") or chunk(found[0], setting, hardware, layout["ep"] / layout["tp"]),
         "draft_len": given(run, "draft_len") or 0.0,
+        "draft_layers": DRAFT_LAYERS,
         "acceptance": given(run, "acceptance") or ACCEPTANCE,
         "page_size": setting.get("page_size", 16.0),
         "pool_fraction": setting.get("pool_fraction", 1.0),

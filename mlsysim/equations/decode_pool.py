@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, queueing
+from mlsysim.equations import batching, micro_batches, operators, queueing, sharding
 from mlsysim.equations import serving as serve
+from mlsysim.equations.local_prefill import Local
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
+
+#: share of a step below which no part of it is taken to be
+EXACT = 1e-6
 
 
 class Decode(NamedTuple):
@@ -27,21 +31,70 @@ class Decode(NamedTuple):
     context: Any  #: tokens that a request attends to, mean
     decoded: Any  #: tokens of a request that are decoded, J
     draft_len: Any  #: tokens drafted in a round
+    draft_layers: Any  #: layers of the model that drafting a token takes, and its head; None where drafting is free
     per_round: Any  #: tokens that a round yields
     slots: Any  #: requests that a replica holds at most, m
     replicas: Any  #: D
+    two_batches: Any = None  #: does one half of a batch compute while the other exchanges tokens; None: no
+    local: Local | None = None  #: prompts that the replicas compute themselves
 
 
 def decode_step(pool: Decode, batch) -> serve.Step:
     """What a token of each of `batch` requests of one replica costs (s, by class)."""
     records = (pool.hardware, pool.fleet, pool.format, pool.assume, pool.layout)
-    each_round = serve.drafted_step(pool.model, None, *records, batch, pool.context, pool.draft_len)
-    return serve.per_token(each_round, pool.per_round)
+
+    def a_round(batch):
+        return serve.drafted_step(pool.model, None, *records, batch, pool.context, pool.draft_len)
+
+    each_round = a_round(batch)
+    if pool.two_batches is not None:
+        halves = micro_batches.side_by_side(micro_batches.twice(a_round(np.maximum(0.5 * batch, 1.0))))
+        each_round = micro_batches.either((pool.two_batches > 0) & (batch >= 2.0), halves, each_round)
+    if pool.draft_layers is not None:
+        drafts = drafting(pool, batch)
+        each_round = serve.Step(*(part + pool.draft_len * own for part, own in zip(each_round, drafts)))
+    device = each_round.gemm + each_round.attention + each_round.communication
+    hidden = pool.assume.decode_host_overlap * np.minimum(each_round.host, device)
+    return serve.per_token(each_round._replace(host=each_round.host - hidden), pool.per_round)
+
+
+def drafting(pool: Decode, batch) -> serve.Step:
+    """What one drafted token of each request costs: some layers such as the model's own, and its head (s, by class).
+
+    Parameters
+    ----------
+    batch : requests of one replica.
+    """
+    tp, pp, ep = pool.layout
+    step = serve.decode_step(
+        *(pool.model, pool.hardware, pool.fleet, pool.format, pool.assume),
+        *(tp, pp, ep, batch, pool.context),
+    )
+    rows = np.maximum(batch / sharding.attention_groups(tp, ep), 1.0)
+    work = operators.head_work(pool.model, pool.hardware, pool.format, pool.assume, tp, rows)
+    head = operators.time_of(work, pool.hardware)
+    share = pool.draft_layers / pool.model.n_layers
+    return serve.Step(
+        gemm=head + share * np.maximum(step.gemm - head, 0.0),
+        attention=share * step.attention,
+        communication=share * step.communication,
+        host=0.0,
+        arithmetic=work.arithmetic + share * np.maximum(step.arithmetic - work.arithmetic, 0.0),
+        traffic=work.traffic + share * np.maximum(step.traffic - work.traffic, 0.0),
+    )
 
 
 def token_time(pool: Decode, batch):
-    """Time between tokens of `batch` requests of one replica, t(b) (s)."""
-    return serve.total(decode_step(pool, batch))
+    """Time between tokens of `batch` requests of one replica, t(b) (s).
+
+    Prompts that the replica computes itself stop all others: ``t + f (b - 1) T / J`` with T of each of a share f of requests.
+    """
+    step = serve.total(decode_step(pool, batch))
+    return (
+        step
+        if pool.local is None
+        else step + np.maximum(batch - 1.0, 0.0) * (pool.local.share * pool.local.time / pool.decoded)
+    )
 
 
 def decode_rate(pool: Decode, batch, token):
@@ -52,6 +105,40 @@ def decode_rate(pool: Decode, batch, token):
     token : time between tokens (s).
     """
     return pool.replicas * batch / (pool.decoded * token)
+
+
+#: requests of the fullest of many replicas beyond their mean, as a request meets it: whole requests lie unevenly
+UNEVEN = 0.2
+
+
+def met_batch(pool: Decode, batch, others=1.0, free=1.0):
+    """Requests of the replica in which a request decodes, as its steps meet them.
+
+    Who decodes meets itself beside the mean of the others, who go where fewest are: with one replica ``b + 1``, with
+    many evenly spread ones hardly more than the mean.  ``max(b, 1) + e min(b, 1)^(sqrt(2 (D + 1)) - 1)`` with
+    ``e = 1/D + 0.2 (1 - 1/D)``; no more than the slots.
+
+    Parameters
+    ----------
+    batch : b, requests of a replica, mean over time.
+    others : share of them that others are: ``(N - 1) / N`` with N clients.
+    free : share of all clients that do not decode, by which the number of those that do varies; 1 in an open loop.
+
+    Notes
+    -----
+    Requests that come at random.  Within 5 % of simulated pools (1 to 8 replicas, 0.2 to 20 requests in each).
+
+    Examples
+    --------
+    >>> one = Decode(*[None] * 11, slots=64.0, replicas=1.0)
+    >>> [float(met_batch(one, b)) for b in (0.0, 0.5, 4.0, 64.0)]
+    [1.0, 1.5, 5.0, 64.0]
+    """
+    beside = batch * others
+    beyond = 1.0 / pool.replicas + UNEVEN * free * (1.0 - 1.0 / pool.replicas)
+    seldom = np.sqrt(2.0 * (pool.replicas + 1.0)) - 1.0
+    found = np.exp(seldom * np.log(np.minimum(np.maximum(beside, 1e-30), 1.0)))
+    return np.minimum(np.maximum(beside, 1.0) + beyond * found, np.maximum(pool.slots, batch))
 
 
 class Line(NamedTuple):
@@ -80,19 +167,28 @@ class SlotWait(NamedTuple):
     mean: Any  #: of all requests (s)
 
 
-def slot_wait(pool: Decode, rate, token, output_cv) -> SlotWait:
-    """Wait for a slot where requests come at random: Erlang C of D m slots that are held for ``J t``.
+def slot_wait(pool: Decode, rate, batch, token, output_cv) -> SlotWait:
+    """Wait for a slot where requests come at random: Erlang C of the D m slots, whose steps lengthen as they fill.
+
+    Longer steps keep who decodes: the number of requests varies as if they came in lots of ``z = t / c0``, tangent
+    ``t = c0 + c1 b``, so that Erlang C has ``D m / z`` servers and a load of ``D b / z``.
 
     Parameters
     ----------
-    rate : requests per second.
-    token : time between tokens (s).
+    rate : requests per second, below what all slots serve.
+    batch, token : requests of a replica, mean, and time between tokens (s).
     output_cv : coefficient of variation of answers; the wait is ``(1 + c^2) / 2`` of that for exponential ones.
+
+    References
+    ----------
+    Gross and Harris 1998, "Fundamentals of queueing theory", section 2.4 (birth and death with rates of the state).
     """
-    slots, held = pool.replicas * pool.slots, pool.decoded * token
-    load = rate * held
-    taken = queueing.erlang_c(slots, load)
-    decay = queueing.wait_decay(slots, load, 0.5 * (1.0 + output_cv * output_cv))
+    slots = pool.replicas * pool.slots
+    held = pool.decoded * token_time(pool, pool.slots)
+    load = np.minimum(rate * held / slots, 1.0)
+    lots = token / np.maximum(tangent(pool, batch, token).idle, EXACT * token)
+    taken = queueing.erlang_c(slots / lots, pool.replicas * batch / lots)
+    decay = queueing.wait_decay(slots, load * slots, 0.5 * (1.0 + output_cv * output_cv))
     return SlotWait(taken, held * queueing.mean_wait(taken, decay))
 
 

@@ -76,6 +76,23 @@ def slowest_rank_load(n_experts, experts_per_token, tokens, ranks, skew=0.0):
     return np.minimum(mean + largest_deviate(ranks) * deviation, experts_per_token * tokens)
 
 
+def relieved_skew(skew, copies, ranks, relief):
+    """Skew of the load of ranks with copies of the most popular experts: ``c / (1 + a r / e)``.
+
+    Parameters
+    ----------
+    skew : c, see `slowest_rank_load`.
+    copies, ranks : r redundant experts on e ranks.
+    relief : a.
+
+    Examples
+    --------
+    >>> float(relieved_skew(2.0, 32.0, 32.0, 4.0)), float(relieved_skew(2.0, 0.0, 32.0, 4.0))
+    (0.4, 2.0)
+    """
+    return skew / (1.0 + relief * copies / ranks)
+
+
 def fullest_rank_experts(n_experts, experts_per_token, tokens, ranks, popularity_cv=0.0):
     """Distinct experts on the rank that has most of them: ``D/e + z sqrt(D/e (1 - 1/e)(1 - D/E))``, at most E/e.
 

@@ -16,11 +16,10 @@ import numpy as np
 from mlsysim.equations import cache_transfer, decode_pool, prefill_pool
 from mlsysim.equations.batching import solve_increasing
 from mlsysim.equations.decode_pool import Decode
+from mlsysim.equations.local_prefill import beside, remote_share
 from mlsysim.equations.prefill_pool import Prefill
-from mlsysim.schema.codes import Bottleneck, FirstToken, PoolLimit
+from mlsysim.schema.codes import FirstToken
 
-#: share of a stage's capacity from which on it is what binds
-BINDS = 0.9
 #: share of the clients' cycle below which what is left of it is rounding
 EXACT = 1e-9
 #: rounds of a solution over the batch: eight leave no error that shows
@@ -66,6 +65,12 @@ class Cluster(NamedTuple):
     front: Any  #: time of a request before an engine sees it (s)
     first_token_from: Any  #: `FirstToken`
     output_cv: Any  #: coefficient of variation of answers
+    kept: Any = np.inf  #: caches of computed prompts that can wait in the prefill pool
+
+    @property
+    def remote(self):
+        """Share of requests that the prefill pool computes."""
+        return remote_share(self.decode.local)
 
 
 class Parts(NamedTuple):
@@ -89,6 +94,7 @@ class Operation(NamedTuple):
     e2e: Any  #: of a whole request (s)
     active: Any  #: requests that decode in one replica
     keeps_up: Any  #: does the queue have an end
+    caches: Any  #: of computed prompts that wait in the prefill pool or move, mean
 
 
 class Capacity(NamedTuple):
@@ -103,10 +109,17 @@ def capacity(cluster: Cluster) -> Capacity:
     """Requests per second that each stage takes at most."""
     decode = cluster.decode
     full = decode_pool.decode_rate(decode, decode.slots, decode_pool.token_time(decode, decode.slots))
-    return Capacity(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate, full)
+    return Capacity(
+        prefill_pool.prefill_rate(cluster.prefill) / cluster.remote, cluster.transfer.rate / cluster.remote, full
+    )
 
 
-def on_the_way(cluster: Cluster, rate, batch, token) -> tuple[Parts, prefill_pool.Waiting]:
+def let_through_rate(cluster: Cluster):
+    """Requests per second that prefill and the links let through at most."""
+    return np.minimum(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate) / cluster.remote
+
+
+def on_the_way(cluster: Cluster, rate, batch, token, users=None) -> tuple[Parts, prefill_pool.Waiting]:
     """Waits and times up to the first decoding step, where requests come at random and slots are free.
 
     Parameters
@@ -114,19 +127,26 @@ def on_the_way(cluster: Cluster, rate, batch, token) -> tuple[Parts, prefill_poo
     rate : requests per second as an arrival sees them.
     batch : requests that decode beside it in its replica.
     token : time between tokens (s).
+    users : clients of a closed loop.
     """
-    met = prefill_pool.prompt_wait(cluster.prefill, rate)
-    sharing = np.maximum(met.step / cluster.prefill.one, 1.0)
-    moving = cluster.transfer.moving * sharing
+    local = cluster.decode.local
+    met = prefill_pool.prompt_wait(cluster.prefill, rate * cluster.remote, users)
+    moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, met.prompts)
     exposed = cache_transfer.behind_pieces(moving, met.step, cluster.transfer.pieces)
     joining = 0.5 * token * np.minimum(batch, 1.0)  # the end of the step under way
-    return Parts(met.wait, met.step, cluster.transfer.latency + exposed, joining), met
+    return Parts(
+        beside(local, met.wait, 0.0),
+        met.step if local is None else beside(local, met.step, local.time),
+        beside(local, cluster.transfer.latency + exposed, 0.0),
+        joining,
+    ), met
 
 
 def _answered(cluster: Cluster, parts: Parts, token, **rest) -> Operation:
     """The times that a client sees: `FirstToken` says which pool answers first."""
     by_prefill = cluster.first_token_from == FirstToken.PREFILL
     decoded = cluster.decode.decoded
+    parts, caches = held_back(cluster, parts, rest["throughput"])
     computed = cluster.front + parts.wait + parts.prefill
     joined = parts.transfer + parts.slot
     late = rest.pop("late", None)
@@ -139,8 +159,22 @@ def _answered(cluster: Cluster, parts: Parts, token, **rest) -> Operation:
         itl=token + np.where(by_prefill, joined / decoded, 0.0),
         step_time=token,
         e2e=computed + joined + decoded * token,
+        caches=caches,
         **rest,
     )
+
+
+def held_back(cluster: Cluster, parts: Parts, rate) -> tuple[Parts, Any]:
+    """Backpressure: prompts that wait for slots beyond those whose caches the prefill pool can keep wait before their prefill.
+
+    Returns
+    -------
+    Parts, and the mean number of caches that wait or move.
+    """
+    moved = np.where(rate > 0, cluster.kept / np.where(rate > 0, rate * cluster.remote, 1.0), np.inf) - parts.transfer
+    beyond = np.where(parts.slot > moved, parts.slot - np.maximum(moved, 0.0), 0.0)
+    parts = parts._replace(wait=parts.wait + beyond, slot=np.where(beyond > 0, np.maximum(moved, 0.0), parts.slot))
+    return parts, rate * cluster.remote * (parts.transfer + parts.slot)
 
 
 def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Operation:
@@ -153,21 +187,32 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     users, think_time : clients, and how long each waits between an answer and its next request (s).
     requests_per_user : requests of each in a run that starts all of them together; None in the steady state.
     """
-    decode, prefill = cluster.decode, cluster.prefill
+    decode = cluster.decode
     others = (users - 1.0) / users
-    most = np.minimum(prefill_pool.prefill_rate(prefill), cluster.transfer.rate)
+    most = let_through_rate(cluster)
     room = np.minimum(decode.slots, users / decode.replicas)
+
+    def token_time(batch):
+        """Time between tokens as requests meet it."""
+        free = 1.0 - np.minimum(decode.replicas * batch / users, 1.0)
+        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch, others, free))
 
     def way(batch):
         """Time between tokens, rate, and the way to the first step."""
-        token = decode_pool.token_time(decode, batch)
+        token = token_time(batch)
         rate = decode_pool.decode_rate(decode, batch, token)
-        parts, _ = on_the_way(cluster, np.minimum(rate * others, most * (1.0 - 0.5 / users)), batch * others, token)
+        seen = rate * others
+        if requests_per_user is not None:
+            seen = np.maximum(seen, others * in_step(cluster, rate, token, users, requests_per_user))
+        seen = np.minimum(seen, most * (1.0 - 0.5 / users))
+        parts, _ = on_the_way(cluster, seen, batch * others, token, users)
+        if requests_per_user is not None:
+            parts = parts._replace(wait=parts.wait * out_of_step(cluster, rate, token))
         return token, rate, parts
 
     def let_through(batch):
         """What decodes beyond what the stages before let through."""
-        return batch - most * decode.decoded * decode_pool.token_time(decode, batch) / decode.replicas
+        return batch - most * decode.decoded * token_time(batch) / decode.replicas
 
     def surplus(batch):
         """What decodes beyond the share of the clients' cycle."""
@@ -182,7 +227,7 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
     left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
     slots = batch >= decode.slots * (1.0 - EXACT)
-    moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(prefill))
+    moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(cluster.prefill))
     parts = parts._replace(
         wait=parts.wait + np.where(slots | moves, 0.0, left),
         transfer=parts.transfer + np.where(moves, left, 0.0),
@@ -195,6 +240,49 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
 
 
+def in_step(cluster: Cluster, rate, token, users, requests_per_user):
+    """Prompts per second as a prompt meets them in a run whose clients start together (1/s).
+
+    The first prompts leave the prefill pool within ``N / (P mu)``, a step after the other, and their clients come back as
+    close to each other, until unequal answers have spread them by ``s = c J t sqrt(r)`` after r of them: a normal density,
+    which meets itself at ``1 / (2 sqrt(pi) s)``.  The mean of that over a run of R is that at R / 4.  Together they come
+    within ``d = sqrt((N / (P mu))^2 + 4 pi s^2)``, of which what is left of a cycle of ``N / X`` is free of them:
+    ``X + (1 - 1/n*) (1 - d X / N)^2 N / d``.  Prompts that were computed one by one come one by one, and do not meet.
+
+    Parameters
+    ----------
+    rate : requests per second of the run.
+    token : time between tokens (s).
+    users, requests_per_user : clients, and requests of each.
+    """
+    prefill = cluster.prefill
+    apart = users * cluster.remote / prefill_pool.prefill_rate(prefill)
+    spread = cluster.output_cv * cluster.decode.decoded * token * np.sqrt(0.25 * requests_per_user)
+    lasts = np.sqrt(apart * apart + 4.0 * np.pi * spread * spread)
+    free = np.maximum(1.0 - lasts * rate / users, 0.0)
+    return rate + (1.0 - 1.0 / prefill.most) * free * free * users / lasts
+
+
+#: spread of the times between visits of a client, over the time between two prompts, at which prompts that are computed one by
+#: one wait half as long as if they came at random: chosen with simulated clusters in view
+HALF_ORDERED = 0.4
+
+
+def out_of_step(cluster: Cluster, rate, token):
+    """Wait of prompts whose clients start together over that of prompts that come at random: ``1 - (1 - u / (u + 0.4)) / n*``.
+
+    Prompts that were computed one by one come back one by one: they wait only as far as unequal answers, ``s = c J t``, bring
+    them out of step, ``u = s X``.  Of steps with many prompts all come at once.
+
+    Parameters
+    ----------
+    rate : requests per second, X.
+    token : time between tokens (s).
+    """
+    spread = cluster.output_cv * cluster.decode.decoded * token * rate
+    return 1.0 - HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
+
+
 def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
     """Waits over a run in which all clients start together: their first prompts are a burst, and fill the slots one by one.
 
@@ -205,11 +293,15 @@ def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_u
     token : time between tokens (s).
     users, requests_per_user : clients, and requests of each.
     """
-    decode, prefill = cluster.decode, cluster.prefill
+    decode = cluster.decode
     slots = decode.replicas * decode.slots
-    burst = np.maximum(prefill_pool.first_burst(prefill, users) - parts.prefill, 0.0)
+    burst = prefill_pool.first_burst(cluster.prefill, np.maximum(users * cluster.remote, 1.0))
+    if decode.local is not None:  # one after the other in each replica
+        each = 0.5 * (users * decode.local.share / decode.replicas + 1.0)
+        burst = beside(decode.local, burst, decode.local.time * np.maximum(each, 1.0))
+    burst = np.maximum(burst - parts.prefill, 0.0)
     beyond = np.maximum(1.0 - slots / users, 0.0)
-    queued = beyond * np.maximum(decode.decoded * token - slots / prefill_pool.prefill_rate(prefill), 0.0)
+    queued = beyond * np.maximum(decode.decoded * token - slots / let_through_rate(cluster), 0.0)
     share = 1.0 / requests_per_user
     return parts._replace(
         wait=parts.wait + share * (burst - parts.wait), slot=parts.slot + share * (queued - parts.slot)
@@ -227,12 +319,15 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     decode = cluster.decode
     steps = arrival_rate * decode.decoded / decode.replicas  # that a replica makes a second, of all its requests
 
-    def surplus(batch):
-        return batch - steps * decode_pool.token_time(decode, batch)
+    def token_time(batch):
+        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch))
 
-    least, most = (steps * decode_pool.token_time(decode, batch) for batch in (0.0 * decode.slots, decode.slots))
+    def surplus(batch):
+        return batch - steps * token_time(batch)
+
+    least, most = (steps * token_time(batch) for batch in (0.0 * decode.slots, decode.slots))
     batch = solve_increasing(surplus, np.minimum(least, decode.slots), np.minimum(most, decode.slots), ROUNDS)
-    return at_random(cluster, arrival_rate, batch, decode_pool.token_time(decode, batch), percentile)
+    return at_random(cluster, arrival_rate, batch, token_time(batch), percentile)
 
 
 def held_loop(cluster: Cluster, batch, percentile) -> Operation:
@@ -243,7 +338,7 @@ def held_loop(cluster: Cluster, batch, percentile) -> Operation:
     batch : b, requests that decode in each replica, mean; fewer than its slots.
     percentile : as in `open_loop`.
     """
-    token = decode_pool.token_time(cluster.decode, batch)
+    token = decode_pool.token_time(cluster.decode, decode_pool.met_batch(cluster.decode, batch))
     return at_random(cluster, decode_pool.decode_rate(cluster.decode, batch, token), batch, token, percentile)
 
 
@@ -255,7 +350,7 @@ def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Opera
     rate = np.minimum(arrival_rate, np.minimum(most, at_most.decode))
     parts, met = on_the_way(cluster, np.minimum(arrival_rate, most * (1.0 - EXACT)), batch, token)
     slots_free = arrival_rate < at_most.decode
-    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), token, cluster.output_cv)
+    waiting = decode_pool.slot_wait(cluster.decode, np.where(slots_free, rate, 0.0), batch, token, cluster.output_cv)
     for_prefill, for_slot = np.where(arrival_rate < most, 0.0, np.inf), np.where(slots_free, 0.0, np.inf)
     late = parts._replace(
         wait=for_prefill + prefill_pool.wait_at(met, percentile),
@@ -268,7 +363,7 @@ def at_random(cluster: Cluster, arrival_rate, batch, token, percentile) -> Opera
 def maximum_load(cluster: Cluster) -> Operation:
     """All requests queued at once; the times leave out the wait in the queue."""
     decode = cluster.decode
-    most = np.minimum(prefill_pool.prefill_rate(cluster.prefill), cluster.transfer.rate)
+    most = let_through_rate(cluster)
 
     def surplus(batch):
         return decode_pool.decode_rate(decode, batch, decode_pool.token_time(decode, batch)) / most - 1.0
@@ -276,9 +371,11 @@ def maximum_load(cluster: Cluster) -> Operation:
     batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
     token = decode_pool.token_time(decode, batch)
     full = prefill_pool.step_time(cluster.prefill, cluster.prefill.most)
-    moving = cluster.transfer.moving * np.maximum(full / cluster.prefill.one, 1.0)
+    moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, cluster.prefill.most)
     exposed = cache_transfer.behind_pieces(moving, full, cluster.transfer.pieces)
-    parts = Parts(0.0 * full, full, cluster.transfer.latency + exposed, 0.5 * token)
+    local = decode.local
+    computed = full if local is None else beside(local, full, local.time)
+    parts = Parts(0.0 * full, computed, beside(local, cluster.transfer.latency + exposed, 0.0), 0.5 * token)
     rate = np.minimum(decode_pool.decode_rate(decode, batch, token), most)
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
 
@@ -294,55 +391,3 @@ def under_load(
     if users is not None:
         return closed_loop(cluster, users, think_time, requests_per_user)
     return maximum_load(cluster)
-
-
-# --- what binds ----------------------------------------------------------------------------------------
-
-
-class Shares(NamedTuple):
-    """How much of each stage a load takes."""
-
-    prefill: Any
-    transfer: Any
-    slots: Any
-
-
-def shares(cluster: Cluster, run: Operation) -> Shares:
-    """How much of each stage a load takes: rates over what a stage can do, requests over slots."""
-    prompts = prefill_pool.prefill_rate(cluster.prefill)
-    return Shares(run.throughput / prompts, run.throughput / cluster.transfer.rate, run.active / cluster.decode.slots)
-
-
-def binding(taken: Shares, by_memory):
-    """What keeps a cluster from serving more: the fullest stage from 0.9 on, else that clients are few (`PoolLimit`).
-
-    Parameters
-    ----------
-    by_memory : is the number of slots set by the cache that fits, not by the engine?
-
-    Examples
-    --------
-    >>> [int(binding(Shares(*s), memory)) for s, memory in (((1.0, 0.1, 0.5), False), ((0.3, 0.1, 1.0), True))]
-    [1, 4]
-    >>> int(binding(Shares(0.3, 0.1, 0.7), False))
-    0
-    """
-    slots = np.where(by_memory, float(PoolLimit.CACHE), float(PoolLimit.DECODE_SLOTS))
-    most = np.maximum(np.maximum(taken.prefill, taken.transfer), taken.slots)
-    early = np.where(taken.prefill >= taken.transfer, float(PoolLimit.PREFILL), float(PoolLimit.TRANSFER))
-    fullest = np.where(taken.slots >= np.maximum(taken.prefill, taken.transfer), slots, early)
-    return np.where(most >= BINDS, fullest, float(PoolLimit.CLIENTS))
-
-
-def wall(taken: Shares, by_memory, of_prefill, of_decode):
-    """The wall behind the fullest stage: the links between the pools, the memory for caches, or what binds a step (`Bottleneck`).
-
-    Parameters
-    ----------
-    by_memory : is the number of slots set by the cache that fits?
-    of_prefill, of_decode : what binds a step of either pool.
-    """
-    limit = binding(taken, by_memory)
-    step = np.where(limit == PoolLimit.PREFILL, of_prefill, of_decode)
-    step = np.where(limit == PoolLimit.CACHE, float(Bottleneck.CAPACITY), step)
-    return np.where(limit == PoolLimit.TRANSFER, float(Bottleneck.LINK), step)

@@ -76,16 +76,17 @@ class Rows(NamedTuple):
 
 
 def rows_cost(
-    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows
+    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows, idle=0.0
 ) -> Rows:
     """Matrix products, element-wise work and communication of all layers.
 
     Parameters
     ----------
     rows : tokens on each attention group.
+    idle : attention groups that have none, and only take their part of the experts' work.
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
-    experts = expert_work(model, hardware, format, assume, tp, ep, rows * attention_groups(tp, ep))
+    experts = expert_work(model, hardware, format, assume, tp, ep, rows * (attention_groups(tp, ep) - idle))
     kernels = 0.5 * architecture.residual_blocks(model) * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
@@ -331,6 +332,9 @@ def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:
 KERNELS_DENSE, KERNELS_EXPERTS, KERNELS_NARROWING, KERNELS_LATENT = 14.0, 24.0, 26.0, 50.0
 #: of these, exchanges with other devices: after attention and after the network
 KERNELS_EXCHANGES = 2.0
+#: width of weights from which on inputs are narrowed by kernels of their own: 8 bits with scales of blocks.  Engines narrow to
+#: 4 bits in the kernels that write the values (TensorRT-LLM and FlashInfer: norm and activation with NVFP4 outputs) (byte)
+NARROWED_APART = 1.0
 
 
 def eager_floor(model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, tp, ep):
@@ -338,7 +342,7 @@ def eager_floor(model: Workload, hardware: Accelerator, format: Format, assume: 
     alone = np.where((tp > 1) | (ep > 1), 0.0, KERNELS_EXCHANGES)
     with_experts = architecture.moe_layers(model)
     latent = np.where(model.kv_lora_rank > 0, KERNELS_LATENT, 0.0)
-    narrowing = quantises(hardware, format) & (format.weight_bytes >= 1.0) & (assume.fused_quantise == 0)
+    narrowing = quantises(hardware, format) & (format.weight_bytes >= NARROWED_APART) & (assume.fused_quantise == 0)
     experts = KERNELS_EXPERTS + np.where(narrowing, KERNELS_NARROWING, 0.0)
     layers = 0.5 * architecture.residual_blocks(model)
     kernels = (KERNELS_DENSE - alone) * (layers - with_experts) + (experts - alone) * with_experts
@@ -372,7 +376,8 @@ def prefill_step(
     Notes
     -----
     The tokens of all prompts fill ``u = ceil(tokens / chunk)`` steps of equal size; with p stages they pass
-    as a pipeline, ``(u + p - 1)`` times the slowest stage.  An engine that takes the last token apart
+    as a pipeline, ``(u + p - 1)`` times the slowest stage.  With fewer prompts than attention groups the others wait for
+    these, and experts have the tokens of these only.  An engine that takes the last token apart
     (`last_token_apart`) computes one less of each, and adds a decoding step.
     """
     last = decode_step(model, hardware, fleet, format, assume, tp, pp, ep, prompts, cached + new)
@@ -384,7 +389,8 @@ def prefill_step(
     tokens = per_group * new
     steps = ceil_div(tokens, chunk)
     rows = tokens / steps
-    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
+    idle = np.maximum(attention_groups(tp, ep) - prompts, 0.0)
+    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle)
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, assume, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)

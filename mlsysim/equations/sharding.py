@@ -207,8 +207,9 @@ def workspace_bytes(model: Workload, assume: Assumptions, tp, rows):
 def gathered_workspace_bytes(model: Workload, format: Format, tp, ep, rows):
     """Copies of the tokens of all attention groups that experts hold on each device (byte); 0 with one group.
 
-    ``rows (e / t) k [h (i + 2) + f (i + 4)]``: every copy in the format of products and in 16 bits, gate and up wide,
-    their product narrow.  Engines size it for the worst case, that all copies stay on one device.
+    ``rows (e / t) k [h (i + a) + f (i + 2 a)]`` with i bytes of an input of products and a of an activation: every copy in
+    both, gate and up as activations, their product as an input.  Engines size it for the worst case, that all copies stay on
+    one device.
 
     Parameters
     ----------
@@ -228,8 +229,8 @@ def gathered_workspace_bytes(model: Workload, format: Format, tp, ep, rows):
     0.0
     """
     groups = attention_groups(tp, ep)
-    narrow = format.gemm_input_bytes
-    copy = model.hidden * (narrow + 2.0) + model.ffn_hidden * (narrow + 4.0)
+    narrow, wide = format.gemm_input_bytes, format.activation_bytes
+    copy = model.hidden * (narrow + wide) + model.ffn_hidden * (narrow + 2.0 * wide)
     held = rows * groups * np.minimum(model.experts_per_token, model.n_experts / np.maximum(ep, 1.0)) * copy
     return np.where((groups > 1.0) & (model.n_experts > 0), held, 0.0)
 

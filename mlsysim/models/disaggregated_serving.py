@@ -8,9 +8,13 @@ from mlsysim.equations import (
     architecture,
     decode_pool,
     disaggregation,
+    experts,
+    local_prefill,
     paging,
+    pool_limits,
     pools,
     prefill_pool,
+    replica,
     sharding,
 )
 from mlsysim.equations import cache_transfer as transfers
@@ -51,6 +55,9 @@ class DisaggregatedServing(NamedTuple):
     prefill_utilization: Real
     link_utilization: Real
     decode_utilization: Real
+    local_prefill_share: Real
+    caches_waiting: Real
+    caches_kept: Real
     prefill_decode_ratio: Real
     paired_prefill_replicas: Real
     paired_decode_replicas: Real
@@ -104,8 +111,14 @@ def disaggregated_serving(
     kv_bandwidth=None,
     first_token_from=FirstToken.DECODE,
     draft_len=0,
+    draft_layers=None,
     acceptance=0.7,
     cached_prefix=0,
+    local_prefill_below=None,
+    two_batches=None,
+    decode_two_batches=None,
+    redundant_experts=0,
+    decode_redundant_experts=None,
     page_size=16,
     reserve=Reserve.GROW,
     memory_fraction=0.9,
@@ -139,9 +152,16 @@ def disaggregated_serving(
     kv_bandwidth : byte/s of one device for caches; without it the fast domain where one holds both pools, else the network.
     first_token_from : `decode`: the client sees the first token when its request has joined the decode pool; `prefill`: at
         once, and the second one waits for the cache.
-    draft_len, acceptance : drafted tokens per round (look-up, or heads of the model: drafting is free), and the probability
-        that one is accepted.
+    draft_len, acceptance : drafted tokens per round, and the probability that one is accepted.
+    draft_layers : layers such as the model's own that a drafted token passes before the model's head: 1 with the prediction
+        layer of DeepSeek; without it drafting is free (look-up).
     cached_prefix : tokens that all prompts share and the prefill pool keeps; all of the cache moves.
+    local_prefill_below : prompts with at most so many new tokens are computed by the decode replicas, whose requests wait
+        meanwhile (conditional disaggregation); without it all go to the prefill pool.
+    two_batches, decode_two_batches : halves of a step take turns, one exchanging tokens while the other computes;
+        without them they do not.
+    redundant_experts, decode_redundant_experts : copies of popular experts in a replica of each pool (the second as the first
+        unless given): they take memory, and even out the ranks (`redundant_relief`).
     page_size, reserve, memory_fraction, pool_fraction, overflow : as in ContinuousBatchingModel, of the decode replicas.
     percentile : of `ttft_at_percentile`, which an open loop has, 0..1.
     efficiency, bandwidth_efficiency, textbook, flops_convention : as in ServingModel.
@@ -151,7 +171,9 @@ def disaggregated_serving(
     DisaggregatedServing
         Rates, prices and `n_accelerators` are of the whole cluster; requests and memory of one replica.  `ttft` is the sum of
         `frontend_wait`, `prefill_wait`, `prefill_time` and, where the decode pool answers, `kv_transfer_time`, `slot_wait` and
-        `first_step_time`.  `pool_limit` is the stage that is full (from 0.9 on), or `clients`.  `prefill_decode_ratio` is right
+        `first_step_time`.  `pool_limit` is the stage that is full (from 0.9 on), or `clients`; `backpressure`
+        where as many computed prompts wait for slots (`caches_waiting`) as the prefill pool can keep (`caches_kept`), so that
+        others wait uncomputed.  `prefill_decode_ratio` is right
         in large fleets; `paired_prefill_replicas` and `paired_decode_replicas` are whole (up to 16 of decode).
         `speedup_over_aggregated` and `break_even_itl` compare with servers that do both on the decode replicas' devices, from
         the tangent of the step: above 1 where `itl` is below `break_even_itl`.
@@ -161,9 +183,9 @@ def disaggregated_serving(
     Prefill is a queue of P servers that take several prompts in a step; no prompt shares a decode step, so ITL is the step
     t(b), and b follows from Little's law, ``D b = X (S_out - 1) t(b)``.  In a closed loop all who neither decode nor think
     stand in front of the stage that is full: with more clients than slots ``TTFT = N / X - J t``, whatever prefill does, and
-    an error of 5 % in ITL is one of 35 % in TTFT.  Validity: against a simulation of the same steps (60 random clusters up to
-    0.85 of capacity, in brackets how many) the first token is within 10 % (52; worst 40 %), time between tokens and throughput
-    within 5 % (58).  Clients whose answers are all equally long keep in step, and wait less than that.
+    an error of 5 % in ITL is one of 35 % in TTFT.  A request meets itself in its steps, and decode replicas do the host's work
+    beside the device's (`decode_host_overlap`).  Validity: against a simulation of the same steps (60 random clusters up to 0.85
+    of capacity, open and closed) the first token is within 10 % (median 1.2), time between tokens and throughput within 2 %.
 
     References
     ----------
@@ -178,68 +200,97 @@ def disaggregated_serving(
     decode_tp, decode_pp, decode_ep = (
         own if given is None else given for own, given in ((tp, decode_tp), (pp, decode_pp), (ep, decode_ep))
     )
+    copies = redundant_experts if decode_redundant_experts is None else decode_redundant_experts
+    stored, decode_stored = _with_copies(model, redundant_experts), _with_copies(model, copies)
+    decode_assume = _relieved(assume, copies, decode_ep)
     requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
-    computed = paging.computed_tokens(requests)
+    computed, local = paging.computed_tokens(requests), None
+    layout, decode_layout = (tp, pp, ep), (decode_tp, decode_pp, decode_ep)
+    decode_records = (model, decode_device, decode_fleet, decode_format, decode_assume, decode_layout)
+    if local_prefill_below is not None:
+        lengths = local_prefill.split(computed, prompt_cv * (seq_len / computed), local_prefill_below)
+        alone = _alone(*decode_records, lengths.short + cached_prefix, prefill_chunk, flops_convention)
+        computed, local = lengths.long, local_prefill.Local(lengths.share, alone)
     prompts = {"new": computed, "cached": cached_prefix, "cv": prompt_cv, "convention": flops_convention}
-    engine = {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch}
-    prefill = prefill_pool.prefill_pool(model, device, fleet, format, assume, (tp, pp, ep), **engine, **prompts)
+    prompts |= {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch}
+    own = _relieved(assume, redundant_experts, ep)
+    prefill = prefill_pool.prefill_pool(model, device, fleet, format, own, layout, two_batches=two_batches, **prompts)
     decode_rows = np.maximum(max_batch / sharding.attention_groups(decode_tp, decode_ep), 1.0) * (1.0 + draft_len)
-    own = requests._replace(cached_prefix=0.0)  # a cache that was moved is nobody else's
+    moved_in = requests._replace(cached_prefix=0.0)  # a cache that was moved is nobody else's
     pool_of = {"tp": decode_tp, "pp": decode_pp, "ep": decode_ep, "prefill_chunk": decode_rows, "max_batch": max_batch}
     pages = {"page_size": page_size, "pool_fraction": pool_fraction, "reserve": reserve, "overflow": overflow}
-    room = memory_fraction * decode_device.mem_capacity
-    held = paging.pool(model, decode_format, assume, own, capacity=room, **pool_of, **pages)
-    decode = decode_pool.Decode(
-        *(model, decode_device, decode_fleet, decode_format, assume, (decode_tp, decode_pp, decode_ep)),
-        context=paging.mean_context(requests),
-        decoded=np.maximum(paging.decoded_tokens(requests), 1.0),
-        draft_len=draft_len,
-        per_round=tokens_per_round(acceptance, draft_len),
-        slots=held.slots,
-        replicas=decode_replicas,
-    )
-    prefill_devices, decode_devices = sharding.devices(tp, pp, ep), sharding.devices(decode_tp, decode_pp, decode_ep)
-    held_by = Devices(
-        prefill_devices, decode_devices, prefill_replicas * prefill_devices, decode_replicas * decode_devices
-    )
-    moved = transfers.moved_bytes(model, decode_format, seq_len, decode_tp)
+    pages["capacity"] = memory_fraction * decode_device.mem_capacity
+    held = paging.pool(decode_stored, decode_format, assume, moved_in, **pool_of, **pages)
+    decoded = np.maximum(paging.decoded_tokens(requests), 1.0)
+    drafts = (draft_len, draft_layers, tokens_per_round(acceptance, draft_len))
+    engine_of = (held.slots, decode_replicas, decode_two_batches, local)
+    decode = decode_pool.Decode(*decode_records, paging.mean_context(requests), decoded, *drafts, *engine_of)
+    each, decode_each = sharding.devices(*layout), sharding.devices(*decode_layout)
+    held_by = Devices(each, decode_each, prefill_replicas * each, decode_replicas * decode_each)
+    moved = transfers.moved_bytes(model, decode_format, computed + cached_prefix, decode_tp)
+    way = transfers.path(fleet, decode_fleet, held_by.in_all, kv_bandwidth)
     transfer = pools.transfer_between(
-        transfers.path(fleet, decode_fleet, held_by.in_all, kv_bandwidth),
-        moved,
-        *(tp * pp, decode_tp * decode_pp),
-        *(held_by.prefill, held_by.decode),
+        *(way, moved, tp * pp, decode_tp * decode_pp, held_by.prefill, held_by.decode),
         pieces=transfers.pieces(model, cache_transfer, ceil_div(computed, prefill_chunk)),
         latency=assume.kv_transfer_latency,
     )
-    front = assume.frontend_time + computed * assume.frontend_token_time
-    if users is not None and requests_per_user is not None:
-        front = front + assume.frontend_client_time * users
-    cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv)
+    front = assume.frontend_time + paging.computed_tokens(requests) * assume.frontend_token_time
+    front = front + (0.0 if users is None or requests_per_user is None else assume.frontend_client_time * users)
+    usable = memory_fraction * device.mem_capacity
+    in_prefill = prefill_pool.holding(stored, format, assume, layout, prefill, computed + cached_prefix, prefill_chunk)
+    kept = prefill_pool.caches_kept(prefill, in_prefill, usable)
+    cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv, kept)
     load = {"arrival_rate": arrival_rate, "decode_batch": decode_batch, "users": users, "think_time": think_time}
     run = pools.under_load(cluster, **load, requests_per_user=requests_per_user, percentile=percentile)
 
-    replicas = sharding.replica_possible(model, tp, pp, ep) & sharding.replica_possible(model, *decode.layout)
+    replicas = sharding.replica_possible(stored, *layout) & sharding.replica_possible(decode_stored, *decode_layout)
     shape = replicas & fits_fleet(fleet, held_by.in_all) & (cached_prefix < seq_len) & (output_len > 1.0)
     possible = architecture.generates(model) & can_compute(hardware) & can_compute(decode_hardware)
-    prefill_memory = prefill_pool.memory_held(prefill, model, format, assume, (tp, pp, ep), seq_len, prefill_chunk)
+    prefill_memory = replica.bytes_held(in_prefill, prefill.most)
     limit = first_failing(
         (shape | np.logical_not(possible), Limit.SHAPE),
         (possible & architecture.within_context(model, seq_len + output_len), Limit.CAPABILITY),
-        ((held.admitted >= 1.0) & (prefill_memory <= memory_fraction * device.mem_capacity), Limit.MEMORY),
+        ((held.admitted >= 1.0) & (prefill_memory <= usable), Limit.MEMORY),
         (run.keeps_up, Limit.SATURATION),
     )
-    found = _outputs(cluster, run, held_by, device, held.admitted < max_batch, output_len)
-    answer = DisaggregatedServing(
-        **found,
-        max_active_requests=held.max_active,
-        kv_transfer_size=moved,
-        memory_weights=held.weights,
-        memory_per_device=held.fixed + run.active * held.request,
-        prefill_memory_per_device=prefill_memory,
-        feasible=limit == 0,
-        limit=limit,
-    )
+    memory = {"kv_transfer_size": moved, "prefill_memory_per_device": prefill_memory}
+    found = _outputs(cluster, run, held_by, device, held, held.admitted < max_batch, output_len)
+    answer = DisaggregatedServing(**found, **memory, feasible=limit == 0, limit=limit)
     return where_possible(possible, answer)
+
+
+def _alone(
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    layout: serve.Layout,
+    new,
+    chunk,
+    how,
+):
+    """A prompt that a decode replica computes itself, front end apart (s).
+
+    Parameters
+    ----------
+    layout : tensor, pipeline and expert parallelism.
+    new, chunk : tokens of the prompt, and most tokens of a step and attention group.
+    how : `FlopsConvention`.
+    """
+    engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
+    return serve.total(serve.prefill_step(model, hardware, fleet, format, engine, *layout, 1.0, new, 0.0, chunk, how))
+
+
+def _with_copies(model: Workload, copies) -> Workload:
+    """The model as a replica with copies of experts holds it."""
+    return model._replace(n_experts=np.where(model.n_experts > 0, model.n_experts + copies, model.n_experts))
+
+
+def _relieved(assume: Assumptions, copies, ep) -> Assumptions:
+    """Ranks of experts as copies of the popular ones even them out."""
+    skew = experts.relieved_skew(assume.expert_skew, copies, ep, assume.redundant_relief)
+    return assume._replace(expert_skew=skew)
 
 
 class Devices(NamedTuple):
@@ -257,18 +308,25 @@ class Devices(NamedTuple):
 
 
 def _outputs(
-    cluster: pools.Cluster, run: pools.Operation, devices: Devices, device: Accelerator, by_memory, output_len
+    cluster: pools.Cluster,
+    run: pools.Operation,
+    devices: Devices,
+    device: Accelerator,
+    held: paging.Pool,
+    by_memory,
+    output_len,
 ) -> dict[str, Real | None]:
     """What follows from how the cluster runs, whatever fits.
 
     Parameters
     ----------
     device : of the replicas that prefill.
+    held : what a decode replica holds.
     by_memory : is the number of slots set by the cache that fits?
     """
     prefill, decode = cluster.prefill, cluster.decode
     assume, decode_device = decode.assume, decode.hardware
-    taken, stages = pools.shares(cluster, run), pools.capacity(cluster)
+    taken, stages = pool_limits.shares(cluster, run), pools.capacity(cluster)
     other = disaggregation.compared(cluster, run, stages, devices.prefill_replica, devices.decode_replica)
     step = decode_pool.decode_step(decode, run.active)
     power = devices.decode * serve.step_power(decode_device, assume, step, run.step_time)
@@ -284,7 +342,7 @@ def _outputs(
         "tokens_per_s_per_user": 1.0 / run.itl,
         "ttft": run.ttft * assume.first_token_scatter,
         "ttft_at_percentile": None if late is None else late * assume.first_token_scatter,
-        "itl": run.itl * assume.token_scatter,
+        "itl": run.itl,  # no prompt comes between: what spaces tokens elsewhere (`token_scatter`) is not there
         "step_time": run.step_time,
         "e2e_latency": run.e2e,
         "frontend_wait": cluster.front,
@@ -294,10 +352,16 @@ def _outputs(
         "slot_wait": run.parts.slot,
         "first_step_time": np.where(by_prefill, 0.0, run.step_time),
         "active_requests": run.active,
+        "max_active_requests": held.max_active,
+        "memory_weights": held.weights,
+        "memory_per_device": held.fixed + run.active * held.request,
         "saturation_rate": np.minimum(np.minimum(stages.prefill, stages.transfer), stages.decode),
         "prefill_utilization": taken.prefill,
         "link_utilization": taken.transfer,
         "decode_utilization": taken.slots,
+        "local_prefill_share": 0.0 * run.step_time if decode.local is None else decode.local.share,
+        "caches_waiting": run.caches,
+        "caches_kept": cluster.kept,
         "prefill_decode_ratio": other.ratio,
         "paired_prefill_replicas": other.pair.prefill,
         "paired_decode_replicas": other.pair.decode,
@@ -307,8 +371,8 @@ def _outputs(
         "n_accelerators": devices.in_all,
         "usd_per_mtok": serve.TOKENS_PER_MTOK * price / tokens_per_s,
         "joule_per_mtok": serve.TOKENS_PER_MTOK * power / tokens_per_s,
-        "pool_limit": pools.binding(taken, by_memory),
-        "bottleneck": pools.wall(taken, by_memory, serve.bottleneck(prefill.step), serve.bottleneck(step)),
+        "pool_limit": pool_limits.binding(taken, by_memory),
+        "bottleneck": pool_limits.wall(taken, by_memory, serve.bottleneck(prefill.step), serve.bottleneck(step)),
     }
 
 

@@ -612,6 +612,14 @@ class Assumptions(NamedTuple):
         "fitted to published closed-loop runs: 7 to 21 us",
         0.5,
     )
+    decode_host_overlap: Real = _share(
+        1.0,
+        "share of the host's work of a step that a replica which only decodes does while the device computes: no prompt changes "
+        "what the next step holds",
+        "github.com/NVIDIA/TensorRT-LLM, overlap scheduler: on for generation servers, off for context servers; SGLang and vLLM "
+        "schedule one step ahead by default (0.4, 0.14)",
+        0.0,
+    )
     eager_kernel_time: Real = _assumed(
         25e-6,
         "s",
@@ -739,6 +747,14 @@ class Assumptions(NamedTuple):
         "how unequally tokens choose experts: standard deviation of an expert's load over its mean",
         "half way between 0 (balanced) and 4.4, the same fit to rows routed with a power law of exponent 1.2",
         0.7,
+    )
+    redundant_relief: Real = _assumed(
+        4.0,
+        "1",
+        "how much copies of popular experts even out the ranks: with r of them on e ranks the skew is divided by 1 + this r / e",
+        "fullest rank 1.2 to 2 times the mean without copies, 1.05 to 1.2 with one a rank (LMSYS 2025, 32 copies of 256 experts; "
+        "DeepSeek-AI 2024, arXiv:2412.19437, section 3.4)",
+        0.5,
     )
     expert_popularity_cv: Real = _assumed(
         0.8,

@@ -324,6 +324,9 @@ class PoolLimit(IntEnum):
     TRANSFER = 2
     DECODE_SLOTS = 3  #: the most requests that the engine takes at once
     CACHE = 4  #: the same by memory
+    BACKPRESSURE = (
+        5  #: slots, and the prefill pool has no memory for more caches that wait for one: prompts wait uncomputed
+    )
 
 
 class Region(IntEnum):

@@ -376,6 +376,7 @@ count("prefill_batch", "prompts prefilled together")
 fraction("memory_fraction", "share of the device a server may use", above=True)
 fraction("acceptance", "probability that a drafted token is accepted")
 _add("draft_len", "1", "drafted tokens per round", low=0, high=16, kind="count")
+_add("draft_layers", "1", "layers such as the model's own that a drafted token passes before its head", low=0)
 fraction("efficiency", "constant share of peak, in place of the measured curves", above=True)
 fraction("bandwidth_efficiency", "constant share of memory bandwidth, in place of the measured curves", above=True)
 flag("textbook", "hand calculation: full rates, no overhead, no communication")
@@ -445,6 +446,26 @@ count("prefill_replicas", "replicas that only prefill")
 count("decode_replicas", "replicas that only decode")
 for _part, _meaning in (("tp", "tensor"), ("pp", "pipeline"), ("ep", "expert")):
     count(f"decode_{_part}", f"degree of {_meaning} parallelism of the replicas that decode (default: `{_part}`)")
+_add(
+    "local_prefill_below",
+    "1",
+    "prompts with at most so many new tokens are computed by the replica that decodes them",
+    low=0,
+)
+for _pool, _meaning in (("", "prefill"), ("decode_", "decode")):
+    flag(
+        f"{_pool}two_batches", f"halves of a {_meaning} step take turns: one exchanges tokens while the other computes"
+    )
+    _add(
+        f"{_pool}redundant_experts",
+        "1",
+        f"copies of popular experts in a replica that {'decodes' if _pool else 'prefills'}, beside one of each",
+        low=0,
+        kind="count",
+    )
+real("local_prefill_share", "1", "requests whose prompts the decode replicas compute, share")
+real("caches_waiting", "1", "caches of computed prompts that wait for a slot or move, mean")
+real("caches_kept", "1", "caches that can wait in the memory of all prefill replicas", better="more")
 positive("decode_batch", "1", "requests that decode in each replica of the decode pool, mean")
 count("prefill_max_batch", "most prompts of a prefill step, all attention groups of a replica")
 option("first_token_from", "which pool answers the client with the first token", codes.FirstToken)
