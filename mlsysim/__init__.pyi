@@ -418,25 +418,26 @@ class _SingleNodeModel(Model):
     def __call__(self, **inputs: Unpack[_SingleNodeModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -444,8 +445,8 @@ class _SingleNodeModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_SingleNodeModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_SingleNodeModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_SingleNodeModelInputs]) -> str: ...
 
@@ -479,25 +480,26 @@ class _EfficiencyModel(Model):
     def __call__(self, **inputs: Unpack[_EfficiencyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -505,8 +507,8 @@ class _EfficiencyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_EfficiencyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_EfficiencyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_EfficiencyModelInputs]) -> str: ...
 
@@ -552,25 +554,26 @@ class _ServingModel(Model):
     def __call__(self, **inputs: Unpack[_ServingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -578,8 +581,8 @@ class _ServingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ServingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ServingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ServingModelInputs]) -> str: ...
 
@@ -631,26 +634,27 @@ class _ContinuousBatchingModel(Model):
     def __call__(self, **inputs: Unpack[_ContinuousBatchingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -658,8 +662,8 @@ class _ContinuousBatchingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ContinuousBatchingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ContinuousBatchingModelInputs]) -> str: ...
 
@@ -722,26 +726,27 @@ class _DisaggregatedServingModel(Model):
     def __call__(self, **inputs: Unpack[_DisaggregatedServingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -749,8 +754,8 @@ class _DisaggregatedServingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DisaggregatedServingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregatedServingModelInputs]) -> str: ...
 
@@ -782,26 +787,26 @@ class _WeightStreamingModel(Model):
     def __call__(self, **inputs: Unpack[_WeightStreamingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -809,8 +814,8 @@ class _WeightStreamingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_WeightStreamingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_WeightStreamingModelInputs]) -> str: ...
 
@@ -832,25 +837,26 @@ class _TailLatencyModel(Model):
     def __call__(self, **inputs: Unpack[_TailLatencyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -858,8 +864,8 @@ class _TailLatencyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TailLatencyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TailLatencyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TailLatencyModelInputs]) -> str: ...
 
@@ -893,25 +899,26 @@ class _DataModel(Model):
     def __call__(self, **inputs: Unpack[_DataModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DataModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -919,8 +926,8 @@ class _DataModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DataModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DataModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DataModelInputs]) -> str: ...
 
@@ -942,25 +949,26 @@ class _TransformationModel(Model):
     def __call__(self, **inputs: Unpack[_TransformationModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -968,8 +976,8 @@ class _TransformationModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TransformationModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TransformationModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TransformationModelInputs]) -> str: ...
 
@@ -1016,25 +1024,26 @@ class _TopologyModel(Model):
     def __call__(self, **inputs: Unpack[_TopologyModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1042,8 +1051,8 @@ class _TopologyModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_TopologyModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_TopologyModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_TopologyModelInputs]) -> str: ...
 
@@ -1057,7 +1066,7 @@ class _ScalingModelInputs(_Assumptions, _Accelerator, total=False):
     shared_expert_precision: Any  # optional; number format of shared experts in serving (default: `precision`)
     compute_budget: Any  # optional; FLOP; compute for training, and for serving when that is counted
     n_accelerators: Any  # optional; accelerators used; also cluster_size
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     mfu: Any  # optional; share of peak that the model's own operations use
     law: Any  # default epoch; scaling law
     params: Any  # optional; parameters of the model to train
@@ -1067,6 +1076,7 @@ class _ScalingModelInputs(_Assumptions, _Accelerator, total=False):
     batch_tokens: Any  # optional; tokens per training step
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _ScalingModel(Model):
@@ -1075,25 +1085,26 @@ class _ScalingModel(Model):
     def __call__(self, **inputs: Unpack[_ScalingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1101,8 +1112,8 @@ class _ScalingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ScalingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ScalingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ScalingModelInputs]) -> str: ...
 
@@ -1145,26 +1156,26 @@ class _InferenceScalingModel(Model):
     def __call__(self, **inputs: Unpack[_InferenceScalingModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1172,8 +1183,8 @@ class _InferenceScalingModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_InferenceScalingModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_InferenceScalingModelInputs]) -> str: ...
 
@@ -1213,25 +1224,26 @@ class _CompressionModel(Model):
     def __call__(self, **inputs: Unpack[_CompressionModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1239,8 +1251,8 @@ class _CompressionModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_CompressionModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_CompressionModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_CompressionModelInputs]) -> str: ...
 
@@ -1279,9 +1291,10 @@ class _DistributedModelInputs(_Workload, _Accelerator, _Fleet, _Format, _Assumpt
     flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
     efficiency: Any  # optional; constant share of peak, in place of the measured curves
     tokens: Any  # optional; tokens to train on
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _DistributedModel(Model):
@@ -1290,25 +1303,26 @@ class _DistributedModel(Model):
     def __call__(self, **inputs: Unpack[_DistributedModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1316,8 +1330,8 @@ class _DistributedModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DistributedModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DistributedModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DistributedModelInputs]) -> str: ...
 
@@ -1342,25 +1356,26 @@ class _ReliabilityModel(Model):
     def __call__(self, **inputs: Unpack[_ReliabilityModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1368,8 +1383,8 @@ class _ReliabilityModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ReliabilityModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ReliabilityModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ReliabilityModelInputs]) -> str: ...
 
@@ -1397,25 +1412,26 @@ class _OrchestrationModel(Model):
     def __call__(self, **inputs: Unpack[_OrchestrationModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1423,8 +1439,8 @@ class _OrchestrationModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_OrchestrationModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_OrchestrationModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_OrchestrationModelInputs]) -> str: ...
 
@@ -1440,7 +1456,7 @@ class _EconomicsModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, total=Fal
     region: Any  # required; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -1452,6 +1468,7 @@ class _EconomicsModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, total=Fal
     price_basis: Any  # default device; price the capital starts from: the device or the whole node
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 
@@ -1461,25 +1478,26 @@ class _EconomicsModel(Model):
     def __call__(self, **inputs: Unpack[_EconomicsModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1487,8 +1505,8 @@ class _EconomicsModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_EconomicsModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_EconomicsModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_EconomicsModelInputs]) -> str: ...
 
@@ -1504,7 +1522,7 @@ class _SustainabilityModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, tota
     region: Any  # required; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -1513,6 +1531,7 @@ class _SustainabilityModelInputs(_Accelerator, _Fleet, _Site, _Assumptions, tota
     tokens: Any  # optional; tokens to train on
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 
@@ -1522,25 +1541,26 @@ class _SustainabilityModel(Model):
     def __call__(self, **inputs: Unpack[_SustainabilityModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1548,8 +1568,8 @@ class _SustainabilityModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_SustainabilityModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_SustainabilityModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_SustainabilityModelInputs]) -> str: ...
 
@@ -1581,25 +1601,26 @@ class _CheckpointModel(Model):
     def __call__(self, **inputs: Unpack[_CheckpointModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1607,8 +1628,8 @@ class _CheckpointModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_CheckpointModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_CheckpointModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_CheckpointModelInputs]) -> str: ...
 
@@ -1635,26 +1656,27 @@ class _ResponsibleEngineeringModel(Model):
     def __call__(self, **inputs: Unpack[_ResponsibleEngineeringModelInputs]) -> Self: ...
     def solve(
         self, *, keep: Sequence[str] | None = ..., threads: int | None = ..., progress: Progress = ..., plan: str = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., quantile: Any = ...,
-        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., store: str | PathLike[str] | None = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
+        sample: Any = ..., seed: Any = ..., quantile: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def best(
         self, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def top(
         self, k: int, objective: str, maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., _epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> xr.Dataset: ...
     def root(
         self, unknown: str, target: Mapping[str, Any], bounds: tuple[Any, Any] | None = ..., *, progress: Progress = ...,
@@ -1662,8 +1684,8 @@ class _ResponsibleEngineeringModel(Model):
     ) -> xr.Dataset: ...
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ResponsibleEngineeringModelInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs],
     ) -> list[xr.Dataset]: ...
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ResponsibleEngineeringModelInputs]) -> str: ...
 
@@ -1893,7 +1915,7 @@ class _BatchingOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -1901,50 +1923,50 @@ class _BatchingOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -1959,14 +1981,14 @@ class _BatchingOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_BatchingOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_BatchingOptimizerInputs]) -> str: ...
@@ -2042,7 +2064,7 @@ class _DisaggregationOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2050,50 +2072,51 @@ class _DisaggregationOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2108,14 +2131,14 @@ class _DisaggregationOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_DisaggregationOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_DisaggregationOptimizerInputs]) -> str: ...
@@ -2157,9 +2180,10 @@ class _ParallelismOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _Ass
     flops_convention: Any  # default causal; attention FLOPs that a utilization counts, or a server computes
     efficiency: Any  # optional; constant share of peak, in place of the measured curves
     tokens: Any  # optional; tokens to train on
-    duration: Any  # optional; s; length of the run; also duration_days, duration_hours
+    duration: Any  # optional; s; length of the run; also duration_days, duration_hours, training_duration
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     cluster_size: Any  # another name of n_accelerators
 
 class _ParallelismOptimizer(Optimizer):
@@ -2174,7 +2198,7 @@ class _ParallelismOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2182,50 +2206,50 @@ class _ParallelismOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2240,14 +2264,14 @@ class _ParallelismOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_ParallelismOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_ParallelismOptimizerInputs]) -> str: ...
@@ -2266,7 +2290,7 @@ class _PlacementOptimizerInputs(_Accelerator, _Fleet, _Site, _Assumptions, total
     region: Any  # searched; where it runs: carbon, price and water of the electricity; also kwh_price for electricity_price
     datacenter: Any  # default us_average_2023; what the building adds: PUE, WUE
     assume: Any  # optional; overheads, efficiencies, latencies: mlsysim schema assumptions; any may be given by name
-    duration: Any  # required; s; length of the run; also duration_days, duration_hours
+    duration: Any  # required; s; length of the run; also duration_days, duration_hours, training_duration
     n_accelerators: Any  # optional; accelerators used; also cluster_size
     compute_utilization: Any  # optional; busy share of the arithmetic units while the run holds the device
     memory_activity: Any  # default 0.0; share of the memory bandwidth in use while the run holds the device
@@ -2281,6 +2305,7 @@ class _PlacementOptimizerInputs(_Accelerator, _Fleet, _Site, _Assumptions, total
     hourly_carbon: Any  # optional; kg/J; carbon per electric energy, hour by hour
     duration_days: Any  # another name of duration
     duration_hours: Any  # another name of duration
+    training_duration: Any  # another name of duration
     kwh_price: Any  # another name of electricity_price
     cluster_size: Any  # another name of n_accelerators
 
@@ -2296,7 +2321,7 @@ class _PlacementOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, keep: Sequence[str] | None = ...,
         threads: int | None = ..., block: int | None = ..., progress: Progress = ..., plan: str = ...,
-        resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
+        resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
         **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
@@ -2304,50 +2329,50 @@ class _PlacementOptimizer(Optimizer):
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] | None = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver,
         keep: Sequence[str] | None = ..., threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Any,
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def best(
         self, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        client: Any = ..., points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def top(
         self, k: int, objective: str | None = ..., maximize: bool | None = ..., by: str | Sequence[str] = ...,
         where: str | Sequence[str] | None = ..., ties: Sequence[str] = ..., *, resolver: Resolver, threads: int | None = ...,
         block: int | None = ..., progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ...,
-        points: Any = ..., **inputs: Any,
+        client: Any = ..., points: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> xr.Dataset: ...
     @overload
     def pareto(
         self, minimize: str | Sequence[str] = ..., maximize: str | Sequence[str] = ..., epsilon: float | None = ...,
         where: str | Sequence[str] | None = ..., *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> xr.Dataset: ...
     @overload
     def root(
@@ -2362,14 +2387,14 @@ class _PlacementOptimizer(Optimizer):
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, threads: int | None = ..., block: int | None = ..., progress: Progress = ...,
-        plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ..., sample: Any = ..., seed: Any = ...,
-        **inputs: Unpack[_PlacementOptimizerInputs],
+        plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ..., points: Any = ..., sample: Any = ...,
+        seed: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs],
     ) -> list[xr.Dataset]: ...
     @overload
     def sweep(
         self, reductions: Sequence[Any], *, resolver: Resolver, threads: int | None = ..., block: int | None = ...,
-        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., points: Any = ...,
-        sample: Any = ..., seed: Any = ..., **inputs: Any,
+        progress: Progress = ..., plan: str = ..., resume: str | PathLike[str] | None = ..., client: Any = ...,
+        points: Any = ..., sample: Any = ..., seed: Any = ..., **inputs: Any,
     ) -> list[xr.Dataset]: ...
     @overload
     def explain(self, *, points: Any = ..., **inputs: Unpack[_PlacementOptimizerInputs]) -> str: ...

@@ -24,6 +24,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Workers of pytest-xdist inherit the directory from the process that started them, and keep what they compile of us."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["MLSYSIM_ZOO"] = "off"  # no rows of whoever runs the tests
     if "MLSYSIM_CACHE" not in os.environ:
         _own.append(tempfile.mkdtemp(prefix="mlsysim-tests-"))
         os.environ["MLSYSIM_CACHE"] = _own[0]

@@ -161,6 +161,7 @@ def blocks(language, text):
 def elsewhere(tmp_path, monkeypatch):
     (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     monkeypatch.chdir(tmp_path)  # what is written stays there
+    monkeypatch.setenv("MLSYSIM_ZOO", str(tmp_path / "zoo"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -172,6 +173,9 @@ def test_python_of_a_page(path, elsewhere):
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_commands_of_a_page(path, elsewhere):
+    for block in blocks("toml", path.read_text(encoding="utf-8")):
+        if name := re.match(r"# ([\w.]+\.toml)", block):  # a file that the commands speak of
+            Path(name[1]).write_text(block)
     for block in blocks("sh", path.read_text(encoding="utf-8")):
         for command in block.splitlines():
             if command.startswith("mlsysim "):

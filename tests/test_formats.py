@@ -116,7 +116,11 @@ def test_parts_add_up_and_narrower_ones_take_less(resolver, model):
     """All parts in one format are that format; each part saves by itself; what they save adds up."""
 
     def held(**formats):
-        return float(resolver.solve(model=model, hardware="b200", seq_len=256, plan="plain", **formats).memory_weights)
+        return float(
+            resolver.solve(
+                model=model, hardware="b200", seq_len=256, plan="plain", **{"precision": "bf16", **formats}
+            ).memory_weights
+        )
 
     parts = ["attention_precision", "expert_precision", "shared_expert_precision"]
     wide = held()
@@ -198,12 +202,45 @@ def test_gpt_oss_is_served_with_the_mxfp4_experts_of_its_file():
     assert result.feasible and float(result.memory_weights) / 2**30 == pytest.approx(60.8, rel=0.01)
 
 
-def test_an_answer_in_16_bits_says_in_what_the_model_is_published():
-    assert (
-        "gpt_oss_120b.precision: 16 bits, as the call names no format; published: experts shipped in MXFP4"
-        in solve(model="gpt_oss_120b", hardware="h200").attrs["derived"]
-    )
-    assert "published" not in solve(model="gpt_oss_120b", hardware="h200", expert_precision="mxfp4").attrs["derived"]
+@pytest.mark.parametrize(
+    ("model", "formats"),
+    [
+        ("gpt_oss_120b", {"precision": "bf16", "expert_precision": "mxfp4"}),
+        ("deepseek_v3_671b", {"precision": "fp8"}),
+        ("kimi_k2_5_1t", {"precision": "bf16", "expert_precision": "int4"}),
+    ],
+)
+def test_a_model_is_served_in_the_formats_in_which_it_is_published(model, formats):
+    """A row of the zoo is what its own files are: gpt-oss 120B fits one device of 80 GB, as its authors say."""
+    published = solve(model=model, hardware="b200", tp=8)
+    assert ", ".join(f"{name}={value}" for name, value in formats.items()) in published.attrs["assumed"]
+    given = solve(model=model, hardware="b200", tp=8, **formats)
+    wider = solve(model=model, hardware="b200", tp=8, precision="bf16")
+    assert float(published.memory_weights) < 0.6 * float(wider.memory_weights)
+    assert published.itl == given.itl or model == "kimi_k2_5_1t"  # its groups of 32 are wider than the usual 128
+    changed = solve(model=ms.Workload(model, name="mine", max_context=4096), hardware="b200", tp=8)
+    assert changed.memory_weights == published.memory_weights
+    assert "published checkpoint" in published.attrs["derived"]
+    if model == "gpt_oss_120b":
+        assert solve(model=model, hardware="h100").feasible
+
+
+def test_several_models_each_come_in_their_own_formats():
+    both = solve(model=["gpt_oss_20b", "llama3_1_8b"], hardware="h100")
+    assert "precision=[bf16, bf16] (2)" in both.attrs["assumed"]
+    assert "expert_precision=[mxfp4, bf16] (2)" in both.attrs["assumed"]
+    assert both.memory_weights.values.tolist() == [
+        float(solve(model=m, hardware="h100").memory_weights) for m in ("gpt_oss_20b", "llama3_1_8b")
+    ]
+
+
+def test_what_a_file_of_mixed_layers_is_taken_for_gives_the_same_answer():
+    kept = [f"model.layers.{i}.mlp.{m}_proj" for i in (0, 125) for m in ("gate", "up", "down")]
+    read = row(LLAMA, {"quant_method": "fbgemm_fp8", "modules_to_not_convert": kept})
+    found = solve(model=read, hardware="b200", tp=8)
+    assert "weight_bytes=1.0" in found.attrs["assumed"]
+    again = solve(**{"model": read, "tp": 8, **found.mlsysim.assumed})
+    assert again.memory_weights == found.memory_weights and again.itl == found.itl
 
 
 def test_layers_that_a_list_leaves_out_are_counted_in_16_bits():

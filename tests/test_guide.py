@@ -315,6 +315,17 @@ def test_what_hardware_do_i_need_for_this_sla():
     assert "unlimited device" in screen
 
 
+def test_what_the_program_itself_makes_up_is_not_given_by_you():
+    _, screen = ask("solve", "SynthesisSolver", "model=llama3_1_70b", "target_latency=50ms")
+    assert "unlimited device" in screen and "given by you" not in screen
+
+
+def test_a_limit_without_an_amount_is_said_once():
+    words = ("model=llama3_1_70b", "hardware=h100", "seq_len=2048", "max_batch=64")
+    screen = ask("solve", "ContinuousBatchingModel", *words)[1]
+    assert "memory stops 1 of 1; works with tp=2" in screen
+
+
 def test_what_is_the_optimal_split():
     """Published A100 runs of GPT-3 reach 0.45 to 0.57 of peak (arXiv:2104.04473, 2205.05198): the optimum is not below."""
     found, screen = ask(
@@ -341,6 +352,8 @@ def test_where_should_i_build_my_datacenter():
     """Nobody does better in carbon than Paraguay's water power; a budget that nothing keeps is said so."""
     found, screen = ask("solve", "PlacementOptimizer", "fleet=dgx_h100", "duration_days=30", "budget=1e6")
     assert found["region"] == "pry" and found["tco"] <= 1e6 and "n_accelerators=8" in screen
+    words, _ = ask("solve", "PlacementOptimizer", "fleet=dgx_h100", "training_duration=30 days", "budget=1e6")
+    assert words["tco"] == found["tco"]
     none, screen = ask("solve", "PlacementOptimizer", "fleet=dgx_h100", "duration_days=30", "budget=1")
     assert not none["found"] and "budget" in screen
 

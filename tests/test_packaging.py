@@ -30,6 +30,12 @@ def named(wishes):
     return {re.match(r"[\w-]+", wish)[0] for wish in wishes}
 
 
+def test_the_citation_speaks_of_this_version():
+    said = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {PROJECT['version']}\n" in said and f"\nlicense: {PROJECT['license']['text']}\n" in said
+    assert f" {len(ms.RESOLVERS)} resolvers over" in said
+
+
 # --- extras -------------------------------------------------------------------------------------------------
 
 

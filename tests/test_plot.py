@@ -354,6 +354,22 @@ def test_a_crowd_of_labels_is_spread():
     assert all(overlap(a, b) < 1.0 for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
+def test_no_line_to_a_point_runs_through_the_label_of_another():
+    from mlsysim.plot.labels import within
+
+    names = {"model": ["resnet50", "bert_large", "llama3_1_8b", "llama3_1_70b"], "batch_size": [1, 32]}
+    ax = ms.plot.roofline(ms.SingleNodeModel.solve(hardware="h100", seq_len=512, **names))
+    ax.figure.draw_without_rendering()
+    notes = [note for note in ax.texts if ", batch size " in note.get_text()]
+    boxes = [matplotlib.text.Text.get_window_extent(note) for note in notes]
+    ends = ax.transData.transform([note.xy for note in notes])
+    assert len(notes) == 8 and sum(note.arrowprops is not None for note in notes) >= 3
+    for i, note in enumerate(notes):
+        line = ((boxes[i].x0 + boxes[i].x1) / 2, (boxes[i].y0 + boxes[i].y1) / 2, *ends[i])
+        others = [(b.x0, b.y0, b.x1, b.y1) for j, b in enumerate(boxes) if j != i]
+        assert note.arrowprops is None or max(within(line, box) for box in others) < 1.0, note.get_text()
+
+
 def test_three_objectives_are_colour_or_depth():
     chain = ms.compose(ms.DistributedModel, ms.EconomicsModel, ms.SustainabilityModel)
     grid = TRAINING | {"hardware": ["h100", "gb200"], "dp": [16, 64, 256], "tokens": 15e12, "region": ["usa", "swe"]}

@@ -253,8 +253,10 @@ KILLED = """
     from test_interrupt import GRID
     from toy import StepModel
     from mlsysim.search import Best, Counts, Pareto, Top
+    from mlsysim.search.parts import Parts
 
     folder = Path(sys.argv[1])
+    done, log = Parts._done, os.open(folder.with_suffix(".log"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
     asked = dict(reductions=[Best("itl", by="tp"), Top(5, "energy"), Pareto(["itl", "energy"]), Counts()], plan="plain", **GRID)
     fsync, replace = os.fsync, os.replace
 
@@ -275,6 +277,17 @@ KILLED = """
         with mock.patch("os.fsync", around(fsync)), mock.patch("os.replace", around(replace)):
             StepModel.sweep(**asked, threads=1 + seed % 3, resume=folder, progress=step)
 
+    def computed(parts, own, states, span):
+        os.write(log, (parts.name[span] + " ").encode())
+        done(parts, own, states, span)
+
+    def names():
+        "Of the parts that were computed since this was asked."
+        found = os.pread(log, 1 << 20, 0).decode().split()
+        os.ftruncate(log, 0)
+        return found
+
+    Parts._done = computed
     whole, before, killed = StepModel.sweep(**asked), dict(), 0
     for seed in range(10):
         child = os.fork()
@@ -283,12 +296,13 @@ KILLED = """
             os._exit(0)
         killed += os.waitpid(child, 0)[1] == 9
         now = {{p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}}
-        assert before.items() <= now.items()
+        assert before.items() <= now.items() and before.keys().isdisjoint(names())
         before = now
     assert killed > 7 and 5 < len(before) < 32, (killed, len(before))
     answer = StepModel.sweep(**asked, resume=folder)
     assert all(a.identical(b) for a, b in zip(answer, whole, strict=True))
     assert before.items() <= {{p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}}.items()
+    assert sorted([*before, *names()]) == sorted(p.name for p in folder.glob("part-*"))
     print("same")
 """
 

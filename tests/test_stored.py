@@ -1,8 +1,10 @@
 """`ds.mlsysim`: a stored answer gives what the sweep would have given, its configurations and its files."""
 
 import argparse
+import json
 import pickle
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,17 +171,19 @@ def test_a_row_of_ones_own_must_be_given_again():
 # --- launch words ------------------------------------------------------------------------------------------------
 
 
+PARSERS = json.loads((Path(__file__).parent.parent / "benchmarks" / "parsers.json").read_text())
+
+
 def parser(engine):
-    """What the engine's documentation says that its command line takes."""
+    """What the engine's own parser says that its command line takes (`benchmarks/launch.py`)."""
     takes = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    for row in launch.table():
-        words = row.words.split()
-        if row.engine != engine or row.input == "command":
-            continue
-        flags = [i for i, word in enumerate(words) if word.startswith("--")]
-        for at, after in zip(flags, [*flags[1:], len(words)]):
-            if words[at] not in takes._option_string_actions:
-                takes.add_argument(words[at], **({"action": "store_true"} if after == at + 1 else {}))
+    kinds = [option for option in PARSERS[engine]["takes"] if not option.startswith("-")]
+    for option, kind in PARSERS[engine]["takes"].items():
+        more = {"action": "store_true"} if kind == "flag" else {"choices": kind if isinstance(kind, list) else None}
+        if option not in kinds:
+            takes.add_argument(option, **more)
+    if kinds:
+        takes.add_argument("kind", choices=kinds, nargs="?")
     return takes
 
 
@@ -216,7 +220,7 @@ def test_launch_words_say_the_configuration(engine):
 
 
 def test_every_row_of_the_table_is_of_an_input_and_has_a_source():
-    known = {n for r in ms.RESOLVERS.values() for n in r.schema.index} | {"command", "context", "shards", "copies"}
+    known = {n for r in ms.RESOLVERS.values() for n in r.schema.index} | {"command", *launch.DERIVED}
     for row in launch.table():
         assert row.input in known and row.source, row
         if "{}" in row.words:
@@ -226,10 +230,35 @@ def test_every_row_of_the_table_is_of_an_input_and_has_a_source():
 def test_what_an_engine_has_no_flag_for_is_told():
     found = ms.ServingModel.solve(model="llama3_1_8b", hardware="h100", seq_len=512, precision="int4", output_len=8)
     assert found.mlsysim.launch("vllm").left_out == ["precision=int4"]
+    one = ms.ContinuousBatchingModel.solve(model="llama3_1_8b", hardware="h100", max_batch=8, seq_len=512, output_len=8)
+    assert one.mlsysim.launch("trtllm").left_out == ["page_size=16", "memory_fraction=0.9"]  # one replica needs no word
     with pytest.raises(ValueError, match="engine='megatron': trains, and this configuration serves"):
         found.mlsysim.launch("megatron")
     with pytest.raises(ValueError, match=r"engine='vlm': must be one of megatron, sglang.*nearest: vllm"):
         found.mlsysim.launch("vlm")
+
+
+def test_torchtitan_is_told_what_its_checks_ask_for():
+    deep = {
+        "model": "llama3_1_8b",
+        "dp": 4,
+        "pp": 2,
+        "tp": 2,
+        "micro_batch": 2,
+        "global_batch": 64,
+        "recompute": "full",
+    }
+    words = launch.launch(deep, "torchtitan", "llama3/llama3_8b").words
+    assert words[3:7] == ["--module", "llama3", "--config", "llama3_8b"] and words[-1] == "activation-checkpoint:full"
+    assert "--training.disable-cuda-graphs" in words  # it refuses pipelines with them
+    assert words[words.index("--training.local-batch-size") + 1] == "16"  # what a pipeline splits into micro-batches
+    flat = launch.launch(deep | {"pp": 1}, "torchtitan").words
+    assert flat[flat.index("--training.local-batch-size") + 1] == "2" and "--training.disable-cuda-graphs" not in flat
+    assert flat[3:7] == ["--module", "MODULE", "--config", "CONFIG"]
+    with pytest.raises(
+        ValueError, match=r"checkpoint='llama3_8b': torchtitan takes MODULE/CONFIG, as llama3/llama3_8b"
+    ):
+        launch.launch(deep, "torchtitan", "llama3_8b")
 
 
 # --- files, display ----------------------------------------------------------------------------------------------

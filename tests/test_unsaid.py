@@ -52,12 +52,11 @@ def test_a_given_value_goes_before_every_default():
     assert found.seq_len == 128 and found.precision == "int8" and "phase" not in told(found)
 
 
-def test_the_formats_that_a_file_states_go_before_what_the_device_prefers(tmp_path):
-    from mlsysim.schema.usual import SEQ_LEN
-
-    assert float(SEQ_LEN) == 2048.0 and SEQ_LEN.follows == "model"
-    found = ms.ServingModel.solve(model="gpt_oss_20b", hardware="v100_sxm2_32gb", seq_len=512)
-    assert found.precision == "fp16" and "precision=fp16" in told(found)
+def test_the_formats_that_a_file_states_go_before_what_the_device_prefers():
+    found = ms.ServingModel.solve(model=["llama3_1_8b", "gpt_oss_20b"], hardware="v100_sxm2_32gb", seq_len=512)
+    assert not found.feasible[1] and found.mlsysim.labels().limit[1] == "capability"  # no products of bfloat16
+    found = ms.ServingModel.solve(model="llama3_1_8b", hardware="v100_sxm2_32gb", seq_len=512)
+    assert found.precision == "fp16" and "precision=fp16" in told(found) and found.feasible
 
 
 def test_a_checkpoint_brings_the_format_of_its_cache():

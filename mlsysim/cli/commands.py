@@ -39,6 +39,7 @@ from mlsysim.cli.plan import EPILOG, run
 from mlsysim.cli.request import DRAWS, asked
 from mlsysim.cli.results import FINE, NOTHING, amounts_of, give, near_miss, nothing, progress, say, stops
 from mlsysim.cli.why import compare, trace
+from mlsysim.cli.zoo import EPILOG as OF_ZOO
 from mlsysim.cli.zoo import zoo
 from mlsysim.engine.label import labelled
 
@@ -433,5 +434,6 @@ def _table(frame: Any, json: bool) -> None:
 for question in (compare, trace):
     app.command(epilog=INPUTS)(question)
 app.command(epilog=EPILOG)(run)
-for answer in (zoo, validate, calibrate, doctor):
+app.command(epilog=OF_ZOO)(zoo)
+for answer in (validate, calibrate, doctor):
     app.command()(answer)

@@ -77,17 +77,20 @@ def a_resolver(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def a_table(context: typer.Context, incomplete: str) -> list[str]:
-    """Tables of the zoo."""
+    """Tables of the zoo, and what can be done with rows of one's own."""
     from mlsysim import zoo
 
-    return starting(incomplete, zoo.TABLES)
+    return starting(incomplete, (*zoo.TABLES, "add", "remove"))
 
 
 def a_row(context: typer.Context, incomplete: str) -> list[str]:
-    """Rows of the table that was named."""
+    """Rows of the table that was named; rows of one's own that can be removed."""
     from mlsysim import zoo
+    from mlsysim.zoo import own
 
     table = context.params.get("table")
+    if table == "remove":
+        return starting(incomplete, [row.key for name in zoo.TABLES for row in own.kept(name).values()])
     return starting(incomplete, zoo.names(table)) if table in zoo.TABLES else []
 
 

@@ -248,6 +248,8 @@ def give(
     if unsaid := ds.attrs.get("assumed"):
         rests = "" if ds.sizes else rests_on(ds, [*first, *keep, *main_first([str(n) for n in ds.data_vars])])
         show.note(f"assumed: {unsaid}{rests}")
+    if own := ds.attrs.get("own"):
+        show.note(own)
     if line := left_out(ds, keep):
         show.note(line)
 
@@ -356,5 +358,8 @@ def nothing(counts: xr.Dataset | None, what: str, near: Callable[[], Any] | None
         table = table.sum(table.dims[:-1])
         what = f"{what}; {stops(dict(zip(table[table.dims[0]].values.tolist(), table.values.astype(int).tolist())))}"
     miss = None if near is None else near()
-    say(f"nothing feasible: {what}{f'; {miss}' if miss is not None else ''}")
+    told = (
+        "" if miss is None else str(miss).removeprefix(f"{miss.limit}; ")
+    )  # which is said already, where no amount is
+    say(f"nothing feasible: {what}{f'; {told}' if told else ''}")
     return NOTHING

@@ -1,4 +1,4 @@
-"""What is known: ``mlsysim zoo``, the tables of the zoo and their rows."""
+"""What is known: ``mlsysim zoo``, the tables of the zoo and their rows, and rows of one's own that are kept."""
 
 from __future__ import annotations
 
@@ -56,34 +56,46 @@ _SINGULAR = {
     "constant": "constants",
 }
 
+#: what stands below the options
+EPILOG = """\b
+mlsysim zoo hardware h100        a row with its sources
+mlsysim zoo add mine.toml        keep a device of your own: the arguments of ms.Hardware
+                                 (table = "systems": of ms.System; models, grids, datacenters)
+mlsysim zoo add config.json      keep a model of your own; or its folder, or hf://org/name
+mlsysim zoo remove mine          forget it
+What is added is copied into the folder MLSYSIM_ZOO (off: nothing is kept), else into mlsysim/zoo
+in your folder for settings; its name is known from then on."""
+
 Table = Annotated[
     str | None,
-    typer.Argument(help="models, hardware, fabrics, systems, grids, datacenters ...", autocompletion=complete.a_table),
+    typer.Argument(
+        help="models, hardware, fabrics, systems, grids, datacenters ...; or add, remove.",
+        autocompletion=complete.a_table,
+    ),
 ]
-Row = Annotated[str | None, typer.Argument(help="A row, by key or alias.", autocompletion=complete.a_row)]
+Row = Annotated[
+    str | None,
+    typer.Argument(help="A row, by key or alias; the file to add; the row to remove.", autocompletion=complete.a_row),
+]
+Name = Annotated[str | None, typer.Option("--name", help="What the row that is added is called.")]
 
 
 def zoo(
     table: Table = None,
     name: Row = None,
+    called: Name = None,
     json: Json = False,
 ) -> int:
-    """Hardware, models, grids ...: tables, a table, or one row with its sources."""
+    """Hardware, models, grids ...: tables, a table, or one row with its sources; rows of your own."""
     from mlsysim import zoo as tables
     from mlsysim.zoo.row import FIELDS
 
+    if table in ("add", "remove"):
+        return _change(table, name, called, json)
+    if called is not None:
+        raise ValueError(f"--name {called}: goes with mlsysim zoo add")
     if table is None:
-        counts = {t: len(tables.names(t)) for t in tables.TABLES}
-        if json:
-            print(asjson.text({"tables": counts, "data": tables.digest()}))
-            return FINE
-        show.grid(
-            [
-                show.Column("table", list(counts)),
-                show.Column("rows", [str(n) for n in counts.values()], True),
-                show.Column("for example", [", ".join(tables.names(t)[:3]) for t in counts]),
-            ]
-        )
+        _tables(json)
         return FINE
     key = _SINGULAR.get(table.lower(), table.lower())
     if key not in tables.TABLES:
@@ -106,9 +118,64 @@ def zoo(
         for field in dict.fromkeys([*row, *FIELDS.get(key, ())])
     }
     print(
-        asjson.text({"table": key, "key": row.key, "source": row.sources, "verified": row.verified, "fields": fields})
+        asjson.text(
+            {
+                "table": key,
+                "key": row.key,
+                "source": row.sources,
+                "own": row.own,
+                "verified": row.verified,
+                "fields": fields,
+            }
+        )
     )
     return FINE
+
+
+def _change(word: str, name: str | None, called: str | None, json: bool) -> int:
+    """Add a row of one's own, or remove one."""
+    from mlsysim import zoo as tables
+
+    if name is None:
+        needs = "a file: mlsysim zoo add mine.toml" if word == "add" else "a name: mlsysim zoo remove mine"
+        raise ValueError(f"mlsysim zoo {word} needs {needs}")
+    if word == "remove":
+        if called is not None:
+            raise ValueError(f"--name {called}: goes with mlsysim zoo add")
+        gone = str(tables.remove(name))
+        print(asjson.text({"removed": gone}) if json else f"removed {gone}")
+        return FINE
+    row = tables.add(name, name=called)
+    if json:
+        print(asjson.text({"table": row.table, "key": row.key, "own": row.own}))
+    else:
+        print(row)
+    return FINE
+
+
+def _tables(json: bool) -> None:
+    """All tables, and what is one's own in them."""
+    from mlsysim import zoo as tables
+    from mlsysim.zoo import own
+
+    counts = {t: len(tables.names(t)) for t in tables.TABLES}
+    mine = {t: [r.key for r in own.kept(t).values()] for t in counts if own.kept(t)}
+    damaged = own.unreadable()
+    if json:
+        faults = [{"table": t, "file": str(path), "reason": why} for t, path, why in damaged]
+        print(asjson.text({"tables": counts, "data": tables.digest(), "own": mine, "unreadable": faults}))
+        return
+    show.grid(
+        [
+            show.Column("table", list(counts)),
+            show.Column("rows", [str(n) for n in counts.values()], True),
+            show.Column("for example", [", ".join(tables.names(t)[:3]) for t in counts]),
+        ]
+    )
+    for t, keys in mine.items():
+        show.note(f"yours in {t}: {', '.join(keys)}")
+    for _, path, why in damaged:
+        show.note(f"cannot be read: {path}: {why}")
 
 
 def _list(table: str, json: bool) -> None:
@@ -135,6 +202,8 @@ def _list(table: str, json: bool) -> None:
         [show.Column("key", [row.key for row in rows]), *columns],
         f"{table}: {len(rows)} rows; * derived; mlsysim zoo {table} KEY shows the sources",
     )
+    if mine := [row.key for row in rows if row.own]:
+        show.note(f"yours: {', '.join(mine)}")
 
 
 def _cell(row: Any, column: str) -> str:

@@ -50,6 +50,7 @@ class Binder:
         self.recipes: dict[str, Recipe] = {}  #: by record parameter
         self.derived: dict[str, str] = {}
         self.rents: dict[str, str] = {}  #: what kind of seller asks the hourly price of a device
+        self.own: dict[str, zoo.Row] = {}  #: rows that are none of the zoo's
         self.assumed: list[str] = []  #: columns that nobody gave
         self.by_kind = True  #: may long tables be bound by the kinds of their points?
         self.kinds: Kinds | None = None
@@ -223,6 +224,7 @@ class Binder:
         self.recipes[parameter.name] = recipe_for(kept.recipe, self.axes)
         self.derived.update(kept.notes)
         self.rents.update(kept.rents)
+        self.own.update(kept.own)
         self.leaves.update((found.name, found) for found in kept.leaves.values())
         return kept.leaves
 
@@ -240,7 +242,7 @@ class Binder:
             given |= self._bytes_of_checkpoint(given)
         picked = self._picked(parameter)
         if picked is None:
-            return Made(None, Leaves(), {}, {})
+            return Made(None, Leaves(), {}, {}, {})
         stated = {f: Leaf(f, column.dims, column.values.astype(np.float64)) for f, column in given.items()}
         if self.draws is not None and picked:
             self.axes.setdefault("sample", Axis("sample", self.draws.n, np.arange(self.draws.n)))
@@ -257,7 +259,8 @@ class Binder:
                 "total_params: the count of a transformer follows from its layers and widths: give those, or "
                 "ms.Workload(model, total_params=...)"
             )
-        return Made(recipe, leaves, dict(recipe.notes()), rents)
+        own = {f"{row.table} {row.key}": row for rows in recipe.combinations for row in rows if getattr(row, "own", "")}
+        return Made(recipe, leaves, dict(recipe.notes()), rents, own)
 
     def _accepts(self, parameter: Parameter) -> dict[str, str]:
         """Leaves that state a field of a record or of a row that it is made of, and which field; what wins comes last."""

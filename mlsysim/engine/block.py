@@ -13,7 +13,7 @@ from mlsysim.engine.plan import Layout
 from mlsysim.schema.check import shown, whole
 
 BLOCK = 1 << 16  #: points of a block of the compiled nest
-PLANS = ("auto", "plain", "generic", "nest")
+PLANS = ("auto", "plain", "generic", "nest", "cuda")
 
 
 @dataclass

@@ -8,6 +8,7 @@ vectorise, and are written into the loops that call them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -19,9 +20,15 @@ from numba.extending import intrinsic
 from mlsysim.engine.elementary import ROUND, functions
 
 _BITS, _DOUBLE = ir.IntType(64), ir.DoubleType()
+PRIMITIVES: dict[str, Callable[..., Any]] = {}  #: what numba makes intrinsics of, for another of its compilers
 
 
-@intrinsic
+def _primitive(function: Callable[..., Any]) -> Any:
+    PRIMITIVES[function.__name__] = function
+    return intrinsic(function)
+
+
+@_primitive
 def select(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
     """``chosen if condition else other`` as one machine operation."""
 
@@ -32,7 +39,7 @@ def select(typingctx: Any, condition: Any, chosen: Any, other: Any) -> Any:
     return kind(types.boolean, kind, kind), generate
 
 
-@intrinsic
+@_primitive
 def power_of_two(typingctx: Any, n: Any) -> Any:
     """See `mlsysim.engine.elementary`."""
 
@@ -44,7 +51,7 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
     return types.float64(types.float64), generate
 
 
-@intrinsic
+@_primitive
 def exponent(typingctx: Any, x: Any) -> Any:
     """See `mlsysim.engine.elementary`: its bits become the last ones of 2**52, which is taken away again."""
 
@@ -56,7 +63,7 @@ def exponent(typingctx: Any, x: Any) -> Any:
     return types.float64(types.float64), generate
 
 
-@intrinsic
+@_primitive
 def significand(typingctx: Any, x: Any) -> Any:
     """See `mlsysim.engine.elementary`."""
 

@@ -18,6 +18,8 @@ from mlsysim.schema.check import hint, names, shown
 from mlsysim.schema.variables import VARIABLES, field_of, variable_of
 from mlsysim.version import __version__
 
+FEW = 12  #: rows of one's own that an answer names
+
 
 def attributes(name: str) -> dict[str, Any]:
     """CF-style attributes of a variable."""
@@ -101,7 +103,7 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     found: dict[str, Any] = {
         "resolver": program.resolver.name,
         "version": __version__,
-        "data": zoo.digest(),
+        "data": zoo.digest(program.binder.own.values()),
         "call": ", ".join(
             f"{n}={_short(*_first(program, c))}"
             for n, c in program.binder.columns.items()
@@ -110,6 +112,9 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     }
     if unsaid := assumed(program):
         found["assumed"] = unsaid
+    if own := program.binder.own:
+        told = [f"{name}: {_given(row)}" for name, row in list(own.items())[:FEW]]
+        found["own"] = "; ".join([*told, *([f"{len(own) - FEW:,} more"] if len(own) > FEW else [])])
     if omitted:
         found["omitted"] = "; ".join(f"{k}: {why}" for k, why in omitted.items())
     if program.spared:
@@ -125,6 +130,14 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     ):
         found["rents"] = "; ".join(f"{k}: {basis}" for k, basis in sorted(rents.items()))  # not of one list: mind it
     return found | more
+
+
+def _given(row: zoo.Row) -> str:
+    """Who gave a row of one's own, of which row of the zoo it was made, and the source that it names."""
+    made = "" if row.origin.startswith("own ") else f", made from {row.origin}"
+    base = zoo.lookup(row.table, row.origin).sources if made else ""
+    source = row.sources.removeprefix(base).removeprefix("; ").partition("changed by the user")[0]
+    return f"{row.own}{made}{'' if source in ('', 'given by the user') else f' (source: {source})'}"
 
 
 def _offloaded(program: Program) -> str:

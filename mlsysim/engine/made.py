@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlsysim.engine.bind import Binder
     from mlsysim.engine.columns import Column
     from mlsysim.engine.recipe import Recipe
+    from mlsysim.zoo.row import Row
 
 MOST = 64  #: values of a column beyond which looking them up costs more than it saves
 #: plain inputs on which a record depends: a model that trains has no formats of a file that serves
@@ -31,6 +32,7 @@ class Made:
     leaves: Leaves
     notes: dict[str, str]
     rents: dict[str, str]
+    own: dict[str, Row]
 
 
 def recipe_for(recipe: Recipe, axes: Mapping[str, Axis]) -> Recipe:

@@ -230,3 +230,41 @@ def in_order(sizes: Mapping[str, int], points: int = 48) -> Layout:
     vector = max(tile, key=lambda a: sizes[a])
     tile.remove(vector)
     return Layout(tuple(axes), (*tile, vector), sizes, min(CHUNK, sizes[vector]))
+
+
+def walked(
+    sizes: Mapping[str, int], loads: Mapping[frozenset[str], float], outermost: Sequence[str], lanes: int, warp: int
+) -> Layout:
+    """The layout in which each lane of a device stays at one place of a tile, and walks the outer loops.
+
+    What depends on none of the loops that move is not computed again, whatever it has of the tile: so the axes on which
+    most depends belong into the tile, and those on which least depends innermost.
+
+    Parameters
+    ----------
+    outermost : sequence of str
+        Axes that are the first outer loops, in this order.
+    lanes, warp : int
+        Most points of a tile; how many lanes work together, needed or not.
+    """
+    weight = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in sizes}
+    free = [a for a in sizes if a not in outermost]
+    heavy = sorted(free, key=lambda a: (-weight[a], -sizes[a]))[:8]
+    found = [(math.inf, Layout(tuple(outermost) + tuple(free), (), sizes, 1))]
+    for n in range(1, min(4, len(heavy)) + 1):
+        for tile in itertools.combinations(heavy, n):
+            points = math.prod(sizes[a] for a in tile)
+            if n > 1 and points > lanes:
+                continue
+            tile = tuple(sorted(tile, key=lambda a: sizes[a]))
+            chunks = -(-points // lanes)
+            chunk = -(-sizes[tile[-1]] // chunks)
+            rest = sorted((a for a in free if a not in tile), key=lambda a: (-weight[a], sizes[a]))
+            layout = Layout((*outermost, *rest), tile, sizes, chunk)
+            depths = {a: i + 1 for i, a in enumerate(layout.outer)}
+            working = chunks * -(-layout.tile_points // warp) * warp
+            steps = sum(
+                ops * layout.repeats[max((depths.get(a, 0) for a in axes), default=0)] for axes, ops in loads.items()
+            )
+            found.append((working * (steps + layout.repeats[-1]), layout))
+    return min(found, key=lambda entry: entry[0])[1]

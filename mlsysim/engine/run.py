@@ -1,17 +1,19 @@
 """Running a recorded call: plain for small sweeps, compiled for large ones, in blocks on threads.
 
-Three plans give the same bits:
+Four plans give the same bits:
 
 * ``plain``: every node over its own axes with NumPy; no compiler, so a first answer never waits.
 * ``nest``: what depends on few axes is tabulated by the plain plan once, the rest is a compiled loop nest.
 * ``generic``: the nest of a single paired axis, one per kernel and set of inputs; any grid is fed to it
   expanded, block by block, so that it serves sweeps of every shape once it is on disk.
+* ``cuda``: the same tables, and the rest as kernels of a GPU, for searches (see `mlsysim.engine.device`).
 
 Where nothing can be compiled (``NUMBA_DISABLE_JIT=1``) every sweep is plain, whatever was asked for.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsysim.engine import cache
+from mlsysim.engine import cache, elsewhere
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
@@ -49,7 +51,8 @@ class Sweep:
     columns : sequence of Node
     outermost : sequence of str
         Axes that stay outside the tiles (each tile then lies in one cell of them).
-    plan : {"auto", "plain", "generic", "nest"}
+    plan : {"auto", "plain", "generic", "nest", "cuda"}
+        With ``"cuda"`` only what a device needs is prepared: the tables and the body.
     stored : sequence of ndarray, optional
         Flat arrays, one a column, over the column's own axes: results are written there instead.
     block : int, optional
@@ -69,9 +72,9 @@ class Sweep:
         repeatable: bool = False,
     ):
         plan = planned(plan)
-        self.program, self.columns, self.stored = program, list(columns), stored
+        self.columns, self.stored = list(columns), stored
         self.nodes = reached(self.columns)
-        self.sizes = program.sizes
+        self.sizes, self.n_points = program.sizes, program.n_points
         self.names = list(self.sizes)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.kinds = program.kinds
@@ -81,6 +84,8 @@ class Sweep:
         self.open: dict[int, Any] = {}  #: by thread: of a range that is not done
         self.done = 0  #: points that are in all of these
         self.block_points = block_wanted(block)
+        if plan == "cuda" and stored is not None:
+            raise ValueError("plan='cuda' serves searches (best, top, pareto, sweep): what is stored is computed here")
         small = program.n_points <= SMALL and plan == "auto"
         self._split(math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
         self.layout = self._layout(outermost, plain=True)
@@ -91,10 +96,20 @@ class Sweep:
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
         self.tables = tabulated(program, self.inputs, self.by_kind)
-        if self.nest is not None:
-            self.data, self.at = pack(self.source, self.tables, self.names)
-            if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
-                self.at = np.concatenate([self.at, self.kinds.codes], dtype=np.int64)
+
+    @functools.cached_property
+    def packed(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the nest reads, in one array, and where each of its inputs begins."""
+        data, at = pack(self.source, self.tables, self.names)
+        if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
+            at = np.concatenate([at, self.kinds.codes], dtype=np.int64)
+        return data, at
+
+    def __getstate__(self) -> dict[str, Any]:
+        return elsewhere.sent(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        elsewhere.received(self, state)
 
     # --- what is a table, what is the body -----------------------------------------------------------------
 
@@ -191,9 +206,10 @@ class Sweep:
             (self.kinds.axis, self.by_kind) if self.kinds is not None and self.by_kind else None,
         )
         self.source = writer.write()
-        return self.source.text, self._signature()
+        return self.source.text, self.signature()
 
-    def _signature(self) -> str:
+    def signature(self) -> str:
+        """Types of what the nest is given."""
         outs = "float64[:, ::1]"
         if self.stored is not None:
             outs = ", ".join(f"{a.dtype}[::1]" for a in self.stored)
@@ -219,13 +235,13 @@ class Sweep:
         dims = {n.index: lane if n.op != "const" else frozenset() for n in self.nodes}
         layout = Layout((), ("point",), {"point": 1 << 30}, 512)
         self.source = Writer(layout, body, leaves, dims, self.columns).write()
-        generic = cache.compiled(self.source.text, self._signature())
+        generic = cache.compiled(self.source.text, self.signature())
         if generic is not None:
-            self.generic, self.leaves, self.plan = generic, leaves, "generic"
+            self.generic, self.inputs, self.body, self.plan = generic, leaves, body, "generic"
 
     # --- running -------------------------------------------------------------------------------------------
 
-    def _scratch(self) -> Any:
+    def scratch(self) -> Any:
         """What one thread needs: workspace and block."""
         if self.nest is not None:
             tiles = max(1, self.block_points // self.layout.tile_points)
@@ -247,10 +263,11 @@ class Sweep:
         if self.nest is not None:
             workspace, out = scratch
             sizes = np.array(list(self.sizes.values()), dtype=np.int64)
+            data, at = self.packed
             if self.stored is not None:
-                self.nest(lo, hi, sizes, self.at, self.data, workspace, *self.stored)
+                self.nest(lo, hi, sizes, at, data, workspace, *self.stored)
                 return Block(self.layout, lo, hi, starts, np.empty((0, 0)))
-            self.nest(lo, hi, sizes, self.at, self.data, workspace, out)
+            self.nest(lo, hi, sizes, at, data, workspace, out)
             return Block(self.layout, lo, hi, starts, out[:, : starts[-1]])
         if self.plan == "generic":
             return Block(self.layout, lo, hi, starts, self._expanded(lo, starts))
@@ -262,21 +279,27 @@ class Sweep:
     def _expanded(self, lo: int, starts: np.ndarray) -> np.ndarray:
         n = int(starts[-1])
         index = self.layout.index(lo, starts, np.arange(n))
-        data = np.concatenate(
-            [np.broadcast_to(self.program.leaf_at(leaf, index), (n,)) for leaf in self.leaves] or [np.zeros(1)]
-        )
+        data = np.concatenate([self._leaf_at(leaf, index, n) for leaf in self.inputs] or [np.zeros(1)])
         out = np.empty((max(1, len(self.columns)), n))
         tiles = -(-n // 512)
         self.generic(
             0,
             tiles,
             np.array([n], dtype=np.int64),
-            np.arange(max(1, len(self.leaves)), dtype=np.int64) * n,
+            np.arange(max(1, len(self.inputs)), dtype=np.int64) * n,
             data,
             np.zeros(self.source.workspace),
             out,
         )
         return out
+
+    def _leaf_at(self, leaf: Node, index: dict[str, np.ndarray], n: int) -> np.ndarray:
+        """Values of a leaf at `n` points of these positions along the axes."""
+        table = self.tables[leaf.index]
+        along = [index[a] for a in self.names]
+        if leaf.index in self.by_kind and self.kinds is not None:
+            along.append(self.kinds.codes[index[self.kinds.axis]])
+        return np.broadcast_to(table[tuple(i if m > 1 else 0 for i, m in zip(along, table.shape))], (n,))
 
     def _plain_tile(self, tile: int) -> np.ndarray:
         outer = {a: int(i) for a, i in self.layout.outer_index(np.int64(tile)).items()}
@@ -312,10 +335,10 @@ class Sweep:
     def _piece(self, index: int, value: np.ndarray, cut: list[slice]) -> np.ndarray:
         """What a tile reads of a table."""
         if index not in self.by_kind or self.kinds is None:
-            return _cut(value, cut)
+            return elsewhere.cut_of(value, cut)
         part = cut[self.names.index(self.kinds.axis)]
         rest = [slice(None) if a == self.kinds.axis else c for a, c in zip(self.names, cut)]
-        return _cut(spread(self.program, value, part), rest)
+        return elsewhere.cut_of(spread(self.kinds, self.names, value, part), rest)
 
     def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
         own = [a for a in self.names if a in self.dims[column.index]]
@@ -352,9 +375,11 @@ class Sweep:
         queue, workers = iter(ranges), min(threads_wanted(threads), max(1, len(ranges)))
         self.states, self.open, self.done = [], {}, 0 if spans is None else spans.done
         lock, halt = threading.Lock(), threading.Event()
+        if self.nest is not None:
+            _ = self.packed  # once, before the threads ask for it
 
         def work() -> None:
-            own, scratch = (state() if state is not None else None), self._scratch()
+            own, scratch = (state() if state is not None else None), self.scratch()
             with lock:
                 me = len(self.states)
                 self.states.append(own)
@@ -375,7 +400,7 @@ class Sweep:
                     with lock:
                         self.done += int(block.starts[-1])
                         if progress is not None:
-                            progress(self.done, self.program.n_points)
+                            progress(self.done, self.n_points)
                 if spans is not None:
                     spans.fold(own, held, span)
                     del self.open[me]
@@ -408,9 +433,3 @@ def _together(work: Callable[[], None], workers: int, halt: threading.Event) -> 
 
 def _consts(nodes: Sequence[Node]) -> list[Node]:
     return [n for n in nodes if n.op == "const"]
-
-
-def _cut(value: np.ndarray, cut: list[slice]) -> np.ndarray:
-    if value.ndim == 0:
-        return value
-    return value[tuple(c if n > 1 else slice(None) for c, n in zip(cut, value.shape))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,11 @@ from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.run import Sweep
 from mlsysim.schema.check import is_fraction, names, shown
 
+#: what to ask instead of a result that is too large
+WAYS = (
+    "keep fewer outputs (keep=[...]), reduce while sweeping (best, top, pareto), ask for fewer points (fewer axes, fewer "
+    "values on them, fewer samples), or write them to a store (store='run.zarr')"
+)
 SORTED = 1 << 20  #: values whose quantiles are found together
 
 
@@ -50,6 +55,32 @@ def solve(
     TooLarge
         The result would take more than half of the free memory.
     """
+    nodes, omitted = outputs(program, keep)
+    if not program.axes and plan == "auto" and progress is None:
+        threads_wanted(threads)
+        return label.single(program, program.one(nodes), omitted)
+    size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
+    require(
+        size,
+        f"{program.n_points:,} points x {len(nodes)} outputs",
+        WAYS,
+        free_memory(),
+    )
+    arrays: dict[str, np.ndarray] = {}
+    for name, node in nodes.items():
+        arrays[name] = np.empty(math.prod(program.sizes[a] for a in axes_of(program, node)), dtype=storage(name))
+    if nodes:
+        # an output that varies along no axis is one number: the plain plan gives it at once
+        how = "nest" if planned(plan) == "generic" else plan
+        with watched(progress) as tell:
+            sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
+            estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
+            sweep.run(threads=threads, progress=tell)
+    return assembled(program, nodes, omitted, arrays)
+
+
+def outputs(program: Program, keep: Iterable[str] | None) -> tuple[dict[str, Node], dict[str, str]]:
+    """The outputs of a call that are asked for, and why others are omitted."""
     nodes, omitted = program.available(names(keep, "keep") if keep is not None else None)
     nodes |= {} if keep is None else _whether(program, nodes)
     if not nodes and keep is None:
@@ -58,35 +89,19 @@ def solve(
             f"{program.resolver.name} can tell nothing of this call: "
             + "; ".join(f"{name} {why}" for why, name in data.items())
         )
-    if not program.axes and plan == "auto" and progress is None:
-        threads_wanted(threads)
-        return label.single(program, program.one(nodes), omitted)
-    size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
-    require(
-        size,
-        f"{program.n_points:,} points x {len(nodes)} outputs",
-        "keep fewer outputs (keep=[...]), reduce while "
-        "sweeping (best, top, pareto), or store fewer points (fewer axes, fewer values on them, fewer samples)",
-        free_memory(),
-    )
-    dims = tuple(program.axes)
-    shape = program.shape
-    arrays: dict[str, np.ndarray] = {}
-    for name, node in nodes.items():
-        arrays[name] = np.empty(math.prod(program.sizes[a] for a in axes_of(program, node)), dtype=_storage(name))
-    if nodes:
-        # an output that varies along no axis is one number: the plain plan gives it at once
-        how = "nest" if planned(plan) == "generic" else plan
-        with watched(progress) as tell:
-            sweep = Sweep(program, list(nodes.values()), plan=how, stored=list(arrays.values()))
-            estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-            sweep.run(threads=threads, progress=tell)
-    full = {}
+    return nodes, omitted
+
+
+def assembled(
+    program: Program, nodes: Mapping[str, Node], omitted: Mapping[str, str], arrays: Mapping[str, np.ndarray]
+) -> xr.Dataset:
+    """The answer, of arrays of each output over its own axes."""
+    dims, full = tuple(program.axes), {}
     for name, node in nodes.items():
         own = axes_of(program, node)
         array = arrays[name].view(np.bool_) if label.dtype(name) is np.bool_ else arrays[name]
         array = array.reshape([program.sizes[a] if a in own else 1 for a in dims])
-        full[name] = np.broadcast_to(array, shape)
+        full[name] = np.broadcast_to(array, program.shape)
     return label.dataset(program, full, dims, label.coordinates(program), label.story(program, omitted))
 
 
@@ -147,6 +162,7 @@ def _levels(values: np.ndarray, at: Sequence[float]) -> np.ndarray:
     return found.reshape(len(at), *values.shape[:-1])
 
 
-def _storage(name: str) -> type:
+def storage(name: str) -> type:
+    """Type in which the values of an output are computed."""
     kind = label.dtype(name)
     return np.uint8 if kind is np.bool_ else kind

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import evaluate
+from mlsysim.engine.kinds import Kinds
 from mlsysim.engine.nest import Source
 from mlsysim.engine.program import Program
 
@@ -80,17 +81,16 @@ def tabulated(program: Program, inputs: Sequence[Node], by_kind: frozenset[int])
     tables = evaluate(nodes, {n.index: program.by_kind(n) for n in nodes if n.op == "leaf"}, wanted)
     then = [n for n in needed if n.index not in by_kind]
     known = {n.index: program.leaf_array(n) for n in then if n.op == "leaf"}
-    known |= {i: spread(program, tables[i]) for i in read}
+    known |= {i: spread(program.kinds, list(program.axes), tables[i]) for i in read}
     rest = evaluate(then, known, [n for n in inputs if n.index not in by_kind])
     return {n.index: tables[n.index] for n in first} | rest
 
 
-def spread(program: Program, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+def spread(kinds: Kinds | None, axes: Sequence[str], values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
     """Values over all axes and, behind them, the kinds: over the points, or some of them, in their place."""
-    kinds = program.kinds
     if kinds is None or values.ndim == 0 or values.shape[-1] == 1:
         return values[..., 0] if values.ndim else values
-    at = list(program.axes).index(kinds.axis)
+    at = axes.index(kinds.axis)
     return np.moveaxis(np.take(values, kinds.codes[part], axis=-1).squeeze(at), -1, at)
 
 

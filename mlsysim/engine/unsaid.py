@@ -141,8 +141,9 @@ def defaults(binder: Binder) -> dict[str, str]:
         if name in binder.assumed and column is not None:
             found[name] = written(column.labels[()]) if not column.dims else few(column.labels)
         elif column is None and default is not None and default is not REQUIRED:
-            found[name] = _default(binder, name, default)
-    return _meant(binder) | found | _cache(binder) | _held(binder)
+            found[name] = written(binder.reader(name).label(default, default))
+    found.update(of_models := _of_checkpoints(binder))
+    return _meant(binder) | of_models | found | _cache(binder) | _held(binder)
 
 
 def _cache(binder: Binder) -> dict[str, str]:
@@ -200,12 +201,36 @@ def _held(binder: Binder) -> dict[str, str]:
     return found
 
 
-def _default(binder: Binder, name: str, default: Any) -> str:
-    """A default as one writes it."""
-    if name in PART_INPUTS.values() and binder.checkpoints is not None:
-        return "as the files of the models state"
-    label = binder.reader(name).label(default, default)
-    return written(label)
+def _of_checkpoints(binder: Binder) -> dict[str, str]:
+    """The number formats that come with the models: ``precision=bf16, expert_precision=mxfp4``."""
+    if binder.checkpoints is None:
+        return {}
+    rows = binder.checkpoints.values.reshape(-1)
+    stated = [row.checkpoint.inputs if row.checkpoint else {} for row in rows]
+    names = dict.fromkeys(n for inputs in stated for n in ("precision", *inputs))
+    free = [name for name in names if name in binder.picks and name not in binder.columns]
+    whole = [inputs.get("precision", binder.picks["precision"].default) for inputs in stated]
+    formats = {
+        name: [codes.label(codes.Precision(int(inputs.get(name, all_of)))) for inputs, all_of in zip(stated, whole)]
+        for name in free
+    }
+    if any(len(set(labels)) > 1 for labels in formats.values()):
+        return {name: few(labels) for name, labels in formats.items()}
+    return {name: labels[0] for name, labels in formats.items()} | _widths(binder, rows[0].checkpoint)
+
+
+def _widths(binder: Binder, checkpoint: Any) -> dict[str, str]:
+    """Bytes a weight by part, where some layers of a checkpoint are wider than its formats say."""
+    inputs, nbytes = checkpoint.inputs, checkpoint.nbytes
+    parts = {part: inputs.get(f"{part}_precision") for part in zoo.formats.PARTS}
+    weight_bytes = {"weight_bytes": nbytes["weight_bytes"]}
+    plain = zoo.format_record(inputs["precision"], inputs.get("kv_precision"), parts)
+    if plain.weight_bytes != nbytes["weight_bytes"]:  # parts follow it
+        plain = zoo.format_record(inputs["precision"], inputs.get("kv_precision"), parts, **weight_bytes)
+    else:
+        weight_bytes = {}
+    taken = weight_bytes | {name: n for name, n in nbytes.items() if n != getattr(plain, name)}
+    return {name: written(n) for name, n in taken.items() if name not in binder.columns}
 
 
 def written(value: Any) -> str:

@@ -47,6 +47,7 @@ def notes(answers: Sequence[xr.Dataset]) -> str:
     for key, heading in (
         ("derived", "Follows from other data, because no source gives it"),
         ("rents", "Rents: whose they are"),
+        ("own", "Rows of your own"),
         ("left_out", "Left out"),
         ("omitted", "Outputs left out"),
     ):

@@ -105,6 +105,9 @@ class Resolver(AsFunction):
         threads: int | None = None,
         progress: Progress = None,
         plan: str = "auto",
+        client: Any = None,
+        store: str | PathLike[str] | None = None,
+        resume: str | PathLike[str] | None = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """Every output at every point of the grid.
@@ -117,8 +120,15 @@ class Resolver(AsFunction):
             Default ``MLSYSIM_THREADS`` or the number of cores.
         progress : bool or callable, optional
             True draws a bar, in a terminal or a notebook; a function is told points done and points in all.
-        plan : {"auto", "plain", "nest"}
-            How to evaluate; the results are the same.
+        plan : {"auto", "plain", "nest", "cuda"}
+            How to evaluate; the results are the same.  ``"cuda"``, for searches, is a GPU (the extra `gpu`).
+        client : concurrent.futures.Executor or distributed.Client, optional
+            Whose workers evaluate (see `sweep`).
+        store : path, optional
+            A zarr store to be made and filled region by region, each output over the axes on which it varies: the answer need
+            not fit in memory.  It is opened, not loaded; `xarray.open_zarr` opens it again.
+        resume : path, optional
+            A folder that says which regions of `store` are written; the same call goes on with the others.
         **inputs
             See `schema`; and ``sample=n`` draws what is uncertain n times (dim `sample`, from ``seed=0``), or
             ``quantile=[0.1, 0.5, 0.9]`` gives that share of the samples instead (dim `quantile`).
@@ -134,17 +144,27 @@ class Resolver(AsFunction):
         TypeError
             An unknown or missing input.
         ValueError
-            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory.
+            A value out of bounds, an unknown label, a wrong unit, a missing datum, a result too large for memory, a store that
+            is there already.
         """
         from mlsysim.engine.solve import levels, quantiles, solve
+        from mlsysim.search import store as parted
         from mlsysim.search.interrupted import handed
 
         quantile = inputs.pop("quantile", None)
+        if quantile is not None and store is not None:
+            raise TypeError(
+                "quantile= is of samples in memory: a store holds each of them, sample=n, to take quantiles of"
+            )
         at = None if quantile is None else levels(quantile)
         if at is not None and inputs.get("sample") is None:
             inputs["sample"] = SAMPLES
         with handed():
-            stored = solve(self.program(**inputs), keep, threads, progress, plan)
+            program = self.program(**inputs)
+            if client is None and store is None and resume is None:
+                stored = solve(program, keep, threads, progress, plan)
+            else:
+                stored = parted.solve(program, keep, threads, progress, plan, client, store, resume)
             return stored if at is None else quantiles(stored, at)
 
     @question
@@ -157,6 +177,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> list[xr.Dataset]:
         """Several reductions (`Best`, `Top`, `Pareto`, `Counts` of `mlsysim.search`) in one pass, storing nothing.
@@ -172,6 +193,9 @@ class Resolver(AsFunction):
             A folder of the sweep's own: each part of a second or two, once it is done, is a small file there, and the same call
             (after Ctrl-C, `kill`, a power cut) goes on from these to the same answer.  Another call, other inputs or data and
             another version of mlsysim are refused; delete the folder when the answer is no longer wanted.
+        client : concurrent.futures.Executor or distributed.Client, optional
+            Whose workers do the parts, in place of the threads of this process: a ProcessPoolExecutor, or a cluster of dask.  The
+            answer is the same to the last bit; each worker is one thread, and needs mlsysim of this version.
         """
         from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import reduce
@@ -185,6 +209,7 @@ class Resolver(AsFunction):
                 progress=progress,
                 plan=plan,
                 resume=resume,
+                client=client,
             )
 
     @question
@@ -201,6 +226,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The best feasible configuration, one for each cell of `by`.
@@ -219,8 +245,8 @@ class Resolver(AsFunction):
             100,000 characters, and 100 operations inside one another.
         ties : sequence of str
             Outputs that decide among equals, before the lowest position along the axes does.
-        resume : path, optional
-            A folder from which the same call goes on when it was stopped (see `sweep`).
+        resume, client
+            The folder from which the same call goes on when it was stopped; who does its parts (see `sweep`).
 
         Returns
         -------
@@ -233,7 +259,8 @@ class Resolver(AsFunction):
 
         self._no_quantile("best", inputs)
         search = Best(objective, maximize, by=by, where=where, ties=ties)
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import best
 
@@ -255,6 +282,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The `k` best feasible configurations along a dim `rank`, for each cell of `by` (see `best`)."""
@@ -265,15 +293,9 @@ class Resolver(AsFunction):
             raise TypeError(
                 "top ranks configurations, and sample= would rank draws: best(sample=n) says how often the winner wins"
             )
-        return self._alone(
-            Top(k, objective, maximize, by=by, where=where, ties=ties),
-            threads=threads,
-            block=block,
-            progress=progress,
-            plan=plan,
-            resume=resume,
-            **inputs,
-        )
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
+        return self._alone(Top(k, objective, maximize, by=by, where=where, ties=ties), **run, **inputs)
 
     @question
     def pareto(
@@ -288,6 +310,7 @@ class Resolver(AsFunction):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The exact Pareto front of the feasible configurations.
@@ -298,7 +321,7 @@ class Resolver(AsFunction):
             Objectives.
         epsilon : float, optional
             Thin the front: a point goes when a kept one is no worse than by this relative amount in every objective.
-        where, resume
+        where, resume, client
             See `best`.
 
         Returns
@@ -317,12 +340,13 @@ class Resolver(AsFunction):
                 f"{self.name}(epsilon=...).pareto(...)"
             )
         front = Pareto(minimize, maximize, epsilon, where=where)
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         if inputs.get("sample") is not None:
             from mlsysim.resolver.robust import pareto
 
-            run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
             return pareto(self, front, {**self.bound, **inputs}, run)
-        return self._alone(front, threads=threads, block=block, progress=progress, plan=plan, resume=resume, **inputs)
+        return self._alone(front, **run, **inputs)
 
     @question
     def root(

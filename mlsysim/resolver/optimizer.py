@@ -185,13 +185,15 @@ class Optimizer(Resolver):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> list[xr.Dataset]:
         """Several reductions in one pass over the design space (see `Resolver.sweep`)."""
         from mlsysim.search.interrupted import handed
         from mlsysim.search.reduce import several
 
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         apart = [name for name in self.split if all(name in r.by for r in several(reductions))]
         with handed():
             return self._ask(lambda _: list(reductions), apart, run, inputs)
@@ -211,13 +213,14 @@ class Optimizer(Resolver):
         progress: Progress = None,
         plan: str = "auto",
         resume: str | PathLike[str] | None = None,
+        client: Any = None,
         **inputs: Any,
     ) -> xr.Dataset:
         """The best configuration for every combination of the inputs that are not searched.
 
         Parameters
         ----------
-        objective, maximize, by, where, ties, resume
+        objective, maximize, by, where, ties, resume, client
             As in `Resolver.best`; `by` is every axis outside the design space unless said.
         keep : sequence of str, optional
             Outputs to return.
@@ -233,7 +236,8 @@ class Optimizer(Resolver):
         from mlsysim.search.interrupted import handed
 
         wish = self.usual(inputs) if objective is None else objective
-        run = {"threads": threads, "block": block, "progress": progress, "plan": plan, "resume": resume}
+        run: dict[str, Any] = {"threads": threads, "block": block, "progress": progress, "plan": plan}
+        run |= {"resume": resume, "client": client}
         apart = [name for name in self.split if by is None or name in names(by, "by")]
 
         def questions(outer: tuple[str, ...]) -> list[Any]:

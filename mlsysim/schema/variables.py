@@ -72,6 +72,7 @@ def beyond_reach(number: Any) -> Any:
 ALIASES: dict[str, tuple[str, float]] = {
     "duration_days": ("duration", 86400.0),
     "duration_hours": ("duration", 3600.0),
+    "training_duration": ("duration", 1.0),
     "kwh_price": ("electricity_price", 1.0 / 3.6e6),
     "perturbation_pct": ("perturbation", 0.01),
     "num_nodes": ("n_nodes", 1.0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import xarray as xr
 
 from mlsysim.engine import condition
 from mlsysim.engine.block import Block
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import flag, names, shown, whole
@@ -24,11 +25,11 @@ from mlsysim.search.reduce import (
     reserved,
     signed,
     told,
-    winners,
-    winners_bytes,
 )
+from mlsysim.search.winners import winners, winners_bytes
 
 OWN = 300  #: bytes of a cell besides its leaders: two arrays of Python's own
+MOST_BARS = 1 << 12  #: cells whose bars are told to others
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Leaders:
     accepted: int = 0
     points: int = 0
     verdicts: np.ndarray | None = None
+    bars: np.ndarray | None = None  #: of each cell, the key that nobody elsewhere would let pass
 
 
 class Top:
@@ -70,10 +72,11 @@ class Top:
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "found", *(["rank"] if self.ranked else []))
-        condition, self.clauses = accepted(program, self.where)
+        condition, clauses = accepted(program, self.where)
+        self.clauses = [text for text, _ in clauses]
         key = guarded(condition, signed(program, self.objective, self.maximize))
         ties = [signed(program, t, None if directed(t) else False) for t in self.ties]
-        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, clauses)] if clauses else []
         return [key, *ties, *extra]
 
     def room(self, program: Program, cells: Cells) -> Room:
@@ -115,7 +118,8 @@ class Top:
     def _bar(self, state: Leaders, cell: int) -> float:
         """The key that a newcomer must not exceed."""
         kept = state.keys[cell]
-        return kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
+        bar = kept[-1, 0] if len(kept) >= self.k else np.finfo(np.float64).max
+        return bar if state.bars is None else min(bar, state.bars[cell])
 
     def _candidates(self, key: np.ndarray, bar: float) -> np.ndarray:
         near = np.flatnonzero(key <= bar)
@@ -139,6 +143,53 @@ class Top:
     def _sorted(self, keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.lexsort((places, *keys.T[::-1]))[: self.k]
         return keys[order], places[order]
+
+    def on_device(self, state: Leaders, program: Program, cells: Cells) -> Iterator[int]:
+        """Each span tells its best point: the `k` best points lie in the spans of the `k` best of these, not behind the last."""
+        columns = self.columns(program)
+        device = Device(program, columns, cells.by, cells.strides, counts.kinds(self.clauses) if self.clauses else 0)
+        leaders = []
+        for found in device.least():
+            state.points += found.points
+            state.accepted += found.accepted
+            if self.clauses:
+                verdicts = found.verdicts.sum(axis=0, dtype=np.int64)
+                state.verdicts = verdicts if state.verdicts is None else state.verdicts + verdicts
+            some = found.keys[:, 0] != np.inf
+            leaders.append((found.blocks[some], found.keys[some], found.places[some]))
+            yield found.points
+        blocks, keys, places = (np.concatenate(arrays) for arrays in zip(*leaders))
+        which = device.cell(blocks)
+        order = np.lexsort((places, *keys.T[::-1], which))
+        which = which[order]
+        rank = np.arange(order.size) - np.searchsorted(which, which)
+        near, last = order[rank < self.k], order[rank == self.k - 1]
+        if self.k == 1:
+            self._join(state, keys[near], places[near], cells)
+            return
+        bars = np.full((cells.count, keys.shape[1]), np.inf)
+        ends = np.full(cells.count, np.iinfo(np.int64).max)
+        bars[device.cell(blocks[last])], ends[device.cell(blocks[last])] = keys[last], places[last]
+        for passed in device.below(blocks[near], bars, ends):
+            self._join(state, passed.keys, passed.places, cells)
+
+    def _join(self, state: Leaders, keys: np.ndarray, places: np.ndarray, cells: Cells) -> None:
+        """Let points of any cells enter."""
+        which = np.broadcast_to(cells.number(cells.unrank(places)), places.shape)
+        order = np.argsort(which, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if order.size else ():
+            cell = int(which[part[0]])
+            state.keys[cell], state.places[cell] = self._sorted(
+                np.concatenate([state.keys[cell], keys[part]]), np.concatenate([state.places[cell], places[part]])
+            )
+
+    def bars(self, state: Leaders) -> np.ndarray | None:
+        if len(state.keys) > MOST_BARS:
+            return None
+        return np.array([self._bar(state, cell) for cell in range(len(state.keys))])
+
+    def heed(self, state: Leaders, bars: np.ndarray) -> None:
+        state.bars = bars
 
     def merge(self, state: Leaders, other: Leaders) -> None:
         for cell, places in enumerate(other.places):

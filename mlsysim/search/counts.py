@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import xarray as xr
 
 from mlsysim.engine import condition, label
 from mlsysim.engine.block import Block
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema import codes
@@ -34,13 +35,18 @@ def verdict(program: Program, clauses: list[tuple[str, Node]]) -> Node:
 
 def tally(column: np.ndarray, clauses: Sequence[Any]) -> np.ndarray:
     """How often each verdict occurs: as many kinds as there are limits and clauses."""
-    return np.bincount(column.astype(np.intp), minlength=FIRST_CLAUSE + len(clauses))
+    return np.bincount(column.astype(np.intp), minlength=kinds(clauses))
 
 
-def told(verdicts: np.ndarray, clauses: list[tuple[str, Node]]) -> str:
+def kinds(clauses: Sequence[Any]) -> int:
+    """How many kinds of verdicts there are with some clauses."""
+    return FIRST_CLAUSE + len(clauses)
+
+
+def told(verdicts: np.ndarray, clauses: Sequence[str]) -> str:
     """The rejections in words: ``"memory: 12, itl < 0.05: 7"``."""
     parts = [f"{LIMITS[i]}: {n}" for i, n in enumerate(verdicts[: len(LIMITS)]) if i and n]
-    parts += [f"{text}: {verdicts[FIRST_CLAUSE + i]}" for i, (text, _) in enumerate(clauses)]
+    parts += [f"{text}: {verdicts[FIRST_CLAUSE + i]}" for i, text in enumerate(clauses)]
     return ", ".join(parts)
 
 
@@ -63,15 +69,16 @@ class Counts:
         return f"Counts(by={self.by}, where={self.where!r})"
 
     def columns(self, program: Program) -> list[Node]:
-        self.clauses = condition.clauses(program, self.where)
-        return [verdict(program, self.clauses)]
+        clauses = condition.clauses(program, self.where)
+        self.clauses = [text for text, _ in clauses]
+        return [verdict(program, clauses)]
 
     def room(self, program: Program, cells: Cells) -> Room:
-        state = 8.0 * cells.count * (FIRST_CLAUSE + len(self.clauses))
+        state = 8.0 * cells.count * kinds(self.clauses)
         return Room(state, 3 * state)
 
     def start(self, cells: Cells) -> np.ndarray:
-        return np.zeros((cells.count, FIRST_CLAUSE + len(self.clauses)), dtype=np.int64)
+        return np.zeros((cells.count, kinds(self.clauses)), dtype=np.int64)
 
     def take(self, state: np.ndarray, block: Block, columns: np.ndarray, cells: Cells) -> None:
         if not cells.by:
@@ -82,6 +89,13 @@ class Counts:
         touched = state[first : last + 1]
         code = columns[0].astype(np.int64) + state.shape[1] * np.repeat(which - first, np.diff(block.starts))
         touched += np.bincount(code, minlength=touched.size).reshape(touched.shape)
+
+    def on_device(self, state: np.ndarray, program: Program, cells: Cells) -> Iterator[int]:
+        columns = self.columns(program)
+        device = Device(program, columns, cells.by, cells.strides, kinds(self.clauses))
+        for found in device.least():
+            np.add.at(state, device.cell(found.blocks), found.verdicts)
+            yield found.points
 
     def merge(self, state: np.ndarray, other: np.ndarray) -> None:
         state += other
@@ -97,7 +111,7 @@ class Counts:
 
     def finish(self, states: list[np.ndarray], program: Program, cells: Cells) -> xr.Dataset:
         total = sum(states[1:], states[0])
-        kinds = [*LIMITS.values(), *(text for text, _ in self.clauses)]
+        kinds = [*LIMITS.values(), *self.clauses]
         table = total[:, [*LIMITS, *(FIRST_CLAUSE + i for i in range(len(self.clauses)))]].reshape(
             *cells.shape, len(kinds)
         )

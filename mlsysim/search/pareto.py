@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,14 @@ import xarray as xr
 
 from mlsysim.engine import cache, condition
 from mlsysim.engine.block import Block
+from mlsysim.engine.device import Device
 from mlsysim.engine.graph import Node
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import names, shown
 from mlsysim.search import counts
-from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, told, winners, winners_bytes
+from mlsysim.search.reduce import Cells, Room, accepted, guarded, reserved, signed, told
 from mlsysim.search.thin import thin
+from mlsysim.search.winners import winners, winners_bytes
 
 PIVOTS = 12  #: front members that prefilter a block
 MOST = 50_000  #: members of a front; the filter compares each with all
@@ -92,6 +94,7 @@ class Front:
     accepted: int = 0
     pivots: np.ndarray | None = None
     verdicts: np.ndarray | None = None
+    elsewhere: np.ndarray | None = None  #: pivots of who searches other parts
 
     def merge(self) -> None:
         if not self.waiting:
@@ -100,7 +103,8 @@ class Front:
         self.points, self.places, self.count = front_of(*together)
         _require_short(len(self.points), self.seen, self.total)
         self.waiting, self.n_waiting = [], 0
-        self.pivots = _spread(self.points)
+        known = [self.points] if self.elsewhere is None else [self.points, self.elsewhere]
+        self.pivots = _spread(np.concatenate(known))
 
     def wait(self, points: np.ndarray, places: np.ndarray, count: np.ndarray) -> None:
         """Take newcomers, which are merged when there are many."""
@@ -196,12 +200,13 @@ class Pareto:
 
     def columns(self, program: Program) -> list[Node]:
         reserved(program, "point", "count")
-        condition, self.clauses = accepted(program, self.where)
+        condition, clauses = accepted(program, self.where)
+        self.clauses = [text for text, _ in clauses]
         nodes = [signed(program, name, up) for name, up in self.objectives]
         finite: Any = condition
         for node in nodes:
             finite = finite & (node < np.inf)
-        extra = [counts.verdict(program, self.clauses)] if self.clauses else []
+        extra = [counts.verdict(program, clauses)] if clauses else []
         return [guarded(program.graph.as_truth(finite), nodes[0]), *nodes[1:], *extra]
 
     def room(self, program: Program, cells: Cells) -> Room:
@@ -243,6 +248,33 @@ class Pareto:
                     return
         places = np.broadcast_to(cells.rank(block.index(alive + begins)), alive.shape)
         state.wait(np.ascontiguousarray(points.T), places, np.ones(alive.size, dtype=np.int64))
+
+    def on_device(self, state: Any, program: Program, cells: Cells) -> Iterator[int]:
+        device = self._device(program, cells)
+        return self._found(state, device, np.arange(device.blocks))
+
+    def _device(self, program: Program, cells: Cells) -> Device:
+        columns = self.columns(program)
+        return Device(program, columns, cells.by, cells.strides, counts.kinds(self.clauses) if self.clauses else 0)
+
+    def _found(self, state: Front, device: Device, blocks: np.ndarray) -> Iterator[int]:
+        """Fold blocks of a device into a front: it drops what the front so far dominates, and counts what equals a member."""
+        for passed in device.front(blocks, lambda: state.points):
+            state.seen += passed.points
+            state.accepted += passed.accepted
+            if self.clauses:
+                state.verdicts = passed.verdicts if state.verdicts is None else state.verdicts + passed.verdicts
+            state.count, state.places = state.count + passed.equals, np.minimum(state.places, passed.lowest)
+            state.wait(passed.keys, passed.places, np.ones(len(passed.places), dtype=np.int64))
+            state.merge()
+            yield passed.points
+
+    def bars(self, state: Any) -> np.ndarray | None:
+        pivots: np.ndarray | None = state.pivots
+        return pivots
+
+    def heed(self, state: Any, bars: np.ndarray) -> None:
+        state.pivots = state.elsewhere = bars
 
     def merge(self, state: Any, other: Any) -> None:
         state.join(other)
@@ -297,11 +329,19 @@ class Drawn(Pareto):
     def start(self, cells: Cells) -> Any:
         return [super(Drawn, self).start(cells) for _ in range(cells.count)]
 
+    def bars(self, state: Any) -> None:
+        """None: a front of every sample has pivots of its own, which are too many to tell."""
+
     def take(self, state: Any, block: Block, columns: np.ndarray, cells: Cells) -> None:
         which = cells.of_tiles(block)
         for tile in range(block.hi - block.lo):
             a, b = int(block.starts[tile]), int(block.starts[tile + 1])
             self.fold(state[int(which[tile])], block, columns[:, a:b], cells, a)
+
+    def on_device(self, state: Any, program: Program, cells: Cells) -> Iterator[int]:
+        device = self._device(program, cells)
+        for cell, front in enumerate(state):
+            yield from self._found(front, device, np.arange(device.blocks_of_cell) + cell * device.blocks_of_cell)
 
     def merge(self, state: Any, other: Any) -> None:
         for front, more in zip(state, other):

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +54,14 @@ def within(folder: Any, name: str) -> str | None:
     """A folder in the folder of a question that takes several searches, for the one of them called `name`."""
     if folder is None:
         return None
-    if (Path(named(folder)) / CALL).exists():
+    if begun(folder):
         raise ValueError(f"resume={str(folder)!r}: it holds parts of another call; name another folder")
     return os.path.join(named(folder), name)
+
+
+def begun(folder: Any) -> bool:
+    """Does a folder hold parts of a call already?"""
+    return folder is not None and (Path(named(folder)) / CALL).exists()
 
 
 def named(folder: Any) -> str:
@@ -75,8 +80,16 @@ def cut(sweep: Sweep) -> list[tuple[int, int]]:
     return [(lo, min(lo + step, tiles)) for lo in range(0, tiles, step)]
 
 
-def identity(program: Program, sweep: Sweep, reductions: Sequence[Reduction], tiles: int) -> dict[str, Any]:
-    """What parts must have in common to belong together, under the names of `SAME`."""
+def identity(program: Program, sweep: Sweep, asked: str, pieces: str) -> dict[str, Any]:
+    """What parts must have in common to belong together, under the names of `SAME`.
+
+    Parameters
+    ----------
+    asked : str
+        The question.
+    pieces : str
+        What a part is.
+    """
     data = hashlib.sha256()
     for name, leaf in sorted(program.binder.leaves.items()):
         values = np.ascontiguousarray(leaf.values)
@@ -86,60 +99,45 @@ def identity(program: Program, sweep: Sweep, reductions: Sequence[Reduction], ti
     for axis in program.axes.values():
         for name, labels in ((axis.name, axis.values), *sorted(axis.paired.items())):
             data.update(repr((name, [str(label) for label in labels.tolist()])).encode())
-    asked = "; ".join(map(repr, reductions))
     sizes = ", ".join(f"{name} ({size})" for name, size in program.sizes.items())
     return {
         "format": FORMAT,
         "version": __version__,
         "call": f"{asked} of {program.resolver.name} over {sizes}",
-        "plan": f"{sweep.plan} {sweep.layout.outer} {sweep.layout.tile} {sweep.layout.chunk}, {tiles} tiles a part",
+        "plan": f"{sweep.plan} {sweep.layout.outer} {sweep.layout.tile} {sweep.layout.chunk}, {pieces} a part",
         "equations": graph.digest(sweep.columns),
         "data": data.hexdigest(),
     }
 
 
 class Parts:
-    """The parts of one search and the folder that keeps them.
+    """The parts of one search: what those that are done came to, and which are missing.
 
     Parameters
     ----------
-    folder : path
-        Made if it is not there.
     start : callable
         Empty states of all reductions.
-
-    Raises
-    ------
-    ValueError
-        The folder belongs to something else, or cannot be used.
+    folder : Folder, optional
+        Keeps them.
     """
 
     def __init__(
         self,
-        folder: Any,
-        program: Program,
         sweep: Sweep,
         reductions: Sequence[Reduction],
         cells: Sequence[Cells],
         start: Callable[[], list[Any]],
+        folder: Folder | None = None,
     ):
-        for reduction in reductions:
-            if not hasattr(reduction, "pack"):
-                raise TypeError(f"resume={folder!r}: {type(reduction).__name__} has no pack, unpack and merge")
-        self.folder, self.reductions, self.cells = Path(named(folder)), reductions, cells
-        self.number = {span: i for i, span in enumerate(cut(sweep))}
-        lo, hi = next(iter(self.number))
-        self.identity = identity(program, sweep, reductions, hi - lo)
-        self.key = json.dumps(self.identity).encode()
-        self.saving, self.lock = True, threading.Lock()
-        self._open()
+        self.reductions, self.cells, self.folder = reductions, cells, folder
+        self.name = {span: f"part-{i:06d}.npz" for i, span in enumerate(cut(sweep))}
         self.state, done, missing = start(), 0, []
-        for span in self.number:
-            states = self._read(span)
-            if states is None:
+        for span in self.name:
+            arrays = self._kept(span)
+            if arrays is None:
                 missing.append(span)
             else:
-                self.merge(self.state, states)
+                self.merge(self.state, unpacked(reductions, cells, arrays))
                 done += int(sweep.layout.starts(*span)[-1])
         self.spans = Spans(missing, self._done, done)
 
@@ -148,18 +146,102 @@ class Parts:
         for reduction, state, other in zip(self.reductions, own, others):
             reduction.merge(state, other)
 
+    def take(self, span: tuple[int, int], arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep what a worker found in a part, and fold it into the state of all parts."""
+        self._keep(span, arrays)
+        self.merge(self.state, unpacked(self.reductions, self.cells, arrays))
+
+    def bars(self) -> list[Any]:
+        """What the parts that are done tell those that are not (see `Reduction.bars`)."""
+        return [r.bars(s) if hasattr(r, "bars") else None for r, s in zip(self.reductions, self.state)]
+
     def _done(self, own: Sequence[Any], states: Sequence[Any], span: tuple[int, int]) -> None:
-        if self.saving:
-            arrays: dict[str, Any] = {}
-            for i, (reduction, state) in enumerate(zip(self.reductions, states)):
-                arrays |= {f"{i}.{name}": array for name, array in reduction.pack(state).items()}
-            buffer = io.BytesIO()
-            np.savez(buffer, **arrays)
-            body = buffer.getvalue()
-            self._write(self._path(span), body + self._mark(span, body))
+        if self.folder is not None:
+            self._keep(span, packed(self.reductions, states))
         self.merge(own, states)
 
-    # --- the folder ------------------------------------------------------------------------------------------
+    def _keep(self, span: tuple[int, int], arrays: Mapping[str, np.ndarray]) -> None:
+        if self.folder is not None and self.folder.saving:
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            self.folder.write(self.name[span], buffer.getvalue())
+
+    def _kept(self, span: tuple[int, int]) -> dict[str, np.ndarray] | None:
+        content = None if self.folder is None else self.folder.read(self.name[span])
+        if content is None:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+def packed(reductions: Sequence[Reduction], states: Sequence[Any]) -> dict[str, np.ndarray]:
+    """States of all reductions as arrays of numbers."""
+    found: dict[str, np.ndarray] = {}
+    for i, (reduction, state) in enumerate(zip(reductions, states)):
+        found |= {f"{i}.{name}": array for name, array in reduction.pack(state).items()}
+    return found
+
+
+def unpacked(reductions: Sequence[Reduction], cells: Sequence[Cells], arrays: Mapping[str, np.ndarray]) -> list[Any]:
+    """The states that were packed."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in reductions]
+    for name, array in arrays.items():
+        place, _, own = name.partition(".")
+        found[int(place)][own] = array
+    return [r.unpack(a, c) for r, a, c in zip(reductions, found, cells)]
+
+
+def packable(reductions: Sequence[Reduction], why: str) -> None:
+    """Refuse a reduction whose state cannot leave its thread."""
+    for reduction in reductions:
+        if not hasattr(reduction, "pack"):
+            raise TypeError(f"{why}: {type(reduction).__name__} has no pack, unpack and merge")
+
+
+class Folder:
+    """The folder that keeps the parts of one call.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    identity : mapping
+        See `identity`.
+
+    Attributes
+    ----------
+    fresh : bool
+        No call has used it before.
+
+    Raises
+    ------
+    ValueError
+        The folder belongs to something else, or cannot be used.
+    """
+
+    def __init__(self, folder: Any, identity: Mapping[str, Any]):
+        self.folder, self.identity = Path(named(folder)), dict(identity)
+        self.key = json.dumps(self.identity).encode()
+        self.saving, self.lock = True, threading.Lock()
+        self._open()
+
+    def read(self, name: str) -> bytes | None:
+        """What was written under a name; None where it is not there, or not whole, or not of this call."""
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError:
+            return None
+        body = content[: -hashlib.sha256().digest_size]
+        return body if content == body + self._mark(name, body) else None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep something under a name; where that cannot be done, the call goes on without."""
+        if self.saving:
+            self._write(self.folder / name, content + self._mark(name, content))
+
+    def _mark(self, name: str, body: bytes) -> bytes:
+        """What ends the file of this name of this call, when it is whole."""
+        return hashlib.sha256(self.key + name.encode() + body).digest()
 
     def _open(self) -> None:
         """Take the folder, or refuse it because it is something else's."""
@@ -184,31 +266,9 @@ class Parts:
                 with contextlib.suppress(OSError):
                     if time.time() - (self.folder / name).stat().st_mtime > STALE:
                         (self.folder / name).unlink()
+        self.fresh = before is None
         if before is None:
             self._write(self.folder / CALL, json.dumps(self.identity, indent=1).encode())
-
-    def _path(self, span: tuple[int, int]) -> Path:
-        return self.folder / f"part-{self.number[span]:06d}.npz"
-
-    def _mark(self, span: tuple[int, int], body: bytes) -> bytes:
-        """What ends the file of this part of this call, when it is whole."""
-        return hashlib.sha256(self.key + repr(span).encode() + body).digest()
-
-    def _read(self, span: tuple[int, int]) -> list[Any] | None:
-        """The states of a part; None where it is not there, or not whole, or not of this call."""
-        try:
-            content = self._path(span).read_bytes()
-        except OSError:
-            return None
-        body = content[: -hashlib.sha256().digest_size]
-        if content != body + self._mark(span, body):
-            return None
-        arrays: list[dict[str, np.ndarray]] = [{} for _ in self.reductions]
-        with np.load(io.BytesIO(body), allow_pickle=False) as file:
-            for name in file.files:
-                place, _, own = name.partition(".")
-                arrays[int(place)][own] = file[name]
-        return [r.unpack(a, c) for r, a, c in zip(self.reductions, arrays, self.cells)]
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write a file that is either there and whole or not there; without it the search goes on."""

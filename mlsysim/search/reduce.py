@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
 from mlsysim import sizes
-from mlsysim.engine import condition, estimate, label
-from mlsysim.engine.block import Block, block_wanted, threads_wanted
+from mlsysim.engine import condition, estimate
+from mlsysim.engine.block import Block, block_wanted, planned, threads_wanted
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import stage_bytes
-from mlsysim.engine.kinds import Picked
 from mlsysim.engine.memory import require
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
@@ -23,14 +22,18 @@ from mlsysim.engine.run import Sweep
 from mlsysim.schema import codes
 from mlsysim.schema.check import shown
 from mlsysim.schema.variables import variable_of
+from mlsysim.search import workers
 from mlsysim.search.interrupted import handed, marked
-from mlsysim.search.parts import Parts
+from mlsysim.search.parts import Folder, Parts, cut, identity, packable, packed
 
 
 class Reduction(Protocol):
     """What `reduce` asks of a reduction.
 
-    One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.
+    Only what is kept in a folder or comes from a worker is merged, packed and unpacked; `bars` and `heed` save time there,
+    and may be left out.  One that has ``so_far(states)`` lists there in a few words what it has found so far, for a bar.
+    One that has ``on_device(state, program, cells)`` folds there the whole grid into a state, as a device evaluates it
+    (``plan="cuda"``, see `mlsysim.engine.device`), and yields how many points more are done.
     """
 
     by: tuple[str, ...]
@@ -57,6 +60,14 @@ class Reduction(Protocol):
 
     def merge(self, state: Any, other: Any) -> None:
         """Fold a state into another; in which order makes no difference."""
+        ...
+
+    def bars(self, state: Any) -> Any:
+        """A few numbers by which a search of other parts passes over what cannot win; None where there are none."""
+        ...
+
+    def heed(self, state: Any, bars: Any) -> None:
+        """Let an empty state pass over what the `bars` of another one exclude."""
         ...
 
     def pack(self, state: Any) -> dict[str, np.ndarray]:
@@ -218,6 +229,57 @@ def several(reductions: Any) -> list[Reduction]:
     return found
 
 
+class Pass:
+    """Reductions over one pass of a grid: what they want evaluated, and what becomes of it.
+
+    It is the `Call` of workers (see `mlsysim.search.workers`), a part a range of tiles.
+    """
+
+    def __init__(self, program: Program, reductions: Sequence[Reduction]):
+        self.reductions, self.cells = reductions, [Cells(program, r.by) for r in reductions]
+        self.columns, self.wanted = _columns(program, reductions)
+
+    def evaluated(self, program: Program, plan: str, block: int | None, repeatable: bool) -> Sweep:
+        """The sweep that evaluates it, each tile in one cell of all."""
+        outermost = sorted({b for c in self.cells for b in c.by})
+        self.sweep = Sweep(program, self.columns, outermost, plan=plan, block=block, repeatable=repeatable)
+        return self.sweep
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: own for name, own in self.__dict__.items() if name != "columns"}  # nodes of a graph, which stays
+
+    def start(self) -> list[Any]:
+        """Empty states."""
+        return [r.start(c) for r, c in zip(self.reductions, self.cells)]
+
+    def take(self, states: list[Any], part: Block) -> None:
+        """Fold a block into the states."""
+        for reduction, state, rows, cells in zip(self.reductions, states, self.wanted, self.cells):
+            all_of_them = rows == list(range(len(part.columns)))
+            reduction.take(state, part, part.columns if all_of_them else part.columns[rows], cells)
+
+    def do(self, span: tuple[int, int], bars: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The states of a range of tiles, packed."""
+        states = self.start()
+        for reduction, state, bar in zip(self.reductions, states, bars):
+            if bar is not None:
+                reduction.heed(state, bar)
+        scratch = self.sweep.scratch()
+        for lo, hi in self.sweep.blocks(*span):
+            self.take(states, self.sweep.evaluate(lo, hi, scratch))
+        return packed(self.reductions, states)
+
+    def finish(self, states: Sequence[list[Any]], program: Program) -> list[xr.Dataset]:
+        """The answers."""
+        return [r.finish([s[i] for s in states], program, self.cells[i]) for i, r in enumerate(self.reductions)]
+
+    def so_far(self, states: Sequence[list[Any]]) -> str:
+        """What was found until now, in a few words."""
+        found = [r.so_far([s[i] for s in states]) for i, r in enumerate(self.reductions) if hasattr(r, "so_far")]
+        words = dict.fromkeys(text for texts in found for text in texts)
+        return f"best so far: {', '.join(words)}" if words else ""
+
+
 def reduce(
     program: Program,
     reductions: Sequence[Reduction],
@@ -226,49 +288,81 @@ def reduce(
     progress: Progress = None,
     plan: str = "auto",
     resume: Any = None,
+    client: Any = None,
 ) -> list[xr.Dataset]:
-    """Run several reductions over one pass of the grid."""
+    """Run several reductions over one pass of the grid, on threads or on the workers of `client`, a part after the other."""
     reductions = several(reductions)
-    all_cells = [Cells(program, r.by) for r in reductions]
-    columns, wanted = _columns(program, reductions)
-    require_room(program, reductions, threads, block, columns)
-    outermost = sorted({b for c in all_cells for b in c.by})
-
-    def take(states: list[Any], part: Block) -> None:
-        for reduction, state, rows, cells in zip(reductions, states, wanted, all_cells):
-            reduction.take(
-                state, part, part.columns if rows == list(range(len(columns))) else part.columns[rows], cells
-            )
-
-    def start() -> list[Any]:
-        return [r.start(c) for r, c in zip(reductions, all_cells)]
-
-    def finish(states: list[list[Any]]) -> list[xr.Dataset]:
-        return [r.finish([s[i] for s in states], program, all_cells[i]) for i, r in enumerate(reductions)]
-
+    for why in [f"resume={resume!r}"] * (resume is not None) + ["client"] * (client is not None):
+        packable(reductions, why)
+    workers.either(client, threads)
+    asked = Pass(program, reductions)
+    require_room(program, reductions, threads if client is None else 1, block, asked.columns)
+    if planned(plan) == "cuda":
+        return _on_device(program, reductions, asked.cells, progress, resume=resume, client=client)
     known: list[Any] = []
     sweep: Any = None
 
-    def so_far() -> str:
-        states = [*known, *sweep.states, *list(sweep.open.values())]
-        found = [r.so_far([s[i] for s in states]) for i, r in enumerate(reductions) if hasattr(r, "so_far")]
-        words = dict.fromkeys(text for texts in found for text in texts)
-        return f"best so far: {', '.join(words)}" if words else ""
+    def states() -> list[list[Any]]:
+        return [*known, *sweep.states, *list(sweep.open.values())]
 
-    with watched(progress, so_far) as tell:
-        sweep = Sweep(program, columns, outermost, plan=plan, block=block, repeatable=resume is not None)
-        estimate.warn(estimate.seconds(program, sweep.loads(), threads), program.n_points)
-        parts = None if resume is None else Parts(resume, program, sweep, reductions, all_cells, start)
-        known += [] if parts is None else [parts.state]
+    with watched(progress, lambda: asked.so_far(states())) as tell:
+        parted = resume is not None or client is not None
+        sweep = asked.evaluated(program, plan, block, repeatable=parted)
+        parts = None
+        if parted:
+            parts = Parts(sweep, reductions, asked.cells, asked.start, _folder(resume, program, sweep, reductions))
+            known.append(parts.state)
         with handed(
-            lambda _: (
-                marked(finish([*known, *sweep.states, *sweep.open.values()]), sweep.done, program.n_points)
-                if sweep.done
-                else None
-            )
+            lambda _: marked(asked.finish(states(), program), sweep.done, program.n_points) if sweep.done else None
         ):
-            sweep.run(take, start, threads, tell, None if parts is None else parts.spans)
-    return finish([*known, *sweep.states])
+            at_once = threads if client is None else workers.number(client)
+            estimate.warn(estimate.seconds(program, sweep.loads(), at_once), program.n_points)
+            if client is not None and parts is not None:
+                _shared(client, asked, parts, tell)
+            else:
+                sweep.run(asked.take, asked.start, threads, tell, None if parts is None else parts.spans)
+    return asked.finish([*known, *sweep.states], program)
+
+
+def _folder(resume: Any, program: Program, sweep: Sweep, reductions: Sequence[Reduction]) -> Folder | None:
+    """The folder that keeps the parts of some reductions."""
+    if resume is None:
+        return None
+    lo, hi = cut(sweep)[0]
+    return Folder(resume, identity(program, sweep, "; ".join(map(repr, reductions)), f"{hi - lo} tiles"))
+
+
+def _shared(client: Any, asked: Pass, parts: Parts, tell: Callable[[int, int], None] | None) -> None:
+    """Let workers reduce the parts that are missing."""
+    sweep = asked.sweep
+    sweep.done = parts.spans.done
+    for span, arrays in workers.each(client, asked, parts.spans.ranges, parts.bars):
+        parts.take(span, arrays)
+        sweep.done += int(sweep.layout.starts(*span)[-1])
+        if tell is not None:
+            tell(sweep.done, sweep.n_points)
+
+
+def _on_device(
+    program: Program, reductions: Sequence[Reduction], all_cells: Sequence[Cells], progress: Progress, **refused: Any
+) -> list[xr.Dataset]:
+    """Run several reductions, each in a pass of its own, on a device."""
+    for name, value in refused.items():
+        if value is not None:
+            raise ValueError(f"{name}={shown(value)}: plan='cuda' has no parts; every other plan has")
+    for reduction in reductions:
+        if not hasattr(reduction, "on_device"):
+            raise TypeError(f"plan='cuda': {type(reduction).__name__} has no on_device")
+    answers = []
+    with watched(progress) as tell:
+        for reduction, cells in zip(reductions, all_cells):
+            state, done = reduction.start(cells), 0
+            for points in reduction.on_device(state, program, cells):  # type: ignore[attr-defined]
+                done += points
+                if tell is not None:
+                    tell(done, program.n_points)
+            answers.append(reduction.finish([state], program, cells))
+    return answers
 
 
 def _columns(program: Program, reductions: Sequence[Reduction]) -> tuple[list[Node], list[list[int]]]:
@@ -302,56 +396,3 @@ def require_room(
     needs.append((8.0 * workers * len(columns) * (block or 0), "a smaller block="))  # the engine's own are small
     names = ", ".join(type(reduction).__name__.lower() for reduction in reductions)
     require(sum(size for size, _ in needs), f"{names} over {program.n_points:,} points", max(needs)[1])
-
-
-def winners_bytes(program: Program, n: int) -> float:
-    """What `winners` needs for so many points: places, outputs and labels, each with the copy that it is made from."""
-    nodes, _ = program.available()
-    labels = sum(_dtype(values).itemsize for dims, values, _ in label.coordinates(program).values() if dims)
-    return 2.0 * n * (8 * len(program.axes) + 8 * len(nodes) + labels)
-
-
-def _dtype(values: Any) -> np.dtype[Any]:
-    return values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
-
-
-def winners(
-    program: Program,
-    index: Mapping[str, np.ndarray],
-    found: np.ndarray,
-    dims: tuple[str, ...],
-    shape: tuple[int, ...],
-    free: Sequence[str],
-    attrs: Mapping[str, Any],
-) -> xr.Dataset:
-    """All outputs at some points, with their places along the `free` axes as coordinates.
-
-    Parameters
-    ----------
-    index : mapping
-        Position along every axis, flat.
-    found : ndarray of bool
-        Where there is a winner; elsewhere numbers are NaN, flags False, and `limit` is ``not_found``.
-    """
-    nodes, omitted = program.available()
-    values = program.at(nodes, index)
-    arrays: dict[str, np.ndarray] = {}
-    for name, value in values.items():
-        kind, variable = label.dtype(name), variable_of(name)
-        of_limits = variable is not None and variable.options is codes.Limit
-        otherwise = np.nan if kind is np.float64 else int(codes.Limit.NOT_FOUND) if of_limits else 0
-        arrays[name] = np.where(found, value, otherwise).astype(kind).reshape(shape)
-    arrays["found"] = found.reshape(shape)
-    everything = label.coordinates(program)
-    coords: dict[str, Any] = {}
-    for name, (own, values_, about) in everything.items():
-        along = (own,) if isinstance(own, str) else own
-        if set(along) <= set(dims):
-            coords[name] = (own, values_, about)
-        elif set(along) <= {*dims, *free}:
-            at = (values_ if isinstance(values_, Picked) else np.asarray(values_))[tuple(index[a] for a in along)]
-            if not found.all():
-                nothing: Any = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
-                at = np.where(found, at, np.array(nothing, dtype=at.dtype if at.dtype.kind in "mM" else None))
-            coords[name] = (dims, at.reshape(shape), about)
-    return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))

@@ -112,7 +112,8 @@ def synthesis(
     conditions = [condition(n, v) for n, v in wanted.items()]
     anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
     if anyone:
-        given["hardware"] = zoo.Hardware(name="unlimited", **UNLIMITED)
+        given["hardware"] = unlimited = zoo.Hardware(name="unlimited", **UNLIMITED)
+        unlimited.own = ""  # of this solver, not of the user
     several = not isinstance(unknown, str)
     asked = list(REQUIRED) if unknown is None else list(names(unknown, "unknown"))
     if not asked:

@@ -16,15 +16,17 @@ no source gives and a rule supplies is in ``row.derived``; what nobody knows is 
 """
 
 import os
+from typing import TypeGuard
 
 from mlsysim.zoo import hub as _hub
 from mlsysim.zoo import tables as _tables
 from mlsysim.zoo.accelerators import accelerator_record
-from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload, device_file
+from mlsysim.zoo.custom import Datacenter, Grid, Hardware, System, Workload, device_file, row_file
 from mlsysim.zoo.fleets import fleet_record
 from mlsysim.zoo.formats import format_record
 from mlsysim.zoo.frameworks import assumptions
 from mlsysim.zoo.huggingface import from_config
+from mlsysim.zoo.own import add, remove
 from mlsysim.zoo.row import Constant, Derived, Row
 from mlsysim.zoo.sites import carbon_class, carbon_year, site_record
 from mlsysim.zoo.spelling import UnknownName
@@ -57,6 +59,7 @@ __all__ = [
     "UnknownName",
     "Workload",
     "accelerator_record",
+    "add",
     "assumptions",
     "carbon_class",
     "carbon_year",
@@ -78,6 +81,7 @@ __all__ = [
     "parameters",
     "register",
     "reliability",
+    "remove",
     "site_record",
     "system",
     "table",
@@ -86,7 +90,7 @@ __all__ = [
 
 
 def model(name: str | os.PathLike[str] | Row) -> Row:
-    """A row of the models table; the path of a ``config.json`` (or of the folder that holds one) is read instead.
+    """A row of the models table; the path of a ``config.json`` (or of its folder), or of a ``.toml`` file, is read instead.
 
     ``hf://org/name`` is the row of that model, where there is one, and else read from the Hugging Face hub.
 
@@ -97,6 +101,8 @@ def model(name: str | os.PathLike[str] | Row) -> Row:
     ValueError
         The file is none that `from_config` understands.
     """
+    if _is_toml(name):
+        return row_file(name, "models")
     if isinstance(name, os.PathLike) or (isinstance(name, str) and _is_file(name)):
         return from_config(name)
     try:
@@ -112,11 +118,19 @@ def _is_file(name: str) -> bool:
     return name.endswith(".json") or name.startswith(("./", "../", "/", "~"))
 
 
+def _is_toml(name: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Is it the path of a TOML file?"""
+    return isinstance(name, (str, os.PathLike)) and os.fspath(name).endswith(".toml")
+
+
+def _row(table: str, name: str | os.PathLike[str] | Row, argument: str) -> Row:
+    """A row by name, or one of the user's own from the path of a ``.toml`` file."""
+    return row_file(name, table) if _is_toml(name) else _tables.lookup(table, name, argument)  # type: ignore[arg-type]
+
+
 def hardware(name: str | os.PathLike[str] | Row) -> Row:
     """A row of the hardware table; the path of a ``.toml`` file (see `device_file`) is read instead."""
-    if isinstance(name, os.PathLike) or (isinstance(name, str) and name.endswith(".toml")):
-        return device_file(name)
-    return _tables.lookup("hardware", name, "hardware")
+    return _row("hardware", name, "hardware")
 
 
 def fabric(name: str | Row) -> Row:
@@ -124,19 +138,19 @@ def fabric(name: str | Row) -> Row:
     return _tables.lookup("fabrics", name, "fabric")
 
 
-def system(name: str | Row) -> Row:
+def system(name: str | os.PathLike[str] | Row) -> Row:
     """A row of the systems table: a node, a rack, a pod or a fleet."""
-    return _tables.lookup("systems", name, "fleet")
+    return _row("systems", name, "fleet")
 
 
-def grid(name: str | Row) -> Row:
+def grid(name: str | os.PathLike[str] | Row) -> Row:
     """A row of the grids table: a country, state or cloud region."""
-    return _tables.lookup("grids", name, "region")
+    return _row("grids", name, "region")
 
 
-def datacenter(name: str | Row = DEFAULT_DATACENTER) -> Row:
+def datacenter(name: str | os.PathLike[str] | Row = DEFAULT_DATACENTER) -> Row:
     """A row of the data center table."""
-    return _tables.lookup("datacenters", name, "datacenter")
+    return _row("datacenters", name, "datacenter")
 
 
 def reliability(name: str | Row) -> Row:

@@ -11,7 +11,10 @@ Configurations as written by transformers (fp8, fbgemm_fp8, mxfp4, awq, gptq, bi
 
 from __future__ import annotations
 
+import csv
 import fnmatch
+import functools
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -72,6 +75,20 @@ def beside(config: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, A
     return config_file.read(path)[0].content if path.is_file() else {}
 
 
+@functools.cache
+def table() -> dict[str, Mapping[str, Any]]:
+    """What the files of models say that are published in few bits alone, by key."""
+    with open(Path(__file__).parent / "checkpoints.csv", encoding="utf-8", newline="") as handle:
+        return {line["key"]: json.loads(line["quantization_config"]) for line in csv.DictReader(handle)}
+
+
+def published(key: str, layers: float, mixture: bool, dense: bool) -> Checkpoint | None:
+    """The formats of a model of the zoo; `layers`, `mixture`, `dense` as in `checkpoint`."""
+    said = table().get(key)
+    found = _scheme(said) if said else None
+    return _formats(said, found, "the published checkpoint", layers, mixture, dense) if said and found else None
+
+
 def checkpoint(
     config: ConfigFile, sibling: Mapping[str, Any], layers: float, mixture: bool, dense: bool
 ) -> Checkpoint | None:
@@ -106,6 +123,13 @@ def checkpoint(
             f"{config.name}: {key}: {name!r} is a number format that is not understood: take {key} out and give "
             f"precision=, or ms.SingleNodeModel(precision=..., weight_bytes=...)"
         )
+    return _formats(said, found, f"the checkpoint ({key})", layers, mixture, dense)
+
+
+def _formats(
+    said: Mapping[str, Any], found: _Scheme, where: str, layers: float, mixture: bool, dense: bool
+) -> Checkpoint:
+    """The formats by part of a model."""
     nbytes = {part: _mean_bytes(found, matrices, int(layers)) for part, matrices in _MATRICES.items()}
     if (
         found.precision == Precision.MXFP4 and said.get("quant_method") == "mxfp4"
@@ -126,7 +150,7 @@ def checkpoint(
         inputs["kv_precision"] = int(Precision.BF16)
     fields = {"weight_bytes": plain, **{f"{part}_bytes": nbytes[part] for part in nbytes if part != "dense"}}
     named = ", ".join(f"{name}={label(Precision(code))}" for name, code in inputs.items())
-    return Checkpoint(inputs, fields, f"{named}: the formats of the checkpoint ({key})")
+    return Checkpoint(inputs, fields, f"{named}: the formats of {where}")
 
 
 def _scheme(said: Mapping[str, Any]) -> _Scheme | None:

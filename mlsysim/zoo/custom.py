@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
                 given.pop("mem_capacity", None)
     if base is not None and fields:
         changes = ", ".join(f"{field}={value}" for field, value in fields.items())
+        values["verified"] = 0.0
         values["notes" if "notes" in values else "source"] = "; ".join(
             text
             for text in (
@@ -137,8 +139,10 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
     values["name" if table == "hardware" else "key"] = key
     # a row made from nothing follows no row of the table, also where it has the name of one
     made = Row(table, key, values, given, origin or f"own {key}")
+    made.own = "given by you"
     if base is not None:
-        made.assumed = dict(tables.lookup(table, base, maker).assumed)
+        row = tables.lookup(table, base, maker)
+        made.assumed, made.checkpoint = dict(row.assumed), row.checkpoint
     return made
 
 
@@ -248,6 +252,59 @@ def Datacenter(base: str | Row | None = None, /, *, name: str | None = None, **f
     return _make("datacenters", "Datacenter", base, name, fields)
 
 
+#: table -> what makes a row of it from a base and fields
+MAKERS: dict[str, Callable[..., Row]] = {
+    "hardware": Hardware,
+    "models": Workload,
+    "systems": System,
+    "grids": Grid,
+    "datacenters": Datacenter,
+}
+
+
+def content(path: str | os.PathLike[str], argument: str) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, RuntimeError):  # RuntimeError: no home to expand
+        raise ValueError(f"{argument}: no file can be read at {str(path)!r}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{argument}: {path} is no TOML file: {' '.join(str(error).split())}") from None
+
+
+def row_file(path: str | os.PathLike[str], table: str, *, name: str | None = None) -> Row:
+    """A row of one's own from a TOML file: the arguments of what makes such rows, ``base`` for the row to start from.
+
+    Parameters
+    ----------
+    path : path
+    table : {"hardware", "models", "systems", "grids", "datacenters"}
+        Which the file may say, too: ``table = "systems"``.
+    name : str, optional
+        What the row is called; by default what the file says, else the name of the file.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, it is no TOML or of another table, or a field cannot be.
+    """
+    argument = tables.INPUTS.get(table, table)
+    given = content(path, argument)
+    said = given.pop("table", table)
+    if said != table:
+        raise ValueError(f"{argument}: {path} is a row of {said!r}, not of {table!r}")
+    known = {"name": Path(path).stem, **given} | ({} if name is None else {"name": name})
+    made = MAKERS[table](known.pop("base", None), **known)
+    made.own = f"given by you, in {path}"
+    return made
+
+
 def device_file(path: str | os.PathLike[str]) -> Row:
     """A device of one's own from a TOML file: the arguments of `Hardware`, ``base`` for the row to start from.
 
@@ -258,11 +315,4 @@ def device_file(path: str | os.PathLike[str]) -> Row:
     ValueError
         There is no such file, it is no TOML, or a field cannot be.
     """
-    place = Path(path).expanduser()
-    try:
-        given = tomllib.loads(place.read_text(encoding="utf-8"))
-    except OSError:
-        raise ValueError(f"hardware: no file can be read at {str(path)!r}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"hardware: {path} is no TOML file: {' '.join(str(error).split())}") from None
-    return Hardware(given.pop("base", None), **{"name": place.stem, **given})
+    return row_file(path, "hardware")

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim import units
-from mlsysim.equations import architecture
-from mlsysim.zoo import checkpoint_format, config_file, custom, hub, layer_kinds
+from mlsysim.zoo import checkpoint_format, config_file, custom, hub, layer_kinds, workloads
 from mlsysim.zoo.config_file import ConfigFile
 from mlsysim.zoo.families import ENCODERS, FAMILIES, GATED_ACTIVATIONS, TEXT_OF, TWO_STACKS, Family
 from mlsysim.zoo.row import Row
@@ -329,6 +328,7 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     >>> row["total_params"]
     8030257152.0
     """
+    whence = "" if isinstance(config, Mapping) else f", in {config}"
     if hub.is_named(config):
         config, called = hub.fetched(str(config))
         name = name or called
@@ -374,9 +374,9 @@ def from_config(config: str | os.PathLike[str] | Mapping[str, Any], *, name: str
         shape = "hybrid" if attends else "SSM"
     shape = "encoder" if kind in ENCODERS else "encoder-decoder" if kind in TWO_STACKS else shape
     row.values_by_column.update(source="config.json of the checkpoint", family=kind, kind=shape)
-    made = workload_record(row)
+    row.own = f"given by you{whence}"
     row.checkpoint = checkpoint_format.checkpoint(
-        whole, checkpoint_format.beside(config), layers, made.n_experts > 0, float(architecture.dense_layers(made)) > 0
+        whole, checkpoint_format.beside(config), *workloads.shape(workload_record(row))
     )
     tower = "the vision tower is not counted" if whole.has("vision_config") else ""
     remarks = [remark, row.checkpoint.sentence if row.checkpoint else "", tower]

@@ -136,7 +136,7 @@ class Row(Mapping[str, Any]):
         self.values_by_column = values
         self.given = given or {}
         self.assumed: dict[str, float] = {}  #: assumptions that were calibrated on this device
-        self.checkpoint: Any = None  #: the number formats that a file states, see `mlsysim.zoo.checkpoint_format`
+        self.own = ""  #: who gave a row that is none of the zoo's, and where
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -153,8 +153,13 @@ class Row(Mapping[str, Any]):
         for name, value in mine.items():
             state(self.table, name, value, values, all_given)
         changed = Row(self.table, self.key, values, all_given, self.origin)
-        changed.assumed, changed.checkpoint = self.assumed, self.checkpoint
+        changed.assumed, changed.checkpoint, changed.own = self.assumed, self.checkpoint, self.own
         return changed
+
+    @functools.cached_property
+    def checkpoint(self) -> Any:
+        """The number formats in which a model is published, None where it is in 16 bits: `mlsysim.zoo.checkpoint_format`."""
+        return RULES[self.table].checkpoint(self) if self.table in RULES else None
 
     @functools.cached_property
     def _record(self) -> tuple[dict[str, float], dict[str, Derived]]:
@@ -241,6 +246,11 @@ class Row(Mapping[str, Any]):
             VARIABLES[field].unit if field in VARIABLES else {"bandwidth": "byte/s", "latency": "s", "mtbf": "s"}[field]
         )
 
+    def content(self) -> str:
+        """All that the row says, as text of which a digest can be taken."""
+        return repr((self.table, self.key, sorted(self.values_by_column.items(), key=str), sorted(self.given.items()),
+                     self.checkpoint))  # fmt: skip
+
     def _lines(self) -> list[tuple[str, str]]:
         hidden = {"key", "name", "aliases", "source", "notes", "verified"}
         lines = []
@@ -259,6 +269,7 @@ class Row(Mapping[str, Any]):
             lines.append(("aliases", ", ".join(self.aliases)))
         lines += [("quote", str(quote)) for quote in self.quotes]
         lines += [(name, text) for name, text in (("notes", self.notes), ("source", self.sources)) if text]
+        lines += [("yours", self.own)] if self.own else []
         lines.append(("verified", "yes" if self.verified else "no"))
         return lines
 
@@ -283,6 +294,8 @@ class Rule(NamedTuple):
     described: Callable[[Row], tuple[dict[str, Any], dict[str, Derived]]]
     #: relative spread of a field that was fitted to measurements, and to which; 0 and nothing for one that was read
     fitted: Callable[[Row, str], tuple[float, str]] = lambda row, field: (0.0, "")
+    #: the number formats of what the row describes
+    checkpoint: Callable[[Row], Any] = lambda row: None
 
 
 #: table -> how its rows become a record

@@ -9,9 +9,9 @@ import csv
 import functools
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.zoo import layers, prices
 from mlsysim.zoo.row import Row
@@ -79,6 +79,28 @@ def rows(table: str) -> dict[str, Row]:
 _REGISTERED: dict[str, dict[str, Row]] = {}
 
 
+class Kept(NamedTuple):
+    """How rows of one's own that lie in a folder are found; `zoo.own` gives it."""
+
+    rows: Callable[[str], Mapping[str, Row]] = lambda table: {}  #: by folded name
+    refusal: Callable[[str, str], str] = lambda table, name: ""  #: why a name that a file bears is not known
+    told: Callable[[str, Row], None] = lambda table, row: None  #: its name is that of a row of the zoo by now
+
+
+KEPT = Kept()
+
+
+def _own(table: str) -> dict[str, Row]:
+    """Rows of one's own by folded name: registered in this process, and kept under a name that is no row's of the zoo."""
+    kept = {name: row for name, row in KEPT.rows(table).items() if name not in _index(table).exact}
+    return kept | _REGISTERED.get(table, {})
+
+
+def shipped(table: str, name: str) -> str | None:
+    """The key of the row of the zoo that bears a name, None where none does."""
+    return _index(table).exact.get(fold(name))
+
+
 @functools.cache
 def _index(table: str) -> Index:
     return Index(table, {key: (key, *row.aliases) for key, row in rows(table).items()})
@@ -87,7 +109,7 @@ def _index(table: str) -> Index:
 def labels(table: str) -> list[str]:
     """Keys and aliases of a table."""
     return [label for row in rows(table).values() for label in (row.key, *row.aliases)] + [
-        r.key for r in _REGISTERED.get(table, {}).values()
+        r.key for r in _own(table).values()
     ]
 
 
@@ -114,10 +136,15 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
         return name
     folded = fold(name) if isinstance(name, str) else ""
     own = _REGISTERED.get(table, {}).get(folded)
-    if own is not None:
-        return own
+    kept = own or KEPT.rows(table).get(folded)
+    if kept is not None:
+        if own is not None or folded not in _index(table).exact:
+            return kept
+        KEPT.told(table, kept)
     key = _index(table).find(name, argument) if isinstance(name, str) else None
     if key is None:
+        if refusal := KEPT.refusal(table, str(name)):
+            raise UnknownName(f"{argument + ': ' if argument else ''}{refusal}")
         one = "model" if table == "models" else table.rstrip("s")
         near: dict[str, str] = {}  # one label a row
         for label in alike(table, str(name), labels(table)):
@@ -165,8 +192,8 @@ def register(row: Row) -> Row:
 
 
 def names(table: str) -> list[str]:
-    """The keys of a table, in its order; registered rows last."""
-    return [*rows(table), *(r.key for r in _REGISTERED.get(table, {}).values())]
+    """The keys of a table, in its order; rows of one's own last."""
+    return [*rows(table), *(r.key for r in _own(table).values())]
 
 
 def find(table: str, **attributes: Any) -> list[Row]:
@@ -196,7 +223,7 @@ def find(table: str, **attributes: Any) -> list[Row]:
             return any(same(value, each) for each in wanted)
         return bool(value == wanted)
 
-    everything = [*rows(table).values(), *_REGISTERED.get(table, {}).values()]
+    everything = [lookup(table, key) for key in names(table)]
     return [row for row in everything if all(same(row[field], wanted) for field, wanted in attributes.items())]
 
 
@@ -204,18 +231,23 @@ def frame(table: str) -> pd.DataFrame:
     """A table as a pandas DataFrame, indexed by key."""
     import pandas as pd
 
-    everything = [*rows(table).values(), *_REGISTERED.get(table, {}).values()]
+    everything = [lookup(table, key) for key in names(table)]
     return pd.DataFrame(
         [row.values_by_column for row in everything],
         index=pd.Index([row.key for row in everything], name="key"),
     ).drop(columns=["key"], errors="ignore")
 
 
+def digest(own: Iterable[Row] = ()) -> str:
+    """Twelve hexadecimal digits of a hash over all tables and some rows of one's own: which data a result rests on."""
+    contents = sorted({row.content() for row in own})
+    return _digest() if not contents else hashlib.sha256("\n".join([_digest(), *contents]).encode()).hexdigest()[:12]
+
+
 @functools.cache
-def digest() -> str:
-    """Twelve hexadecimal digits of a hash over all tables: which data a result rests on."""
+def _digest() -> str:
     total = hashlib.sha256()
-    for table in sorted([*TABLES, "prices", "settings"]):
-        total.update(table.encode())
-        total.update((_FOLDER / f"{table}.csv").read_bytes().replace(b"\r\n", b"\n"))
+    for file in sorted(_FOLDER.glob("*.csv")):
+        total.update(file.stem.encode())
+        total.update(file.read_bytes().replace(b"\r\n", b"\n"))
     return total.hexdigest()[:12]

@@ -11,7 +11,7 @@ from mlsysim.equations import architecture
 from mlsysim.equations.counting import floor_div
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Workload
-from mlsysim.zoo import layers, tables
+from mlsysim.zoo import checkpoint_format, layers, tables
 from mlsysim.zoo.row import NAN, RULES, Derived, Row, Rule, filled, first, known, plain, stored, where
 
 
@@ -247,4 +247,14 @@ def workload_record(row: Row | str, **given: Any) -> Workload:
     return Workload(**described(tables.lookup("models", row, "model").having(given))[0])
 
 
-RULES["models"] = Rule(described)
+def published(row: Row) -> checkpoint_format.Checkpoint | None:
+    """The formats of the files of a row of the table, and of what is made from it."""
+    return checkpoint_format.published(row.origin, *shape(workload_record(row)))
+
+
+def shape(model: Workload) -> tuple[float, bool, bool]:
+    """Layers; has the model some with experts, and some without?"""
+    return float(model.n_layers), bool(model.n_experts > 0), bool(architecture.dense_layers(model) > 0)
+
+
+RULES["models"] = Rule(described, checkpoint=published)
