@@ -8,7 +8,7 @@ tool's engine (an `InferenceSession`, kept for rows of one model and layout); th
 serving     one batch: `run_static`
 closed      continuous batching of that many requests: `run_agg`, with one prompt a step (as its public entry has it), and
             again with the tokens a step that we are told (``chunk``)
-cluster     prefill and decode apart: its public entry, mode ``disagg``
+cluster     prefill and decode apart: a step of each pool (`run_static`), joined as its mode ``disagg`` joins them
 saturated   its own search over batches and tokens of a step, without limits on latency: the highest tokens/s
 =========== ==============================================================================================================
 
@@ -25,7 +25,7 @@ from pathlib import Path
 
 logging.disable(logging.CRITICAL)
 
-from aiconfigurator.cli.api import cli_estimate  # noqa: E402
+from aiconfigurator.cli.api import SpeculativeDecodingProfile, cli_estimate  # noqa: E402
 from aiconfigurator.sdk import config, inference_session, models, perf_database  # noqa: E402
 from aiconfigurator.sdk.backends.factory import get_backend  # noqa: E402
 from aiconfigurator.sdk.config_builders import build_model_config  # noqa: E402
@@ -67,11 +67,13 @@ def session(request):
     if database is None:
         raise LookupError(f"no tables of {request['backend']} on {request['system']}")
     options = layout(request)
-    key = json.dumps([where, request["model"], options])
+    key = json.dumps([where, request["model"], options, request.get("nextn", 0)])
     if key not in kept:
         path = folder(request)
         setting = build_model_config(**{"moe_tp_size": 1, "moe_ep_size": 1, **dict.fromkeys(FORMATS), **options,
                                         "fmha_quant_mode": None, "comm_quant_mode": None})  # fmt: skip
+        if request.get("nextn"):
+            setting.nextn = request["nextn"]
         models.resolve_context_fmha_by_data(setting, path, database, request["backend"], is_context_role=True)
         models.resolve_nvfp4_for_system(setting, request["system"], path, backend_name=request["backend"])
         model = models.get_model(path, setting, request["backend"])
@@ -106,22 +108,31 @@ def steady(request, found):
 
 
 def cluster(request):
-    """Prefill and decode apart, by its public entry."""
-    options = {name: request[name] for name in FORMATS if request[name]}
-    names = {"tp": "tp_size", "dp": "attention_dp_size", "moe_tp": "moe_tp_size", "moe_ep": "moe_ep_size",
-             "workers": "num_workers", "batch": "batch_size"}  # fmt: skip
-    for pool in ("prefill", "decode"):
-        options |= {f"{pool}_{name}": request[pool][key] for key, name in names.items()}
+    """Prefill and decode apart: its steps of either pool, its matching of their rates."""
+    pools = [{**request, **request[pool], "batch": request[pool]["batch"], "pp": 1, "ep": request[pool]["moe_ep"]}
+             for pool in ("prefill", "decode")]  # fmt: skip
+    steps = []
+    for pool, mode in zip(pools, ("static_ctx", "static_gen")):
+        here = session(pool)
+        run = config.RuntimeConfig(batch_size=pool["batch"], isl=request["isl"], osl=request["osl"])
+        summary = here.run_static(run, mode)
+        checked(summary)
+        steps.append((here, summary))
+    (first, prefill), (second, decode) = steps
     if request["nextn"]:
-        options |= {"nextn": request["nextn"], "nextn_accepted": request["accepted"]}
-    found = cli_estimate(folder(request), request["system"], mode="disagg", isl=request["isl"], osl=request["osl"],
-                         backend_name=request["backend"], **options)  # fmt: skip
-    first, itl = found.ttft / 1e3, found.tpot / 1e3
+        profile = SpeculativeDecodingProfile.from_inputs(request["nextn"], request["accepted"])
+        decode = profile.project_summary(decode, role="decode")
+    joined = inference_session.DisaggInferenceSession(
+        first._database, first._backend, second._database, second._backend
+    )
+    tables = prefill.get_summary_df(), pools[0]["workers"], decode.get_summary_df(), pools[1]["workers"]
+    found = joined._get_disagg_summary_df(*tables).iloc[0].to_dict()
+    ttft, itl = found["ttft"] / 1e3, found["tpot"] / 1e3
     return {
-        "ttft": first,
+        "ttft": ttft,
         "itl": itl,
-        "e2e_latency": first + (request["osl"] - 1) * itl,
-        "tokens_per_s_per_device": found.raw["tokens/s/gpu"],
+        "e2e_latency": ttft + (request["osl"] - 1) * itl,
+        "tokens_per_s_per_device": found["tokens/s/gpu"],
     }
 
 

@@ -1,9 +1,9 @@
 """aiconfigurator's disaggregated mode beside us, on the same measured clusters (`peers.py` runs it).
 
 Both are told the same of a row of `measured/disaggregated.csv`: model, device, workers of both pools and their degrees, formats,
-lengths, clients, slots and drafted tokens, blanks by the rules of `mlsysim.calibration.clusters`.  The neighbour is asked through
-its public entry (``cli_estimate``, mode ``disagg``) with one prompt a prefill step, as its own search has it, and with as many
-requests on each decode rank as clients, at most the slots, leave to it; throughput is its rate-matched one.  Errors are compared
+lengths, clients, slots and drafted tokens, blanks by the rules of `mlsysim.calibration.clusters`.  The neighbour's
+engine is asked for a step of each pool, with one prompt in a prefill step and as many requests on each decode rank as clients, at
+most the slots, leave to it, and joins them as its mode ``disagg`` does; throughput is its rate-matched one.  Errors are compared
 on rows that both answer.
 """
 
@@ -62,6 +62,7 @@ def request(run: Mapping[str, Any], asked: Question) -> dict[str, Any] | str:
         "backend": backend(run),
         "model": named,
         "config": None,
+        "experts": bool(inputs["model"]["n_experts"]),
         "prefill": {**ranks(inputs, ""), "workers": int(inputs["prefill_replicas"]), "batch": 1},
         "decode": {**decode, "workers": replicas, "batch": max(int(np.ceil(each)), 1)},
         "isl": int(inputs["seq_len"]),
@@ -105,7 +106,7 @@ def measure(python: Path, path: Path = FILE) -> dict[str, Any]:
     """Errors of both by target, on all rows that both answer and on those that are well conditioned."""
     lines = asked_of(path)
     keys = sorted({json.dumps(r, sort_keys=True) for r in lines.request if isinstance(r, dict)})
-    answered = ask(python, [json.loads(key) for key in keys], 0.0, limit=3000.0)
+    answered = ask(python, [json.loads(key) for key in keys], 0.0, limit=900.0)
     by_key = dict(zip(keys, answered["answers"]))
     answers = [by_key[json.dumps(r, sort_keys=True)] if isinstance(r, dict) else {"why": r} for r in lines.request]
     lines["why"] = [a.get("why", "") for a in answers]
@@ -152,10 +153,11 @@ def markdown(found: Mapping[str, Any], version: str) -> str:
             *lines,
             "",
             "Both are told the same: workers of both pools, their degrees, formats, lengths, clients, slots, drafted tokens "
-            "and their acceptance. aiconfigurator is asked through its public entry with one prompt a prefill step, as its own "
-            "search has it, and the requests of each decode rank that clients, at most the slots, leave to it; its throughput "
-            "is that of its matched rates. It knows no clients: its first token is a prefill step times a constant factor "
-            "for waiting, so that rows whose clients wait for slots show what Little's law adds. No stage is nearly full where "
-            "clients are fewer than 0.9 of the slots and prefill, by our account, does less than 0.9 of what it can.",
+            "and their acceptance. aiconfigurator's engine is asked for a step of each pool, with one prompt in a prefill step "
+            "and the requests on each decode rank that clients, at most the slots, leave to it, and joins them as its mode "
+            "`disagg` does; its throughput is that of its matched rates. It knows no clients: its first token is a prefill step "
+            "times a constant factor "
+            "for waiting, so that rows whose clients wait for slots show what Little's law adds. No stage is nearly full "
+            "where clients are fewer than 0.9 of the slots and prefill, by our account, does less than 0.9 of what it can.",
         ]
     )

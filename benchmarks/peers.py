@@ -6,7 +6,8 @@ temporary directory) and asked for the decode time per token of the same measure
 calls with the batch size varied, on one core; the error is the median over the rows that a tool answers.
 A neighbour that does not install or does not answer is skipped, with a word why.
 
-aiconfigurator is asked for every serving row besides, and told by group (`beside`): ``--write`` puts that into peers.md,
+aiconfigurator is asked for every serving row besides, and told by group (`beside`, and `beside_clusters` for prefill and
+decode apart): ``--write`` puts that into peers.md,
 which accuracy.py takes into ACCURACY.md.  Further CSV files of serving rows may be named for it.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import beside
+import beside_clusters
 import numpy as np
 from accuracy import PEERS
 from readme import fill
@@ -264,6 +266,7 @@ def measure(quick: bool = False, files: Sequence[Path] = (), names: Sequence[str
         figures["tools"] |= {name: tried(neighbour, name, rows, budget) for name in names}
         if "aiconfigurator" in names:
             figures["beside"] = tried(grouped, files, budget)
+            figures["clusters"] = tried(beside_clusters.measure, installed(SCRIPTS["aiconfigurator"][0]))
     return figures
 
 
@@ -283,10 +286,12 @@ def table(figures: dict[str, Any]) -> str:
 
 def section(figures: dict[str, Any]) -> str | None:
     """What ACCURACY.md shows of aiconfigurator by group, if it answered."""
-    found = figures.get("beside", {})
+    version = SCRIPTS["aiconfigurator"][0].replace("==", " ")
+    found, apart = figures.get("beside", {}), figures.get("clusters", {})
     if "groups" not in found:
         return None
-    return beside.markdown(found, figures["tools"]["mlsysim-sweep"], SCRIPTS["aiconfigurator"][0].replace("==", " "))
+    told = beside.markdown(found, figures["tools"]["mlsysim-sweep"], version)
+    return told if "groups" not in apart else f"{told}\n\n{beside_clusters.markdown(apart, version)}"
 
 
 def main() -> None:

@@ -52,7 +52,8 @@ def prefill_pool(
 ) -> Prefill:
     """The steps of a pool of replicas that prefill.
 
-    A step holds ``n* = groups floor(chunk / S)`` prompts, at least one a group; a longer prompt takes several chunks.
+    A step holds ``n* = groups floor(chunk / S)`` prompts, at least one a group; a longer prompt takes several chunks.  With fewer
+    prompts than groups the others wait for these, and experts have the tokens of these only.
 
     Parameters
     ----------
@@ -71,12 +72,13 @@ def prefill_pool(
     full = np.minimum(groups * np.maximum(floor_div(chunk, new), 1.0), np.maximum(most, 1.0))
 
     def of_prompts(prompts):
-        whole = serve.prefill_step(*records, prompts, new, cached, chunk, convention)
+        idle = np.maximum(groups - prompts, 0.0)
+        whole = serve.prefill_step(*records, prompts, new, cached, chunk, convention, idle)
         if two_batches is None:
             return whole
         tokens = np.maximum(prompts / groups, 1.0) * new
         half = np.maximum(0.5 * np.minimum(tokens, chunk), 1.0)
-        halves = micro_batches.side_by_side(serve.prefill_step(*records, prompts, new, cached, half, convention))
+        halves = micro_batches.side_by_side(serve.prefill_step(*records, prompts, new, cached, half, convention, idle))
         return micro_batches.either(two_batches > 0, halves, whole)
 
     one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))

@@ -363,6 +363,7 @@ def prefill_step(
     cached,
     chunk,
     convention=FlopsConvention.CAUSAL,
+    idle=0.0,
 ) -> Step:
     """Time until `prompts` prompts are computed and have their first token (s, by class).
 
@@ -372,12 +373,12 @@ def prefill_step(
     new, cached : tokens per prompt to compute, and already in the cache.
     chunk : most tokens per step and attention group.
     convention : `FlopsConvention`; FULL computes the masked positions of attention, too.
+    idle : attention groups without a prompt, whose experts have the tokens of the others only.
 
     Notes
     -----
     The tokens of all prompts fill ``u = ceil(tokens / chunk)`` steps of equal size; with p stages they pass
-    as a pipeline, ``(u + p - 1)`` times the slowest stage.  With fewer prompts than attention groups the others wait for
-    these, and experts have the tokens of these only.  An engine that takes the last token apart
+    as a pipeline, ``(u + p - 1)`` times the slowest stage.  An engine that takes the last token apart
     (`last_token_apart`) computes one less of each, and adds a decoding step.
     """
     last = decode_step(model, hardware, fleet, format, assume, tp, pp, ep, prompts, cached + new)
@@ -389,7 +390,6 @@ def prefill_step(
     tokens = per_group * new
     steps = ceil_div(tokens, chunk)
     rows = tokens / steps
-    idle = np.maximum(attention_groups(tp, ep) - prompts, 0.0)
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle)
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, assume, tp, per_group, new, cached, chunks, convention)

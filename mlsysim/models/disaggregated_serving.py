@@ -279,7 +279,10 @@ def _alone(
     how : `FlopsConvention`.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
-    return serve.total(serve.prefill_step(model, hardware, fleet, format, engine, *layout, 1.0, new, 0.0, chunk, how))
+    idle = sharding.attention_groups(layout[0], layout[2]) - 1.0
+    return serve.total(
+        serve.prefill_step(model, hardware, fleet, format, engine, *layout, 1.0, new, 0.0, chunk, how, idle)
+    )
 
 
 def _with_copies(model: Workload, copies) -> Workload:
