@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import loops, operators
+from mlsysim.equations import launches, loops, operators
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.server import decoding_time, mixed_time
@@ -52,7 +52,7 @@ class StepTimes:
         first = mixed_time(unfloored, 1.0, 1.0)
         self.per_attention = float(second - first)
         self.floor = float(
-            serve.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
+            launches.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
         )
 
     def mixed(self, batch, context, tokens, attention):

@@ -33,6 +33,7 @@ SCALES = {"s": 3.7, "byte": 0.19, "USD": 7.3, "J": 0.61, "kg": 11.0, "L": 0.43, 
 CONSTANTS = {
     "mlsysim.equations.allreduce.SMALL_MESSAGE": "byte",
     "mlsysim.equations.allreduce._SIZES": "byte",
+    "mlsysim.equations.launches.NARROWED_APART": "byte",
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim.equations import architecture
 from mlsysim.equations.compute import WEIGHT_ONLY_BANDWIDTH, smooth_max
 from mlsysim.equations.conventions import quantises
-from mlsysim.equations.serving import eager_floor
+from mlsysim.equations.launches import eager_floor
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Runtime
 from mlsysim.schema.records import Accelerator, Format, Workload

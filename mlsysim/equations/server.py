@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, operators, sharding
+from mlsysim.equations import architecture, launches, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
@@ -118,7 +118,7 @@ def mixed_time(server: Server, batch, prompt_tokens):
         prompt_tokens=prompt_tokens,
         prompt_attention=prompt_tokens * (server.prompt_attention / server.computed) + starts,
     )
-    floor = serve.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
+    floor = launches.eager_floor(server.model, server.hardware, server.format, server.assume, server.tp, server.ep)
     return np.maximum(serve.total(step), floor)
 
 
