@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mlsysim.equations import launches, loops, operators
-from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.server import decoding_time, mixed_time
 
