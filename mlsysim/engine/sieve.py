@@ -28,7 +28,7 @@ MOST_VERDICTS = 48  #: kinds of verdicts that are counted side by side
 BEHIND = (
     16.0  #: operations at every point behind a gate that are worth another loop over the tile, for each 16 of its own
 )
-LONG = 1000.0  #: operations at a point beyond which a loop is not cut in two: LLVM vectorises neither
+LONG = 1000.0  #: operations at a point beyond which a loop is not cut in two: nothing was gained of ContinuousBatchingModel
 
 
 class Gate(NamedTuple):
