@@ -19,7 +19,7 @@ import numpy as np
 
 from mlsysim.engine.graph import Node
 
-CHUNK = 512  #: longest run of one axis inside a tile: ten buffers of it fit the first-level cache
+CHUNK = 1024  #: longest run of one axis inside a tile
 TILE = 4096  #: most points of a tile (its buffers fit the second-level cache)
 ENOUGH = 512  #: points below which the overhead of a tile shows
 LOOP = (

@@ -25,7 +25,10 @@ from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import weight
 
 MOST_VERDICTS = 48  #: kinds of verdicts that are counted side by side
-BEHIND = 16.0  #: operations at every point behind a gate that are worth another loop over the tile
+BEHIND = (
+    16.0  #: operations at every point behind a gate that are worth another loop over the tile, for each 16 of its own
+)
+LONG = 1000.0  #: operations at a point beyond which a loop is not cut in two: nothing was gained of ContinuousBatchingModel
 
 
 class Gate(NamedTuple):
@@ -121,20 +124,20 @@ class Sieve(Writer):
         super().__init__(*args)
         self.sought = sought
         known = {n.index for n in self.inputs}
-        self.gates = [gate for gate in _together(sought.gates, known) if self._behind(gate) >= BEHIND]
+        self.gates = [gate for gate in _together(sought.gates, known) if self._pays(gate)]
         self.phases: dict[int, int] = {}
         for phase, gate in reversed(list(enumerate(self.gates))):
             self.phases |= {n.index: phase for n in reached(gate.nodes)}
             self.wanted |= {n.index for n in gate.nodes}
 
-    def _behind(self, gate: Gate) -> float:
-        """Operations at every point that are spared where a gate is closed."""
-        needed, found = {n.index for n in reached(gate.nodes)}, 0.0
+    def _pays(self, gate: Gate) -> bool:
+        """Is enough spared where a gate is closed, and little lost where it is open?"""
+        needed = {n.index for n in reached(gate.nodes)}
+        own = behind = 0.0
         for node in self.body:
-            if node.index not in needed:
-                level = min(self.level(node), len(self.outer))
-                found += weight(node) / math.prod(self.layout.sizes[a] for a in self._idle(node, level))
-        return found
+            each = weight(node) / math.prod(self.layout.sizes[a] for a in self._idle(node, self.level(node)))
+            own, behind = (own + each, behind) if node.index in needed else (own, behind + each)
+        return behind >= BEHIND * max(1.0, own / 16.0) and (not own or own + behind <= LONG)
 
     def _idle(self, node: Node, level: int) -> list[str]:
         """Axes along which a node is not computed again."""
