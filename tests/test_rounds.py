@@ -104,6 +104,7 @@ def test_eight_threads_with_different_calls(rounds, cold):
 
 FORK = """
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
+    forks.settle()  # an import, unlike a compilation, is nothing that a child can do without
     {patience}
     thread = threading.Thread(target=lambda: StepModel.best("itl", plan="nest", **STEP))
     thread.start()

@@ -3,12 +3,14 @@
 The child has only the thread that forked.  A lock that another thread held stays locked in it for ever, and
 what that thread was changing stays half changed: numba's and LLVM's state as well as ours.  So a fork waits
 until nobody compiles.  If that takes longer than `PATIENCE`, the child never compiles (`orphaned`), and sweeps
-there are evaluated by the plain plan.
+there are evaluated by the plain plan.  What other packages import late is imported under the same lock, for a module that
+is half imported in another thread stays so in the child.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging  # noqa: F401  (its hook holds the lock that an import of numba asks for: see the end)
 import os
 import sys
@@ -29,6 +31,15 @@ def compiling() -> Iterator[None]:
     """One thread compiles at a time, and no process is forked meanwhile."""
     with _lock:
         yield
+
+
+@functools.cache
+def settle() -> None:
+    """Let xarray import what it asks of at its first array: dask, where it is there."""
+    with compiling():
+        import xarray
+
+        xarray.Variable((), 0.0)
 
 
 def orphaned() -> bool:

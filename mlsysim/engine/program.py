@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.engine import forks
 from mlsysim.engine.bind import Binder
 from mlsysim.engine.branch import Branch
 from mlsysim.engine.draws import Draws
@@ -45,6 +46,7 @@ class Program:
     """
 
     def __init__(self, resolver: Any, inputs: Mapping[str, Any], moving: Collection[str] = ()):
+        forks.settle()
         self.resolver, self.moving = resolver, frozenset(moving)
         inputs = dict(inputs)
         sample, seed = inputs.pop("sample", None), inputs.pop("seed", None)
