@@ -83,20 +83,29 @@ class Paced(NamedTuple):
         return self.none + self.longer
 
 
-def paced_steps(server: Server, full: FullSteps, decoding, chunks) -> Paced:
+def paced_steps(server: Server, full: FullSteps, decoding, chunks, chunk_rate=None) -> Paced:
     """Steps of an open loop, to each of which some chunks of prompts come, mean.
 
     Parameters
     ----------
     decoding : requests that decode.
     chunks : of prompts in a step, mean.
+    chunk_rate : chunks that come (1/s); None for as many as the mean step needs.
     """
     none, one = decoding_time(server, decoding), chunk_time(server, full, decoding)
     most = np.maximum(full.room / full.chunk, 1.0)
     several = most > 1.0
     further = (mixed_time(server, decoding, full.room) - one) / np.where(several, most - 1.0, 1.0)
     further = np.where(several, further, 0.0)
-    return Paced(none, one, further, waiting.longer_step(waiting.PromptSteps(one - none, further, most), chunks))
+    prompts = waiting.PromptSteps(one - none, further, most)
+    if chunk_rate is not None:
+        longer = waiting.bunched_step(none, prompts, chunks, chunk_rate, full.chunks)
+        return Paced(none, one, further, longer)
+    longer = waiting.longer_step(prompts, chunks)
+    for _ in range(2):  # half of the way: what is too long a step makes the next one too short
+        rate = chunks / (none + longer)
+        longer = 0.5 * (longer + waiting.bunched_step(none, prompts, chunks, rate, full.chunks))
+    return Paced(none, one, further, longer)
 
 
 def with_room(server: Server, full: FullSteps, decoding) -> FullSteps:
@@ -243,7 +252,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     at_full, full = full, with_room(server, full, np.minimum(load, 1.0) * full.decoders)
 
     def paced(chunks):
-        return paced_steps(server, full, chunks * server.decoded / full.chunks + 1.0, chunks)
+        return paced_steps(server, full, chunks * server.decoded / full.chunks + 1.0, chunks, chunk_rate)
 
     chunk_rate = arrival_rate * full.chunks
     most = full.decoders * full.chunks / np.maximum(server.decoded, FEWEST)
