@@ -408,9 +408,10 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         step, token, addition = at(others)
         prefill = meeting.queue_factor * (meeting.groups_with_prompt * addition + full.chunks * step)
         first = prefill + poll_wait(server, meeting, others, token, addition)
-        return others * (think_time + first + server.decoded * token) - others_all * server.decoded * token
+        decode = np.maximum(server.decoded * token, 1e-12)  # in clients, not in time: that is close to a straight line
+        return others * (1.0 + (think_time + first) / decode) - others_all
 
-    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others)
+    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, rounds=7, at_low=-others_all)
     own_step, token, addition = at(others)
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
     first = first + poll_wait(server, meeting, others, token, addition)
