@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from batcher import simulate
+from batcher import Run, StepTimes, simulate
 
 from mlsysim import zoo
 from mlsysim.equations import loops
@@ -31,6 +31,8 @@ SERVERS = [
     ("gpt_oss_120b", "h100", Precision.BF16, (2, 4), 1),
     ("deepseek_v3_671b", "h200", Precision.FP8, (1, 2), 8),
 ]
+#: requests of all runs of one load that ends, and the fewest and most runs
+REQUESTS_OF_RUNS, RUNS = 6000, (5, 100)
 
 
 class Load(NamedTuple):
@@ -106,6 +108,25 @@ def requests_of(load: Load, count):
     ]
 
 
+def runs_of(load: Load, server, count, **options):
+    """Runs of `count` requests of random lengths from start to end, as one, and their mean duration (s).
+
+    Equal shares would leave out the longest answers, with which such a run ends, and one order of lengths is no mean: as many
+    runs as it takes.
+    """
+    times = StepTimes(server)
+    runs = []
+    for _ in range(int(np.clip(REQUESTS_OF_RUNS // count, *RUNS))):
+        drawn_lengths = []
+        for mean, cv in (("seq_len", "prompt_cv"), ("output_len", "output_cv")):
+            variance = np.log1p(load.inputs[cv] ** 2)
+            found = np.exp(np.sqrt(variance) * load.random.standard_normal(count) - 0.5 * variance)
+            drawn_lengths.append(np.maximum(np.round(load.inputs[mean] * found), 1.0))
+        runs.append(simulate(server, *drawn_lengths, times=times, **options))
+    duration = np.mean([run.finished.max() for run in runs])
+    return Run(*(np.concatenate(column) for column in zip(*runs, strict=True))), duration
+
+
 def errors(answer, run, kept, since="arrived", rate=None):
     """Closed form over simulation, less 1: time between tokens (mean over tokens), first token, requests per second."""
     tokens = float((run.finished - run.first)[kept].sum() / (run.outputs - 1)[kept].sum())
@@ -163,8 +184,8 @@ def started_errors(seed):
     each = int(load.random.choice([2, 4, 8, 16]))
     answer, server = asked(load.records, **load.inputs, users=users, requests_per_user=each)
     count = users * each
-    run = simulate(server, *requests_of(load, count), users=users)
-    return errors(answer, run, slice(0, count), rate=count / run.finished.max())
+    run, duration = runs_of(load, server, count, users=users)
+    return errors(answer, run, slice(None), rate=count / duration)
 
 
 def full_errors(seed):
@@ -184,8 +205,8 @@ def finite_errors(seed):
     load = drawn(seed, (0.5, 1.0))
     count = max(round(float(load.server.slots) * float(np.exp(load.random.uniform(-0.7, 3.0)))), 2)
     answer, server = asked(load.records, **load.inputs, n_requests=count)
-    run = simulate(server, *requests_of(load, count), arrivals=np.zeros(count))
-    found = errors(answer, run, slice(0, count), "started", count / run.finished.max())
+    run, duration = runs_of(load, server, count, arrivals=np.zeros(count))
+    found = errors(answer, run, slice(None), "started", count / duration)
     return {name: found[name] for name in ("itl", "throughput")}  # waits in the queue have no first token to compare
 
 
