@@ -20,11 +20,28 @@ if TYPE_CHECKING:
 
 #: of a batch that runs down, the share that its last steps are taken to hold: long answers are few, and not alone
 LAST_SHARE = 0.05
+#: points of Gauss-Legendre on 0..1
+GAUSS = (0.5 - 0.5 / 3.0**0.5, 0.5 + 0.5 / 3.0**0.5)
 
 
 def last_steps(server: Server, batch):
     """A step of the few requests that are left of a batch (s)."""
     return decoding_time(server, np.maximum(LAST_SHARE * batch, 1.0))
+
+
+def run_down_step(server: Server, batch, shared):
+    """Mean step that a token meets while a batch of random answers runs down (s).
+
+    It sees the share s of the others, mean.  Of exponential answers it sees each number as often (s = 1/2), of others U^p of
+    them, U uniform and ``p = 1/s - 1``; the mean by two points of Gauss.
+
+    Parameters
+    ----------
+    batch : requests that begin.
+    shared : s, see `waiting.run_down`.
+    """
+    power = 1.0 / shared - 1.0
+    return 0.5 * sum(decoding_time(server, 1.0 + (batch - 1.0) * point**power) for point in GAUSS)
 
 
 def together_share(server: Server, full: FullSteps, n_requests):
@@ -62,17 +79,17 @@ def run_rate(server: Server, full: FullSteps, n_requests):
 def run_token_time(server: Server, full: FullSteps, n_requests):
     """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
 
-    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them: ``1 - b/(2 n)`` of all; where
-    all begin and end together it is always half.
+    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them, and those that start
+    together not those of their own step of u: ``1 - b (1 + 1/u) / (2 n)`` of all; where all begin and end together it is half.
     """
     asked = server.requests
     batch = np.minimum(full.decoders, n_requests)
     waves = n_requests / batch
     end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
-    step, few = decoding_time(server, batch), last_steps(server, batch)
-    running_down = few + (step - few) * end.shared
+    step, running_down = decoding_time(server, batch), run_down_step(server, batch, end.shared)
     longer = (full.token_time - full.step_time) * (batch / full.decoders)
-    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 / waves, 0.5)
+    prompt_steps = ceil_div(batch * server.computed, full.room)
+    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 * (1.0 + 1.0 / prompt_steps) / waves, 0.5)
     return step + (running_down - step) / waves + seen * longer * together_share(server, full, n_requests)
 
 
