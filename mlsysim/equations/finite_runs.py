@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsysim.equations import batching, waiting
 from mlsysim.equations.counting import ceil_div, floor_div
+from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.server import Server, decoding_time, last_step_time, mixed_time
 
 if TYPE_CHECKING:
@@ -100,6 +101,23 @@ def to_the_end(server: Server, throughput, users, requests_per_user):
     requests = users * requests_per_user
     late = waiting.run_down(asked.output, asked.output_cv, batch, requests / batch, asked.law).late
     return requests / (requests / throughput + late * last_steps(server, batch))
+
+
+def ended_clients(server: Server, users, requests_per_user):
+    """What clients that have had all their answers save of the mean step of a run (s).
+
+    Each decodes the sum of its answers, whose variation is that of one over ``sqrt(n)``; a token meets the share of the others
+    that the shorter of two sums is of the mean.  Where clients wait for a slot, others take those that are left.
+
+    Parameters
+    ----------
+    users, requests_per_user : clients that start together, and requests of each.
+    """
+    cv = server.requests.output_cv
+    batch = np.minimum(users, server.slots)
+    shared = 2.0 * normal_tail(np.sqrt(0.5 * np.log1p(cv * cv / requests_per_user)))
+    saved = decoding_time(server, batch) - run_down_step(server, batch, shared)
+    return saved * (batch / users)
 
 
 class FirstUse(NamedTuple):

@@ -424,6 +424,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     front = frontend_time(server) + at_once * server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
     itl = np.minimum(token, np.maximum(at_full.token_time, own_step)) + first_wave * cold.itl
+    ended = 0.0 if requests_per_user is None else finite_runs.ended_clients(server, users, requests_per_user)
     throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
     load = throughput / at_full.rate
@@ -433,7 +434,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         else finite_runs.to_the_end(server, throughput, users, requests_per_user),
         ttft=np.where(users > server.slots, ttft_in_queue, ttft_with_slot),
         ttft_at_percentile=None,
-        itl=itl,
+        itl=itl - ended,
         step_time=own_step,
         active=np.minimum(others + 1.0, server.slots),
         load=load,
