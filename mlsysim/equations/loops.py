@@ -170,6 +170,17 @@ def full_steps(server: Server, together=1.0) -> FullSteps:
     )
 
 
+def chunks_met(server: Server, full: FullSteps):
+    """Steps that one prompt takes among others at the maximum load.
+
+    Where prompts fill the share rho of the room of steps, so many begin behind another one, anywhere in a step: X tokens then
+    meet ``1 + X / m`` steps of room m.
+    """
+    filled = np.minimum(full.decoders * server.computed / (np.maximum(server.decoded, 1.0) * full.room), 1.0)
+    behind = 1.0 + server.groups * server.computed / full.room
+    return full.chunks + filled * np.maximum(behind - full.chunks, 0.0)
+
+
 def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
     """A server whose requests are all queued at once; `ttft` leaves out the wait in the queue.
 
@@ -183,7 +194,9 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
         full = full_steps(server, np.where(server.requests.output_cv > 0, 1.0, server.groups))
     return Operation(
         throughput=full.rate if n_requests is None else finite_runs.run_rate(server, full, n_requests),
-        ttft=frontend_time(server) + full.chunks * full.prompt_step + last_step_time(server, full.step_time),
+        ttft=frontend_time(server)
+        + chunks_met(server, full) * full.prompt_step
+        + last_step_time(server, full.step_time),
         ttft_at_percentile=None,
         itl=full.token_time if n_requests is None else finite_runs.run_token_time(server, full, n_requests),
         step_time=full.step_time,
