@@ -276,7 +276,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     prefill = full.chunks * chunk_time(server, full, others)
     filled = (server.computed / full.room) * mixed_time(server, others, full.room)
     busy = arrival_rate * filled
-    prompt_wait = batching.prefill_wait(busy, filled, server.requests.prompt_cv)
+    prompt_wait = batching.prefill_wait(busy, filled, server.requests.prompt_cv, full.room / server.computed)
     met = waiting.met_steps(step.none, step.one, step.further, chunk_rate, itl)
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
     residual = running * met.residual
