@@ -147,12 +147,12 @@ def steady(run, begin, end):
 
 
 def open_errors(seed):
-    """Poisson arrivals, from 2 % to 90 % of capacity."""
+    """Poisson arrivals, from 2 % to 90 % of capacity; the nearer to that, the longer a run forgets its queue."""
     load = drawn(seed)
     share = load.random.uniform(0.02, 0.9)
     rate = share * float(load.answer.saturation_rate)
     answer, server = asked(load.records, **load.inputs, arrival_rate=rate)
-    count = 8000
+    count = round(8000 / (1.0 - share))
     arrivals = load.random.exponential(1.0 / rate, count).cumsum()
     run = simulate(server, *requests_of(load, count), arrivals=arrivals)
     return errors(answer, run, slice(count // 6, count))

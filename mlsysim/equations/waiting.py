@@ -170,6 +170,23 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     return np.where(cv > 0, random, ceil_div(mean, room))
 
 
+def chunks_among_others(chunks, steps, filled):
+    """Steps that a prompt takes where others fill part of them: so many begin behind another one, anywhere in a step.
+
+    Parameters
+    ----------
+    chunks : steps that it takes from the beginning of a step, see `mean_chunks`.
+    steps : what it fills of them, X/m: begun anywhere it meets ``1 + X/m``.
+    filled : share of the room of steps that prompts fill, 0..1.
+
+    Examples
+    --------
+    >>> float(chunks_among_others(1.0, 0.5, 0.5))
+    1.25
+    """
+    return chunks + filled * np.maximum(1.0 + steps - chunks, 0.0)
+
+
 @stage
 def all_slots_taken(slots, load, growth, queue_load):
     """Probability that an arrival finds no slot, where a step grows with the requests in it.
