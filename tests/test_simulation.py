@@ -235,18 +235,18 @@ def of_all(found, name):
 
 
 def test_time_between_tokens_of_random_loads(found):
-    """Within 5 % in the median of each kind and for 17 of 20 loads of all kinds."""
+    """Within 5 % for 92 of 100 loads of all kinds, and in the median of each kind."""
     every = of_all(found, "itl")
     assert len(every) == 100
-    assert np.median(every) <= 0.015 and np.mean(every <= 0.05) >= 0.85 and np.quantile(every, 0.95) <= 0.12
+    assert np.median(every) <= 0.015 and np.mean(every <= 0.05) >= 0.92 and np.quantile(every, 0.98) <= 0.07
     for kind in KINDS:
         assert np.median(found[kind, "itl"]) <= 0.05, kind
 
 
 def test_first_token_of_random_loads(found):
-    """Within 10 % in the median of each kind and for 17 of 20 loads; the worst are off by a third."""
+    """Within 10 % for 85 of 90 loads, and in the median of each kind; the worst, with few slots, are off by two fifths."""
     every = of_all(found, "ttft")
-    assert np.median(every) <= 0.03 and np.mean(every <= 0.10) >= 0.85 and every.max() <= 0.35
+    assert np.median(every) <= 0.03 and np.sum(every <= 0.10) >= 85 and every.max() <= 0.4
     for kind in KINDS.keys() - {"finite"}:
         assert np.median(found[kind, "ttft"]) <= 0.05, kind
 
