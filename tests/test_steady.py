@@ -55,8 +55,8 @@ def test_two_rounds_find_what_ten_find(converged, model):
 
 
 @pytest.mark.parametrize("model", SERVERS)
-def test_seven_rounds_of_a_closed_loop_find_what_forty_find(monkeypatch, model):
-    """(Six left one time between tokens of forty more than 0.1 % off, the worst a third.)"""
+def test_six_rounds_of_a_closed_loop_find_what_forty_find(monkeypatch, model):
+    """(They left one time between tokens of forty more than 0.1 % off, the worst a third.)"""
     rng = np.random.default_rng(5)
     columns = {
         "hardware": rng.choice(["h100", "h200", "a100", "mi300x"], N),
@@ -74,15 +74,13 @@ def test_seven_rounds_of_a_closed_loop_find_what_forty_find(monkeypatch, model):
     found = ms.ContinuousBatchingModel
     few = found.solve(**asked)
     solve = batching.solve_increasing
-    monkeypatch.setattr(
-        batching, "solve_increasing", lambda f, low, high, rounds, at_low: solve(f, low, high, 40, at_low)
-    )
+    monkeypatch.setattr(batching, "solve_increasing", lambda f, low, high, at_low: solve(f, low, high, 40, at_low))
     many = Model(found.name, found.kernel, domain=found.domain, walls=found.walls).solve(**asked)
     ok = many.feasible.values & few.feasible.values
     assert ok.mean() > 0.3
     for name in names:
         off = np.abs(few[name].values[ok] / many[name].values[ok] - 1.0)
-        assert np.median(off) < 1e-7 and np.quantile(off, 0.98) < 1e-3 and off.max() < 0.02, (name, off.max())
+        assert np.median(off) < 1e-7 and np.quantile(off, 0.98) < 1e-3 and off.max() < 0.03, (name, off.max())
 
 
 def test_two_rounds_are_asked_for():

@@ -414,7 +414,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         decode = np.maximum(server.decoded * token, 1e-12)  # in clients, not in time: that is close to a straight line
         return others * (1.0 + (think_time + first) / decode) - others_all
 
-    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, rounds=7, at_low=-others_all)
+    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, at_low=-others_all)
     own_step, token, addition = at(others)
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
     first = first + poll_wait(server, meeting, others, token, addition)

@@ -52,18 +52,14 @@ def longer_step(prompts: PromptSteps, chunks):
     return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
 
 
-def empty_share(prompts: PromptSteps, chunks, share):
-    """Probability that a step takes none of the chunks that come to it, of those that come to `share` of one (1)."""
-    return np.exp(prompts.most * np.log1p(-np.minimum(share * chunks / prompts.most, 1.0 - 1e-12)))
-
-
 def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
     """What chunks of prompts that come at random add to a step, mean over steps (s), where long steps gather more of them.
 
     As `longer_step`, but a step with a prompt lasts longer, and what comes meanwhile fills the next one.  A run of steps with
     prompts begins in a step without with the probability ``1 - e(a)``, and goes on as where all steps were long, of which
     ``e(b)`` have none: ``1/q = 1 + (1/e(b u) - 1) (1 - e(a)) / (1 - e(b))`` with ``e(x) = (1 - x/K)^K``, a and b prompts that
-    come in a step without and with one, and u chunks to a prompt.  With one place, ``q = 1 - n``.
+    come in a step without and with one, and u chunks to a prompt; ``1 - e(x)`` as ``x / (1 + x (1 - 1/K) / 2)``.  With one
+    place, ``q = 1 - n``.
 
     Parameters
     ----------
@@ -78,15 +74,16 @@ def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
     >>> float(np.round(bunched_step(1.0, one_place, 0.5, 0.2, 1.0), 9))
     1.5
     """
-    some = np.maximum(1.0 - empty_share(prompts, chunks, 1.0), 1e-12)
-    with_some = none + prompts.first + prompts.further * np.maximum(chunks / some - 1.0, 0.0)
+    pairs = 0.5 - 0.5 / prompts.most  # what one chunk finds beside it, of those that come to a step
+    met = np.maximum(1.0 + pairs * chunks, chunks)
+    with_some = none + prompts.first + prompts.further * (met - 1.0)
     come = chunk_rate * with_some
-    all_long = np.maximum(empty_share(prompts, come, 1.0), 1e-30)
-    one = 1.0 / chunks_of_one
-    begins = 1.0 - empty_share(prompts, chunk_rate * none, one)
-    goes_on = np.maximum(1.0 - empty_share(prompts, come, one), 1e-30)
-    empty = 1.0 / (1.0 + (1.0 / all_long - 1.0) * begins / goes_on)
-    return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
+    some_long = np.expm1(-prompts.most * np.log1p(-np.minimum(come / prompts.most, 1.0 - 1e-6)))
+    shorter = none / with_some
+    begin = pairs * come / chunks_of_one
+    with_chunk = some_long * shorter * (1.0 + begin)
+    share = with_chunk / (1.0 + begin * shorter + with_chunk)
+    return (prompts.first - prompts.further) * share + prompts.further * chunks
 
 
 class Steps(NamedTuple):
