@@ -90,7 +90,7 @@ class Run(NamedTuple):
     outputs: np.ndarray
 
 
-def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=0.0, spread=0.0):
+def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=0.0, spread=0.0, times=None):
     """Serve requests of these lengths: at `arrivals`, or each by the next of `users` that is free.
 
     Parameters
@@ -100,8 +100,9 @@ def simulate(server, prompts, outputs, *, arrivals=None, users=None, think_time=
     arrivals : times, rising (s).
     users, think_time : clients, and how long each waits after an answer, exponential (s).
     spread : time over which the clients start (s); 0 all at once.
+    times : the `StepTimes` of the server, where several runs share them.
     """
-    times = StepTimes(server)
+    times = StepTimes(server) if times is None else times
     decode, per_context, usual, mixed = times.decode, times.per_context, times.context, times.mixed
     rates = (attention_of(server, prompts.astype(float)) / prompts).tolist()
     prompts, outputs = prompts.astype(int).tolist(), outputs.astype(int).tolist()

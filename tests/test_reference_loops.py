@@ -144,10 +144,14 @@ def test_a_run_of_a_few_requests_is_one_batch(linear):
 
 
 def test_a_prompt_meets_those_of_others_at_the_maximum_load(linear):
-    """One comes to a step for each answer that ends, into the places that the prompt itself leaves of its step."""
+    """One comes to a step for each answer that ends, into the places that the prompt itself leaves of its step.
+
+    Who begins behind another one meets ``1 + X/m`` steps.
+    """
     server, full = linear
     others = (64 / 127) * (1 - 512 / (2048 - 64))
-    close(loops.maximum_load(server, full, None).ttft, mixed(64, 512 * (1 + others)))
+    steps = 1 + (64 / 127) * (512 / 1984) * (512 / 1984)
+    close(loops.maximum_load(server, full, None).ttft, steps * mixed(64, 512 * (1 + others)))
 
 
 # --- open and closed loop ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from batcher import simulate
+from batcher import Run, StepTimes, simulate
 
 from mlsysim import zoo
 from mlsysim.equations import loops
@@ -31,6 +31,8 @@ SERVERS = [
     ("gpt_oss_120b", "h100", Precision.BF16, (2, 4), 1),
     ("deepseek_v3_671b", "h200", Precision.FP8, (1, 2), 8),
 ]
+#: requests of all runs of one load that ends, and the fewest and most runs
+REQUESTS_OF_RUNS, RUNS = 6000, (5, 100)
 
 
 class Load(NamedTuple):
@@ -106,6 +108,25 @@ def requests_of(load: Load, count):
     ]
 
 
+def runs_of(load: Load, server, count, **options):
+    """Runs of `count` requests of random lengths from start to end, as one, and their mean duration (s).
+
+    Equal shares would leave out the longest answers, with which such a run ends, and one order of lengths is no mean: as many
+    runs as it takes.
+    """
+    times = StepTimes(server)
+    runs = []
+    for _ in range(int(np.clip(REQUESTS_OF_RUNS // count, *RUNS))):
+        drawn_lengths = []
+        for mean, cv in (("seq_len", "prompt_cv"), ("output_len", "output_cv")):
+            variance = np.log1p(load.inputs[cv] ** 2)
+            found = np.exp(np.sqrt(variance) * load.random.standard_normal(count) - 0.5 * variance)
+            drawn_lengths.append(np.maximum(np.round(load.inputs[mean] * found), 1.0))
+        runs.append(simulate(server, *drawn_lengths, times=times, **options))
+    duration = np.mean([run.finished.max() for run in runs])
+    return Run(*(np.concatenate(column) for column in zip(*runs, strict=True))), duration
+
+
 def errors(answer, run, kept, since="arrived", rate=None):
     """Closed form over simulation, less 1: time between tokens (mean over tokens), first token, requests per second."""
     tokens = float((run.finished - run.first)[kept].sum() / (run.outputs - 1)[kept].sum())
@@ -126,12 +147,12 @@ def steady(run, begin, end):
 
 
 def open_errors(seed):
-    """Poisson arrivals, from 2 % to 90 % of capacity."""
+    """Poisson arrivals, from 2 % to 90 % of capacity; the nearer to that, the longer a run forgets its queue."""
     load = drawn(seed)
     share = load.random.uniform(0.02, 0.9)
     rate = share * float(load.answer.saturation_rate)
     answer, server = asked(load.records, **load.inputs, arrival_rate=rate)
-    count = 8000
+    count = round(8000 / (1.0 - share))
     arrivals = load.random.exponential(1.0 / rate, count).cumsum()
     run = simulate(server, *requests_of(load, count), arrivals=arrivals)
     return errors(answer, run, slice(count // 6, count))
@@ -163,8 +184,8 @@ def started_errors(seed):
     each = int(load.random.choice([2, 4, 8, 16]))
     answer, server = asked(load.records, **load.inputs, users=users, requests_per_user=each)
     count = users * each
-    run = simulate(server, *requests_of(load, count), users=users)
-    return errors(answer, run, slice(0, count), rate=count / run.finished.max())
+    run, duration = runs_of(load, server, count, users=users)
+    return errors(answer, run, slice(None), rate=count / duration)
 
 
 def full_errors(seed):
@@ -184,8 +205,8 @@ def finite_errors(seed):
     load = drawn(seed, (0.5, 1.0))
     count = max(round(float(load.server.slots) * float(np.exp(load.random.uniform(-0.7, 3.0)))), 2)
     answer, server = asked(load.records, **load.inputs, n_requests=count)
-    run = simulate(server, *requests_of(load, count), arrivals=np.zeros(count))
-    found = errors(answer, run, slice(0, count), "started", count / run.finished.max())
+    run, duration = runs_of(load, server, count, arrivals=np.zeros(count))
+    found = errors(answer, run, slice(None), "started", count / duration)
     return {name: found[name] for name in ("itl", "throughput")}  # waits in the queue have no first token to compare
 
 
@@ -214,18 +235,18 @@ def of_all(found, name):
 
 
 def test_time_between_tokens_of_random_loads(found):
-    """Within 5 % in the median of each kind and for 17 of 20 loads of all kinds."""
+    """Within 5 % for 92 of 100 loads of all kinds, and in the median of each kind."""
     every = of_all(found, "itl")
     assert len(every) == 100
-    assert np.median(every) <= 0.015 and np.mean(every <= 0.05) >= 0.85 and np.quantile(every, 0.95) <= 0.12
+    assert np.median(every) <= 0.015 and np.mean(every <= 0.05) >= 0.92 and np.quantile(every, 0.98) <= 0.07
     for kind in KINDS:
         assert np.median(found[kind, "itl"]) <= 0.05, kind
 
 
 def test_first_token_of_random_loads(found):
-    """Within 10 % in the median of each kind and for 17 of 20 loads; the worst are off by a third."""
+    """Within 10 % for 85 of 90 loads, and in the median of each kind; the worst, with few slots, are off by two fifths."""
     every = of_all(found, "ttft")
-    assert np.median(every) <= 0.03 and np.mean(every <= 0.10) >= 0.85 and every.max() <= 0.35
+    assert np.median(every) <= 0.03 and np.sum(every <= 0.10) >= 85 and every.max() <= 0.4
     for kind in KINDS.keys() - {"finite"}:
         assert np.median(found[kind, "ttft"]) <= 0.05, kind
 

@@ -1,4 +1,4 @@
-"""The steady state of an open loop: a few rounds find what many find."""
+"""The steady states of an open and of a closed loop: a few rounds find what many find."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mlsysim as ms
-from mlsysim.equations import loops, steady
+from mlsysim.equations import batching, loops, steady
 from mlsysim.resolver import Model
 
 N = 300
@@ -52,6 +52,35 @@ def test_two_rounds_find_what_ten_find(converged, model):
         off = np.abs(few[name].values[ok] / many[name].values[ok] - 1.0)
         assert np.median(off) < 1e-7, name
         assert np.quantile(off, 0.98) < 1e-3 and off.max() < 0.01, (name, off.max())
+
+
+@pytest.mark.parametrize("model", SERVERS)
+def test_six_rounds_of_a_closed_loop_find_what_forty_find(monkeypatch, model):
+    """(They left one time between tokens of forty more than 0.1 % off, the worst a third.)"""
+    rng = np.random.default_rng(5)
+    columns = {
+        "hardware": rng.choice(["h100", "h200", "a100", "mi300x"], N),
+        "tp": rng.choice(SERVERS[model], N),
+        "seq_len": np.round(np.exp(rng.uniform(np.log(16), np.log(16000), N))),
+        "output_len": np.round(np.exp(rng.uniform(np.log(2), np.log(2000), N))),
+        "max_batch": np.round(np.exp(rng.uniform(0, np.log(1024), N))),
+        "prompt_cv": rng.choice([0, 0.1, 0.5, 1.0], N),
+        "prefill_chunk": rng.choice([512, 2048, 8192], N),
+        "users": np.round(np.exp(rng.uniform(0, np.log(2000), N))),
+        "think_time": rng.choice([0, 0.1, 1, 10, 60], N),
+    }
+    names = ["ttft", "itl", "throughput"]
+    asked = {"model": model, "points": pd.DataFrame(columns), "keep": [*names, "feasible"]}
+    found = ms.ContinuousBatchingModel
+    few = found.solve(**asked)
+    solve = batching.solve_increasing
+    monkeypatch.setattr(batching, "solve_increasing", lambda f, low, high, at_low: solve(f, low, high, 40, at_low))
+    many = Model(found.name, found.kernel, domain=found.domain, walls=found.walls).solve(**asked)
+    ok = many.feasible.values & few.feasible.values
+    assert ok.mean() > 0.3
+    for name in names:
+        off = np.abs(few[name].values[ok] / many[name].values[ok] - 1.0)
+        assert np.median(off) < 1e-7 and np.quantile(off, 0.98) < 1e-3 and off.max() < 0.03, (name, off.max())
 
 
 def test_two_rounds_are_asked_for():

@@ -22,8 +22,8 @@ from mlsysim.schema.codes import FirstToken
 
 #: share of the clients' cycle below which what is left of it is rounding
 EXACT = 1e-9
-#: rounds of a solution over the batch: eight leave no error that shows
-ROUNDS = 8
+#: rounds of a solution over the batch: seven leave no error that shows
+ROUNDS = 7
 
 
 class Transfer(NamedTuple):

@@ -36,7 +36,7 @@ class Server(NamedTuple):
     context: Any  #: tokens that a decoding request attends to, mean
     decoded: Any  #: tokens of a request that are decoded
     computed: Any  #: tokens of a prompt that are computed
-    prompt_attention: Any  #: attention of one prompt, all layers (s)
+    prompt_attention: Any  #: attention of one prompt, all layers, mean over prompts (s)
 
 
 def server(
@@ -56,6 +56,20 @@ def server(
 ) -> Server:
     """The server of some requests; parameters as the fields of `Server`, and what attention of prompts computes."""
     computed = computed_tokens(requests)
+    # attention grows with the square of a prompt: a token of random prompts is one of a prompt of E[S^2] / E[S] tokens
+    met = computed * (1.0 + requests.prompt_cv * requests.prompt_cv)
+    attention = operators.prefill_attention_time(
+        model,
+        hardware,
+        format,
+        assume,
+        tp,
+        sequences=1.0,
+        new=met,
+        cached=requests.cached_prefix,
+        chunks=ceil_div(met, prefill_chunk),
+        convention=convention,
+    )
     return Server(
         model=model,
         hardware=hardware,
@@ -72,18 +86,7 @@ def server(
         context=mean_context(requests),
         decoded=decoded_tokens(requests),
         computed=computed,
-        prompt_attention=operators.prefill_attention_time(
-            model,
-            hardware,
-            format,
-            assume,
-            tp,
-            sequences=1.0,
-            new=computed,
-            cached=requests.cached_prefix,
-            chunks=ceil_div(computed, prefill_chunk),
-            convention=convention,
-        ),
+        prompt_attention=attention * (computed / met),
     )
 
 

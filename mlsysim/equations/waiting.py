@@ -52,6 +52,40 @@ def longer_step(prompts: PromptSteps, chunks):
     return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
 
 
+def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
+    """What chunks of prompts that come at random add to a step, mean over steps (s), where long steps gather more of them.
+
+    As `longer_step`, but a step with a prompt lasts longer, and what comes meanwhile fills the next one.  A run of steps with
+    prompts begins in a step without with the probability ``1 - e(a)``, and goes on as where all steps were long, of which
+    ``e(b)`` have none: ``1/q = 1 + (1/e(b u) - 1) (1 - e(a)) / (1 - e(b))`` with ``e(x) = (1 - x/K)^K``, a and b prompts that
+    come in a step without and with one, and u chunks to a prompt; ``1 - e(x)`` as ``x / (1 + x (1 - 1/K) / 2)``.  With one
+    place, ``q = 1 - n``.
+
+    Parameters
+    ----------
+    none : a step without prompts (s).
+    chunks : chunks that come to a step, mean, n.
+    chunk_rate : chunks that come (1/s).
+    chunks_of_one : steps that a prompt takes, u.
+
+    Examples
+    --------
+    >>> one_place = PromptSteps(3.0, 0.0, 1.0)  # half of the steps, of 1 and 4 s, have a chunk
+    >>> float(np.round(bunched_step(1.0, one_place, 0.5, 0.2, 1.0), 9))
+    1.5
+    """
+    pairs = 0.5 - 0.5 / prompts.most  # what one chunk finds beside it, of those that come to a step
+    met = np.maximum(1.0 + pairs * chunks, chunks)
+    with_some = none + prompts.first + prompts.further * (met - 1.0)
+    come = chunk_rate * with_some
+    some_long = np.expm1(-prompts.most * np.log1p(-np.minimum(come / prompts.most, 1.0 - 1e-6)))
+    shorter = none / with_some
+    begin = pairs * come / chunks_of_one
+    with_chunk = some_long * shorter * (1.0 + begin)
+    share = with_chunk / (1.0 + begin * shorter + with_chunk)
+    return (prompts.first - prompts.further) * share + prompts.further * chunks
+
+
 class Steps(NamedTuple):
     """The steps that an arrival meets."""
 
@@ -131,6 +165,23 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     counted = counted + (mean / room) * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
     random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-room / mean), counted)
     return np.where(cv > 0, random, ceil_div(mean, room))
+
+
+def chunks_among_others(chunks, steps, filled):
+    """Steps that a prompt takes where others fill part of them: so many begin behind another one, anywhere in a step.
+
+    Parameters
+    ----------
+    chunks : steps that it takes from the beginning of a step, see `mean_chunks`.
+    steps : what it fills of them, X/m: begun anywhere it meets ``1 + X/m``.
+    filled : share of the room of steps that prompts fill, 0..1.
+
+    Examples
+    --------
+    >>> float(chunks_among_others(1.0, 0.5, 0.5))
+    1.25
+    """
+    return chunks + filled * np.maximum(1.0 + steps - chunks, 0.0)
 
 
 @stage
