@@ -14,6 +14,7 @@ from mlsysim import zoo
 from mlsysim.calibration import clusters, frameworks, networks, rules, serving, streams, training, validate
 from mlsysim.calibration.problem import Problem
 from mlsysim.calibration.runs import read
+from mlsysim.engine.draws import Draws
 from mlsysim.schema.codes import Precision, Recompute
 from mlsysim.zoo import tables
 
@@ -607,6 +608,43 @@ def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
     assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}
     assert networks.uncertain({"collective": "alltoall", "n_nodes": 2}) == {}
+
+
+def test_the_interval_of_a_row_is_its_own_whatever_stands_beside_it():
+    """A row beside it is one of an unknown engine, or documents what this one leaves to its default."""
+    ours = {
+        "hardware": "h100_sxm5_80gb",
+        "model": "llama3_1_8b",
+        "engine": "vllm 0.18",
+        "tp": 1,
+        "precision": "fp16",
+        "scenario": "static_batch",
+        "batch_or_concurrency": 8,
+        "input_len": 512,
+        "output_len": 128,
+        "itl_ms": 8.0,
+        "ttft_ms": 200.0,
+    }
+    others = [{**ours, "engine": "one of mine"}, {**ours, "batch_or_concurrency": 1}, {**ours, "engine": "sglang"}]
+    alone = validate(pd.DataFrame([ours])).rows
+    beside = validate(pd.DataFrame([ours, *others])).rows
+    beside = beside[beside.row == alone.row.iloc[0]]
+    assert list(beside.target) == list(alone.target) == ["itl", "ttft"]
+    np.testing.assert_allclose(beside[["low", "high"]], alone[["low", "high"]], rtol=1e-9)
+
+
+def test_a_share_that_is_drawn_stays_one():
+    """`vector_product_efficiency` is 1 at most, also where a row of another engine has one of its own."""
+    problem = Problem(read(MEASURED / "edge.csv"))
+    part = next(p for p in problem.parts if "vector_product_efficiency" in p.assumed)
+    spread = np.full(part.size, 0.3)
+    assert float(part._uncertain("vector_product_efficiency", spread, Draws(50)).max()) <= 1.0
+
+
+def test_one_token_has_no_grouped_experts():
+    run = {"hardware": "h100", "model": "gpt_oss_20b", "quant_label": "MXFP4"}
+    assert streams.question({**run, "phase": "decode"}).assumed["mixture_serving_level"] == 1.0
+    assert "mixture_serving_level" not in streams.question({**run, "phase": "prefill"}).assumed
 
 
 def test_a_lone_prompt_meets_no_other():

@@ -16,7 +16,7 @@ import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.calibration import operations
-from mlsysim.engine.draws import Draws
+from mlsysim.engine.draws import Draws, family, spread_of
 from mlsysim.engine.graph import reached
 from mlsysim.engine.program import Program
 from mlsysim.schema.assumptions import Assumptions
@@ -100,9 +100,11 @@ class Part:
         points = {n: v for n, v in table.items() if n not in scalars}
         extra: dict[str, Any] = {} if sample is None else {"sample": sample}
         if sample is not None:
-            for name in ({n for spreads in uncertain for n in spreads} & set(Assumptions._fields)) - fixed:
-                scalars.pop(name, points.pop(name, None))
-                extra[name] = self._uncertain(name, uncertain, Draws(sample))
+            drawn = dict.fromkeys([*self.assumed, *(n for own in uncertain for n in own if n in Assumptions._fields)])
+            for name in [n for n in drawn if n not in fixed]:
+                if (spread := self._spread(name, assumed)).any():
+                    scalars.pop(name, points.pop(name, None))
+                    extra[name] = self._uncertain(name, spread, Draws(sample))
         if "assume" in resolver.parameters():
             extra["assume"] = assume
         self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
@@ -115,11 +117,20 @@ class Part:
                 factor = np.array([h[1] if h else math.nan for h in having])
                 self.targets[target] = Target(output, factor, np.array([h[2] if h else 1.0 for h in having]))
 
-    def _uncertain(self, name: str, spreads: Sequence[Mapping[str, float]], draws: Draws) -> xr.DataArray:
-        """An assumption at every point, drawn where it is uncertain in a run of its framework."""
-        spread = np.array([own.get(name, 0.0) for own in spreads])
+    def _spread(self, name: str, assumed: Sequence[Mapping[str, float]]) -> np.ndarray:
+        """Spread of an assumption at every point: of its framework, none where that documents it, else the default's.
+
+        So the interval of a row is that of the row alone, whatever other rows of its table say.
+        """
+        usual = spread_of(self._given[-2], name)
+        return np.array([own.get(name, 0.0 if name in told else usual) for own, told in zip(self.uncertain, assumed)])
+
+    def _uncertain(self, name: str, spread: np.ndarray, draws: Draws) -> xr.DataArray:
+        """An assumption at every point, drawn with a spread of the point's own."""
         value = self.assumed.get(name, np.full(len(spread), float(getattr(self._given[-2], name))))
-        values = value[:, None] * draws.factor(name, 1.0) ** spread[:, None]
+        values = value[:, None] * draws.factor(f"assume.{family(name)}", 1.0) ** spread[:, None]
+        if VARIABLES[name].high == 1.0:
+            values = np.minimum(values, 1.0)
         axis = ("sample", np.arange(draws.n), {"seed": draws.seed})
         return xr.DataArray(values, {"sample": axis}, dims=("config", "sample"))
 
