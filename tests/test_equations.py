@@ -201,3 +201,15 @@ def test_the_gamma_function_has_the_digits_of_a_double_and_one_set_of_bits():
     for x in np.concatenate([np.geomspace(1e-3, 1e4, 400), np.linspace(0.5, 3.0, 100)]).tolist():
         assert abs(float(log_gamma(x)) - math.lgamma(x)) < 3e-14 * max(1.0, abs(math.lgamma(x)))
         assert compiled(x) == (float(log_gamma(x)),)  # Python's own and the compiler's differ
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_loops_end_whatever_they_are_asked(few):
+    """By compiled code and by Python: no root that floats can tell from 0, no gamma function, no number at all."""
+    from mlsysim.equations.gamma import log_gamma
+    from mlsysim.equations.queueing import response_quantile
+
+    near_zero = [np.array([v]) for v in (0.587, 1.2e-4, 1.75e-4, 11408.0, np.inf)]  # a tail that falls within 1e-4380
+    assert response_quantile.over(near_zero, few=few)[0] < 1e-300
+    odd = log_gamma.over([np.array([np.nan, -1.0, -1e19, 0.0])], few=few)
+    assert np.isnan(odd[:3]).all() and odd[3] == np.inf

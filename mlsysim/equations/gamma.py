@@ -23,12 +23,15 @@ def log_gamma(x):
     Notes
     -----
     From 16 on; below, ``ln Gamma(x) = ln Gamma(x + n) - ln(x (x + 1) ...)``.  Absolute error below 1e-13 up to 1e3.
+    Infinite at 0 and NaN below, where the recurrence would never end.
 
     Examples
     --------
     >>> round(float(log_gamma(5.0)), 12), round(float(log_gamma(0.5)), 12)  # ln 24, ln(pi) / 2
     (3.178053830348, 0.572364942925)
     """
+    if x <= 0.0:
+        return math.inf if x == 0.0 else math.nan
     product = 1.0
     while x < _LARGE:
         product *= x

@@ -222,6 +222,8 @@ def response_quantile(tail, waiting, decay, service_scv, hedge):
         middle = low + (high - low) * (above / (above - below))
         if turn == 3.0 or middle <= low or middle >= high:
             middle = 0.5 * (low + high)
+            if middle <= low or middle >= high:  # no number lies between them: a time of 0, to all digits
+                return high
         value = math.log(max(hedged_tail(middle, waiting, decay, service_scv, hedge), _LEAST) / tail)
         if abs(value) < _ROUNDED:
             return middle
