@@ -185,7 +185,7 @@ def test_time_is_shared_out(duration, n, cost, restart, level):
     assert float(total) == pytest.approx(1.0, abs=1e-6)
     assert 0.0 <= found.goodput <= 1.0
     assert found.completion_time >= duration * (1.0 - 1e-12)
-    assert bool(found.feasible) == (found.goodput > 0)
+    assert bool(found.feasible) == (found.goodput >= Assumptions().least_goodput)
 
 
 @given(st.floats(0.1, 600.0), st.floats(3600.0, 1e7), st.floats(0.0, 1000.0))

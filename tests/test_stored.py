@@ -351,6 +351,7 @@ def test_a_notebook_may_ask_for_all_arrays(wide, monkeypatch):
     formatters = pytest.importorskip("IPython.core.formatters")
     import IPython
 
+    monkeypatch.setattr(IPython, "get_ipython", lambda: None)  # another test may have started a shell
     with pytest.raises(RuntimeError, match="for Jupyter and IPython"):
         ms.notebook()
 
