@@ -78,7 +78,8 @@ def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
     met = np.maximum(1.0 + pairs * chunks, chunks)
     with_some = none + prompts.first + prompts.further * (met - 1.0)
     come = chunk_rate * with_some
-    some_long = np.expm1(-prompts.most * np.log1p(-np.minimum(come / prompts.most, 1.0 - 1e-6)))
+    empty = -prompts.most * np.log1p(-np.minimum(come / prompts.most, 1.0 - 1e-6))
+    some_long = np.expm1(np.minimum(empty, 600.0))  # beyond, every step has a prompt to all digits
     shorter = none / with_some
     begin = pairs * come / chunks_of_one
     with_chunk = some_long * shorter * (1.0 + begin)
