@@ -354,3 +354,11 @@ def test_types_of_gguf_files_are_formats():
     assert (np.diff(rate[:-1]) > 0).all()  # fewer bits, more tokens
     cache = ms.ServingModel.solve(kv_precision=["fp16", "q8_0"], precision="fp16", **asked).kv_cache.values
     assert cache[1] / cache[0] == pytest.approx(8.5 / 16)
+
+
+@pytest.mark.parametrize("resolver", [ms.EfficiencyModel, ms.WeightStreamingModel])
+def test_a_training_does_not_take_the_format_in_which_a_model_is_published(resolver):
+    said = "workload_type" if resolver is ms.EfficiencyModel else "phase"
+    asked = {"model": "deepseek_v3_671b", "hardware": "a100", "batch_size": 2, "seq_len": 246}
+    assert "precision=bf16" in resolver.solve(**asked, **{said: "training"}).attrs["assumed"]
+    assert "precision=fp8" in resolver.solve(**asked, **{said: "prefill"}).attrs["assumed"]

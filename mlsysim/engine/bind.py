@@ -26,7 +26,7 @@ from mlsysim.engine.recipe import Recipe
 from mlsysim.engine.vocabulary import vocabulary
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.check import check, shown
-from mlsysim.schema.codes import Phase, Precision
+from mlsysim.schema.codes import Phase, Precision, WorkloadType
 from mlsysim.schema.records import Accelerator, Fleet, Format, Site, Workload
 from mlsysim.schema.variables import ALIASES, field_of
 from mlsysim.zoo.formats import PRODUCTS
@@ -331,11 +331,9 @@ class Binder:
     @functools.cached_property
     def trains(self) -> bool:
         """Is the call about training?"""
-        said = [self.columns.get(n) for n in ("is_training", "phase")]
-        training = [c.values == v for c, v in zip(said, (1.0, float(Phase.TRAINING))) if c is not None]
-        return "recompute" in self.parameters and (
-            "is_training" not in self.parameters or any(t.any() for t in training)
-        )
+        words = {"is_training": 1.0, "phase": float(Phase.TRAINING), "workload_type": float(WorkloadType.TRAINING)}
+        said = any((self.columns[n].values == v).any() for n, v in words.items() if n in self.columns)
+        return said or ("recompute" in self.parameters and "is_training" not in self.parameters)
 
     @functools.cached_property
     def checkpoints(self) -> Column | None:
