@@ -18,6 +18,19 @@ class Steps(NamedTuple):
     mean: float
 
 
+def loads(rng, model):
+    """Columns of random servers and lengths."""
+    return {
+        "hardware": rng.choice(["h100", "h200", "a100", "mi300x"], N),
+        "tp": rng.choice(SERVERS[model], N),
+        "seq_len": np.round(np.exp(rng.uniform(np.log(16), np.log(16000), N))),
+        "output_len": np.round(np.exp(rng.uniform(np.log(2), np.log(2000), N))),
+        "max_batch": np.round(np.exp(rng.uniform(0, np.log(1024), N))),
+        "prompt_cv": rng.choice([0, 0.1, 0.5, 1.0], N),
+        "prefill_chunk": rng.choice([512, 2048, 8192], N),
+    }
+
+
 @pytest.fixture
 def converged(monkeypatch):
     """ContinuousBatchingModel with so many rounds that more change nothing."""
@@ -31,15 +44,7 @@ def converged(monkeypatch):
 @pytest.mark.parametrize("model", SERVERS)
 def test_two_rounds_find_what_ten_find(converged, model):
     rng = np.random.default_rng(11)
-    columns = {
-        "hardware": rng.choice(["h100", "h200", "a100", "mi300x"], N),
-        "tp": rng.choice(SERVERS[model], N),
-        "seq_len": np.round(np.exp(rng.uniform(np.log(16), np.log(16000), N))),
-        "output_len": np.round(np.exp(rng.uniform(np.log(2), np.log(2000), N))),
-        "max_batch": np.round(np.exp(rng.uniform(0, np.log(1024), N))),
-        "prompt_cv": rng.choice([0, 0.1, 0.5, 1.0], N),
-        "prefill_chunk": rng.choice([512, 2048, 8192], N),
-    }
+    columns = loads(rng, model)
     most = ms.ContinuousBatchingModel.solve(model=model, points=pd.DataFrame(columns), keep="saturation_rate")
     columns["arrival_rate"] = rng.uniform(0.02, 0.95, N) * np.nan_to_num(
         most.saturation_rate.values, nan=1.0, posinf=1.0
@@ -58,14 +63,8 @@ def test_two_rounds_find_what_ten_find(converged, model):
 def test_six_rounds_of_a_closed_loop_find_what_forty_find(monkeypatch, model):
     """(They left one time between tokens of forty more than 0.1 % off, the worst a third.)"""
     rng = np.random.default_rng(5)
-    columns = {
-        "hardware": rng.choice(["h100", "h200", "a100", "mi300x"], N),
-        "tp": rng.choice(SERVERS[model], N),
-        "seq_len": np.round(np.exp(rng.uniform(np.log(16), np.log(16000), N))),
-        "output_len": np.round(np.exp(rng.uniform(np.log(2), np.log(2000), N))),
-        "max_batch": np.round(np.exp(rng.uniform(0, np.log(1024), N))),
-        "prompt_cv": rng.choice([0, 0.1, 0.5, 1.0], N),
-        "prefill_chunk": rng.choice([512, 2048, 8192], N),
+    columns = loads(rng, model)
+    columns |= {
         "users": np.round(np.exp(rng.uniform(0, np.log(2000), N))),
         "think_time": rng.choice([0, 0.1, 1, 10, 60], N),
     }
