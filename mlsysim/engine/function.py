@@ -1,8 +1,8 @@
 """Outputs of a call as a function of a few of its inputs, for who calls it in a loop: an optimizer, a simulation.
 
 All that does not depend on the free inputs is computed once; the rest is written as the lines of one function, and
-compiled where it is long.  Stages stay with Python, where they have the bits that they have in a call, and so does what
-they are computed from.
+compiled where it is long.  Python calls the stages, each compiled by itself as in a call, and what they are computed from
+stays there, too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class AsFunction:
         """A fast function of some inputs, with the others bound: for optimizers, root finders and simulations.
 
         What does not depend on the free inputs is computed once.  The function has the very bits of `solve`, at 100,000
-        calls a second and more; where exponentials, logarithms or loops depend on what is free (`ContinuousBatchingModel`),
+        calls a second and more; with all outputs of a model that loops (`ContinuousBatchingModel`), tens of
         thousands.  A long one is compiled first (about a second, then kept on disk).
 
         Parameters
