@@ -52,7 +52,9 @@ def named(drawn, n):
     """A table of texts and numbers, its rows repeated so that kinds are fewer than points."""
     found = {}
     for name, column in drawn.items():
-        keys = [getattr(v, "key", v) for v in np.asarray(column, dtype=object).tolist()]
+        keys = [
+            getattr(v, "origin", v) for v in np.asarray(column, dtype=object).tolist()
+        ]  # of a row of one's own: its base
         found[name] = [keys[i % len(keys)] for i in range(n)] if isinstance(keys[0], str) else (keys * n)[:n]
     return found
 

@@ -139,4 +139,4 @@ def in_store(ds: xr.Dataset, path: str, json: bool) -> int:
             f"{show.count(points, 'point')}, {feasible:,} of them feasible, with {', '.join(names)}, are in {path}: "
             f"xarray.open_zarr({path!r})"
         )
-    return FINE if feasible else nothing(None, "no point works; `limit` in the store says why", lambda: "")
+    return FINE if feasible else nothing(None, "no point works; `limit` in the store says why")

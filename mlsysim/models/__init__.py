@@ -1,0 +1,1 @@
+"""Tier 1: one file a resolver, each of which assembles equations."""
