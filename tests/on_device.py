@@ -14,6 +14,7 @@ os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numba.cuda.simulator.kernelapi import FakeCUDAShared
 from toy import ClimbModel, StepModel
 
 import mlsysim as ms
@@ -170,10 +171,16 @@ def shapes():
         same(StepModel, "pareto", ["itl", "memory_per_device", "energy"], **grid)
 
 
+def shared(block, shape, dtype):
+    """One shared array for each line: in the simulator's own way two lanes may both look, and both make one."""
+    return block._allocations.setdefault(sys._getframe(1).f_lineno, np.empty(shape, dtype))
+
+
 def main():
     sys.setswitchinterval(1e-5)  # the simulator waits for its threads by asking them again and again
     rng = np.random.default_rng(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
     with (
+        mock.patch.object(FakeCUDAShared, "array", shared),
         mock.patch("mlsysim.engine.run.TABLE", 1),
         mock.patch.multiple(cuda, LANES=8, STRAIGHT=9),
         mock.patch.multiple(device, WARP=4, ENOUGH=48, FIRST=16),
