@@ -15,16 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mlsysim.calibration import measures
+from mlsysim.schema.synonyms import CALLED, CLIENTS, PROMPTS, RATES, SEQUENCES
 
 #: words that mean the same in serving and in training: column -> what it is called, the best first
 SHARED = {
-    "hardware": "gpu gpu_type gpu_name gpu_model device device_name accelerator chip",
-    "n_gpus": "gpus num_gpus n_gpu ngpus ngpu gpu_count n_devices num_devices devices world_size n_accelerators number_of_gpus "
-    "no_of_gpus",
-    "model": "model_id model_name served_model_name",
-    "tp": "tensor_parallel_size tensor_parallel tp_size tensor_model_parallel_size tensor_parallelism tp_degree",
-    "pp": "pipeline_parallel_size pipeline_parallel pp_size pipeline_model_parallel_size pipeline_parallelism pp_degree",
-    "ep": "expert_parallel_size expert_parallel ep_size moe_ep_size expert_model_parallel_size expert_parallelism",
+    **{name: CALLED[name] for name in ("hardware", "model", "tp", "pp", "ep")},
+    "n_gpus": f"{CALLED['n_accelerators'].removeprefix('n_gpus ')} n_accelerators",
     "precision": "dtype data_type number_format",
     "n_params": "params parameters num_params num_parameters n_parameters",
     "n_layers": "num_layers layers num_hidden_layers",
@@ -37,55 +33,41 @@ SHARED = {
     "top_k": "experts_per_token num_experts_per_tok moe_router_topk moe_top_k",
     "expert_ffn": "moe_ffn_hidden_size moe_intermediate_size expert_hidden",
 }
-#: words for a number of clients, each with a request at a time, and for a batch that stays together
-CLIENTS = (
-    "max_concurrency concurrency num_concurrent num_concurrency concurrent_requests num_users users n_users clients "
-    "num_clients"
-)
+#: words for a batch that stays together
 BATCHES = "batch_size batch bs"
-_EACH = "tokens_per_s tokens_per_sec tokens_per_second tok_per_s tok_per_sec tokens_s tokens_sec tok_s tok_sec tps"
 _PER_DEVICE = tuple(
-    f"{word}{end}" for word in _EACH.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip")
+    f"{word}{end}" for word in RATES.split() for end in ("_per_gpu", "_gpu", "_per_device", "_per_chip")
 )
 WORDS: dict[str, dict[str, str]] = {
     "serving": {
         **SHARED,
         "engine": "backend endpoint_type server serving_engine",
         "batch_or_concurrency": f"{CLIENTS} {BATCHES}",
-        "n_requests": "completed num_prompts request_count num_requests",
-        "input_len": "total_input_tokens_completed isl input_length input_tokens prompt_len prompt_length prompt_tokens "
-        "random_input_len input_sequence_length avg_input_length mean_input_tokens seq_len sequence_length seq_length",
-        "output_len": "total_output_tokens_completed osl output_length output_tokens gen_len generated_tokens new_tokens "
-        "random_output_len output_sequence_length avg_output_length mean_output_tokens",
-        "ttft_ms": "ttft mean_ttft avg_ttft ttft_mean ttft_avg average_ttft time_to_first_token mean_time_to_first_token",
-        "itl_ms": "itl tpot mean_tpot avg_tpot tpot_mean tpot_avg time_per_output_token mean_time_per_output_token mean_itl "
-        "avg_itl itl_mean itl_avg inter_token_latency mean_inter_token_latency",
+        "n_requests": f"completed {CALLED['n_requests']}",
+        "input_len": f"total_input_tokens_completed {PROMPTS} seq_len sequence_length seq_length",
+        "output_len": f"total_output_tokens_completed {CALLED['output_len']}",
+        "ttft_ms": f"ttft {CALLED['ttft']}",
+        "itl_ms": f"itl {CALLED['itl']}",
         "tokens_per_s_total": "output_throughput output_token_throughput output_tokens_per_s output_tokens_per_sec "
-        f"output_tokens_per_second output_tps {_EACH} throughput",
+        f"output_tokens_per_second output_tps {RATES} throughput",
         "tokens_per_s_per_gpu": f"{' '.join(_PER_DEVICE)} output_tps_per_gpu output_tput_per_gpu output_throughput_per_gpu "
         "throughput_per_gpu",
     },
     "training": {
         **SHARED,
-        "seq_len": "sequence_length seq_length seqlen context_length max_seq_len max_seq_length encoder_seq_length",
-        "global_batch": "gbs global_batch_size total_batch_size global_bs",
-        "micro_batch": "mbs micro_batch_size local_batch_size per_device_train_batch_size per_device_batch_size micro_bs",
-        "dp": "data_parallel_size data_parallel dp_size data_parallelism",
-        "cp": "context_parallel_size context_parallel cp_size context_parallelism",
-        "interleave_v": "virtual_stages vpp virtual_pipeline_model_parallel_size",
-        "zero_stage": "zero",
+        "seq_len": SEQUENCES,
+        **{name: CALLED[name] for name in ("global_batch", "micro_batch", "dp", "cp", "zero_stage")},
         "recompute": "recompute_granularity",
-        "measured_step_time_s": "step_time iteration_time time_per_step time_per_iteration elapsed_time_per_iteration "
-        "train_step_time train_step_timing time_step step_duration iter_time mean_step_time avg_step_time",
+        "interleave_v": f"virtual_stages {CALLED['virtual_stages'].removesuffix(' interleave_v')}",
+        "measured_step_time_s": f"step_time {CALLED['step_time']}",
         "measured_tokens_per_s_per_gpu": f"{' '.join(_PER_DEVICE)} tps tgs",
         "measured_tokens_per_s_total": "tokens_per_s_total total_tokens_per_s total_tokens_per_sec tokens_per_sec_total "
-        f"tokens_per_second_total {_EACH.rsplit(' ', 1)[0]} throughput",
+        f"tokens_per_second_total {RATES.rsplit(' ', 1)[0]} throughput",
         "measured_tflops_per_gpu": "tflops_per_gpu tflops tflop_s tflop_s_per_gpu tflop_s_gpu tflops_per_device "
         "tflops_s_per_gpu throughput_per_gpu model_tflops",
-        "measured_mfu": "mfu model_flops_utilization model_flop_utilization",
-        "measured_hfu": "hfu hardware_flops_utilization",
-        "measured_mem_gb": "memory_per_device memory peak_memory max_memory mem peak_mem memory_per_gpu peak_memory_per_gpu "
-        "max_memory_allocated max_memory_reserved",
+        "measured_mfu": f"mfu {CALLED['mfu']}",
+        "measured_hfu": f"hfu {CALLED['hfu']}",
+        "measured_mem_gb": f"memory_per_device {CALLED['memory_per_device']}",
     },
 }
 #: words that are a time, in seconds, in the mouth of a resolver; memory, in bytes
@@ -93,7 +75,7 @@ OWN = {"ttft": 1.0, "itl": 1.0, "step_time": 1.0}
 #: words that say a rate of something: the unit tells of what
 NEED_RATE = {"throughput", "throughput_per_gpu", "output_tput_per_gpu"}
 #: words of training that may count one device or all of them
-AMBIGUOUS = {*_EACH.split(), "throughput"}
+AMBIGUOUS = {*RATES.split(), "throughput"}
 #: from how many seconds on a resolver's own word without a unit was probably meant in milliseconds
 TOO_LONG = {"ttft": 20.0, "itl": 2.0}
 

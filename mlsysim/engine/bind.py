@@ -6,7 +6,6 @@ that are as long as one axis; the grid itself is never looked at.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
@@ -21,7 +20,7 @@ from mlsysim.engine.draws import Draws
 from mlsysim.engine.kinds import Kinds, told_apart
 from mlsysim.engine.leaves import Axis, Leaf, Leaves, expand, leaf, shape, union
 from mlsysim.engine.made import RECORDS, Made, recipe_for, signature
-from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, TAKEN_BY, Parameter, by_part, selectors
+from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter, by_part, selectors
 from mlsysim.engine.recipe import Recipe
 from mlsysim.engine.vocabulary import vocabulary
 from mlsysim.schema.assumptions import Assumptions
@@ -68,12 +67,7 @@ class Binder:
         """The canonical name of an input and the factor to its base unit."""
         if name in self.spellings:
             return ALIASES.get(name, (name, 1.0))
-        listed = {n for n in self.spellings if "." not in n and n not in Assumptions._fields}
-        close = difflib.get_close_matches(name, sorted(self.spellings), n=3, cutoff=0.6)
-        hint = f"; nearest: {', '.join(close)}" if close else f"; known: {', '.join(sorted(listed - set(self.fields)))}"
-        others = [other for other in TAKEN_BY.get(name, ()) if other != self.title]
-        whose = f" (an input of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
-        raise TypeError(f"{self.title} has no input {shown(name)}{whose}{hint}")
+        raise TypeError(f"{self.title} has no input {shown(name)}{self.vocabulary.hint(name, self.title)}")
 
     def _spellings(self, name: str) -> tuple[str, ...]:
         """Names that mean the same as a canonical one: ``mem_bandwidth`` and ``hardware.mem_bandwidth``."""

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 
 from mlsysim.engine.memo import Memo
 from mlsysim.engine.needs import lacking
-from mlsysim.engine.parameters import REQUIRED, Parameter, Selector, selectors
+from mlsysim.engine.parameters import REQUIRED, TAKEN_BY, Parameter, Selector, selectors
+from mlsysim.schema.assumptions import Assumptions
+from mlsysim.schema.check import hint
+from mlsysim.schema.synonyms import meant
 from mlsysim.schema.variables import ALIASES
 
 MOST = 1000  #: sets of names known to be complete
@@ -47,6 +50,19 @@ class Vocabulary:
         dotted = {f"{p.name}.{f}" for p in self.parameters.values() if p.record for f in p.record._fields}
         aliases = {a for a, (name, _) in ALIASES.items() if name in plain or name in self.fields}
         return frozenset(plain | set(self.picks) | set(self.fields) | dotted | aliases)
+
+    def hint(self, name: str, title: str) -> str:
+        """What a name that is no input of the resolver `title` may have meant; which resolvers have it."""
+        near = hint(name, self.spellings)
+        if not near:
+            plain = {n for n in self.spellings if "." not in n and n not in Assumptions._fields}
+            near = f"; known: {', '.join(sorted(plain - set(self.fields)))}"
+        for word in (name, *meant(name)):
+            others = [other for other in TAKEN_BY.get(word, ()) if other != title]
+            if others and word not in self.spellings:
+                what = "an input" if word == name else word
+                return f" ({what} of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}){near}"
+        return near
 
     def require(self, title: str, given: frozenset[str], stages: tuple[str, ...] = ()) -> None:
         """Raise when inputs that must be given are not (see `mlsysim.engine.needs`)."""

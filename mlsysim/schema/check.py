@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsysim import units
 from mlsysim.schema import codes
+from mlsysim.schema.synonyms import meant
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, Variable, beyond_reach
 
 #: names that contain a word, which a hint lists
@@ -21,8 +22,10 @@ NO_NUMBERS = (bool, np.bool_, np.timedelta64)  #: that call themselves one
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """``"; nearest: a, b"`` or the whole list when it is short."""
+    """``"; here it is a"`` for another's word, ``"; nearest: a, b"``, or the whole list when it is short."""
     known = sorted(set(known))
+    if others := [n for n in meant(name) if n in known]:
+        return f"; here it is {' or '.join(others)}"
     parts = [other for other in known if {*name.split("_")} <= {*other.split("_")}]
     if name and 0 < len(parts) <= MOST_PARTS:
         return f"; nearest: {', '.join(parts)}"
