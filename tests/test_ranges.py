@@ -52,6 +52,25 @@ def test_a_number_in_another_unit_is_remarked_on(given, says):
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"peak_flops": 1}, "Hardware: peak_flops=1 is in FLOP/s, far from the usual (from 1 MFLOP/s): write the unit"),
+        ({"peak_bf16": "989"}, "Hardware: peak_bf16=989 is in FLOP/s"),
+        ({"mem_bandwidth": 3350.0}, "Hardware: mem_bandwidth=3350 is in byte/s"),
+        ({"mem_capacity": np.int64(80)}, "Hardware: mem_capacity=80 is in byte, far from the usual (from 100 kB)"),
+        ({"hourly_price": 2.5}, "Hardware: hourly_price=2.5 is in USD/s"),
+    ],
+)
+def test_nor_in_a_row_of_one_s_own(given, says):
+    with pytest.warns(UserWarning) as said:
+        ms.Hardware("h100", name="mine", **given)
+    assert len(said) == 1 and says in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ms.Hardware("h100", name="mine", mem_bandwidth="1 kB/s", peak_bf16="1 FLOP/s", peak_fp8=2e15, price=4)
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"mem_bandwidth": 3.35e12},

@@ -57,10 +57,10 @@ _KINDS: tuple[tuple[str, Range], ...] = (
 RANGES: dict[str, Range] = {name: usual for names, usual in _KINDS for name in names.split()}
 
 
-def remark(name: str, numbers: Any, place: str = "") -> None:
+def remark(name: str, numbers: Any, place: str = "", like: str = "") -> None:
     """Warn where all numbers that were given without a unit are far from what is usual; 0 is nothing, not little.
 
-    Who sweeps over decades, some of them usual, knows the unit.
+    A name that is no variable is one `like` another.  Who sweeps over decades, some of them usual, knows the unit.
 
     Examples
     --------
@@ -73,13 +73,14 @@ def remark(name: str, numbers: Any, place: str = "") -> None:
     hardware.mem_bandwidth=3350 is in byte/s, far from the usual (from 100 MB/s): write the unit, as in "3.35 TB/s"
     where: itl=50 is in s, far from the usual (100 µs to 100 ms): write the unit, as in "50 ms"
     """
-    usual = RANGES.get(field_of(name))
+    variable = like or field_of(name)
+    usual = RANGES.get(variable)
     if usual is None:
         return
     given = np.asarray(numbers, dtype=np.float64).reshape(-1)
     given = given[(given > 0) & (given < math.inf)]
     if given.size and np.all((given * FAR <= usual.low) | (given >= usual.high * FAR)):
-        unit = VARIABLES[field_of(name)].unit
+        unit = VARIABLES[variable].unit
         low, high = (_said(end, unit) for end in (usual.low, usual.high))
         warnings.warn(
             f"{place}{name}={given[0]:g} is in {unit}, far from the usual ({f'{low} to {high}' if high else f'from {low}'}): "

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
+from mlsysim.schema.ranges import remark
 from mlsysim.schema.variables import EXACT, LARGEST, SMALLEST, VARIABLES, beyond_reach
 from mlsysim.zoo import tables, workloads
 from mlsysim.zoo.row import CANONICAL, FIELDS, KWH, Row, column_unit, state
@@ -74,6 +75,11 @@ def _checked(name: str, value: Any, maker: str) -> float:
     return number
 
 
+def _bare(value: Any) -> bool:
+    """Is it a number without a unit?"""
+    return units.number(value) is not None if isinstance(value, str) else isinstance(value, (int, float, np.number))
+
+
 def _column(template: Row, column: str, value: Any, maker: str) -> Any:
     """A column as it is stored: text, or a number in the column's own unit."""
     texts = {
@@ -84,6 +90,8 @@ def _column(template: Row, column: str, value: Any, maker: str) -> Any:
     unit = column_unit(template, column)
     base, factor = (unit, 1.0) if isinstance(value, (int, float)) else _STORED.get(unit, (unit, 1.0))
     number = _number(f"{maker}: {column}", value, base) * factor
+    if column.startswith("peak_") and _bare(value):  # the other columns that have a unit say it in their names
+        remark(column, number, f"{maker}: ", "peak_flops")
     if number < 0:
         raise ValueError(f"{maker}: {column}={value!r} must not be negative")
     return number
@@ -116,7 +124,10 @@ def _make(table: str, maker: str, base: str | Row | None, name: str | None, fiel
                 continue
             # a bare number for a column is in the column's unit
             stored = value if field == canonical else _column(template, field, value, maker) * factor
-            state(table, canonical, _checked(canonical, stored, maker), values, given)
+            number = _checked(canonical, stored, maker)
+            if field == canonical and _bare(value):
+                remark(canonical, number, f"{maker}: ")
+            state(table, canonical, number, values, given)
         elif field in values and field not in ("key",):
             values[field] = _column(template, field, value, maker)
             if field == "mem_device_reported_bytes":
