@@ -186,3 +186,14 @@ def test_what_has_no_form_in_lanes_is_refused_by_name(asked, why):
 def test_lanes_give_one_output():
     with pytest.raises(ValueError, match="one output, not 2"):
         stage(lambda x: (x, x), outputs=2, lanes=True)
+
+
+@pytest.mark.skipif(not cache.compiler(), reason="no compiler")
+@pytest.mark.parametrize(("length", "expected"), [(200, False), (400, True)])
+def test_long_rows_take_the_widest_vectors(length, expected):
+    program = HalvedModel.program(
+        global_batch=np.arange(1.0, 1.0 + length), dp=np.arange(1.0, 150.0), micro_batch=[1, 3]
+    )
+    column = program.output("memory_per_device")
+    source = Sweep(program, [column], plan="nest").source.text
+    assert ("    wide()\n" in source) == expected
