@@ -68,6 +68,17 @@ def test_a_nest_does_the_rounds_itself_with_the_bits_of_plain_python(order):
         assert float(found["tokens_per_s"]) == first
 
 
+@pytest.mark.parametrize("table", [0, 30])
+@pytest.mark.parametrize(("chunk", "tile"), [(3, 4), (8, 64), (70, 210)])
+def test_any_layout_gives_the_same(interpreted, chunk, tile, table):
+    axes = {"global_batch": np.arange(1.0, 80.0), "dp": np.arange(1.0, 6.0), "micro_batch": [1, 3, 7]}
+    plain = HalvedModel.solve(**axes, plan="plain")
+    best = HalvedModel.best("itl", maximize=False, **axes, plan="plain", by="dp")
+    with interpreted(chunk=chunk, tile=tile, table=table):
+        assert HalvedModel.solve(**axes, plan="nest").equals(plain)
+        assert HalvedModel.best("itl", maximize=False, **axes, plan="nest", by="dp").equals(best)
+
+
 @pytest.mark.parametrize("by", [(), ("dp",), ("global_batch",)])
 def test_searches_find_the_same_with_every_plan(by):
     found = {plan: HalvedModel.best("itl", maximize=False, **AXES, plan=plan, by=by) for plan in ("nest", "plain")}
