@@ -13,6 +13,7 @@ PLAIN = {
     "select": lambda condition, a, b: a if condition else b,
     "lower": min,
     "count": int,
+    "wide": lambda: None,
     "math": types.SimpleNamespace(sqrt=np.sqrt),
     **{elementary.NAMES[op].__name__: function for op, function in elementary.NUMBERS.items()},
 }

@@ -1,8 +1,9 @@
 """A sweep for somebody else: what of it goes to another process, and a sweep of a slab of its grid.
 
-What is sent is arithmetic alone: the operations of the body, the tables that they read and the text of the nest.  Who receives it
-needs neither the resolver nor its inputs, and nothing of the zoo; a kernel of a user's own goes as well as any other.  The nest
-is compiled there, or taken from the cache of compiled code; where it cannot be compiled, the plain plan walks the same tiles.
+What is sent is arithmetic alone: the operations of the body (a stage by its name), the tables that they read and the text of
+the nest.  Who receives it needs neither the resolver nor its inputs, and nothing of the zoo; a kernel of a user's own goes as
+well as any other.  The nest is compiled there, or taken from the cache of compiled code; where it cannot be compiled, the plain
+plan walks the same tiles.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def sent(sweep: Sweep) -> dict[str, Any]:
         (n.index, "leaf", n.truth, None, ()) for n in sweep.inputs
     ]  # it is known, whatever it was made of
     state["given"] += [(n.index, "const", n.truth, n.payload, ()) for n in consts]
-    state["body"] = [(n.index, n.op, n.truth, None, tuple(a.index for a in n.args)) for n in sweep.body]
+    state["body"] = [(n.index, n.op, n.truth, n.payload, tuple(a.index for a in n.args)) for n in sweep.body]
     state["inputs"], state["columns"] = [n.index for n in sweep.inputs], [n.index for n in sweep.columns]
     state["dims"] = {n.index: sweep.dims[n.index] for n in sweep.columns}
     state["kinds"] = None if sweep.kinds is None else Kinds(sweep.kinds.axis, sweep.kinds.codes, {})

@@ -95,8 +95,8 @@ def bytes_at_once(nodes: Sequence[Node], wanted: Sequence[Node], points: Callabl
 
 
 def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
-    """The most that is held while the stages among some nodes, and all that they need, are evaluated."""
-    stages = [n for n in nodes if n.op == "stage"]
+    """The most that is held while the stages among some nodes, and what they need, are tabulated; those in lanes are not."""
+    stages = [n for n in nodes if n.op == "stage" and not n.payload[0].lanes]
     return bytes_at_once(reached(stages), stages, points) if stages else 0
 
 

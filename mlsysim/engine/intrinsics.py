@@ -75,6 +75,17 @@ def significand(typingctx: Any, x: Any) -> Any:
 
 
 @intrinsic
+def wide(typingctx: Any) -> Any:
+    """Let the loops of a function use the widest vectors that the processor has: LLVM keeps to half of these on some."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own `add` knows no such words
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def lower(typingctx: Any, one: Any, other: Any) -> Any:
     """The lower of two numbers, neither of which is NaN; of 0.0 and -0.0 either.
 

@@ -10,44 +10,21 @@ without checks; no fast-math flag is set (`mlsysim.equations.counting` says why)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mlsysim.engine import lanes, lines
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
-
-INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-    "and": "&",
-    "or": "|",
-}
-_CALL = {
-    "sqrt": "math.sqrt",
-    "abs": "abs",
-    "exp": "exp",
-    "log": "log",
-    "expm1": "expm1",
-    "log1p": "log1p",
-    "pow": "power",
-    "floor": "np.floor",
-    "ceil": "np.ceil",
-    "rint": "np.rint",
-}
 
 #: Buffers of different shapes lie at distances that vary from row to row, and LLVM compares every pair of them
 #: before it vectorises; with more stores than this in one loop it gives up (16 outputs: 0.57 s in place of 0.16 s).
 #: Such a loop works on row buffers at constant distances, filled and emptied by copies.
 STORES = 8
+
+#: Room for a row from which the widest vectors pay: 1.1 to 1.35 times as fast with rows of 1,024, slower by a sixth with
+#: short ones, of which more is left over.
+WIDE = 512
 
 _HEAD = (
     "import math",
@@ -127,7 +104,9 @@ class Writer:
         self.row_offsets: list[int] = []
         self.used = 0
         self.lines: list[str] = []
-        self.groups: dict[tuple[int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
+        self.groups: dict[tuple[int, int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
+        self.turns: dict[int, int] = {}  #: of the nodes behind others, or stages themselves
+        self.lanes_at: int | None = None  #: where what stages carry begins
         self.wanted: set[int] = set()  #: nodes that are kept in the workspace
         self.depth_max = len(self.outer)
 
@@ -146,9 +125,23 @@ class Writer:
         """What of a tile it belongs to: 0 is computed at once, more where it turns out to be needed."""
         return 0
 
-    def where(self, node: Node) -> tuple[int, int, tuple[str, ...]]:
-        """Where a node is computed: in which phase, outer loop and loop over the tile."""
-        return self.phase(node), self.level(node), self.inside(node)
+    def where(self, node: Node) -> tuple[int, int, int, tuple[str, ...]]:
+        """Where a node is computed: in which phase, outer loop, turn and loop over the tile."""
+        return self.phase(node), self.level(node), self.turns.get(node.index, 0), self.inside(node)
+
+    def is_stage(self, node: Node) -> bool:
+        """Is a node a stage that the nest evaluates, rather than reads?"""
+        return node.op == "stage" and node.index not in self.number
+
+    def take_turns(self) -> None:
+        """Stages have loops of their own, so what is computed in one place takes turns: even ones, and odd ones of stages."""
+        if not any(map(self.is_stage, self.body)):
+            return
+        for node in self.body:
+            place = self.phase(node), self.level(node)
+            before = [self.turns.get(a.index, 0) for a in node.args if (self.phase(a), self.level(a)) == place]
+            turn = max((turn + turn % 2 for turn in before), default=0)
+            self.turns[node.index] = turn + 1 if self.is_stage(node) else turn
 
     def capacity(self, axis: str) -> int:
         """Room for an axis: the next power of two, so that similar sweeps share a nest."""
@@ -181,34 +174,10 @@ class Writer:
 
     # --- expressions ---------------------------------------------------------------------------------------
 
-    @staticmethod
-    def name(node: Node) -> str:
-        if node.op == "const":
-            if node.truth:
-                return str(node.payload)
-            if math.isnan(node.payload):
-                return "NAN"
-            if math.isinf(node.payload):
-                return "INF" if node.payload > 0 else "(-INF)"
-            return repr(node.payload) if node.payload >= 0 else f"({node.payload!r})"
-        return f"x{node.index}"
+    name = staticmethod(lines.name)
 
     def expression(self, node: Node) -> str:
-        names = [self.name(a) for a in node.args]
-        if node.op in INFIX:
-            return f"{names[0]} {INFIX[node.op]} {names[1]}"
-        if node.op == "neg":
-            return f"-{names[0]}"
-        if node.op == "not":
-            return f"not {names[0]}"
-        if node.op == "float":  # numba has no float(bool)
-            return f"1.0 if {names[0]} else 0.0"
-        if node.op == "where":
-            return f"select({', '.join(names)})"
-        if node.op in ("min", "max"):
-            sign = "<" if node.op == "min" else ">"
-            return f"select({names[0]} {sign} {names[1]}, {names[0]}, {names[1]})"
-        return f"{_CALL[node.op]}({', '.join(names)})"
+        return lines.expression(node)
 
     # --- lines ---------------------------------------------------------------------------------------------
 
@@ -224,6 +193,10 @@ class Writer:
 
     def group(self, depth: int, nodes: list[Node], inside: tuple[str, ...], wanted: set[int]) -> None:
         """All nodes of one level over the same tile axes: scalars, or one loop nest."""
+        if self.is_stage(nodes[0]):
+            for node in nodes:
+                self.stage(depth, node, inside)
+            return
         here = {n.index for n in nodes}
         outside: dict[int, Node] = {}
         for node in nodes:
@@ -277,6 +250,24 @@ class Writer:
             for n in kept:
                 self.lines.append(loop)
                 self.put(depth, f"{self.place(n)} = {rows[n.index]}")
+
+    def stage(self, depth: int, node: Node, inside: tuple[str, ...]) -> None:
+        """A stage along the rows of a tile (see `mlsysim.engine.lanes`)."""
+        for axis in inside[:-1]:
+            self.put(depth, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
+            depth += 1
+        lane, length = (f"j_{self.axis[inside[-1]]}", f"m_{self.axis[inside[-1]]}") if inside else ("lane", "u(1)")
+        fetch = [self.value(a) for a in node.args]
+        self.put(
+            depth, *lanes.loops(lanes.lined(node.payload[0]), fetch, self.place(node), lane, length, self.lane_row)
+        )
+
+    def lane_row(self, number: int) -> int:
+        """Offset of what stages carry for each lane, by rows that lie side by side."""
+        if self.lanes_at is None:
+            self.lanes_at = -(-self.used // 8) * 8
+            self.used = self.lanes_at + lanes.LANES * lanes.MOST
+        return self.lanes_at + lanes.LANES * number
 
     def of_kind(self, node: Node) -> bool:
         """Has an input a value for each kind of point?"""
@@ -339,13 +330,17 @@ class Writer:
         return self.fetch(node, self.element(node))
 
     def write(self) -> Source:
+        self.take_turns()
         for node in [*self.inputs, *self.body]:
             self.groups.setdefault(self.where(node), []).append(node)
         self.wanted |= {c.index for c in self.columns}
         for node in self.body:
             self.wanted |= {arg.index for arg in node.args if arg.op != "const" and self.where(arg) != self.where(node)}
-        head = "\n".join(_HEAD).format(", ".join(self.intrinsics))
+        wide = bool(self.layout.tile) and self.capacity(self.layout.tile[-1]) >= WIDE
+        also = ("count",) * any(map(self.is_stage, self.body)) + ("wide",) * wide
+        head = "\n".join(_HEAD).format(", ".join(dict.fromkeys((*self.intrinsics, *also))))
         self.put(0, head, f"def nest(lo, hi, sizes, at, data, w, {self.outs()}):")
+        self.put(1, *["wide()"] * wide)
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])")
             if axis in self.layout.tile:
@@ -370,8 +365,8 @@ class Writer:
                 self.put(2, f"if tile == lo or ({still}):" if level or self.chunked else "if tile == lo:")
                 depth = 3
                 self.put(depth, *(begun or ["pass"]))
-            for inside in groups:
-                self.group(depth, self.groups[0, level, inside], inside, self.wanted)
+            for turn, inside in groups:
+                self.group(depth, self.groups[0, level, turn, inside], inside, self.wanted)
             self.computed(depth, level)
             if self.stored:
                 for number, column in enumerate(self.columns):
@@ -383,9 +378,10 @@ class Writer:
         dims = [tuple(self.along(n)) for n in self.inputs]
         return Source("\n".join(self.lines) + "\n", self.used + 16, self.inputs, dims)
 
-    def insides(self, phase: int, level: int) -> list[tuple[str, ...]]:
-        """Tile axes of the groups of a level, in the order in which they are written."""
-        return sorted((inside for p, at, inside in self.groups if (p, at) == (phase, level)), key=self._in_order)
+    def insides(self, phase: int, level: int) -> list[tuple[int, tuple[str, ...]]]:
+        """Turns and tile axes of the groups of a level, in the order in which they are written."""
+        found = [(turn, inside) for p, at, turn, inside in self.groups if (p, at) == (phase, level)]
+        return sorted(found, key=lambda group: (group[0], self._in_order(group[1])))
 
     def before(self) -> list[str]:
         """What stands before the loop over the tiles."""

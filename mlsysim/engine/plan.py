@@ -22,6 +22,8 @@ from mlsysim.engine.graph import Node
 CHUNK = 1024  #: longest run of one axis inside a tile
 TILE = 4096  #: most points of a tile (its buffers fit the second-level cache)
 ENOUGH = 512  #: points below which the overhead of a tile shows
+#: what operations take, an addition counted as 1; stages as measured in lanes
+WEIGHTS = {"div": 4.0, "sqrt": 4.0, "exp": 20.0, "log": 20.0, "pow": 20.0, "expm1": 20.0, "log1p": 20.0, "stage": 100.0}
 LOOP = (
     1.0e7  #: scalar operations that a loop fewer to compile is worth (30 ms of 100, as a nest is kept for later runs)
 )
@@ -124,9 +126,7 @@ class Layout:
 
 def weight(node: Node) -> float:
     """What an operation takes, an addition counted as 1."""
-    return {"div": 4.0, "sqrt": 4.0, "exp": 20.0, "log": 20.0, "pow": 20.0, "expm1": 20.0, "log1p": 20.0}.get(
-        node.op, 1.0
-    )
+    return WEIGHTS.get(node.op, 1.0)
 
 
 def cost(layout: Layout, loads: Mapping[frozenset[str], float]) -> tuple[float, int]:

@@ -18,7 +18,7 @@ from mlsysim.engine import staged
 from mlsysim.engine.elementary import NAMES, NUMBERS
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import Steps
-from mlsysim.engine.nest import INFIX
+from mlsysim.engine.lines import INFIX
 
 
 def _over_zero(a: float, b: float) -> float:

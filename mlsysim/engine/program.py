@@ -173,6 +173,8 @@ class Program:
 
     def dims(self, node: Node) -> frozenset[str]:
         """Axes on which a node depends."""
+        if not self._dims:
+            self._dims = self._recording.dims({name: self._own_dims(leaf) for name, leaf in self.binder.leaves.items()})
         pending = [node]
         while pending:
             top = pending[-1]
@@ -184,12 +186,15 @@ class Program:
                 pending.extend(waiting)
                 continue
             if top.op == "leaf":
-                own = map(self.real, self.binder.leaves[top.payload].dims)
-                self._dims[top.index] = frozenset(d for d in own if d in self.axes)
+                self._dims[top.index] = self._own_dims(self.binder.leaves[top.payload])
             else:
                 self._dims[top.index] = frozenset().union(*(self._dims[a.index] for a in top.args))
             pending.pop()
         return self._dims[node.index]
+
+    def _own_dims(self, leaf: Leaf) -> frozenset[str]:
+        """Axes along which a leaf varies."""
+        return frozenset(d for d in map(self.real, leaf.dims) if d in self.axes)
 
     def shaped(self) -> Hashable:
         """What is recorded, and over which axes: all that the plan of a sweep follows from."""

@@ -36,6 +36,23 @@ class Recording:
     outputs: dict[str, Node]
     absent: list[str]  #: outputs that the kernel left out
 
+    def dims(self, own: Mapping[str, frozenset[str]]) -> dict[int, frozenset[str]]:
+        """Axes on which every node depends, by those of the leaves; for whoever adds nodes of a call."""
+        key = (self, tuple(own.items()))
+        found = _dims.get(key)
+        if found is None:
+            found, unions = {}, dict[tuple[frozenset[str], ...], frozenset[str]]()
+            for node in self.graph.entered:
+                if node.op == "leaf":
+                    found[node.index] = own[node.payload]
+                    continue
+                parts = tuple(dict.fromkeys(found[a.index] for a in node.args))
+                if parts not in unions:
+                    unions[parts] = frozenset().union(*parts)
+                found[node.index] = unions[parts]
+            _dims.put(key, found)
+        return dict(found)
+
     def asked(self, wanted: Sequence[Node]) -> Asked:
         """How some nodes are evaluated at paired points; those of a branch are the call's own and not kept."""
         if any(node.index >= len(self.graph.entered) for node in wanted):
@@ -49,6 +66,7 @@ class Recording:
 
 
 _asked: Memo[Asked] = Memo(MOST_NODES, lambda asked: len(asked.nodes))
+_dims: Memo[dict[int, frozenset[str]]] = Memo(MOST_NODES, len)
 _recordings: Memo[Recording] = Memo(MOST_NODES, lambda recording: len(recording.graph.entered))
 _accounts: Memo[Referents] = Memo(64)
 

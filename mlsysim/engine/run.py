@@ -90,7 +90,8 @@ class Sweep:
         if plan == "cuda" and stored is not None:
             raise ValueError("plan='cuda' fills memory at once: store=, client= and resume= go with every other plan")
         small = program.n_points <= SMALL and plan == "auto"
-        self.split = split(program, self.read, math.inf if small else min(TABLE, max(program.n_points // 8, 1)))
+        limit = math.inf if small else min(TABLE, max(program.n_points // 8, 1))
+        self.split = split(program, self.read, limit, lanes=plan not in ("cuda", "generic"))
         self.nodes, self.dims, self.by_kind = self.split.nodes, self.split.dims, self.split.by_kind
         self.body, self.inputs, self.tabled = self.split.body, self.split.inputs, self.split.tabled
         self.layout = self._layout(outermost, plain=True)

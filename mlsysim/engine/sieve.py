@@ -152,7 +152,7 @@ class Sieve(Writer):
         return [*stale, *known, f"open_0 = u({0 if self._moving(0) else 1})"] if self.gates else stale
 
     def begun(self, level: int) -> list[str]:
-        late = sorted({phase for phase, at, _ in self.groups if phase and at == level < self.depth_max})
+        late = sorted({phase for phase, at, *_ in self.groups if phase and at == level < self.depth_max})
         return [f"stale_{phase}_{level} = True" for phase in late]
 
     def outs(self) -> str:
@@ -236,8 +236,8 @@ class Sieve(Writer):
             if groups and level < self.depth_max:
                 self.put(depth, f"if stale_{phase}_{level}:", f"    stale_{phase}_{level} = False")
                 at += 1
-            for inside in groups:
-                self.group(at, self.groups[phase, level, inside], inside, self.wanted)
+            for turn, inside in groups:
+                self.group(at, self.groups[phase, level, turn, inside], inside, self.wanted)
 
     def _search(self, depth: int) -> None:
         """Count what is in the tile, and hand it out where something passes the bars."""

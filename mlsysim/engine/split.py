@@ -28,15 +28,18 @@ class Split:
         What must come out.
     limit : float
         Points of the largest table.
+    lanes : bool
+        Are stages that run in lanes computed point by point, where their tables would be larger than that?
     """
 
-    def __init__(self, program: Program, read: Sequence[Node], limit: float):
+    def __init__(self, program: Program, read: Sequence[Node], limit: float, lanes: bool = False):
         self.nodes = reached(read)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.by_kind = of_kinds(program, self.nodes, self.dims)
         self.sources: dict[Hashable, Source] = {}  #: nests that were written for it
         points = self._points(program)
-        table = {n.index for n in self.nodes if n.op in ("leaf", "stage") or points[n.index] <= limit}
+        table = {n.index for n in self.nodes if n.op == "leaf" or points[n.index] <= limit}
+        table |= {n.index for n in self.nodes if n.op == "stage" and not (lanes and n.payload[0].lanes)}
         for node in reversed(self.nodes):  # what a table needs is a table
             if node.index in table:
                 table.update(a.index for a in node.args)
@@ -87,13 +90,13 @@ class Split:
 _kept: Memo[Split] = Memo(MOST_NODES, lambda split: len(split.nodes))
 
 
-def split(program: Program, read: Sequence[Node], limit: float) -> Split:
+def split(program: Program, read: Sequence[Node], limit: float, lanes: bool = False) -> Split:
     """The split of a call: made now, or for an earlier call with the same recording and the same axes."""
     if program.kinds is not None:
-        return Split(program, read, limit)
-    key = (program.shaped(), tuple(n.index for n in read), limit)
+        return Split(program, read, limit, lanes)
+    key = (program.shaped(), tuple(n.index for n in read), limit, lanes)
     found = _kept.get(key)
     if found is None:
-        found = Split(program, read, limit)
+        found = Split(program, read, limit, lanes)
         _kept.put(key, found)
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from mlsysim.equations.gamma import gamma_shares, kummer, log_gamma
 from mlsysim.equations.stage import stage
 
-_NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
+_LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
 _HOPELESS = 1e30  # 1/B beyond which nobody waits
 _ROUNDED = 2e-15  # shares, and times, that are told apart by no more than rounding
 _LEAST = 1e-300  # a tail that a logarithm is taken of
@@ -28,7 +28,7 @@ _CONSTANT = 1e-6  # squared variation of service below which it is taken as cons
 # --- who waits -----------------------------------------------------------------------------------------
 
 
-@stage
+@stage(lanes=True)
 def erlang_c(servers, load):
     """Probability that an arrival waits in M/M/c: Erlang C, exact for every number of servers.
 
@@ -47,27 +47,21 @@ def erlang_c(servers, load):
     >>> round(float(erlang_c(10.0, 8.0)), 8), round(float(erlang_c(1e4, 9900.0)), 12)
     (0.40918015, 0.222776928864)
     """
-    if load >= servers:
-        return 1.0
-    if load <= 0.0:
-        return 0.0
+    some = load > 0.0
     # 25 (50, 100, 200) factors of at least 15.9 (4, 2, 1.42): the last of their terms is beyond 1e30
-    if servers > min(24.0 + 15.9 * load, 49.0 + 4.0 * load, 99.0 + 2.0 * load, 199.0 + 1.42 * load):
-        return 0.0
-    total = 1.0
+    few = servers <= 24.0 + 15.9 * load and servers <= 49.0 + 4.0 * load
+    few = few and servers <= 99.0 + 2.0 * load and servers <= 199.0 + 1.42 * load
+    total = 1.0 if some and few and load < servers else _HOPELESS
     term = 1.0
     j = servers
-    per = 1.0 / load
-    while j >= 1.0:
+    per = 1.0 / (load if some else 1.0)
+    while term > _LOST * total and total < _HOPELESS:  # the term of no server is 0, and so are all after it
         term *= j * per
         total += term
-        if total > _HOPELESS:
-            return 0.0
-        if term < _NEGLIGIBLE * total:
-            break
         j -= 1.0
     blocked = 1.0 / total
-    return blocked / (1.0 - load / servers * (1.0 - blocked))
+    busy = blocked / (1.0 - load / servers * (1.0 - blocked)) if total < _HOPELESS else 0.0
+    return 1.0 if load >= servers else (busy if load < servers else load + servers)
 
 
 def variability(arrival_scv, service_scv):
@@ -273,6 +267,27 @@ def queue(servers, load, arrival_scv, service_scv, hedge):
             break
         offered = new
     return offered, waiting, decay
+
+
+def state(servers, load, arrival_scv, service_scv, hedge=None):
+    """State of G/G/c: load really offered, share that waits, decay of the wait; see `queue`, which hedging takes.
+
+    Parameters
+    ----------
+    servers, load : c, a.
+    arrival_scv, service_scv : squared coefficients of variation.
+    hedge : time after which a second request leaves, in service times; None where none does.
+
+    Examples
+    --------
+    >>> [float(found) for found in state(1.0, 0.5, 1.0, 1.0)]  # M/M/1 at half load
+    [0.5, 0.5, 0.5]
+    """
+    if hedge is not None:
+        return queue(servers, load, arrival_scv, service_scv, hedge)
+    factor = variability(arrival_scv, service_scv)
+    some = (factor > 0) | (load >= servers)  # without variation nobody waits for a free server
+    return load, np.where(some, erlang_c(servers, load), 0.0), wait_decay(servers, load, factor)
 
 
 # --- many leaves ---------------------------------------------------------------------------------------

@@ -43,13 +43,22 @@ class Stage:
         1 for a float, otherwise the length of the returned tuple.
     few : int
         Elements up to which plain Python is tried; 0 where one element takes longer than compiling.
+    lanes : bool
+        Is it straight lines, one ``while`` and straight lines, where further rounds of the loop would change nothing of what
+        it gives?  A nest then does its rounds for many elements side by side (see `mlsysim.engine.lanes`), in place of a table.
     """
 
-    def __init__(self, function: Callable, outputs: int = 1, few: int = FEW):
+    def __init__(self, function: Callable, outputs: int = 1, few: int = FEW, lanes: bool = False):
         functools.update_wrapper(self, function)
         self.function = function
         self.outputs = outputs
         self.few = few
+        self.lanes = lanes
+        if lanes and outputs != 1:
+            raise ValueError(f"stage {function.__name__}: lanes=True gives one output, not {outputs}")
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__  # a name of its module
 
     def __call__(self, *args):
         for arg in args:
@@ -289,7 +298,7 @@ def _literal(value: float) -> str:
     return repr(value)
 
 
-def stage(function: Callable | None = None, *, outputs: int = 1, few: int = FEW):
+def stage(function: Callable | None = None, *, outputs: int = 1, few: int = FEW, lanes: bool = False):
     """Mark a scalar function with loops (see the module).
 
     Examples
@@ -304,5 +313,5 @@ def stage(function: Callable | None = None, *, outputs: int = 1, few: int = FEW)
     2.083333
     """
     if function is None:
-        return lambda f: Stage(f, outputs, few)
-    return Stage(function, outputs, few)
+        return lambda f: Stage(f, outputs, few, lanes)
+    return Stage(function, outputs, few, lanes)

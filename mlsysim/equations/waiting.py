@@ -16,7 +16,7 @@ from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.stage import stage
 from mlsysim.schema.codes import LengthLaw
 
-_NEGLIGIBLE = 1e-16  # a term of a sum that no longer changes it
+_LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
 _HOPELESS = 1e30  # 1/B beyond which nobody waits
 
 #: pieces of a prompt that are counted one by one; the rest as an area
@@ -185,7 +185,7 @@ def chunks_among_others(chunks, steps, filled):
     return chunks + filled * np.maximum(1.0 + steps - chunks, 0.0)
 
 
-@stage
+@stage(lanes=True)
 def all_slots_taken(slots, load, growth, queue_load):
     """Probability that an arrival finds no slot, where a step grows with the requests in it.
 
@@ -208,25 +208,19 @@ def all_slots_taken(slots, load, growth, queue_load):
     >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
     0.31752508
     """
-    if queue_load >= 1.0:
-        return 1.0
-    if load <= 0.0:
-        return 0.0
-    total = 1.0  # over the states up to c, of which the last counts 1
+    total = 1.0 if load > 0.0 and queue_load < 1.0 else _HOPELESS  # over the states up to c, of which the last counts 1
     term = 1.0
     fixed = load * slots * (1.0 - growth)  # of ``load slots t(j) / t(c)``, and what each request adds
     each = load * growth
     j = slots
-    while j >= 1.0:
-        term *= j / (fixed + each * j)
+    while term > _LOST * total and total < _HOPELESS:  # the term of no request is 0, and so are all after it
+        leaving = fixed + each * j
+        term *= j / (leaving if leaving > 0.0 else 1.0)
         total += term
-        if total > _HOPELESS:
-            return 0.0
-        if term < _NEGLIGIBLE * total:
-            break
         j -= 1.0
     queue = 1.0 / (1.0 - queue_load)
-    return queue / (total - 1.0 + queue)
+    taken = queue / (total - 1.0 + queue) if total < _HOPELESS else 0.0
+    return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)
 
 
 class RunDown(NamedTuple):

@@ -94,7 +94,9 @@ def tail_latency(
     arrival_scv = queueing.thinned_scv(arrival_cv * arrival_cv, ways)
     service_scv = service_cv * service_cv
     hedge = np.inf if hedge_after is None else hedge_after / service_latency
-    offered, waiting, decay = queueing.queue(servers, load, arrival_scv, service_scv, hedge)
+    offered, waiting, decay = queueing.state(
+        servers, load, arrival_scv, service_scv, None if hedge_after is None else hedge
+    )
     stable = offered < servers
 
     def wait(tail):
