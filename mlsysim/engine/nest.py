@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
+from mlsysim.engine.workspace import Buffer, Workspace
 
 INFIX = {
     "add": "+",
@@ -62,14 +63,6 @@ _HEAD = (
     "",
     "",
 )
-
-
-@dataclass
-class Buffer:
-    """Where a node's values lie in the workspace: an offset, and a stride per tile axis."""
-
-    offset: int
-    strides: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -124,8 +117,7 @@ class Writer:
         self.axis = {a: i for i, a in enumerate(layout.sizes)}
         self.number = {node.index: i for i, node in enumerate(self.inputs)}
         self.buffers: dict[int, Buffer] = {}
-        self.row_offsets: list[int] = []
-        self.used = 0
+        self.workspace = Workspace(layout)
         self.lines: list[str] = []
         self.groups: dict[tuple[int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
         self.wanted: set[int] = set()  #: nodes that are kept in the workspace
@@ -150,34 +142,15 @@ class Writer:
         """Where a node is computed: in which phase, outer loop and loop over the tile."""
         return self.phase(node), self.level(node), self.inside(node)
 
-    def capacity(self, axis: str) -> int:
-        """Room for an axis: the next power of two, so that similar sweeps share a nest."""
-        length = self.layout.sizes[axis]
-        if axis == self.layout.tile[-1]:
-            length = min(length, self.layout.chunk)
-        return max(8 if axis == self.layout.tile[-1] else 1, 1 << (length - 1).bit_length())
-
     def buffer(self, node: Node) -> Buffer:
         """The place of a node in the workspace."""
         if node.index not in self.buffers:
-            inside = self.inside(node)
-            strides: dict[str, int] = {}
-            room = 1
-            for axis in reversed(inside):
-                strides[axis] = room
-                room *= self.capacity(axis)
-            if inside:
-                self.used = -(-self.used // 8) * 8
-            self.buffers[node.index] = Buffer(self.used, strides)
-            self.used += room
+            self.buffers[node.index] = self.workspace.buffer(self.inside(node))
         return self.buffers[node.index]
 
     def place(self, node: Node) -> str:
         """The workspace element of a node for the current loop indices."""
-        b = self.buffer(node)
-        terms = [f"u({b.offset})"]
-        terms += [f"j_{self.axis[a]}" if s == 1 else f"j_{self.axis[a]} * u({s})" for a, s in b.strides.items()]
-        return f"w[{' + '.join(terms)}]"
+        return self.buffer(node).element(self.axis)
 
     # --- expressions ---------------------------------------------------------------------------------------
 
@@ -222,8 +195,8 @@ class Writer:
     def keep(self, node: Node, row: str | None = None) -> str:
         return f"{row or self.place(node)} = {'1.0 if ' + self.name(node) + ' else 0.0' if node.truth else self.name(node)}"
 
-    def group(self, depth: int, nodes: list[Node], inside: tuple[str, ...], wanted: set[int]) -> None:
-        """All nodes of one level over the same tile axes: scalars, or one loop nest."""
+    def group(self, depth: int, nodes: list[Node], inside: tuple[str, ...], passed: Sequence[str] = ()) -> None:
+        """All nodes of one level over the same tile axes: scalars, or a loop nest; `passed` stands before its last loop."""
         here = {n.index for n in nodes}
         outside: dict[int, Node] = {}
         for node in nodes:
@@ -245,19 +218,21 @@ class Writer:
         known: set[str] = set()
         fetched(depth, known)
         for axis in inside:
-            self.put(depth, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
+            self.put(
+                depth, *(passed if axis == vector else ()), f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):"
+            )
             depth += 1
             known.add(axis)
             if axis != vector:
                 fetched(depth, known)
-        kept = [n for n in nodes if n.index in wanted]
+        kept = [n for n in nodes if n.index in self.wanted]
         by_row = len(inside) > 1 and len(kept) > STORES
         rows: dict[int, str] = {}
         gathered = self.gather(depth, [n for n in nodes if n.index in self.number and self.of_kind(n)], vector)
         if by_row:
             step, loop = f"j_{self.axis[inside[-1]]}", self.lines.pop()
             for n in [*moving, *kept]:
-                rows[n.index] = f"w[u({self.row(len(gathered) + len(rows))}) + {step}]"
+                rows[n.index] = f"w[u({self.workspace.row(len(gathered) + len(rows))}) + {step}]"
             for n in moving:
                 self.lines.append(loop)
                 self.put(depth, f"{rows[n.index]} = {self.place(n)}")
@@ -271,7 +246,7 @@ class Writer:
                 self.put(depth, self.read(node))
             else:
                 self.put(depth, f"{self.name(node)} = {self.expression(node)}")
-            if node.index in wanted:
+            if node.index in self.wanted:
                 self.put(depth, self.keep(node, rows.get(node.index)))
         if by_row:
             for n in kept:
@@ -298,21 +273,13 @@ class Writer:
         gathered: dict[int, str] = {}
         if vector == self.kinds[0]:
             for n in inputs:  # in a loop each: rows that lie a power of two apart share a line of the cache
-                gathered[n.index] = f"w[u({self.row(len(gathered))}) + j_{self.axis[vector]}]"
+                gathered[n.index] = f"w[u({self.workspace.row(len(gathered))}) + j_{self.axis[vector]}]"
                 self.lines.append(loop)
                 self.put(depth, kind, f"{gathered[n.index]} = {self.element(n)}")
         else:
             self.put(depth - 1, kind)
         self.lines.append(loop)
         return gathered
-
-    def row(self, number: int) -> int:
-        """Offset of a row buffer: places at constant distance, shared by all groups."""
-        while len(self.row_offsets) <= number:
-            self.used = -(-self.used // 8) * 8
-            self.row_offsets.append(self.used)
-            self.used += max(self.capacity(a) for a in self.layout.tile)
-        return self.row_offsets[number]
 
     def along(self, node: Node) -> list[str]:
         """Axes of an input array: outer ones first, then those of the tile; a kind of point stands before all of them."""
@@ -371,7 +338,7 @@ class Writer:
                 depth = 3
                 self.put(depth, *(begun or ["pass"]))
             for inside in groups:
-                self.group(depth, self.groups[0, level, inside], inside, self.wanted)
+                self.group(depth, self.groups[0, level, inside], inside)
             self.computed(depth, level)
             if self.stored:
                 for number, column in enumerate(self.columns):
@@ -381,7 +348,7 @@ class Writer:
             self.deliver(2)
         self.put(1, f"return {self.result}")
         dims = [tuple(self.along(n)) for n in self.inputs]
-        return Source("\n".join(self.lines) + "\n", self.used + 16, self.inputs, dims)
+        return Source("\n".join(self.lines) + "\n", self.workspace.used + 16, self.inputs, dims)
 
     def insides(self, phase: int, level: int) -> list[tuple[str, ...]]:
         """Tile axes of the groups of a level, in the order in which they are written."""
