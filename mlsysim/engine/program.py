@@ -198,7 +198,8 @@ class Program:
             for n in self.graph.entered
         )
         leaves = tuple((name, leaf.dims) for name, leaf in self.binder.leaves.items())
-        return self._recording, own, tuple(self.sizes.items()), leaves
+        kinds = None if self.kinds is None else (self.kinds.axis, self.kinds.number)
+        return self._recording, own, tuple(self.sizes.items()), leaves, kinds
 
     def points_of(self, node: Node) -> int:
         """At how many points a node has a value of its own."""
