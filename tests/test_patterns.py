@@ -13,6 +13,8 @@ import mlsysim as ms
 from mlsysim.engine import kinds, shared
 from mlsysim.engine.memo import forget
 from mlsysim.engine.patterns import ROOM, Gathered, Patterns, of_values, together
+from mlsysim.engine.plan import Layout
+from mlsysim.engine.workspace import LINE, PAGE, Workspace
 
 #: of a column: zeros of either sign are not the same number, and a number that is none is equal to itself
 VALUES = [0.0, -0.0, 1.0, 2.0, 7.0, -3.0, 0.5, 1e300, -1e300, np.inf, np.nan, 2.0**60]
@@ -50,6 +52,19 @@ def test_what_is_gathered_is_taken_in_any_order_of_dims(kind, order):
     target = np.full([whole.shape[i] for i in order], np.nan)
     gathered.fill(target, order)
     np.testing.assert_array_equal(target, np.transpose(whole, order).astype(float))
+
+
+def test_long_buffers_of_a_nest_neither_overlap_nor_lie_in_the_same_lines_of_the_cache():
+    sizes = {"a": 3, "b": 4000}
+    workspace = Workspace(Layout((), ("a", "b"), sizes, 1024))
+    buffers = [workspace.buffer(inside) for inside in [("b",), ("a",), (), ("a", "b"), ("b",), ("b",)]]
+    ends = [
+        b.offset + workspace.capacity("b") * (4 if "a" in b.strides else 1) if "b" in b.strides else 0 for b in buffers
+    ]
+    assert all(end <= later.offset for end, later in zip(ends, buffers[1:]))
+    assert buffers[-1].element({"a": 0, "b": 1}) == f"w[u({buffers[-1].offset}) + j_1]"
+    long = [b.offset % PAGE // LINE for b in buffers if "b" in b.strides]
+    assert len(set(long)) == len(long) and workspace.row(1) - workspace.row(0) >= 1024
 
 
 def layouts(n, seed=3):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from mlsysim.engine.plan import Layout
 
 LINE = 8  #: doubles of a line of the cache, at which a buffer over an axis begins
+PAGE = 512  #: doubles after which places share a line of the first-level cache
+APART = 3 * LINE  #: between buffers of a page or more: side by side, all of a loop's would share their lines
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Workspace:
         if inside:
             self.used = -(-self.used // LINE) * LINE
         made = Buffer(self.used, strides)
-        self.used += room
+        self._use(room)
         return made
 
     def row(self, number: int) -> int:
@@ -63,5 +65,8 @@ class Workspace:
         while len(self.rows) <= number:
             self.used = -(-self.used // LINE) * LINE
             self.rows.append(self.used)
-            self.used += max(self.capacity(a) for a in self.layout.tile)
+            self._use(max(self.capacity(a) for a in self.layout.tile))
         return self.rows[number]
+
+    def _use(self, room: int) -> None:
+        self.used += room + (APART if room >= PAGE else 0)
