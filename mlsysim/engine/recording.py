@@ -6,6 +6,7 @@ inputs and records there are, and which numbers are folded into the physics.  Al
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,6 +36,11 @@ class Recording:
     arguments: dict[str, Any]
     outputs: dict[str, Node]
     absent: list[str]  #: outputs that the kernel left out
+
+    @functools.cached_property
+    def loops(self) -> bool:
+        """Is anything of it computed in loops?"""
+        return any(node.op == "stage" for node in self.graph.entered)
 
     def asked(self, wanted: Sequence[Node]) -> Asked:
         """How some nodes are evaluated at paired points; those of a branch are the call's own and not kept."""

@@ -86,11 +86,18 @@ def ask_each(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any
     return together(parts)
 
 
+class Rivals(Top):
+    """Those next to the best: of their outputs only the objective is told."""
+
+    def shown(self) -> Sequence[str]:
+        return (self.objective,)
+
+
 def reductions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
     """The reductions behind an answer: the best, those next to it, and what stops the others."""
     return [
         Best(objective, maximize, by, where, ties),
-        Top(RIVALS, objective, maximize, by, where, ties),
+        Rivals(RIVALS, objective, maximize, by, where, ties),
         Counts(by, where),
     ]
 
