@@ -4,6 +4,7 @@ import datetime
 import decimal
 import fractions
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from toy import BASE, Bill, BillModel, StepModel
 
 import mlsysim as ms
 from mlsysim import units, zoo
+from mlsysim.engine import columns
 from mlsysim.engine.draws import Draws
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Recompute
@@ -440,3 +442,28 @@ def test_columns_of_different_lengths_are_named():
         ms.ServingModel.solve(
             points={"tp": [1, 2], "batch_size": [1, 2, 3]}, model="llama3_1_8b", hardware="h100", seq_len=9
         )
+
+
+@pytest.mark.parametrize("container", [list, np.array, lambda v: np.array(v, dtype=object), pd.Categorical, pd.Series])
+def test_many_texts_are_what_few_are(container):
+    """Texts of a long column are told apart at once; what they stand for, and what is refused, stays the same."""
+    names, n = ["none", "selective", "full"], 3 * columns.MANY
+    picked = [names[i * 7 % 3] for i in range(n)]
+    call = {"model": "gpt2", "hardware": "h100", "global_batch": 8, "seq_len": 512}
+
+    def ask(many, words):
+        with mock.patch.object(columns, "MANY", many):
+            return ms.DistributedModel.solve(points={"recompute": container(words), "dp": np.arange(n) % 2 + 1}, **call)
+
+    found = ask(columns.MANY, picked)
+    assert found.identical(ask(1 << 60, picked))
+    assert found["recompute"].values.tolist() == picked
+    with pytest.raises(ValueError, match="recompute='halb'"):
+        ask(columns.MANY, [*picked[:-1], "halb"])
+
+
+def test_of_many_texts_and_something_else_each_is_read_for_itself():
+    values = np.array(["1", 1, "2", 2.0, "1"] * columns.MANY, dtype=object)
+    reader = columns.Reader("tp")
+    numbers, _, picked = reader.read(values)
+    assert picked is None and numbers.tolist() == [1.0, 1.0, 2.0, 2.0, 1.0] * columns.MANY

@@ -815,3 +815,14 @@ def test_process():
 def test_an_optimizer_has_an_objective_of_its_own():
     out = answer("best", "placement", "hardware=h100", "n_accelerators=8", "duration=1 day", "region=fra,usa")
     assert out["coords"]["region"]["data"] == "fra"
+
+
+def test_where_no_device_meets_the_targets_the_nearest_is_named():
+    words = ["solve", "synthesis", "resolver=serving", "model=llama3_1_70b", "seq_len=2048", "batch_size=8"]
+    one = run(*words, "target_itl=1 ms")
+    assert one.exit_code == 0 and " place " not in one.stdout  # no table of devices that there are not
+    device = next(line.split()[1] for line in one.stdout.splitlines() if line.strip().startswith("nearest_device"))
+    assert f"no device meets the targets; nearest: hardware={device}, memory " in one.stderr
+    some = run(*words, "target_itl=1 ms,20 s", "tp=8", "devices=1")
+    assert "no device meets the targets at 1 of 2 points; nearest: hardware=" in some.stderr
+    assert ", itl <= 1 ms " in some.stderr and " place " in some.stdout

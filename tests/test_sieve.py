@@ -3,6 +3,7 @@
 import itertools
 from unittest import mock
 
+import interpreting
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,7 +11,10 @@ from toy import StepModel
 
 import mlsysim as ms
 from mlsysim.engine import cache
+from mlsysim.engine.memo import forget
+from mlsysim.engine.plan import Layout
 from mlsysim.engine.run import Sweep
+from mlsysim.engine.sieve import Sieve
 from mlsysim.resolver import compose
 from mlsysim.schema.codes import Limit
 from mlsysim.search import Best, Counts, Pareto, Top, best
@@ -142,6 +146,38 @@ def test_only_tiles_in_which_something_may_win_are_handed_out(interpreted):
         with mock.patch.object(Sweep, "evaluate", watched):
             found = StepModel.best("itl", plan="nest", block=100, threads=1, **GRID)
         assert seen == found.attrs["points"] and 0 < handed < seen / 3
+
+
+@pytest.mark.parametrize("where", CLAUSES[:2], ids=str)
+@pytest.mark.parametrize(
+    "tile", [("micro_batch", "global_batch"), ("tp", "pp", "micro_batch"), ("global_batch", "tp")], ids="-".join
+)
+def test_rows_in_which_nothing_works_are_not_computed(interpreted, tile, where):
+    """Of a tile in which few rows work only these are gone through; without leaving rows out, all of them."""
+
+    def laid_out(sizes, loads, outermost=()):
+        return Layout(tuple(a for a in sizes if a not in tile), tile, sizes, 4)
+
+    def ask():
+        calls, plain = 0, interpreting.PLAIN["select"]
+
+        def counted(*args):
+            nonlocal calls
+            calls += 1
+            return plain(*args)
+
+        forget()  # what was written before
+        laid = mock.patch("mlsysim.engine.run.choose", laid_out)
+        with interpreted(table=40), laid, mock.patch.dict(interpreting.PLAIN, select=counted):
+            return StepModel.sweep(asked(where), plan="nest", threads=1, **GRID), calls
+
+    (found, calls), wanted = ask(), StepModel.sweep(asked(where), plan="plain", **GRID)
+    with mock.patch.object(Sieve, "_closed", lambda *_: []):
+        whole, more = ask()
+    for one, other, plain in zip(found, whole, wanted):
+        equal(one, other)
+        equal(one, plain)
+    assert calls < more
 
 
 def test_ties_are_left_out_where_they_come_later(interpreted):

@@ -527,6 +527,54 @@ def test_devices_of_the_zoo_that_meet_the_targets():
         assert slack == sorted(slack)
     none = ms.SynthesisSolver.solve(ms.ServingModel, model="llama3_1_405b", seq_len=500, target_itl="1 ms", devices=2)
     assert (none.device == "").all() and np.isnan(none.device_price).all()
+    assert "nearest_device" not in got  # every point has a device
+
+
+def shipping():
+    return [n for n in zoo.names("hardware") if zoo.hardware(n)["status"] == "shipping"]
+
+
+@pytest.mark.parametrize(
+    "call, targets, clauses",
+    [
+        ({"model": "llama3_1_70b", "batch_size": 8}, {"itl": "1 ms"}, "itl <= 1 ms"),
+        ({"model": "llama3_1_70b", "batch_size": 8, "tp": 8}, {"itl": "1 ms"}, "itl <= 1 ms"),
+        (
+            {"model": "llama3_1_8b", "tp": 4},
+            {"tokens_per_s": 1e6, "ttft": "1 us"},
+            ["tokens_per_s >= 1e6", "ttft <= 1 us"],
+        ),
+        ({"model": "llama3_1_8b", "tp": 7}, {"itl": "1 s"}, "itl <= 1 s"),
+    ],
+    ids=["memory", "one target", "two targets", "no amount"],
+)
+def test_where_no_device_meets_the_targets_the_nearest_is_that_of_every_search(call, targets, clauses):
+    call = {**call, "seq_len": 2048}
+    got = ms.SynthesisSolver.solve(ms.ServingModel, targets=targets, devices=2, **call)
+    miss = ms.nearest(ms.ServingModel, clauses, hardware=shipping(), **call)
+    assert (got.device == "").all() and got.nearest_device.item() == miss.configuration["hardware"]
+    assert got.nearest_excess.item() == pytest.approx(miss.excess, rel=1e-12, nan_ok=True)
+    output = miss.limit.split()[0]
+    assert got.nearest_limit.item().split()[0] == output
+    assert np.isnan(miss.excess) == (output == "shape") and not miss.excess < 1.0
+
+
+def test_the_nearest_device_is_told_where_there_is_none_and_only_there():
+    call = {"model": "llama3_1_8b", "batch_size": 1}
+    got = ms.SynthesisSolver.solve(target_latency=["1 us", "10 ms"], seq_len=[512, 2048], **call)
+    assert got.nearest_device.dims == ("seq_len", "target_latency")
+    fits = (got.device != "").any("place")
+    assert fits.values.tolist() == [[False, True], [False, True]]
+    assert ((got.nearest_device == "") == fits).all() and ((got.nearest_limit == "") == fits).all()
+    assert (np.isnan(got.nearest_excess) == fits).all()
+    for length in (512, 2048):
+        here = got.sel(seq_len=length, target_latency=1e-6)
+        each = {name: ms.SingleNodeModel.solve(hardware=name, seq_len=length, **call) for name in shipping()}
+        works = {name: ds.latency.item() for name, ds in each.items() if "latency" in ds and ds.feasible}
+        least = min(works, key=works.__getitem__)
+        assert here.nearest_device.item() == least
+        assert here.nearest_excess.item() == pytest.approx(works[least] / 1e-6, rel=1e-12)
+        assert here.nearest_limit.item() == "latency <= 1 us"
 
 
 @pytest.mark.parametrize(

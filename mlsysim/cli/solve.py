@@ -30,7 +30,7 @@ from mlsysim.cli.options import (
     Workers,
 )
 from mlsysim.cli.request import DRAWS, asked
-from mlsysim.cli.results import FINE, amounts_of, give, near_miss, nothing, progress, stops
+from mlsysim.cli.results import FINE, amounts_of, give, near_miss, nothing, progress, say, stops
 from mlsysim.engine.label import labelled
 
 if TYPE_CHECKING:
@@ -113,7 +113,12 @@ def solve(
     if found["store"] is not None:
         return in_store(ds, found["store"], json)
     first = [search["objective"]] if search else []
+    nearest = unfit(ds)
+    if nearest and not json and not (ds["device"] != "").any():
+        ds = ds.drop_vars([n for n in ("device", "device_price") if n in ds])  # empty
     give(ds, found, json, resolver.name, first, bool(search), amounts_of(resolver, inputs | drawn))
+    if nearest:
+        say(nearest)
     if stop:
         return stopped.code(stop)
     if "found" in ds and not bool(ds["found"].any()):
@@ -126,6 +131,21 @@ def solve(
         why = stops(dict(zip(names.tolist(), numbers.tolist())))
         return nothing(None, why, lambda: near_miss(resolver, None, inputs))
     return FINE
+
+
+def unfit(ds: xr.Dataset) -> str:
+    """Where no device of the zoo meets the targets (SynthesisSolver): the nearest one, and by how much it misses."""
+    from mlsysim.search.near import amount
+
+    told = ("device", "nearest_device", "nearest_limit", "nearest_excess")
+    if not all(name in ds for name in told):
+        return ""
+    names, limits, excess = (ds[name].values.reshape(-1) for name in told[1:])
+    lost = np.flatnonzero(names != "")
+    best = lost[np.argmin(np.nan_to_num(excess[lost], nan=np.inf))]
+    where = f" at {len(lost)} of {len(names)} points" if len(names) > 1 else ""
+    nearest = f"hardware={names[best]}, {amount(str(limits[best]), float(excess[best]))}"
+    return f"no device meets the targets{where}; nearest: {nearest}"
 
 
 def in_store(ds: xr.Dataset, path: str, json: bool) -> int:

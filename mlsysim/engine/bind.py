@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim import zoo
 from mlsysim.engine.columns import Column, Reader, column_of, few, readable
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.kinds import Kinds, told_apart
+from mlsysim.engine.kinds import Kinds, Picked, told_apart
 from mlsysim.engine.leaves import Axis, Leaf, Leaves, expand, leaf, shape, union
 from mlsysim.engine.made import RECORDS, Made, recipe_for, signature
 from mlsysim.engine.parameters import PART_INPUTS, REQUIRED, Parameter, by_part, selectors
@@ -103,7 +103,9 @@ class Binder:
         for d, size in zip(made.dims, made.values.shape):
             self._axis(name, d, size, made.marks.get(d))
         if len(made.dims) == 1 and made.dims[0] != name:
-            self.axes[made.dims[0]].paired[name] = readable(made.labels)
+            some = made.picked
+            along_it = readable(made.labels) if some is None else Picked(readable(some.labels), some.codes)
+            self.axes[made.dims[0]].paired[name] = along_it
         if made.beside is not None:
             self.axes[name].paired[f"{name}_index"] = made.beside
         self.columns[name] = made

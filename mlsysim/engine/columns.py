@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from mlsysim import units
+from mlsysim.engine.kinds import Picked
 from mlsysim.schema import codes
 from mlsysim.schema.check import check, one_line, option, shown, sound, unsound
 from mlsysim.schema.ranges import RANGES, remark
 from mlsysim.schema.variables import VARIABLES, field_of
 
 LONGEST = 100_000_000  #: values of one axis: its labels alone take a gigabyte
+MANY = 512  #: texts that are told apart at once: fewer are looked at one by one
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Column:
     marks: dict[str, np.ndarray] = field(default_factory=dict)  #: the user's labels of some dims
     beside: np.ndarray | None = None  #: labels that run along with the values (the index of a Series)
     seed: int | None = None  #: of the draws that an earlier answer numbers along ``sample``
+    picked: Picked | None = None  #: the labels of a column of few texts, by the distinct ones
 
 
 @dataclass
@@ -90,14 +93,14 @@ class Reader:
             return str(value) if isinstance(value, str) else str(read.key) if hasattr(read, "key") else read
         return int(read) if self.variable is not None and self.variable.kind in ("count", "flag") else read
 
-    def read(self, items: np.ndarray, unit: str = "") -> tuple[np.ndarray, np.ndarray]:
-        """Values and labels of some items, all in `unit` when it is given."""
+    def read(self, items: np.ndarray, unit: str = "") -> tuple[np.ndarray, np.ndarray, Picked | None]:
+        """Values and labels of some items, all in `unit` when it is given; the labels of many texts by the distinct ones, too."""
         found = self._read(items, unit)
         if self.short in RANGES and not unit and self.factor == 1.0 and self.pick is None:
             remark(self.name, _bare(items))
         return found
 
-    def _read(self, items: np.ndarray, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, items: np.ndarray, unit: str) -> tuple[np.ndarray, np.ndarray, Picked | None]:
         variable = self.variable
         if self.pick is None and not self.chosen and variable is not None:
             if (
@@ -107,7 +110,7 @@ class Reader:
             ):
                 items, unit = items / np.timedelta64(1, "s"), "s"
             if items.dtype.kind in "iuf" or (items.dtype.kind == "b" and variable.kind == "flag"):
-                return self._numbers(items, unit)
+                return *self._numbers(items, unit), None
         return self._distinct(items)
 
     def _numbers(self, items: np.ndarray, unit: str) -> tuple[np.ndarray, np.ndarray]:
@@ -128,26 +131,44 @@ class Reader:
             raise ValueError(f"{self.name}={shown(first)}: out of bounds")
         return numbers, numbers.astype(np.int64) if whole else numbers
 
-    def _distinct(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _distinct(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, Picked | None]:
         """Each distinct item is read once."""
-        flat = list(items.reshape(-1)) if items.dtype.kind in "mM" else items.reshape(-1).tolist()
-        number: dict[Any, int] = {}
-        found: list[Any] = []
-        which = np.empty(len(flat), dtype=np.intp)
-        for i, item in enumerate(flat):
-            try:
-                place = number.setdefault((type(item), item), len(found))
-            except TypeError:  # cannot be hashed
-                place = number.setdefault(id(item), len(found))
-            if place == len(found):
-                found.append(item)
-            which[i] = place
+        texts = _texts(items.reshape(-1)) if items.size >= MANY and items.dtype.kind in "UO" else None
+        which, found = texts or _told_apart(items.reshape(-1))
         read, labels = np.empty(len(found), dtype=object), np.empty(len(found), dtype=object)
         for i, item in enumerate(found):
             read[i] = self.one(item)
             labels[i] = self.label(item, read[i])
         values = read if self.pick is not None else read.astype(np.float64)
-        return values[which].reshape(items.shape), labels[which].reshape(items.shape)
+        picked = None if texts is None else Picked(labels, which)
+        return values[which].reshape(items.shape), labels[which].reshape(items.shape), picked
+
+
+def _texts(flat: np.ndarray) -> tuple[np.ndarray, list[Any]] | None:
+    """Many texts as numbers among the distinct ones; None where something is no text."""
+    import pandas as pd
+
+    objects = flat.astype(object)
+    if pd.api.types.infer_dtype(objects, skipna=False) != "string":
+        return None
+    which, found = pd.factorize(objects)
+    return (which, found.tolist()) if (which >= 0).all() else None
+
+
+def _told_apart(flat: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+    """Anything as numbers among the distinct ones: an item of another type is another."""
+    number: dict[Any, int] = {}
+    found: list[Any] = []
+    which = np.empty(len(flat), dtype=np.intp)
+    for i, item in enumerate(list(flat) if flat.dtype.kind in "mM" else flat.tolist()):
+        try:
+            place = number.setdefault((type(item), item), len(found))
+        except TypeError:  # cannot be hashed
+            place = number.setdefault(id(item), len(found))
+        if place == len(found):
+            found.append(item)
+        which[i] = place
+    return which, found
 
 
 def _bare(items: np.ndarray) -> Any:
@@ -164,8 +185,8 @@ def column_of(reader: Reader, value: Any, along: str | None = None) -> Column:
     written = _written(reader, value, along)
     if not written.items.size:
         raise ValueError(f"{name} is empty: give at least one value")
-    values, labels = reader.read(written.items, written.unit)
-    made = Column(name, written.dims, values, labels, written.marks, written.beside, written.seed)
+    values, labels, picked = reader.read(written.items, written.unit)
+    made = Column(name, written.dims, values, labels, written.marks, written.beside, written.seed, picked)
     if name in written.dims and along is None:
         _own_axis(reader, made, written)
     return made
@@ -321,7 +342,7 @@ def _of_objects(name: str, listed: list[Any]) -> np.ndarray:
             return np.array(listed, dtype=np.int64 if whole else np.float64)
         except OverflowError:  # too large: told by the value itself
             pass
-    if any(isinstance(v, list) or getattr(v, "shape", ()) for v in listed):
+    if kinds != {str} and any(isinstance(v, list) or getattr(v, "shape", ()) for v in listed):
         raise _two_dims(name)
     return np.fromiter(
         listed, dtype=object, count=len(listed)

@@ -51,6 +51,7 @@ def received(sweep: Sweep, state: dict[str, Any]) -> None:
     """Make the sweep of what was sent."""
     for name in (*SAME, "kinds", "dims", "sought"):
         setattr(sweep, name, state[name])
+    sweep.found = sweep.tables
     graph, known = Graph(), dict[int, Node]()
     for index, op, truth, payload, args in [*state["given"], *state["body"]]:
         known[index] = Node(graph, index, op, tuple(known[a] for a in args), truth, payload)
@@ -89,7 +90,7 @@ def slab(sweep: Sweep, cut: Sequence[slice], stored: Sequence[np.ndarray]) -> Sw
     twin.sizes = {a: c.stop - c.start for a, c in zip(sweep.names, cut)}
     twin.n_points = math.prod(twin.sizes.values())
     twin.layout = replace(sweep.layout, sizes=twin.sizes)
-    twin.tables = {i: cut_of(values, cut) for i, values in sweep.tables.items()}
+    twin.found = twin.tables = {i: cut_of(values, cut) for i, values in sweep.tables.items()}
     if sweep.kinds is not None and sweep.kinds.axis in sweep.names:
         part = cut[sweep.names.index(sweep.kinds.axis)]
         twin.kinds = Kinds(sweep.kinds.axis, sweep.kinds.codes[part], sweep.kinds.rows)

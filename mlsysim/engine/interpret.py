@@ -57,7 +57,7 @@ class Steps:
         with np.errstate(all="ignore"):
             for index, operation, args, ends, node in self.steps:
                 if operation is None:
-                    values[index] = _made(node, values, stages)
+                    values[index] = made(node, args, values, stages)
                 else:
                     values[index] = operation(*[values[a] for a in args])
                 for end in ends:
@@ -100,13 +100,18 @@ def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
     return bytes_at_once(reached(stages), stages, points) if stages else 0
 
 
-def _made(node: Node, values: Mapping[int, np.ndarray], stages: dict[tuple[Any, ...], tuple[Any, ...]]) -> np.ndarray:
-    """The value of a constant, or of a stage."""
+def made(
+    node: Node,
+    arguments: Sequence[int],
+    values: Mapping[int, np.ndarray],
+    stages: dict[tuple[Any, ...], tuple[Any, ...]],
+) -> np.ndarray:
+    """The value of a constant, or of a stage; `arguments` are the keys of what it is made of."""
     if node.op == "const":
         return np.asarray(node.payload)
     stage, which = node.payload
-    key = (id(stage), tuple(a.index for a in node.args))
+    key = (id(stage), tuple(arguments))
     if key not in stages:
-        result = staged.over(stage, [values[a.index] for a in node.args])
+        result = staged.over(stage, [values[a] for a in arguments])
         stages[key] = result if isinstance(result, tuple) else (result,)
     return np.asarray(stages[key][which])

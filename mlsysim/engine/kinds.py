@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.engine.patterns import Patterns
+
 LEAST = 4096  #: points of a table from which on kinds are told apart
 MOST = 4096  #: kinds; and no more than one for `SHARE` points
 SHARE = 8
@@ -50,6 +52,18 @@ class Kinds:
     def name(self) -> str:
         """Of the axis of the kinds, which no input can bear."""
         return f"{self.axis} kinds"
+
+    @property
+    def number(self) -> int:
+        """How many kinds there are."""
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def patterns(self) -> Patterns:
+        """The kinds as patterns of points."""
+        first = np.zeros(self.number, dtype=np.intp)
+        first[self.codes] = np.arange(len(self.codes))
+        return Patterns(self.codes.astype(np.intp), first)
 
     def spread(self, values: np.ndarray, dims: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """Values over kinds (and other dims), over the points in their place."""

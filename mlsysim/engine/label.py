@@ -70,7 +70,7 @@ def coordinates(program: Program) -> dict[str, Any]:
             found[name] = (name, axis.values, {"seed": program.draws.seed})
         if kinds is not None and kinds.axis == name:
             for other, values in program.binder.axes[kinds.name].paired.items():
-                found[other] = (name, Picked(values, kinds.codes), _about(other))
+                found[other] = (name, Picked(np.asarray(values), kinds.codes), _about(other))
         for other, values in axis.paired.items():
             found[other] = (name, values, _about(other))
     for name, column in program.binder.columns.items():

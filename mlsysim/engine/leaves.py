@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.engine.kinds import Picked
 from mlsysim.schema.variables import variable_of
 
 NO_ROW = "this input"  #: what lacks a datum where no row is named that could have it
@@ -21,7 +22,7 @@ class Axis:
     name: str
     size: int
     values: np.ndarray
-    paired: dict[str, np.ndarray] = field(default_factory=dict)  #: columns that run along it together
+    paired: dict[str, np.ndarray | Picked] = field(default_factory=dict)  #: columns that run along it together
 
 
 @dataclass

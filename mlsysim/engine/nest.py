@@ -11,11 +11,12 @@ without checks; no fast-math flag is set (`mlsysim.equations.counting` says why)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mlsysim.engine import lanes, lines
 from mlsysim.engine.graph import Node
 from mlsysim.engine.plan import Layout
+from mlsysim.engine.workspace import Buffer, Workspace
 
 #: Buffers of different shapes lie at distances that vary from row to row, and LLVM compares every pair of them
 #: before it vectorises; with more stores than this in one loop it gives up (16 outputs: 0.57 s in place of 0.16 s).
@@ -39,14 +40,6 @@ _HEAD = (
     "",
     "",
 )
-
-
-@dataclass
-class Buffer:
-    """Where a node's values lie in the workspace: an offset, and a stride per tile axis."""
-
-    offset: int
-    strides: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -101,12 +94,10 @@ class Writer:
         self.axis = {a: i for i, a in enumerate(layout.sizes)}
         self.number = {node.index: i for i, node in enumerate(self.inputs)}
         self.buffers: dict[int, Buffer] = {}
-        self.row_offsets: list[int] = []
-        self.used = 0
+        self.workspace = Workspace(layout)
         self.lines: list[str] = []
         self.groups: dict[tuple[int, int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
         self.turns: dict[int, int] = {}  #: of the nodes behind others, or stages themselves
-        self.lanes_at: int | None = None  #: where what stages carry begins
         self.wanted: set[int] = set()  #: nodes that are kept in the workspace
         self.depth_max = len(self.outer)
 
@@ -143,34 +134,15 @@ class Writer:
             turn = max((turn + turn % 2 for turn in before), default=0)
             self.turns[node.index] = turn + 1 if self.is_stage(node) else turn
 
-    def capacity(self, axis: str) -> int:
-        """Room for an axis: the next power of two, so that similar sweeps share a nest."""
-        length = self.layout.sizes[axis]
-        if axis == self.layout.tile[-1]:
-            length = min(length, self.layout.chunk)
-        return max(8 if axis == self.layout.tile[-1] else 1, 1 << (length - 1).bit_length())
-
     def buffer(self, node: Node) -> Buffer:
         """The place of a node in the workspace."""
         if node.index not in self.buffers:
-            inside = self.inside(node)
-            strides: dict[str, int] = {}
-            room = 1
-            for axis in reversed(inside):
-                strides[axis] = room
-                room *= self.capacity(axis)
-            if inside:
-                self.used = -(-self.used // 8) * 8
-            self.buffers[node.index] = Buffer(self.used, strides)
-            self.used += room
+            self.buffers[node.index] = self.workspace.buffer(self.inside(node))
         return self.buffers[node.index]
 
     def place(self, node: Node) -> str:
         """The workspace element of a node for the current loop indices."""
-        b = self.buffer(node)
-        terms = [f"u({b.offset})"]
-        terms += [f"j_{self.axis[a]}" if s == 1 else f"j_{self.axis[a]} * u({s})" for a, s in b.strides.items()]
-        return f"w[{' + '.join(terms)}]"
+        return self.buffer(node).element(self.axis)
 
     # --- expressions ---------------------------------------------------------------------------------------
 
@@ -191,11 +163,11 @@ class Writer:
     def keep(self, node: Node, row: str | None = None) -> str:
         return f"{row or self.place(node)} = {'1.0 if ' + self.name(node) + ' else 0.0' if node.truth else self.name(node)}"
 
-    def group(self, depth: int, nodes: list[Node], inside: tuple[str, ...], wanted: set[int]) -> None:
-        """All nodes of one level over the same tile axes: scalars, or one loop nest."""
+    def group(self, depth: int, nodes: list[Node], inside: tuple[str, ...], passed: Sequence[str] = ()) -> None:
+        """All nodes of one level over the same tile axes: scalars, or a loop nest; `passed` stands before its last loop."""
         if self.is_stage(nodes[0]):
             for node in nodes:
-                self.stage(depth, node, inside)
+                self.stage(depth, node, inside, passed)
             return
         here = {n.index for n in nodes}
         outside: dict[int, Node] = {}
@@ -218,19 +190,21 @@ class Writer:
         known: set[str] = set()
         fetched(depth, known)
         for axis in inside:
-            self.put(depth, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
+            self.put(
+                depth, *(passed if axis == vector else ()), f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):"
+            )
             depth += 1
             known.add(axis)
             if axis != vector:
                 fetched(depth, known)
-        kept = [n for n in nodes if n.index in wanted]
+        kept = [n for n in nodes if n.index in self.wanted]
         by_row = len(inside) > 1 and len(kept) > STORES
         rows: dict[int, str] = {}
         gathered = self.gather(depth, [n for n in nodes if n.index in self.number and self.of_kind(n)], vector)
         if by_row:
             step, loop = f"j_{self.axis[inside[-1]]}", self.lines.pop()
             for n in [*moving, *kept]:
-                rows[n.index] = f"w[u({self.row(len(gathered) + len(rows))}) + {step}]"
+                rows[n.index] = f"w[u({self.workspace.row(len(gathered) + len(rows))}) + {step}]"
             for n in moving:
                 self.lines.append(loop)
                 self.put(depth, f"{rows[n.index]} = {self.place(n)}")
@@ -244,30 +218,21 @@ class Writer:
                 self.put(depth, self.read(node))
             else:
                 self.put(depth, f"{self.name(node)} = {self.expression(node)}")
-            if node.index in wanted:
+            if node.index in self.wanted:
                 self.put(depth, self.keep(node, rows.get(node.index)))
         if by_row:
             for n in kept:
                 self.lines.append(loop)
                 self.put(depth, f"{self.place(n)} = {rows[n.index]}")
 
-    def stage(self, depth: int, node: Node, inside: tuple[str, ...]) -> None:
-        """A stage along the rows of a tile (see `mlsysim.engine.lanes`)."""
+    def stage(self, depth: int, node: Node, inside: tuple[str, ...], passed: Sequence[str]) -> None:
+        """A stage along the rows of a tile (see `mlsysim.engine.lanes`); `passed` stands before each."""
         for axis in inside[:-1]:
             self.put(depth, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
             depth += 1
         lane, length = (f"j_{self.axis[inside[-1]]}", f"m_{self.axis[inside[-1]]}") if inside else ("lane", "u(1)")
-        fetch = [self.value(a) for a in node.args]
-        self.put(
-            depth, *lanes.loops(lanes.lined(node.payload[0]), fetch, self.place(node), lane, length, self.lane_row)
-        )
-
-    def lane_row(self, number: int) -> int:
-        """Offset of what stages carry for each lane, by rows that lie side by side."""
-        if self.lanes_at is None:
-            self.lanes_at = -(-self.used // 8) * 8
-            self.used = self.lanes_at + lanes.LANES * lanes.MOST
-        return self.lanes_at + lanes.LANES * number
+        fetch, stage = [self.value(a) for a in node.args], lanes.lined(node.payload[0])
+        self.put(depth, *passed, *lanes.loops(stage, fetch, self.place(node), lane, length, self.workspace.lanes))
 
     def of_kind(self, node: Node) -> bool:
         """Has an input a value for each kind of point?"""
@@ -289,21 +254,13 @@ class Writer:
         gathered: dict[int, str] = {}
         if vector == self.kinds[0]:
             for n in inputs:  # in a loop each: rows that lie a power of two apart share a line of the cache
-                gathered[n.index] = f"w[u({self.row(len(gathered))}) + j_{self.axis[vector]}]"
+                gathered[n.index] = f"w[u({self.workspace.row(len(gathered))}) + j_{self.axis[vector]}]"
                 self.lines.append(loop)
                 self.put(depth, kind, f"{gathered[n.index]} = {self.element(n)}")
         else:
             self.put(depth - 1, kind)
         self.lines.append(loop)
         return gathered
-
-    def row(self, number: int) -> int:
-        """Offset of a row buffer: places at constant distance, shared by all groups."""
-        while len(self.row_offsets) <= number:
-            self.used = -(-self.used // 8) * 8
-            self.row_offsets.append(self.used)
-            self.used += max(self.capacity(a) for a in self.layout.tile)
-        return self.row_offsets[number]
 
     def along(self, node: Node) -> list[str]:
         """Axes of an input array: outer ones first, then those of the tile; a kind of point stands before all of them."""
@@ -336,7 +293,7 @@ class Writer:
         self.wanted |= {c.index for c in self.columns}
         for node in self.body:
             self.wanted |= {arg.index for arg in node.args if arg.op != "const" and self.where(arg) != self.where(node)}
-        wide = bool(self.layout.tile) and self.capacity(self.layout.tile[-1]) >= WIDE
+        wide = bool(self.layout.tile) and self.workspace.capacity(self.layout.tile[-1]) >= WIDE
         also = ("count",) * any(map(self.is_stage, self.body)) + ("wide",) * wide
         head = "\n".join(_HEAD).format(", ".join(dict.fromkeys((*self.intrinsics, *also))))
         self.put(0, head, f"def nest(lo, hi, sizes, at, data, w, {self.outs()}):")
@@ -366,7 +323,7 @@ class Writer:
                 depth = 3
                 self.put(depth, *(begun or ["pass"]))
             for turn, inside in groups:
-                self.group(depth, self.groups[0, level, turn, inside], inside, self.wanted)
+                self.group(depth, self.groups[0, level, turn, inside], inside)
             self.computed(depth, level)
             if self.stored:
                 for number, column in enumerate(self.columns):
@@ -376,7 +333,7 @@ class Writer:
             self.deliver(2)
         self.put(1, f"return {self.result}")
         dims = [tuple(self.along(n)) for n in self.inputs]
-        return Source("\n".join(self.lines) + "\n", self.used + 16, self.inputs, dims)
+        return Source("\n".join(self.lines) + "\n", self.workspace.used + 16, self.inputs, dims)
 
     def insides(self, phase: int, level: int) -> list[tuple[int, tuple[str, ...]]]:
         """Turns and tile axes of the groups of a level, in the order in which they are written."""

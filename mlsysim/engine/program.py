@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from mlsysim.engine import forks
 from mlsysim.engine.bind import Binder
 from mlsysim.engine.branch import Branch
 from mlsysim.engine.draws import Draws
-from mlsysim.engine.graph import Node
+from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.holes import Holes
+from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.kinds import Kinds
 from mlsysim.engine.leaves import NO_ROW, Axis, Leaf, Leaves, folded, is_option
+from mlsysim.engine.memo import Memo
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.point import Asked
 from mlsysim.engine.recording import recording
@@ -24,7 +26,18 @@ from mlsysim.schema.check import hint, shown
 from mlsysim.schema.variables import VARIABLES, field_of
 
 PART = 1 << 16  #: points at which outputs are evaluated together
+MOST_NODES = 300_000  #: of the graphs whose stages are kept in mind
 PLACES = 1 << 63  #: a point of the grid is known by its number, a signed integer of 64 bits
+
+
+class Staged(NamedTuple):
+    """What stages hold at most."""
+
+    bytes: int
+    nodes: int  #: that were looked at
+
+
+_staged: Memo[Staged] = Memo(MOST_NODES, lambda staged: staged.nodes)
 
 
 class MissingDatum(ValueError):
@@ -203,11 +216,25 @@ class Program:
             for n in self.graph.entered
         )
         leaves = tuple((name, leaf.dims) for name, leaf in self.binder.leaves.items())
-        return self._recording, own, tuple(self.sizes.items()), leaves
+        kinds = None if self.kinds is None else (self.kinds.axis, self.kinds.number)
+        return self._recording, own, tuple(self.sizes.items()), leaves, kinds
 
     def points_of(self, node: Node) -> int:
         """At how many points a node has a value of its own."""
         return math.prod(self.axes[a].size for a in self.dims(node))
+
+    def stage_bytes(self, wanted: Iterable[Node]) -> int:
+        """The most that is held while the stages that some nodes need are evaluated."""
+        if not self._recording.loops:
+            return 0
+        first = list(wanted)
+        key = (self.shaped(), tuple(n.index for n in first))
+        found = _staged.get(key)
+        if found is None:
+            nodes = reached(first)
+            found = Staged(stage_bytes(nodes, self.points_of), len(nodes))
+            _staged.put(key, found)
+        return found.bytes
 
     def leaf_array(self, node: Node) -> np.ndarray:
         """Values of a leaf, shaped to broadcast over all axes."""

@@ -6,6 +6,7 @@ inputs and records there are, and which numbers are folded into the physics.  Al
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -52,6 +53,11 @@ class Recording:
                 found[node.index] = unions[parts]
             _dims.put(key, found)
         return dict(found)
+
+    @functools.cached_property
+    def loops(self) -> bool:
+        """Is anything of it computed in loops?"""
+        return any(node.op == "stage" for node in self.graph.entered)
 
     def asked(self, wanted: Sequence[Node]) -> Asked:
         """How some nodes are evaluated at paired points; those of a branch are the call's own and not kept."""

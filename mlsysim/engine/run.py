@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
 from mlsysim.engine.sieve import Sieve, Sought
 from mlsysim.engine.split import split
-from mlsysim.engine.tables import leaves, pack, spread, tabulated
+from mlsysim.engine.tables import Table, leaves, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -102,9 +102,9 @@ class Sweep:
         elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
             self.nest = self._compile(outermost)
         if self.plan == "generic":
-            self.tables = leaves(program, self.inputs, self.by_kind)
+            self.found: Mapping[int, Table] = leaves(program, self.inputs, self.by_kind)
         else:
-            self.tables = tabulated(program, self.split)
+            self.found = tabulated(program, self.split)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -112,9 +112,14 @@ class Sweep:
         return np.array(list(self.sizes.values()), dtype=np.int64)
 
     @functools.cached_property
+    def tables(self) -> dict[int, np.ndarray]:
+        """What was tabulated, at every point."""
+        return {index: np.asarray(table) for index, table in self.found.items()}
+
+    @functools.cached_property
     def packed(self) -> tuple[np.ndarray, np.ndarray]:
         """What the nest reads, in one array, and where each of its inputs begins."""
-        data, at = pack(self.source, self.tables, self.names)
+        data, at = pack(self.source, self.found, self.names)
         if self.by_kind and self.kinds is not None:  # which kind a point is of stands behind where the inputs begin
             at = np.concatenate([at, self.kinds.codes], dtype=np.int64)
         return data, at

@@ -7,6 +7,7 @@ column leaves the first-level cache.  A bar that is out of date lets more throug
 
 What must hold for a point to work stands in *gates*.  They are looked at first, and where no point of a tile passes, the
 rest of the equations (the objective, mostly) is not computed for it: all of its points are known to be rejected, and why.
+Nor is it for a row of a tile, a run of its innermost axis, in which no point passes.
 What belongs to the rest and depends on few of the outer loops is computed when it is first needed, and then kept.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import weight
+from mlsysim.engine.workspace import Buffer
 
 MOST_VERDICTS = 48  #: kinds of verdicts that are counted side by side
 BEHIND = (
@@ -126,6 +128,7 @@ class Sieve(Writer):
         known = {n.index for n in self.inputs}
         self.gates = [gate for gate in _together(sought.gates, known) if self._pays(gate)]
         self.phases: dict[int, int] = {}
+        self.rows: dict[int, Buffer] = {}  #: by gate: how many points of a row of the tile pass
         for phase, gate in reversed(list(enumerate(self.gates))):
             self.phases |= {n.index: phase for n in reached(gate.nodes)}
             self.wanted |= {n.index for n in gate.nodes}
@@ -226,8 +229,46 @@ class Sieve(Writer):
             if not moving:
                 self.put(inner, f"open_{phase} = u(0)")
         if moving:
-            inner = self._loops(inner, [a for a in self.layout.tile if any(a in self.inside(c) for c in moving)])
-            self.put(inner, f"open_{phase} += count({' & '.join(f'({self.value(c)} != 0.0)' for c in moving)})")
+            self._count(inner, phase, moving)
+
+    def _count(self, depth: int, phase: int, moving: Sequence[Node]) -> None:
+        """Add up the points that pass a gate, and keep how many of each row do."""
+        *over, vector = self.layout.tile
+        rows = [a for a in over if any(a in self.inside(c) for c in moving)]
+        along = [vector] if any(vector in self.inside(c) for c in moving) else []
+        passes = f"count({' & '.join(f'({self.value(c)} != 0.0)' for c in moving)})"
+        inner = self._loops(depth, rows)
+        if not rows:
+            self.put(self._loops(inner, along), f"open_{phase} += {passes}")
+            return
+        self.rows[phase] = self.workspace.buffer(rows)
+        self.put(inner, "passing = u(0)")
+        self.put(self._loops(inner, along), f"passing += {passes}")
+        self.put(inner, f"{self.rows[phase].element(self.axis)} = passing", f"open_{phase} += passing")
+
+    def _closed(self, phase: int, level: int, nodes: Sequence[Node], inside: tuple[str, ...]) -> list[str]:
+        """Leave out a row in which no point passes the gates before a phase: its keys are infinite, its verdicts theirs."""
+        row, gate = self.rows.get(phase - 1), self.gates[phase - 1]
+        known = self._known_at(phase - 1) <= level
+        if row is None or not known or inside != self.layout.tile or sum(map(weight, nodes)) < BEHIND:
+            return []
+        here = {n.index: n for n in nodes if n.index in self.wanted}
+        lines = [f"{self.place(here[n])} = INF" for n in sorted(self._keys() & here.keys())]
+        if gate.verdict is not None:
+            why = self.value(gate.verdict)
+            lines += [f"{self.place(here[n])} = {why}" for n in sorted(self._told(phase) & here.keys())]
+        loop = f"    for j_{self.axis[inside[-1]]} in range(m_{self.axis[inside[-1]]}):"
+        each = [line for one in lines for line in (loop, f"        {one}")]
+        return [f"if {row.element(self.axis)} == 0.0:", *each, "    continue"]
+
+    def _keys(self) -> set[int]:
+        """Nodes that are minimized."""
+        return {self.columns[column].index for column, _ in self.sought.keys}
+
+    def _told(self, phase: int) -> set[int]:
+        """Nodes that say why a point is rejected, from a phase on."""
+        later = {gate.verdict.index for gate in self.gates[phase:] if gate.verdict is not None}
+        return later | {self.columns[column].index for column, _ in self.sought.verdicts}
 
     def _late(self, depth: int, phase: int) -> None:
         """Compute what belongs to a phase: of an outer loop what was not computed since it came round."""
@@ -237,7 +278,8 @@ class Sieve(Writer):
                 self.put(depth, f"if stale_{phase}_{level}:", f"    stale_{phase}_{level} = False")
                 at += 1
             for turn, inside in groups:
-                self.group(at, self.groups[phase, level, turn, inside], inside, self.wanted)
+                nodes = self.groups[phase, level, turn, inside]
+                self.group(at, nodes, inside, self._closed(phase, level, nodes, inside))
 
     def _search(self, depth: int) -> None:
         """Count what is in the tile, and hand it out where something passes the bars."""

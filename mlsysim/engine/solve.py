@@ -12,8 +12,7 @@ import xarray as xr
 from mlsysim.engine import estimate, label
 from mlsysim.engine.block import planned, threads_wanted
 from mlsysim.engine.device import Device
-from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.interpret import stage_bytes
+from mlsysim.engine.graph import Node
 from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import MissingDatum, Program
 from mlsysim.engine.progress import Progress, watched
@@ -61,7 +60,7 @@ def solve(
     if not program.axes and plan == "auto" and progress is None:
         threads_wanted(threads)
         return label.single(program, program.one(nodes), omitted)
-    size = result_bytes(program, nodes) + stage_bytes(reached(nodes.values()), program.points_of)
+    size = result_bytes(program, nodes) + program.stage_bytes(nodes.values())
     require(
         size,
         f"{program.n_points:,} points x {len(nodes)} outputs",

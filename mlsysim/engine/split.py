@@ -12,6 +12,7 @@ from mlsysim.engine.memo import Memo
 from mlsysim.engine.nest import Source
 from mlsysim.engine.plan import weight
 from mlsysim.engine.program import Program
+from mlsysim.engine.shared import Shared, shared
 from mlsysim.engine.tables import computed_again, of_kinds
 
 MOST_NODES = 300_000  #: of all that is kept
@@ -37,6 +38,7 @@ class Split:
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.by_kind = of_kinds(program, self.nodes, self.dims)
         self.sources: dict[Hashable, Source] = {}  #: nests that were written for it
+        self._shared: list[Shared | None] = []
         points = self._points(program)
         table = {n.index for n in self.nodes if n.op == "leaf" or points[n.index] <= limit}
         table |= {n.index for n in self.nodes if n.op == "stage" and not (lanes and n.payload[0].lanes)}
@@ -64,18 +66,48 @@ class Split:
         kinds = program.kinds
         if kinds is not None:
             for index in self.by_kind:
-                found[index] = found[index] // program.axes[kinds.axis].size * len(next(iter(kinds.rows.values())))
+                found[index] = found[index] // program.axes[kinds.axis].size * kinds.number
         return found
 
     @functools.cached_property
+    def needed(self) -> list[Node]:
+        """What the tables are made of, but for what has a value for each kind of point."""
+        return [n for n in reached(self.inputs) if n.index not in self.by_kind]
+
+    @functools.cached_property
+    def read(self) -> list[Node]:
+        """Of what has a value a kind, what the others are made of."""
+        found = {a.index: a for n in self.needed for a in n.args if a.index in self.by_kind}
+        return list(found.values())
+
+    @functools.cached_property
+    def kind_steps(self) -> tuple[list[Node], Steps] | None:
+        """How what has a value for each kind is evaluated, and the leaves that it begins with; None where nothing has."""
+        wanted = [*self.read, *(n for n in self.inputs if n.index in self.by_kind)]
+        nodes = reached(wanted)
+        leaves = [n for n in nodes if n.op == "leaf"]
+        return (leaves, Steps(nodes, {n.index for n in leaves}, wanted)) if wanted else None
+
+    @functools.cached_property
     def leaves(self) -> list[Node]:
-        """What the tables begin with."""
-        return [n for n in reached(self.inputs) if n.op == "leaf"]
+        """Leaves among what is needed."""
+        return [n for n in self.needed if n.op == "leaf"]
+
+    @functools.cached_property
+    def wanted(self) -> list[Node]:
+        """The tables that have no value a kind."""
+        return [n for n in self.inputs if n.index not in self.by_kind]
 
     @functools.cached_property
     def steps(self) -> Steps:
-        """How the tables are evaluated."""
-        return Steps(reached(self.inputs), {n.index for n in self.leaves}, self.inputs)
+        """How the tables are evaluated, from what is read of the kinds."""
+        return Steps(self.needed, {n.index for n in (*self.leaves, *self.read)}, self.wanted)
+
+    def shared(self, program: Program) -> Shared | None:
+        """How the tables are evaluated by patterns of points, where a table of points is long; the same for all such calls."""
+        if not self._shared:
+            self._shared.append(shared(program, self.needed, self.read, self.wanted))
+        return self._shared[0]
 
     def loads(self, columns: Sequence[Node]) -> dict[frozenset[str], float]:
         """Operations by the axes over which they are repeated, a plain one counted as 1."""
@@ -92,8 +124,6 @@ _kept: Memo[Split] = Memo(MOST_NODES, lambda split: len(split.nodes))
 
 def split(program: Program, read: Sequence[Node], limit: float, lanes: bool = False) -> Split:
     """The split of a call: made now, or for an earlier call with the same recording and the same axes."""
-    if program.kinds is not None:
-        return Split(program, read, limit, lanes)
     key = (program.shaped(), tuple(n.index for n in read), limit, lanes)
     found = _kept.get(key)
     if found is None:

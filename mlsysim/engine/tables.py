@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.interpret import evaluate
+from mlsysim.engine.graph import Node
 from mlsysim.engine.kinds import Kinds
 from mlsysim.engine.nest import Source
+from mlsysim.engine.patterns import Gathered
 from mlsysim.engine.program import Program
 
 if TYPE_CHECKING:
     from mlsysim.engine.split import Split
 
+Table = np.ndarray | Gathered
 STRIP = 64  #: elements that are copied side by side: a transposed megabyte takes a third of the time
 READING = 6  #: operations of a compiled loop that take as long as reading a value of a kind
 #: operations of which a processor does several at a time
@@ -81,34 +84,39 @@ def leaves(program: Program, nodes: Sequence[Node], by_kind: frozenset[int]) -> 
     return {n.index: program.by_kind(n) if n.index in by_kind else program.leaf_array(n) for n in nodes}
 
 
-def tabulated(program: Program, split: Split) -> dict[int, np.ndarray]:
+def tabulated(program: Program, split: Split) -> dict[int, Table]:
     """Values of the inputs of a sweep by the plain plan, shaped to broadcast over all axes; behind them the kinds, for
     those that have a value a kind."""
-    if not split.by_kind:
-        return split.steps.take({n.index: program.leaf_array(n) for n in split.leaves})
-    inputs, by_kind = split.inputs, split.by_kind
-    needed = reached(inputs)
-    first = [n for n in inputs if n.index in by_kind]
-    read = {a.index: a for n in needed if n.index not in by_kind for a in n.args if a.index in by_kind}
-    wanted = [*read.values(), *first]
-    nodes = reached(wanted)
-    tables = evaluate(nodes, {n.index: program.by_kind(n) for n in nodes if n.op == "leaf"}, wanted)
-    then = [n for n in needed if n.index not in by_kind]
-    known = {n.index: program.leaf_array(n) for n in then if n.op == "leaf"}
-    known |= {i: spread(program.kinds, list(program.axes), tables[i]) for i in read}
-    rest = evaluate(then, known, [n for n in inputs if n.index not in by_kind])
-    return {n.index: tables[n.index] for n in first} | rest
+    kinds, axes, tables = program.kinds, list(program.axes), dict[int, np.ndarray]()
+    if split.kind_steps is not None:
+        leaves, steps = split.kind_steps
+        tables = steps.take({n.index: program.by_kind(n) for n in leaves})
+    shared, known = split.shared(program), {n.index: program.leaf_array(n) for n in split.leaves}
+    found: Mapping[int, Table]
+    if shared is None:
+        known |= {n.index: spread(kinds, axes, tables[n.index]) for n in split.read}
+        found = split.steps.take(known)
+    else:
+        known |= {n.index: _in_place(kinds, axes, tables[n.index]) for n in split.read}
+        found = shared.take(program, known)
+    return {**{n.index: tables[n.index] for n in split.inputs if n.index in split.by_kind}, **found}
 
 
 def spread(kinds: Kinds | None, axes: Sequence[str], values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
     """Values over all axes and, behind them, the kinds: over the points, or some of them, in their place."""
     if kinds is None or values.ndim == 0 or values.shape[-1] == 1:
         return values[..., 0] if values.ndim else values
+    return _in_place(kinds, axes, np.take(values, kinds.codes[part], axis=-1))
+
+
+def _in_place(kinds: Kinds | None, axes: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """The last dim, behind all axes, in the place of the points."""
+    assert kinds is not None
     at = axes.index(kinds.axis)
-    return np.moveaxis(np.take(values, kinds.codes[part], axis=-1).squeeze(at), -1, at)
+    return np.moveaxis(values.squeeze(at), -1, at)
 
 
-def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def pack(source: Source, values: Mapping[int, Table], axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The inputs of a nest in one array, and where each begins.
 
     Parameters
@@ -119,18 +127,21 @@ def pack(source: Source, values: Mapping[int, np.ndarray], axes: Sequence[str]) 
     axes : sequence of str
         All axes, in the order of the arrays' dims.
     """
-    found = []
+    found: list[tuple[np.ndarray | Gathered, list[int]]] = []
     for node, dims in zip(source.inputs, source.input_dims):
-        array = np.asarray(values[node.index])
-        kinds = list(range(len(axes), array.ndim))  # a last dim of its own
+        array = values[node.index]
+        kinds = list(range(len(axes), len(array.shape)))  # a last dim of its own
         order = [*kinds, *(axes.index(d) for d in dims)]
-        rest = [i for i in range(len(axes)) if i not in order]
-        found.append(np.transpose(array, order + rest) if array.ndim else array)
-    ends = np.cumsum([0, *(array.size for array in found)])
-    data = np.empty(max(int(ends[-1]), 1))
-    for array, begin, end in zip(found, ends, ends[1:]):
-        _copy(array, data[begin:end].reshape(array.shape))
-    return data, np.asarray(ends[:-1] if found else [0], dtype=np.int64)
+        found.append((array, [*order, *(i for i in range(len(axes)) if i not in order)] if array.shape else []))
+    ends = list(itertools.accumulate((math.prod(array.shape) for array, _ in found), initial=0))
+    data = np.empty(max(ends[-1], 1))
+    for (array, order), begin, end in zip(found, ends, ends[1:]):
+        target = data[begin:end].reshape([array.shape[i] for i in order])
+        if isinstance(array, Gathered):
+            array.fill(target, order)
+        else:
+            _copy(np.transpose(array, order), target)
+    return data, np.array(ends[:-1] if found else [0], dtype=np.int64)
 
 
 def _copy(array: np.ndarray, target: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from mlsysim.optimizers.batching import BatchingOptimizer
 from mlsysim.optimizers.targets import clause, take
 from mlsysim.resolver import Optimizer, Resolver, Space
 from mlsysim.schema.usual import PROMPT
+from mlsysim.search import Best
 
 TP = (1, 2, 4, 8)  #: degrees of tensor parallelism tried unless given
 EP = (1, 8)  #: degrees of expert parallelism tried unless given, of models with experts
@@ -133,11 +134,10 @@ def _finish(resolver: Resolver, inputs: dict[str, Any], answer: xr.Dataset) -> x
     if _with_experts(given):
         degrees.setdefault("ep", EP)
     outer = [str(d) for d in answer["found"].dims if d not in OF_CLUSTERS]
-    found = BatchingOptimizer.solve(
-        "tokens_per_s_per_device", by=outer, keep=["tokens_per_s_per_device"], **asked, hardware=devices, **degrees
-    )
-    best = found["tokens_per_s_per_device"].where(found["found"]).reset_coords(drop=True)
-    return answer.assign(aggregated_tokens_per_s_per_device=best.assign_attrs(label.attributes(AGGREGATED)))
+    best = Best("tokens_per_s_per_device", by=outer)
+    (found,) = BatchingOptimizer.sweep([best], **asked, hardware=devices, **degrees)
+    most = found["tokens_per_s_per_device"].where(found["found"]).reset_coords(drop=True)
+    return answer.assign(aggregated_tokens_per_s_per_device=most.assign_attrs(label.attributes(AGGREGATED)))
 
 
 def _listed(value: Any) -> list[Any]:

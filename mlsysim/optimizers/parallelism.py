@@ -110,6 +110,11 @@ def _values(name: str, given: Any) -> list[Any]:
     return found
 
 
+def _chosen(values: Sequence[Any], which: np.ndarray) -> np.ndarray:
+    """Some of the choices; of texts the very ones, which are told apart faster than copies."""
+    return np.array(values, dtype=object if any(isinstance(v, str) for v in values) else None)[which]
+
+
 def _whole(name: str, values: Iterable[Any]) -> list[int]:
     return [int(check(name, v)) for v in values]
 
@@ -195,7 +200,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     if not len(alive):  # nothing works: one layout stands for all, and says why
         alive = np.zeros((1, 1 + len(PAIRED)), dtype=np.int64)
     points = {n: v[alive[:, 0]] for n, v in table.items()}
-    points |= {n: np.array(choices[n])[alive[:, 1 + i]] for i, n in enumerate(PAIRED)}
+    points |= {n: _chosen(choices[n], alive[:, 1 + i]) for i, n in enumerate(PAIRED)}
     kept = {n: v for n, v in crossed.items() if n not in PAIRED}
     evaluated = len(alive) * math.prod(len(choices[n]) for n in kept)
     questions = program.n_points // (

@@ -86,21 +86,28 @@ def ask_each(ask: Callable[[int, Any], list[xr.Dataset]], name: str, values: Any
     return together(parts)
 
 
+class Rivals(Top):
+    """Those next to the best: of their outputs only the objective is told."""
+
+    def shown(self) -> Sequence[str]:
+        return (self.objective,)
+
+
 def reductions(objective: str, maximize: bool | None, by: Any, where: Any, ties: Any) -> list[Any]:
     """The reductions behind an answer: the best, those next to it, and what stops the others."""
     return [
         Best(objective, maximize, by, where, ties),
-        Top(RIVALS, objective, maximize, by, where, ties),
+        Rivals(RIVALS, objective, maximize, by, where, ties),
         Counts(by, where),
     ]
 
 
 def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objective: str) -> xr.Dataset:
     """The best, with the first of the others that is not its equal, and how many were stopped by what."""
-    dims = best["found"].dims
+    dims = best.variables["found"].dims
 
     def ranked(name: str) -> np.ndarray:
-        return np.asarray(rivals[name].transpose(*dims, "rank").values)
+        return np.asarray(rivals.variables[name].transpose(*dims, "rank").values)
 
     key = ranked(objective)
     differs = (key != key[..., :1]) & ranked("found")
@@ -108,12 +115,13 @@ def assembled(best: xr.Dataset, rivals: xr.Dataset, counts: xr.Dataset, objectiv
 
     def second(name: str) -> tuple[tuple[Any, ...], np.ndarray, dict[str, Any]]:
         values = np.take_along_axis(ranked(name), at, axis=-1)[..., 0]
-        about = {**best[name].attrs, "long_name": f"{name} of the runner-up"}
+        about = {**best.variables[name].attrs, "long_name": f"{name} of the runner-up"}
         return dims, np.where(exists, values, "" if values.dtype.kind == "U" else np.nan), about
 
     found: dict[str, Any] = {"runner_up": second(objective)}
-    for name, values in rivals.coords.items():
-        if name in best.coords and name not in best.dims and set(values.dims) == {*dims, "rank"}:
+    settings = set(best.coords) - set(best.dims)
+    for name in rivals.coords:
+        if name in settings and set(rivals.variables[name].dims) == {*dims, "rank"}:
             own, figures, about = second(str(name))
             found[f"runner_up_{name}"] = own, figures, {"units": "1", **about}
     stopped = counts["configurations"].rename(limit="stopped_by")

@@ -167,10 +167,9 @@ class Optimizer(Resolver):
 
         def own(answers: Sequence[xr.Dataset]) -> list[xr.Dataset]:
             about = {"resolver": self.name, **(space.story or {})}
-            return [
-                ds.drop_vars("config", errors="ignore").assign_attrs(about | said_aloud(ds.attrs, unsaid))
-                for ds in answers
-            ]
+            for ds in answers:
+                ds.attrs |= about | said_aloud(ds.attrs, unsaid)
+            return [ds.drop_vars("config") if "config" in ds.variables else ds for ds in answers]
 
         with handed(lambda found: own(found) if found else None):
             return own(reduce(program, asked, **run))
@@ -250,9 +249,11 @@ class Optimizer(Resolver):
             answer = self.finish(*self._given(inputs), answer)
         for name in answer.coords:  # arithmetic between answers forgets them
             about = {k: v for k, v in label.attributes(str(name)).items() if not k.startswith("flag_")}
-            answer[name].attrs = {**about, **answer[name].attrs}
+            variable = answer.variables[name]
+            variable.attrs = {**about, **variable.attrs}
         answer = label.kept(answer, keep, ("found",))
-        return answer.transpose(*(n for n in [*self.bound, *inputs] if n in best.dims), ...)
+        order = [n for n in [*self.bound, *inputs] if n in best.dims]
+        return answer.transpose(*order, ...) if order else answer
 
     @question
     def best(self, objective: str | None = None, *args: Any, **inputs: Any) -> xr.Dataset:

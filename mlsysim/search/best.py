@@ -281,6 +281,10 @@ class Top:
             index |= {b: np.where(found.reshape(-1), index[b], i) for b, i in zip(cells.by, own)}
         return index, found
 
+    def shown(self) -> Sequence[str] | None:
+        """Outputs of the winners that are told; None: all."""
+        return None
+
     def finish(self, states: list[Leaders], program: Program, cells: Cells) -> xr.Dataset:
         index, found = self.winning(states, cells)
         dims, shape = cells.by, cells.shape
@@ -296,8 +300,8 @@ class Top:
         verdicts = [s.verdicts for s in states if s.verdicts is not None]
         if verdicts:
             attrs["rejected"] = counts.told(sum(verdicts[1:], verdicts[0]), self.clauses)
-        result = winners(program, index, found.reshape(-1), dims, shape, sorted(frees), attrs)
-        return result.assign_coords(rank=np.arange(self.k)) if self.ranked else result
+        marks = {"rank": np.arange(self.k)} if self.ranked else {}
+        return winners(program, index, found.reshape(-1), dims, shape, sorted(frees), attrs, marks, self.shown())
 
 
 def _first_of_tiles(block: Block, positions: np.ndarray, cells: Cells) -> np.ndarray:

@@ -98,7 +98,7 @@ def identity(program: Program, sweep: Sweep, asked: str, pieces: str) -> dict[st
         data.update(repr(sorted(program.kinds.rows.items())).encode() + program.kinds.codes.tobytes())
     for axis in program.axes.values():
         for name, labels in ((axis.name, axis.values), *sorted(axis.paired.items())):
-            data.update(repr((name, [str(label) for label in labels.tolist()])).encode())
+            data.update(repr((name, [str(label) for label in np.asarray(labels).tolist()])).encode())
     sizes = ", ".join(f"{name} ({size})" for name, size in program.sizes.items())
     return {
         "format": FORMAT,

@@ -13,8 +13,7 @@ import xarray as xr
 from mlsysim import sizes
 from mlsysim.engine import condition, estimate
 from mlsysim.engine.block import Block, block_wanted, planned, threads_wanted
-from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.interpret import stage_bytes
+from mlsysim.engine.graph import Node
 from mlsysim.engine.memory import require
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.program import Program
@@ -440,9 +439,7 @@ def require_room(
     workers = min(threads_wanted(threads), max(1, -(-program.n_points // block_wanted(block))))
     rooms = [reduction.room(program, Cells(program, reduction.by)) for reduction in reductions]
     needs = [(workers * room.state + room.answer, room.ways) for room in rooms]
-    needs.append(
-        (stage_bytes(reached(columns), program.points_of), "fewer values of the inputs of what is computed in loops")
-    )
+    needs.append((program.stage_bytes(columns), "fewer values of the inputs of what is computed in loops"))
     needs.append((8.0 * workers * len(columns) * (block or 0), "a smaller block="))  # the engine's own are small
     names = ", ".join(type(reduction).__name__.lower() for reduction in reductions)
     require(sum(size for size, _ in needs), f"{names} over {program.n_points:,} points", max(needs)[1])

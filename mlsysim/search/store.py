@@ -21,8 +21,7 @@ import xarray as xr
 
 from mlsysim.engine import elsewhere, estimate, label
 from mlsysim.engine.block import planned, threads_wanted
-from mlsysim.engine.graph import Node, reached
-from mlsysim.engine.interpret import stage_bytes
+from mlsysim.engine.graph import Node
 from mlsysim.engine.memory import free_memory, require
 from mlsysim.engine.program import Program
 from mlsysim.engine.progress import Progress, watched
@@ -147,7 +146,7 @@ def solve(
     whole = result_bytes(program, nodes)
     most = min(SLAB, max(whole / FEWEST, LEAST))
     held = whole if path is None else 2.0 * most * (threads if client is None else 1)
-    stages = stage_bytes(reached(nodes.values()), program.points_of)
+    stages = program.stage_bytes(nodes.values())
     require(held + stages, f"{program.n_points:,} points x {len(nodes)} outputs", WAYS, free_memory())
     axes = {name: axes_of(program, node) for name, node in nodes.items()}
     arrays: dict[str, np.ndarray] = {}

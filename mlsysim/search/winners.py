@@ -34,6 +34,8 @@ def winners(
     shape: tuple[int, ...],
     free: Sequence[str],
     attrs: Mapping[str, Any],
+    marks: Mapping[str, np.ndarray] | None = None,
+    shown: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """All outputs at some points, with their places along the `free` axes as coordinates.
 
@@ -43,8 +45,13 @@ def winners(
         Position along every axis, flat.
     found : ndarray of bool
         Where there is a winner; elsewhere numbers are NaN, flags False, and `limit` is ``not_found``.
+    marks : mapping, optional
+        Labels of dims that are no axes of the program.
+    shown : sequence of str, optional
+        Outputs that are told; default all.
     """
     nodes, omitted = program.available()
+    nodes = nodes if shown is None else {name: nodes[name] for name in shown if name in nodes}
     values = program.at(nodes, index)
     arrays: dict[str, np.ndarray] = {}
     for name, value in values.items():
@@ -65,4 +72,5 @@ def winners(
                 nothing: Any = {"U": "", "M": "NaT", "m": "NaT"}.get(at.dtype.kind, np.nan)
                 at = np.where(found, at, np.array(nothing, dtype=at.dtype if at.dtype.kind in "mM" else None))
             coords[name] = (dims, at.reshape(shape), about)
+    coords |= {name: (name, labels) for name, labels in (marks or {}).items()}
     return label.dataset(program, arrays, dims, coords, label.story(program, omitted, **attrs))

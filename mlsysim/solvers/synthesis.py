@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from mlsysim import zoo
 from mlsysim.engine import label
-from mlsysim.engine.program import Program
 from mlsysim.engine.progress import Progress
-from mlsysim.engine.solve import solve
 from mlsysim.engine.unsaid import said_aloud
 from mlsysim.models.single_node import SingleNodeModel
 from mlsysim.resolver import Resolver, Solver
 from mlsysim.schema.check import flag, hint, mapping, names, whole
 from mlsysim.schema.records import Accelerator
 from mlsysim.search.region import region
-from mlsysim.search.target import Target, condition
+from mlsysim.search.target import condition
+from mlsysim.solvers.devices import fitting_devices
 
 #: what is asked for when no unknown is named, and what it is called in the answer
 REQUIRED = {"mem_bandwidth": "required_bw", "peak_flops": "required_flops", "mem_capacity": "required_capacity"}
@@ -77,7 +75,9 @@ def synthesis(
         `required_bw`, `required_flops`, `required_capacity`, or the unknown by its name: the boundary value, on the side
         where all targets hold; NaN where there is none. ``side`` tells at_least, at_most, always or never;
         ``binding_target`` what fails first beyond it; ``nearest`` where the targets are missed by least; the outputs there.
-        With several unknowns these are prefixed by the unknown.  `device` and `device_price` along `place`.
+        With several unknowns these are prefixed by the unknown.  `device` and `device_price` along `place`; where no device
+        meets the targets they are empty, and `nearest_device` misses by least: `nearest_limit` is what stops it, and
+        `nearest_excess` what it needs over what it may (NaN where that is no matter of amount).
 
     Notes
     -----
@@ -147,65 +147,15 @@ def synthesis(
         found = {k: v.drop_vars("hardware", errors="ignore") for k, v in found.items()}
     ds = xr.Dataset(found, attrs=attrs)
     if devices and "hardware" in resolver.parameters(given) and all(n in Accelerator._fields for n in asked):
-        fitting = _devices(resolver, conditions, given, devices, threads, progress, plan)
+        fitting = fitting_devices(resolver, conditions, given, devices, threads, progress, plan)
         ds = ds.merge(fitting, compat="override", join="exact", combine_attrs="override")
     return label.kept(ds, keep)
 
 
-def _devices(
-    resolver: Resolver,
-    conditions: Sequence[Target],
-    given: Mapping[str, Any],
-    most: int,
-    threads: int | None,
-    progress: Progress,
-    plan: str,
-) -> xr.Dataset:
-    """Devices of the zoo that meet the targets, least to spare first, along `place`."""
-    rest = {k: v for k, v in given.items() if k.removeprefix("hardware.") not in ("hardware", *Accelerator._fields)}
-    wanted = [c.output for c in conditions]
-    if "feasible" in resolver.outputs:
-        wanted = [*dict.fromkeys([*wanted, "feasible"])]
-    names = [n for n in zoo.names("hardware") if zoo.hardware(n)["status"] == "shipping"]
-    known = Program(resolver, {**rest, "hardware": names}).known_along("hardware", wanted)
-    names = [n for n, k in zip(names, known) if k]
-    program = Program(resolver, {**rest, "hardware": names or ["h100"]})
-    if not names or any(program.missing(program.output(n)) for n in wanted):
-        return xr.Dataset()
-    for c in conditions:
-        c.widen(program)
-    values = solve(program, wanted, threads, progress, plan)
-    meets = values["feasible"].astype(bool) if "feasible" in values else xr.ones_like(values[wanted[0]], dtype=bool)
-    spare = xr.full_like(values[wanted[0]], np.inf, dtype=np.float64)
-    for c in conditions:
-        meets = meets & c.met(values[c.output], c.array)
-        if c.output != "feasible":
-            spare = np.minimum(spare, -c.excess(values[c.output], c.array))
-    dims = tuple(a for a in program.axes if a != "hardware")
-    if "hardware" not in meets.dims:
-        meets, spare = meets.expand_dims("hardware"), spare.expand_dims("hardware")
-    fits, score = (
-        meets.transpose(*dims, "hardware").values,
-        spare.where(meets, np.inf).transpose(*dims, "hardware").values,
-    )
-    order = np.argsort(score, axis=-1, kind="stable")[..., :most]
-    fits = np.take_along_axis(fits, order, axis=-1)
-    prices = np.array([row["price"] if row["price"] is not None else np.nan for row in map(zoo.hardware, names)])
-    coords = {k: v for k, v in label.coordinates(program).items() if "hardware" not in (k, *np.atleast_1d(v[0]))}
-    coords["place"] = (
-        "place",
-        np.arange(1, order.shape[-1] + 1),
-        {"long_name": "1 meets the targets with least to spare"},
-    )
-    return xr.Dataset(
-        {
-            "device": ((*dims, "place"), np.where(fits, np.array(names)[order], ""), label.attributes("device")),
-            "device_price": ((*dims, "place"), np.where(fits, prices[order], np.nan), label.attributes("device_price")),
-        },
-        coords=coords,
-    )
-
-
 SynthesisSolver = Solver(
-    "SynthesisSolver", synthesis, SingleNodeModel, (*REQUIRED.values(), "device", "device_price"), walls=(22,)
+    "SynthesisSolver",
+    synthesis,
+    SingleNodeModel,
+    (*REQUIRED.values(), "device", "device_price", "nearest_device", "nearest_limit", "nearest_excess"),
+    walls=(22,),
 )
