@@ -14,6 +14,7 @@ from mlsysim.equations import batching, micro_batches, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.energy import device_power
+from mlsysim.equations.normal import largest_deviate
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
@@ -73,18 +74,37 @@ def prefill_pool(
 
     def of_prompts(prompts):
         idle = np.maximum(groups - prompts, 0.0)
-        whole = serve.prefill_step(*records, prompts, new, cached, chunk, convention, idle)
+        longest = new * fullest_group(np.minimum(prompts, groups), np.maximum(prompts / groups, 1.0), cv)
+        whole = serve.prefill_step(*records, prompts, longest, cached, chunk, convention, idle)
         if two_batches is None:
             return whole
-        tokens = np.maximum(prompts / groups, 1.0) * new
+        tokens = np.maximum(prompts / groups, 1.0) * longest
         half = np.maximum(0.5 * np.minimum(tokens, chunk), 1.0)
-        halves = micro_batches.side_by_side(serve.prefill_step(*records, prompts, new, cached, half, convention, idle))
+        halves = micro_batches.side_by_side(
+            serve.prefill_step(*records, prompts, longest, cached, half, convention, idle)
+        )
         return micro_batches.either(two_batches > 0, halves, whole)
 
     one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))
     step = of_prompts(full)
     chunks = ceil_div(np.maximum(full / groups, 1.0) * new, chunk)
     return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step)
+
+
+def fullest_group(groups, prompts, cv):
+    """Tokens of the fullest of some attention groups, which all others wait for, over their mean: ``1 + c z / sqrt(k)``.
+
+    Parameters
+    ----------
+    groups, prompts : groups that have prompts, and k prompts in each; z is the largest of as many normal deviates.
+    cv : c, coefficient of variation of a prompt's length.
+
+    Examples
+    --------
+    >>> [round(float(fullest_group(*pool, 0.1)), 3) for pool in ((1.0, 1.0), (8.0, 1.0), (8.0, 4.0))]
+    [1.0, 1.143, 1.072]
+    """
+    return 1.0 + cv * largest_deviate(groups) / np.sqrt(prompts)
 
 
 class Slopes(NamedTuple):
