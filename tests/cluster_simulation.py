@@ -2,8 +2,8 @@
 
 It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue; the replicas that
 are free share what waits, and each takes as many as one step holds; a request that is prefilled waits until its cache has
-moved, then for a slot of the decode replica with the fewest requests, and joins at the next step there.  Steps between two
-events are taken together.
+moved, then for a slot of the decode replica with the fewest requests (or of one that is chosen at random), and joins at the
+next step there.  Steps between two events are taken together.
 """
 
 import heapq
@@ -37,8 +37,11 @@ class Replica:
         return len(self.ends) + len(self.waiting)
 
 
-def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
-    """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free."""
+def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, chosen=None):
+    """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free.
+
+    `chosen` are the decode replicas that requests go to, free or not; without it each goes where fewest are.
+    """
     prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
     servers, most = int(prefill.replicas), int(prefill.most)
     steps = [float(prefill_pool.step_time(prefill, float(n))) for n in range(most + 1)]
@@ -69,7 +72,7 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
         for i in range(issued):
             at(0.0, "arrive", i)
     queue: deque = deque()
-    ready: deque = deque()  # caches that wait for a slot
+    ready = [deque() for _ in replicas] if chosen is not None else [deque()]  # caches that wait for a slot
     free = servers
     front = float(cluster.front)
 
@@ -81,11 +84,15 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
             at(now + steps[len(batch)], "prefilled", batch)
 
     def join(now):
-        while ready:
-            replica = min(replicas, key=lambda r: r.held)
+        for own, waiting in zip(replicas, ready):
+            enter(waiting, [own] if chosen is not None else replicas, now)
+
+    def enter(waiting, among, now):
+        while waiting:
+            replica = min(among, key=lambda r: r.held)
             if replica.held >= replica.slots:
                 return
-            request = ready.popleft()
+            request = waiting.popleft()
             replica.waiting.append(request)
             if not replica.ends and len(replica.waiting) == 1:
                 at(now, "step", (replica, replica.turn))
@@ -131,7 +138,7 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
                 at(now + gone[len(payload)], "moved", request)
             start(now)
         elif what == "moved":
-            ready.append(payload)
+            ready[chosen[payload] if chosen is not None else 0].append(payload)
             join(now)
         else:
             replica, turn = payload

@@ -132,6 +132,11 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row, widest: flo
     return list(dict.fromkeys([*found, "several_kernels"]))
 
 
+def routing(run: Mapping[str, Any]) -> str:
+    """How requests find a decode replica: several front ends deal them out without knowing of each other, one deals evenly."""
+    return "random" if (given(run, "front_ends") or 1.0) > 1.0 else "shared"
+
+
 def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
     """A row as inputs of DisaggregatedServingModel; `forgotten` are lines of settings of which nothing is known."""
     run = labelled(run)
@@ -177,6 +182,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "pool_fraction": setting.get("pool_fraction", 1.0),
         "memory_fraction": setting.get("memory_fraction", 0.9),
         "reserve": codes.labels(codes.Reserve)[setting.get("reserve", "grow")],
+        "routing": routing(run),
         "fleet_size": 0.0,
         "max_context": 0.0,
     }
