@@ -37,10 +37,11 @@ class Replica:
         return len(self.ends) + len(self.waiting)
 
 
-def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, chosen=None):
+def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sent=None, chosen=None):
     """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free.
 
-    `chosen` are the decode replicas that requests go to, free or not; without it each goes where fewest are.
+    `sent` are the prefill replicas that prompts go to, busy or not, and `chosen` the decode replicas, free or not; without
+    them prompts go to any that is free, and requests where fewest are.
     """
     prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
     servers, most = int(prefill.replicas), int(prefill.most)
@@ -71,17 +72,17 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, cho
         issued = min(users, count)
         for i in range(issued):
             at(0.0, "arrive", i)
-    queue: deque = deque()
+    queues = [deque() for _ in range(servers if sent is not None else 1)]
     ready = [deque() for _ in replicas] if chosen is not None else [deque()]  # caches that wait for a slot
-    free = servers
+    free = [1] * servers if sent is not None else [servers]
     front = float(cluster.front)
 
-    def start(now):
-        nonlocal free
-        while free and queue:
-            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free)))]
-            free -= 1
-            at(now + steps[len(batch)], "prefilled", batch)
+    def start(which, now):
+        queue = queues[which]
+        while free[which] and queue:
+            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free[which])))]
+            free[which] -= 1
+            at(now + steps[len(batch)], "prefilled", (which, batch))
 
     def join(now):
         for own, waiting in zip(replicas, ready):
@@ -129,14 +130,16 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, cho
             arrived[payload] = now
             at(now + front, "queued", payload)
         elif what == "queued":
-            queue.append(payload)
+            queues[0 if sent is None else sent[payload]].append(payload)
             if not events or events[0][0] > now or events[0][2] != "queued":
-                start(now)
+                for which in range(len(queues)):
+                    start(which, now)
         elif what == "prefilled":
-            free += 1
-            for request in payload:
-                at(now + gone[len(payload)], "moved", request)
-            start(now)
+            which, batch = payload
+            free[which] += 1
+            for request in batch:
+                at(now + gone[len(batch)], "moved", request)
+            start(which, now)
         elif what == "moved":
             ready[chosen[payload] if chosen is not None else 0].append(payload)
             join(now)

@@ -281,7 +281,9 @@ def out_of_step(cluster: Cluster, rate, token):
     token : time between tokens (s).
     """
     spread = cluster.output_cv * cluster.decode.decoded * token * rate
-    return 1.0 - HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
+    ordered = HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
+    random = cluster.prefill.random
+    return 1.0 - (ordered if random is None else np.where((random > 0) & (cluster.prefill.replicas > 1), 0.0, ordered))
 
 
 def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user, places) -> Parts:

@@ -32,6 +32,7 @@ class Prefill(NamedTuple):
     replicas: Any
     cv: Any  #: coefficient of variation of the prompt's length
     step: serve.Step  #: the full step, by class
+    random: Any = None  #: does each prompt go to a replica at random, busy or not; None: no
 
 
 def prefill_pool(
@@ -50,6 +51,7 @@ def prefill_pool(
     cv,
     two_batches=None,
     convention=FlopsConvention.CAUSAL,
+    random=None,
 ) -> Prefill:
     """The steps of a pool of replicas that prefill.
 
@@ -65,6 +67,7 @@ def prefill_pool(
     most : most prompts of a step of one replica.
     cv : coefficient of variation of the prompt's length.
     two_batches : does one half of a step compute while the other exchanges tokens; None: no.
+    random : does each prompt go to a replica at random, busy or not; None: no.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
     tp, pp, ep = layout
@@ -88,7 +91,7 @@ def prefill_pool(
     one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))
     step = of_prompts(full)
     chunks = ceil_div(np.maximum(full / groups, 1.0) * new, chunk)
-    return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step)
+    return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step, random)
 
 
 def fullest_group(groups, prompts, cv):
@@ -227,7 +230,8 @@ def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
 
     Parameters
     ----------
-    rate : l, prompts per second of the whole pool, below `prefill_rate`.
+    rate : l, prompts per second of the whole pool, below `prefill_rate`; of replicas that are chosen at random each has a
+        queue of its own.
     users : clients that the prompts come from, each with one at a time; None without end.
 
     Notes
@@ -243,6 +247,9 @@ def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
     >>> round(float(prompt_wait(alone, 0.5).wait), 9)  # M/D/1: rho / (2 (1 - rho))
     0.5
     """
+    if pool.random is not None:
+        sharing = np.where(pool.random > 0, 1.0, pool.replicas)
+        rate, pool = rate * sharing / pool.replicas, pool._replace(replicas=sharing)
     most = prefill_rate(pool)
     spare = 1.0 - np.minimum(rate / most, 1.0 - 1e-9)
     each = rate / pool.replicas
