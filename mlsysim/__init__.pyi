@@ -711,6 +711,7 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
+    routing: Any  # default shared; one queue for all servers, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
@@ -2045,6 +2046,7 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
+    routing: Any  # default shared; one queue for all servers, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted

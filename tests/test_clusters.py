@@ -80,6 +80,11 @@ def test_a_late_first_token_is_left_out():
     assert set(asked(ttft_suspect=1).measured) == {"itl"}
 
 
+def test_several_front_ends_deal_requests_out_at_random():
+    assert asked().inputs["routing"] == asked(front_ends=1).inputs["routing"] == "shared"
+    assert asked(front_ends=10).inputs["routing"] == "random"
+
+
 def test_a_stated_rate_is_a_target():
     assert asked(tokens_per_s_per_gpu=123.0).measured["tokens_per_s_per_device"] == 123.0
 
@@ -150,7 +155,7 @@ def by_source(rows, target):
 def test_published_clusters_are_predicted_as_told(published):
     """Mean over ten sources of the median error; none of the rows was fitted to."""
     assert published.answered == 363 and len(published.refused) == 6
-    most = {"itl": 0.095, "ttft": 0.29, "e2e_latency": 0.11, "tokens_per_s_per_device": 0.135}
+    most = {"itl": 0.093, "ttft": 0.27, "e2e_latency": 0.106, "tokens_per_s_per_device": 0.127}
     found = {target: float(by_source(published.rows, target).mean()) for target in most}
     assert all(found[target] <= most[target] for target in most), found
 

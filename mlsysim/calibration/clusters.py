@@ -2,7 +2,8 @@
 
 A row has the workers of both pools, devices of each (`prefill_gpus`, `decode_gpus`), degrees of attention (`*_tp`, and
 `*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split, which is
-taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group.
+taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group, and
+`front_ends` that deal requests out.
 Predicted: mean time to the first token, between tokens, of a request, and output tokens/s of a device, where the table states
 them or they follow by Little's law.
 
@@ -10,7 +11,7 @@ Blank cells follow the same rules for every row: ten requests a client and lengt
 `length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
 the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
 (`cache_transfer`); tokens are drafted by one more layer of the model and accepted as `acceptance` says.  The front end
-has several processes.
+has several processes, which deal requests out evenly unless `front_ends` says that there are several of it.
 """
 
 from __future__ import annotations

@@ -114,6 +114,7 @@ NUMBERS = {
         "decode_attention_dp",
         "decode_ep",
         "decode_max_batch",
+        "front_ends",
         "requests_per_client",
         "draft_len",
         "acceptance",
