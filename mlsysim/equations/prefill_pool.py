@@ -107,7 +107,7 @@ def fullest_group(groups, prompts, cv):
     >>> [round(float(fullest_group(*pool, 0.1)), 3) for pool in ((1.0, 1.0), (8.0, 1.0), (8.0, 4.0))]
     [1.0, 1.143, 1.072]
     """
-    return 1.0 + cv * largest_deviate(groups) / np.sqrt(prompts)
+    return np.where(cv > 0, 1.0 + cv * largest_deviate(groups) / np.sqrt(prompts), 1.0)
 
 
 class Slopes(NamedTuple):
