@@ -2,8 +2,8 @@
 
 A row has the workers of both pools, devices of each (`prefill_gpus`, `decode_gpus`), degrees of attention (`*_tp`, and
 `*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split, which is
-taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group, and
-`front_ends` that deal requests out.
+taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group,
+`redundant_experts` copies of experts in a worker, and `front_ends` that deal requests out.
 Predicted: mean time to the first token, between tokens, of a request, and output tokens/s of a device, where the table states
 them or they follow by Little's law.
 
@@ -179,6 +179,7 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "draft_len": given(run, "draft_len") or 0.0,
         "draft_layers": DRAFT_LAYERS,
         "acceptance": given(run, "acceptance") or ACCEPTANCE,
+        "redundant_experts": given(run, "redundant_experts") or 0.0,
         "page_size": setting.get("page_size", 16.0),
         "pool_fraction": setting.get("pool_fraction", 1.0),
         "memory_fraction": setting.get("memory_fraction", 0.9),

@@ -115,6 +115,7 @@ NUMBERS = {
         "decode_ep",
         "decode_max_batch",
         "front_ends",
+        "redundant_experts",
         "requests_per_client",
         "draft_len",
         "acceptance",
