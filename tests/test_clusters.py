@@ -93,6 +93,13 @@ def test_copies_of_experts_make_a_layout_possible():
 def test_several_front_ends_deal_requests_out_at_random():
     assert asked().inputs["routing"] == asked(front_ends=1).inputs["routing"] == "shared"
     assert asked(front_ends=10).inputs["routing"] == "random"
+    odd = pd.DataFrame([a_cluster(redundant_experts=0), a_cluster(front_ends=0), a_cluster(front_ends=1.5)])
+    found = validate(odd, sample=0)
+    assert (
+        found.answered == 1
+        and list(found.refused.row) == [3, 4]
+        and found.refused.why.str.startswith("front_ends=").all()
+    )
 
 
 def test_a_stated_rate_is_a_target():

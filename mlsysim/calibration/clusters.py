@@ -134,7 +134,7 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row, widest: flo
 
 
 def routing(run: Mapping[str, Any]) -> str:
-    """How requests find a decode replica: several front ends deal them out without knowing of each other, one deals evenly."""
+    """How requests find replicas: several front ends deal them out without knowing of each other, one deals evenly."""
     return "random" if (given(run, "front_ends") or 1.0) > 1.0 else "shared"
 
 
@@ -227,7 +227,7 @@ def _measured(run: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, fl
 def _over_clients(run: Mapping[str, Any], inputs: Mapping[str, Any], request: float | None) -> float | None:
     """The stated rate over that of Little's law, clients over the time of a request; None where not both are stated."""
     each = given(run, "tokens_per_s_per_gpu")
-    if each is None or request is None:
+    if not each or not request:
         return None
     return each * _devices(run, POOLS) * request / (inputs["users"] * inputs["output_len"])
 
