@@ -268,6 +268,7 @@ class _Assumptions(TypedDict, total=False):
     unpacks_weights: Any  # products of many rows with weights in 4 bits unpack them into 16 bits beforehand
     score_bytes: Any  # byte: what a score of attention moves through memory in prefill: 0 where one kernel keeps the scores on the chip
     library_allreduce: Any  # the communication library does all all-reduces; off: kernels of the engine take the small messages
+    node_allreduce: Any  # an engine's own all-reduce kernels end with a node, so that the communication library takes over between nodes that share a fast domain, as in a rack; off: they reach as far as the domain
     grouped_cache_reads: Any  # times that decode attention reads a key/value head which several query heads share: 1 where a kernel takes the group together, more where each query head is taken by itself and caches catch the rest
     last_token_apart: Any  # a prompt's last token passes in a decoding step of its own, after all others of the prompt; off: the prompt's own step gives the first token
     poll_steps: Any  # steps between two looks of the scheduler at new requests: a prompt waits for half of them
@@ -299,6 +300,7 @@ class _Assumptions(TypedDict, total=False):
     expert_exposed: Any  # share of the shorter of arithmetic and traffic of experts that nothing hides
     dispatch_bytes: Any  # byte: bytes per value sent to an expert: 8 bits and a scale per 128 values
     expert_gather: Any  # inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's experts (0)
+    expert_sums: Any  # steps with prompts gather tokens, and then add up what the experts made of them, by all-reduces over all tokens (1), not by gathering and scattering (0); where tokens are gathered at all
     exchange_latency_intra: Any  # s: start of an expert exchange inside the fast domain
     exchange_latency_inter: Any  # s: start of an expert exchange between nodes
     exchange_share: Any  # share of expert exchanges that no other micro-batch hides
@@ -709,6 +711,7 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
+    routing: Any  # default shared; one queue for all servers, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
@@ -2043,6 +2046,7 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
     first_token_from: Any  # default decode; which pool answers the client with the first token
+    routing: Any  # default shared; one queue for all servers, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted

@@ -2,8 +2,8 @@
 
 It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue; the replicas that
 are free share what waits, and each takes as many as one step holds; a request that is prefilled waits until its cache has
-moved, then for a slot of the decode replica with the fewest requests, and joins at the next step there.  Steps between two
-events are taken together.
+moved, then for a slot of the decode replica with the fewest requests (or of one that is chosen at random), and joins at the
+next step there.  Steps between two events are taken together.
 """
 
 import heapq
@@ -37,8 +37,12 @@ class Replica:
         return len(self.ends) + len(self.waiting)
 
 
-def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
-    """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free."""
+def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sent=None, chosen=None):
+    """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free.
+
+    `sent` are the prefill replicas that prompts go to, busy or not, and `chosen` the decode replicas, free or not; without
+    them prompts go to any that is free, and requests where fewest are.
+    """
     prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
     servers, most = int(prefill.replicas), int(prefill.most)
     steps = [float(prefill_pool.step_time(prefill, float(n))) for n in range(most + 1)]
@@ -68,24 +72,28 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
         issued = min(users, count)
         for i in range(issued):
             at(0.0, "arrive", i)
-    queue: deque = deque()
-    ready: deque = deque()  # caches that wait for a slot
-    free = servers
+    queues = [deque() for _ in range(servers if sent is not None else 1)]
+    ready = [deque() for _ in replicas] if chosen is not None else [deque()]  # caches that wait for a slot
+    free = [1] * servers if sent is not None else [servers]
     front = float(cluster.front)
 
-    def start(now):
-        nonlocal free
-        while free and queue:
-            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free)))]
-            free -= 1
-            at(now + steps[len(batch)], "prefilled", batch)
+    def start(which, now):
+        queue = queues[which]
+        while free[which] and queue:
+            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free[which])))]
+            free[which] -= 1
+            at(now + steps[len(batch)], "prefilled", (which, batch))
 
     def join(now):
-        while ready:
-            replica = min(replicas, key=lambda r: r.held)
+        for own, waiting in zip(replicas, ready):
+            enter(waiting, [own] if chosen is not None else replicas, now)
+
+    def enter(waiting, among, now):
+        while waiting:
+            replica = min(among, key=lambda r: r.held)
             if replica.held >= replica.slots:
                 return
-            request = ready.popleft()
+            request = waiting.popleft()
             replica.waiting.append(request)
             if not replica.ends and len(replica.waiting) == 1:
                 at(now, "step", (replica, replica.turn))
@@ -122,16 +130,18 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0):
             arrived[payload] = now
             at(now + front, "queued", payload)
         elif what == "queued":
-            queue.append(payload)
+            queues[0 if sent is None else sent[payload]].append(payload)
             if not events or events[0][0] > now or events[0][2] != "queued":
-                start(now)
+                for which in range(len(queues)):
+                    start(which, now)
         elif what == "prefilled":
-            free += 1
-            for request in payload:
-                at(now + gone[len(payload)], "moved", request)
-            start(now)
+            which, batch = payload
+            free[which] += 1
+            for request in batch:
+                at(now + gone[len(batch)], "moved", request)
+            start(which, now)
         elif what == "moved":
-            ready.append(payload)
+            ready[chosen[payload] if chosen is not None else 0].append(payload)
             join(now)
         else:
             replica, turn = payload

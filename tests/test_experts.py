@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import mlsysim as ms
 from mlsysim import zoo
-from mlsysim.equations import architecture, compute, conventions, experts, loops, operators, paging, sharding
+from mlsysim.equations import allreduce, architecture, compute, conventions, experts, loops, operators, paging, sharding
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
@@ -160,6 +161,35 @@ def test_tokens_travel_once_to_a_rank():
     assert time(4.0, 1.0) == pytest.approx(3.0) and time(8.0, 1.0) == pytest.approx(7.0)
     assert 2.4 < time(4.0, 0.0) < 3.0 and 4.0 < time(8.0, 0.0) < 7.0
     assert time(32.0, 1.0) == time(32.0, 0.0) < 8.0  # beyond a node tokens go where their experts are
+
+
+def test_prompts_may_be_gathered_by_all_reduces():
+    """Two all-reduces over the tokens of all groups a layer with experts, in steps with prompts; a step that decodes has none."""
+    call = {"model": "deepseek_r1_671b", "hardware": "b200", "precision": "fp8", "tp": 1, "ep": 8, "batch_size": 8}
+    call |= {"seq_len": 8192, "eager_kernel_time": 0.0}
+    plain, summed = (ms.ServingModel.solve(**call, expert_sums=on) for on in (0, 1))
+    model, device = zoo.workload_record(zoo.model("deepseek_r1_671b")), zoo.accelerator_record("b200", Precision.FP8)
+    fleet = zoo.fleet_record(None, "b200")
+    sums = allreduce.allreduce_time(8 * 8192 * model.hidden * 2.0, device, fleet, 8.0, ASSUME, 1.0)
+    records = (model, device, fleet, zoo.format_record(Precision.FP8), ASSUME, 1.0, 8.0, 8192.0, 8 * 8192.0)
+    gathered = operators.expert_exchange_time(*records)
+    longer = 2.0 * architecture.moe_layers(model) * sums - gathered
+    level = ASSUME.serving_level * ASSUME.mixture_serving_level
+    assert float(summed.ttft - plain.ttft) == pytest.approx(level * float(longer), rel=1e-6) and longer > 0.05
+    assert float(summed.itl) == float(plain.itl)
+    apart = {**call, "ep": 72, "batch_size": 72, "hardware": "gb200_per_gpu"}  # nodes of a rack send copies
+    assert float(ms.ServingModel.solve(**apart, expert_sums=1).ttft) == float(ms.ServingModel.solve(**apart).ttft)
+
+
+def test_an_engines_own_all_reduce_may_end_with_the_node():
+    """Between trays of a rack the library takes over; inside a tray, and in a node that is its own domain, nothing changes."""
+    call = {"model": "llama3_1_70b", "precision": "fp8", "batch_size": 8, "seq_len": 2048}
+
+    def itl(hardware, tp, ends):
+        return float(ms.ServingModel.solve(**call, hardware=hardware, tp=tp, node_allreduce=ends).itl)
+
+    assert itl("gb200_per_gpu", 4, 1) == itl("gb200_per_gpu", 4, 0) and itl("h100", 8, 1) == itl("h100", 8, 0)
+    assert itl("gb200_per_gpu", 8, 1) > 1.1 * itl("gb200_per_gpu", 8, 0)
 
 
 def test_gathered_tokens_take_memory_from_the_cache():

@@ -6,6 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mlsysim as ms
+from mlsysim.equations import prefill_pool
 from mlsysim.schema.codes import PoolLimit
 
 MODEL = ms.DisaggregatedServingModel
@@ -28,6 +29,22 @@ def test_a_prompt_alone_brings_work_of_its_own_group_only():
     one, many = MODEL.solve(**call, eager_kernel_time=0.0).prefill_time.values
     step = ms.ServingModel.solve(**{**DEEPSEEK, "seq_len": 8192}, batch_size=16, eager_kernel_time=0.0)
     assert 1.5 * one < many and one < 0.7 * float(step.ttft)
+
+
+def test_a_prefill_step_lasts_as_long_as_its_fullest_group():
+    """Lengths of 20 % variation on 16 groups of a prompt each: all wait for the longest; one group waits for nobody."""
+    rng = np.random.default_rng(0)
+    spread = np.sqrt(np.log1p(0.2**2))
+    for groups, prompts in ((16, 1), (8, 4)):
+        lengths = rng.lognormal(-0.5 * spread**2, spread, (20000, groups, prompts)).mean(axis=2)
+        fullest = prefill_pool.fullest_group(float(groups), float(prompts), 0.2)
+        assert fullest == pytest.approx(lengths.max(axis=1).mean(), rel=0.05)
+    call = {**DEEPSEEK, "seq_len": 8192, "prefill_chunk": 16384, "prefill_max_batch": 16, "users": 2000}
+    even, uneven = (MODEL.solve(**call, decode_replicas=8, prompt_cv=cv) for cv in (0.0, 0.2))
+    assert float(even.saturation_rate / uneven.saturation_rate) > 1.25
+    one = {**LLAMA, "users": 2000, "decode_replicas": 8, "prefill_max_batch": 1}
+    rates = MODEL.solve(**one, prompt_cv=[0.0, 0.2]).saturation_rate.values
+    assert rates[1] == pytest.approx(rates[0], rel=1e-12)
 
 
 def test_prompts_below_the_threshold_are_computed_by_decode_replicas():

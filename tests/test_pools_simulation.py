@@ -117,3 +117,63 @@ def test_clusters_run_as_simulated(what, within):
     """First token within 10 %, time between tokens and throughput within 5 %, of all clusters."""
     off = np.abs(ratios()[:, what] - 1.0)
     assert off.max() <= within, {int(seed): round(float(ratios()[seed, what]), 3) for seed in np.argsort(off)[-4:]}
+
+
+def test_replicas_chosen_at_random_leave_slots_empty():
+    """As many clients as slots, or a few more: some replicas have more than they hold, others none (median 2 %, 7 at most)."""
+    rng, off = np.random.default_rng(5), []
+    for users, replicas, slots in (
+        (7, 7, 1),
+        (6, 5, 1),
+        (5, 4, 1),
+        (10, 8, 1),
+        (28, 7, 4),
+        (60, 15, 4),
+        (12, 4, 2),
+        (80, 4, 16),
+    ):
+        cluster = random_cluster(rng)
+        decode = cluster.decode._replace(replicas=float(replicas), slots=float(slots), decoded=999.0)
+        prefill = cluster.prefill._replace(replicas=4.0)
+        cluster = cluster._replace(decode=decode, prefill=prefill, output_cv=0.0642)
+        rates = []
+        for _ in range(6):
+            answers = lengths(rng, cluster, users * EVERY)
+            chosen = rng.integers(replicas, size=len(answers))
+            found = simulate(cluster, answers, users=users, chosen=chosen)
+            rates.append(users / (found.finished - found.arrived).mean())
+        told = [
+            float(
+                pools.closed_loop(
+                    cluster._replace(decode=decode._replace(random=r)), float(users), 0.0, EVERY
+                ).throughput
+            )
+            for r in (1.0, None)
+        ]
+        off.append(told[0] / np.mean(rates) - 1.0)
+        assert told[0] < told[1]
+    assert np.abs(off).max() < 0.1 and np.median(np.abs(off)) < 0.06, off
+
+
+def test_prompts_that_go_to_replicas_at_random_have_queues_of_their_own():
+    """Open loops, the decode pool large: wait and step of eight prefill pools at 0.3 to 0.8 of their rate."""
+    rng, off = np.random.default_rng(7), []
+    for load in np.linspace(0.3, 0.8, 8):
+        cluster = random_cluster(rng)
+        decode = cluster.decode._replace(replicas=8.0, slots=4096.0, decoded=3.0)
+        prefill = cluster.prefill._replace(replicas=float(rng.integers(2, 6)))
+        cluster = cluster._replace(decode=decode, prefill=prefill)
+        rate = load * float(prefill_pool.prefill_rate(prefill))
+        waits = []
+        for _ in range(4):
+            arrivals = np.cumsum(rng.exponential(1.0 / rate, REQUESTS))
+            sent = rng.integers(int(prefill.replicas), size=REQUESTS)
+            found = simulate(cluster, np.full(REQUESTS, 4), arrivals=arrivals, sent=sent)
+            waits.append((found.first - found.arrived)[REQUESTS // 5 :].mean())
+        own, shared = (
+            float(pools.open_loop(cluster._replace(prefill=prefill._replace(random=r)), rate, 0.9).ttft)
+            for r in (1.0, None)
+        )
+        off.append(own / np.mean(waits) - 1.0)
+        assert own > shared
+    assert np.median(np.abs(off)) < 0.05 and np.abs(off).max() < 0.12, off

@@ -41,6 +41,7 @@ CONFIGURATIONS = {
             "prompt_cv": 0.5,
             "output_cv": 0.7,
             "first_token_from": ["decode", "prefill"],
+            "routing": ["shared", "random"],
             "cached_prefix": 100.0,
             "local_prefill_below": [0, 900],
             "flops_convention": "full",

@@ -603,7 +603,11 @@ def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     assert 0.0 < drafted[0] < drafted[1] and "itl" not in clusters.uncertain(
         {**stated, "draft_len": 3.0, "acceptance": 0.7}
     )
-    assert clusters.uncertain({"draft_len": 0.0})["e2e_latency"] == clusters.SLOTS_OPEN
+    blank = clusters.uncertain({"draft_len": 0.0, "concurrency": 131.0, "decode_workers": 1.0})
+    assert blank["max_batch"] == (None, None, 115.0, 100.0) and blank["moe_layer_latency"] == (None, 35e-6, 50e-6)
+    assert "moe_layer_latency" not in clusters.uncertain(
+        {"draft_len": 0.0, "concurrency": 9.0, "moe_backend": "deepgemm"}
+    )
     assert streams.uncertain({"phase": "prefill", "backend": "Vulkan"}) == {"tokens_per_s": streams.BACK_END}
     assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
     assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}

@@ -2,7 +2,8 @@
 
 A row has the workers of both pools, devices of each (`prefill_gpus`, `decode_gpus`), degrees of attention (`*_tp`, and
 `*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split, which is
-taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group.
+taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group,
+`redundant_experts` copies of experts in a worker, and `front_ends` that deal requests out.
 Predicted: mean time to the first token, between tokens, of a request, and output tokens/s of a device, where the table states
 them or they follow by Little's law.
 
@@ -10,7 +11,7 @@ Blank cells follow the same rules for every row: ten requests a client and lengt
 `length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
 the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
 (`cache_transfer`); tokens are drafted by one more layer of the model and accepted as `acceptance` says.  The front end
-has several processes.
+has several processes, which deal requests out evenly unless `front_ends` says that there are several of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from mlsysim import zoo
 from mlsysim.calibration import checks, frameworks, serving
+from mlsysim.calibration.part import Uncertain
 from mlsysim.calibration.rules import Refused, device, given
 from mlsysim.calibration.serving import REQUESTS_PER_USER, Question
 from mlsysim.schema import codes
@@ -48,26 +50,31 @@ FRONT_END = {"frontend_client_time": 0.0003}
 FIRST_TOKEN = 0.4
 #: least and most of it: 0.85 for text (arXiv:2412.19437, section 5.4.3: a second token), less for prompts of random tokens
 ACCEPTED = (0.6, 0.85)
-#: and where no slots are stated: clients over slots, at least 1, of 333 clusters that state them (root mean square of the
-#: logarithm); who has none waits for up to an answer, twenty to thirty times as long as for its prompt (log 27 / sqrt 12)
-SLOTS_OPEN, WAIT_OPEN = 0.19, 0.95
+#: clients over slots of the 149 clusters of 333 that state slots and have more clients: quartiles
+WAITING = (1.13, 1.31)
+#: by which (log) rate and times of a row may differ from Little's law: repeats of a run differ by as much
+LITTLE = 0.05
 
 
-def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
-    """Targets that what a row does not state makes uncertain, and how much (log)."""
+def uncertain(run: Mapping[str, Any]) -> Uncertain:
+    """What a row does not state.
+
+    How many drafted tokens are accepted.  Where no settings are stated: slots, which half of all clusters set below their
+    clients, and the engine's kernels for experts, of which several exist.
+    """
     drafted = 0.0
     if given(run, "acceptance") is None:  # evenly between tokens of a round
         least, most = (sum(share**i for i in range(int(given(run, "draft_len") or 0.0) + 1)) for share in ACCEPTED)
         drafted = math.log(most / least) / math.sqrt(12.0)
-    slots, wait = (SLOTS_OPEN, WAIT_OPEN) if given(run, "decode_max_batch") is None else (0.0, 0.0)
-    whole = math.hypot(drafted, slots)
-    found = {
-        "ttft": math.hypot(FIRST_TOKEN, wait),
-        "itl": drafted,
-        "e2e_latency": whole,
-        "tokens_per_s_per_device": whole,
-    }
-    return {name: spread for name, spread in found.items() if spread}
+    rates = dict.fromkeys(("itl", "e2e_latency", "tokens_per_s_per_device"), drafted) if drafted else {}
+    found: dict[str, float | tuple[float | None, ...]] = {"ttft": FIRST_TOKEN, **rates}
+    if given(run, "decode_max_batch") is None:
+        each = (given(run, "concurrency") or 1.0) / (given(run, "decode_workers") or 1.0)
+        found["max_batch"] = (None, None, *(max(math.floor(each / waiting), 1.0) for waiting in WAITING))
+        if given(run, "moe_backend") is None:
+            kernels = (zoo.framework(key)["moe_layer_latency"] for key in ("few_kernels", "several_kernels"))
+            found["moe_layer_latency"] = (None, *kernels)
+    return found
 
 
 def labelled(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +115,29 @@ def chunk(engine: Row, setting: Mapping[str, Any], hardware: Row, groups: float)
     return (2.0 * usual if capacity >= LARGE_MEMORY else usual) / max(groups, 1.0)
 
 
+def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row, widest: float) -> list[str]:
+    """What products of a checkpoint's format cost, see `serving.experts_of`; those of SGLang beyond a node are DeepEP's partners.
+
+    docs.sglang.io, expert parallelism: large-scale deployments exchange tokens by DeepEP and multiply 8-bit blocks by DeepGEMM;
+    dispatch, permutation, quantisation and products are stages of their own.
+
+    Parameters
+    ----------
+    widest : devices over which the experts of a worker are spread, the wider pool.
+    """
+    engine = frameworks.named("engine", run)
+    beyond = widest > float(zoo.fleet_record(None, hardware).accelerators_per_node)
+    if engine is None or engine["framework"] != "sglang" or not beyond or given(run, "moe_backend") is not None:
+        return serving.experts_of(run, workload, hardware)
+    found = serving.experts_of({**run, "moe_backend": "deepgemm"}, workload, hardware)
+    return list(dict.fromkeys([*found, "several_kernels"]))
+
+
+def routing(run: Mapping[str, Any]) -> str:
+    """How requests find replicas: several front ends deal them out without knowing of each other, one deals evenly."""
+    return "random" if (given(run, "front_ends") or 1.0) > 1.0 else "shared"
+
+
 def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Question:
     """A row as inputs of DisaggregatedServingModel; `forgotten` are lines of settings of which nothing is known."""
     run = labelled(run)
@@ -119,9 +149,10 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
     if missing:
         raise Refused(f"a cluster needs {', '.join(missing)}")
     hardware, workload = device(run), serving.model(run)
-    found, setting = frameworks.of_run("engine", run, serving.experts_of(run, workload, hardware), forgotten)
-    precision, cache = serving.formats(run, workload, hardware, setting)
     layout = degrees(run, "prefill") | degrees(run, "decode")
+    grouped = experts_of(run, workload, hardware, max(layout["ep"], layout["decode_ep"]))
+    found, setting = frameworks.of_run("engine", run, grouped, forgotten)
+    precision, cache = serving.formats(run, workload, hardware, setting)
     narrowest = zoo.format_record(Precision.MXFP4 if serving.own_experts(workload) else precision).weight_bytes
     for pool in POOLS:
         size = given(run, f"{pool}_gpus") or 1.0
@@ -148,10 +179,12 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "draft_len": given(run, "draft_len") or 0.0,
         "draft_layers": DRAFT_LAYERS,
         "acceptance": given(run, "acceptance") or ACCEPTANCE,
+        "redundant_experts": given(run, "redundant_experts") or 0.0,
         "page_size": setting.get("page_size", 16.0),
         "pool_fraction": setting.get("pool_fraction", 1.0),
         "memory_fraction": setting.get("memory_fraction", 0.9),
         "reserve": codes.labels(codes.Reserve)[setting.get("reserve", "grow")],
+        "routing": routing(run),
         "fleet_size": 0.0,
         "max_context": 0.0,
     }
@@ -187,8 +220,44 @@ def _measured(run: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, fl
     if "itl" in found and "ttft" in found:
         found["e2e_latency"] = found["ttft"] + (inputs["output_len"] - 1.0) * found["itl"]
     if each is not None and (given(run, "tokens_per_s_per_gpu") is not None or "ttft" in found):
-        found["tokens_per_s_per_device"] = each
+        found["tokens_per_s_per_device"] = each / (_per_decode_device(run, inputs, found.get("e2e_latency")) or 1.0)
     return found
+
+
+def _over_clients(run: Mapping[str, Any], inputs: Mapping[str, Any], request: float | None) -> float | None:
+    """The stated rate over that of Little's law, clients over the time of a request; None where not both are stated."""
+    each = given(run, "tokens_per_s_per_gpu")
+    if not each or not request:
+        return None
+    return each * _devices(run, POOLS) * request / (inputs["users"] * inputs["output_len"])
+
+
+def _devices(run: Mapping[str, Any], pools: Collection[str]) -> float:
+    return sum((given(run, f"{pool}_workers") or 1.0) * (given(run, f"{pool}_gpus") or 1.0) for pool in pools)
+
+
+def _per_decode_device(run: Mapping[str, Any], inputs: Mapping[str, Any], request: float | None) -> float | None:
+    """All devices over those that decode, where the rate of a row is clearly one of the latter."""
+    over, share = _over_clients(run, inputs, request), _devices(run, POOLS) / _devices(run, ("decode",))
+    alike = over is not None and abs(math.log(over / share)) < LITTLE < abs(math.log(over))
+    return share if alike else None
+
+
+def told(run: Mapping[str, Any], asked: Question) -> str:
+    """What to say of a row whose rate and times do not agree (Little's law); "" of others."""
+    request = asked.measured.get("e2e_latency")
+    over = _over_clients(run, asked.inputs, request)
+    if over is None or abs(math.log(over)) < LITTLE:
+        return ""
+    if share := _per_decode_device(run, asked.inputs, request):
+        return (
+            f"its rate is taken as one of a device that decodes: {share:.2f} times what clients and times give for all"
+        )
+    why = "start and end of the run count in it" if over < 1 else "requests in flight were more than the clients"
+    return (
+        f"its rate is {over:.2f} times clients over the time of a request (Little's law): {why}, "
+        "or lengths, devices or times are other ones"
+    )
 
 
 def group(run: Mapping[str, Any]) -> str:

@@ -37,6 +37,11 @@ SPEED = (
 TARGETS = tuple(dict.fromkeys((*SPEED, *operations.TARGETS, "samples_per_s", "energy_per_sample")))
 
 
+#: what is uncertain in a run: spreads (log) of assumptions and targets, and values that an input or assumption
+#: which it leaves open may have had, each as likely, None for the one that is taken
+Uncertain = Mapping[str, float | tuple[float | None, ...]]
+
+
 class Target(NamedTuple):
     """How a target follows from an output at every point: ``factor * output ** power`` (power 1 or -1)."""
 
@@ -62,7 +67,7 @@ class Part:
     modes : sequence of int
         How far recomputation goes, for the rule of `training.pick`.
     uncertain : sequence of mappings
-        Assumptions and targets that are uncertain in a run of their framework, one mapping a point: name -> spread.
+        What is uncertain in a run of their framework, one mapping a point (`Uncertain`).
     assume : mapping
         Assumptions of the user's, which go before the framework's.
     """
@@ -75,7 +80,7 @@ class Part:
         rows: Sequence[int],
         targets: list[dict[str, tuple[str, float, float]]],
         modes: Sequence[int],
-        uncertain: Sequence[Mapping[str, float]],
+        uncertain: Sequence[Uncertain],
         assume: Assumptions,
         fixed: Iterable[str] = (),
         sample: int | None = None,
@@ -105,6 +110,12 @@ class Part:
                 if (spread := self._spread(name, assumed)).any():
                     scalars.pop(name, points.pop(name, None))
                     extra[name] = self._uncertain(name, spread, Draws(sample))
+            for name in dict.fromkeys(n for own in uncertain for n, values in own.items() if isinstance(values, tuple)):
+                scalars.pop(name, points.pop(name, None))
+                usual = float(getattr(assume, name)) if name in Assumptions._fields else None
+                stated = np.array(table.get(name, [usual] * len(inputs)), dtype=float)
+                taken = extra[name].values if name in extra else np.repeat(stated[:, None], sample, axis=1)
+                extra[name] = self._open(name, taken, Draws(sample))
         if "assume" in resolver.parameters():
             extra["assume"] = assume
         self.program = Program(resolver, {"points": points, **scalars, **extra}, moving=moving)
@@ -123,7 +134,8 @@ class Part:
         So the interval of a row is that of the row alone, whatever other rows of its table say.
         """
         usual = spread_of(self._given[-2], name)
-        return np.array([own.get(name, 0.0 if name in told else usual) for own, told in zip(self.uncertain, assumed)])
+        spreads = [own.get(name, 0.0 if name in told else usual) for own, told in zip(self.uncertain, assumed)]
+        return np.array([0.0 if isinstance(spread, tuple) else spread for spread in spreads])
 
     def _uncertain(self, name: str, spread: np.ndarray, draws: Draws) -> xr.DataArray:
         """An assumption at every point, drawn with a spread of the point's own."""
@@ -131,6 +143,21 @@ class Part:
         values = value[:, None] * draws.factor(f"assume.{family(name)}", 1.0) ** spread[:, None]
         if VARIABLES[name].high == 1.0:
             values = np.minimum(values, 1.0)
+        axis = ("sample", np.arange(draws.n), {"seed": draws.seed})
+        return xr.DataArray(values, {"sample": axis}, dims=("config", "sample"))
+
+    def _open(self, name: str, taken: np.ndarray, draws: Draws) -> xr.DataArray:
+        """An input or assumption that some points leave open, at every point and draw: each of its values as often.
+
+        Parameters
+        ----------
+        taken : what it is where it is not open, and where None stands for it.
+        """
+        values = taken.copy()
+        for point, own in enumerate(self.uncertain):
+            if isinstance(may := own.get(name), tuple):
+                chosen = np.array([math.nan if v is None else v for v in may])[draws.choice(name, len(may))]
+                values[point] = np.where(np.isnan(chosen), taken[point], chosen)
         axis = ("sample", np.arange(draws.n), {"seed": draws.seed})
         return xr.DataArray(values, {"sample": axis}, dims=("config", "sample"))
 

@@ -22,7 +22,7 @@ from mlsysim.calibration import (
     training,
     vision,
 )
-from mlsysim.calibration.part import Part
+from mlsysim.calibration.part import Part, Uncertain
 from mlsysim.calibration.rules import GIB, Refused, device, given
 from mlsysim.calibration.runs import Runs
 from mlsysim.calibration.training_files import HOW
@@ -31,7 +31,7 @@ from mlsysim.schema.codes import Limit, label
 from mlsysim.zoo.frameworks import spread_of
 
 #: what a row leaves open beside the assumptions, by kind of runs
-SPREADS: dict[str, Callable[[Mapping[str, Any]], dict[str, float]]] = {
+SPREADS: dict[str, Callable[[Mapping[str, Any]], Uncertain]] = {
     "vision": lambda run: vision.SPREADS,
     "cluster": clusters.uncertain,
     "stream": streams.uncertain,
@@ -51,7 +51,7 @@ class Run(NamedTuple):
     measured: dict[str, float]
     fitted: dict[str, str]  #: settings of its framework that were read off published runs, see `frameworks.read_off`
     known: tuple[str, ...]  #: lines of settings that its labels call for
-    uncertain: dict[str, float]  #: assumptions and targets that are uncertain for its framework, and their spread
+    uncertain: Uncertain  #: see there
 
 
 class Problem:
@@ -141,10 +141,13 @@ class Problem:
         labels = {**run, "engine": streams.engine(run, streams.hardware(run))} if self.runs.kind == "stream" else run
         if asked.resolver in CLOSED and (why := checks.late_first_token(asked.measured, asked.inputs)):
             self.late[position] = asked.inputs["users"], why
-        uncertain = _uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten)
-        uncertain |= SPREADS[self.runs.kind](run) if self.runs.kind in SPREADS else {}
+        uncertain: Uncertain = {
+            **_uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten),
+            **(SPREADS[self.runs.kind](run) if self.runs.kind in SPREADS else {}),
+        }
         self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
         self._say(position, frameworks.strange(run) if by_engine else "")
+        self._say(position, clusters.told(run, asked) if self.runs.kind == "cluster" else "")
         self._say(position, overrides.told(asked.inputs["model"]) if "model" in asked.inputs else "")
         same = (asked.resolver, *(f"{t}: {spec[0]}" for t, spec in sorted(asked.targets.items())))
         questions.setdefault(same, []).append(([asked.inputs], asked.assumed, position, asked.targets, [0]))

@@ -114,6 +114,8 @@ NUMBERS = {
         "decode_attention_dp",
         "decode_ep",
         "decode_max_batch",
+        "front_ends",
+        "redundant_experts",
         "requests_per_client",
         "draft_len",
         "acceptance",
@@ -193,10 +195,12 @@ WHOLE = {
     "size_bytes",
     "concurrency",
     "requests_per_client",
+    "front_ends",
+    "redundant_experts",
     *(f"{pool}_{what}" for pool in ("prefill", "decode") for what in ("workers", "gpus", "tp", "attention_dp", "ep")),
 }
 #: numbers that may be 0: nothing of it
-NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len"}
+NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len", "redundant_experts"}
 #: settings of a run that cannot be 0
 COUNTED = {
     "seq_len",

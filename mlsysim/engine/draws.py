@@ -36,6 +36,11 @@ class Draws:
         share = (stream.permutation(self.n) + stream.random(self.n)) / self.n
         return np.exp(spread * ndtri(share))
 
+    def choice(self, name: str, count: int) -> np.ndarray:
+        """One of `count` things for each sample, each as often."""
+        stream = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        return stream.permutation(self.n) % count
+
 
 def family(field_name: str) -> str:
     """Fields that are off together: one curve is one measurement."""

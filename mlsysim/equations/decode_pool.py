@@ -12,6 +12,7 @@ import numpy as np
 from mlsysim.equations import batching, micro_batches, operators, queueing, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.local_prefill import Local
+from mlsysim.equations.normal import normal_tail
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -37,6 +38,7 @@ class Decode(NamedTuple):
     replicas: Any  #: D
     two_batches: Any = None  #: does one half of a batch compute while the other exchanges tokens; None: no
     local: Local | None = None  #: prompts that the replicas compute themselves
+    random: Any = None  #: does each request go to a replica at random, free or not; None: no
 
 
 def decode_step(pool: Decode, batch) -> serve.Step:
@@ -107,6 +109,39 @@ def decode_rate(pool: Decode, batch, token):
     return pool.replicas * batch / (pool.decoded * token)
 
 
+def together(pool: Decode):
+    """Replicas that share a queue: all of them, or each alone where requests go to one at random."""
+    return pool.replicas if pool.random is None else np.where(pool.random > 0, 1.0, pool.replicas)
+
+
+def places(pool: Decode, users):
+    """Requests of a replica that hold a slot where those of all clients are in the pool: ``min(N / D, m)``.
+
+    Where each goes to a replica at random, ``E min(n, m)`` of a binomial n, by the normal law: with
+    ``s^2 = (N / D)(1 - 1/D)`` and ``z = (m - N / D) / s`` it is ``N / D - s (phi(z) - z Phi(-z))``.
+
+    Notes
+    -----
+    Within 8 % of simulated closed loops (3 to 15 replicas of 1 to 64 slots).
+
+    Examples
+    --------
+    >>> pool = Decode(*[None] * 11, slots=1.0, replicas=7.0)
+    >>> float(places(pool, 7.0)), round(float(places(pool._replace(random=1.0), 7.0)), 2)  # simulated: 0.65
+    (1.0, 0.63)
+    """
+    each = users / pool.replicas
+    even = np.minimum(each, pool.slots)
+    if pool.random is None:
+        return even
+    deviation = np.sqrt(each * (1.0 - 1.0 / pool.replicas))
+    some = deviation > 0
+    z = np.where(some, (pool.slots - each) / np.where(some, deviation, 1.0), 0.0)
+    density = np.exp(-0.5 * z * z) * (1.0 / np.sqrt(2.0 * np.pi))
+    left_out = deviation * (density - z * normal_tail(z))
+    return np.where((pool.random > 0) & some, np.minimum(each - left_out, even), even)
+
+
 #: requests of the fullest of many replicas beyond their mean, as a request meets it: whole requests lie unevenly
 UNEVEN = 0.2
 
@@ -114,9 +149,9 @@ UNEVEN = 0.2
 def met_batch(pool: Decode, batch, others=1.0, free=1.0):
     """Requests of the replica in which a request decodes, as its steps meet them.
 
-    Who decodes meets itself beside the mean of the others, who go where fewest are: with one replica ``b + 1``, with
-    many evenly spread ones hardly more than the mean.  ``max(b, 1) + e min(b, 1)^(sqrt(2 (D + 1)) - 1)`` with
-    ``e = 1/D + 0.2 (1 - 1/D)``; no more than the slots.
+    Who decodes meets itself beside the mean of the others, who go where fewest are: with one replica (or one chosen at
+    random) ``b + 1``, with many evenly spread ones hardly more than the mean.  ``max(b, 1) + e min(b, 1)^(sqrt(2 (D + 1)) - 1)``
+    with ``e = 1/D + 0.2 (1 - 1/D)``, D those that share a queue; no more than the slots.
 
     Parameters
     ----------
@@ -134,9 +169,9 @@ def met_batch(pool: Decode, batch, others=1.0, free=1.0):
     >>> [float(met_batch(one, b)) for b in (0.0, 0.5, 4.0, 64.0)]
     [1.0, 1.5, 5.0, 64.0]
     """
-    beside = batch * others
-    beyond = 1.0 / pool.replicas + UNEVEN * free * (1.0 - 1.0 / pool.replicas)
-    seldom = np.sqrt(2.0 * (pool.replicas + 1.0)) - 1.0
+    beside, sharing = batch * others, together(pool)
+    beyond = 1.0 / sharing + UNEVEN * free * (1.0 - 1.0 / sharing)
+    seldom = np.sqrt(2.0 * (sharing + 1.0)) - 1.0
     found = np.exp(seldom * np.log(np.minimum(np.maximum(beside, 1e-30), 1.0)))
     return np.minimum(np.maximum(beside, 1.0) + beyond * found, np.maximum(pool.slots, batch))
 
@@ -183,11 +218,11 @@ def slot_wait(pool: Decode, rate, batch, token, output_cv) -> SlotWait:
     ----------
     Gross and Harris 1998, "Fundamentals of queueing theory", section 2.4 (birth and death with rates of the state).
     """
-    slots = pool.replicas * pool.slots
+    slots, share = together(pool) * pool.slots, together(pool) / pool.replicas
     held = pool.decoded * token_time(pool, pool.slots)
-    load = np.minimum(rate * held / slots, 1.0)
+    load = np.minimum(rate * share * held / slots, 1.0)
     lots = token / np.maximum(tangent(pool, batch, token).idle, EXACT * token)
-    taken = queueing.erlang_c(slots / lots, pool.replicas * batch / lots)
+    taken = queueing.erlang_c(slots / lots, together(pool) * batch / lots)
     decay = queueing.wait_decay(slots, load * slots, 0.5 * (1.0 + output_cv * output_cv))
     return SlotWait(taken, held * queueing.mean_wait(taken, decay))
 

@@ -40,6 +40,7 @@ from mlsysim.equations.experts import (
 )
 from mlsysim.equations.prompts import kv_tokens_read, kv_tokens_read_in_window, score_time
 from mlsysim.equations.sharding import (
+    attention_groups,
     devices,
     expert_split,
     kv_bytes_per_layer_and_device,
@@ -378,19 +379,20 @@ def allreduces_per_step(model: Workload, tp, ep):
 
 
 def expert_exchange_time(
-    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows
+    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows, tokens=None
 ):
     """Dispatch and combine of all layers with experts, when groups exchange tokens (e > t) (s).
 
     Parameters
     ----------
-    rows : tokens of one attention group.
+    rows, tokens : of one attention group, and of all of them (None: each has as many).
 
     Notes
     -----
     Dispatch in 8 bits with scales (in 16 where products take these), combine in 16.  Inside a node engines gather all tokens
-    on all ranks and scatter the sums; in a larger fast domain one copy travels to each rank that holds one of a token's
-    experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    on all ranks and scatter the sums, or add up a buffer of all tokens that is empty but for a rank's own, and the experts'
+    results again, in 16 bits (`expert_sums`); in a larger fast domain one copy travels to each rank that holds one of a
+    token's experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
@@ -406,7 +408,12 @@ def expert_exchange_time(
     away = touched * (1.0 - 1.0 / nodes)
     across = own * away * bytes_per_copy / (fleet.inter_bandwidth * fleet.inter_efficiency)
     latency = 2.0 * np.where(ep > domain, assume.exchange_latency_inter, assume.exchange_latency_intra)
-    time = architecture.moe_layers(model) * (latency + np.maximum(inside, across))
+    in_all = rows * attention_groups(tp, ep) if tokens is None else tokens
+    sums = 2.0 * allreduce_time(
+        in_all * (architecture.expert_width(model) * format.activation_bytes), hardware, fleet, ep, assume, 1.0
+    )
+    added = gathers & (assume.expert_sums > 0)
+    time = architecture.moe_layers(model) * np.where(added, sums, latency + np.maximum(inside, across))
     return np.where((ep > tp) & (model.n_experts > 0), time, 0.0)
 
 
@@ -425,8 +432,10 @@ def stage_send_time(model: Workload, fleet: Fleet, format: Format, assume: Assum
 def layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows):
     """All-reduces of a pass over `rows` tokens (s)."""
     message = rows * (model.hidden * format.activation_bytes)
+    beyond = (assume.node_allreduce > 0) & (tp > fleet.accelerators_per_node)
+    library = np.where(beyond, 1.0, assume.library_allreduce)
     return (
         assume.allreduce_share
         * allreduces_per_step(model, tp, ep)
-        * allreduce_time(message, hardware, fleet, tp, assume, assume.library_allreduce)
+        * allreduce_time(message, hardware, fleet, tp, assume, library)
     )

@@ -190,7 +190,8 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     decode = cluster.decode
     others = (users - 1.0) / users
     most = let_through_rate(cluster)
-    room = np.minimum(decode.slots, users / decode.replicas)
+    places = decode_pool.places(decode, users)
+    full = decode.slots if decode.random is None else np.where(decode.random > 0, places, decode.slots)
 
     def token_time(batch):
         """Time between tokens as requests meet it."""
@@ -220,13 +221,13 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
         cycle = think_time + cluster.front + sum(parts) + decode.decoded * token
         return batch - users / cycle * decode.decoded * token / decode.replicas
 
-    room = solve_increasing(let_through, 0.0 * room, room, ROUNDS)
+    room = solve_increasing(let_through, 0.0 * places, places, ROUNDS)
     batch = solve_increasing(surplus, 0.0 * room, room, ROUNDS)
     token, rate, parts = way(batch)
     rate = np.minimum(rate, most)
     left = users / rate - (think_time + cluster.front + sum(parts) + decode.decoded * token)
     left = np.where(left * rate > EXACT * users, left, 0.0)  # waits of those who find a stage full
-    slots = batch >= decode.slots * (1.0 - EXACT)
+    slots = batch >= full * (1.0 - EXACT)
     moves = np.logical_not(slots) & (cluster.transfer.rate < prefill_pool.prefill_rate(cluster.prefill))
     parts = parts._replace(
         wait=parts.wait + np.where(slots | moves, 0.0, left),
@@ -234,7 +235,7 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
         slot=parts.slot + np.where(slots, left, 0.0),
     )
     if requests_per_user is not None:
-        parts = with_first_wave(cluster, parts, token, users, requests_per_user)
+        parts = with_first_wave(cluster, parts, token, users, requests_per_user, full)
         rate = users / (think_time + cluster.front + sum(parts) + decode.decoded * token)
         batch = rate * decode.decoded * token / decode.replicas
     return _answered(cluster, parts, token, throughput=rate, active=batch, keeps_up=True)
@@ -280,10 +281,12 @@ def out_of_step(cluster: Cluster, rate, token):
     token : time between tokens (s).
     """
     spread = cluster.output_cv * cluster.decode.decoded * token * rate
-    return 1.0 - HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
+    ordered = HALF_ORDERED / (spread + HALF_ORDERED) / cluster.prefill.most
+    random = cluster.prefill.random
+    return 1.0 - (ordered if random is None else np.where((random > 0) & (cluster.prefill.replicas > 1), 0.0, ordered))
 
 
-def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user) -> Parts:
+def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_user, places) -> Parts:
     """Waits over a run in which all clients start together: their first prompts are a burst, and fill the slots one by one.
 
     Who is prefilled after all slots are taken waits until the first answers end, ``J t - D m / (P mu)``.
@@ -292,9 +295,10 @@ def with_first_wave(cluster: Cluster, parts: Parts, token, users, requests_per_u
     ----------
     token : time between tokens (s).
     users, requests_per_user : clients, and requests of each.
+    places : requests that a replica holds at most (`decode_pool.places`).
     """
     decode = cluster.decode
-    slots = decode.replicas * decode.slots
+    slots = decode.replicas * places
     burst = prefill_pool.first_burst(cluster.prefill, np.maximum(users * cluster.remote, 1.0))
     if decode.local is not None:  # one after the other in each replica
         each = 0.5 * (users * decode.local.share / decode.replicas + 1.0)

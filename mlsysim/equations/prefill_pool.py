@@ -14,6 +14,7 @@ from mlsysim.equations import batching, micro_batches, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.energy import device_power
+from mlsysim.equations.normal import largest_deviate
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
@@ -31,6 +32,7 @@ class Prefill(NamedTuple):
     replicas: Any
     cv: Any  #: coefficient of variation of the prompt's length
     step: serve.Step  #: the full step, by class
+    random: Any = None  #: does each prompt go to a replica at random, busy or not; None: no
 
 
 def prefill_pool(
@@ -49,6 +51,7 @@ def prefill_pool(
     cv,
     two_batches=None,
     convention=FlopsConvention.CAUSAL,
+    random=None,
 ) -> Prefill:
     """The steps of a pool of replicas that prefill.
 
@@ -64,6 +67,7 @@ def prefill_pool(
     most : most prompts of a step of one replica.
     cv : coefficient of variation of the prompt's length.
     two_batches : does one half of a step compute while the other exchanges tokens; None: no.
+    random : does each prompt go to a replica at random, busy or not; None: no.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
     tp, pp, ep = layout
@@ -73,18 +77,37 @@ def prefill_pool(
 
     def of_prompts(prompts):
         idle = np.maximum(groups - prompts, 0.0)
-        whole = serve.prefill_step(*records, prompts, new, cached, chunk, convention, idle)
+        longest = new * fullest_group(np.minimum(prompts, groups), np.maximum(prompts / groups, 1.0), cv)
+        whole = serve.prefill_step(*records, prompts, longest, cached, chunk, convention, idle)
         if two_batches is None:
             return whole
-        tokens = np.maximum(prompts / groups, 1.0) * new
+        tokens = np.maximum(prompts / groups, 1.0) * longest
         half = np.maximum(0.5 * np.minimum(tokens, chunk), 1.0)
-        halves = micro_batches.side_by_side(serve.prefill_step(*records, prompts, new, cached, half, convention, idle))
+        halves = micro_batches.side_by_side(
+            serve.prefill_step(*records, prompts, longest, cached, half, convention, idle)
+        )
         return micro_batches.either(two_batches > 0, halves, whole)
 
     one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))
     step = of_prompts(full)
     chunks = ceil_div(np.maximum(full / groups, 1.0) * new, chunk)
-    return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step)
+    return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step, random)
+
+
+def fullest_group(groups, prompts, cv):
+    """Tokens of the fullest of some attention groups, which all others wait for, over their mean: ``1 + c z / sqrt(k)``.
+
+    Parameters
+    ----------
+    groups, prompts : groups that have prompts, and k prompts in each; z is the largest of as many normal deviates.
+    cv : c, coefficient of variation of a prompt's length.
+
+    Examples
+    --------
+    >>> [round(float(fullest_group(*pool, 0.1)), 3) for pool in ((1.0, 1.0), (8.0, 1.0), (8.0, 4.0))]
+    [1.0, 1.143, 1.072]
+    """
+    return np.where(cv > 0, 1.0 + cv * largest_deviate(groups) / np.sqrt(prompts), 1.0)
 
 
 class Slopes(NamedTuple):
@@ -207,7 +230,8 @@ def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
 
     Parameters
     ----------
-    rate : l, prompts per second of the whole pool, below `prefill_rate`.
+    rate : l, prompts per second of the whole pool, below `prefill_rate`; of replicas that are chosen at random each has a
+        queue of its own.
     users : clients that the prompts come from, each with one at a time; None without end.
 
     Notes
@@ -223,6 +247,9 @@ def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
     >>> round(float(prompt_wait(alone, 0.5).wait), 9)  # M/D/1: rho / (2 (1 - rho))
     0.5
     """
+    if pool.random is not None:
+        sharing = np.where(pool.random > 0, 1.0, pool.replicas)
+        rate, pool = rate * sharing / pool.replicas, pool._replace(replicas=sharing)
     most = prefill_rate(pool)
     spare = 1.0 - np.minimum(rate / most, 1.0 - 1e-9)
     each = rate / pool.replicas

@@ -86,11 +86,12 @@ def rows_cost(
     idle : attention groups that have none, and only take their part of the experts' work.
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
-    experts = expert_work(model, hardware, format, assume, tp, ep, rows * (attention_groups(tp, ep) - idle))
+    tokens = rows * (attention_groups(tp, ep) - idle)
+    experts = expert_work(model, hardware, format, assume, tp, ep, tokens)
     kernels = 0.5 * architecture.residual_blocks(model) * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
-    exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows)
+    exchanges = expert_exchange_time(model, hardware, fleet, format, assume, tp, ep, rows, tokens)
     return Rows(
         products=time_of(linear, hardware) + expert_time(experts, assume) + elementwise,
         communication=layer_allreduces_time(model, hardware, fleet, format, assume, tp, ep, rows) + exchanges,
@@ -171,6 +172,8 @@ def decode_step(
     sequences, of_micro_batch = per_group / circulating, of_group / circulating
     sampled = sequences * rows_per_sequence
     rows = sampled + prompt_tokens * of_micro_batch
+    if isinstance(prompt_tokens, float) and prompt_tokens == 0.0:
+        assume = assume._replace(expert_sums=0.0)  # those are of steps with prompts
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)

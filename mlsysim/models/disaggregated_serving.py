@@ -26,7 +26,7 @@ from mlsysim.equations.selection import first_failing
 from mlsysim.equations.speculation import tokens_per_round
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
-from mlsysim.schema.codes import CacheTransfer, FirstToken, FlopsConvention, Limit, Reserve
+from mlsysim.schema.codes import CacheTransfer, FirstToken, FlopsConvention, Limit, Reserve, Routing
 from mlsysim.schema.kinds import Code, Flag, Real
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -110,6 +110,7 @@ def disaggregated_serving(
     cache_transfer=CacheTransfer.SERIAL,
     kv_bandwidth=None,
     first_token_from=FirstToken.DECODE,
+    routing=Routing.SHARED,
     draft_len=0,
     draft_layers=None,
     acceptance=0.7,
@@ -152,6 +153,8 @@ def disaggregated_serving(
     kv_bandwidth : byte/s of one device for caches; without it the fast domain where one holds both pools, else the network.
     first_token_from : `decode`: the client sees the first token when its request has joined the decode pool; `prefill`: at
         once, and the second one waits for the cache.
+    routing : `shared`: a prompt goes to any prefill replica that is free, and then to any decode replica with a free slot;
+        `random`: to one of each at random, busy or not, as where front ends that know nothing of each other deal requests out.
     draft_len, acceptance : drafted tokens per round, and the probability that one is accepted.
     draft_layers : layers such as the model's own that a drafted token passes before the model's head: 1 with the prediction
         layer of DeepSeek; without it drafting is free (look-up).
@@ -212,7 +215,8 @@ def disaggregated_serving(
         alone = _alone(*decode_records, lengths.short + cached_prefix, prefill_chunk, flops_convention)
         computed, local = lengths.long, local_prefill.Local(lengths.share, alone)
     prompts = {"new": computed, "cached": cached_prefix, "cv": prompt_cv, "convention": flops_convention}
-    prompts |= {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch}
+    at_random = routing == Routing.RANDOM
+    prompts |= {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch, "random": at_random}
     own = _relieved(assume, redundant_experts, ep)
     prefill = prefill_pool.prefill_pool(model, device, fleet, format, own, layout, two_batches=two_batches, **prompts)
     decode_rows = np.maximum(max_batch / sharding.attention_groups(decode_tp, decode_ep), 1.0) * (1.0 + draft_len)
@@ -223,7 +227,7 @@ def disaggregated_serving(
     held = paging.pool(decode_stored, decode_format, assume, moved_in, **pool_of, **pages)
     decoded = np.maximum(paging.decoded_tokens(requests), 1.0)
     drafts = (draft_len, draft_layers, tokens_per_round(acceptance, draft_len))
-    engine_of = (held.slots, decode_replicas, decode_two_batches, local)
+    engine_of = (held.slots, decode_replicas, decode_two_batches, local, at_random)
     decode = decode_pool.Decode(*decode_records, paging.mean_context(requests), decoded, *drafts, *engine_of)
     each, decode_each = sharding.devices(*layout), sharding.devices(*decode_layout)
     held_by = Devices(each, decode_each, prefill_replicas * each, decode_replicas * decode_each)

@@ -563,6 +563,12 @@ class Assumptions(NamedTuple):
         "the communication library does all all-reduces; off: kernels of the engine take the small messages",
         "1 FasterTransformer and TurboMind of 2023 (custom all-reduce off unless asked for)",
     )
+    node_allreduce: Real = _switch(
+        0.0,
+        "an engine's own all-reduce kernels end with a node, so that the communication library takes over between nodes that "
+        "share a fast domain, as in a rack; off: they reach as far as the domain",
+        "1 SGLang, vLLM (custom all-reduce is disabled where a group spans nodes); 0 TensorRT-LLM (allreduce_strategy MNNVL)",
+    )
     grouped_cache_reads: Real = _positive(
         1.0,
         "1",
@@ -781,6 +787,13 @@ class Assumptions(NamedTuple):
         "inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's "
         "experts (0)",
         "docs.vllm.ai, expert parallel deployment: all2all-backend allgather_reducescatter is the default",
+    )
+    expert_sums: Real = _switch(
+        0.0,
+        "steps with prompts gather tokens, and then add up what the experts made of them, by all-reduces over all tokens (1), "
+        "not by gathering and scattering (0); where tokens are gathered at all",
+        "github.com/sgl-project/sglang, dp_attention.py: batches with prompts are padded to the sum of their lengths and "
+        "gathered by all-reduce; other engines gather and scatter",
     )
     exchange_latency_intra: Real = _assumed(
         2e-05,
