@@ -240,7 +240,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-#: models that loop inside: what loops is staged on its own axes where it has fewer of them
+#: models that loop inside: what loops is staged on its own axes where it has fewer of them, or runs in lanes
 LOOPS = {
     "ContinuousBatchingModel": "the fixed point of a server, percentiles",
     "TailLatencyModel": "Erlang-C at every load and number of servers",

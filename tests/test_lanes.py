@@ -194,6 +194,22 @@ def test_what_has_no_form_in_lanes_is_refused_by_name(asked, why):
     assert why in str(error.value)
 
 
+def test_without_its_source_it_is_a_table():
+    scope = {"stage": stage}
+    exec("@stage(lanes=True)\ndef typed(x):\n    while x > 1.0:\n        x = 0.5 * x\n    return x", scope)
+    typed = scope["typed"]
+    assert not typed.lanes and halvings.lanes and not stage(math.sqrt).lanes
+
+    @kernel
+    def asked(global_batch, dp=1.0) -> Step:
+        found = typed(global_batch * dp)
+        return Step(found, found, found, found, dp, None, found > 0.0, 0, 0)
+
+    axes = {"global_batch": np.arange(1.0, 900.0), "dp": np.arange(1.0, 40.0)}
+    model = Model("AskedModel", asked, domain="node")
+    assert model.solve(**axes, plan="nest").equals(model.solve(**axes, plan="plain"))
+
+
 def test_lanes_give_one_output():
     with pytest.raises(ValueError, match="one output, not 2"):
         stage(lambda x: (x, x), outputs=2, lanes=True)

@@ -325,8 +325,12 @@ class Graph:
     def stage(self, stage: Any, args: Iterable[Any]) -> Node | tuple[Node, ...]:
         """Enter a function with loops (see `mlsysim.equations.stage`)."""
         nodes = tuple(self.as_number(self.lift(a)) for a in args)
-        found = tuple(self._enter("stage", nodes, False, (stage, k), key=(id(stage), k)) for k in range(stage.outputs))
+        found = tuple(self.staged((stage, k), nodes) for k in range(stage.outputs))
         return found[0] if stage.outputs == 1 else found
+
+    def staged(self, payload: tuple[Any, int], nodes: Iterable[Node]) -> Node:
+        """Enter an output of a stage: which, and of what."""
+        return self._enter("stage", tuple(nodes), False, payload, key=(id(payload[0]), payload[1]))
 
     def _fold(self, op: str, n: list[Node]) -> Node | None:
         """The node that this operation equals, bit for bit, if there is one already."""

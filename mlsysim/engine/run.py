@@ -28,8 +28,9 @@ from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
+from mlsysim.engine.settle import settled, sought_in
 from mlsysim.engine.sieve import Sieve, Sought
-from mlsysim.engine.split import split
+from mlsysim.engine.split import Split, split
 from mlsysim.engine.tables import Table, leaves, pack, spread, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
@@ -39,9 +40,8 @@ PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
 COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
 WORTH = 0.05  #: seconds of the plain plan below which a nest is not thought of
-spent: dict[
-    str, float
-] = {}  #: seconds that the plain plan took in this process where a nest would have served, by its source
+#: seconds that the plain plan took in this process where a nest would have served, by its source
+spent: dict[str, float] = {}
 
 
 class Sweep:
@@ -91,20 +91,22 @@ class Sweep:
             raise ValueError("plan='cuda' fills memory at once: store=, client= and resume= go with every other plan")
         small = program.n_points <= SMALL and plan == "auto"
         limit = math.inf if small else min(TABLE, max(program.n_points // 8, 1))
-        self.split = split(program, self.read, limit, lanes=plan not in ("cuda", "generic"))
-        self.nodes, self.dims, self.by_kind = self.split.nodes, self.split.dims, self.split.by_kind
-        self.body, self.inputs, self.tabled = self.split.body, self.split.inputs, self.split.tabled
+        self.whole = split(program, self.read, limit, lanes=plan not in ("cuda", "generic"))
+        self._take(self.whole)
         self.layout = self._layout(outermost, plain=True)
         self.nest: Callable[..., Any] | None = None
         self.plan = "plain"
         if plan == "generic":
             self._generic(outermost)
-        elif plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
-            self.nest = self._compile(outermost)
         if self.plan == "generic":
             self.found: Mapping[int, Table] = leaves(program, self.inputs, self.by_kind)
         else:
-            self.found = tabulated(program, self.split)
+            self.found = tabulated(program, self.whole)
+        if plan in ("nest", "cuda"):
+            self._settle()
+        if plan == "nest" or (plan == "auto" and not small and self._worth(outermost)):
+            self.nest = self._compile(outermost)
+        self.found = {n.index: self.found[n.index] for n in self.inputs}
 
     @property
     def lengths(self) -> np.ndarray:
@@ -152,6 +154,28 @@ class Sweep:
             return in_order(self.sizes)
         return choose(self.sizes, self.loads(), outermost if self.sought is None else ())
 
+    # --- settled -------------------------------------------------------------------------------------------
+
+    def _take(self, found: Split) -> None:
+        """Compute what a split says."""
+        self.split = found
+        self.nodes, self.dims, self.by_kind = found.nodes, found.dims, found.by_kind
+        self.body, self.inputs, self.tabled = found.body, found.inputs, found.tabled
+        self.columns = found.asked[: len(self.columns)]
+
+    def _settle(self) -> None:
+        """Leave out what is computed where a condition holds that holds nowhere in this call, or the other way round."""
+        known = settled(self.inputs, self.found)
+        found = self.whole.settled(known, along=self.sought is None) if known else None
+        if found is None:
+            return
+        if self.sought is not None:
+            sought = sought_in(self.sought, found.found)
+            if sought is None:
+                return
+            self.sought = sought
+        self._take(found)
+
     # --- compiled ------------------------------------------------------------------------------------------
 
     def _worth(self, outermost: Sequence[str]) -> bool:
@@ -160,14 +184,21 @@ class Sweep:
         plain = operations * PLAIN_OPERATION
         if plain < WORTH:
             return False
+        whole, sought = self._write(outermost), self.sought
+        self._settle()
         text, signature = self._write(outermost)
-        if not self.repeatable and cache.kept(text, signature):
-            return True
         compiling = COMPILE[0] + COMPILE[1] * len(self.body) + COMPILE[2] * text.count("for j_")
         if self.repeatable:
             return plain > compiling
-        spent[text] = spent.get(text, 0.0) + plain
-        return spent[text] > compiling
+        for one in {text, whole[0]}:
+            spent[one] = spent.get(one, 0.0) + plain
+        if cache.kept(text, signature) or spent[text] > compiling:
+            return True
+        if not cache.kept(*whole) and spent[whole[0]] <= 2.0 * compiling:
+            return False
+        self._take(self.whole)  # it serves calls that settle other conditions, too
+        self.sought = sought
+        return True
 
     def _write(self, outermost: Sequence[str]) -> tuple[str, str]:
         self.layout_nest = self._layout(outermost)

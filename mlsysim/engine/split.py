@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from mlsysim.engine.graph import Node, reached
 from mlsysim.engine.interpret import Steps
@@ -12,10 +12,12 @@ from mlsysim.engine.memo import Memo
 from mlsysim.engine.nest import Source
 from mlsysim.engine.plan import weight
 from mlsysim.engine.program import Program
+from mlsysim.engine.settle import without
 from mlsysim.engine.shared import Shared, shared
 from mlsysim.engine.tables import computed_again, of_kinds
 
 MOST_NODES = 300_000  #: of all that is kept
+MOST_SETTLED = 8  #: ways to settle the conditions of a call
 MOST_STAGED = 1 << 26  #: points of a stage
 
 
@@ -37,8 +39,10 @@ class Split:
         self.nodes = reached(read)
         self.dims = {n.index: program.dims(n) for n in self.nodes}
         self.by_kind = of_kinds(program, self.nodes, self.dims)
+        self.asked = list(read)
         self.sources: dict[Hashable, Source] = {}  #: nests that were written for it
         self._shared: list[Shared | None] = []
+        self._settled: dict[Hashable, Settled] = {}
         points = self._points(program)
         table = {n.index for n in self.nodes if n.op == "leaf" or points[n.index] <= limit}
         table |= {n.index for n in self.nodes if n.op == "stage" and not (lanes and n.payload[0].lanes)}
@@ -58,6 +62,21 @@ class Split:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
             )
+
+    def settled(self, known: Mapping[int, bool], along: bool) -> Settled:
+        """What is left of the body where some conditions among its inputs are known (see `mlsysim.engine.settle`).
+
+        Parameters
+        ----------
+        along : bool
+            Must what comes out lie along all axes that it lay along, as an array for it does?
+        """
+        key = tuple(sorted(known.items())), along
+        found = self._settled.pop(key, None) or Settled(self, known, along)
+        self._settled[key] = found
+        for other in list(self._settled)[:-MOST_SETTLED]:  # what was not asked for the longest time
+            self._settled.pop(other, None)
+        return found
 
     def _points(self, program: Program) -> dict[int, int]:
         """At how many points each node has a value of its own."""
@@ -117,6 +136,37 @@ class Split:
         for node in [*self.inputs, *columns]:
             loads[self.dims[node.index]] = loads.get(self.dims[node.index], 0.0) + 0.5
         return loads
+
+
+class Settled(Split):
+    """A split without the conditions that are known.
+
+    Attributes
+    ----------
+    found : dict
+        What each node of the whole comes to, by its index.
+    """
+
+    def __init__(self, whole: Split, known: Mapping[int, bool], along: bool):
+        self.found, graph = without(whole.nodes, whole.body, known)
+        self.dims, self.by_kind, self.tabled = dict(whole.dims), whole.by_kind, whole.tabled
+        for n in graph.entered:
+            self.dims[n.index] = frozenset().union(*(self.dims[a.index] for a in n.args))
+        for n in whole.asked if along else ():
+            if self.dims[self.found[n.index].index] != self.dims[n.index]:
+                self.found[n.index] = n
+        self.asked = [self.found[n.index] for n in whole.asked]
+        self.sources, self._settled, self._shared = {}, {}, []
+        table, left = {n.index for n in whole.tabled}, dict[int, Node]()
+        pending = list(self.asked)
+        while pending:
+            node = pending.pop()
+            if node.index not in left:
+                left[node.index] = node
+                pending += () if node.index in table else node.args
+        self.nodes = [left[i] for i in sorted(left)]
+        self.body = [n for n in self.nodes if n.index not in table and n.op != "const"]
+        self.inputs = [n for n in self.nodes if n.index in table and n.op != "const"]
 
 
 _kept: Memo[Split] = Memo(MOST_NODES, lambda split: len(split.nodes))

@@ -2,7 +2,8 @@
 
 Arithmetic and comparisons vectorise; a loop whose length depends on its data does not.  Such an equation
 is marked ``@stage``: a scalar function of numbers (numba compiles it on first use), which the engine
-evaluates once per distinct combination of its own inputs and feeds to the rest as a table.
+evaluates once per distinct combination of its own inputs and feeds to the rest as a table.  Where that table
+would be large, rounds of a loop can be done for many elements side by side instead (``lanes=True``).
 """
 
 from __future__ import annotations
@@ -53,9 +54,16 @@ class Stage:
         self.function = function
         self.outputs = outputs
         self.few = few
-        self.lanes = lanes
+        self._lanes = lanes
         if lanes and outputs != 1:
             raise ValueError(f"stage {function.__name__}: lanes=True gives one output, not {outputs}")
+
+    @functools.cached_property
+    def lanes(self) -> bool:
+        """Can a nest do its rounds: is it said to be of that form, and its source to be had?"""
+        with contextlib.suppress(OSError):
+            return self._lanes and bool(self.parts)
+        return False
 
     def __reduce__(self) -> str:
         return self.function.__qualname__  # a name of its module
@@ -311,6 +319,19 @@ def stage(function: Callable | None = None, *, outputs: int = 1, few: int = FEW,
     ...     return total
     >>> float(round(harmonic(4.0), 6))
     2.083333
+
+    One that runs in lanes, as its rounds change nothing once the loop has ended:
+
+    >>> @stage(lanes=True)
+    ... def square_root(x):
+    ...     root = 0.5 * (1.0 + x)
+    ...     rest = root * root - x
+    ...     while rest > 1e-12 * x:
+    ...         root = root if rest <= 1e-12 * x else 0.5 * (root + x / root)
+    ...         rest = root * root - x
+    ...     return root
+    >>> float(round(square_root(2.0), 9))
+    1.414213562
     """
     if function is None:
         return lambda f: Stage(f, outputs, few, lanes)

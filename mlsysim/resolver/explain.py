@@ -39,7 +39,7 @@ def explain(title: str, program: Program, wires: Sequence[str] | None) -> str:
     operations = estimate.operations(program, loads)
     per_point = operations / max(program.n_points, 1)
     lines.append(
-        f"recorded: {len(sweep.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
+        f"recorded: {len(sweep.whole.nodes)} operations, {len(sweep.body)} of them per point, {len(sweep.tabled)} tabulated; "
         f"about {per_point:.0f} operations a point"
     )
     plain = operations * PLAIN_OPERATION
