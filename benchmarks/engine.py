@@ -349,6 +349,31 @@ def calls(ms, quick: bool) -> dict[str, Any]:
     }
 
 
+def searches(ms, quick: bool) -> dict[str, Any]:
+    """One warm `solve` of an optimizer with a large design space, CPU time: a question, its counts and its runner-up."""
+    serve = {"model": MODEL, "seq_len": 2048, "output_len": 256, "target_ttft": "2 s", "target_itl": "25 ms"}
+    train = {"model": MODEL, "hardware": "h100", "seq_len": 8192, "global_batch": 2048}
+    asked = {
+        "ParallelismOptimizer": train | {"n_accelerators": 16 if quick else 16384},
+        "DisaggregationOptimizer": serve
+        | dict.fromkeys(("hardware", "decode_hardware"), HARDWARE[: 1 if quick else 5]),
+    }
+    if quick:
+        asked["DisaggregationOptimizer"] |= {
+            "decode_batch": [8, 64],
+            "prefill_replicas": [1, 8],
+            "decode_replicas": [2, 4],
+        }
+    found = {}
+    for name, inputs in asked.items():
+        ask = functools.partial(ms.RESOLVERS[name].solve, threads=1, plan="plain" if quick else "nest", **inputs)
+        ask()
+        points = ask().attrs["points"]
+        seconds = cpu_time(ask, 1 if quick else 9)
+        found[name] = {"points": points, "seconds": seconds, "points_per_s": points / seconds}
+    return found
+
+
 def rows(ms, quick: bool) -> dict[str, Any]:
     """Rows of a table of random configurations with device labels through `best`, and through the compiled nest alone."""
     import pandas as pd
@@ -555,6 +580,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     figures["models"] = each_model(ms, quick)
     figures["memory"] = memory(quick)
     figures["calls"] = calls(ms, quick)
+    figures["searches"] = searches(ms, quick)
     figures["rows"] = rows(ms, quick)
     return figures
 
@@ -610,6 +636,13 @@ def table(figures: dict[str, Any]) -> str:
         (
             "`best` of the full DistributedModel, CPU time",
             f"{one['search_seconds'] * 1e3:.0f} ms a call + {one['search_seconds_per_point'] * 1e9:.2f} ns a point",
+        ),
+        *(
+            (
+                f"`{name}.solve`, {v['points'] / 1e6:.1f} M configurations evaluated, CPU time",
+                f"{v['seconds'] * 1e3:.0f} ms, {v['points_per_s'] / 1e6:.1f} M/s",
+            )
+            for name, v in figures["searches"].items()
         ),
         (
             f"`points=` of {r['rows'] / 1e6:.0f} M random rows with devices",
