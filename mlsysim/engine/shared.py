@@ -90,18 +90,17 @@ class Shared:
         axis, maps = list(program.axes).index(self.axis), dict[Between, np.ndarray]()
         stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         with np.errstate(all="ignore"):
-            for step in steps:
-                if step.between is not None:
-                    if step.between not in maps:
-                        maps[step.between] = _map(patterns, *step.between)
-                    value = np.take(values[step.arguments[0]], maps[step.between], axis=axis)
-                elif step.operation is not None:
-                    value = step.operation(*[values[a] for a in step.arguments])
+            for key, arguments, ends, operation, node, between in steps:
+                if operation is not None:
+                    values[key] = operation(*[values[a] for a in arguments])
+                elif between is not None:
+                    if between not in maps:
+                        maps[between] = _map(patterns, *between)
+                    values[key] = values[arguments[0]].take(maps[between], axis=axis)
                 else:
-                    assert step.node is not None
-                    value = made(step.node, step.arguments, values, stages)
-                values[step.key] = value
-                for end in step.ends:
+                    assert node is not None
+                    values[key] = made(node, arguments, values, stages)
+                for end in ends:
                     del values[end]
         return {
             index: Gathered(values[index], patterns[place].codes, axis) if place else values[index]
