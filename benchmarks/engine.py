@@ -349,6 +349,31 @@ def calls(ms, quick: bool) -> dict[str, Any]:
     }
 
 
+def searches(ms, quick: bool) -> dict[str, Any]:
+    """One warm `solve` of an optimizer with a large design space, CPU time: a question, its counts and its runner-up."""
+    serve = {"model": MODEL, "seq_len": 2048, "output_len": 256, "target_ttft": "2 s", "target_itl": "25 ms"}
+    train = {"model": MODEL, "hardware": "h100", "seq_len": 8192, "global_batch": 2048}
+    asked = {
+        "ParallelismOptimizer": train | {"n_accelerators": 16 if quick else 16384},
+        "DisaggregationOptimizer": serve
+        | dict.fromkeys(("hardware", "decode_hardware"), HARDWARE[: 1 if quick else 5]),
+    }
+    if quick:
+        asked["DisaggregationOptimizer"] |= {
+            "decode_batch": [8, 64],
+            "prefill_replicas": [1, 8],
+            "decode_replicas": [2, 4],
+        }
+    found = {}
+    for name, inputs in asked.items():
+        ask = functools.partial(ms.RESOLVERS[name].solve, threads=1, plan="plain" if quick else "nest", **inputs)
+        ask()
+        points = ask().attrs["points"]
+        seconds = cpu_time(ask, 1 if quick else 9)
+        found[name] = {"points": points, "seconds": seconds, "points_per_s": points / seconds}
+    return found
+
+
 def rows(ms, quick: bool) -> dict[str, Any]:
     """Rows of a table of random configurations with device labels through `best`, and through the compiled nest alone."""
     import pandas as pd
@@ -555,6 +580,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     figures["models"] = each_model(ms, quick)
     figures["memory"] = memory(quick)
     figures["calls"] = calls(ms, quick)
+    figures["searches"] = searches(ms, quick)
     figures["rows"] = rows(ms, quick)
     return figures
 
@@ -565,8 +591,19 @@ def slowest_to_fastest(rates: list[float]) -> str:
     return f"{low:.0f} to {high:.0f} M points/s, median {middle:.0f}"
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures as the README shows them."""
+def of_searches(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines of the searches."""
+    return [
+        (
+            f"`{name}.solve`, {v['points'] / 1e6:.1f} M configurations evaluated, CPU time",
+            f"{v['seconds'] * 1e3:.0f} ms, {v['points_per_s'] / 1e6:.1f} M/s",
+        )
+        for name, v in figures["searches"].items()
+    ]
+
+
+def table(figures: dict[str, Any], readme: bool = False) -> str:
+    """The figures, all of them or those that the README shows."""
     a, lay, s, n, st, c, m, one, r = (
         figures[k] for k in ("argmin", "layouts", "stored", "numpy", "start", "compile", "memory", "calls", "rows")
     )
@@ -618,6 +655,7 @@ def table(figures: dict[str, Any]) -> str:
         ("import, against xarray and numba alone", f"{st['import_seconds']:.2f} s, {st['import_ratio']:.2f} x"),
         ("first large sweep, cold / warm cache", f"{c['cold_seconds']:.1f} s / {c['warm_seconds']:.1f} s"),
     ]
+    rows += [] if readme else of_searches(figures)
     return "\n".join(["| what | measured |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows)])
 
 
@@ -632,7 +670,7 @@ def main() -> None:
     if options.write:
         from readme import fill
 
-        fill("speed", table(figures))
+        fill("speed", table(figures, readme=True))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from random_points import table
 
 import mlsysim as ms
 from mlsysim.engine import memo, recording
+from mlsysim.engine.bind import Binder
+from mlsysim.engine.made import MOST, RECORDS
 from mlsysim.engine.referents import Referents, Unaccountable
 from mlsysim.engine.run import Sweep
 from mlsysim.resolver import Model, kernel
@@ -116,6 +118,26 @@ def test_rows_of_equal_names_are_told_apart():
         return float(ms.SingleNodeModel.solve(model=made, hardware="h100").latency)
 
     assert parameters(8) < parameters(64)
+
+
+def test_records_of_many_rows_are_made_once(monkeypatch):
+    """A call over most devices of the zoo, and the solver that asks them all, makes no record again."""
+    made, make = [], Binder._made
+    monkeypatch.setattr(Binder, "_made", lambda self, parameter: made.append(parameter.name) or make(self, parameter))
+    devices = [n for n in ms.zoo.names("hardware") if ms.zoo.hardware(n)["mem_bandwidth"]][:100]
+    assert len(devices) > MOST
+
+    def ask():
+        grid = ms.SingleNodeModel.solve(model="gpt2", hardware=devices, batch_size=1, seq_len=64)
+        return grid, ms.SynthesisSolver.solve(model="gpt2", target_latency="1 ms", batch_size=1, seq_len=64)
+
+    memo.forget()
+    cold = ask()
+    assert made and RECORDS.get((made[0], "nothing")) is None
+    made.clear()
+    assert all(same(one, other) for one, other in zip(ask(), cold)) and not made
+    assert all(record.weight >= 1.0 for record in RECORDS._kept.values())
+    assert sum(record.weight for record in RECORDS._kept.values()) <= RECORDS.most
 
 
 def test_assumptions_are_told_apart():

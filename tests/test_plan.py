@@ -4,9 +4,14 @@ import itertools
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from toy import StepModel
 
+from mlsysim.engine import interpret
 from mlsysim.engine.plan import LOOP, Layout, choose, cost, gathered
+from mlsysim.engine.run import Sweep
+from mlsysim.search import Best, Counts
 
 
 def problem(seed, axes):
@@ -51,3 +56,38 @@ def test_many_axes_are_laid_out_too():
     assert sorted((*layout.outer, *layout.tile)) == sorted(sizes)
     assert len(layout.levels) == len(layout.outer) + 1
     assert all(level >= i for i, level in enumerate(layout.levels))
+
+
+def test_the_plain_plan_computes_what_an_outer_loop_moves_and_no_more(monkeypatch):
+    """A node over two of three outer axes is computed once for their values, not again for every value of the third."""
+    axes = {
+        "tp": [1, 2, 4, 7],
+        "pp": [1, 7, 11],
+        "micro_batch": [1, 2, 7],
+        "global_batch": np.arange(7, 7 * 40, 7),
+        "recompute": ["none", "selective", "full"],
+    }
+    calls = 0
+    take = interpret.Steps.take
+
+    def counted(self, values):
+        nonlocal calls
+        calls += sum(operation is not None for _, operation, *_ in self.steps)
+        return take(self, values)
+
+    def ask():
+        return StepModel.sweep([Best("itl"), Counts()], plan="plain", hardware="h100", **axes)
+
+    whole = ask()
+    monkeypatch.setattr("mlsysim.engine.run.PLAIN_TILE", 40)
+    monkeypatch.setattr("mlsysim.engine.run.TABLE", 8)
+    program = StepModel.program(hardware="h100", **axes)
+    sweep = Sweep(program, [program.output("itl")], plan="plain")
+    monkeypatch.setattr(interpret.Steps, "take", counted)
+    plain = sweep.scratch()
+    for tile in range(sweep.layout.n_tiles):
+        plain.rows(tile)
+    assert sweep.layout.n_tiles == program.n_points // 39
+    assert calls < 0.7 * len(sweep.body) * sweep.layout.n_tiles
+    for one, other in zip(ask(), whole):
+        assert one.identical(other)

@@ -13,6 +13,7 @@ from mlsysim import zoo
 from mlsysim.resolver import Model, kernel
 from mlsysim.schema.codes import Region
 from mlsysim.schema.variables import VARIABLES
+from mlsysim.search.bisection import bisect
 from mlsysim.search.elasticity import slopes, time_exponent, unit_of
 
 
@@ -420,6 +421,31 @@ def test_the_guides_inverse_roofline():
     assert by_hand.required_bw.values == pytest.approx(
         alone.memory_time.item() * 3.35e12 / np.array([0.1, 0.2]), rel=1e-9
     )
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("size", [1, 3, 40, 300])
+def test_halvings_that_are_looked_at_together_end_where_one_after_the_other_does(whole, size):
+    """Also where the verdict changes many times in between."""
+    rng = np.random.default_rng([size, whole])
+    low, high = (np.ones(size), np.full(size, 2.0**40)) if whole else (np.full(size, 1e-18), np.full(size, 1e27))
+    edges = np.sort(np.exp(rng.uniform(0.0, 27.0, (7, size))), axis=0)
+    looked = []
+
+    def verdict(x):
+        looked.append(np.size(x))
+        return (x[..., None, :] > edges).sum(axis=-2) % 2 == 1
+
+    start = verdict(low[None])[0]
+    looked.clear()
+    found = bisect(verdict, low, high, start, whole)
+    looks = len(looked)
+    single = bisect(verdict, low, high, start, whole, lanes=1)
+    assert all(np.array_equal(one, other) for one, other in zip(found, single))
+    assert (verdict(found[0][None]) == start).all() and (verdict(found[1][None]) != start).any()
+    gap = found[1] - found[0] if whole else np.nextafter(found[0], np.inf) - found[1] + 1.0
+    assert (gap == 1.0).all() and max(looked) <= max(256, size)
+    assert looks <= {1: 8, 3: 11, 40: 32, 300: 64}[size]
 
 
 def test_counts_give_the_boundary():

@@ -99,9 +99,10 @@ def test_what_is_sent_is_arithmetic_alone():
     sweep = Sweep(program, [program.output("itl")], plan="plain")
     content = pickle.dumps(sweep)
     assert b"h100" not in content and b"Model" not in content and b"stage" not in content
-    twin, scratch = pickle.loads(content), sweep.scratch()
+    twin = pickle.loads(content)
+    both = [(one, one.scratch()) for one in (sweep, twin)]
     for lo, hi in sweep.blocks():
-        [here], [there] = (one.evaluate(lo, hi, scratch) for one in (sweep, twin))
+        [here], [there] = (one.evaluate(lo, hi, scratch) for one, scratch in both)
         assert np.array_equal(here.columns, there.columns)
 
 

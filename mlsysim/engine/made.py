@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from mlsysim.engine.recipe import Recipe
     from mlsysim.zoo.row import Row
 
-MOST = 64  #: values of a column beyond which looking them up costs more than it saves
+MOST = 64  #: numbers of a column beyond which looking them up costs more than it saves,
+MOST_ROWS = 1024  #: and rows, of which each takes as long to make as a thousand to look up
+ENTRY = 1 << 16  #: bytes of a record that weigh as much as what is kept beside them
 #: plain inputs on which a record depends: a model that trains has no formats of a file that serves
 _ALSO = frozenset({"is_training", "phase"})
 
@@ -34,6 +37,11 @@ class Made:
     rents: dict[str, str]
     own: dict[str, Row]
 
+    @functools.cached_property
+    def weight(self) -> float:
+        """What keeping it takes, one of few rows counted as 1."""
+        return 1.0 + sum(leaf.values.nbytes for leaf in self.leaves.values()) / ENTRY
+
 
 def recipe_for(recipe: Recipe, axes: Mapping[str, Axis]) -> Recipe:
     """A recipe that is kept, for a call with axes of its own."""
@@ -42,7 +50,7 @@ def recipe_for(recipe: Recipe, axes: Mapping[str, Axis]) -> Recipe:
     return twin
 
 
-RECORDS: Memo[Made] = Memo(512)
+RECORDS: Memo[Made] = Memo(512, lambda made: made.weight)
 
 
 def signature(binder: Binder) -> Hashable:
@@ -53,7 +61,7 @@ def signature(binder: Binder) -> Hashable:
     for name, column in binder.columns.items():
         selects = name in binder.picks
         if selects or field_of(name) in binder.fields or name in _ALSO:
-            if column.values.size > MOST:
+            if column.values.size > (MOST_ROWS if selects else MOST):
                 return None
             parts.append((name, column.dims, column.values.shape, _bits(column.values), _named(column, selects)))
     return tuple(parts)

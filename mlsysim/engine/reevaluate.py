@@ -61,6 +61,7 @@ class PartialProgram:
             if any(a.index in moved for a in node.args):
                 moved.add(node.index)
         self.moving = [n for n in nodes if n.index in moved]
+        self.loops = any(n.op == "stage" for n in self.moving)  #: so that each value takes its time
         read = [*self.outputs, *(a for n in self.moving for a in n.args)]
         still = list({n.index: n for n in read if n.index not in moved}.values())
         fixed = reached(still)

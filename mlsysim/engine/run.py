@@ -24,14 +24,14 @@ import numpy as np
 from mlsysim.engine import cache, elsewhere, nest, sieve
 from mlsysim.engine.block import BLOCK, Block, Spans, block_wanted, planned, threads_wanted, together
 from mlsysim.engine.graph import Node
-from mlsysim.engine.interpret import evaluate
 from mlsysim.engine.nest import Writer
+from mlsysim.engine.plain import Plain
 from mlsysim.engine.plan import Layout, choose, in_order
 from mlsysim.engine.program import Program
 from mlsysim.engine.settle import settled, sought_in
 from mlsysim.engine.sieve import Sieve, Sought
 from mlsysim.engine.split import Split, split
-from mlsysim.engine.tables import Table, leaves, pack, spread, tabulated
+from mlsysim.engine.tables import Table, leaves, pack, tabulated
 
 SMALL = 1 << 18  #: points up to which everything is one plain evaluation
 TABLE = 1 << 17  #: longest table (1 MiB: stays in the second-level cache while it is computed)
@@ -39,7 +39,7 @@ SIEVED, PIECES = 1 << 20, 64  #: most points of a block of which a sieve leaves 
 PLAIN_TILE = 1 << 15  #: points of a tile of the plain plan
 PLAIN_OPERATION = 1.0e-9  #: seconds per point and operation of the plain plan
 COMPILE = (0.5, 4e-3, 0.1)  #: seconds to compile a nest: fixed, per operation and per loop
-WORTH = 0.05  #: seconds of the plain plan below which a nest is not thought of
+WORTH = 0.02  #: seconds of the plain plan below which a nest is not thought of
 #: seconds that the plain plan took in this process where a nest would have served, by its source
 spent: dict[str, float] = {}
 
@@ -148,8 +148,10 @@ class Sweep:
                     if math.prod(self.sizes[a] for a in tile) * self.sizes[axis] <= PLAIN_TILE:
                         tile.insert(0, axis)
                 chunk = min(self.sizes[tile[-1]], PLAIN_TILE) if tile else 1
-            outer = tuple(a for a in self.names if a not in tile)
-            return Layout(outer, tuple(tile), self.sizes, chunk)
+            loads = self.loads()
+            load = {a: sum(ops for axes, ops in loads.items() if a in axes) for a in self.names}
+            outer = sorted((a for a in self.names if a not in tile), key=lambda a: -load[a])  # what moves most is least
+            return Layout(tuple(outer), tuple(tile), self.sizes, chunk)
         if self.stored is not None:
             return in_order(self.sizes)
         return choose(self.sizes, self.loads(), outermost if self.sought is None else ())
@@ -257,14 +259,14 @@ class Sweep:
     # --- running -------------------------------------------------------------------------------------------
 
     def scratch(self) -> Any:
-        """What one thread needs: workspace and block."""
+        """What one thread needs: workspace and block, or what it holds of the tile before."""
         if self.nest is not None:
             room = max(
                 self.layout.tile_points, min(self.block_points, self.tiles_per_block() * self.layout.tile_points)
             )
             out = np.empty((max(1, len(self.columns)), room)) if self.stored is None else None
             return np.zeros(self.source.workspace), out
-        return None
+        return Plain(self) if self.plan == "plain" else None
 
     def tiles_per_block(self) -> int:
         if self.nest is not None and self.stored is not None:
@@ -291,7 +293,7 @@ class Sweep:
         elif self.plan == "generic":
             columns = self._expanded(tiles, starts)
         else:
-            parts = [self._plain_tile(t) for t in range(lo, hi)]
+            parts = [scratch.rows(t) for t in range(lo, hi)]
             columns = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         yield Block(self.layout, tiles, starts, columns, int(starts[-1]))
 
@@ -334,52 +336,6 @@ class Sweep:
         if leaf.index in self.by_kind and self.kinds is not None:
             along.append(self.kinds.codes[index[self.kinds.axis]])
         return np.broadcast_to(table[tuple(i if m > 1 else 0 for i, m in zip(along, table.shape))], (n,))
-
-    def _plain_tile(self, tile: int) -> np.ndarray:
-        outer = {a: int(i) for a, i in self.layout.outer_index(np.int64(tile)).items()}
-        cut = []
-        for axis in self.names:
-            if axis in outer:
-                cut.append(slice(outer[axis], outer[axis] + 1))
-            elif self.layout.chunks > 1 and axis == self.layout.tile[-1]:
-                first = tile // self.layout.rounds * self.layout.chunk
-                cut.append(slice(first, first + self.layout.chunk))
-            else:
-                cut.append(slice(None))
-        values = {i: self._piece(i, v, cut) for i, v in self.tables.items()}
-        found = (
-            evaluate([*self.inputs, *_consts(self.nodes), *self.body], values, self.columns) if self.body else values
-        )
-        if self.stored is not None:
-            for column, array in zip(self.columns, self.stored):
-                self._place(
-                    column, array, found[column.index] if column.op != "const" else np.asarray(column.payload), cut
-                )
-            return np.empty((0, 0))
-        shape = [len(range(*c.indices(self.sizes[a]))) for a, c in zip(self.names, cut)]
-        order = [self.names.index(a) for a in self.layout.tile]
-        rest = [i for i in range(len(shape)) if i not in order]
-        rows = np.empty((max(1, len(self.columns)), math.prod(shape)))
-        for row, column in zip(rows, self.columns):
-            value = np.asarray(column.payload) if column.op == "const" else found[column.index]
-            full = np.broadcast_to(value, shape)
-            row[:] = np.transpose(full, rest + order).reshape(-1)
-        return rows
-
-    def _piece(self, index: int, value: np.ndarray, cut: list[slice]) -> np.ndarray:
-        """What a tile reads of a table."""
-        if index not in self.by_kind or self.kinds is None:
-            return elsewhere.cut_of(value, cut)
-        part = cut[self.names.index(self.kinds.axis)]
-        rest = [slice(None) if a == self.kinds.axis else c for a, c in zip(self.names, cut)]
-        return elsewhere.cut_of(spread(self.kinds, self.names, value, part), rest)
-
-    def _place(self, column: Node, array: np.ndarray, value: np.ndarray, cut: list[slice]) -> None:
-        own = [a for a in self.names if a in self.dims[column.index]]
-        target = array.reshape([self.sizes[a] for a in own])
-        where = tuple(c for a, c in zip(self.names, cut) if a in own)
-        drop = tuple(i for i, a in enumerate(self.names) if a not in own)
-        target[where] = np.asarray(value).squeeze(axis=drop) if value.ndim else value
 
     def blocks(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
         """Tile ranges of the blocks, of all tiles or of those from `first` to `last`."""
@@ -446,7 +402,3 @@ class Sweep:
         else:  # also for one thread: an interrupt strikes the thread that waits, never a state half changed
             together(work, workers, halt)
         return self.states
-
-
-def _consts(nodes: Sequence[Node]) -> list[Node]:
-    return [n for n in nodes if n.op == "const"]

@@ -21,6 +21,7 @@ from mlsysim.engine.program import Program
 LEAST = 2048  #: points of a table from which on patterns are told apart
 NODES = 12  #: nodes over the same columns from which on their patterns are looked for: finding them takes as long as some nodes
 SHARE = 0.75  #: of the points that the patterns may be: more of them are no gain
+KEPT = 8  #: ways of evaluating that are kept, by the patterns that serve
 
 Columns = frozenset[str]
 Between = tuple[Columns | None, Columns | None]
@@ -84,24 +85,26 @@ class Shared:
         """Values of what is wanted, at every point; those that are given (at every point, or kind) are used up on the way."""
         patterns = self._patterns(program)
         chosen = tuple(sorted(patterns, key=lambda c: len(patterns[c].first)))
-        if chosen not in self.kept:
-            self.kept[chosen] = self._steps(chosen)
-        steps, found = self.kept[chosen]
+        made_before = self.kept.get(chosen)
+        if made_before is None:
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            made_before = self.kept[chosen] = self._steps(chosen)
+        steps, found = made_before
         axis, maps = list(program.axes).index(self.axis), dict[Between, np.ndarray]()
         stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         with np.errstate(all="ignore"):
-            for step in steps:
-                if step.between is not None:
-                    if step.between not in maps:
-                        maps[step.between] = _map(patterns, *step.between)
-                    value = np.take(values[step.arguments[0]], maps[step.between], axis=axis)
-                elif step.operation is not None:
-                    value = step.operation(*[values[a] for a in step.arguments])
+            for key, arguments, ends, operation, node, between in steps:
+                if operation is not None:
+                    values[key] = operation(*[values[a] for a in arguments])
+                elif between is not None:
+                    if between not in maps:
+                        maps[between] = _map(patterns, *between)
+                    values[key] = values[arguments[0]].take(maps[between], axis=axis)
                 else:
-                    assert step.node is not None
-                    value = made(step.node, step.arguments, values, stages)
-                values[step.key] = value
-                for end in step.ends:
+                    assert node is not None
+                    values[key] = made(node, arguments, values, stages)
+                for end in ends:
                     del values[end]
         return {
             index: Gathered(values[index], patterns[place].codes, axis) if place else values[index]
@@ -176,7 +179,7 @@ def _map(patterns: Mapping[Columns, Patterns], before: Columns | None, after: Co
 
 
 def shared(program: Program, nodes: Sequence[Node], read: Sequence[Node], wanted: Sequence[Node]) -> Shared | None:
-    """How nodes over the longest table of points of a call are evaluated; None where no table is long.
+    """How nodes over the longest table of points of a call are evaluated; None where no table is long, or too little is shared.
 
     Parameters
     ----------
@@ -196,7 +199,8 @@ def shared(program: Program, nodes: Sequence[Node], read: Sequence[Node], wanted
         return None
     given = along[axis]
     whole = {leaf.name for index, leaf in leaves.items() if index in given and leaf.dims != (axis,)}
-    return Shared(axis, nodes, given, {n.index for n in read}, whole, wanted)
+    found = Shared(axis, nodes, given, {n.index for n in read}, whole, wanted)
+    return found if found.candidates else None
 
 
 def _of_kinds(program: Program, read: Sequence[Node]) -> dict[int, Columns]:

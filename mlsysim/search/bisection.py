@@ -25,6 +25,7 @@ from mlsysim.schema.variables import VARIABLES, field_of
 WIDEST = (1e-18, 1e27)  #: where to look for a positive quantity without bounds of its own
 POINTS = 1 << 16  #: points that are bisected together
 HALVINGS = 64  #: that part all doubles
+LANES = 256  #: points at which a look takes hardly longer than at one
 SCAN = 64  #: steps of the first look over the range
 ZOOM, ZOOMS = 16, 3  #: steps of a closer look, and how often
 
@@ -53,23 +54,44 @@ def ladder(low: float, high: float, whole: bool, n: int = SCAN) -> np.ndarray:
 
 
 def bisect(
-    verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool
+    verdict: Verdict, low: np.ndarray, high: np.ndarray, start: np.ndarray, whole: bool, lanes: int = LANES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbouring values between which a verdict leaves `start`, its value at `low`."""
+    """Neighbouring values between which a verdict leaves `start`, its value at `low`.
+
+    Where points are few, a look costs the same for more values: all that the next halvings may come to are looked at
+    together, as rows of values, and the halvings then go their way among them.
+
+    Parameters
+    ----------
+    lanes : int
+        Values that are looked at together at the price of few.
+    """
     a, b = (low.copy(), high.copy()) if whole else (_ordinal(low), _ordinal(high))
-    for _ in range(HALVINGS):
-        if whole:
-            middle = np.floor(a + (b - a) / 2)
-            x = middle
-        else:
-            middle = (a >> 1) + (b >> 1) + (a & b & 1)
-            x = _double(middle)
-        if np.all(middle == a):  # neighbours
+    column, left = np.arange(len(a)), HALVINGS
+    while left:
+        ahead = min(left, max(1, int(math.log2(lanes / max(len(a), 1) + 1))))
+        ends = [(a, b)]  #: of the interval that each look halves; its halves come at twice its place
+        middles: list[np.ndarray] = []
+        for i in range(2**ahead - 1):
+            lower, upper = ends[i]
+            middles.append(_middle(lower, upper, whole))
+            ends += [(lower, middles[i]), (middles[i], upper)]
+        if np.all(middles[0] == a):  # neighbours
             break
-        same = verdict(x) == start
-        a = np.where(same, middle, a)
-        b = np.where(same, b, middle)
+        rows = np.stack(middles)
+        same = np.reshape(verdict(rows if whole else _double(rows)), rows.shape) == start
+        at = np.zeros(len(a), dtype=np.intp)
+        for _ in range(ahead):
+            here, middle = same[at, column], rows[at, column]
+            a, b = np.where(here, middle, a), np.where(here, b, middle)
+            at = 2 * at + 1 + here
+        left -= ahead
     return (a, b) if whole else (_double(a), _double(b))
+
+
+def _middle(a: np.ndarray, b: np.ndarray, whole: bool) -> np.ndarray:
+    """Half way between two counts, or the ordinals of two doubles."""
+    return np.floor(a + (b - a) / 2) if whole else (a >> 1) + (b >> 1) + (a & b & 1)
 
 
 class Crossing(NamedTuple):
@@ -84,7 +106,12 @@ class Crossing(NamedTuple):
 
 
 def crossing(
-    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], low: float, high: float, size: int, whole: bool
+    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    low: float,
+    high: float,
+    size: int,
+    whole: bool,
+    lanes: int = LANES,
 ) -> Crossing:
     """The first change of a verdict between `low` and `high`, sought among values spread over the range.
 
@@ -95,6 +122,8 @@ def crossing(
     ----------
     look : callable
         Values, one a point or rows of them, to truth values and to how far each is from the target.
+    lanes : int
+        See `bisect`.
     """
     grid = ladder(low, high, whole)
     xs = np.broadcast_to(grid[:, None], (len(grid), size))
@@ -116,7 +145,7 @@ def crossing(
         if np.all(found | start):
             break
         xs = _between(xs[np.maximum(k - 1, 0), column], xs[np.minimum(k + 1, len(xs) - 1), column], whole)
-    before, after = bisect(lambda x: look(x)[0], a, b, start, whole)
+    before, after = bisect(lambda x: look(x)[0], a, b, start, whole, lanes)
     return Crossing(before, after, found, start, closest, miss)
 
 

@@ -14,7 +14,7 @@ from mlsysim.engine.program import Program
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.codes import Region
 from mlsysim.schema.variables import field_of
-from mlsysim.search.bisection import POINTS, crossing, foresee, search_range, tentative
+from mlsysim.search.bisection import LANES, POINTS, crossing, foresee, search_range, tentative
 from mlsysim.search.target import Target, condition
 
 
@@ -89,7 +89,7 @@ def region(
             holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
             return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)
 
-        before, after, found, start, best, _ = crossing(look, low, high, size, whole)
+        before, after, found, start, best, _ = crossing(look, low, high, size, whole, 1 if function.loops else LANES)
         holds = np.where(start, before, after)
         fails = np.where(start, after, before)
         place = np.where(found, holds, best)

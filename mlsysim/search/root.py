@@ -16,7 +16,7 @@ from mlsysim.engine.progress import Progress, watched
 from mlsysim.engine.reevaluate import PartialProgram
 from mlsysim.schema.check import mapping, shown
 from mlsysim.schema.variables import VARIABLES, field_of
-from mlsysim.search.bisection import POINTS, crossing, foresee, search_range, tentative
+from mlsysim.search.bisection import LANES, POINTS, crossing, foresee, search_range, tentative
 from mlsysim.search.target import target as read
 
 CLOSE = 1e-9  #: relative distance to the target within which a crossing counts as met
@@ -80,7 +80,7 @@ def root(
                     value = function(x)
                     return np.where(falling, value <= goal, value >= goal), np.abs(value - goal)
 
-                a, b, crossed, _, closest, miss = crossing(look, low, high, size, whole)
+                a, b, crossed, _, closest, miss = crossing(look, low, high, size, whole, 1 if function.loops else LANES)
                 at_a, at_b = function(a), function(b)
                 if whole:  # the boundary: the last count that still keeps to the side of the target that is wanted
                     keeps = at_a >= goal if _better(output_name) == "more" else at_a <= goal

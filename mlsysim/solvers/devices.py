@@ -36,10 +36,11 @@ def fitting_devices(
     rest = {k: v for k, v in given.items() if k.removeprefix("hardware.") not in ("hardware", *Accelerator._fields)}
     wanted = [c.output for c in conditions]
     wanted = [*dict.fromkeys([*wanted, *(n for n in ("feasible", "limit") if n in resolver.outputs)])]
-    names = [n for n in zoo.names("hardware") if zoo.hardware(n)["status"] == "shipping"]
-    known = Program(resolver, {**rest, "hardware": names}).known_along("hardware", wanted)
-    names = [n for n, k in zip(names, known) if k]
-    program = Program(resolver, {**rest, "hardware": names or ["h100"]})
+    rows = [row for n in zoo.names("hardware") if (row := zoo.hardware(n))["status"] == "shipping"]
+    known = Program(resolver, {**rest, "hardware": rows}).known_along("hardware", wanted)
+    rows = [row for row, k in zip(rows, known) if k]
+    names = [row.key for row in rows]
+    program = Program(resolver, {**rest, "hardware": rows or ["h100"]})
     if not names or any(program.missing(program.output(n)) for n in wanted):
         return xr.Dataset()
     for c in conditions:
@@ -59,7 +60,7 @@ def fitting_devices(
         spare.where(meets, np.inf).transpose(*dims, "hardware").values,
     )
     order = np.argsort(score, axis=-1, kind="stable")[..., :most]
-    prices = np.array([row["price"] if row["price"] is not None else np.nan for row in map(zoo.hardware, names)])
+    prices = np.array([row["price"] if row["price"] is not None else np.nan for row in rows])
     coords = {k: v for k, v in label.coordinates(program).items() if "hardware" not in (k, *np.atleast_1d(v[0]))}
     coords["place"] = (
         "place",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -112,8 +113,7 @@ def synthesis(
     conditions = [condition(n, v) for n, v in wanted.items()]
     anyone = "hardware" not in given and "hardware" in resolver.parameters(given)
     if anyone:
-        given["hardware"] = unlimited = zoo.Hardware(name="unlimited", **UNLIMITED)
-        unlimited.own = ""  # of this solver, not of the user
+        given["hardware"] = _unlimited()
     several = not isinstance(unknown, str)
     asked = list(REQUIRED) if unknown is None else list(names(unknown, "unknown"))
     if not asked:
@@ -150,6 +150,14 @@ def synthesis(
         fitting = fitting_devices(resolver, conditions, given, devices, threads, progress, plan)
         ds = ds.merge(fitting, compat="override", join="exact", combine_attrs="override")
     return label.kept(ds, keep)
+
+
+@functools.cache
+def _unlimited() -> zoo.Row:
+    """A device that is never in the way; the same one in every call, so that its records are kept."""
+    device = zoo.Hardware(name="unlimited", **UNLIMITED)
+    device.own = ""  # of this solver, not of the user
+    return device
 
 
 SynthesisSolver = Solver(
