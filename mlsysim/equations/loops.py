@@ -254,13 +254,15 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     stable = load < 1.0
     at_full, full = full, with_room(server, full, np.minimum(load, 1.0) * full.decoders)
 
+    per_chunk = server.decoded / full.chunks
+
     def paced(chunks):
-        return paced_steps(server, full, chunks * server.decoded / full.chunks + 1.0, chunks, chunk_rate)
+        return paced_steps(server, full, chunks * per_chunk + 1.0, chunks, chunk_rate)
 
     chunk_rate = arrival_rate * full.chunks
-    most = full.decoders * full.chunks / np.maximum(server.decoded, FEWEST)
+    most = full.chunks * (full.decoders / np.maximum(server.decoded, FEWEST))
     chunks, step = steady_state(paced, chunk_rate, step_lines(server, at_full), most)
-    others = chunks * server.decoded / full.chunks
+    others = chunks * per_chunk
     own_step = step.none
     itl = np.where(stable, np.minimum(step.mean, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)

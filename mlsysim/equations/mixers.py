@@ -97,7 +97,7 @@ def mixer_arithmetic(model: Workload, hardware: Accelerator, tp, sequences, new,
     positions : tokens that one looks back on, mean.
     """
     flops = recurrent_flops(model, new) / tp + index_flops(model, positions)
-    seconds = sequences * new * flops / (hardware.attention_efficiency * hardware.attention_peak_flops)
+    seconds = sequences * new * (flops / (hardware.attention_efficiency * hardware.attention_peak_flops))
     return np.where(model.recurrent_layers + model.index_layers > 0, seconds, 0.0)
 
 
@@ -110,4 +110,4 @@ def mixer_traffic(model: Workload, hardware: Accelerator, format: Format, tp, se
     """
     states = 2.0 * state_bytes_per_sequence(model) / tp
     moved = states + format.kv_bytes * index_values(model, context)
-    return sequences * moved / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth)
+    return sequences * (moved / (hardware.decode_attention_bandwidth_efficiency * hardware.mem_bandwidth))

@@ -153,18 +153,19 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     (2.0, 1.872)
     """
     deviation = np.sqrt(np.log1p(np.where(cv > 0, cv * cv, 1.0)))
-    distance = np.log(room / mean) / deviation
+    share, per_deviation = mean / room, 1.0 / deviation
+    distance = -(np.log(share) * per_deviation)
 
     def deviates(pieces):
         """How far a length of so many pieces lies from the mean."""
-        return distance + np.log(pieces) / deviation
+        return distance + np.log(pieces) * per_deviation
 
     half, last = 0.5 * deviation, _COUNTED + 0.5
     counted = 1.0
     for k in range(1, _COUNTED + 1):
         counted = counted + normal_tail(deviates(k) + half)
-    counted = counted + (mean / room) * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
-    random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-room / mean), counted)
+    counted = counted + share * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
+    random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-1.0 / share), counted)
     return np.where(cv > 0, random, ceil_div(mean, room))
 
 
