@@ -28,8 +28,8 @@ SPREAD = 0.2  #: relative spread of a curve taken from another device
 #: the same for the share of bandwidth at which weights are read: standard deviation (log) over the measured devices, 0.094
 READING_SPREAD = 0.1
 #: and of kinds of memory with many devices in published tables of one engine (benchmarks/measured/edge.csv, llama.cpp, one
-#: device): 1.4826 times the median deviation of the devices from their median, 0.044 of 16 with GDDR, 0.099 of 10 with LPDDR, each
-#: with the spread above as of four devices more
+#: device): 1.4826 times the median deviation of the devices from their median, 0.044 of 16 with GDDR, 0.099 of 10 with LPDDR,
+#: each with the spread above as of four devices more
 READING_SPREADS = {"GDDR": 0.06}
 SIZES = ("256k", "1m", "4m", "16m", "64m")
 COUNTS = (2, 4, 8)
