@@ -261,7 +261,8 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     step = step._replace(none=own_step)
     itl = np.where(stable, np.minimum(token, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)
-    filled = (server.computed / full.room) * mixed_time(server, others, full.room)
+    filled_step = mixed_time(server, others, full.room)
+    filled = (server.computed / full.room) * filled_step
     busy = arrival_rate * filled
     prompt_wait = waiting.prefill_wait(busy, filled, server.requests.prompt_cv, full.room / server.computed)
     met = waiting.met_steps(step.none, step.one, step.further, chunk_rate, itl)
@@ -282,7 +283,11 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     # who begins behind another prompt begins anywhere in a step
     follows = np.minimum(busy, 1.0) * (1.0 - 1.0 / full.chunks)  # came before the last step of another
     behind = waiting.chunks_among_others(full.chunks, server.groups * server.computed / full.room, follows)
-    first = prefill * (behind / full.chunks) + np.maximum(together, 0.0)
+    # what its steps have left goes to those that come before the last of them
+    come = 1.0 - (1.0 - follows) * np.exp(-arrival_rate * (full.chunks - 1.0) * step.one)
+    left = full.chunks * np.maximum(filled_step - step.one, 0.0)
+    left = left * come * np.minimum(full.chunks - 1.0, 1.0)
+    first = prefill * (behind / full.chunks) + np.maximum(together, 0.0) + left
     late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual + ahead
     mean = front + prompt_wait + poll_wait + slot + first + last + residual + ahead
     return Operation(
