@@ -411,8 +411,9 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         prefill = meeting.queue_factor * (meeting.groups_with_prompt * addition + full.chunks * step)
         first = prefill + slots.poll_wait(server, meeting, others, token, addition)
         decode = np.maximum(server.decoded * token, 1e-12)  # in clients, not in time: that is close to a straight line
-        waiting_for_slots = others * (1.0 + first / decode) - most_others  # who has one never pauses
-        return np.maximum(others * (1.0 + (think_time + first) / decode) - others_all, waiting_for_slots)
+        slots_taken = others * (1.0 + first / decode)  # who has a slot never pauses
+        all_back = others * (1.0 + (think_time + first) / decode) * most_others / np.maximum(others_all, 1e-9)
+        return np.maximum(all_back, slots_taken) - most_others
 
     others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, at_low=-most_others)
     own_step, token, addition = at(others)
