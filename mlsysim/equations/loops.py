@@ -5,7 +5,7 @@ decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch foll
 true, non-linear step (`steady.steady_state`, `batching.solve_increasing`).
 
 Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
-how many): time between tokens within 5 % (98 of 100), first token within 10 % (88 of 90); of other loads 96 and 94 %.
+how many): time between tokens within 5 % (98 of 100), first token within 10 % (88 of 90); of 300 other loads 96 %.
 Outside of that: prompts just longer than a step has room for, or shorter than its least time; few slots, nearly all taken;
 runs of some batches; and clients of equal answers, who keep together once they are (the first token is then up to thrice as late;
 published runs lie between).
