@@ -33,6 +33,8 @@ SERVERS = [
 ]
 #: requests of all runs of one load that ends, and the fewest and most runs
 REQUESTS_OF_RUNS, RUNS = 6000, (5, 100)
+#: a steady state is simulated for so many times as long where its mean first token is known no better than to this share
+LONGER, KNOWN = (1, 2, 4), 0.03
 
 
 class Load(NamedTuple):
@@ -137,6 +139,12 @@ def errors(answer, run, kept, since="arrived", rate=None):
     return {name: float(value) - 1.0 for name, value in found.items()}
 
 
+def spread_of_mean(values, parts=20):
+    """Standard error of a mean over the mean, from the means of parts of a run that follow each other."""
+    means = [part.mean() for part in np.array_split(values, parts)]
+    return float(np.std(means, ddof=1) / np.mean(means) / np.sqrt(parts))
+
+
 def steady(run, begin, end):
     """Requests per second between the answers at two places."""
     ends = np.sort(run.finished)
@@ -152,10 +160,13 @@ def open_errors(seed):
     share = load.random.uniform(0.02, 0.9)
     rate = share * float(load.answer.saturation_rate)
     answer, server = asked(load.records, **load.inputs, arrival_rate=rate)
-    count = round(8000 / (1.0 - share))
-    arrivals = load.random.exponential(1.0 / rate, count).cumsum()
-    run = simulate(server, *requests_of(load, count), arrivals=arrivals)
-    return errors(answer, run, slice(count // 6, count))
+    for longer in LONGER:
+        count = round(8000 * longer / (1.0 - share))
+        arrivals = load.random.exponential(1.0 / rate, count).cumsum()
+        run, kept = simulate(server, *requests_of(load, count), arrivals=arrivals), slice(count // 6, count)
+        if spread_of_mean((run.first - run.arrived)[kept]) <= KNOWN:
+            break
+    return errors(answer, run, kept)
 
 
 def clients(load: Load):
@@ -170,10 +181,13 @@ def closed_errors(seed, spreads=(0.5, 1.0), cohort=False, pauses=(0.0, 0.0, 0.0,
     users = clients(load)
     think = float(load.random.choice(pauses if not cohort else (0.0,)))
     answer, server = asked(load.records, **load.inputs, users=users, think_time=think)
-    count = max(3000, 12 * users)
     cycle = 0.0 if cohort else think + float(answer.e2e_latency)
-    run = simulate(server, *requests_of(load, count), users=users, think_time=think, spread=cycle)
-    begin, end = count // 4, count - users
+    for longer in LONGER:
+        count = max(3000, 12 * users) * longer
+        run = simulate(server, *requests_of(load, count), users=users, think_time=think, spread=cycle)
+        begin, end = count // 4, count - users
+        if spread_of_mean((run.first - run.arrived)[begin:end]) <= KNOWN:
+            break
     return errors(answer, run, slice(begin, end), rate=steady(run, begin, end - 1))
 
 
@@ -235,18 +249,18 @@ def of_all(found, name):
 
 
 def test_time_between_tokens_of_random_loads(found):
-    """Within 5 % for 92 of 100 loads of all kinds, and in the median of each kind."""
+    """Within 5 % for 97 of 100 loads of all kinds, and in the median of each kind."""
     every = of_all(found, "itl")
     assert len(every) == 100
-    assert np.median(every) <= 0.015 and np.mean(every <= 0.05) >= 0.92 and np.quantile(every, 0.98) <= 0.07
+    assert np.median(every) <= 0.012 and np.mean(every <= 0.05) >= 0.97 and every.max() <= 0.08
     for kind in KINDS:
         assert np.median(found[kind, "itl"]) <= 0.05, kind
 
 
 def test_first_token_of_random_loads(found):
-    """Within 10 % for 85 of 90 loads, and in the median of each kind; the worst, with few slots, are off by two fifths."""
+    """Within 10 % for 87 of 90 loads, and in the median of each kind; the worst is off by a sixth."""
     every = of_all(found, "ttft")
-    assert np.median(every) <= 0.03 and np.sum(every <= 0.10) >= 85 and every.max() <= 0.4
+    assert np.median(every) <= 0.03 and np.sum(every <= 0.10) >= 87 and every.max() <= 0.16
     for kind in KINDS.keys() - {"finite"}:
         assert np.median(found[kind, "ttft"]) <= 0.05, kind
 
@@ -329,6 +343,76 @@ def test_slots_are_free_longer_where_fewer_requests_run_faster():
     count = 20_000
     run = simulate(server, *requests_of(load, count), arrivals=load.random.exponential(1.0 / rate, count).cumsum())
     assert abs(errors(answer, run, slice(2000, count))["ttft"]) <= 0.2
+
+
+def in_open_loop(model, device, precision, share, count, **shape):
+    load = loaded(model, device, precision, **shape)
+    rate = share * float(load.answer.saturation_rate)
+    answer, server = asked(load.records, **load.inputs, arrival_rate=rate)
+    arrivals = load.random.exponential(1.0 / rate, count).cumsum()
+    return errors(answer, simulate(server, *requests_of(load, count), arrivals=arrivals), slice(count // 8, count))
+
+
+def in_closed_loop(model, device, precision, count, users, **shape):
+    load = loaded(model, device, precision, **shape)
+    think, each = shape.get("think_time", 0.0), shape.get("requests_per_user")
+    answer, server = asked(load.records, **load.inputs, users=users)
+    if each is not None:
+        run, _ = runs_of(load, server, users * int(each), users=users)
+        return errors(answer, run, slice(None))
+    cycle = think + float(answer.e2e_latency)
+    run = simulate(server, *requests_of(load, count), users=users, think_time=think, spread=cycle)
+    return errors(answer, run, slice(count // 4, count - users))
+
+
+def test_prompts_are_cut_beside_those_that_decode():
+    """Not beside those of a full server (time between tokens was 22 % too long, first token 44 %)."""
+    shape = {
+        "seq_len": 976.0,
+        "output_len": 165.0,
+        "output_cv": 1.0,
+        "max_batch": 128.0,
+        "prefill_chunk": 512.0,
+        "tp": 2.0,
+    }
+    found = in_open_loop("mixtral_8x7b", "h100", Precision.BF16, 0.43, 14_000, **shape)
+    assert abs(found["itl"]) <= 0.05 and abs(found["ttft"]) <= 0.1
+
+
+def test_tokens_meet_long_steps_more_often():
+    """Long prompts of eight groups make runs of long steps, in which requests gather (was 12 % too fast)."""
+    shape = {"seq_len": 2345.0, "prompt_cv": 1.0, "output_len": 86.0, "output_cv": 1.0, "max_batch": 64.0, "ep": 8.0}
+    found = in_open_loop("deepseek_v3_671b", "h200", Precision.FP8, 0.5, 20_000, prefill_chunk=512.0, **shape)
+    assert abs(found["itl"]) <= 0.05
+
+
+def test_prompts_take_more_of_the_time_than_of_the_steps():
+    """Clients whose prompts fill several steps each (was 10 % too fast)."""
+    shape = {"seq_len": 3068.0, "prompt_cv": 1.0, "output_len": 65.0, "output_cv": 0.5, "max_batch": 32.0, "ep": 8.0}
+    found = in_closed_loop("deepseek_v3_671b", "h200", Precision.FP8, 6000, 11, prefill_chunk=512.0, **shape)
+    assert abs(found["itl"]) <= 0.05 and abs(found["ttft"]) <= 0.1
+
+
+def test_clients_that_pause_wait_for_slots_now_and_then():
+    """Slots that are enough on the mean are not at every moment (first token was a third too early)."""
+    shape = {"seq_len": 158.0, "prompt_cv": 1.0, "output_len": 218.0, "output_cv": 0.5, "max_batch": 128.0, "tp": 4.0}
+    found = in_closed_loop("llama3_1_70b", "h100", Precision.BF16, 12_000, 141, think_time=0.4, **shape)
+    assert abs(found["ttft"]) <= 0.15
+
+
+def test_prompts_that_start_together_stop_nobody_twice():
+    """The first wave fills its steps (time between tokens of two waves was 20 % too long)."""
+    shape = {"seq_len": 146.0, "output_len": 169.0, "output_cv": 0.5, "max_batch": 256.0, "prefill_chunk": 512.0}
+    layout = {"tp": 2.0, "ep": 8.0, "requests_per_user": 2.0}
+    found = in_closed_loop("deepseek_v3_671b", "h200", Precision.FP8, 132, 66, **shape, **layout)
+    assert abs(found["itl"]) <= 0.05 and abs(found["ttft"]) <= 0.1
+
+
+def test_a_long_prompt_that_starts_a_run_takes_all_of_its_steps():
+    """One client (the first of its answers was taken to come after half of the prompt)."""
+    shape = {"seq_len": 2037.0, "output_len": 99.0, "output_cv": 1.0, "max_batch": 16.0, "prefill_chunk": 512.0}
+    found = in_closed_loop("llama3_1_8b", "h100", Precision.BF16, 4, 1, requests_per_user=4.0, **shape)
+    assert abs(found["ttft"]) <= 0.02
 
 
 def test_nobody_waits_for_a_step_of_an_idle_server():

@@ -11,6 +11,7 @@ import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import validate
 from mlsysim.schema.codes import Bottleneck, Precision
+from mlsysim.zoo import curves
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAMS = ROOT / "benchmarks" / "measured" / "edge.csv"
@@ -224,3 +225,41 @@ def test_a_stream_reads_as_many_bytes_as_its_file_holds():
     table = row["vocab"] * row["hidden"]
     layers = row["total_params"] - 2 * table
     assert layer_bytes(row, 4.85) * layers + 2.0 * table == pytest.approx(4.85 / 8 * (layers + table))
+
+
+def test_how_surely_memory_is_read_follows_from_many_devices_of_its_kind(streams):
+    """The estimate of `READING_SPREADS`: deviation of devices from their median, four devices of the usual spread more."""
+    table = pd.read_csv(STREAMS)
+    rows = streams.rows.assign(n=table.n_devices.reindex(streams.rows.row - 2).fillna(1.0).to_numpy())
+    for column in ("hardware", "engine"):
+        rows[column] = table[column].reindex(rows.row - 2).fillna("").to_numpy()
+    rows = rows[rows.group.str.startswith("decode/") & (rows.n == 1) & rows.engine.str.contains("llama")]
+    kind = rows.hardware.map(lambda device: str(zoo.hardware(device)["mem_type"]))
+    for stem in ("GDDR", "LPDDR"):
+        off = np.log(rows.measured / rows.predicted)[kind.str.startswith(stem)]
+        devices = off.groupby(rows.hardware).median()
+        deviation = 1.4826 * (devices - devices.median()).abs().median()
+        usual, many = curves.READING_SPREAD, len(devices)
+        found = np.sqrt((many * deviation**2 + 4 * usual**2) / (many + 4))
+        assert many >= 8 and found == pytest.approx(curves.READING_SPREADS.get(stem, usual), abs=0.006), stem
+
+
+def test_what_several_devices_gain_is_open_where_their_split_is_not_stated():
+    """Between nothing and n times; layers in turn are known, and so is one device."""
+    row = {
+        "hardware": "a10g",
+        "model": "llama2_70b",
+        "phase": "decode",
+        "quant_label": "4-bit",
+        "measured_tokens_per_s": 10.0,
+    }
+    told = {"split": "layer", "engine": "llama.cpp"}
+
+    def width(**more):
+        found = validate(pd.DataFrame([{**row, "n_devices": 8.0, "engine": "llama.cpp", **more}]))
+        return float(np.log(found.rows.high / found.rows.low).iloc[0])
+
+    layers, open_, one = width(**told), width(), width(n_devices=1.0)
+    assert open_ == pytest.approx(np.hypot(layers, 2 * 1.2816 * np.log(8) / np.sqrt(12)), rel=0.1)
+    assert width(n_devices=1.0, split="layer") == pytest.approx(one)
+    assert width(split="tensor") > 2.0 * layers  # over PCIe: the exchange is that of another device

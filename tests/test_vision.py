@@ -9,6 +9,7 @@ import pytest
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import validate
+from mlsysim.calibration import vision as rules
 from mlsysim.schema.codes import AccuracyBasis, Bottleneck, CompressionMethod, Limit
 
 MEASURED = Path(__file__).resolve().parent.parent / "benchmarks" / "measured" / "vision.csv"
@@ -210,3 +211,10 @@ def test_a_card_with_power_to_spare_is_not_held_down():
     }
     assert share["l40s"] == share["rtx_6000_ada"] < share["l40"] == share["rtx_4090"]
     assert "power" in zoo.hardware("rtx_4090").derived["gemm_efficiency"]
+
+
+def test_kernels_started_one_by_one_are_less_surely_known():
+    """Than those of an engine; energy is not theirs, and has the spread of boards."""
+    eager, engine = {"area": "framework"}, {"area": "framework", "runtime": "engine"}
+    assert rules.uncertain(engine) == {"energy_per_sample": rules.BOARDS}
+    assert rules.uncertain(eager) == {"energy_per_sample": rules.BOARDS, "samples_per_s": rules.STARTED}

@@ -32,7 +32,7 @@ from mlsysim.zoo.frameworks import spread_of
 
 #: what a row leaves open beside the assumptions, by kind of runs
 SPREADS: dict[str, Callable[[Mapping[str, Any]], Uncertain]] = {
-    "vision": lambda run: vision.SPREADS,
+    "vision": vision.uncertain,
     "cluster": clusters.uncertain,
     "stream": streams.uncertain,
     "network": networks.uncertain,

@@ -25,6 +25,7 @@ deliver is refused.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -37,6 +38,7 @@ from mlsysim.equations.streaming import SPLIT_MESSAGES
 from mlsysim.schema import codes
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
+from mlsysim.zoo.curves import SPREAD
 from mlsysim.zoo.frameworks import scaled
 from mlsysim.zoo.row import Row
 
@@ -112,6 +114,8 @@ def described(label: str, rate: float, bandwidth: float) -> Row:
 #: back ends of which a device may have several; the same model, device and format differ by 0.15 (log) among them in prompts
 #: (github.com/lhl/strix-halo-testing, 24 rows), of which level and scatter of an engine have 0.07
 SEVERAL, BACK_END = ("vulkan", "rocm", "rocwmma"), 0.125
+#: how several devices may be split: each product shared, or layers in turn
+SPLITS = ("tensor", "layer")
 #: what a run of llama.cpp calls its back end, or who made its device -> engine of the zoo
 BACK_ENDS = {"cuda": "llama.cpp CUDA", "nvidia": "llama.cpp CUDA", "cpu": "llama.cpp CPU"}
 
@@ -129,10 +133,21 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
 
 
 def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
-    """How uncertain the rate of a prompt is by the back end of llama.cpp (log): a device that has several has no one kernel."""
+    """How uncertain the rate of a stream is by what its row does not state (log).
+
+    Of a prompt, the back end of llama.cpp: a device that has several has no one kernel.  Of a token on n devices, what these
+    gain, anything between nothing and n times (evenly in log: ``ln n / sqrt 12``), where the row does not say how they are split,
+    or they share each product and their exchange is that of another device.
+    """
     words = str(given(run, "backend") or "").lower()
     several = run.get("phase") == "prefill" and any(word in words for word in SEVERAL)
-    return {"tokens_per_s": BACK_END} if several else {}
+    back_end = BACK_END if several else 0.0
+    n, split = given(run, "n_devices") or 1.0, given(run, "split")
+    lent = split == "tensor" and hardware(run).spread("allreduce_latency_2") >= SPREAD
+    unknown = run.get("phase") == "decode" and (lent or split not in SPLITS)
+    gained = math.log(n) / math.sqrt(12.0) if unknown else 0.0
+    found = math.hypot(back_end, gained)
+    return {"tokens_per_s": found} if found else {}
 
 
 def group(run: Mapping[str, Any]) -> str:
@@ -239,5 +254,5 @@ def degrees(run: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, flo
     """Devices that share each product (`tp`), or take layers in turn (`pp`)."""
     n = given(run, "n_devices") or 1.0
     split = given(run, "split")
-    tensor = split == "tensor" if split in ("tensor", "layer") else bool(setting.get("tensor_split", 1.0))
+    tensor = split == "tensor" if split in SPLITS else bool(setting.get("tensor_split", 1.0))
     return {"tp": n, "pp": 1.0} if tensor else {"tp": 1.0, "pp": n}

@@ -325,59 +325,44 @@ def poisson_quantile(mean, probability, largest=8):
     return count
 
 
-def prefill_wait(utilization, service, service_cv, places=1.0):
-    """Wait of a prompt for those before it, M/G/1: ``rho E[S] (1 + cs^2) / (2 (1 - rho))`` (s), or inf.
-
-    A step that takes K prompts together makes fewer wait, as K servers do: ``rho^(sqrt(2 (K + 1)) - 1)`` in place of rho
-    (Sakasegawa 1977).
-
-    Parameters
-    ----------
-    utilization : share of the time that prompts fill, rho.
-    service : time of one prompt among those that fill a step, S (s).
-    service_cv : variation of that (1).
-    places : prompts that a step takes, K; below 1 as 1.
-
-    Examples
-    --------
-    >>> float(prefill_wait(0.5, 1.0, 0.0)), float(prefill_wait(0.5, 1.0, 0.0, 7.0))
-    (0.5, 0.125)
-    """
-    free = np.where(utilization < 1.0, 1.0 - utilization, 1.0)
-    wait = utilization * service * (1.0 + service_cv * service_cv) / (2.0 * free)
-    some = np.minimum(np.maximum(utilization, 1e-300), 1.0)
-    together = np.exp((np.sqrt(2.0 * (np.maximum(places, 1.0) + 1.0)) - 2.0) * np.log(some))
-    return np.where(utilization < 1.0, wait * together, np.inf)
-
-
 # --- runs of finite length ------------------------------------------------------------------------------
 
 
-def burst_ttft(prefill_time, chunks):
+def burst_ttft(prefill_time, chunks, of_one=1.0):
     """Mean time to the first token when prompts start together and are served in turn (s).
 
-    ``T (u + 1) / (2 u)``: the first of u steps ends after T/u, the last after T.
+    ``T (u + c) / (2 u)``: the first is done after c of u steps, the last after T.
 
     Parameters
     ----------
     prefill_time : of all prompts (s).
-    chunks : steps it takes.
+    chunks : steps it takes, u.
+    of_one : steps that one prompt takes, c.
+
+    Examples
+    --------
+    >>> burst_ttft(4.0, 4.0), burst_ttft(4.0, 4.0, 4.0)  # four steps of some prompts each, or of one prompt
+    (2.5, 4.0)
     """
-    return prefill_time * (chunks + 1.0) / (2.0 * chunks)
+    return prefill_time * (chunks + of_one) / (2.0 * chunks)
 
 
-def collision_factor(users, prefill_time, elsewhere, length_cv, sharing):
+def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers=1.0):
     """How much longer than alone a prompt takes in a closed loop, q: others are in prefill at that moment.
 
     Mean values of a closed queue with a constant service s: who comes meets the others' prompts, of which the one in service
     is half done, ``R = s + s (N - 1) (R - s/2) / (Z + R)``, solved for ``q = R/s - 1``; ``rho / (2 (1 - rho))`` far from
-    saturation.  Requests of equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
+    saturation.  A prompt goes to that of several attention groups which is free: m servers are one of s/m behind a delay of
+    ``s (m - 1) / m`` (Seidmann, Schweitzer and Shalev-Oren 1987, "Computerized closed queueing network models").  Requests of
+    equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
 
     Parameters
     ----------
+    users : clients of one server, N/m.
     prefill_time : time one prompt adds to a mixed step, s (s).
     elsewhere : time of a client's cycle outside of its prompt, Z: decoding and thinking (s).
     sharing : g, prompts that one step holds.
+    servers : m, attention groups.
 
     Examples
     --------
@@ -386,10 +371,11 @@ def collision_factor(users, prefill_time, elsewhere, length_cv, sharing):
     """
     service = np.maximum(prefill_time, 1e-12)
     rest = elsewhere / service
-    surplus = users - rest
-    inside = surplus * surplus + 4.0 * rest - 2.0 * (users - 1.0)
-    random = np.maximum(0.5 * (surplus + np.sqrt(np.maximum(inside, 0.0))) - 1.0, 0.0)
-    busy = np.minimum(users / np.maximum(rest, 1.0), 0.99)
+    clients, away = users * servers, rest * servers + servers - 1.0
+    surplus = clients - away
+    inside = surplus * surplus + 4.0 * away - 2.0 * (clients - 1.0)
+    random = np.maximum(0.5 * (surplus + np.sqrt(np.maximum(inside, 0.0))) - 1.0, 0.0) / servers
+    busy = np.minimum(np.maximum(users - 1.0, 0.0) / np.maximum(rest, 1.0), 0.99)
     locked = np.maximum(random, 0.5 * busy * sharing + LOCKED_SHARE * (sharing - 1.0))
     return np.where(length_cv > 0, random, locked)
 

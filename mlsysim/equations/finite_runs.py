@@ -153,7 +153,10 @@ def first_wave_ttft(server: Server, users, step_of_all):
     step_of_all : a step in which all of them decode (s).
     """
     starting = np.minimum(users, server.slots)
-    steps = ceil_div(starting * server.computed, server.groups * server.prefill_chunk)
-    tokens = starting * server.computed / steps
+    whole = ceil_div(starting, server.groups) * server.groups  # a step takes as long as its fullest group
+    asked = server.requests
+    of_one = waiting.mean_chunks(server.computed, asked.prompt_cv, server.prefill_chunk, asked.law)
+    steps = np.maximum(ceil_div(starting * server.computed, server.groups * server.prefill_chunk), of_one)
+    tokens = whole * server.computed / steps
     burst = steps * mixed_time(server, 0.5 * starting, tokens)
-    return batching.burst_ttft(burst, steps) + last_step_time(server, step_of_all)
+    return batching.burst_ttft(burst, steps, of_one) + last_step_time(server, step_of_all)

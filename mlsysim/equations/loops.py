@@ -5,9 +5,9 @@ decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch foll
 true, non-linear step (`steady.steady_state`, `batching.solve_increasing`).
 
 Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
-how many): time between tokens within 5 % (93 of 100; worst a fifth), first token within 10 % (86 of 90; worst two fifths).
-Outside of that: one prompt lengthens a step tenfold and comes to nearly every step; few slots, nearly all taken; and clients of
-equal answers, who keep together once they are (the first token is then up to thrice as late;
+how many): time between tokens within 5 % (98 of 100), first token within 10 % (88 of 90); of 300 other loads 96 %.
+Outside of that: prompts just longer than a step has room for, or shorter than its least time; few slots, nearly all taken;
+runs of some batches; and clients of equal answers, who keep together once they are (the first token is then up to thrice as late;
 published runs lie between).
 
 References
@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, finite_runs, waiting
+from mlsysim.equations import batching, finite_runs, slots, waiting
 from mlsysim.equations import serving as serve
 from mlsysim.equations.server import Server, decoding_step, decoding_time, frontend_time, last_step_time, mixed_time
-from mlsysim.equations.steady import Lines, steady_state
+from mlsysim.equations.steady import Lines, count_on, steady_state
 
 #: where the mean step of an open loop is looked at first, shares of what a full server holds: few requests make the most of a
 #: step where experts, or matrix units, fill with them
@@ -76,6 +76,7 @@ class Paced(NamedTuple):
     one: Any  #: with one chunk of a prompt (s)
     further: Any  #: what a further chunk adds (s)
     longer: Any  #: what prompts add, mean (s)
+    share: Any  #: of the steps, those with a prompt
 
     @property
     def mean(self):
@@ -99,20 +100,26 @@ def paced_steps(server: Server, full: FullSteps, decoding, chunks, chunk_rate=No
     further = np.where(several, further, 0.0)
     prompts = waiting.PromptSteps(one - none, further, most)
     if chunk_rate is not None:
-        longer = waiting.bunched_step(none, prompts, chunks, chunk_rate, full.chunks)
-        return Paced(none, one, further, longer)
+        return Paced(none, one, further, *waiting.bunched_step(none, prompts, chunks, chunk_rate, full.chunks))
     longer = waiting.longer_step(prompts, chunks)
     for _ in range(2):  # half of the way: what is too long a step makes the next one too short
-        rate = chunks / (none + longer)
-        longer = 0.5 * (longer + waiting.bunched_step(none, prompts, chunks, rate, full.chunks))
-    return Paced(none, one, further, longer)
+        found = waiting.bunched_step(none, prompts, chunks, chunks / (none + longer), full.chunks)
+        longer = 0.5 * (longer + found.longer)
+    return Paced(none, one, further, longer, found.share)
 
 
-def with_room(server: Server, full: FullSteps, decoding) -> FullSteps:
-    """The same with prompts cut as where so many requests decode beside them: fewer leave more of a step's budget."""
+def with_room(server: Server, full: FullSteps, decoding, varying=0.0) -> FullSteps:
+    """The same with prompts cut as where so many requests decode beside them: fewer leave more of a step's budget.
+
+    Parameters
+    ----------
+    decoding : requests that decode, mean.
+    varying : variance of that number over the mean; 1 where they come at random.
+    """
     room = np.maximum(server.groups * server.prefill_chunk - decoding, 1.0)
     asked = server.requests
-    chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
+    deviation = np.sqrt(varying * decoding / server.groups)
+    chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law, deviation)
     return full._replace(room=room, chunks=chunks, chunk=server.computed / chunks)
 
 
@@ -139,12 +146,14 @@ def full_steps(server: Server, together=1.0) -> FullSteps:
     """
     budget = server.groups * server.prefill_chunk
     balanced = np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
-    decoders = np.minimum(balanced, server.slots)
-    room = np.maximum(budget - decoders, 1.0)
     asked = server.requests
+    room = np.maximum(budget - np.minimum(balanced, server.slots), 1.0)
     chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
     chunk = server.computed / chunks
-    step = decoding_step(server, decoders)
+    decoding = np.maximum(server.decoded, 1.0)
+    # a prompt holds its slot while it is computed: of each request's steps, these write nothing
+    decoders = np.minimum(balanced, np.maximum(server.slots * (decoding / (decoding + chunks)), 0.5))
+    step = decoding_step(server, np.maximum(decoders, 1.0))
     step_time = serve.total(step)
     prompt = server.computed / room
     prompt_steps = decoders * prompt  # while all write one answer: more than the answers have where these are short
@@ -209,29 +218,6 @@ def step_lines(server: Server, full: FullSteps) -> Lines:
     return Lines(counts, tuple(step.mean for step in steps))
 
 
-def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding):
-    """Probability that all slots are taken when a request comes, and the mean wait for one of all requests (s).
-
-    While slots are free prompts come at their own pace, beside which the share ``1 - lambda dT`` of the time is left to
-    decoding; who waits does so for the requests ahead, ``(1 + cs^2) / 2`` times as long as for lengths that are exponential.
-
-    Parameters
-    ----------
-    arrival_rate : requests per second.
-    decoding : requests that decode, mean: how a step grows is seen from there to all slots.
-    """
-    load = arrival_rate / full.rate
-    stable = load < 1.0
-    prompts = np.minimum(arrival_rate * full.added_time, 0.999)
-    held = np.where(stable, np.maximum(load - prompts, 0.0) / (1.0 - prompts), 1.0)
-    fewer = np.minimum(decoding, 0.9 * full.decoders)
-    growth = (1.0 - decoding_time(server, fewer) / full.step_time) / (1.0 - fewer / full.decoders)
-    taken = waiting.all_slots_taken(server.slots, held, np.minimum(np.maximum(growth, 0.0), 1.0), load)
-    output_cv = server.requests.output_cv
-    factor = 0.5 * (1.0 + output_cv * output_cv)
-    return taken, np.where(stable, taken * factor / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
-
-
 def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Operation:
     """A server to which requests come at random (Poisson): ``b = lambda (S_out - 1) ITL(b + 1)``.
 
@@ -239,7 +225,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     ``b = n (S_out - 1) / u`` decode.
     A prompt waits for the end of the step that it meets (`waiting.met_steps`; none where nothing runs), for the prompts
     before it where a step is full (M/G/1, served at the speed of full steps), for steps scheduled ahead, and for a slot
-    (`slot_wait`); prompts that come during the same step share its first step.
+    (`slots.slot_wait`); prompts that come during the same step share its first step.
 
     Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).
@@ -252,7 +238,11 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     assume = server.assume
     load = arrival_rate / full.rate
     stable = load < 1.0
-    at_full, full = full, with_room(server, full, np.minimum(load, 1.0) * full.decoders)
+    lines = step_lines(server, full)
+    per_request = full.chunks / np.maximum(server.decoded, FEWEST)
+    met = count_on(arrival_rate * full.chunks, lines, full.decoders * per_request)
+    at_full, full = full, with_room(server, full, met / per_request, varying=1.0)
+    lines = Lines(tuple(count * (full.chunks / at_full.chunks) for count in lines.counts), lines.times)
 
     per_chunk = server.decoded / full.chunks
 
@@ -260,29 +250,46 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
         return paced_steps(server, full, chunks * per_chunk + 1.0, chunks, chunk_rate)
 
     chunk_rate = arrival_rate * full.chunks
-    most = full.chunks * (full.decoders / np.maximum(server.decoded, FEWEST))
-    chunks, step = steady_state(paced, chunk_rate, step_lines(server, at_full), most)
+    most = full.decoders * per_request
+    chunks, step = steady_state(paced, chunk_rate, lines, most)
     others = chunks * per_chunk
-    own_step = step.none
-    itl = np.where(stable, np.minimum(step.mean, np.maximum(full.token_time, own_step)), full.token_time)
+    # what decodes beside a request varies, and a step that reads more experts with each of them grows ever less
+    own_step = waiting.over_poisson(
+        lambda others: decoding_time(server, np.minimum(others + 1.0, server.slots)), others
+    )
+    begin = -np.expm1(-arrival_rate * own_step)
+    bunched = waiting.Bunched(step.longer, step.share)
+    token = own_step + step.longer + waiting.met_by_tokens(step.mean, bunched, begin, server.decoded)
+    step = step._replace(none=own_step)
+    itl = np.where(stable, np.minimum(token, np.maximum(full.token_time, own_step)), full.token_time)
     prefill = full.chunks * chunk_time(server, full, others)
-    filled = (server.computed / full.room) * mixed_time(server, others, full.room)
+    filled_step = mixed_time(server, others, full.room)
+    filled = (server.computed / full.room) * filled_step
     busy = arrival_rate * filled
-    prompt_wait = batching.prefill_wait(busy, filled, server.requests.prompt_cv, full.room / server.computed)
+    prompt_wait = waiting.prefill_wait(busy, filled, server.requests.prompt_cv, full.room / server.computed)
     met = waiting.met_steps(step.none, step.one, step.further, chunk_rate, itl)
     running = -np.expm1(-(others + arrival_rate * prefill))  # something runs: a step is under way
-    residual = running * met.residual
+    # of prompts that do not share a step, the wait behind others counts what is left of the one that is computed
+    apart = waiting.places_factor(busy, full.room / server.computed)
+    residual = running * (met.residual - apart * np.maximum(met.residual - 0.5 * step.none, 0.0))
     ahead = running * assume.scheduled_steps * itl
     together = (
         running * np.minimum(met.arrivals / full.chunks, full.room / full.chunk - 1.0) * step.further / full.chunks
     )
-    all_taken, slot = slot_wait(server, at_full, arrival_rate, others)
+    all_taken, slot = slots.slot_wait(server, at_full, arrival_rate, others, step)
     late_wait = batching.wait_at_percentile(np.minimum(busy, 1.0), prompt_wait, percentile)
     late_wait = late_wait + batching.wait_at_percentile(all_taken, slot, percentile)
     balancing = batching.steps_to_balance(assume.balance_steps, server.groups, chunk_rate * itl, others)
     poll_wait = itl * np.maximum(batching.steps_between_looks(assume.poll_steps, others), 0.5 * balancing)
     front, last = frontend_time(server), last_step_time(server, own_step)
-    first = prefill + np.maximum(together, 0.0)
+    # who begins behind another prompt begins anywhere in a step
+    follows = np.minimum(busy, 1.0) * (1.0 - 1.0 / full.chunks)  # came before the last step of another
+    behind = waiting.chunks_among_others(full.chunks, server.groups * server.computed / full.room, follows)
+    # what its steps have left goes to those that come before the last of them
+    come = 1.0 - (1.0 - follows) * np.exp(-arrival_rate * (full.chunks - 1.0) * step.one)
+    left = full.chunks * np.maximum(filled_step - step.one, 0.0)
+    left = left * come * np.minimum(full.chunks - 1.0, 1.0)
+    first = prefill * (behind / full.chunks) + np.maximum(together, 0.0) + left
     late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual + ahead
     mean = front + prompt_wait + poll_wait + slot + first + last + residual + ahead
     return Operation(
@@ -291,8 +298,8 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
         ttft_at_percentile=np.where(stable, late, np.inf),
         itl=itl,
         step_time=own_step,
-        # Little's law with the time between tokens as it is capped
-        active=np.where(stable, np.minimum(others, arrival_rate * server.decoded * itl), server.slots),
+        # by Little's law
+        active=np.where(stable, np.minimum(arrival_rate * server.decoded * itl, server.slots), server.slots),
         load=load,
         keeps_up=stable & (busy < 1.0),  # prompts alone may outrun the steps
     )
@@ -319,10 +326,12 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
     users, think_time : clients, and how long each waits between an answer and its next request (s).
     """
     assume = server.assume
-    running = np.minimum(users - 1.0, server.slots - 1.0)
+    holders = np.minimum(users, server.slots)
+    running = holders - 1.0
     step = decoding_time(server, running + 1.0)
-    cycle = np.maximum(server.decoded + think_time / step, 1.0)  # of a client, in steps
-    prompts_a_step = users * full.chunks / cycle
+    busy = np.maximum(server.decoded + full.chunks, 1.0)
+    cycle = busy + think_time / step  # of a client, in steps
+    prompts_a_step = np.minimum(users / cycle, holders / busy) * full.chunks
     balancing = batching.steps_to_balance(assume.balance_steps, server.groups, prompts_a_step, running)
     gathered = np.minimum(batching.at_least_one(prompts_a_step) + prompts_a_step * balancing, users)
     groups_with_prompt = batching.occupied(server.groups, gathered)
@@ -332,51 +341,28 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
     together = np.minimum(1.0 + found, prompts_per_step)
     addition = prompt_addition(server, full, running + 1.0, groups_with_prompt, together)
     shared = np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks)
-    collisions = batching.collision_factor(
-        group_users,
-        prefill_time=groups_with_prompt * addition,
-        elsewhere=server.requests.output * (step + shared * addition) + think_time,
-        length_cv=server.requests.prompt_cv + server.requests.output_cv,
-        sharing=np.minimum(prompts_per_step, group_users),
-    )
-    most_ahead = np.maximum(np.minimum(users, server.slots) / server.groups - 1.0, 0.0)
+
+    def collisions(clients, pause):
+        """Of so many clients of a group."""
+        return batching.collision_factor(
+            clients,
+            prefill_time=groups_with_prompt * addition,
+            elsewhere=server.requests.output * (step + shared * addition) + pause,
+            length_cv=server.requests.prompt_cv + server.requests.output_cv,
+            sharing=np.minimum(prompts_per_step, clients),
+            servers=server.groups,
+        )
+
+    # where clients wait for a slot, those that have one never pause
+    group_holders = np.maximum(holders / server.groups, 1.0)
+    met = np.minimum(collisions(group_users, think_time), collisions(group_holders, 0.0))
     return Meeting(
         groups_with_prompt=groups_with_prompt,
         polled_together=batching.seen_together(found, prompts_per_step),
         balancing=balancing,
         together=together,
-        queue_factor=1.0 + np.minimum(collisions, most_ahead),
+        queue_factor=1.0 + np.minimum(met, group_holders - 1.0),
     )
-
-
-def poll_wait(server: Server, meeting: Meeting, others, token_time, addition):
-    """Time until the scheduler takes a prompt, and that of the prompts that it takes with it (s).
-
-    Parameters
-    ----------
-    others : other requests that decode, mean.
-    token_time : time between tokens (s).
-    addition : what one prompt adds to the steps that it shares (s).
-    """
-    looks = batching.steps_between_looks(server.assume.poll_steps, others)
-    steps = np.maximum(looks, 0.5 * meeting.balancing)
-    taken_with = np.minimum(others, 1.0) * meeting.polled_together * meeting.groups_with_prompt * addition
-    return steps * token_time + taken_with
-
-
-def step_wait(server: Server, full: FullSteps, others, others_all, own_step, token_time):
-    """Wait for the end of the step that a request meets after a pause (s), see `waiting.met_steps`; none where all pause.
-
-    Parameters
-    ----------
-    others, others_all : other requests that decode, mean, and other clients.
-    own_step, token_time : a step that only decodes, and the mean one (s).
-    """
-    chunks_a_second = others * full.chunks / (np.maximum(server.decoded, 1.0) * token_time)
-    met = waiting.met_steps(own_step, chunk_time(server, full, others), 0.0, chunks_a_second, token_time)
-    clients = np.maximum(others_all, 1.0)
-    all_pause = np.exp(clients * np.log1p(-np.minimum(others / clients, 1.0 - 1e-12)))
-    return (1.0 - all_pause) * met.residual
 
 
 def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per_user) -> Operation:
@@ -394,8 +380,8 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     others_all = users - 1.0
     most_others = np.minimum(others_all, server.slots - 1.0)
     first_wave = 0.0 if requests_per_user is None else 1.0 / requests_per_user
-    addition_share = (1.0 - 0.5 * first_wave) / np.maximum(server.decoded, 1.0)
-    at_full, full = full, with_room(server, full, most_others)
+    addition_share = (1.0 - first_wave) / np.maximum(server.decoded, 1.0)
+    at_full, full = full, with_room(server, full, np.minimum(most_others, full.decoders))
     meeting = prompt_meeting(server, full, users, think_time)
     most_chunks = np.maximum(full.room / (server.groups * full.chunk), 1.0)
 
@@ -403,24 +389,39 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         """A decoding step, the time between tokens, and what one prompt adds, with so many others."""
         step = decoding_time(server, others + 1.0)
         addition = prompt_addition(server, full, others + 1.0, meeting.groups_with_prompt, meeting.together)
-        chunks = others * addition_share * full.chunks / meeting.groups_with_prompt  # in a step, of each group with one
-        first, further = np.minimum(chunks, 1.0), np.maximum(np.minimum(chunks, most_chunks) - 1.0, 0.0)
         one = addition * meeting.groups_with_prompt / full.chunks
-        filled = mixed_time(server, others + 1.0, full.room) - step - one
-        return step, step + first * one + further * filled / np.maximum(most_chunks - 1.0, 1e-9), addition
+        filled = mixed_time(server, others + 1.0, full.room) - step
+
+        def longer(others):
+            """What prompts add to a step."""
+            chunks = others * addition_share * full.chunks / meeting.groups_with_prompt  # of each group with one
+            first, further = np.minimum(chunks, 1.0), np.maximum(np.minimum(chunks, most_chunks) - 1.0, 0.0)
+            return first * one + further * (filled - one) / np.maximum(most_chunks - 1.0, 1e-9)
+
+        # others, as the steps meet them: prompts take more of the time than of the steps
+        of_prompts = meeting.queue_factor * full.chunks
+        prefill = of_prompts * (one + step) / (step + longer(others))
+        decoded = np.maximum(server.decoded, 1.0)
+        token = step + longer(others * (decoded + prefill) / (decoded + of_prompts))
+        # prompts of the first wave fill their steps; half of them come after one's own
+        bunched = np.minimum((server.computed / full.room) * filled, addition)
+        later = np.maximum(others + 1.0 - np.maximum(full.room / server.computed, 1.0), 0.0)
+        return step, token + 0.5 * first_wave * later * bunched / decoded, addition
 
     def surplus(others):
         step, token, addition = at(others)
         prefill = meeting.queue_factor * (meeting.groups_with_prompt * addition + full.chunks * step)
-        first = prefill + poll_wait(server, meeting, others, token, addition)
+        first = prefill + slots.poll_wait(server, meeting, others, token, addition)
         decode = np.maximum(server.decoded * token, 1e-12)  # in clients, not in time: that is close to a straight line
-        return others * (1.0 + (think_time + first) / decode) - others_all
+        slots_taken = others * (1.0 + first / decode)  # who has a slot never pauses
+        all_back = others * (1.0 + (think_time + first) / decode) * most_others / np.maximum(others_all, 1e-9)
+        return np.maximum(all_back, slots_taken) - most_others
 
-    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, at_low=-others_all)
+    others = batching.solve_increasing(surplus, 0.0 * most_others, most_others, at_low=-most_others)
     own_step, token, addition = at(others)
     first = meeting.queue_factor * full.chunks * chunk_time(server, full, others) + last_step_time(server, own_step)
-    first = first + poll_wait(server, meeting, others, token, addition)
-    waits = step_wait(server, full, others, others_all, own_step, token)
+    first = first + slots.poll_wait(server, meeting, others, token, addition)
+    waits = slots.step_wait(server, full, others, others_all, own_step, token)
     waits = waits + server.assume.scheduled_steps * np.minimum(others, 1.0) * token
     first = first + np.where(think_time + frontend_time(server) > 0, waits, 0.0)
     cold = finite_runs.first_use(server, users)
@@ -430,14 +431,16 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
     itl = np.minimum(token, np.maximum(at_full.token_time, own_step)) + first_wave * cold.itl
     ended = 0.0 if requests_per_user is None else finite_runs.ended_clients(server, users, requests_per_user)
+    ttft_with_slot = ttft_with_slot + slots.client_wait(server, at_full, users, think_time + front)
     throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
+    prompts_fill = at_full.decoders < server.slots * (server.decoded / (server.decoded + at_full.chunks))
     load = throughput / at_full.rate
     return Operation(
         throughput=throughput
         if requests_per_user is None
         else finite_runs.to_the_end(server, throughput, users, requests_per_user),
-        ttft=np.where(users > server.slots, ttft_in_queue, ttft_with_slot),
+        ttft=np.where(prompts_fill, ttft_in_queue, ttft_with_slot),
         ttft_at_percentile=None,
         itl=itl - ended,
         step_time=own_step,

@@ -46,6 +46,19 @@ def on_line(rate, lines: Lines):
     return intercept, slope
 
 
+def count_on(rate, lines: Lines, most):
+    """The count n of ``n = r t(n)`` when t follows the lines, at most `most`.
+
+    Examples
+    --------
+    >>> float(count_on(0.5, Lines((0.0, 1.0, 2.0), (1.0, 3.0, 4.0)), 10.0))
+    2.0
+    """
+    intercept, slope = on_line(rate, lines)
+    left = 1.0 - rate * slope
+    return np.minimum(np.where(left > 0, rate * intercept / np.where(left > 0, left, 1.0), most), most)
+
+
 def steady_state(step: Callable[[Any], Any], rate, lines: Lines, most, rounds=2):
     """The count n of ``n = r t(n)`` and the step there.
 

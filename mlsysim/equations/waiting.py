@@ -1,9 +1,8 @@
-"""Who waits for a step, for the budget of a step, or for a slot, in a server whose step grows with what it holds.
+"""Who waits for a step, or for the budget of a step, in a server whose step grows with what it holds.
 
 References
 ----------
-Kleinrock 1975, "Queueing Systems I" (residual life ``E[s^2] / (2 E[s])``; birth and death of a population).
-Kelly 1979, "Reversibility and Stochastic Networks" (shared service depends on no more of a law than its mean).
+Kleinrock 1975, "Queueing Systems I" (residual life ``E[s^2] / (2 E[s])``).
 """
 
 from typing import Any, NamedTuple
@@ -13,11 +12,7 @@ import numpy as np
 from mlsysim.equations import batching
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.normal import normal_tail
-from mlsysim.equations.stage import stage
 from mlsysim.schema.codes import LengthLaw
-
-_LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
-_HOPELESS = 1e30  # 1/B beyond which nobody waits
 
 #: pieces of a prompt that are counted one by one; the rest as an area
 _COUNTED = 4
@@ -52,14 +47,71 @@ def longer_step(prompts: PromptSteps, chunks):
     return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
 
 
-def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
+def empty_share(chunks, places):
+    """Probability that a server with K places has nothing to do: M/M/K, Erlang's sum in a closed form.
+
+    ``1/P = e^a + a^K/K! [1/(1 - a/K) - S]``, S the tail of the exponential series beyond K over its first term, by its
+    approximant of order one: ``S = (1 + a/((K+1)(K+2))) / (1 - a/(K+2))``; within 5 %, and
+    1 - a for one place, e^-a for many.
+
+    Parameters
+    ----------
+    chunks : that come while one is served, a.
+    places : K, any number from 1 on.
+
+    Examples
+    --------
+    >>> [round(float(empty_share(a, k)), 4) for a, k in ((0.8, 1.0), (1.0, 2.0), (2.9, 4.0), (1.0, 1e6))]
+    [0.2003, 0.3338, 0.0442, 0.3679]
+    """
+    share = np.minimum(chunks / places, 1.0 - 1e-6)
+    come = share * places
+    power = places * (np.log(np.maximum(share, 1e-30)) + 1.0)  # a^K / K! by Stirling's series
+    first = np.exp(np.minimum(power, 600.0)) / (np.sqrt(2.0 * np.pi * places) * (1.0 + 1.0 / (12.0 * places)))
+    beyond = places + 2.0
+    tail = (1.0 + come / ((places + 1.0) * beyond)) / (1.0 - come / beyond)
+    return 1.0 / (np.exp(np.minimum(come, 600.0)) + first * (1.0 / (1.0 - share) - tail))
+
+
+def stalled_share(prompts: PromptSteps, chunk_rate, with_chunk):
+    """Share of the time that prompts add to steps, as one more of them would add to it: ``r [(f - c) (-dP0/da) + c]``.
+
+    Where prompts take the same steps as others (many places) most of it is there already, with one place nothing: ``P0`` by
+    `empty_share`, its slope over a tenth of what comes.
+
+    Parameters
+    ----------
+    chunk_rate : chunks that come, r (1/s).
+    with_chunk : a step with a chunk (s); a of them come in it.
+
+    Examples
+    --------
+    >>> one_place, many = PromptSteps(1.0, 0.0, 1.0), PromptSteps(1.0, 0.0, 1e9)
+    >>> [round(float(stalled_share(prompts, 0.5, 1.0)), 2) for prompts in (one_place, many)]
+    [0.5, 0.31]
+    """
+    come = chunk_rate * with_chunk
+    less = 0.9 * come
+    slope = (empty_share(less, prompts.most) - empty_share(come, prompts.most)) / np.maximum(come - less, 1e-30)
+    added = (prompts.first - prompts.further) * np.minimum(slope, 1.0) + prompts.further
+    return np.minimum(chunk_rate * added, 0.99)
+
+
+class Bunched(NamedTuple):
+    """Steps with prompts that come at random."""
+
+    longer: Any  #: what they add to a step, mean over steps (s)
+    share: Any  #: of the steps, those with a prompt
+
+
+def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one) -> Bunched:
     """What chunks of prompts that come at random add to a step, mean over steps (s), where long steps gather more of them.
 
     As `longer_step`, but a step with a prompt lasts longer, and what comes meanwhile fills the next one.  A run of steps with
     prompts begins in a step without with the probability ``1 - e(a)``, and goes on as where all steps were long, of which
     ``e(b)`` have none: ``1/q = 1 + (1/e(b u) - 1) (1 - e(a)) / (1 - e(b))`` with ``e(x) = (1 - x/K)^K``, a and b prompts that
-    come in a step without and with one, and u chunks to a prompt; ``1 - e(x)`` as ``x / (1 + x (1 - 1/K) / 2)``.  With one
-    place, ``q = 1 - n``.
+    come in a step without and with one, and u chunks to a prompt; ``1 - e(x)`` as ``x / (1 + x (1 - 1/K) / 2)``, and
+    ``e(b u)``, which must hold for steps that are all long, by `empty_share`.  With one place, ``q = 1 - n``.
 
     Parameters
     ----------
@@ -71,20 +123,102 @@ def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one):
     Examples
     --------
     >>> one_place = PromptSteps(3.0, 0.0, 1.0)  # half of the steps, of 1 and 4 s, have a chunk
-    >>> float(np.round(bunched_step(1.0, one_place, 0.5, 0.2, 1.0), 9))
+    >>> round(float(bunched_step(1.0, one_place, 0.5, 0.2, 1.0).longer), 2)
     1.5
     """
     pairs = 0.5 - 0.5 / prompts.most  # what one chunk finds beside it, of those that come to a step
     met = np.maximum(1.0 + pairs * chunks, chunks)
     with_some = none + prompts.first + prompts.further * (met - 1.0)
     come = chunk_rate * with_some
-    empty = -prompts.most * np.log1p(-np.minimum(come / prompts.most, 1.0 - 1e-6))
-    some_long = np.expm1(np.minimum(empty, 600.0))  # beyond, every step has a prompt to all digits
+    some_long = 1.0 / empty_share(come, prompts.most) - 1.0
     shorter = none / with_some
     begin = pairs * come / chunks_of_one
     with_chunk = some_long * shorter * (1.0 + begin)
     share = with_chunk / (1.0 + begin * shorter + with_chunk)
-    return (prompts.first - prompts.further) * share + prompts.further * chunks
+    return Bunched((prompts.first - prompts.further) * share + prompts.further * chunks, share)
+
+
+def met_by_tokens(step, bunched: Bunched, begin, decoded):
+    """What a token's step lasts beyond the mean step (s): more requests decode where steps have been long for a while.
+
+    Requests come by the second and leave by the step, so that ``b`` follows the steps before: ``E[b s] / E[b] - E[s] =
+    (1 / E[s]) sum over k of Cov(s, s_k) / J`` over the J steps of an answer.  Steps with a prompt follow each other as in a
+    chain of two states, whose correlation sums to ``r = 1 / (p + q) - 1``: ``Var[s] / E[s] r / (r + J)``.
+
+    Parameters
+    ----------
+    step : mean step, E[s] (s).
+    begin : probability that a step without a prompt is followed by one with, p.
+    decoded : J, tokens of an answer that are decoded.
+
+    References
+    ----------
+    Feller 1968, "An Introduction to Probability Theory" I, chapter XV (chain of two states).
+
+    Examples
+    --------
+    >>> always, halves = Bunched(1.0, 1.0), Bunched(1.0, 0.5)
+    >>> float(met_by_tokens(2.0, always, 0.5, 10.0)), round(float(met_by_tokens(2.0, halves, 0.05, 9.0)), 6)
+    (0.0, 0.25)
+    """
+    share = np.minimum(np.maximum(bunched.share, 1e-12), 1.0)
+    follow = np.maximum(share / np.maximum(begin, 1e-12) - 1.0, 0.0)
+    variance = bunched.longer * bunched.longer * (1.0 - share) / share
+    return (variance / step) * (follow / (follow + np.maximum(decoded, 1.0)))
+
+
+def over_poisson(function, mean):
+    """Mean of a function of a Poisson count, by the two points of Gauss: ``m + 1/2 +- r``, ``r^2 = m + 1/4``.
+
+    The points are the roots of Charlier's polynomial, with weights ``1/2 -+ 1/(4 r)``: exact up to the third power.
+
+    References
+    ----------
+    Chihara 1978, "An Introduction to Orthogonal Polynomials", chapter VI.1.
+
+    Examples
+    --------
+    >>> float(over_poisson(lambda n: n * n, 3.0)), float(over_poisson(lambda n: n + 1.0, 0.0))
+    (12.0, 1.0)
+    """
+    root = np.sqrt(mean + 0.25)
+    more = 0.5 - 0.25 / root
+    return more * function(mean + 0.5 + root) + (1.0 - more) * function(np.maximum(mean + 0.5 - root, 0.0))
+
+
+def prefill_wait(utilization, service, service_cv, places=1.0):
+    """Wait of a prompt for those before it, M/G/1: ``rho E[S] (1 + cs^2) / (2 (1 - rho))`` (s), or inf.
+
+    A step that takes K prompts together makes fewer wait, as K servers do: ``rho^(sqrt(2 (K + 1)) - 1)`` in place of rho
+    (Sakasegawa 1977).
+
+    Parameters
+    ----------
+    utilization : share of the time that prompts fill, rho.
+    service : time of one prompt among those that fill a step, S (s).
+    service_cv : variation of that (1).
+    places : prompts that a step takes, K; below 1 as 1.
+
+    Examples
+    --------
+    >>> float(prefill_wait(0.5, 1.0, 0.0)), float(prefill_wait(0.5, 1.0, 0.0, 7.0))
+    (0.5, 0.125)
+    """
+    free = np.where(utilization < 1.0, 1.0 - utilization, 1.0)
+    wait = utilization * service * (1.0 + service_cv * service_cv) / (2.0 * free)
+    return np.where(utilization < 1.0, wait * places_factor(utilization, places), np.inf)
+
+
+def places_factor(utilization, places):
+    """Wait of K servers over that of one as fast as all: ``rho^(sqrt(2 (K + 1)) - 2)`` (Sakasegawa 1977).
+
+    Examples
+    --------
+    >>> float(places_factor(0.5, 1.0)), float(places_factor(0.5, 7.0))
+    (1.0, 0.25)
+    """
+    some = np.minimum(np.maximum(utilization, 1e-300), 1.0)
+    return np.exp((np.sqrt(2.0 * (np.maximum(places, 1.0) + 1.0)) - 2.0) * np.log(some))
 
 
 class Steps(NamedTuple):
@@ -136,8 +270,10 @@ def met_steps(decoding, with_chunk, per_chunk, chunks_a_second, step) -> Steps:
     return Steps(mean, 0.5 * twice, chunks_a_second * twice)
 
 
-def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
+def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL, deviation=0.0):
     """Steps that a prompt takes, mean: ``E[ceil(X / m)] = sum over k of P(X > k m)``; ``ceil(mean / m)`` of equal lengths.
+
+    Where the room varies, equal lengths take ``sum over k of P(m < X / k)``, m normal; four terms, as below.
 
     Exponential lengths: ``1 / (1 - exp(-m / mean))``.  Of lognormal lengths four terms are summed and the rest is the area
     above four and a half, ``E[(X - 4.5 m)+] / m + P/2``, within 0.1 %.
@@ -145,28 +281,36 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL):
     Parameters
     ----------
     mean, cv : of the prompt's length (tokens, 1).
-    room : tokens of prompts in a step, m.
+    room : tokens of prompts in a step, m, mean.
+    deviation : standard deviation of the room, as the number of requests beside it varies (tokens).
 
     Examples
     --------
     >>> float(mean_chunks(700.0, 0.0, 512.0)), round(float(mean_chunks(700.0, 1.0, 512.0)), 3)
     (2.0, 1.872)
+    >>> round(float(mean_chunks(500.0, 0.0, 500.0, deviation=5.0)), 6)  # half of the steps are too full
+    1.5
     """
-    deviation = np.sqrt(np.log1p(np.where(cv > 0, cv * cv, 1.0)))
-    share, per_deviation = mean / room, 1.0 / deviation
-    distance = -(np.log(share) * per_deviation)
+    sigma = np.sqrt(np.log1p(np.where(cv > 0, cv * cv, 1.0)))
+    share, per_sigma = mean / room, 1.0 / sigma
+    distance = -(np.log(share) * per_sigma)
 
     def deviates(pieces):
         """How far a length of so many pieces lies from the mean."""
-        return distance + np.log(pieces) * per_deviation
+        return distance + np.log(pieces) * per_sigma
 
-    half, last = 0.5 * deviation, _COUNTED + 0.5
+    half, last = 0.5 * sigma, _COUNTED + 0.5
     counted = 1.0
     for k in range(1, _COUNTED + 1):
         counted = counted + normal_tail(deviates(k) + half)
     counted = counted + share * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
     random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-1.0 / share), counted)
-    return np.where(cv > 0, random, ceil_div(mean, room))
+    whole = ceil_div(mean, room)
+    varied = 1.0 + np.maximum(whole - (1.0 + _COUNTED), 0.0)
+    some = np.where(deviation > 0, deviation, 1.0)
+    for k in range(1, _COUNTED + 1):
+        varied = varied + normal_tail((room - mean / k) / some)
+    return np.where(cv > 0, random, np.where(deviation > 0, varied, whole))
 
 
 def chunks_among_others(chunks, steps, filled):
@@ -186,42 +330,16 @@ def chunks_among_others(chunks, steps, filled):
     return chunks + filled * np.maximum(1.0 + steps - chunks, 0.0)
 
 
-@stage(lanes=True)
-def all_slots_taken(slots, load, growth, queue_load):
-    """Probability that an arrival finds no slot, where a step grows with the requests in it.
-
-    Requests share their server, each leaving after its number of steps, so that the number that runs is that of a birth and
-    death: b of them leave at the rate ``b / t(b)``, with ``t(b)`` linear, and each that waits at the rate of a full server.  Of
-    the length of answers only the mean counts below the last slot (Kelly 1979, shared service).  With a step that does not
-    grow it is Erlang C.
-
-    Parameters
-    ----------
-    slots : c, whole (1).
-    load : arrivals over what c requests can leave at while prompts come as they arrive (1).
-    growth : share of the step of c requests that comes with them, ``1 - t(0) / t(c)``, 0..1.
-    queue_load : arrivals over those that a full server takes, rho (1); from 1 on everybody waits.
+def shorter_of_two(cv, law=LengthLaw.LOGNORMAL):
+    """Mean of the shorter of two lengths over the mean of one: ``2 Phi(-sigma / sqrt 2)`` of lognormal ones, 1/2 exponential.
 
     Examples
     --------
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8)), 8)  # Erlang C of 10 servers and a load of 8
-    0.40918015
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
-    0.31752508
+    >>> round(float(shorter_of_two(0.0)), 6), round(float(shorter_of_two(1.0)), 3)
+    (1.0, 0.556)
     """
-    total = 1.0 if load > 0.0 and queue_load < 1.0 else _HOPELESS  # over the states up to c, of which the last counts 1
-    term = 1.0
-    fixed = load * slots * (1.0 - growth)  # of ``load slots t(j) / t(c)``, and what each request adds
-    each = load * growth
-    j = slots
-    while term > _LOST * total and total < _HOPELESS:  # the term of no request is 0, and so are all after it
-        leaving = fixed + each * j
-        term *= j / (leaving if leaving > 0.0 else 1.0)
-        total += term
-        j -= 1.0
-    queue = 1.0 / (1.0 - queue_load)
-    taken = queue / (total - 1.0 + queue) if total < _HOPELESS else 0.0
-    return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)
+    lognormal = 2.0 * normal_tail(np.sqrt(0.5 * np.log1p(cv * cv)))
+    return np.where(law == LengthLaw.EXPONENTIAL, 0.5, lognormal)
 
 
 class RunDown(NamedTuple):
@@ -258,7 +376,6 @@ def run_down(output, cv, batch, waves, law=LengthLaw.LOGNORMAL) -> RunDown:
     whole = waves <= 1.0
     mean, spread = np.where(whole, output, left), np.where(whole, cv, left_cv)
     longest = batching.longest_of(mean, spread, np.maximum(batch, 1.0), law)
-    shorter = 2.0 * normal_tail(np.sqrt(0.5 * np.log1p(spread * spread)))
     random = cv > 0
-    share = np.where(law == LengthLaw.EXPONENTIAL, 0.5, shorter)
+    share = shorter_of_two(spread, law)
     return RunDown(np.where(random, np.maximum(longest - mean, 0.0), 0.0), np.where(random, share, 1.0))

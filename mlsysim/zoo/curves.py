@@ -27,6 +27,10 @@ from mlsysim.zoo.row import Derived, Row, plain
 SPREAD = 0.2  #: relative spread of a curve taken from another device
 #: the same for the share of bandwidth at which weights are read: standard deviation (log) over the measured devices, 0.094
 READING_SPREAD = 0.1
+#: and of kinds of memory with many devices in published tables of one engine (benchmarks/measured/edge.csv, llama.cpp, one
+#: device): 1.4826 times the median deviation of the devices from their median, 0.044 of 16 with GDDR, 0.099 of 10 with LPDDR,
+#: each with the spread above as of four devices more
+READING_SPREADS = {"GDDR": 0.06}
 SIZES = ("256k", "1m", "4m", "16m", "64m")
 COUNTS = (2, 4, 8)
 FALLBACK = "h100_sxm"
@@ -141,6 +145,16 @@ def roomy(row: Row, device: str) -> bool:
     return bool(power >= ROOMY * bound)
 
 
+def reading_spread(row: Row) -> float:
+    """Relative spread of the share of bandwidth at which weights are read, by the kind of memory.
+
+    >>> reading_spread(tables.rows("hardware")["rtx_4090"]), reading_spread(tables.rows("hardware")["h100_sxm5_80gb"])
+    (0.06, 0.1)
+    """
+    kind = str(row.values_by_column.get("mem_type") or "")
+    return next((spread for stem, spread in READING_SPREADS.items() if kind.startswith(stem)), READING_SPREAD)
+
+
 def _wide(row: Row) -> float:
     """Share of the 16-bit peak that large products reach on a device whose narrow products are asked for."""
     return _gemm(row, Precision.BF16)[0]["gemm_efficiency"]
@@ -199,7 +213,7 @@ def _gemm(row: Row, precision: int) -> tuple[dict[str, float], dict[str, Derived
             )
     derived = {name: Derived("; ".join(notes), spread) for name in GEMM} if notes else {}
     if notes:
-        derived["gemm_bandwidth_efficiency"] = Derived("; ".join(notes), min(spread, READING_SPREAD))
+        derived["gemm_bandwidth_efficiency"] = Derived("; ".join(notes), min(spread, reading_spread(row)))
     wide_curve = curve(device, "bf16")
     assert wide_curve
     values["plain_gemm_latency"] = wide_curve["gemm_latency"]
@@ -349,6 +363,6 @@ def fitted(row: Row, field: str, precision: int) -> tuple[float, str]:
             if (
                 field == "gemm_bandwidth_efficiency" and dtype == "bf16"
             ):  # no less known than that of a device without a curve
-                spread = min(spread, READING_SPREAD)
+                spread = min(spread, reading_spread(row))
             return spread, tables.rows("curves")[f"{device}_{dtype}"].sources
     return 0.0, ""

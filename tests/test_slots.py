@@ -1,0 +1,110 @@
+"""Waits for a slot and for a step, against sums and limits that are exact."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mlsysim.equations import batching, queueing, slots, waiting
+from mlsysim.equations.steady import Lines, count_on
+
+
+def erlang_empty(come, places):
+    """M/M/K without anybody, Erlang's sum."""
+    terms = sum(come**k / math.factorial(k) for k in range(places))
+    return 1.0 / (terms + come**places / math.factorial(places) / (1.0 - come / places))
+
+
+@pytest.mark.parametrize("places", [1, 2, 4, 8, 32])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9])
+def test_an_empty_server_is_erlangs(places, share):
+    found = float(waiting.empty_share(share * places, float(places)))
+    assert found == pytest.approx(erlang_empty(share * places, places), rel=0.05)
+
+
+def test_clients_without_number_come_at_random():
+    """Many clients that pause long are Poisson arrivals: M/M/c, whose wait is ``C / (c - a)``."""
+    users, load, c = 1e6, 8.0, 10.0
+    pause = users / load - 1.0
+    exact = float(queueing.erlang_c(c, load)) / (c - load)
+    assert float(slots.wait_of_clients(c, users, pause, 0.0)) == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("growth", [0.0, 0.5])
+def test_waiting_clients_balance(growth):
+    """Against all states of the birth and death, one by one."""
+    c, users, pause = 6, 14, 1.3
+    held = [1.0 - growth * max(1.0 - n / c, 0.0) for n in range(users + 1)]
+    leave = [min(n, c) / held[n] for n in range(users + 1)]
+    states = [1.0]
+    for n in range(1, users + 1):
+        states.append(states[-1] * (users - n + 1) / pause / leave[n])
+    queue = sum(max(n - c, 0) * p for n, p in enumerate(states))
+    rate = sum(out * p for out, p in zip(leave, states, strict=True))
+    assert float(slots.wait_of_clients(float(c), float(users), pause, growth)) == pytest.approx(queue / rate)
+
+
+def test_clients_that_never_pause_queue_behind_the_slots():
+    """Little's law, and none waits where there are slots for all, however short the pause."""
+    assert float(slots.wait_of_clients(8.0, 20.0, 0.0, 0.3)) == pytest.approx(12 / 8)
+    assert float(slots.wait_of_clients(8.0, 20.0, 1e-9, 0.3)) == pytest.approx(12 / 8, rel=1e-6)
+    waits = [float(slots.wait_of_clients(8.0, 20.0, pause, 0.3)) for pause in (0.0, 0.5, 2.0, 8.0)]
+    assert waits == sorted(waits, reverse=True) and float(slots.wait_of_clients(8.0, 8.0, 0.1, 0.3)) == 0.0
+
+
+def test_several_servers_of_constant_work_save_less_than_half():
+    """Half for one server, and for many in heavy traffic; nothing where work is exponential."""
+    factor = slots.slower_than_exponential
+    assert float(factor(1.0, 0.5, 0.0)) == 0.5 and float(factor(64.0, 0.99999, 0.0)) == pytest.approx(0.5, abs=1e-4)
+    assert float(factor(64.0, 0.5, 1.0)) == 1.0 and 0.5 < float(factor(64.0, 0.5, 0.0)) < 1.0
+
+
+def test_a_poisson_mean_is_exact_to_the_third_power():
+    mean = 2.7
+    exact = [1.0, mean, mean + mean**2, mean + 3 * mean**2 + mean**3]
+    for power, expected in enumerate(exact):
+        assert float(waiting.over_poisson(lambda n, power=power: n**power, mean)) == pytest.approx(expected)
+
+
+def test_rooms_that_vary_cut_prompts_that_barely_fit():
+    """As drawn; where the room never varies it is `ceil`."""
+    random = np.random.default_rng(1)
+    for mean in (480.0, 500.0, 980.0, 1500.0):
+        rooms = 495.0 + 8.0 * random.standard_normal(200_000)
+        drawn = np.ceil(mean / rooms).mean()
+        assert float(waiting.mean_chunks(mean, 0.0, 495.0, deviation=8.0)) == pytest.approx(drawn, rel=2e-3)
+        assert float(waiting.mean_chunks(mean, 0.0, 495.0)) == math.ceil(mean / 495.0)
+
+
+def test_tokens_meet_long_steps_as_a_chain_of_two_states_does():
+    """Requests come by the second and leave after so many steps, which are long and short in turns."""
+    random = np.random.default_rng(2)
+    short, long, begin, end, decoded, steps = 0.01, 0.11, 0.03, 0.05, 60, 400_000
+    turns = np.cumsum(np.ravel(np.column_stack([random.geometric(p, steps // 20) for p in (begin, end)])))
+    state = np.searchsorted(turns, np.arange(steps), side="right") % 2
+    time = np.where(state == 1, long, short)
+    came = random.poisson(200.0 * np.r_[0.0, time[:-1]])
+    held = np.zeros(steps + 1)
+    np.add.at(held, np.arange(steps), came)
+    stays = random.geometric(1.0 / decoded, size=came.sum())
+    np.add.at(held, np.minimum(np.repeat(np.arange(steps), came) + stays, steps), -1.0)
+    running = np.cumsum(held)[:-1]
+    found = (running * time).sum() / running.sum() - time.mean()
+    share = begin / (begin + end)
+    bunched = waiting.Bunched(share * (long - short), share)
+    assert float(waiting.met_by_tokens(time.mean(), bunched, begin, decoded)) == pytest.approx(found, rel=0.15)
+
+
+def test_a_prompt_of_several_groups_goes_where_none_is():
+    """Seidmann: alike for one server; with more of them less wait, and none less than the wait of full ones."""
+    one = float(batching.collision_factor(8.0, 1.0, 9.0, 1.0, 1.0))
+    four = float(batching.collision_factor(8.0, 1.0, 9.0, 1.0, 1.0, servers=4.0))
+    assert float(batching.collision_factor(8.0, 1.0, 9.0, 1.0, 1.0, servers=1.0)) == one and 0.0 < four < 0.5 * one
+    full = [float(batching.collision_factor(200.0, 1.0, 9.0, 1.0, 1.0, servers=m)) for m in (1.0, 4.0)]
+    assert full[1] == pytest.approx(full[0], rel=0.02)
+
+
+def test_a_count_on_lines_is_where_they_cross():
+    lines = Lines((0.0, 1.0, 2.0), (1.0, 3.0, 4.0))
+    assert float(count_on(0.5, lines, 10.0)) == 2.0 and float(count_on(0.5, lines, 1.5)) == 1.5
+    assert float(count_on(2.0, lines, 7.0)) == 7.0  # no steady state
