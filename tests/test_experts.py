@@ -187,7 +187,7 @@ def test_narrow_experts_follow_the_rate_that_is_sustained():
 
 
 def test_tokens_may_be_gathered_across_nodes():
-    """A ring over two nodes brings all tokens to every rank, in the time of an all-reduce of them: longer than copies to nodes."""
+    """A ring over two nodes brings all tokens to every rank, as long as an all-reduce of them, longer than copies to nodes."""
     model, form = zoo.workload_record(zoo.model("deepseek_r1_671b")), zoo.format_record(Precision.FP8)
     device, fleet = zoo.accelerator_record("h100", Precision.FP8), zoo.fleet_record(None, "h100")
     rows = 8192.0
