@@ -300,6 +300,7 @@ class _Assumptions(TypedDict, total=False):
     expert_exposed: Any  # share of the shorter of arithmetic and traffic of experts that nothing hides
     dispatch_bytes: Any  # byte: bytes per value sent to an expert: 8 bits and a scale per 128 values
     expert_gather: Any  # inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's experts (0)
+    expert_node_gather: Any  # beyond the fast domain all tokens are gathered on all ranks, too (1), or sent to the nodes only that hold a token's experts (0)
     expert_sums: Any  # steps with prompts gather tokens, and then add up what the experts made of them, by all-reduces over all tokens (1), not by gathering and scattering (0); where tokens are gathered at all
     exchange_latency_intra: Any  # s: start of an expert exchange inside the fast domain
     exchange_latency_inter: Any  # s: start of an expert exchange between nodes

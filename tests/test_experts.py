@@ -5,6 +5,7 @@ import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
+from mlsysim.calibration import frameworks
 from mlsysim.equations import allreduce, architecture, compute, conventions, experts, loops, operators, paging, sharding
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
@@ -144,6 +145,60 @@ def test_layers_of_experts_take_what_was_measured(hardware, precision, model, tp
     work = operators.expert_work(workload, device, form, assume, float(tp), 1.0, float(tokens))
     found = operators.expert_time(work, assume) / architecture.moe_layers(workload)
     assert 1e6 * found == pytest.approx(latency, rel=0.4)
+
+
+#: one layer of DeepSeek-R1's experts in NVFP4 by grouped CUTLASS products (microseconds), a power law: kernel tables of the PyPI
+#: packages aiconfigurator 0.4.0 (TensorRT-LLM 1.0.0rc6) and aiconfigurator-core 0.12.0 (1.3.0rc20; Apache-2.0, NVIDIA)
+BY_CUTLASS = [
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 64, 165.0),
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 1024, 278.0),
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 16384, 1370.0),
+    ("1.0.0rc6", "gb200_per_gpu", 1, 256, 1019.0),
+    ("1.0.0rc6", "gb200_per_gpu", 16, 4096, 367.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 1, 256, 971.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 64, 141.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 1024, 210.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 8192, 667.0),
+]
+
+
+@pytest.mark.parametrize(("release", "hardware", "ep", "tokens", "latency"), BY_CUTLASS)
+def test_grouped_products_take_what_they_took_in_a_release(release, hardware, ep, tokens, latency):
+    engine = {"engine": f"TensorRT-LLM {release}"}
+    row = zoo.framework(frameworks.of_release("cutlass_experts", "tensorrt_llm", engine))
+    own = {name: row[name] for name in ("moe_layer_latency", "expert_input_reads")}
+    model = zoo.workload_record(zoo.model("deepseek_r1_671b"))
+    device, form = zoo.accelerator_record(hardware, Precision.NVFP4), zoo.format_record(Precision.NVFP4)
+    assume = ASSUME._replace(serving_gemm_factor=1.0, expert_exposed=0.83, expert_skew=4.4, **own)
+    work = operators.expert_work(model, device, form, assume, float(ep), float(ep), float(tokens))
+    found = operators.expert_time(work, assume) / architecture.moe_layers(model)
+    assert 1e6 * found == pytest.approx(latency, rel=0.25)
+
+
+def test_narrow_experts_follow_the_rate_that_is_sustained():
+    """A device whose peak is twice as high, of which products reach half, is no slower with narrow experts."""
+    model, form = zoo.workload_record(zoo.model("qwen3_30b_a3b")), zoo.format_record(Precision.NVFP4)
+    device = zoo.accelerator_record("b200", Precision.NVFP4)
+    nominal = device._replace(
+        peak_flops=2.0 * device.peak_flops, training_gemm_efficiency=0.5 * device.training_gemm_efficiency
+    )
+    times = [operators.expert_work(model, d, form, ASSUME, 4.0, 1.0, 4096.0).arithmetic for d in (device, nominal)]
+    assert times[0] == pytest.approx(times[1])
+
+
+def test_tokens_may_be_gathered_across_nodes():
+    """A ring over two nodes brings all tokens to every rank, as long as an all-reduce of them, longer than copies to nodes."""
+    model, form = zoo.workload_record(zoo.model("deepseek_r1_671b")), zoo.format_record(Precision.FP8)
+    device, fleet = zoo.accelerator_record("h100", Precision.FP8), zoo.fleet_record(None, "h100")
+    rows = 8192.0
+
+    def time(ranks, on):
+        assume = ASSUME._replace(expert_node_gather=on, dispatch_bytes=2.0)
+        return float(operators.expert_exchange_time(model, device, fleet, form, assume, 1.0, ranks, rows))
+
+    whole = float(allreduce.allreduce_time(16.0 * rows * model.hidden * 2.0, device, fleet, 16.0, ASSUME, 1.0))
+    assert time(16.0, 1.0) == pytest.approx(float(architecture.moe_layers(model)) * whole, rel=0.05)
+    assert time(16.0, 1.0) > 1.5 * time(16.0, 0.0) and time(8.0, 1.0) == time(8.0, 0.0)
 
 
 def test_tokens_travel_once_to_a_rank():

@@ -130,7 +130,7 @@ def half_width(input_bytes, peak_flops, mem_bandwidth, reads):
     Parameters
     ----------
     input_bytes : a, bytes per value of the input.
-    peak_flops, mem_bandwidth : P (FLOP/s), W (byte/s).
+    peak_flops, mem_bandwidth : P (FLOP/s), the rate of wide products, and W (byte/s).
     reads : x, time of reading a row over once from memory (caches make it shorter).
 
     Examples

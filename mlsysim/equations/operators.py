@@ -202,7 +202,7 @@ def expert_work(model: Workload, hardware: Accelerator, format: Format, assume: 
     narrow = quantises(hardware, format)
     efficiency = np.where(narrow, hardware.training_gemm_efficiency, hardware.gemm_efficiency)
     peak = _product_peak(hardware, assume) * hardware.expert_gemm_rate
-    half = half_width(format.gemm_input_bytes, peak, hardware.mem_bandwidth, assume.expert_input_reads)
+    half = half_width(format.gemm_input_bytes, efficiency * peak, hardware.mem_bandwidth, assume.expert_input_reads)
     rate = narrow_rate(model.ffn_hidden / split, half)
     rate = rate * tile_fill(load / np.maximum(touched, 1.0), assume.expert_tile_rows, assume.expert_least_rows)
     rate = rate * _scaling_rate(hardware, assume, narrow)
@@ -392,7 +392,8 @@ def expert_exchange_time(
     Dispatch in 8 bits with scales (in 16 where products take these), combine in 16.  Inside a node engines gather all tokens
     on all ranks and scatter the sums, or add up a buffer of all tokens that is empty but for a rank's own, and the experts'
     results again, in 16 bits (`expert_sums`); in a larger fast domain one copy travels to each rank that holds one of a
-    token's experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2).
+    token's experts; across nodes one per node touched, forwarded inside (DeepSeek-AI 2024, section 3.2), or a ring brings
+    all tokens to all ranks (`expert_node_gather`).
     """
     domain = np.minimum(fleet.domain_size, ep)
     nodes = np.maximum(ep / fleet.domain_size, 1.0)
@@ -400,19 +401,21 @@ def expert_exchange_time(
     sent_wide = format.gemm_input_bytes >= format.activation_bytes
     dispatched = np.where(sent_wide, format.activation_bytes, assume.dispatch_bytes)
     bytes_per_copy = architecture.expert_width(model) * (dispatched + format.activation_bytes)
-    gathers = (assume.expert_gather > 0) & (ep <= fleet.accelerators_per_node)
+    in_node = (assume.expert_gather > 0) & (ep <= fleet.accelerators_per_node)
+    beyond = (assume.expert_node_gather > 0) & (nodes > 1)
+    gathers = in_node | beyond
     sent = nodes_touched(model.n_experts, model.experts_per_token, ep) * (1.0 - 1.0 / ep)
     copies = np.where(gathers, ep - 1.0, sent)
     inside = own * copies * bytes_per_copy / (hardware.link_bandwidth * fleet.intra_efficiency)
     touched = nodes_touched(model.n_experts, model.experts_per_token, nodes, limit=model.expert_node_limit)
-    away = touched * (1.0 - 1.0 / nodes)
+    away = np.where(beyond, (ep - 1.0) / domain, touched * (1.0 - 1.0 / nodes))  # a ring leaves a node by all its ports
     across = own * away * bytes_per_copy / (fleet.inter_bandwidth * fleet.inter_efficiency)
     latency = 2.0 * np.where(ep > domain, assume.exchange_latency_inter, assume.exchange_latency_intra)
     in_all = rows * attention_groups(tp, ep) if tokens is None else tokens
     sums = 2.0 * allreduce_time(
         in_all * (architecture.expert_width(model) * format.activation_bytes), hardware, fleet, ep, assume, 1.0
     )
-    added = gathers & (assume.expert_sums > 0)
+    added = in_node & (assume.expert_sums > 0)
     time = architecture.moe_layers(model) * np.where(added, sums, latency + np.maximum(inside, across))
     return np.where((ep > tp) & (model.n_experts > 0), time, 0.0)
 

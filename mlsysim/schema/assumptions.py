@@ -718,12 +718,13 @@ class Assumptions(NamedTuple):
         0.12,
     )
     expert_input_reads: Real = _assumed(
-        0.62,
+        0.8,
         "1",
         "time in which grouped products read their input over reading it once from memory, beside the arithmetic on it: "
         "narrow experts do little with what they read",
-        "the same fit, experts 192 to 7,168 wide; caches make it less than 1",
-        0.3,
+        "the same fit, experts 192 to 7,168 wide: 0.4 in 16 bits, 1.3 in 4, 2.2 in 8; caches make it less than 1, kernels that "
+        "permute and sum make it more",
+        0.5,
     )
     expert_tile_rows: Real = _assumed(
         42.0,
@@ -787,6 +788,12 @@ class Assumptions(NamedTuple):
         "inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's "
         "experts (0)",
         "docs.vllm.ai, expert parallel deployment: all2all-backend allgather_reducescatter is the default",
+    )
+    expert_node_gather: Real = _switch(
+        0.0,
+        "beyond the fast domain all tokens are gathered on all ranks, too (1), or sent to the nodes only that hold a token's "
+        "experts (0)",
+        "docs.vllm.ai, expert parallel deployment: all2all-backend deepep_high_throughput and deepep_low_latency between nodes",
     )
     expert_sums: Real = _switch(
         0.0,
