@@ -52,6 +52,23 @@ def test_clients_that_never_pause_queue_behind_the_slots():
     assert waits == sorted(waits, reverse=True) and float(slots.wait_of_clients(8.0, 8.0, 0.1, 0.3)) == 0.0
 
 
+@pytest.mark.parametrize("lost", range(4))
+def test_what_is_no_number_gives_none(lost):
+    """At once: a sum that ends where its terms are negligible never ends with them."""
+    given = [4.0, 1e15, 1.0, 0.5]
+    given[lost] = math.nan
+    assert math.isnan(float(slots.wait_of_clients(*given)))
+
+
+def test_a_sum_of_many_clients_is_what_chance_leaves_of_them():
+    """The last number that is summed up, and the first that is not."""
+    summed, simple = (float(slots.wait_of_clients(4.0, users, 1e9, 0.5)) for users in (1e10, 1.0000001e10))
+    assert summed == pytest.approx(simple, rel=1e-4) and simple == pytest.approx(1.5e9, rel=1e-6)
+    for users in (1e12, 2.0**53):
+        for pause in (1e-9, 1.0, users / 8.0, users * 1e9):
+            assert float(slots.wait_of_clients(4.0, users, pause, 1.0)) >= 0.0
+
+
 def test_several_servers_of_constant_work_save_less_than_half():
     """Half for one server, and for many in heavy traffic; nothing where work is exponential."""
     factor = slots.slower_than_exponential

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
 _HOPELESS = 1e30  # 1/B beyond which nobody waits
+_MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
 
 @stage(lanes=True)
@@ -73,7 +74,7 @@ def wait_of_clients(slots, users, pause, growth):
     Parameters
     ----------
     slots : c, whole (1).
-    users : N (1).
+    users : N (1); beyond 1e10 of them chance no longer counts: ``max(N - c - c Z, 0)`` wait.
     pause : Z, over the time that a request holds one of c slots (1).
     growth : share of that time that comes with the requests beside it, ``1 - S(0) / S(c)``, 0..1.
 
@@ -86,8 +87,12 @@ def wait_of_clients(slots, users, pause, growth):
     """
     if users <= slots:
         return 0.0
+    if not (users < math.inf and slots >= 1.0 and pause >= 0.0 and growth <= 1.0):
+        return math.nan
     if pause <= 0.0:
         return (users - slots) / slots
+    if users > _MANY:
+        return max((users - slots) / slots - pause, 0.0)
     peak = slots + math.floor(max(users - slots * pause - slots, 0.0))  # where as many come as go
     total = 0.0
     queue = 0.0
