@@ -187,8 +187,8 @@ def test_clusters_are_predicted_where_no_stage_is_nearly_full(published):
     }
     free = published.rows[published.rows.group.str.startswith("slots free")]
     free = free[free.row.map(lambda row: busy[int(row)] < 0.9)]
-    assert (free.target == "ttft").sum() > 100
-    most = {"itl": 0.06, "ttft": 0.23, "e2e_latency": 0.07, "tokens_per_s_per_device": 0.075}
+    assert (free.target == "ttft").sum() > 150
+    most = {"itl": 0.071, "ttft": 0.28, "e2e_latency": 0.082, "tokens_per_s_per_device": 0.095}
     found = {target: float(by_source(free, target).mean()) for target in most}
     assert all(found[target] <= most[target] for target in most), found
 
@@ -219,6 +219,10 @@ def test_intervals_hold_what_was_measured(published):
     rows = published.rows.dropna(subset=["low"])
     inside = ((rows.measured >= rows.low) & (rows.measured <= rows.high)).groupby(rows.target).mean()
     assert len(inside) == 4 and inside.between(0.7, 0.9).all(), inside
-    open_ = rows[rows.group.str.startswith("slots not stated")]
-    inside = ((open_.measured >= open_.low) & (open_.measured <= open_.high)).groupby(open_.target).mean()
-    assert len(inside) == 4 and inside.between(0.67, 0.9).all(), inside
+    unsaid = (
+        pd.read_csv(MEASURED).iloc[::3].assign(decode_max_batch=None, moe_backend=None)
+    )  # as if nobody had said them
+    rows = validate(unsaid).rows.dropna(subset=["low"])
+    assert rows.group.str.startswith("slots not stated").all()
+    inside = ((rows.measured >= rows.low) & (rows.measured <= rows.high)).groupby(rows.target).mean()
+    assert len(inside) == 4 and inside.between(0.7, 0.95).all(), inside
