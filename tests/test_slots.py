@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import mlsysim as ms
 from mlsysim.equations import batching, queueing, slots, waiting
 from mlsysim.equations.steady import Lines, count_on
 
@@ -50,6 +51,13 @@ def test_clients_that_never_pause_queue_behind_the_slots():
     assert float(slots.wait_of_clients(8.0, 20.0, 1e-9, 0.3)) == pytest.approx(12 / 8, rel=1e-6)
     waits = [float(slots.wait_of_clients(8.0, 20.0, pause, 0.3)) for pause in (0.0, 0.5, 2.0, 8.0)]
     assert waits == sorted(waits, reverse=True) and float(slots.wait_of_clients(8.0, 8.0, 0.1, 0.3)) == 0.0
+
+
+@pytest.mark.parametrize("load", [0.1, 0.8, 0.99])
+def test_part_of_a_slot_counts_for_a_part(load):
+    """Lots make slots fewer by no whole number: the probability falls from each to the next, and is one."""
+    taken = [float(slots.all_slots_taken(c, load, 0.3, load)) for c in np.arange(1.0, 12.0, 0.125)]
+    assert max(taken) <= 1.0 and min(taken) > 0.0 and max(np.diff(taken)) < 0.0
 
 
 @pytest.mark.parametrize("lost", range(4))
@@ -125,3 +133,18 @@ def test_a_count_on_lines_is_where_they_cross():
     lines = Lines((0.0, 1.0, 2.0), (1.0, 3.0, 4.0))
     assert float(count_on(0.5, lines, 10.0)) == 2.0 and float(count_on(0.5, lines, 1.5)) == 1.5
     assert float(count_on(2.0, lines, 7.0)) == 7.0  # no steady state
+
+
+def test_no_more_steps_have_a_prompt_than_chunks_come():
+    """Also where the rate that is tried belongs to more chunks: what prompts add is never less than nothing."""
+    prompts = waiting.PromptSteps(3.0, 0.5, 4.0)
+    for chunks in (0.0, 0.01, 0.3):
+        found = waiting.bunched_step(1.0, prompts, chunks, 5.0, 100.0)
+        assert 0.0 <= float(found.share) <= chunks and float(found.longer) >= 0.0
+
+
+def test_clients_that_pause_long_save_nothing_at_the_end():
+    """Who has had all answers leaves nobody beside whom a step would have been longer: a token takes a step of its own."""
+    asked = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 400, "output_len": 2, "output_cv": 5.8, "users": 14}
+    found = ms.ContinuousBatchingModel.solve(**asked, max_batch=32, think_time=[1.0, 1e6], requests_per_user=3)
+    assert (found.itl >= 0.99 * found.step_time).all()

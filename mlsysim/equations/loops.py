@@ -6,9 +6,8 @@ true, non-linear step (`steady.steady_state`, `batching.solve_increasing`).
 
 Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
 how many): time between tokens within 5 % (98 of 100), first token within 10 % (88 of 90); of 300 other loads 96 %.
-Outside of that: prompts just longer than a step has room for, or shorter than its least time; few slots, nearly all taken;
-runs of some batches; and clients of equal answers, who keep together once they are (the first token is then up to thrice as late;
-published runs lie between).
+Outside of that: prompts just longer than a step has room for, or shorter than its least time; few slots, nearly all taken; runs
+of some batches; and clients of equal answers, who keep together (first token up to thrice as late; published runs lie between).
 
 References
 ----------
@@ -430,21 +429,22 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
     front = frontend_time(server) + at_once * server.assume.frontend_client_time * users
     ttft_with_slot = front + (1.0 - first_wave) * first + first_wave * started
     itl = np.minimum(token, np.maximum(at_full.token_time, own_step)) + first_wave * cold.itl
-    ended = 0.0 if requests_per_user is None else finite_runs.ended_clients(server, users, requests_per_user)
     ttft_with_slot = ttft_with_slot + slots.client_wait(server, at_full, users, think_time + front)
     throughput = np.minimum(users / (think_time + ttft_with_slot + server.decoded * itl), at_full.rate)
+    to_the_end, ended = throughput, 0.0
+    if requests_per_user is not None:
+        here = np.maximum(users - throughput * think_time, 1.0)  # clients that do not pause
+        ended = finite_runs.ended_clients(server, here, requests_per_user)
+        to_the_end = finite_runs.to_the_end(server, throughput, users, requests_per_user)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
     prompts_fill = at_full.decoders < server.slots * (server.decoded / (server.decoded + at_full.chunks))
-    load = throughput / at_full.rate
     return Operation(
-        throughput=throughput
-        if requests_per_user is None
-        else finite_runs.to_the_end(server, throughput, users, requests_per_user),
+        throughput=to_the_end,
         ttft=np.where(prompts_fill, ttft_in_queue, ttft_with_slot),
         ttft_at_percentile=None,
         itl=itl - ended,
         step_time=own_step,
         active=np.minimum(others + 1.0, server.slots),
-        load=load,
-        keeps_up=load <= 1.0,
+        load=throughput / at_full.rate,
+        keeps_up=throughput <= at_full.rate,
     )

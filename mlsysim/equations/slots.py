@@ -36,7 +36,7 @@ def all_slots_taken(slots, load, growth, queue_load):
 
     Parameters
     ----------
-    slots : c, whole (1).
+    slots : c, at least 1; between whole numbers the sum ends with a part of a state (1).
     load : arrivals over what c requests can leave at while prompts come as they arrive (1).
     growth : share of the step of c requests that comes with them, ``1 - t(0) / t(c)``, 0..1.
     queue_load : arrivals over those that a full server takes, rho (1); from 1 on everybody waits.
@@ -53,11 +53,11 @@ def all_slots_taken(slots, load, growth, queue_load):
     fixed = load * slots * (1.0 - growth)  # of ``load slots t(j) / t(c)``, and what each request adds
     each = load * growth
     j = slots
-    while term > _LOST * total and total < _HOPELESS:  # the term of no request is 0, and so are all after it
+    while term > _LOST * total and total < _HOPELESS:  # the term of no request is 0, as are all after it
         leaving = fixed + each * j
         term *= j / (leaving if leaving > 0.0 else 1.0)
         total += term
-        j -= 1.0
+        j = j - 1.0 if j > 1.0 else 0.0
     queue = 1.0 / (1.0 - queue_load)
     taken = queue / (total - 1.0 + queue) if total < _HOPELESS else 0.0
     return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)

@@ -134,7 +134,7 @@ def bunched_step(none, prompts: PromptSteps, chunks, chunk_rate, chunks_of_one) 
     shorter = none / with_some
     begin = pairs * come / chunks_of_one
     with_chunk = some_long * shorter * (1.0 + begin)
-    share = with_chunk / (1.0 + begin * shorter + with_chunk)
+    share = np.minimum(with_chunk / (1.0 + begin * shorter + with_chunk), chunks)
     return Bunched((prompts.first - prompts.further) * share + prompts.further * chunks, share)
 
 
