@@ -13,8 +13,8 @@ from mlsysim.engine.graph import reached
 from mlsysim.engine.interpret import stage_bytes
 from mlsysim.engine.run import Sweep
 from mlsysim.equations.queueing import erlang_c
+from mlsysim.equations.slots import all_slots_taken
 from mlsysim.equations.stage import stage
-from mlsysim.equations.waiting import all_slots_taken
 from mlsysim.resolver import Model, kernel
 
 SHARE = 0.75

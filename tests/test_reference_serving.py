@@ -334,7 +334,9 @@ def test_agrees_with_serving():
     idle = continuous_batching(*here, arrival_rate=1e-6, **shape)
     assert idle.itl == pytest.approx(alone.itl, rel=1e-6)
     full = continuous_batching(*here, max_batch=64, **shape)
-    assert full.step_time == pytest.approx(serve(*here, batch_size=64, **shape).itl, rel=1e-12)
+    assert full.step_time == pytest.approx(
+        serve(*here, batch_size=64, **shape).itl, rel=1e-3
+    )  # prompts hold some slots
     assert full.itl > full.step_time
     static = serve(*here, batch_size=64, **shape)
     assert full.throughput == pytest.approx(static.throughput, rel=0.05)  # equal lengths: nothing to gain
@@ -347,7 +349,9 @@ def test_loops_meet():
     most = continuous_batching(*here, **shape)
     crowd = continuous_batching(*here, users=4096, **shape)
     assert crowd.throughput == pytest.approx(most.throughput, rel=1e-9)
-    assert crowd.ttft == pytest.approx(4096.0 / crowd.throughput - 127.0 * crowd.itl, rel=1e-9)
+    assert crowd.ttft == pytest.approx(
+        4096.0 / crowd.throughput - 127.0 * crowd.itl, rel=1e-3
+    )  # by waits, not by Little
     busy = continuous_batching(*here, arrival_rate=0.5 * most.saturation_rate, **shape)
     assert busy.queue_utilization == pytest.approx(0.5) and busy.feasible
     *records, assume = here  # clients of equal requests come to the front end together, those of an open loop do not

@@ -147,7 +147,7 @@ def decode_step(
     batch,
     context,
     rows_per_sequence=1.0,
-    prompt_tokens=0.0,
+    prompt_tokens=None,
     prompt_attention=0.0,
 ) -> Step:
     """Time between two tokens of one sequence while `batch` sequences decode (s, by class).
@@ -157,7 +157,7 @@ def decode_step(
     batch : sequences in the replica, spread over the attention groups and over the pipeline's micro-batches.
     context : mean tokens a sequence attends to (the time is linear in it where the cache fills the device).
     rows_per_sequence : tokens checked per sequence (1 + drafted).
-    prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches.
+    prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches; None: no prompts.
     prompt_attention : seconds of attention that those need, all layers, spread likewise.
 
     Notes
@@ -171,9 +171,11 @@ def decode_step(
     circulating = np.where(pp > 1, np.minimum(pp, per_group), 1.0)
     sequences, of_micro_batch = per_group / circulating, of_group / circulating
     sampled = sequences * rows_per_sequence
-    rows = sampled + prompt_tokens * of_micro_batch
-    if isinstance(prompt_tokens, float) and prompt_tokens == 0.0:
+    rows, rows_in_all = sampled, batch * rows_per_sequence
+    if prompt_tokens is None:
         assume = assume._replace(expert_sums=0.0)  # those are of steps with prompts
+    else:
+        rows, rows_in_all = rows + prompt_tokens * of_micro_batch, rows_in_all + prompt_tokens
     cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
@@ -197,7 +199,6 @@ def decode_step(
         traffic=layers * cost.traffic + ends * head.traffic + np.where(memory_bound, layers * attention, 0.0),
     )
     step = at_level(step, model, assume)
-    rows_in_all = batch * rows_per_sequence + prompt_tokens
     return where_on_chip(
         hardware,
         resident_decode(
