@@ -9,12 +9,12 @@ import sys
 import warnings
 from unittest import mock
 
-os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+if __name__ == "__main__":
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numba.cuda.simulator.kernelapi import FakeCUDAShared
 from toy import ClimbModel, StepModel
 
 import mlsysim as ms
@@ -179,8 +179,10 @@ def shared(block, shape, dtype):
 def main():
     sys.setswitchinterval(1e-5)  # the simulator waits for its threads by asking them again and again
     rng = np.random.default_rng(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    from numba.cuda.simulator import kernelapi  # before warnings are errors: it has one of its own beside NumPy 2.5
+
     with (
-        mock.patch.object(FakeCUDAShared, "array", shared),
+        mock.patch.object(kernelapi.FakeCUDAShared, "array", shared),
         mock.patch("mlsysim.engine.run.TABLE", 1),
         mock.patch.multiple(cuda, LANES=8, STRAIGHT=9),
         mock.patch.multiple(device, WARP=4, ENOUGH=48, FIRST=16),

@@ -104,6 +104,8 @@ def test_what_a_device_cannot_have(tmp_path):
         StepModel.best("itl", plan="gpu", **GRID)
 
 
+#: of numba-cuda's own, from NumPy 2.5 on
+@pytest.mark.filterwarnings("ignore:The 'generic' unit for NumPy timedelta:DeprecationWarning")
 def test_what_is_said_where_there_is_none():
     with (
         mock.patch("importlib.util.find_spec", return_value=None),
