@@ -19,10 +19,9 @@ from mlsysim.schema.synonyms import CALLED, CLIENTS, PROMPTS, RATES, SEQUENCES
 
 #: words that mean the same in serving and in training: column -> what it is called, the best first
 SHARED = {
-    **{name: CALLED[name] for name in ("hardware", "model", "tp", "pp", "ep")},
+    **{name: CALLED[name] for name in ("hardware", "model", "tp", "pp", "ep", "precision")},
     "n_gpus": f"{CALLED['n_accelerators'].removeprefix('n_gpus ')} n_accelerators",
-    "precision": "dtype data_type number_format",
-    "n_params": "params parameters num_params num_parameters n_parameters",
+    "n_params": f"params {CALLED['params'].removeprefix('n_params ')}",
     "n_layers": "num_layers layers num_hidden_layers",
     "hidden": "hidden_size d_model hidden_dim",
     "ffn_hidden": "ffn_hidden_size intermediate_size ffn_dim",

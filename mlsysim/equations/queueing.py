@@ -18,8 +18,8 @@ import numpy as np
 from mlsysim.equations.gamma import gamma_shares, kummer, log_gamma
 from mlsysim.equations.stage import stage
 
-_LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
-_HOPELESS = 1e30  # 1/B beyond which nobody waits
+LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
+HOPELESS = 1e30  # 1/B beyond which nobody waits
 _ROUNDED = 2e-15  # shares, and times, that are told apart by no more than rounding
 _LEAST = 1e-300  # a tail that a logarithm is taken of
 _CONSTANT = 1e-6  # squared variation of service below which it is taken as constant
@@ -30,11 +30,11 @@ _CONSTANT = 1e-6  # squared variation of service below which it is taken as cons
 
 @stage(lanes=True)
 def erlang_c(servers, load):
-    """Probability that an arrival waits in M/M/c: Erlang C, exact for every number of servers.
+    """Probability that an arrival waits in M/M/c: Erlang C, exact for every whole number of servers.
 
     Parameters
     ----------
-    servers : c, whole (1).
+    servers : c, at least 1; between whole numbers the sum ends with a part of a server (1).
     load : a, arrival rate times service time (1); from a >= c on everybody waits.
 
     Notes
@@ -51,16 +51,16 @@ def erlang_c(servers, load):
     # 25 (50, 100, 200) factors of at least 15.9 (4, 2, 1.42): the last of their terms is beyond 1e30
     few = servers <= 24.0 + 15.9 * load and servers <= 49.0 + 4.0 * load
     few = few and servers <= 99.0 + 2.0 * load and servers <= 199.0 + 1.42 * load
-    total = 1.0 if some and few and load < servers else _HOPELESS
+    total = 1.0 if some and few and load < servers else HOPELESS
     term = 1.0
     j = servers
     per = 1.0 / (load if some else 1.0)
-    while term > _LOST * total and total < _HOPELESS:  # the term of no server is 0, and so are all after it
+    while term > LOST * total and total < HOPELESS:  # the term of no server is 0, as are all after it
         term *= j * per
         total += term
-        j -= 1.0
+        j = j - 1.0 if j > 1.0 else 0.0
     blocked = 1.0 / total
-    busy = blocked / (1.0 - load / servers * (1.0 - blocked)) if total < _HOPELESS else 0.0
+    busy = blocked / (1.0 - load / servers * (1.0 - blocked)) if total < HOPELESS else 0.0
     return 1.0 if load >= servers else (busy if load < servers else load + servers)
 
 

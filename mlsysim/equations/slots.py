@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsysim.equations import batching, waiting
+from mlsysim.equations.queueing import HOPELESS, LOST
 from mlsysim.equations.server import Server, decoding_time, mixed_time
 from mlsysim.equations.stage import stage
 
 if TYPE_CHECKING:
     from mlsysim.equations.loops import FullSteps, Meeting, Paced
 
-_LOST = 2.0**-54  # a term of a sum, over the sum, that no longer changes a bit of it
-_HOPELESS = 1e30  # 1/B beyond which nobody waits
 _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
 
@@ -48,18 +47,18 @@ def all_slots_taken(slots, load, growth, queue_load):
     >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
     0.31752508
     """
-    total = 1.0 if load > 0.0 and queue_load < 1.0 else _HOPELESS  # over the states up to c, of which the last counts 1
+    total = 1.0 if load > 0.0 and queue_load < 1.0 else HOPELESS  # over the states up to c, of which the last counts 1
     term = 1.0
     fixed = load * slots * (1.0 - growth)  # of ``load slots t(j) / t(c)``, and what each request adds
     each = load * growth
     j = slots
-    while term > _LOST * total and total < _HOPELESS:  # the term of no request is 0, as are all after it
+    while term > LOST * total and total < HOPELESS:  # the term of no request is 0, as are all after it
         leaving = fixed + each * j
         term *= j / (leaving if leaving > 0.0 else 1.0)
         total += term
         j = j - 1.0 if j > 1.0 else 0.0
     queue = 1.0 / (1.0 - queue_load)
-    taken = queue / (total - 1.0 + queue) if total < _HOPELESS else 0.0
+    taken = queue / (total - 1.0 + queue) if total < HOPELESS else 0.0
     return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)
 
 
@@ -105,7 +104,7 @@ def wait_of_clients(slots, users, pause, growth):
         rate += slots * term
         n += 1.0
         term *= (users - n + 1.0) / (pause * slots)
-        if term < _LOST * total:
+        if term < LOST * total:
             break
     term = 1.0
     n = peak
@@ -116,9 +115,9 @@ def wait_of_clients(slots, users, pause, growth):
         total += term
         queue += max(n - slots, 0.0) * term
         rate += min(n, slots) / (1.0 - growth * max(1.0 - n / slots, 0.0)) * term if n > 0.0 else 0.0
-        if total > _HOPELESS:
+        if total > HOPELESS:
             return 0.0
-        if term < _LOST * total:
+        if term < LOST * total:
             break
     return queue / rate
 

@@ -229,18 +229,6 @@ class Steps(NamedTuple):
     arrivals: Any  #: chunks of prompts that come in the step that an arrival meets, mean
 
 
-def longer_by_one(prompts: PromptSteps, chunks):
-    """What one chunk more to a step adds (s), the derivative of `longer_step`: ``(f - c) (1 - n/K)^(K - 1) + c``.
-
-    Examples
-    --------
-    >>> round(float(longer_by_one(PromptSteps(3.0, 1.0, 4.0), 2.0)), 6)
-    1.25
-    """
-    vacant = np.exp((prompts.most - 1.0) * np.log1p(-np.minimum(chunks / prompts.most, 1.0 - 1e-12)))
-    return (prompts.first - prompts.further) * vacant + prompts.further
-
-
 def met_steps(decoding, with_chunk, per_chunk, chunks_a_second, step) -> Steps:
     """Steps of a server to which chunks of prompts come at random: ``s = T + J [n > 0] + c n``, n Poisson.
 

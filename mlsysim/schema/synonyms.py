@@ -32,7 +32,7 @@ CALLED: dict[str, str] = {
     "ep": "expert_parallel_size expert_parallel ep_size moe_ep_size expert_model_parallel_size expert_parallelism",
     "dp": "data_parallel_size data_parallel dp_size data_parallelism",
     "cp": "context_parallel_size context_parallel cp_size context_parallelism",
-    "precision": "dtype data_type number_format quantization",
+    "precision": "dtype data_type number_format",
     "kv_precision": "kv_cache_dtype kv_dtype cache_dtype",
     "seq_len": f"{PROMPTS} input_len {SEQUENCES}",
     "output_len": "osl output_length output_tokens gen_len generated_tokens new_tokens random_output_len output_sequence_length "
