@@ -128,7 +128,13 @@ _PLAIN: tuple[tuple[str, float, dict[str, int]], ...] = (
     ("yr year years", 365.25 * _DAY, {"s": 1}),
     ("m3 m³", 1e3, {"L": 1}),
     ("% percent", 0.01, {}),
-    ("x sample samples request requests step steps sequence sequences seq GPU GPUs device devices", 1.0, {}),
+    (
+        "x sample samples image images img frame frames step steps sequence sequences seq GPU GPUs device devices",
+        1.0,
+        {},
+    ),
+    ("request requests req reqs query queries prompt prompts job jobs user users client clients", 1.0, {}),
+    ("rps RPS qps QPS tps TPS fps FPS", 1.0, {"s": -1}),  # requests, queries, tokens and frames per second
 )
 _BESIDE = ("GPU", "GPUs", "device", "devices")  #: of the names without dimension those that stand beside a unit
 #: units by the prefixes that they do not take; powers of 1024 count bytes, bits, operations and tokens only

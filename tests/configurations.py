@@ -166,7 +166,6 @@ CONFIGURATIONS = {
             "model": "llama3_1_8b",
             "hardware": "h100",
             "seq_len": 777,
-            "arrival_rate": 3.0,
             "n_requests": [7, 490],
         },
         {
@@ -327,7 +326,6 @@ CONFIGURATIONS = {
             "n_accelerators": [56, 1024, 16384],
             "checkpoint_blocking_time": "11 s",
             "checkpoint_write_time": "77 s",
-            "restore_time": "200 s",
             "restart_time": "500 s",
             "spare_nodes": [1, 7],
         },
@@ -335,6 +333,7 @@ CONFIGURATIONS = {
             "fleet": "dgx_h100",
             "job_duration": "54 days",
             "n_accelerators": 16384,
+            "restore_time": "200 s",
             "checkpoint_interval": ["700 s", "3 hours"],
         },
     ],

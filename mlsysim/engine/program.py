@@ -92,7 +92,8 @@ class Program:
             self._follow(name)
             folds[name] = self._folds(one)
         self._lay_out()
-        self._recording = recorded = recording(resolver, given, parameters, entered, folds)
+        self.entered, self.given = entered, frozenset(given)
+        self.recorded = recorded = recording(resolver, given, parameters, entered, folds)
         self.graph = Branch(recorded.graph)
         self._nodes, self.arguments, self.absent = recorded.nodes, recorded.arguments, recorded.absent
         self.outputs: dict[str, Node] = self.graph.owned(recorded.outputs)
@@ -187,7 +188,7 @@ class Program:
     def dims(self, node: Node) -> frozenset[str]:
         """Axes on which a node depends."""
         if not self._dims:
-            self._dims = self._recording.dims({name: self._own_dims(leaf) for name, leaf in self.binder.leaves.items()})
+            self._dims = self.recorded.dims({name: self._own_dims(leaf) for name, leaf in self.binder.leaves.items()})
         pending = [node]
         while pending:
             top = pending[-1]
@@ -217,7 +218,7 @@ class Program:
         )
         leaves = tuple((name, leaf.dims) for name, leaf in self.binder.leaves.items())
         kinds = None if self.kinds is None else (self.kinds.axis, self.kinds.number)
-        return self._recording, own, tuple(self.sizes.items()), leaves, kinds
+        return self.recorded, own, tuple(self.sizes.items()), leaves, kinds
 
     def points_of(self, node: Node) -> int:
         """At how many points a node has a value of its own."""
@@ -225,7 +226,7 @@ class Program:
 
     def stage_bytes(self, wanted: Iterable[Node]) -> int:
         """The most that is held while the stages that some nodes need are evaluated."""
-        if not self._recording.loops:
+        if not self.recorded.loops:
             return 0
         first = list(wanted)
         key = (self.shaped(), tuple(n.index for n in first))
@@ -293,7 +294,7 @@ class Program:
         """How some nodes are evaluated: several searches of one pass ask for the same at their winners."""
         key = tuple(n.index for n in nodes.values())
         if key not in self._known:
-            self._known[key] = self._recording.asked(list(nodes.values()))
+            self._known[key] = self.recorded.asked(list(nodes.values()))
         return self._known[key]
 
     # --- what was asked for --------------------------------------------------------------------------------

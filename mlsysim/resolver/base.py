@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -92,10 +93,14 @@ class Resolver(AsFunction):
                     binder.canonical(name)
 
     def program(self, **inputs: Any) -> Program:
-        """The call, bound and recorded (see `mlsysim.engine.program`)."""
+        """The call, bound and recorded (see `mlsysim.engine.program`); a word where it gives what nothing reads."""
         from mlsysim.engine.program import Program
+        from mlsysim.engine.unread import unread
 
-        return Program(self, {**self.bound, **inputs})
+        program = Program(self, {**self.bound, **inputs})
+        for why in unread(program).values():
+            warnings.warn(why, UserWarning, stacklevel=3)
+        return program
 
     # --- questions -------------------------------------------------------------------------------------------
 
