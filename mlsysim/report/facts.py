@@ -48,11 +48,12 @@ def notes(answers: Sequence[xr.Dataset]) -> str:
         ("derived", "Follows from other data, because no source gives it"),
         ("rents", "Rents: whose they are"),
         ("own", "Rows of your own"),
+        ("unread", "Given and not read"),
         ("left_out", "Left out"),
         ("omitted", "Outputs left out"),
     ):
         told = dict.fromkeys(str(ds.attrs[key]) for ds in answers if ds.attrs.get(key))
-        lines = dict.fromkeys(line for one in told for line in re.split(r"; (?=[\w.]+: )", one))
+        lines = dict.fromkeys(line for one in told for line in re.split(r"; (?=[\w.]+(?:: | is given))", one))
         said = together(list(lines)) if key == "derived" else list(lines)
         if said:
             items = "".join(f"<li>{text(line)}</li>" for line in said)
