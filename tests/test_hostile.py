@@ -664,3 +664,25 @@ def test_a_hostile_command_line_ends_in_one_line(seed, tmp_path, monkeypatch):
         assert code in (0, 1, 2), (number, line, code)
         assert "Traceback" not in out + err and "MLSYSIM_DEBUG" not in err, (number, line, err)
         assert (code == 1) == (len(said) == 1) or code == 2, (number, line, code, err)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "maker"),
+    [
+        ({"hardware": {"peak_flops": 1e15}}, "Hardware"),
+        ({"model": {"layers": 3}}, "Workload"),
+        ({"hardware": ["h100", object()]}, "Hardware"),
+    ],
+)
+def test_what_is_no_name_is_told_how_a_row_is_made(inputs, maker):
+    with pytest.raises(
+        ValueError, match=rf"{next(iter(inputs))}: (dict|object) is no name of a \w+: .* mlsysim\.{maker}\("
+    ):
+        ms.ServingModel.solve(**{"model": "llama3_1_8b", "hardware": "h100", "seq_len": 1024, **inputs})
+
+
+@pytest.mark.parametrize("wanted", ["-1 ms", "nan", ["10 ms", "-1 ms"], "<= -1 ms"])
+def test_a_target_that_nothing_can_reach_is_refused_with_its_unit_too(wanted):
+    call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 1024, "unknown": "mem_bandwidth"}
+    with pytest.raises(ValueError, match="itl=.*: time between tokens of one request must be"):
+        ms.SynthesisSolver.solve(ms.ServingModel, target_itl=wanted, **call)

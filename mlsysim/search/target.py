@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from mlsysim import units
 from mlsysim.engine.program import Program
 from mlsysim.schema.check import check, hint, shown
 from mlsysim.schema.ranges import remark
@@ -103,7 +102,7 @@ def target(output: str, wanted: Any) -> Target:
             sign, number = match.groups()
         signs.add(sign[:1])
         stated = isinstance(number, str) or hasattr(number, "magnitude")
-        values[place] = units.parse(number, variable.unit, output) if stated else check(short, number, wanted=True)
+        values[place] = check(short, number, wanted=True)
         if not stated:
             remark(output, values[place], "target: ")
     if len(signs) > 1:

@@ -33,6 +33,14 @@ TABLES = (
     "frameworks",
 )
 
+#: what makes a row of one's own, by table
+MAKERS = {
+    "hardware": "Hardware",
+    "models": "Workload",
+    "systems": "System",
+    "grids": "Grid",
+    "datacenters": "Datacenter",
+}
 _FOLDER = Path(__file__).parent
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _TEXT_COLUMNS = frozenset(
@@ -146,6 +154,11 @@ def lookup(table: str, name: str | Row, argument: str = "") -> Row:
         if refusal := KEPT.refusal(table, str(name)):
             raise UnknownName(f"{argument + ': ' if argument else ''}{refusal}")
         one = "model" if table == "models" else table.rstrip("s")
+        if not isinstance(name, (str, bytes, int, float)) and table in MAKERS:
+            raise UnknownName(
+                f"{argument + ': ' if argument else ''}{type(name).__name__} is no name of a {one}: a row of your own is "
+                f"made by mlsysim.{MAKERS[table]}(...)"
+            )
         near: dict[str, str] = {}  # one label a row
         for label in alike(table, str(name), labels(table)):
             near.setdefault(_index(table).exact.get(fold(label), label), label)
