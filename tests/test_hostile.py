@@ -684,5 +684,5 @@ def test_what_is_no_name_is_told_how_a_row_is_made(inputs, maker):
 @pytest.mark.parametrize("wanted", ["-1 ms", "nan", ["10 ms", "-1 ms"], "<= -1 ms"])
 def test_a_target_that_nothing_can_reach_is_refused_with_its_unit_too(wanted):
     call = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 1024, "unknown": "mem_bandwidth"}
-    with pytest.raises(ValueError, match="itl=.*: time between tokens of one request must be"):
+    with pytest.raises(ValueError, match=r"itl=.*: time between tokens of one request must be"):
         ms.SynthesisSolver.solve(ms.ServingModel, target_itl=wanted, **call)
