@@ -274,6 +274,7 @@ class _Assumptions(TypedDict, total=False):
     poll_steps: Any  # steps between two looks of the scheduler at new requests: a prompt waits for half of them
     balance_steps: Any  # steps that prompts wait at most until every attention group has one; where there are several groups
     scheduled_steps: Any  # steps that are scheduled already when a request comes, beside the one that runs
+    prefill_scheduled_steps: Any  # steps that a server which only prefills has scheduled already when a prompt comes, beside the one that runs
     host_step_time: Any  # s: scheduling, sampling and launch on the host that a step waits for
     host_sequence_time: Any  # s: host time of a step per sequence in it
     decode_host_overlap: Any  # share of the host's work of a step that a replica which only decodes does while the device computes: no prompt changes what the next step holds
@@ -302,6 +303,7 @@ class _Assumptions(TypedDict, total=False):
     expert_gather: Any  # inside a node all tokens are gathered on all ranks that share experts (1), or sent to those only that hold a token's experts (0)
     expert_node_gather: Any  # beyond the fast domain all tokens are gathered on all ranks, too (1), or sent to the nodes only that hold a token's experts (0)
     expert_sums: Any  # steps with prompts gather tokens, and then add up what the experts made of them, by all-reduces over all tokens (1), not by gathering and scattering (0); where tokens are gathered at all
+    joining_steps: Any  # steps that an attention group of a replica that only decodes sits out when requests join it, while the others step
     exchange_latency_intra: Any  # s: start of an expert exchange inside the fast domain
     exchange_latency_inter: Any  # s: start of an expert exchange between nodes
     exchange_share: Any  # share of expert exchanges that no other micro-batch hides
@@ -699,6 +701,8 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     decode_tp: Any  # optional; degree of tensor parallelism of the replicas that decode (default: `tp`)
     decode_pp: Any  # optional; degree of pipeline parallelism of the replicas that decode (default: `pp`)
     decode_ep: Any  # optional; degree of expert parallelism of the replicas that decode (default: `ep`)
+    expert_tp: Any  # optional; degree of tensor parallelism inside an expert
+    decode_expert_tp: Any  # optional; degree of tensor parallelism inside an expert of the replicas that decode
     max_batch: Any  # default 256; most sequences at once: what fits, or what is allowed
     prefill_max_batch: Any  # default 1024; most prompts of a prefill step, all attention groups of a replica
     prefill_chunk: Any  # default 8192; most tokens of prompts per step
@@ -711,8 +715,11 @@ class _DisaggregatedServingModelInputs(_Workload, _Accelerator, _Fleet, _Format,
     output_cv: Any  # default 0; coefficient of variation of the answer
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
+    blocking_receive: Any  # optional; replicas that decode stand still while caches come in
     first_token_from: Any  # default decode; which pool answers the client with the first token
     routing: Any  # default shared; one queue for all servers, or one each
+    group_routing: Any  # default shared; one queue for all attention groups of a replica that prefills, or one each
+    decode_group_routing: Any  # default shared; one queue for all attention groups of a replica that decodes, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted
@@ -2034,6 +2041,8 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     decode_tp: Any  # optional; degree of tensor parallelism of the replicas that decode (default: `tp`)
     decode_pp: Any  # optional; degree of pipeline parallelism of the replicas that decode (default: `pp`)
     decode_ep: Any  # optional; degree of expert parallelism of the replicas that decode (default: `ep`)
+    expert_tp: Any  # optional; degree of tensor parallelism inside an expert
+    decode_expert_tp: Any  # optional; degree of tensor parallelism inside an expert of the replicas that decode
     max_batch: Any  # default 256; most sequences at once: what fits, or what is allowed
     prefill_max_batch: Any  # default 1024; most prompts of a prefill step, all attention groups of a replica
     prefill_chunk: Any  # default 8192; most tokens of prompts per step
@@ -2046,8 +2055,11 @@ class _DisaggregationOptimizerInputs(_Workload, _Accelerator, _Fleet, _Format, _
     output_cv: Any  # default 0; coefficient of variation of the answer
     cache_transfer: Any  # default serial; how the cache moves to the devices that decode
     kv_bandwidth: Any  # optional; byte/s; what one device sends or receives of caches
+    blocking_receive: Any  # optional; replicas that decode stand still while caches come in
     first_token_from: Any  # default decode; which pool answers the client with the first token
     routing: Any  # default shared; one queue for all servers, or one each
+    group_routing: Any  # default shared; one queue for all attention groups of a replica that prefills, or one each
+    decode_group_routing: Any  # default shared; one queue for all attention groups of a replica that decodes, or one each
     draft_len: Any  # default 0; drafted tokens per round
     draft_layers: Any  # optional; layers such as the model's own that a drafted token passes before its head
     acceptance: Any  # default 0.7; probability that a drafted token is accepted

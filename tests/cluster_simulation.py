@@ -3,7 +3,8 @@
 It takes the times of its steps from the product, so that only queueing differs.  Prompts wait in one queue; the replicas that
 are free share what waits, and each takes as many as one step holds; a request that is prefilled waits until its cache has
 moved, then for a slot of the decode replica with the fewest requests (or of one that is chosen at random), and joins at the
-next step there.  Steps between two events are taken together.
+next step there.  Steps between two events are taken together.  Where prompts are dealt to attention groups each of these takes
+its own in their order; a replica that plans ahead takes prompts for its next step while one runs.
 """
 
 import heapq
@@ -37,11 +38,14 @@ class Replica:
         return len(self.ends) + len(self.waiting)
 
 
-def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sent=None, chosen=None):
+def simulate(
+    cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sent=None, chosen=None, dealt=None, launch=None
+):
     """Serve requests of these answers (tokens, whole): at `arrivals`, or each by the next of `users` that is free.
 
     `sent` are the prefill replicas that prompts go to, busy or not, and `chosen` the decode replicas, free or not; without
-    them prompts go to any that is free, and requests where fewest are.
+    them prompts go to any that is free, and requests where fewest are.  `dealt` are attention groups that prompts go to, and
+    `launch` is the host's time to launch a step, after which it plans the next one (s); both with `sent`.
     """
     prefill, decode, transfer = cluster.prefill, cluster.decode, cluster.transfer
     servers, most = int(prefill.replicas), int(prefill.most)
@@ -77,12 +81,36 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sen
     free = [1] * servers if sent is not None else [servers]
     front = float(cluster.front)
 
-    def start(which, now):
+    each, groups = prefill_pool.slopes(prefill), int(prefill.groups)
+    planned = [[] for _ in queues]
+
+    def taken(which):
         queue = queues[which]
-        while free[which] and queue:
-            batch = [queue.popleft() for _ in range(min(most, -(-len(queue) // free[which])))]
-            free[which] -= 1
-            at(now + steps[len(batch)], "prefilled", (which, batch))
+        if dealt is None:
+            return [queue.popleft() for _ in range(min(most, -(-len(queue) // max(free[which], 1))))]
+        room, batch, rest = [max(most // groups, 1)] * groups, [], []
+        for request in queue:
+            (batch if room[dealt[request]] else rest).append(request)
+            room[dealt[request]] = max(room[dealt[request]] - 1, 0)
+        queues[which] = deque(rest)
+        return batch
+
+    def lasts(batch):
+        if dealt is None:
+            return steps[len(batch)]
+        fullest = np.bincount([dealt[request] for request in batch]).max()
+        own = groups * float(each.behind - each.beside) * (fullest - 1)
+        return float(prefill.one) + float(each.beside) * (len(batch) - 1) + own
+
+    def run(which, batch, now, was_planned):
+        free[which] -= 1
+        at(now + lasts(batch), "prefilled", (which, batch))
+        if launch is not None:
+            at(now if was_planned else now + launch, "plan", which)
+
+    def start(which, now):
+        while free[which] and queues[which]:
+            run(which, taken(which), now, False)
 
     def join(now):
         for own, waiting in zip(replicas, ready):
@@ -139,7 +167,14 @@ def simulate(cluster, outputs, *, arrivals=None, users=None, think_time=0.0, sen
             free[which] += 1
             for request in batch:
                 at(now + gone[len(batch)], "moved", request)
-            start(which, now)
+            following, planned[which] = planned[which], []
+            if following:
+                run(which, following, now, True)
+            else:
+                start(which, now)
+        elif what == "plan":
+            if not free[payload] and not planned[payload] and queues[payload]:
+                planned[payload] = taken(payload)
         elif what == "moved":
             ready[chosen[payload] if chosen is not None else 0].append(payload)
             join(now)

@@ -72,8 +72,36 @@ def test_blanks_follow_the_engine():
     assert found.inputs["requests_per_user"] == 10 and found.inputs["draft_len"] == 0
 
 
-def test_experts_that_are_split_beside_several_groups_are_taken_as_spread():
-    assert asked(decode_tp=1, decode_attention_dp=8, decode_ep=1).inputs["decode_ep"] == 8
+def test_experts_that_are_split_beside_several_groups_are_cut_by_tensor():
+    groups = {"decode_tp": 1, "decode_attention_dp": 8}
+    for stated, shared in ((1, 8.0), (8, 1.0), (2, 4.0), (None, 8.0)):
+        found = asked(**groups, decode_ep=stated).inputs
+        assert (found["decode_ep"], found["decode_expert_tp"]) == (8, shared)
+    assert asked().inputs["decode_expert_tp"] == 1 and asked(decode_ep=1).inputs["decode_expert_tp"] == 8
+
+
+def test_how_an_engine_deals_requests_to_its_attention_groups():
+    """SGLang by a number drawn at random, servers that decode up to 0.5.6; TensorRT-LLM evenly."""
+    of_sglang = {"engine": "sglang", "precision_weights": "fp8"}
+    for version, decoding in (
+        ("0.5.5.post2", "random"),
+        ("0.5.6", "random"),
+        ("0.5.7", "shared"),
+        ("0.5.8.post1", "shared"),
+    ):
+        found = asked(**of_sglang, engine_version=version)
+        assert (found.inputs["group_routing"], found.inputs["decode_group_routing"]) == ("random", decoding)
+        assert found.assumed["joining_steps"] == found.assumed["prefill_scheduled_steps"] == 1.0
+    found = asked()
+    assert (found.inputs["group_routing"], found.inputs["decode_group_routing"]) == ("shared", "shared")
+    assert "joining_steps" not in found.assumed and "prefill_scheduled_steps" not in found.assumed
+
+
+def test_a_worker_that_stands_still_while_caches_come_in():
+    assert [asked(blocking_receive=on).inputs["blocking_receive"] for on in (None, 0, 1)] == [0.0, 0.0, 1.0]
+    waits, goes_on = (validate(pd.DataFrame([a_cluster(blocking_receive=on)]), sample=0).rows for on in (1, 0))
+    longer = waits.predicted / goes_on.predicted - 1.0
+    assert 0.0 < longer[waits.target == "itl"].iloc[0] < 0.1
 
 
 def test_a_late_first_token_is_left_out():
@@ -172,7 +200,7 @@ def by_source(rows, target):
 def test_published_clusters_are_predicted_as_told(published):
     """Mean over ten sources of the median error; none of the rows was fitted to."""
     assert published.answered == 369 and not len(published.refused)
-    most = {"itl": 0.093, "ttft": 0.27, "e2e_latency": 0.106, "tokens_per_s_per_device": 0.127}
+    most = {"itl": 0.081, "ttft": 0.225, "e2e_latency": 0.092, "tokens_per_s_per_device": 0.1}
     found = {target: float(by_source(published.rows, target).mean()) for target in most}
     assert all(found[target] <= most[target] for target in most), found
 
@@ -188,7 +216,7 @@ def test_clusters_are_predicted_where_no_stage_is_nearly_full(published):
     free = published.rows[published.rows.group.str.startswith("slots free")]
     free = free[free.row.map(lambda row: busy[int(row)] < 0.9)]
     assert (free.target == "ttft").sum() > 150
-    most = {"itl": 0.071, "ttft": 0.28, "e2e_latency": 0.082, "tokens_per_s_per_device": 0.095}
+    most = {"itl": 0.07, "ttft": 0.245, "e2e_latency": 0.075, "tokens_per_s_per_device": 0.081}
     found = {target: float(by_source(free, target).mean()) for target in most}
     assert all(found[target] <= most[target] for target in most), found
 

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mlsysim as ms
-from mlsysim.equations import prefill_pool
+from mlsysim.equations import dealing, prefill_pool
 from mlsysim.schema.codes import PoolLimit
 
 MODEL = ms.DisaggregatedServingModel
@@ -153,3 +153,97 @@ def test_a_faster_link_or_a_further_replica_never_hurts(users, prefill, decode, 
         found = MODEL.solve(**call, **more)
         assert float(found.throughput) >= float(base.throughput) * (1 - slack), (more, here)
         assert float(found.e2e_latency) <= float(base.e2e_latency) * (1 + slack), (more, here)
+
+
+@pytest.mark.parametrize("groups", [2, 8, 32])
+def test_the_fullest_group_of_requests_that_are_dealt_out(groups):
+    rng = np.random.default_rng(groups)
+    for each in (0.25, 1, 4, 100):
+        requests = max(int(each * groups), 1)
+        dealt = rng.multinomial(requests, np.full(groups, 1 / groups), size=4000).max(axis=1).mean()
+        assert dealing.fullest(float(groups), float(requests)) == pytest.approx(dealt, rel=0.13 if each < 1 else 0.07)
+    assert dealing.fullest(1.0, 7.0) == 7.0 and dealing.fullest(float(groups), 1.0) == 1.0
+
+
+def test_a_step_of_requests_dealt_to_groups_is_that_of_the_fullest():
+    """16 groups: 320 requests are 20 a group if all have as many, 29 in the fullest; one group has all anyway."""
+    call = {**DEEPSEEK, "decode_batch": [16.0, 320.0, 20000.0], "max_batch": 65536, "kv_precision": "fp8"}
+    even, dealt = (MODEL.solve(**call, decode_group_routing=how) for how in ("shared", "random"))
+    longer = (dealt.step_time / even.step_time).values
+    assert (longer > 1.0).all() and longer[1] > 1.02 and longer[2] < 1.03
+    fullest = float(dealing.fullest(16.0, 320.0)) * 16.0
+    as_full = MODEL.solve(**{**call, "decode_batch": [fullest]})
+    between = float(even.step_time[1]), float(dealt.step_time[1]), float(as_full.step_time)
+    assert between[0] < between[1] < between[2]  # experts have no more tokens
+    one = {**LLAMA, "users": 40, "decode_replicas": 2, "prefill_replicas": 2}
+    for pool in ("group_routing", "decode_group_routing"):
+        assert float(MODEL.solve(**one, **{pool: "random"}).e2e_latency) == pytest.approx(
+            float(MODEL.solve(**one).e2e_latency), rel=1e-12
+        )
+
+
+def test_groups_that_requests_are_dealt_to_have_slots_of_their_own():
+    """As many clients as slots, eight groups: some have more than they hold."""
+    call = {**DEEPSEEK, "seq_len": 128, "users": 32, "max_batch": 32, "requests_per_user": None, "prefill_replicas": 8}
+    even, dealt = (MODEL.solve(**call, decode_group_routing=how) for how in ("shared", "random"))
+    assert float(dealt.active_requests) < 0.85 * float(even.active_requests) and float(dealt.slot_wait) > float(
+        even.slot_wait
+    )
+    many = {**call, "users": 3200}
+    full = MODEL.solve(**many, decode_group_routing="random")
+    assert float(full.active_requests) == pytest.approx(32.0, rel=0.02)
+
+
+def test_a_group_that_requests_join_sits_out_a_step():
+    """Few prompts come one by one: of J steps a group sits out as many as requests join it, ``b / (g J)`` a step."""
+    call = {
+        **DEEPSEEK,
+        "ep": 16,
+        "seq_len": 4096,
+        "prefill_chunk": 4096,
+        "decode_batch": [16.0, 128.0],
+        "prefill_replicas": 64,
+    }
+    plain, joined = (MODEL.solve(**call, joining_steps=steps) for steps in (0, 1))
+    longer = (joined.step_time / plain.step_time).values - 1.0
+    each = np.array([16.0, 128.0]) / 16.0 / 511.0
+    assert (longer < each * 1.01).all() and longer[0] > 0.85 * each[0]  # some prompts come together
+    one = {**LLAMA, "decode_batch": 16}
+    assert float(MODEL.solve(**one, joining_steps=1).step_time) == float(MODEL.solve(**one, joining_steps=0).step_time)
+
+
+def test_a_step_that_is_planned_ahead_makes_late_prompts_wait():
+    call = {**LLAMA, "arrival_rate": [0.01, 3.0], "prefill_replicas": 1, "decode_replicas": 4, "prefill_chunk": 8192}
+    waits = [MODEL.solve(**call, prefill_scheduled_steps=steps).prefill_wait.values for steps in (0, 1, 2)]
+    assert waits[1][0] == pytest.approx(waits[0][0], rel=0.1, abs=1e-4)  # nobody is there
+    assert waits[0][1] < waits[1][1] < waits[2][1]
+    assert waits[2][1] - waits[1][1] == pytest.approx(waits[1][1] - waits[0][1], rel=1e-6)
+
+
+def test_experts_that_all_devices_share_take_the_rows_of_all_tokens():
+    """Eight groups whose experts are cut in eight: no less arithmetic, and every device moves all tokens' rows."""
+    call = {**DEEPSEEK, "ep": 8, "seq_len": 8192, "users": 200, "decode_replicas": 8, "prefill_chunk": 8192}
+    spread, cut = (MODEL.solve(**call, expert_tp=share) for share in (1, 8))
+    unsaid = MODEL.solve(**call)
+    assert float(unsaid.saturation_rate) == pytest.approx(float(spread.saturation_rate), rel=1e-12)
+    assert float(cut.saturation_rate) < 0.95 * float(spread.saturation_rate)
+    assert float(cut.prefill_memory_per_device) == pytest.approx(float(spread.prefill_memory_per_device), rel=1e-12)
+    tensor = {**DEEPSEEK, "tp": 8, "decode_batch": 32}
+    by_tensor = MODEL.solve(**{**tensor, "ep": 1}).step_time
+    assert float(MODEL.solve(**{**tensor, "ep": 8}, decode_expert_tp=8, expert_tp=8).step_time) == pytest.approx(
+        float(by_tensor), rel=1e-12
+    )
+    assert not bool(MODEL.solve(**call, expert_tp=3).feasible)
+
+
+def test_a_replica_that_stands_still_while_caches_come_in():
+    """Each step waits for the caches of those who join: ``b / J`` of them, one after another on one group."""
+    call = {**LLAMA, "decode_batch": [8.0, 64.0], "prefill_replicas": 32}
+    goes_on, stands = (MODEL.solve(**call, blocking_receive=on) for on in (False, True))
+    moving = float(stands.kv_transfer_time[0])
+    assert (stands.step_time - goes_on.step_time).values == pytest.approx(
+        np.array([8.0, 64.0]) / 255.0 * moving, rel=0.02
+    )
+    wide = {**DEEPSEEK, "decode_batch": 64.0, "prefill_replicas": 32}
+    slower = MODEL.solve(**wide, blocking_receive=True).step_time - MODEL.solve(**wide).step_time
+    assert float(slower) == pytest.approx(64.0 / 511.0 * float(MODEL.solve(**wide).kv_transfer_time), rel=0.02)

@@ -177,3 +177,74 @@ def test_prompts_that_go_to_replicas_at_random_have_queues_of_their_own():
         off.append(own / np.mean(waits) - 1.0)
         assert own > shared
     assert np.median(np.abs(off)) < 0.05 and np.abs(off).max() < 0.12, off
+
+
+def grouped(rng):
+    """A cluster whose prefill replica has eight attention groups, and whose decode pool nobody waits for."""
+    while True:
+        cluster = random_cluster(rng)
+        if float(cluster.prefill.groups) > 1 and float(cluster.prefill.most) >= float(cluster.prefill.groups):
+            break
+    decode = cluster.decode._replace(replicas=8.0, slots=4096.0, decoded=3.0)
+    return cluster._replace(decode=decode, prefill=cluster.prefill._replace(replicas=1.0))
+
+
+def waits(rng, cluster, rate, **how):
+    """Simulated first token of an open loop, mean of four runs (s)."""
+    found = []
+    for _ in range(4):
+        arrivals = np.cumsum(rng.exponential(1.0 / rate, REQUESTS))
+        dealt = rng.integers(int(cluster.prefill.groups), size=REQUESTS) if how.get("dealt") else None
+        run = simulate(
+            cluster, np.full(REQUESTS, 4), arrivals=arrivals, sent=np.zeros(REQUESTS, int), **{**how, "dealt": dealt}
+        )
+        found.append((run.first - run.arrived)[REQUESTS // 5 :].mean())
+    return np.mean(found)
+
+
+def test_prompts_that_are_dealt_to_attention_groups_wait_for_their_own():
+    """Open loops, the decode pool large: first token of ten replicas at 0.2 to 0.8 of their rate."""
+    rng, off = np.random.default_rng(11), []
+    for load in np.linspace(0.2, 0.8, 10):
+        cluster = grouped(rng)
+        rate = load * float(prefill_pool.prefill_rate(cluster.prefill))
+        own, shared = (
+            float(pools.open_loop(cluster._replace(prefill=cluster.prefill._replace(dealt=r)), rate, 0.9).ttft)
+            for r in (1.0, None)
+        )
+        off.append(own / waits(rng, cluster, rate, dealt=True) - 1.0)
+        assert own > shared
+    assert np.median(np.abs(off)) < 0.06 and np.abs(off).max() < 0.15, off
+
+
+def test_prompts_that_come_too_late_for_a_planned_step_wait_for_it():
+    """The same of replicas that plan a step ahead, launched in a tenth to all of a step with one prompt."""
+    rng, off = np.random.default_rng(13), []
+    for load, dealt in zip(np.linspace(0.2, 0.8, 10), [True, False] * 5):
+        cluster = grouped(rng)
+        launch = rng.uniform(0.1, 1.0) * float(cluster.prefill.one)
+        rate = load * float(prefill_pool.prefill_rate(cluster.prefill))
+        prefill = cluster.prefill._replace(dealt=1.0 if dealt else None, launch=launch)
+        late, at_once = (
+            float(pools.open_loop(cluster._replace(prefill=prefill._replace(ahead=a)), rate, 0.9).ttft)
+            for a in (1.0, 0.0)
+        )
+        off.append(late / waits(rng, cluster, rate, dealt=dealt, launch=launch) - 1.0)
+        assert late > at_once
+    assert np.median(np.abs(off)) < 0.08 and np.abs(off).max() < 0.2, off
+
+
+def test_clients_whose_prompts_are_dealt_to_attention_groups_leave_some_of_them_idle():
+    """Closed loops in which prefill is all there is: 1 to 8 clients a group reach 0.6 to 0.9 of the rate of full steps."""
+    rng, off = np.random.default_rng(17), []
+    for each in (1, 2, 4, 8):
+        for _ in range(2):
+            cluster = grouped(rng)
+            prefill = cluster.prefill._replace(most=cluster.prefill.groups, full=cluster.prefill.side, dealt=1.0)
+            cluster, users = cluster._replace(prefill=prefill, front=0.0), each * int(prefill.groups)
+            count = users * EVERY
+            dealt = rng.integers(int(prefill.groups), size=count)
+            run = simulate(cluster, np.full(count, 4), users=users, sent=np.zeros(count, int), dealt=dealt)
+            told = pools.closed_loop(cluster, float(users), 0.0, float(EVERY))
+            off.append(float(told.throughput) / (users / (run.finished - run.arrived).mean()) - 1.0)
+    assert np.median(np.abs(off)) < 0.06 and np.abs(off).max() < 0.12, off

@@ -60,7 +60,18 @@ def test_steps_of_small_messages():
     """A library counts 14 steps of a ring of eight in the protocol that waits least; 1,024 ranks go up and down a tree."""
     assert library.library_all_reduce(8.0, 1.0, 0.0, *WIRE) == pytest.approx(14 * 0.6e-6)
     assert library.library_all_reduce(4.0, 256.0, 0.0, *WIRE) == pytest.approx(2 * (3 * 0.6e-6 + 8 * 5e-6))
-    assert library.library_gather(4.0, 256.0, 0.0, *WIRE) == pytest.approx(768 * 0.6e-6 + 255 * 5e-6)
+    assert library.library_gather(4.0, 256.0, 0.0, *WIRE) == pytest.approx(
+        768 * 1e-6 + 255 * 5e-6
+    )  # a step that is posted
+
+
+def test_words_with_a_flag_lose_most_of_a_ring_between_nodes():
+    """NCCL's cap over two nodes of Hopper, 45 of 400 GB/s: 64 KB in flagged words, 1 MB in lines; a quarter within a node."""
+    rail = 8 * 46e9
+    for size, step, across, share in ((64e3, 1e-6, 5e-6, 45 / 400), (1e6, 1.9e-6, 8.5e-6, 0.92)):
+        told = library.library_gather(8.0, 2.0, size, *WIRE)
+        assert told == pytest.approx(14 * step + across + 15 / 16 * size / (share * rail))
+    assert library.library_gather(8.0, 1.0, 64e3, *WIRE) == pytest.approx(7 * 0.6e-6 + 7 / 8 * 64e3 / (0.25 * 376e9))
 
 
 def test_two_nodes_send_a_shard_once():

@@ -1,9 +1,10 @@
 """Clusters whose prefill and decode run on replicas of their own: measurements in a closed loop, one a row.
 
 A row has the workers of both pools, devices of each (`prefill_gpus`, `decode_gpus`), degrees of attention (`*_tp`, and
-`*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split, which is
-taken as experts spread over the devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group,
-`redundant_experts` copies of experts in a worker, and `front_ends` that deal requests out.
+`*_attention_dp` groups beside each other) and of experts (`*_ep`; 1 with several groups: every expert is split over all
+devices), `*_max_batch` requests of a worker, `prefill_chunk` tokens of a step and group, `redundant_experts` copies of
+experts in a worker, `front_ends` that deal requests out, and whether decode workers stand still while caches come in
+(`blocking_receive`).
 Predicted: mean time to the first token, between tokens, of a request, and output tokens/s of a device, where the table states
 them or they follow by Little's law.
 
@@ -11,7 +12,8 @@ Blank cells follow the same rules for every row: ten requests a client and lengt
 `length_cv` say otherwise (the load generator of InferenceX: uniform in 0.8 to 1); slots, chunk, page and share of memory as of
 the engine; the first token comes from the decode side (`first_token_from`), the cache moves when the prompt is done
 (`cache_transfer`); tokens are drafted by one more layer of the model and accepted as `acceptance` says.  The front end
-has several processes, which deal requests out evenly unless `front_ends` says that there are several of it.
+has several processes, which deal requests out evenly unless `front_ends` says that there are several of it; how an engine
+deals them to its attention groups is a setting of the engine (`group_routing`, `decode_group_routing`).
 """
 
 from __future__ import annotations
@@ -99,7 +101,8 @@ def degrees(run: Mapping[str, Any], pool: str) -> dict[str, float]:
             "write the devices and degrees of one worker"
         )
     stem = "" if pool == "prefill" else f"{pool}_"
-    return {f"{stem}tp": tp, f"{stem}ep": ep}
+    stated = (given(run, f"{pool}_ep") or 1.0) if groups > 1.0 else ep
+    return {f"{stem}tp": tp, f"{stem}ep": ep, f"{stem}expert_tp": max(tp, ep) / stated}
 
 
 def chunk(engine: Row, setting: Mapping[str, Any], hardware: Row, groups: float) -> float:
@@ -185,6 +188,8 @@ def question(run: Mapping[str, Any], forgotten: Collection[str] = ()) -> Questio
         "memory_fraction": setting.get("memory_fraction", 0.9),
         "reserve": codes.labels(codes.Reserve)[setting.get("reserve", "grow")],
         "routing": routing(run),
+        **{name: setting.get(name, "shared") for name in ("group_routing", "decode_group_routing")},
+        "blocking_receive": given(run, "blocking_receive") or 0.0,
         "fleet_size": 0.0,
         "max_context": 0.0,
     }

@@ -116,6 +116,7 @@ NUMBERS = {
         "decode_max_batch",
         "front_ends",
         "redundant_experts",
+        "blocking_receive",
         "requests_per_client",
         "draft_len",
         "acceptance",
@@ -197,10 +198,11 @@ WHOLE = {
     "requests_per_client",
     "front_ends",
     "redundant_experts",
+    "blocking_receive",
     *(f"{pool}_{what}" for pool in ("prefill", "decode") for what in ("workers", "gpus", "tp", "attention_dp", "ep")),
 }
 #: numbers that may be 0: nothing of it
-NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len", "redundant_experts"}
+NOTHING = {"prompt_tokens", "depth_tokens", "gen_tokens", "draft_len", "redundant_experts", "blocking_receive"}
 #: settings of a run that cannot be 0
 COUNTED = {
     "seq_len",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, micro_batches, operators, queueing, sharding
+from mlsysim.equations import batching, dealing, micro_batches, operators, queueing, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.local_prefill import Local
 from mlsysim.equations.normal import normal_tail
@@ -39,6 +39,25 @@ class Decode(NamedTuple):
     two_batches: Any = None  #: does one half of a batch compute while the other exchanges tokens; None: no
     local: Local | None = None  #: prompts that the replicas compute themselves
     random: Any = None  #: does each request go to a replica at random, free or not; None: no
+    dealt: Any = None  #: does each request go to an attention group of its replica at random, free or not; None: no
+    expert_tp: Any = None  #: devices that share each expert, see `sharding.expert_ranks`
+
+
+class Load(NamedTuple):
+    """Requests of one replica as its step meets them: that of the fullest attention group, whose end all others wait for."""
+
+    batch: Any  #: if all groups had as many as the fullest
+    idle: Any  #: groups by which fewer there are, which experts have no tokens of
+
+
+def load(pool: Decode, batch) -> Load:
+    """What the step of a replica meets of `batch` requests: all groups alike, or the fullest of those dealt at random."""
+    if pool.dealt is None:
+        return Load(batch, 0.0)
+    tp, _, ep = pool.layout
+    groups = sharding.attention_groups(tp, ep)
+    most = np.where(pool.dealt > 0, dealing.fullest(groups, batch), batch / groups)
+    return Load(groups * most, groups - np.maximum(batch, groups) / np.maximum(most, 1.0))
 
 
 def decode_step(pool: Decode, batch) -> serve.Step:
@@ -46,7 +65,9 @@ def decode_step(pool: Decode, batch) -> serve.Step:
     records = (pool.hardware, pool.fleet, pool.format, pool.assume, pool.layout)
 
     def a_round(batch):
-        return serve.drafted_step(pool.model, None, *records, batch, pool.context, pool.draft_len)
+        met = load(pool, batch)
+        shares = (met.idle, pool.expert_tp)
+        return serve.drafted_step(pool.model, None, *records, met.batch, pool.context, pool.draft_len, *shares)
 
     each_round = a_round(batch)
     if pool.two_batches is not None:
@@ -68,11 +89,14 @@ def drafting(pool: Decode, batch) -> serve.Step:
     batch : requests of one replica.
     """
     tp, pp, ep = pool.layout
+    met = load(pool, batch)
     step = serve.decode_step(
         *(pool.model, pool.hardware, pool.fleet, pool.format, pool.assume),
-        *(tp, pp, ep, batch, pool.context),
+        *(tp, pp, ep, met.batch, pool.context),
+        idle=met.idle,
+        expert_tp=pool.expert_tp,
     )
-    rows = np.maximum(batch / sharding.attention_groups(tp, ep), 1.0)
+    rows = np.maximum(met.batch / sharding.attention_groups(tp, ep), 1.0)
     work = operators.head_work(pool.model, pool.hardware, pool.format, pool.assume, tp, rows)
     head = operators.time_of(work, pool.hardware)
     share = pool.draft_layers / pool.model.n_layers
@@ -114,11 +138,19 @@ def together(pool: Decode):
     return pool.replicas if pool.random is None else np.where(pool.random > 0, 1.0, pool.replicas)
 
 
+def queues(pool: Decode):
+    """Queues of a replica: one, or one for each attention group where requests go to one at random."""
+    if pool.dealt is None:
+        return 1.0
+    return np.where(pool.dealt > 0, sharding.attention_groups(pool.layout[0], pool.layout[2]), 1.0)
+
+
 def places(pool: Decode, users):
     """Requests of a replica that hold a slot where those of all clients are in the pool: ``min(N / D, m)``.
 
     Where each goes to a replica at random, ``E min(n, m)`` of a binomial n, by the normal law: with
-    ``s^2 = (N / D)(1 - 1/D)`` and ``z = (m - N / D) / s`` it is ``N / D - s (phi(z) - z Phi(-z))``.
+    ``s^2 = (N / D)(1 - 1/D)`` and ``z = (m - N / D) / s`` it is ``N / D - s (phi(z) - z Phi(-z))``.  Where it goes to one of g
+    attention groups at random each of these has m / g slots, and g D take the place of D (g, of the 1 - 1/D, if replicas share).
 
     Notes
     -----
@@ -130,16 +162,17 @@ def places(pool: Decode, users):
     >>> float(places(pool, 7.0)), round(float(places(pool._replace(random=1.0), 7.0)), 2)  # simulated: 0.65
     (1.0, 0.63)
     """
-    each = users / pool.replicas
-    even = np.minimum(each, pool.slots)
-    if pool.random is None:
+    own = queues(pool)
+    each, slots = users / (pool.replicas * own), pool.slots / own
+    even = np.minimum(each, slots)
+    if pool.random is None and pool.dealt is None:
         return even
-    deviation = np.sqrt(each * (1.0 - 1.0 / pool.replicas))
+    deviation = np.sqrt(each * (1.0 - together(pool) / (pool.replicas * own)))
     some = deviation > 0
-    z = np.where(some, (pool.slots - each) / np.where(some, deviation, 1.0), 0.0)
+    z = np.where(some, (slots - each) / np.where(some, deviation, 1.0), 0.0)
     density = np.exp(-0.5 * z * z) * (1.0 / np.sqrt(2.0 * np.pi))
     left_out = deviation * (density - z * normal_tail(z))
-    return np.where((pool.random > 0) & some, np.minimum(each - left_out, even), even)
+    return own * np.where(some, np.minimum(each - left_out, even), even)
 
 
 #: requests of the fullest of many replicas beyond their mean, as a request meets it: whole requests lie unevenly
@@ -218,11 +251,12 @@ def slot_wait(pool: Decode, rate, batch, token, output_cv) -> SlotWait:
     ----------
     Gross and Harris 1998, "Fundamentals of queueing theory", section 2.4 (birth and death with rates of the state).
     """
-    slots, share = together(pool) * pool.slots, together(pool) / pool.replicas
+    own = queues(pool)
+    slots, share = together(pool) * pool.slots / own, together(pool) / (pool.replicas * own)
     held = pool.decoded * token_time(pool, pool.slots)
     load = np.minimum(rate * share * held / slots, 1.0)
     lots = token / np.maximum(tangent(pool, batch, token).idle, EXACT * token)
-    taken = queueing.erlang_c(slots / lots, together(pool) * batch / lots)
+    taken = queueing.erlang_c(slots / lots, together(pool) * batch / (own * lots))
     decay = queueing.wait_decay(slots, load * slots, 0.5 * (1.0 + output_cv * output_cv))
     return SlotWait(taken, held * queueing.mean_wait(taken, decay))
 

@@ -30,11 +30,20 @@ class Protocol(NamedTuple):
     inside: float  #: step inside a domain
     across: float  #: step between domains
     payload: float  #: bandwidth reached
+    crossing: float  #: bandwidth reached at most where a ring or tree joins domains
 
 
 #: NCCL's tables: NVLink 0.6, 1.9 and 3.4 us, network 5.0, 8.5 and 14 us; bandwidth 1/4 (versions up to 2.21; later ones have
-#: 1/2, and caps that lie below 0.4 of a Hopper node's links), 0.92 and all
-PROTOCOLS = (Protocol(0.6 / 3.4, 5.0 / 14.0, 0.25), Protocol(1.9 / 3.4, 8.5 / 14.0, 0.92), Protocol(1.0, 1.0, 1.0))
+#: 1/2, and caps that lie below 0.4 of a Hopper node's links), 0.92 and all; the caps over two nodes are 45 GB/s with the 400 GB/s
+#: of a Hopper node's adapters (`llMaxBws`; Ampere 22.5 with 200, Blackwell 90 with 800)
+PROTOCOLS = (
+    Protocol(0.6 / 3.4, 5.0 / 14.0, 0.25, 45.0 / 400.0),
+    Protocol(1.9 / 3.4, 8.5 / 14.0, 0.92, 0.92),
+    Protocol(1.0, 1.0, 1.0, 1.0),
+)
+#: the least step of a ring that joins domains, for which the host posts messages, over a plain one: 1 us over 3.4 us
+#: (NCCL's `getNetOverhead`)
+POSTING = 1.0 / 3.4
 #: share of a ring's bandwidth that a tree's links reach (NCCL's tables)
 TREE_SHARE = 0.92
 #: the step of a switch that reduces over that of a ring: 25 us over 3.4 us (NCCL's tables, NVLS)
@@ -83,7 +92,7 @@ def ring_rate(local, nodes, fast_bandwidth, bandwidth):
 def library_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, latency):
     """All-gather or reduce-scatter: a ring, by the protocol that is fastest (s); 0 for one rank.
 
-    ``(n - R) a' + (R - 1) x' + (n - 1)/n V / (s W)``, W = `ring_rate`.
+    ``(n - R) a' + (R - 1) x' + (n - 1)/n V / (s W)``, W = `ring_rate`; between domains a' is no shorter than `POSTING`.
 
     Parameters
     ----------
@@ -102,9 +111,11 @@ def library_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth
     transfer = (ranks - 1.0) / ranks * (nbytes / ring_rate(local, nodes, fast_bandwidth, bandwidth))
 
     def by(protocol):
-        inside = (ranks - nodes) * (protocol.inside * fast_latency)
+        own = np.where(nodes > 1, max(protocol.inside, POSTING), protocol.inside)
+        inside = (ranks - nodes) * (own * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
-        return inside + across + transfer * (1.0 / protocol.payload)
+        reached = np.where(nodes > 1, protocol.crossing, protocol.payload)
+        return inside + across + transfer * (1.0 / reached)
 
     return fastest(by)
 
@@ -120,7 +131,7 @@ def library_tree(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth, 
     def by(protocol):
         inside = 2.0 * (local - 1.0) * (protocol.inside * fast_latency)
         across = 2.0 * log2_ceil(nodes) * (protocol.across * latency)
-        return pipelined(inside + across, transfer, protocol.payload)
+        return pipelined(inside + across, transfer, protocol.crossing)
 
     return fastest(by)
 

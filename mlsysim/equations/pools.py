@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import cache_transfer, decode_pool, prefill_pool
+from mlsysim.equations import cache_transfer, dealing, decode_pool, prefill_pool, sharding
 from mlsysim.equations.batching import solve_increasing
 from mlsysim.equations.decode_pool import Decode
 from mlsysim.equations.local_prefill import beside, remote_share
@@ -66,6 +66,7 @@ class Cluster(NamedTuple):
     first_token_from: Any  #: `FirstToken`
     output_cv: Any  #: coefficient of variation of answers
     kept: Any = np.inf  #: caches of computed prompts that can wait in the prefill pool
+    blocking: Any = None  #: do decode replicas stand still while caches come in; None: no
 
     @property
     def remote(self):
@@ -108,10 +109,45 @@ class Capacity(NamedTuple):
 def capacity(cluster: Cluster) -> Capacity:
     """Requests per second that each stage takes at most."""
     decode = cluster.decode
-    full = decode_pool.decode_rate(decode, decode.slots, decode_pool.token_time(decode, decode.slots))
+    token = met_token(cluster, decode.slots, decode_pool.token_time(decode, decode.slots))
+    full = decode_pool.decode_rate(decode, decode.slots, token)
     return Capacity(
         prefill_pool.prefill_rate(cluster.prefill) / cluster.remote, cluster.transfer.rate / cluster.remote, full
     )
+
+
+def met_token(cluster: Cluster, batch, token):
+    """Time between tokens of requests that meet others who join: ``t (1 + a k) + q (l + m) / r`` (s).
+
+    An attention group may sit out ``a`` of the replica's steps when requests join it (`joining_steps`).  Prefill steps of n
+    prompts send these to D g groups together, so that a group has some of them with ``1 - exp(-n / (D g))``, and joins
+    ``k = D b / (J n) (1 - exp(-n / (D g)))`` times for each step that one of its requests makes.  One group alone joins
+    and steps at once.
+
+    A replica that stands still while caches come in (`blocking`) waits in each step for those of q requests, one after another
+    in a group and the groups side by side: of ``b / J`` requests to a step those of the fullest group.
+
+    Parameters
+    ----------
+    batch : b, requests that decode in each replica.
+    token : t, between tokens without this (s).
+    """
+    decode, prefill, transfer = cluster.decode, cluster.prefill, cluster.transfer
+    missed = decode.assume.joining_steps
+    groups = sharding.attention_groups(decode.layout[0], decode.layout[2])
+    a_step = batch / decode.decoded * decode.per_round  # requests of a replica that end, and join, while one steps once
+    rate = np.minimum(
+        decode_pool.decode_rate(decode, batch, token) * cluster.remote, prefill_pool.prefill_rate(prefill)
+    )
+    together = prefill_pool.mean_step(prefill, rate / prefill.replicas)
+    reached = 1.0 - np.exp(-together / (decode.replicas * groups))
+    longer = token * (1.0 + missed * (decode.replicas * a_step / together) * reached)
+    met = np.where((missed > 0) & (groups > 1), longer, token)
+    if cluster.blocking is None:
+        return met
+    received = np.minimum(a_step, dealing.fullest(groups, np.maximum(a_step, 1.0))) * cluster.remote
+    standing = received * (transfer.latency + transfer.moving) / decode.per_round
+    return met + np.where(cluster.blocking > 0, standing, 0.0)
 
 
 def let_through_rate(cluster: Cluster):
@@ -191,12 +227,15 @@ def closed_loop(cluster: Cluster, users, think_time, requests_per_user) -> Opera
     others = (users - 1.0) / users
     most = let_through_rate(cluster)
     places = decode_pool.places(decode, users)
-    full = decode.slots if decode.random is None else np.where(decode.random > 0, places, decode.slots)
+    full = decode.slots
+    for at_random in (decode.random, decode.dealt):
+        full = full if at_random is None else np.where(at_random > 0, places, full)
 
     def token_time(batch):
         """Time between tokens as requests meet it."""
         free = 1.0 - np.minimum(decode.replicas * batch / users, 1.0)
-        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch, others, free))
+        token = decode_pool.token_time(decode, decode_pool.met_batch(decode, batch, others, free))
+        return met_token(cluster, batch, token)
 
     def way(batch):
         """Time between tokens, rate, and the way to the first step."""
@@ -324,7 +363,7 @@ def open_loop(cluster: Cluster, arrival_rate, percentile) -> Operation:
     steps = arrival_rate * decode.decoded / decode.replicas  # that a replica makes a second, of all its requests
 
     def token_time(batch):
-        return decode_pool.token_time(decode, decode_pool.met_batch(decode, batch))
+        return met_token(cluster, batch, decode_pool.token_time(decode, decode_pool.met_batch(decode, batch)))
 
     def surplus(batch):
         return batch - steps * token_time(batch)
@@ -343,6 +382,7 @@ def held_loop(cluster: Cluster, batch, percentile) -> Operation:
     percentile : as in `open_loop`.
     """
     token = decode_pool.token_time(cluster.decode, decode_pool.met_batch(cluster.decode, batch))
+    token = met_token(cluster, batch, token)
     return at_random(cluster, decode_pool.decode_rate(cluster.decode, batch, token), batch, token, percentile)
 
 
@@ -369,11 +409,14 @@ def maximum_load(cluster: Cluster) -> Operation:
     decode = cluster.decode
     most = let_through_rate(cluster)
 
+    def token_time(batch):
+        return met_token(cluster, batch, decode_pool.token_time(decode, batch))
+
     def surplus(batch):
-        return decode_pool.decode_rate(decode, batch, decode_pool.token_time(decode, batch)) / most - 1.0
+        return decode_pool.decode_rate(decode, batch, token_time(batch)) / most - 1.0
 
     batch = solve_increasing(surplus, 0.0 * decode.slots, decode.slots, ROUNDS)
-    token = decode_pool.token_time(decode, batch)
+    token = token_time(batch)
     full = prefill_pool.step_time(cluster.prefill, cluster.prefill.most)
     moving = cluster.transfer.moving * prefill_pool.sharing(cluster.prefill, cluster.prefill.most)
     exposed = cache_transfer.behind_pieces(moving, full, cluster.transfer.pieces)

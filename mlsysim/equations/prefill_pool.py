@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import batching, micro_batches, replica, sharding
+from mlsysim.equations import batching, dealing, launches, micro_batches, replica, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.energy import device_power
@@ -33,6 +33,9 @@ class Prefill(NamedTuple):
     cv: Any  #: coefficient of variation of the prompt's length
     step: serve.Step  #: the full step, by class
     random: Any = None  #: does each prompt go to a replica at random, busy or not; None: no
+    dealt: Any = None  #: does each prompt go to an attention group of its replica at random, busy or not; None: no
+    ahead: Any = 0.0  #: steps that are planned while another runs
+    launch: Any = 0.0  #: the host's time to launch a step (s)
 
 
 def prefill_pool(
@@ -52,6 +55,8 @@ def prefill_pool(
     two_batches=None,
     convention=FlopsConvention.CAUSAL,
     random=None,
+    dealt=None,
+    expert_tp=None,
 ) -> Prefill:
     """The steps of a pool of replicas that prefill.
 
@@ -67,7 +72,8 @@ def prefill_pool(
     most : most prompts of a step of one replica.
     cv : coefficient of variation of the prompt's length.
     two_batches : does one half of a step compute while the other exchanges tokens; None: no.
-    random : does each prompt go to a replica at random, busy or not; None: no.
+    random, dealt : does each prompt go to a replica, and to an attention group of it, at random, busy or not; None: no.
+    expert_tp : devices that share each expert, see `sharding.expert_ranks`.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
     tp, pp, ep = layout
@@ -78,20 +84,24 @@ def prefill_pool(
     def of_prompts(prompts):
         idle = np.maximum(groups - prompts, 0.0)
         longest = new * fullest_group(np.minimum(prompts, groups), np.maximum(prompts / groups, 1.0), cv)
-        whole = serve.prefill_step(*records, prompts, longest, cached, chunk, convention, idle)
+        whole = serve.prefill_step(*records, prompts, longest, cached, chunk, convention, idle, expert_tp)
         if two_batches is None:
             return whole
         tokens = np.maximum(prompts / groups, 1.0) * longest
         half = np.maximum(0.5 * np.minimum(tokens, chunk), 1.0)
         halves = micro_batches.side_by_side(
-            serve.prefill_step(*records, prompts, longest, cached, half, convention, idle)
+            serve.prefill_step(*records, prompts, longest, cached, half, convention, idle, expert_tp)
         )
         return micro_batches.either(two_batches > 0, halves, whole)
 
     one, side = (serve.total(of_prompts(prompts)) for prompts in (1.0, np.minimum(groups, full)))
     step = of_prompts(full)
     chunks = ceil_div(np.maximum(full / groups, 1.0) * new, chunk)
-    return Prefill(one, side, serve.total(step), full, groups, chunks / (chunks + pp - 1.0), replicas, cv, step, random)
+    overlap = chunks / (chunks + pp - 1.0)
+    steps = (one, side, serve.total(step), full, groups, overlap, replicas, cv, step, random, dealt)
+    return Prefill(
+        *steps, assume.prefill_scheduled_steps, launches.eager_floor(model, hardware, format, assume, tp, ep) / pp
+    )
 
 
 def fullest_group(groups, prompts, cv):
@@ -126,8 +136,16 @@ def slopes(pool: Prefill) -> Slopes:
     )
 
 
+def queues(pool: Prefill):
+    """Queues of a replica: one, or one for each attention group where prompts go to one at random."""
+    return 1.0 if pool.dealt is None else np.where(pool.dealt > 0, np.minimum(pool.groups, pool.most), 1.0)
+
+
 def step_time(pool: Prefill, prompts):
     """A step with some prompts, straight between one, one a group and a full step (s).
+
+    Prompts that are dealt to groups at random, of which the fullest has f (`dealing.fullest`), take
+    ``T1 + s (n - 1) + g (s' - s)(f - 1)``: experts have all n, and all groups wait for the fullest.
 
     Parameters
     ----------
@@ -141,7 +159,13 @@ def step_time(pool: Prefill, prompts):
     """
     each = slopes(pool)
     beside = np.minimum(prompts, np.minimum(pool.groups, pool.most)) - 1.0
-    return pool.one + each.beside * np.maximum(beside, 0.0) + each.behind * np.maximum(prompts - pool.groups, 0.0)
+    even = pool.one + each.beside * np.maximum(beside, 0.0) + each.behind * np.maximum(prompts - pool.groups, 0.0)
+    if pool.dealt is None:
+        return even
+    most = np.minimum(dealing.fullest(pool.groups, prompts), np.maximum(pool.most / pool.groups, 1.0))
+    own = pool.groups * np.maximum(each.behind - each.beside, 0.0) * np.maximum(most - 1.0, 0.0)
+    uneven = pool.one + each.beside * np.maximum(np.minimum(prompts, pool.most) - 1.0, 0.0) + own
+    return np.where(pool.dealt > 0, np.maximum(uneven, even), even)
 
 
 def sharing(pool: Prefill, prompts):
@@ -221,12 +245,40 @@ def mean_step(pool: Prefill, each):
     return prompts
 
 
+def planned_before(pool: Prefill, each, running, left):
+    """Probability that a prompt that comes during a step finds the next one planned, so that it waits for that one as well.
+
+    A step that was planned ahead is followed by what came during the one before it, ``1 - exp(-l T)``; another one by what is
+    there when the host has launched it, ``a = 1 - exp(-l h - q)``, and only who comes later is too late.  So of the steps
+    ``p = a / (a + exp(-l T))`` are planned ahead, and it is ``p (1 - exp(-l T)) + (1 - p) a (1 - h / T)``.
+
+    Parameters
+    ----------
+    each : l, prompts per second and replica.
+    running : T, a step (s).
+    left : q, prompts that wait when a step begins, mean.
+
+    Examples
+    --------
+    >>> pool = Prefill(*[1.0] * 8, None, launch=0.5)
+    >>> [round(float(planned_before(pool, each, 1.0, 0.0)), 2) for each in (0.0, 1.0, 4.0)]
+    [0.0, 0.42, 0.97]
+    """
+    launching = np.minimum(pool.launch, running)
+    none = np.exp(-each * running)
+    soon = 1.0 - np.exp(-each * launching - left)
+    planned = soon / np.maximum(soon + none, 1e-30)
+    return planned * (1.0 - none) + (1.0 - planned) * soon * (1.0 - launching / running)
+
+
 def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
     """Wait of a prompt and the step that it shares, where prompts come at random.
 
     With probability ``C = (l T(n) / (P n))^(sqrt(2 (P + 1)) - 1)`` (Sakasegawa) all replicas are busy: a prompt waits until
     one ends its step, r, and for H / n full steps of all who came before.  In units of prompts, of a queue that is geometric,
     ``H = (y + sqrt(y^2 + k (1 - rho))) / (2 (1 - rho))`` with ``y = l T / (2 P) - (n* - 1) / 2``, ``k = (0.36 (n* - 1))^2``.
+    Where prompts are dealt to g attention groups at random each group has such a queue, of ``l / g`` and ``n* / g``, which its
+    replica alone serves; its steps have what all groups bring in.
 
     Parameters
     ----------
@@ -258,18 +310,28 @@ def prompt_wait(pool: Prefill, rate, users=None) -> Waiting:
     servers = np.sqrt(2.0 * (pool.replicas + 1.0)) - 1.0
     busy = np.exp(servers * np.log(np.minimum(np.maximum(each * running / prompts, 1e-30), 1.0)))
     even = running / (2.0 * pool.replicas)  # to the end of a step, where steps end one after the other
-    beyond = rate * even - 0.5 * (pool.most - 1.0)
-    width = ROUNDING * (pool.most - 1.0)
+    own = queues(pool)
+    mine, serving = pool.most / own, np.where(own > 1, pool.replicas, 1.0)  # prompts of a step and replicas, of a queue
+    beyond = rate * even / own - 0.5 * (mine - 1.0)
+    width = ROUNDING * (mine - 1.0)
     full = 0.5 * (beyond + np.sqrt(beyond * beyond + width * width * spare)) / spare
     anyhow = 0.5 * (even + running / (pool.replicas + 1.0))  # half way to that where they end at random
     if users is not None:
         longest = np.sqrt(0.5 * np.maximum(users - 2.0, 0.0))
-        full = longest * full / np.maximum(longest + full, 1e-30)
-    held = anyhow + full / most
-    waiting = rate * held  # prompts that one finds, and as many come before its step begins
-    together = np.minimum(np.maximum(1.0 + 2.0 * waiting - full, 1.0), pool.most)
-    own = pool.one + busy * (step_time(pool, together) - pool.one)
-    return Waiting(busy * held * (1.0 + pool.cv * pool.cv), own, 1.0 + busy * (together - 1.0), busy)
+        few = longest * full / np.maximum(longest + full, 1e-30)
+        full = np.where(own > 1, np.minimum(full, users / own), few)
+    left = (
+        full * (own * serving) / pool.replicas
+    )  # prompts of a replica that no step has taken when the next one begins
+    planned = pool.ahead * planned_before(pool, each, running, left) * running
+    held = anyhow + full * (own * serving) / most
+    waiting = rate * held / (own * serving)  # prompts that one finds, and as many come before its step begins
+    alike = np.minimum(np.maximum(1.0 + 2.0 * waiting - full, 1.0), mine)
+    others = (own - 1.0) * np.minimum(each * running / own, mine)  # of the other groups
+    together = np.minimum(alike + others, pool.most)
+    met = pool.one + busy * (step_time(pool, together) - pool.one)
+    wait = busy * (held * (1.0 + pool.cv * pool.cv) + planned)
+    return Waiting(wait, met, 1.0 + busy * (together - 1.0), busy)
 
 
 def wait_at(waiting: Waiting, percentile):
@@ -279,6 +341,8 @@ def wait_at(waiting: Waiting, percentile):
 
 def first_burst(pool: Prefill, prompts):
     """Mean time until a prompt is computed where some come at once (s): ``T (u + 1) / (2 u)``, u steps.
+
+    Dealt to g groups at random, a prompt is one of ``n / g + 1 - 1 / g`` in its group: fuller groups have more of them.
 
     Parameters
     ----------
@@ -290,8 +354,8 @@ def first_burst(pool: Prefill, prompts):
     >>> float(first_burst(alone, 8.0))  # each of two replicas: 1, 2, 3 and 4 s
     2.5
     """
-    each = ceil_div(prompts, pool.replicas)
-    steps = ceil_div(each, pool.most)
+    each, own = ceil_div(prompts, pool.replicas), queues(pool)
+    steps = np.maximum(ceil_div(each, pool.most), np.where(own > 1, (each + own - 1.0) / pool.most, 1.0))
     last = steps * step_time(pool, each / steps) * pool.overlap
     return batching.burst_ttft(last, steps) + (1.0 - pool.overlap) * step_time(pool, each / steps)
 

@@ -14,10 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.equations import architecture, launches, mixers, streaming
-from mlsysim.equations.compute import (
-    elementwise_bytes_per_token,
-    elementwise_time,
-)
+from mlsysim.equations.compute import elementwise_bytes_per_token, elementwise_time
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.energy import activity, device_power
@@ -35,12 +32,7 @@ from mlsysim.equations.operators import (
     stage_send_time,
     time_of,
 )
-from mlsysim.equations.sharding import (
-    attention_groups,
-    devices,
-    read_positions,
-    stage_share,
-)
+from mlsysim.equations.sharding import attention_groups, devices, expert_ranks, read_positions, stage_share
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, FlopsConvention
 from mlsysim.schema.kinds import Real
@@ -76,7 +68,16 @@ class Rows(NamedTuple):
 
 
 def rows_cost(
-    model: Workload, hardware: Accelerator, fleet: Fleet, format: Format, assume: Assumptions, tp, ep, rows, idle=0.0
+    model: Workload,
+    hardware: Accelerator,
+    fleet: Fleet,
+    format: Format,
+    assume: Assumptions,
+    tp,
+    ep,
+    rows,
+    idle=0.0,
+    expert_tp=None,
 ) -> Rows:
     """Matrix products, element-wise work and communication of all layers.
 
@@ -84,10 +85,11 @@ def rows_cost(
     ----------
     rows : tokens on each attention group.
     idle : attention groups that have none, and only take their part of the experts' work.
+    expert_tp : devices that share each expert, see `sharding.expert_ranks`.
     """
     linear = linear_work(model, hardware, format, assume, tp, rows)
     tokens = rows * (attention_groups(tp, ep) - idle)
-    experts = expert_work(model, hardware, format, assume, tp, ep, tokens)
+    experts = expert_work(model, hardware, format, assume, *expert_ranks(tp, ep, expert_tp), tokens)
     kernels = 0.5 * architecture.residual_blocks(model) * (assume.elementwise_kernels * assume.elementwise_kernel_time)
     elementwise = kernels + rows * elementwise_per_row(model, hardware, format, assume, tp)
     elementwise = elementwise + quantise_time(model, hardware, format, assume, tp, rows)
@@ -149,6 +151,8 @@ def decode_step(
     rows_per_sequence=1.0,
     prompt_tokens=None,
     prompt_attention=0.0,
+    idle=0.0,
+    expert_tp=None,
 ) -> Step:
     """Time between two tokens of one sequence while `batch` sequences decode (s, by class).
 
@@ -159,6 +163,8 @@ def decode_step(
     rows_per_sequence : tokens checked per sequence (1 + drafted).
     prompt_tokens : tokens of prompts computed beside them, spread over groups and micro-batches; None: no prompts.
     prompt_attention : seconds of attention that those need, all layers, spread likewise.
+    idle : attention groups by which fewer than `batch` have their sequences: experts have the tokens of the others only.
+    expert_tp : devices that share each expert, see `sharding.expert_ranks`.
 
     Notes
     -----
@@ -176,7 +182,7 @@ def decode_step(
         assume = assume._replace(expert_sums=0.0)  # those are of steps with prompts
     else:
         rows, rows_in_all = rows + prompt_tokens * of_micro_batch, rows_in_all + prompt_tokens
-    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows)
+    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle, expert_tp)
     rereads = assume.grouped_cache_reads
     attention = decode_attention_time(model, hardware, format, tp, sequences, context, rows_per_sequence, rereads)
     attention = attention + prompt_attention * of_micro_batch
@@ -300,6 +306,8 @@ def drafted_step(
     batch,
     context,
     draft_len,
+    idle=0.0,
+    expert_tp=None,
 ) -> Step:
     """One round of speculative decoding: g steps of the draft, one of the target over g + 1 tokens (s, by class).
 
@@ -307,10 +315,11 @@ def drafted_step(
     ----------
     draft : model that drafts on the same device, with no host work of its own; without it drafting is free.
     layout : tensor, pipeline and expert parallelism.
-    batch, context : see `decode_step`.
+    batch, context, idle, expert_tp : see `decode_step`.
     draft_len : g, drafted tokens per round.
     """
-    step = decode_step(model, hardware, fleet, format, assume, *layout, batch, context, 1.0 + draft_len)
+    shares = {"idle": idle, "expert_tp": expert_tp}
+    step = decode_step(model, hardware, fleet, format, assume, *layout, batch, context, 1.0 + draft_len, **shares)
     if draft is None:
         return step
     drafting = decode_step(draft, hardware, fleet, format, assume, *layout, batch, context)._replace(host=0.0)
@@ -345,6 +354,7 @@ def prefill_step(
     chunk,
     convention=FlopsConvention.CAUSAL,
     idle=0.0,
+    expert_tp=None,
 ) -> Step:
     """Time until `prompts` prompts are computed and have their first token (s, by class).
 
@@ -354,7 +364,7 @@ def prefill_step(
     new, cached : tokens per prompt to compute, and already in the cache.
     chunk : most tokens per step and attention group.
     convention : `FlopsConvention`; FULL computes the masked positions of attention, too.
-    idle : attention groups without a prompt, whose experts have the tokens of the others only.
+    idle, expert_tp : attention groups without a prompt, whose experts have the tokens of the others only; see `decode_step`.
 
     Notes
     -----
@@ -371,7 +381,7 @@ def prefill_step(
     tokens = per_group * new
     steps = ceil_div(tokens, chunk)
     rows = tokens / steps
-    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle)
+    cost = rows_cost(model, hardware, fleet, format, assume, tp, ep, rows, idle, expert_tp)
     chunks = ceil_div(new, chunk)
     attention = prefill_attention_time(model, hardware, format, assume, tp, per_group, new, cached, chunks, convention)
     starts = steps * (architecture.mixing_layers(model) * hardware.decode_attention_latency)

@@ -8,6 +8,8 @@ References
 Pope et al. 2023 (arXiv:2211.05102); Kwon et al. 2023 (arXiv:2309.06180); DeepSeek-AI 2024 (arXiv:2405.04434).
 """
 
+from typing import Any
+
 import numpy as np
 
 from mlsysim.equations import architecture, mixers
@@ -33,13 +35,32 @@ def expert_split(tp, ep):
     return np.maximum(tp / ep, 1.0)
 
 
+def expert_ranks(tp, ep, expert_tp=None) -> tuple[Any, Any]:
+    """Degrees t and e by which a layer's experts lie over its n devices, where s of them share each expert: (n, n / s).
+
+    Parameters
+    ----------
+    expert_tp : s; None: what tp and ep leave (`expert_split`), 1 with attention groups.
+
+    Examples
+    --------
+    >>> [tuple(map(float, expert_ranks(1.0, 8.0, s))) for s in (None, 1.0, 8.0)]
+    [(1.0, 8.0), (8.0, 8.0), (8.0, 1.0)]
+    """
+    if expert_tp is None:
+        return tp, ep
+    over = np.maximum(tp, ep)
+    return over, over / expert_tp
+
+
 def model_divides(model: Workload, tp, pp):
     """Can a model be cut so: t divides its heads, and each of p stages has a layer."""
     return divides(tp, model.n_heads) & (pp <= model.n_layers)
 
 
-def replica_possible(model: Workload, tp, pp, ep):
-    """Can a replica be laid out so: `model_divides`; e > 1 wants experts that e divides, and one of t and e divides the other.
+def replica_possible(model: Workload, tp, pp, ep, expert_tp=None):
+    """Can a replica be laid out so: `model_divides`; e > 1 wants experts that e divides, and one of t and e divides the other;
+    devices that share each expert (`expert_ranks`) divide those of a replica.
 
     Training asks more of its groups, see `layout.layout_possible`: there t fits the key/value heads, which serving
     copies (`kv_heads_per_device`).
@@ -55,7 +76,8 @@ def replica_possible(model: Workload, tp, pp, ep):
     False
     """
     experts = (model.n_experts > 0) & divides(ep, model.n_experts) & (divides(ep, tp) | divides(tp, ep))
-    return model_divides(model, tp, pp) & ((ep <= 1) | experts)
+    shares = True if expert_tp is None else divides(expert_tp, np.maximum(tp, ep))
+    return model_divides(model, tp, pp) & ((ep <= 1) | experts) & shares
 
 
 # --- weights -------------------------------------------------------------------------------------------

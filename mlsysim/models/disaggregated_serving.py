@@ -97,6 +97,8 @@ def disaggregated_serving(
     decode_tp=None,
     decode_pp=None,
     decode_ep=None,
+    expert_tp=None,
+    decode_expert_tp=None,
     max_batch=256,
     prefill_max_batch=1024,
     prefill_chunk=8192,
@@ -109,8 +111,11 @@ def disaggregated_serving(
     output_cv=0,
     cache_transfer=CacheTransfer.SERIAL,
     kv_bandwidth=None,
+    blocking_receive=None,
     first_token_from=FirstToken.DECODE,
     routing=Routing.SHARED,
+    group_routing=Routing.SHARED,
+    decode_group_routing=Routing.SHARED,
     draft_len=0,
     draft_layers=None,
     acceptance=0.7,
@@ -138,6 +143,8 @@ def disaggregated_serving(
     hardware, fleet, precision, tp, pp, ep : of the replicas that prefill.
     decode_hardware, decode_fleet, decode_precision, decode_tp, decode_pp, decode_ep : of those that decode; each the same
         as of prefill unless given.  The cache has one format (`kv_precision`), since it moves.
+    expert_tp, decode_expert_tp : devices that share each expert where there are attention groups, so that each computes a part
+        of all tokens; without them one device has an expert for itself.
     seq_len, output_len : mean prompt and mean answer (tokens).
     prefill_replicas, decode_replicas : P and D, whole.
     max_batch : most requests that one decode replica holds (slots), all of its attention groups.
@@ -151,10 +158,14 @@ def disaggregated_serving(
     cache_transfer : `serial` moves the cache when the prompt is done, `chunked` each chunk when it is computed, `streamed` each
         layer.
     kv_bandwidth : byte/s of one device for caches; without it the fast domain where one holds both pools, else the network.
+    blocking_receive : replicas that decode stand still while the caches of those that join come in; without it they go on.
     first_token_from : `decode`: the client sees the first token when its request has joined the decode pool; `prefill`: at
         once, and the second one waits for the cache.
     routing : `shared`: a prompt goes to any prefill replica that is free, and then to any decode replica with a free slot;
         `random`: to one of each at random, busy or not, as where front ends that know nothing of each other deal requests out.
+    group_routing, decode_group_routing : `shared`: the attention groups of a replica have as many prompts, or requests, as each
+        other; `random`: each goes to one of them at random, busy or not, so that some are empty beside others whose queue is
+        long, and all wait for the fullest.
     draft_len, acceptance : drafted tokens per round, and the probability that one is accepted.
     draft_layers : layers such as the model's own that a drafted token passes before the model's head: 1 with the prediction
         layer of DeepSeek; without it drafting is free (look-up).
@@ -197,57 +208,53 @@ def disaggregated_serving(
     """
     on_chip = hardware.on_chip_memory * decode_hardware.on_chip_memory
     assume = serving_assumptions(assume, efficiency, textbook, on_chip, bandwidth_efficiency)
-    device, decode_device = (
-        serving_device(each, efficiency, bandwidth_efficiency, textbook) for each in (hardware, decode_hardware)
-    )
-    decode_tp, decode_pp, decode_ep = (
-        own if given is None else given for own, given in ((tp, decode_tp), (pp, decode_pp), (ep, decode_ep))
-    )
+    how = (efficiency, bandwidth_efficiency, textbook)
+    device, decode_device = (serving_device(each, *how) for each in (hardware, decode_hardware))
+    layout, others = (tp, pp, ep), (decode_tp, decode_pp, decode_ep)
+    decode_tp, decode_pp, decode_ep = (own if given is None else given for own, given in zip(layout, others))
+    decode_layout = (decode_tp, decode_pp, decode_ep)
     copies = redundant_experts if decode_redundant_experts is None else decode_redundant_experts
     stored, decode_stored = _with_copies(model, redundant_experts), _with_copies(model, copies)
-    decode_assume = _relieved(assume, copies, decode_ep)
     requests = paging.Requests(seq_len, output_len, prompt_cv, output_cv, cached_prefix)
     computed, local = paging.computed_tokens(requests), None
-    layout, decode_layout = (tp, pp, ep), (decode_tp, decode_pp, decode_ep)
+    decode_assume = _relieved(assume, copies, decode_ep)
     decode_records = (model, decode_device, decode_fleet, decode_format, decode_assume, decode_layout)
     if local_prefill_below is not None:
         lengths = local_prefill.split(computed, prompt_cv * (seq_len / computed), local_prefill_below)
-        alone = _alone(*decode_records, lengths.short + cached_prefix, prefill_chunk, flops_convention)
+        alone = _alone(
+            *decode_records, lengths.short + cached_prefix, prefill_chunk, flops_convention, decode_expert_tp
+        )
         computed, local = lengths.long, local_prefill.Local(lengths.share, alone)
-    prompts = {"new": computed, "cached": cached_prefix, "cv": prompt_cv, "convention": flops_convention}
-    at_random = routing == Routing.RANDOM
-    prompts |= {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch, "random": at_random}
+    at_random, dealt, decode_dealt = (r == Routing.RANDOM for r in (routing, group_routing, decode_group_routing))
+    prompts = {"new": computed, "cached": cached_prefix, "cv": prompt_cv, "random": at_random, "dealt": dealt}
+    prompts |= {"replicas": prefill_replicas, "chunk": prefill_chunk, "most": prefill_max_batch}
+    prompts |= {"two_batches": two_batches, "convention": flops_convention, "expert_tp": expert_tp}
     own = _relieved(assume, redundant_experts, ep)
-    prefill = prefill_pool.prefill_pool(model, device, fleet, format, own, layout, two_batches=two_batches, **prompts)
-    decode_rows = np.maximum(max_batch / sharding.attention_groups(decode_tp, decode_ep), 1.0) * (1.0 + draft_len)
-    moved_in = requests._replace(cached_prefix=0.0)  # a cache that was moved is nobody else's
-    pool_of = {"tp": decode_tp, "pp": decode_pp, "ep": decode_ep, "prefill_chunk": decode_rows, "max_batch": max_batch}
+    prefill = prefill_pool.prefill_pool(model, device, fleet, format, own, layout, **prompts)
     pages = {"page_size": page_size, "pool_fraction": pool_fraction, "reserve": reserve, "overflow": overflow}
-    pages["capacity"] = memory_fraction * decode_device.mem_capacity
-    held = paging.pool(decode_stored, decode_format, assume, moved_in, **pool_of, **pages)
+    pages |= {"capacity": memory_fraction * decode_device.mem_capacity, "max_batch": max_batch}
+    held = _held(decode_stored, decode_format, assume, requests, decode_layout, draft_len, pages)
     decoded = np.maximum(paging.decoded_tokens(requests), 1.0)
     drafts = (draft_len, draft_layers, tokens_per_round(acceptance, draft_len))
-    engine_of = (held.slots, decode_replicas, decode_two_batches, local, at_random)
+    engine_of = (held.slots, decode_replicas, decode_two_batches, local, at_random, decode_dealt, decode_expert_tp)
     decode = decode_pool.Decode(*decode_records, paging.mean_context(requests), decoded, *drafts, *engine_of)
     each, decode_each = sharding.devices(*layout), sharding.devices(*decode_layout)
     held_by = Devices(each, decode_each, prefill_replicas * each, decode_replicas * decode_each)
     moved = transfers.moved_bytes(model, decode_format, computed + cached_prefix, decode_tp)
+    pieces = transfers.pieces(model, cache_transfer, ceil_div(computed, prefill_chunk))
     way = transfers.path(fleet, decode_fleet, held_by.in_all, kv_bandwidth)
-    transfer = pools.transfer_between(
-        *(way, moved, tp * pp, decode_tp * decode_pp, held_by.prefill, held_by.decode),
-        pieces=transfers.pieces(model, cache_transfer, ceil_div(computed, prefill_chunk)),
-        latency=assume.kv_transfer_latency,
-    )
-    front = assume.frontend_time + paging.computed_tokens(requests) * assume.frontend_token_time
-    front = front + (0.0 if users is None or requests_per_user is None else assume.frontend_client_time * users)
+    sizes = (tp * pp, decode_tp * decode_pp, held_by.prefill, held_by.decode)
+    transfer = pools.transfer_between(way, moved, *sizes, pieces=pieces, latency=assume.kv_transfer_latency)
+    front = _front(assume, requests, None if requests_per_user is None else users)
     usable = memory_fraction * device.mem_capacity
     in_prefill = prefill_pool.holding(stored, format, assume, layout, prefill, computed + cached_prefix, prefill_chunk)
     kept = prefill_pool.caches_kept(prefill, in_prefill, usable)
-    cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv, kept)
+    cluster = pools.Cluster(prefill, decode, transfer, front, first_token_from, output_cv, kept, blocking_receive)
     load = {"arrival_rate": arrival_rate, "decode_batch": decode_batch, "users": users, "think_time": think_time}
     run = pools.under_load(cluster, **load, requests_per_user=requests_per_user, percentile=percentile)
 
-    replicas = sharding.replica_possible(stored, *layout) & sharding.replica_possible(decode_stored, *decode_layout)
+    replicas = sharding.replica_possible(stored, *layout, expert_tp)
+    replicas = replicas & sharding.replica_possible(decode_stored, *decode_layout, decode_expert_tp)
     shape = replicas & fits_fleet(fleet, held_by.in_all) & (cached_prefix < seq_len) & (output_len > 1.0)
     possible = architecture.generates(model) & can_compute(hardware) & can_compute(decode_hardware)
     prefill_memory = replica.bytes_held(in_prefill, prefill.most)
@@ -263,6 +270,26 @@ def disaggregated_serving(
     return where_possible(possible, answer)
 
 
+def _held(model: Workload, format: Format, assume: Assumptions, requests: paging.Requests, layout, draft_len, pages):
+    """Slots and pages of a decode replica (`paging.pool`); a cache that was moved is nobody else's.
+
+    Parameters
+    ----------
+    layout : tensor, pipeline and expert parallelism.
+    pages : the other arguments of `paging.pool`.
+    """
+    tp, pp, ep = layout
+    rows = np.maximum(pages["max_batch"] / sharding.attention_groups(tp, ep), 1.0) * (1.0 + draft_len)
+    alone = requests._replace(cached_prefix=0.0)
+    return paging.pool(model, format, assume, alone, tp=tp, pp=pp, ep=ep, prefill_chunk=rows, **pages)
+
+
+def _front(assume: Assumptions, requests: paging.Requests, together):
+    """Time of a request before an engine sees it (s); `together` are clients who start at once, None: none do."""
+    front = assume.frontend_time + paging.computed_tokens(requests) * assume.frontend_token_time
+    return front + (0.0 if together is None else assume.frontend_client_time * together)
+
+
 def _alone(
     model: Workload,
     hardware: Accelerator,
@@ -273,6 +300,7 @@ def _alone(
     new,
     chunk,
     how,
+    expert_tp,
 ):
     """A prompt that a decode replica computes itself, front end apart (s).
 
@@ -281,12 +309,12 @@ def _alone(
     layout : tensor, pipeline and expert parallelism.
     new, chunk : tokens of the prompt, and most tokens of a step and attention group.
     how : `FlopsConvention`.
+    expert_tp : devices that share each expert.
     """
     engine = assume._replace(frontend_time=0.0, frontend_token_time=0.0)
     idle = sharding.attention_groups(layout[0], layout[2]) - 1.0
-    return serve.total(
-        serve.prefill_step(model, hardware, fleet, format, engine, *layout, 1.0, new, 0.0, chunk, how, idle)
-    )
+    records = (model, hardware, fleet, format, engine)
+    return serve.total(serve.prefill_step(*records, *layout, 1.0, new, 0.0, chunk, how, idle, expert_tp))
 
 
 def _with_copies(model: Workload, copies) -> Workload:

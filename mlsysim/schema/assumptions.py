@@ -604,6 +604,13 @@ class Assumptions(NamedTuple):
         "0 engines that plan a step when the one before has ended; 1 where the host plans ahead (vLLM from 0.14, SGLang from "
         "0.4, TensorRT-LLM 1: asynchronous or overlapped scheduling)",
     )
+    prefill_scheduled_steps: Real = _assumed(
+        0.0,
+        "1",
+        "steps that a server which only prefills has scheduled already when a prompt comes, beside the one that runs",
+        "0 where such a server plans a step when the one before has ended, as TensorRT-LLM asks for "
+        "(disable_overlap_scheduler of context servers); SGLang plans ahead there, too",
+    )
     host_step_time: Real = _assumed(
         0.001,
         "s",
@@ -801,6 +808,13 @@ class Assumptions(NamedTuple):
         "not by gathering and scattering (0); where tokens are gathered at all",
         "github.com/sgl-project/sglang, dp_attention.py: batches with prompts are padded to the sum of their lengths and "
         "gathered by all-reduce; other engines gather and scatter",
+    )
+    joining_steps: Real = _assumed(
+        0.0,
+        "1",
+        "steps that an attention group of a replica that only decodes sits out when requests join it, while the others step",
+        "definition: none; an engine that takes in requests and steps in turn sits out one (SGLang, see its settings)",
+        0.0,
     )
     exchange_latency_intra: Real = _assumed(
         2e-05,

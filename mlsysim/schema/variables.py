@@ -446,6 +446,7 @@ count("prefill_replicas", "replicas that only prefill")
 count("decode_replicas", "replicas that only decode")
 for _part, _meaning in (("tp", "tensor"), ("pp", "pipeline"), ("ep", "expert")):
     count(f"decode_{_part}", f"degree of {_meaning} parallelism of the replicas that decode (default: `{_part}`)")
+count("decode_expert_tp", "degree of tensor parallelism inside an expert of the replicas that decode")
 _add(
     "local_prefill_below",
     "1",
@@ -463,6 +464,7 @@ for _pool, _meaning in (("", "prefill"), ("decode_", "decode")):
         low=0,
         kind="count",
     )
+flag("blocking_receive", "replicas that decode stand still while caches come in")
 real("local_prefill_share", "1", "requests whose prompts the decode replicas compute, share")
 real("caches_waiting", "1", "caches of computed prompts that wait for a slot or move, mean")
 real("caches_kept", "1", "caches that can wait in the memory of all prefill replicas", better="more")
@@ -825,6 +827,12 @@ count("fan_out", "leaves that each request asks; the slowest decides")
 positive("hedge_after", "s", "time after which a request is sent a second time")
 positive("latency_target", "s", "response time that the percentile must keep")
 option("routing", "one queue for all servers, or one each", codes.Routing)
+for _pool, _meaning in (("", "that prefills"), ("decode_", "that decodes")):
+    option(
+        f"{_pool}group_routing",
+        f"one queue for all attention groups of a replica {_meaning}, or one each",
+        codes.Routing,
+    )
 real("avg_duration", "s", "mean duration of a job", takes=("completion_time", "training_time"))
 real("duration_cv", "1", "coefficient of variation of the duration of jobs: 1 exponential, 0 constant")
 positive("devices_per_job", "1", "accelerators that a job holds, on average")

@@ -49,6 +49,8 @@ SETTINGS: dict[str, str] = {
     "page_size": "tokens of a page of the cache",
     "prefill_chunk": "most prompt tokens of a step",
     "memory_fraction": "share of the device that is used",
+    "group_routing": "how a server that only prefills deals prompts to its attention groups (option)",
+    "decode_group_routing": "how a server that only decodes deals requests to its attention groups (option)",
     "tensor_split": "several devices share each product of one stream where a run does not say; off: layers in turn",
     "pool_fraction": "share of what weights and activations leave that the cache takes",
     # load
@@ -70,6 +72,8 @@ WORDS = frozenset(
         "flops_convention",
         "reserve",
         "kv_precision",
+        "group_routing",
+        "decode_group_routing",
     )
 )
 UNSET = "default"  #: a later version does again what nobody says otherwise
