@@ -716,8 +716,11 @@ def test_grouped_products_are_those_of_the_format_on_the_device():
     assert efficiency(hardware="b200", **scaled) < efficiency(hardware="h200", **scaled) < 1.0
     four = {"model": "deepseek_r1_671b", "precision": "nvfp4", "hardware": "b200"}
     assert efficiency(**four) is None
-    cutlass = question(**{"tp": 8, **four, "moe_backend": "CUTLASS"}).assumed
-    assert (cutlass["moe_layer_latency"], cutlass["expert_input_reads"]) == (35e-6, 10.0)
+    cutlass = {"tp": 8, **four, "moe_backend": "CUTLASS"}
+    early, late = (question(**cutlass, engine=f"TensorRT-LLM {release}").assumed for release in ("1.2.0rc6", "1.3"))
+    newest, other = (question(**cutlass, engine=name).assumed for name in ("TensorRT-LLM", "vLLM 0.24"))
+    figures = [(run["moe_layer_latency"], run["expert_input_reads"]) for run in (early, late, newest, other)]
+    assert figures == [(60e-6, 14.0), *[(35e-6, 10.0)] * 3]
     assert (
         efficiency(model="deepseek_r1_671b", precision="fp8", hardware="h800", tp=16, engine="DeepSeek in-house")
         is None
