@@ -164,9 +164,9 @@ BY_CUTLASS = [
 
 @pytest.mark.parametrize(("release", "hardware", "ep", "tokens", "latency"), BY_CUTLASS)
 def test_grouped_products_take_what_they_took_in_a_release(release, hardware, ep, tokens, latency):
-    run, own = {"engine": f"TensorRT-LLM {release}"}, {}
-    for mechanism, name in (("cutlass_experts", "expert_input_reads"), ("few_kernels", "moe_layer_latency")):
-        own[name] = zoo.framework(frameworks.of_release(mechanism, "tensorrt_llm", run))[name]
+    run = {"engine": f"TensorRT-LLM {release}"}
+    row = zoo.framework(frameworks.of_release("cutlass_experts", "tensorrt_llm", run))
+    own = {name: row[name] for name in ("moe_layer_latency", "expert_input_reads")}
     model = zoo.workload_record(zoo.model("deepseek_r1_671b"))
     device, form = zoo.accelerator_record(hardware, Precision.NVFP4), zoo.format_record(Precision.NVFP4)
     assume = ASSUME._replace(serving_gemm_factor=1.0, expert_exposed=0.83, expert_skew=4.4, **own)

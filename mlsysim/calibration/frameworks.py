@@ -82,10 +82,10 @@ def _told(kind: str, texts: Sequence[Any], year: int | None = None) -> tuple[str
 def of_release(mechanism: str, engine: str, run: Mapping[str, Any]) -> str:
     """The key of a mechanism as it was in the release of an engine that a run names; the newest where it names none.
 
-    >>> of_release("few_kernels", "tensorrt_llm", {"engine": "TensorRT-LLM 1.2.0rc6"})
-    'few_kernels_1'
-    >>> of_release("few_kernels", "tensorrt_llm", {"engine": "TensorRT-LLM"})
-    'few_kernels'
+    >>> of_release("cutlass_experts", "tensorrt_llm", {"engine": "TensorRT-LLM 1.2.0rc6"})
+    'cutlass_experts_1'
+    >>> of_release("cutlass_experts", "tensorrt_llm", {"engine": "TensorRT-LLM"})
+    'cutlass_experts'
     """
     told = _told("engine", [run.get("framework"), run.get("engine")])
     return str(of_version(mechanism, told[1] if told and told[0] == engine else ()).key)

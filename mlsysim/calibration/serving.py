@@ -85,21 +85,18 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
     backend = str(given(run, "moe_backend") or "").lower()
     engine = frameworks.recognise("engine", [run.get("framework"), run.get("engine")])
     cutlass = backend == "cutlass" and str(hardware["mem_type"]).startswith("HBM")  # as on the devices of the table
-    few_kernels, narrow = (
-        frameworks.of_release(mechanism, "tensorrt_llm", run) for mechanism in ("few_kernels", "cutlass_experts")
-    )
     if own_experts(workload) and hardware["peak_fp4"]:
-        return ["cutlass_narrowed_experts", few_kernels] if cutlass else ["narrowed_experts"]
+        return ["cutlass_narrowed_experts", "few_kernels"] if cutlass else ["narrowed_experts"]
     if own_experts(workload):
         triton = {"tensorrt_llm": ["triton_experts", "several_kernels"], "sglang": ["triton_experts"]}
         return triton.get(str(engine["framework"]) if engine is not None else "", ["widened_experts"])
     label = str(given(run, "precision") or "").lower()
     if workload["n_experts"] and label == "nvfp4" and cutlass:
-        return [narrow, few_kernels]
+        return [frameworks.of_release("cutlass_experts", "tensorrt_llm", run)]
     scaled = "block" in (workload["weight_note"] or "") and label == "fp8"
     by_cutlass = engine is not None and engine["framework"] == "tensorrt_llm"
     if workload["n_experts"] and label == "fp8" and not scaled and by_cutlass and not hardware["peak_fp4"]:
-        return [few_kernels]
+        return ["few_kernels"]
     if not scaled or engine is None:
         return []  # DeepSeek's own kernels promote sums in the main loop at nearly the rate of products without scales
     if hardware["peak_fp4"]:
