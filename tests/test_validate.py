@@ -684,7 +684,7 @@ def test_a_later_version_changes_what_it_says_and_keeps_the_rest():
 def test_what_engines_of_one_origin_share_is_known_of_each():
     """TurboMind of 2023 and TensorRT-LLM up to 0.7 took their kernels and their runtime from FasterTransformer."""
     shared = {"host_step_time", "host_sequence_time", "grouped_cache_reads"}
-    asked = {"hardware": "a100", "model": "llama2_70b", "precision": "fp16"}
+    asked = {"hardware": "a100", "model": "llama2_70b", "precision": "fp16", "tp": 4}
     turbomind, early, late = (
         question(engine=engine, **asked) for engine in ("LMDeploy TurboMind", "TensorRT-LLM 0.6.1", "TensorRT-LLM 0.17")
     )
