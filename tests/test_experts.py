@@ -5,6 +5,7 @@ import pytest
 
 import mlsysim as ms
 from mlsysim import zoo
+from mlsysim.calibration import frameworks
 from mlsysim.equations import allreduce, architecture, compute, conventions, experts, loops, operators, paging, sharding
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
@@ -147,19 +148,25 @@ def test_layers_of_experts_take_what_was_measured(hardware, precision, model, tp
 
 
 #: one layer of DeepSeek-R1's experts in NVFP4 by grouped CUTLASS products (microseconds), a power law: kernel tables of the PyPI
-#: package aiconfigurator-core 0.12.0 (TensorRT-LLM 1.3.0rc20; Apache-2.0, NVIDIA)
+#: packages aiconfigurator 0.4.0 (TensorRT-LLM 1.0.0rc6) and aiconfigurator-core 0.12.0 (1.3.0rc20; Apache-2.0, NVIDIA)
 BY_CUTLASS = [
-    ("b300_sxm_288gb", 1, 256, 971.0),
-    ("b300_sxm_288gb", 8, 64, 141.0),
-    ("b300_sxm_288gb", 8, 1024, 210.0),
-    ("b300_sxm_288gb", 8, 8192, 667.0),
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 64, 165.0),
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 1024, 278.0),
+    ("1.0.0rc6", "b200_sxm_180gb", 8, 16384, 1370.0),
+    ("1.0.0rc6", "gb200_per_gpu", 1, 256, 1019.0),
+    ("1.0.0rc6", "gb200_per_gpu", 16, 4096, 367.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 1, 256, 971.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 64, 141.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 1024, 210.0),
+    ("1.3.0rc20", "b300_sxm_288gb", 8, 8192, 667.0),
 ]
 
 
-@pytest.mark.parametrize(("hardware", "ep", "tokens", "latency"), BY_CUTLASS)
-def test_grouped_products_take_what_they_took(hardware, ep, tokens, latency):
-    parts = [zoo.framework("cutlass_experts"), zoo.framework("few_kernels")]
-    own = {name: row[name] for name, row in zip(("expert_input_reads", "moe_layer_latency"), parts)}
+@pytest.mark.parametrize(("release", "hardware", "ep", "tokens", "latency"), BY_CUTLASS)
+def test_grouped_products_take_what_they_took_in_a_release(release, hardware, ep, tokens, latency):
+    run = {"engine": f"TensorRT-LLM {release}"}
+    row = zoo.framework(frameworks.of_release("cutlass_experts", "tensorrt_llm", run))
+    own = {name: row[name] for name in ("moe_layer_latency", "expert_input_reads")}
     model = zoo.workload_record(zoo.model("deepseek_r1_671b"))
     device, form = zoo.accelerator_record(hardware, Precision.NVFP4), zoo.format_record(Precision.NVFP4)
     assume = ASSUME._replace(serving_gemm_factor=1.0, expert_exposed=0.83, expert_skew=4.4, **own)

@@ -417,7 +417,7 @@ def test_narayanan_equation_3():
 
 
 def test_the_longest_name_decides_and_the_version_behind_it():
-    assert frameworks.recognise("engine", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0"
+    assert frameworks.recognise("engine", ["TensorRT-LLM 0.17"]).key == "tensorrt_llm_0_8"
     assert frameworks.recognise("engine", ["trtllm 1.2.0rc6"]).key == "tensorrt_llm"
     assert frameworks.recognise("engine", ["trtllm 1.0.0rc3"]).key == "tensorrt_llm_1"
     assert frameworks.recognise("trainer", ["github.com/pytorch/torchtitan benchmarks"]).key == "torchtitan"
@@ -466,7 +466,7 @@ def test_published_runs_whose_frameworks_are_hidden(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("TensorRT-LLM v0.10.0", "tensorrt_llm_0"),
+        ("TensorRT-LLM v0.10.0", "tensorrt_llm_0_8"),
         ("vLLM v0.6.3", "vllm_0"),
         ("vllm 0.9", "vllm_0"),
         ("vllm 0.22.1", "vllm"),
@@ -549,7 +549,7 @@ def test_what_a_run_says_of_its_load_goes_before_all_rules():
     told = question(engine="sglang 0.5", prefill_chunk=32768, poll_steps=30, host_step_time=0.002)
     assert told.inputs["prefill_chunk"] == 32768 and told.assumed["poll_steps"] == 30
     assert told.assumed["host_step_time"] == 0.002 and "host_step_time" not in told.fitted
-    assert question(engine="sglang 0.5").fitted["host_step_time"] == "tensorrt_llm_0"  # one figure of both
+    assert question(engine="sglang 0.5").fitted["host_step_time"] == "faster_transformer"  # one figure of both
 
 
 def test_prompts_are_as_long_as_the_server_counts_them():
@@ -664,7 +664,7 @@ def test_a_batch_that_stays_together_is_no_closed_loop():
 def test_every_setting_is_read_by_name(monkeypatch):
     """A typo in the table would be a setting that nothing reads."""
     lines = zoo.tables.records("settings")
-    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 148
+    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 147
     wrong = [{**lines[0], "setting": "optimizer_slowdwon"}]
     monkeypatch.setattr(zoo.tables, "records", lambda name: wrong)
     with pytest.raises(ValueError, match="nearest: optimizer_slowdown"):
@@ -679,6 +679,25 @@ def test_a_later_version_changes_what_it_says_and_keeps_the_rest():
         zoo.framework("megatron_deepspeed")["optimizer_slowdown"]
         == zoo.framework("megatron_lm_2021")["optimizer_slowdown"]
     )
+
+
+def test_what_engines_of_one_origin_share_is_known_of_each():
+    """TurboMind of 2023 and TensorRT-LLM up to 0.7 took their kernels and their runtime from FasterTransformer."""
+    shared = {"host_step_time", "host_sequence_time", "grouped_cache_reads"}
+    asked = {"hardware": "a100", "model": "llama2_70b", "precision": "fp16", "tp": 4}
+    turbomind, early, late = (
+        question(engine=engine, **asked) for engine in ("LMDeploy TurboMind", "TensorRT-LLM 0.6.1", "TensorRT-LLM 0.17")
+    )
+    assert (
+        {turbomind.fitted[name] for name in shared} == {early.fitted[name] for name in shared} == {"faster_transformer"}
+    )
+    assert turbomind.assumed["library_allreduce"] == early.assumed["library_allreduce"] == 1.0
+    assert not {"library_allreduce", "grouped_cache_reads"} & late.assumed.keys()
+    own = set(turbomind.known) - set(early.known)
+    assert own == {
+        "lmdeploy  max_batch",
+        "lmdeploy  last_token_apart",
+    }  # all that is forgotten where its runs are left out
 
 
 def test_no_framework_bears_the_name_of_a_paper_a_device_or_a_model():
@@ -716,8 +735,11 @@ def test_grouped_products_are_those_of_the_format_on_the_device():
     assert efficiency(hardware="b200", **scaled) < efficiency(hardware="h200", **scaled) < 1.0
     four = {"model": "deepseek_r1_671b", "precision": "nvfp4", "hardware": "b200"}
     assert efficiency(**four) is None
-    cutlass = question(**{"tp": 8, **four, "moe_backend": "CUTLASS"}).assumed
-    assert (cutlass["moe_layer_latency"], cutlass["expert_input_reads"]) == (35e-6, 10.0)
+    cutlass = {"tp": 8, **four, "moe_backend": "CUTLASS"}
+    early, late = (question(**cutlass, engine=f"TensorRT-LLM {release}").assumed for release in ("1.2.0rc6", "1.3"))
+    newest, other = (question(**cutlass, engine=name).assumed for name in ("TensorRT-LLM", "vLLM 0.24"))
+    figures = [(run["moe_layer_latency"], run["expert_input_reads"]) for run in (early, late, newest, other)]
+    assert figures == [(60e-6, 14.0), *[(35e-6, 10.0)] * 3]
     assert (
         efficiency(model="deepseek_r1_671b", precision="fp8", hardware="h800", tp=16, engine="DeepSeek in-house")
         is None

@@ -65,12 +65,30 @@ def recognise(kind: str, texts: Sequence[Any], year: int | None = None) -> Row |
     year : int, optional
         Of the run: decides where a text names a trainer and no year.
     """
+    told = _told(kind, texts, year)
+    return of_version(*told) if told else None
+
+
+def _told(kind: str, texts: Sequence[Any], year: int | None = None) -> tuple[str, tuple[int, ...]] | None:
+    """The framework that the first telling text names, and the version to look for."""
     for text in texts:
         folded = _plain(text) if isinstance(text, str) else ""
         for name, row in _names(kind):
             if folded and (found := _within(name, folded)):
-                return of_version(row["framework"], _wanted(kind, found[1], year))
+                return row["framework"], _wanted(kind, found[1], year)
     return None
+
+
+def of_release(mechanism: str, engine: str, run: Mapping[str, Any]) -> str:
+    """The key of a mechanism as it was in the release of an engine that a run names; the newest where it names none.
+
+    >>> of_release("cutlass_experts", "tensorrt_llm", {"engine": "TensorRT-LLM 1.2.0rc6"})
+    'cutlass_experts_1'
+    >>> of_release("cutlass_experts", "tensorrt_llm", {"engine": "TensorRT-LLM"})
+    'cutlass_experts'
+    """
+    told = _told("engine", [run.get("framework"), run.get("engine")])
+    return str(of_version(mechanism, told[1] if told and told[0] == engine else ()).key)
 
 
 def _wanted(kind: str, number: str | None, year: int | None) -> tuple[int, ...]:

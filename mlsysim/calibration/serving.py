@@ -92,7 +92,7 @@ def experts_of(run: Mapping[str, Any], workload: Row, hardware: Row) -> list[str
         return triton.get(str(engine["framework"]) if engine is not None else "", ["widened_experts"])
     label = str(given(run, "precision") or "").lower()
     if workload["n_experts"] and label == "nvfp4" and cutlass:
-        return ["cutlass_experts", "few_kernels"]
+        return [frameworks.of_release("cutlass_experts", "tensorrt_llm", run)]
     scaled = "block" in (workload["weight_note"] or "") and label == "fp8"
     by_cutlass = engine is not None and engine["framework"] == "tensorrt_llm"
     if workload["n_experts"] and label == "fp8" and not scaled and by_cutlass and not hardware["peak_fp4"]:

@@ -3,7 +3,7 @@
 Settings that a source leaves blank follow the same rules for every row:
 
 * micro-batch, pipeline chunks, stages, ZeRO stage: the feasible combination that the model finds fastest, all candidates
-  in one vectorised call; recomputation: everything before 2022, later the least that fits;
+  in one vectorised call; recomputation: everything before 2023, later the least that fits;
 * tensor parallelism: 8 above 10 B parameters, else 1; data parallelism: what the devices leave;
 * sequence length, attention kernel, overlap, bytes kept: what the framework does, and where none is named what was usual
   for such a run in its year (`mlsysim.calibration.frameworks.likely`);
@@ -46,7 +46,7 @@ CHUNKS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 STAGES = (1, 2, 4, 8, 16, 32)
 VOCAB = 51200.0  #: a vocabulary that nobody states: GPT-2's, padded
 #: year from which activations are recomputed only as far as memory asks
-SELECTIVE_SINCE = 2022
+SELECTIVE_SINCE = 2023
 
 
 class Candidate(NamedTuple):
