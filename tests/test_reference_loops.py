@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import batching, finite_runs, loops, paging, sharding, slots, tails
+from mlsysim.equations import batching, finite_runs, loops, paging, sharding, shared_steps, slots, tails
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Reserve
@@ -46,9 +46,10 @@ def mixed(batch, tokens):
 @pytest.fixture
 def linear(monkeypatch):
     """A server whose steps are linear, and its steps at maximum load."""
-    for file in (loops, finite_runs, slots, tails):
+    for file in (loops, finite_runs, shared_steps, slots, tails):
         monkeypatch.setattr(file, "decoding_time", lambda server, batch: decoding(batch))
-        monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
+        if file is not slots:
+            monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
     monkeypatch.setattr(loops.serve, "total", lambda step: step)
     monkeypatch.setattr(loops, "decoding_step", lambda server, batch: decoding(batch))
     server = serve_requests(
@@ -272,7 +273,7 @@ def test_a_prompt_taken_with_others_waits_for_them(linear):
     """Half of ten steps until the next look, and two prompts more of 30 ms each."""
     server, _ = linear
     server = server._replace(assume=BARE._replace(poll_steps=11.0))
-    meeting = loops.Meeting(groups_with_prompt=1.0, polled_together=2.0, balancing=0.0, queue_factor=1.0)
+    meeting = shared_steps.Meeting(groups_with_prompt=1.0, polled_together=2.0, balancing=0.0, queue_factor=1.0)
     close(slots.poll_wait(server, meeting, 5.0, 0.01, 0.03), 5 * 0.01 + 2 * 0.03)
 
 

@@ -415,6 +415,23 @@ def test_a_long_prompt_that_starts_a_run_takes_all_of_its_steps():
     assert abs(found["ttft"]) <= 0.02
 
 
+def test_short_prompts_save_less_than_long_ones_cost():
+    """A step takes its least time whatever the chunk (first token was 8 % early)."""
+    shape = {"seq_len": 116.0, "prompt_cv": 1.0, "output_len": 150.0, "output_cv": 1.0, "max_batch": 32.0, "tp": 4.0}
+    found = in_open_loop("qwen2_5_32b", "a100", Precision.BF16, 0.4, 14_000, prefill_chunk=2048.0, **shape)
+    assert abs(found["ttft"]) <= 0.04 and abs(found["itl"]) <= 0.03
+
+
+@pytest.mark.parametrize(("requests", "output_cv"), [(26, 1.0), (27, 0.5)])
+def test_prompts_of_a_first_batch_are_met_at_what_they_cost(requests, output_cv):
+    """Runs of one batch and some more (time between tokens was 7 % too short: later prompts counted as the first ones)."""
+    shape = {"seq_len": 512.0, "prompt_cv": 0.5, "output_len": 461.0, "output_cv": output_cv, "max_batch": 16.0}
+    load = loaded("deepseek_v3_671b", "h200", Precision.FP8, tp=2.0, ep=8.0, prefill_chunk=2048.0, **shape)
+    answer, server = asked(load.records, **load.inputs, n_requests=requests)
+    run, _ = runs_of(load, server, requests, arrivals=np.zeros(requests))
+    assert abs(errors(answer, run, slice(None), "started")["itl"]) <= 0.03
+
+
 def test_nobody_waits_for_a_step_of_an_idle_server():
     shape = {"seq_len": 195.0, "output_len": 384.0, "max_batch": 32.0}
     load = loaded("llama3_1_70b", "h100", tp=4.0, output_cv=0.0, **shape)

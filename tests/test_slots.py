@@ -23,6 +23,24 @@ def test_an_empty_server_is_erlangs(places, share):
     assert found == pytest.approx(erlang_empty(share * places, places), rel=0.05)
 
 
+def served_in_bulk(come, places, states=200):
+    """Share of steps that have nothing to do, where each takes up to K of what came, Poisson."""
+    arrivals = np.exp(-come) * np.cumprod(np.concatenate([[1.0], come / np.arange(1.0, states)]))
+    state = np.eye(1, states)[0]
+    for _ in range(600):
+        left = np.concatenate([[state[: places + 1].sum()], state[places + 1 :], np.zeros(places)])
+        state = np.convolve(left, arrivals)[:states]
+    return state[0]
+
+
+@pytest.mark.parametrize("places", [1, 2, 4, 12])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_steps_without_a_chunk_are_those_of_a_queue_served_in_bulk(places, share):
+    """(Places taken independently of each other left half as many without one: 4 at a share of 0.5.)"""
+    some = float(waiting.longer_step(waiting.PromptSteps(1.0, 0.0, float(places)), share * places))
+    assert 1.0 - some == pytest.approx(served_in_bulk(share * places, places), rel=0.1, abs=0.004)
+
+
 def test_clients_without_number_come_at_random():
     """Many clients that pause long are Poisson arrivals: M/M/c, whose wait is ``C / (c - a)``."""
     users, load, c = 1e6, 8.0, 10.0

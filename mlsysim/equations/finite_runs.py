@@ -5,9 +5,7 @@ Validity: time between tokens within 5 %, requests per second within 10 %, for n
 (`tests/test_simulation.py`); a run of some batches is as long as its longest answer happens to be.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,9 +13,7 @@ from mlsysim.equations import batching, waiting
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.server import Server, decoding_time, last_step_time, mixed_time
-
-if TYPE_CHECKING:
-    from mlsysim.equations.loops import FullSteps
+from mlsysim.equations.shared_steps import FullSteps
 
 #: of a batch that runs down, the share that its last steps are taken to hold: long answers are few, and not alone
 LAST_SHARE = 0.05

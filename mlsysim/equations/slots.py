@@ -6,20 +6,15 @@ Kleinrock 1975, "Queueing Systems I" (birth and death of a population).
 Kelly 1979, "Reversibility and Stochastic Networks" (shared service depends on no more of a law than its mean).
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlsysim.equations import batching, waiting
 from mlsysim.equations.queueing import HOPELESS, LOST
-from mlsysim.equations.server import Server, decoding_time, mixed_time
+from mlsysim.equations.server import Server, decoding_time
+from mlsysim.equations.shared_steps import FullSteps, Meeting, Paced, chunk_time
 from mlsysim.equations.stage import stage
-
-if TYPE_CHECKING:
-    from mlsysim.equations.loops import FullSteps, Meeting, Paced
 
 _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
@@ -216,9 +211,7 @@ def step_wait(server: Server, full: FullSteps, others, others_all, own_step, tok
     own_step, token_time : a step that only decodes, and the mean one (s).
     """
     chunks_a_second = others * full.chunks / (np.maximum(server.decoded, 1.0) * token_time)
-    met = waiting.met_steps(
-        own_step, mixed_time(server, others, server.groups * full.chunk), 0.0, chunks_a_second, token_time
-    )
+    met = waiting.met_steps(own_step, chunk_time(server, full, others), 0.0, chunks_a_second, token_time)
     clients = np.maximum(others_all, 1.0)
     all_pause = np.exp(clients * np.log1p(-np.minimum(others / clients, 1.0 - 1e-12)))
     return (1.0 - all_pause) * met.residual
