@@ -58,12 +58,15 @@ def all_slots_taken(slots, load, growth, queue_load):
 
 
 @stage
-def wait_of_clients(slots, users, pause, growth):
+def wait_of_clients(slots, users, pause, growth, spread):
     """Mean wait of clients for a slot, over the time that a request holds one of c (1): a queue with a finite source.
 
     Of N clients each comes back after its pause, so that the number n in the server is that of a birth and death: it grows at
     the rate ``(N - n) / Z`` and falls at ``m / S(m)`` with ``m = min(n, c)``, S linear (machine repair; Engset, whose service
-    does not grow).  The wait is what Little's law makes of the n beyond c.  Clients that never pause keep ``N - c`` waiting.
+    does not grow).  Where all slots are taken, work that varies less than exponential work is done at steadier times: n diffuses
+    by less, and the ratio of neighbours, ``births / deaths``, has the power 1/v (as the density of a diffusion, ``exp`` of the
+    integral of ``2 drift / variance``).  The wait is what Little's law makes of the n beyond c.  Clients that never pause keep
+    ``N - c`` waiting.
 
     Parameters
     ----------
@@ -71,17 +74,22 @@ def wait_of_clients(slots, users, pause, growth):
     users : N (1); beyond 1e10 of them chance no longer counts: ``max(N - c - c Z, 0)`` wait.
     pause : Z, over the time that a request holds one of c slots (1).
     growth : share of that time that comes with the requests beside it, ``1 - S(0) / S(c)``, 0..1.
+    spread : variance of arrivals and departures over that of exponential work, v: ``(1 + c^2) / 2``, above 0.
+
+    References
+    ----------
+    Iglehart 1965, "Limiting diffusion approximations for the many server queue and the repairman problem".
 
     Examples
     --------
-    >>> float(wait_of_clients(4.0, 6.0, 0.0, 0.0)), float(wait_of_clients(4.0, 4.0, 1.0, 0.0))
+    >>> float(wait_of_clients(4.0, 6.0, 0.0, 0.0, 1.0)), float(wait_of_clients(4.0, 4.0, 1.0, 0.0, 1.0))
     (0.5, 0.0)
-    >>> round(float(wait_of_clients(1.0, 2.0, 1.0, 0.0)), 9)  # as by mean values: R(2) = 1 + 1/2
+    >>> round(float(wait_of_clients(1.0, 2.0, 1.0, 0.0, 1.0)), 9)  # as by mean values: R(2) = 1 + 1/2
     0.5
     """
     if users <= slots:
         return 0.0
-    if not (users < math.inf and slots >= 1.0 and pause >= 0.0 and growth <= 1.0):
+    if not (users < math.inf and slots >= 1.0 and pause >= 0.0 and growth <= 1.0 and spread > 0.0):
         return math.nan
     if pause <= 0.0:
         return (users - slots) / slots
@@ -98,14 +106,16 @@ def wait_of_clients(slots, users, pause, growth):
         queue += (n - slots) * term
         rate += slots * term
         n += 1.0
-        term *= (users - n + 1.0) / (pause * slots)
+        births = (users - n + 1.0) / (pause * slots)
+        term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
         if term < LOST * total:
             break
     term = 1.0
     n = peak
     while n > 0.0:  # downwards: `held` is what a request takes with so many in the slots
         held = 1.0 - growth * max(1.0 - n / slots, 0.0)
-        term *= min(n, slots) / held * pause / (users - n + 1.0)
+        deaths = min(n, slots) / held * pause / (users - n + 1.0)
+        term *= math.exp(math.log(deaths) / spread) if n > slots and deaths > 0.0 else deaths
         n -= 1.0
         total += term
         queue += max(n - slots, 0.0) * term
@@ -140,6 +150,13 @@ def slower_than_exponential(slots, load, scv):
     """
     several = (1.0 - load) * (slots - 1.0) * (np.sqrt(4.0 + 5.0 * slots) - 2.0) / np.maximum(16.0 * load * slots, 1e-30)
     return scv + (1.0 - scv) * 0.5 * (1.0 + np.minimum(np.maximum(several, 0.0), 1.0))
+
+
+def work_scv(server: Server, full: FullSteps):
+    """Squared coefficient of variation of the work of a request, prompt and answer (1)."""
+    of_prompt = np.minimum(full.rate * full.added_time, 1.0)  # share of it
+    prompt, answer = of_prompt * server.requests.prompt_cv, (1.0 - of_prompt) * server.requests.output_cv
+    return prompt * prompt + answer * answer
 
 
 def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Paced):
@@ -182,9 +199,7 @@ def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Pac
         np.minimum(np.maximum(growth, 0.0), 1.0),
         load,
     )
-    of_prompt = np.minimum(full.rate * full.added_time, 1.0)  # share of a request's work
-    prompt, answer = of_prompt * asked.prompt_cv, (1.0 - of_prompt) * asked.output_cv
-    factor = slower_than_exponential(server.slots, load, prompt * prompt + answer * answer)
+    factor = slower_than_exponential(server.slots, load, work_scv(server, full))
     return taken, np.where(stable, taken * factor / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
 
 
@@ -199,7 +214,8 @@ def client_wait(server: Server, full: FullSteps, users, pause):
     fewer = 0.9 * full.decoders
     shorter = server.decoded * decoding_time(server, fewer) + fewer * full.added_time
     growth = (1.0 - shorter / (server.decoded * full.step_time + full.decoders * full.added_time)) / 0.1
-    return held * wait_of_clients(server.slots, users, pause / held, np.minimum(np.maximum(growth, 0.0), 1.0))
+    growth, spread = np.minimum(np.maximum(growth, 0.0), 1.0), 0.5 * (1.0 + work_scv(server, full))
+    return held * wait_of_clients(server.slots, users, pause / held, growth, spread)
 
 
 def step_wait(server: Server, full: FullSteps, others, others_all, own_step, token_time):
