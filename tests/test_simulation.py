@@ -290,8 +290,8 @@ def loaded(model, device, precision=Precision.BF16, **inputs):
     return Load({"prompt_cv": 0.0, **inputs}, records, answer, server, np.random.default_rng(3))
 
 
-def at_the_maximum(load: Load):
-    count = 12 * int(load.server.slots)
+def at_the_maximum(load: Load, batches=12):
+    count = batches * int(load.server.slots)
     run = simulate(load.server, *requests_of(load, count), arrivals=np.zeros(count))
     begin, end = count // 4, count - int(load.server.slots)
     return errors(load.answer, run, slice(begin, end), "started", steady(run, begin, end - 1))
@@ -302,6 +302,13 @@ def test_a_prompt_that_comes_alone_reads_all_experts():
     shape = {"seq_len": 346.0, "output_len": 155.0, "output_cv": 1.0, "max_batch": 256.0, "prefill_chunk": 2048.0}
     found = at_the_maximum(loaded("qwen3_30b_a3b", "h200", tp=2.0, **shape))
     assert abs(found["throughput"]) <= 0.06 and abs(found["itl"]) <= 0.08
+
+
+def test_a_slot_stays_empty_while_prompts_before_it_fill_the_steps():
+    """Long prompts and few slots at maximum load (time between tokens was 12 % too long)."""
+    shape = {"seq_len": 3798.0, "prompt_cv": 1.0, "output_len": 127.0, "output_cv": 1.0, "max_batch": 16.0, "tp": 2.0}
+    found = at_the_maximum(loaded("qwen3_30b_a3b", "h200", prefill_chunk=512.0, **shape), 200)
+    assert abs(found["throughput"]) <= 0.03 and abs(found["itl"]) <= 0.05
 
 
 def test_a_prompt_that_comes_alone_keeps_all_groups_waiting():

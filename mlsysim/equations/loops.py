@@ -26,6 +26,7 @@ from mlsysim.equations.shared_steps import (
     FullSteps,
     Meeting,
     Paced,
+    balanced_decoders,
     chunk_time,
     prompt_addition,
     uneven_time,
@@ -91,14 +92,15 @@ def full_steps(server: Server, together=1.0) -> FullSteps:
     together : attention groups whose prompts come in the same steps; 1 where each has its own.
     """
     budget = server.groups * server.prefill_chunk
-    balanced = np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
+    balanced = balanced_decoders(server)
     asked = server.requests
     room = np.maximum(budget - np.minimum(balanced, server.slots), 1.0)
     chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
     chunk = server.computed / chunks
     decoding = np.maximum(server.decoded, 1.0)
-    # a prompt holds its slot while it is computed: of each request's steps, these write nothing
-    decoders = np.minimum(balanced, np.maximum(server.slots * (decoding / (decoding + chunks)), 0.5))
+    # a prompt holds its slot while it waits for the budget and is computed: of each request's steps, these write nothing
+    silent = chunks + slots.budget_wait(server, room)
+    decoders = np.minimum(balanced, np.maximum(server.slots * (decoding / (decoding + silent)), 0.5))
     step = decoding_step(server, np.maximum(decoders, 1.0))
     step_time = serve.total(step)
     prompt = server.computed / room
@@ -377,7 +379,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         ended = finite_runs.ended_clients(server, here, requests_per_user)
         to_the_end = finite_runs.to_the_end(server, throughput, users, requests_per_user)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
-    prompts_fill = at_full.decoders < server.slots * (server.decoded / (server.decoded + at_full.chunks))
+    prompts_fill = balanced_decoders(server) < server.slots * (server.decoded / (server.decoded + at_full.chunks))
     return Operation(
         throughput=to_the_end,
         ttft=np.where(prompts_fill, ttft_in_queue, ttft_with_slot),

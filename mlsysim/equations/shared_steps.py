@@ -55,6 +55,12 @@ class Meeting(NamedTuple):
     together: Any = 1.0  #: prompts of a group in one step, found by the same look at the queue
 
 
+def balanced_decoders(server: Server):
+    """Requests that decode beside prompts that fill every step: each step takes as many of both as requests are made of."""
+    budget = server.groups * server.prefill_chunk
+    return np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
+
+
 def chunk_time(server: Server, full: FullSteps, batch):
     """Time of a step in which a group computes a chunk of a prompt; the other groups can take one in that time (s)."""
     return mixed_time(server, batch, server.groups * full.chunk) + full.uneven

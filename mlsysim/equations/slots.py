@@ -63,10 +63,10 @@ def wait_of_clients(slots, users, pause, growth, spread):
 
     Of N clients each comes back after its pause, so that the number n in the server is that of a birth and death: it grows at
     the rate ``(N - n) / Z`` and falls at ``m / S(m)`` with ``m = min(n, c)``, S linear (machine repair; Engset, whose service
-    does not grow).  Where all slots are taken, work that varies less than exponential work is done at steadier times: n diffuses
-    by less, and the ratio of neighbours, ``births / deaths``, has the power 1/v (as the density of a diffusion, ``exp`` of the
-    integral of ``2 drift / variance``).  The wait is what Little's law makes of the n beyond c.  Clients that never pause keep
-    ``N - c`` waiting.
+    does not grow).  How often all slots are taken depends on no more of a law than its mean, but work that varies less is then
+    done at steadier times: n diffuses by less, and the ratio of neighbours, ``births / deaths``, has the power 1/v (as the
+    density of a diffusion, ``exp`` of the integral of ``2 drift / variance``).  The wait is what Little's law makes of the n
+    beyond c.  Clients that never pause keep ``N - c`` waiting.
 
     Parameters
     ----------
@@ -96,35 +96,46 @@ def wait_of_clients(slots, users, pause, growth, spread):
     if users > _MANY:
         return max((users - slots) / slots - pause, 0.0)
     peak = slots + math.floor(max(users - slots * pause - slots, 0.0))  # where as many come as go
-    total = 0.0
+    taken = 0.0  # states in which no slot is free
+    spread_taken = 0.0  # and as they are spread
     queue = 0.0
-    rate = 0.0
     term = 1.0
+    spread_term = 1.0
     n = peak
     while n <= users:  # upwards
-        total += term
-        queue += (n - slots) * term
-        rate += slots * term
+        taken += term
+        spread_taken += spread_term
+        queue += (n - slots) * spread_term
         n += 1.0
         births = (users - n + 1.0) / (pause * slots)
-        term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
-        if term < LOST * total:
+        term *= births
+        spread_term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
+        if term < LOST * taken and spread_term < LOST * spread_taken:
             break
     term = 1.0
+    spread_term = 1.0
     n = peak
-    while n > 0.0:  # downwards: `held` is what a request takes with so many in the slots
+    while n > slots:  # downwards, as long as somebody waits
+        deaths = slots * pause / (users - n + 1.0)
+        term *= deaths
+        spread_term *= math.exp(math.log(deaths) / spread) if deaths > 0.0 else 0.0
+        n -= 1.0
+        taken += term
+        spread_taken += spread_term
+        queue += (n - slots) * spread_term
+        if term < LOST * taken and spread_term < LOST * spread_taken:
+            break
+    total = taken
+    rate = slots * taken
+    while n > 0.0 and n <= slots and term >= LOST * total:  # and where none waits: `held` is what a request takes then
         held = 1.0 - growth * max(1.0 - n / slots, 0.0)
-        deaths = min(n, slots) / held * pause / (users - n + 1.0)
-        term *= math.exp(math.log(deaths) / spread) if n > slots and deaths > 0.0 else deaths
+        term *= n / held * pause / (users - n + 1.0)
         n -= 1.0
         total += term
-        queue += max(n - slots, 0.0) * term
-        rate += min(n, slots) / (1.0 - growth * max(1.0 - n / slots, 0.0)) * term if n > 0.0 else 0.0
+        rate += n / (1.0 - growth * max(1.0 - n / slots, 0.0)) * term if n > 0.0 else 0.0
         if total > HOPELESS:
             return 0.0
-        if term < LOST * total:
-            break
-    return queue / rate
+    return queue / spread_taken * taken / rate
 
 
 def slower_than_exponential(slots, load, scv):
@@ -150,6 +161,30 @@ def slower_than_exponential(slots, load, scv):
     """
     several = (1.0 - load) * (slots - 1.0) * (np.sqrt(4.0 + 5.0 * slots) - 2.0) / np.maximum(16.0 * load * slots, 1e-30)
     return scv + (1.0 - scv) * 0.5 * (1.0 + np.minimum(np.maximum(several, 0.0), 1.0))
+
+
+def budget_wait(server: Server, room):
+    """Steps for which a slot that got free stays empty at the maximum load, since prompts before it fill the steps.
+
+    Mean values of a closed queue (`batching.collision_factor`): slots that decode for an answer, and a budget that a prompt
+    fills for ``X/m`` steps.
+
+    Parameters
+    ----------
+    room : tokens of prompts that a step takes, all groups.
+    """
+    filled = server.groups * server.computed / room
+    of_group = np.maximum(server.slots / server.groups, 1.0)
+    met = batching.collision_factor(
+        of_group,
+        prefill_time=filled,
+        elsewhere=np.maximum(server.decoded, 1.0),
+        length_cv=1.0,
+        sharing=1.0,
+        servers=server.groups,
+        service_cv=server.requests.prompt_cv,
+    )
+    return np.minimum(met, of_group - 1.0) * filled
 
 
 def work_scv(server: Server, full: FullSteps):
