@@ -84,7 +84,7 @@ def test_clients_that_never_pause_queue_behind_the_slots():
 def test_part_of_a_slot_counts_for_a_part(load):
     """Lots make slots fewer by no whole number: the probability falls from each to the next, and is one."""
     places = np.arange(1.0, 12.0, 0.125)
-    of_slots = [float(slots.all_slots_taken(c, load, 0.3, load)) for c in places]
+    of_slots = [float(slots.all_slots_taken(c, load, 0.3, load, 1.0)) for c in places]
     of_servers = [float(queueing.erlang_c(c, load * c)) for c in places]
     for taken in (of_slots, of_servers):
         assert max(taken) <= 1.0 and min(taken) > 0.0 and max(np.diff(taken)) < 0.0

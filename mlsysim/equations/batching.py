@@ -353,8 +353,8 @@ def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers
     Mean values of a closed queue with a constant service s: who comes meets the others' prompts, of which the one in service
     is half done, ``R = s + s (N - 1) (R - s (1 - c^2) / 2) / (Z + R)``, solved for ``q = R/s - 1``; far from saturation
     ``rho (1 + c^2) / (2 (1 - rho))``.  A prompt goes to that of several attention groups which is free: m servers are one of
-    s/m behind a delay of ``s (m - 1) / m`` (Seidmann, Schweitzer and Shalev-Oren 1987, "Computerized closed queueing network models").  Requests of
-    equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
+    s/m behind a delay of ``s (m - 1) / m`` (Seidmann, Schweitzer and Shalev-Oren 1987, "Computerized closed queueing network
+    models").  Requests of equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
 
 @stage(lanes=True)
-def all_slots_taken(slots, load, growth, queue_load):
+def all_slots_taken(slots, load, growth, queue_load, below):
     """Probability that an arrival finds no slot, where a step grows with the requests in it.
 
     Requests share their server, each leaving after its number of steps, so that the number that runs is that of a birth and
@@ -34,12 +34,13 @@ def all_slots_taken(slots, load, growth, queue_load):
     load : arrivals over what c requests can leave at while prompts come as they arrive (1).
     growth : share of the step of c requests that comes with them, ``1 - t(0) / t(c)``, 0..1.
     queue_load : arrivals over those that a full server takes, rho (1); from 1 on everybody waits.
+    below : time of a state with a free slot over that of the same state here (1).
 
     Examples
     --------
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8)), 8)  # Erlang C of 10 servers and a load of 8
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8, 1.0)), 8)  # Erlang C of 10 servers and a load of 8
     0.40918015
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8, 1.0)), 8)
     0.31752508
     """
     total = 1.0 if load > 0.0 and queue_load < 1.0 else HOPELESS  # over the states up to c, of which the last counts 1
@@ -53,7 +54,7 @@ def all_slots_taken(slots, load, growth, queue_load):
         total += term
         j = j - 1.0 if j > 1.0 else 0.0
     queue = 1.0 / (1.0 - queue_load)
-    taken = queue / (total - 1.0 + queue) if total < HOPELESS else 0.0
+    taken = queue / ((total - 1.0) * below + queue) if total < HOPELESS else 0.0
     return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)
 
 
@@ -167,7 +168,7 @@ def budget_wait(server: Server, room):
     """Steps for which a slot that got free stays empty at the maximum load, since prompts before it fill the steps.
 
     Mean values of a closed queue (`batching.collision_factor`): slots that decode for an answer, and a budget that a prompt
-    fills for ``X/m`` steps.
+    fills for ``X/m`` steps; several prompts to a step make fewer wait (`waiting.places_factor`).
 
     Parameters
     ----------
@@ -184,7 +185,8 @@ def budget_wait(server: Server, room):
         servers=server.groups,
         service_cv=server.requests.prompt_cv,
     )
-    return np.minimum(met, of_group - 1.0) * filled
+    busy = np.minimum(of_group * filled / np.maximum(server.decoded, 1.0), 1.0)
+    return np.minimum(met, of_group - 1.0) * filled * waiting.places_factor(busy, 1.0 / filled)
 
 
 def work_scv(server: Server, full: FullSteps):
@@ -227,12 +229,16 @@ def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Pac
     met, moving = stalls * asked.prompt_cv, 1.0 - stalls
     shorter = waiting.shorter_of_two(asked.output_cv, asked.law)
     lots = 1.0 + ((1.0 + met * met) / (moving * moving) - 1.0) * shorter
+    # a lot ends with the last slot, where no prompt waits for another; and prompts of a full server take more of the time
+    alone = waiting.places_factor(np.minimum(stalls, 1.0), places)
+    below = (lots + alone * (1.0 - lots)) * (np.maximum(1.0 - full.rate * full.added_time, 0.001) / free)
     slots = np.maximum(server.slots - np.minimum(load, 1.0) * (server.slots - full.decoders), 1.0)  # without prompts
     taken = all_slots_taken(
         np.maximum(slots / lots, 1.0),
         held * np.minimum(full.decoders / slots, 1.0),
         np.minimum(np.maximum(growth, 0.0), 1.0),
         load,
+        below,
     )
     factor = slower_than_exponential(server.slots, load, work_scv(server, full))
     return taken, np.where(stable, taken * factor / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
