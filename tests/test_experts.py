@@ -6,7 +6,18 @@ import pytest
 import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.calibration import frameworks
-from mlsysim.equations import allreduce, architecture, compute, conventions, experts, loops, operators, paging, sharding
+from mlsysim.equations import (
+    allreduce,
+    architecture,
+    compute,
+    conventions,
+    experts,
+    loops,
+    operators,
+    paging,
+    sharding,
+    shared_steps,
+)
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
@@ -314,9 +325,9 @@ def test_few_clients_leave_a_step_to_prompts():
     server = served(1152.0)
     full = loops.full_steps(server)
     assert full.chunks == 2.0
-    few = loops.with_room(server, full, 4.0)
+    few = shared_steps.with_room(server, full, 4.0)
     assert few.chunks == 1.0 and few.chunk == 1000.0
-    assert loops.with_room(server, full, full.decoders).chunks == full.chunks
+    assert shared_steps.with_room(server, full, full.decoders).chunks == full.chunks
 
 
 def test_prompts_that_one_look_finds_share_a_step():
@@ -324,9 +335,9 @@ def test_prompts_that_one_look_finds_share_a_step():
 
     def meeting(poll_steps, prefill_chunk=16384.0):
         server = served(prefill_chunk, poll_steps=poll_steps, eager_kernel_time=1e-3)
-        full = loops.with_room(server, loops.full_steps(server), 127.0)
+        full = shared_steps.with_room(server, loops.full_steps(server), 127.0)
         found = loops.prompt_meeting(server, full, 128.0, 0.0)
-        return found.together, loops.prompt_addition(server, full, 128.0, 1.0, found.together)
+        return found.together, shared_steps.prompt_addition(server, full, 128.0, 1.0, found.together)
 
     (alone, each), (several, shared) = meeting(1.0), meeting(30.0)
     assert alone == 1.0 and 3.0 < several < 6.0

@@ -122,7 +122,7 @@ def test_further_rounds_change_nothing(asked):
                 args = (servers, servers * float(rng.choice([0.0, 0.01, 0.5, 0.97, 1.0, 1.5, np.nan])))
             else:
                 share, growth, queue = rng.choice([0.0, 0.01, 0.6, 0.99, 1.0], 3)
-                args = (servers, float(share), float(growth), float(queue))
+                args = (servers, float(share), float(growth), float(queue), 1.3)
             own = run(args, 0)
             assert own == float(asked(*args)) or (math.isnan(own) and math.isnan(asked(*args)))
             for more in (1, 7, 400):
@@ -150,7 +150,10 @@ def test_a_sweep_with_stages_goes_elsewhere(plan):
 
 def test_nan_and_infinity_stay_what_they_are():
     assert math.isnan(erlang_c(4.0, math.nan)) and erlang_c(4.0, math.inf) == 1.0
-    assert math.isnan(all_slots_taken(4.0, math.nan, 0.5, 0.5)) and all_slots_taken(4.0, 1.0, 0.5, math.inf) == 1.0
+    assert (
+        math.isnan(all_slots_taken(4.0, math.nan, 0.5, 0.5, 1.0))
+        and all_slots_taken(4.0, 1.0, 0.5, math.inf, 1.0) == 1.0
+    )
 
 
 def test_a_stage_travels_by_its_name():

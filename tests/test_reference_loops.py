@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlsysim import zoo
-from mlsysim.equations import batching, finite_runs, loops, paging, sharding, slots, tails
+from mlsysim.equations import batching, finite_runs, loops, paging, sharding, shared_steps, slots, tails
 from mlsysim.equations.server import server as serve_requests
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision, Reserve
@@ -46,9 +46,10 @@ def mixed(batch, tokens):
 @pytest.fixture
 def linear(monkeypatch):
     """A server whose steps are linear, and its steps at maximum load."""
-    for file in (loops, finite_runs, slots, tails):
+    for file in (loops, finite_runs, shared_steps, slots, tails):
         monkeypatch.setattr(file, "decoding_time", lambda server, batch: decoding(batch))
-        monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
+        if file is not slots:
+            monkeypatch.setattr(file, "mixed_time", lambda server, batch, tokens: mixed(batch, tokens))
     monkeypatch.setattr(loops.serve, "total", lambda step: step)
     monkeypatch.setattr(loops, "decoding_step", lambda server, batch: decoding(batch))
     server = serve_requests(
@@ -123,9 +124,9 @@ def test_a_model_that_leaves_no_pool_runs_nothing():
 def test_the_maximum_load_of_a_linear_step(linear):
     """`batching.saturated_rate` of the 64 slots but for those whose prompts are computed: one step of 128."""
     _, full = linear
-    close(full.decoders, 64.0 * 127 / 128)
+    close(full.decoders, 64.0 * 127 / 128, rel=1e-4)  # few wait for the budget
     close(full.chunks, 1.0)
-    close(full.rate, batching.saturated_rate(*STEP, 63.5))
+    close(full.rate, batching.saturated_rate(*STEP, 63.5), rel=1e-4)
     close(full.added_time, C2 * 512)
 
 
@@ -133,8 +134,8 @@ def test_a_budget_of_prompts_bounds_the_load(linear):
     """`batching.token_budget_rate`: prompts fill what the decoding requests leave of the budget of every step."""
     server, _ = linear
     full = loops.full_steps(server._replace(prefill_chunk=256.0))
-    close(full.decoders + full.room, 256.0)
-    close(full.rate, batching.token_budget_rate(C0, C1, C2, C3, 128.0, CONTEXT, 512.0, float(full.room)))
+    close(full.decoders + full.room, 256.0, rel=0.01)  # slots that are finite leave a step with room now and then
+    close(full.rate, batching.token_budget_rate(C0, C1, C2, C3, 128.0, CONTEXT, 512.0, float(full.room)), rel=0.01)
 
 
 def test_a_run_of_a_few_requests_is_one_batch(linear):
@@ -152,7 +153,7 @@ def test_a_prompt_meets_those_of_others_at_the_maximum_load(linear):
     room = 2048 - 64
     others = 0.5 * (1 - 512 / room)
     steps = 1 + 0.5 * (512 / room) ** 2
-    close(loops.maximum_load(server, full, None).ttft, steps * mixed(63.5, 512 * (1 + others)))
+    close(loops.maximum_load(server, full, None).ttft, steps * mixed(63.5, 512 * (1 + others)), rel=1e-4)
 
 
 # --- open and closed loop ------------------------------------------------------------------------------
@@ -272,7 +273,7 @@ def test_a_prompt_taken_with_others_waits_for_them(linear):
     """Half of ten steps until the next look, and two prompts more of 30 ms each."""
     server, _ = linear
     server = server._replace(assume=BARE._replace(poll_steps=11.0))
-    meeting = loops.Meeting(groups_with_prompt=1.0, polled_together=2.0, balancing=0.0, queue_factor=1.0)
+    meeting = shared_steps.Meeting(groups_with_prompt=1.0, polled_together=2.0, balancing=0.0, queue_factor=1.0)
     close(slots.poll_wait(server, meeting, 5.0, 0.01, 0.03), 5 * 0.01 + 2 * 0.03)
 
 

@@ -23,12 +23,30 @@ def test_an_empty_server_is_erlangs(places, share):
     assert found == pytest.approx(erlang_empty(share * places, places), rel=0.05)
 
 
+def served_in_bulk(come, places, states=200):
+    """Share of steps that have nothing to do, where each takes up to K of what came, Poisson."""
+    arrivals = np.exp(-come) * np.cumprod(np.concatenate([[1.0], come / np.arange(1.0, states)]))
+    state = np.eye(1, states)[0]
+    for _ in range(600):
+        left = np.concatenate([[state[: places + 1].sum()], state[places + 1 :], np.zeros(places)])
+        state = np.convolve(left, arrivals)[:states]
+    return state[0]
+
+
+@pytest.mark.parametrize("places", [1, 2, 4, 12])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_steps_without_a_chunk_are_those_of_a_queue_served_in_bulk(places, share):
+    """(Places taken independently of each other left half as many without one: 4 at a share of 0.5.)"""
+    some = float(waiting.longer_step(waiting.PromptSteps(1.0, 0.0, float(places)), share * places))
+    assert 1.0 - some == pytest.approx(served_in_bulk(share * places, places), rel=0.1, abs=0.004)
+
+
 def test_clients_without_number_come_at_random():
     """Many clients that pause long are Poisson arrivals: M/M/c, whose wait is ``C / (c - a)``."""
     users, load, c = 1e6, 8.0, 10.0
     pause = users / load - 1.0
     exact = float(queueing.erlang_c(c, load)) / (c - load)
-    assert float(slots.wait_of_clients(c, users, pause, 0.0)) == pytest.approx(exact, rel=1e-3)
+    assert float(slots.wait_of_clients(c, users, pause, 0.0, 1.0)) == pytest.approx(exact, rel=1e-3)
 
 
 @pytest.mark.parametrize("growth", [0.0, 0.5])
@@ -42,42 +60,51 @@ def test_waiting_clients_balance(growth):
         states.append(states[-1] * (users - n + 1) / pause / leave[n])
     queue = sum(max(n - c, 0) * p for n, p in enumerate(states))
     rate = sum(out * p for out, p in zip(leave, states, strict=True))
-    assert float(slots.wait_of_clients(float(c), float(users), pause, growth)) == pytest.approx(queue / rate)
+    assert float(slots.wait_of_clients(float(c), float(users), pause, growth, 1.0)) == pytest.approx(queue / rate)
+
+
+@pytest.mark.parametrize("scv", [0.25, 4.0])
+def test_clients_without_number_wait_as_their_work_varies(scv):
+    """Near saturation ``(1 + c^2) / 2`` times as long (Kingman's limit)."""
+    users, load, c = 1e6, 9.9, 10.0
+    pause = users / load - 1.0
+    usual, varied = (float(slots.wait_of_clients(c, users, pause, 0.0, 0.5 * (1.0 + v))) for v in (1.0, scv))
+    assert varied / usual == pytest.approx(0.5 * (1.0 + scv), rel=0.03)
 
 
 def test_clients_that_never_pause_queue_behind_the_slots():
     """Little's law, and none waits where there are slots for all, however short the pause."""
-    assert float(slots.wait_of_clients(8.0, 20.0, 0.0, 0.3)) == pytest.approx(12 / 8)
-    assert float(slots.wait_of_clients(8.0, 20.0, 1e-9, 0.3)) == pytest.approx(12 / 8, rel=1e-6)
-    waits = [float(slots.wait_of_clients(8.0, 20.0, pause, 0.3)) for pause in (0.0, 0.5, 2.0, 8.0)]
-    assert waits == sorted(waits, reverse=True) and float(slots.wait_of_clients(8.0, 8.0, 0.1, 0.3)) == 0.0
+    assert float(slots.wait_of_clients(8.0, 20.0, 0.0, 0.3, 0.5)) == pytest.approx(12 / 8)
+    assert float(slots.wait_of_clients(8.0, 20.0, 1e-9, 0.3, 0.5)) == pytest.approx(12 / 8, rel=1e-6)
+    waits = [float(slots.wait_of_clients(8.0, 20.0, pause, 0.3, 0.5)) for pause in (0.0, 0.5, 2.0, 8.0)]
+    assert waits == sorted(waits, reverse=True) and float(slots.wait_of_clients(8.0, 8.0, 0.1, 0.3, 0.5)) == 0.0
 
 
 @pytest.mark.parametrize("load", [0.1, 0.8, 0.99])
 def test_part_of_a_slot_counts_for_a_part(load):
     """Lots make slots fewer by no whole number: the probability falls from each to the next, and is one."""
     places = np.arange(1.0, 12.0, 0.125)
-    of_slots = [float(slots.all_slots_taken(c, load, 0.3, load)) for c in places]
+    of_slots = [float(slots.all_slots_taken(c, load, 0.3, load, 1.0)) for c in places]
     of_servers = [float(queueing.erlang_c(c, load * c)) for c in places]
     for taken in (of_slots, of_servers):
         assert max(taken) <= 1.0 and min(taken) > 0.0 and max(np.diff(taken)) < 0.0
 
 
-@pytest.mark.parametrize("lost", range(4))
+@pytest.mark.parametrize("lost", range(5))
 def test_what_is_no_number_gives_none(lost):
     """At once: a sum that ends where its terms are negligible never ends with them."""
-    given = [4.0, 1e15, 1.0, 0.5]
+    given = [4.0, 1e15, 1.0, 0.5, 0.7]
     given[lost] = math.nan
     assert math.isnan(float(slots.wait_of_clients(*given)))
 
 
 def test_a_sum_of_many_clients_is_what_chance_leaves_of_them():
     """The last number that is summed up, and the first that is not."""
-    summed, simple = (float(slots.wait_of_clients(4.0, users, 1e9, 0.5)) for users in (1e10, 1.0000001e10))
+    summed, simple = (float(slots.wait_of_clients(4.0, users, 1e9, 0.5, 1.0)) for users in (1e10, 1.0000001e10))
     assert summed == pytest.approx(simple, rel=1e-4) and simple == pytest.approx(1.5e9, rel=1e-6)
     for users in (1e12, 2.0**53):
         for pause in (1e-9, 1.0, users / 8.0, users * 1e9):
-            assert float(slots.wait_of_clients(4.0, users, pause, 1.0)) >= 0.0
+            assert float(slots.wait_of_clients(4.0, users, pause, 1.0, 0.6)) >= 0.0
 
 
 def test_several_servers_of_constant_work_save_less_than_half():
@@ -121,6 +148,15 @@ def test_tokens_meet_long_steps_as_a_chain_of_two_states_does():
     share = begin / (begin + end)
     bunched = waiting.Bunched(share * (long - short), share)
     assert float(waiting.met_by_tokens(time.mean(), bunched, begin, decoded)) == pytest.approx(found, rel=0.15)
+
+
+@pytest.mark.parametrize("cv", [0.0, 0.5, 1.0])
+def test_prompts_of_many_clients_wait_as_in_an_open_queue(cv):
+    """Pollaczek and Khinchine, ``rho (1 + c^2) / (2 (1 - rho))``; who has one place for all waits for all of them."""
+    users, load = 1e7, 0.6
+    met = float(batching.collision_factor(users, 1.0, users / load, 1.0, 1.0, service_cv=cv))
+    assert met == pytest.approx(load * (1.0 + cv * cv) / (2.0 * (1.0 - load)), rel=1e-4)
+    assert float(batching.collision_factor(100.0, 1.0, 1e-9, 1.0, 1.0, service_cv=1.0)) == pytest.approx(99.0)
 
 
 def test_a_prompt_of_several_groups_goes_where_none_is():

@@ -5,9 +5,7 @@ Validity: time between tokens within 5 %, requests per second within 10 %, for n
 (`tests/test_simulation.py`); a run of some batches is as long as its longest answer happens to be.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,9 +13,7 @@ from mlsysim.equations import batching, waiting
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.server import Server, decoding_time, last_step_time, mixed_time
-
-if TYPE_CHECKING:
-    from mlsysim.equations.loops import FullSteps
+from mlsysim.equations.shared_steps import FullSteps
 
 #: of a batch that runs down, the share that its last steps are taken to hold: long answers are few, and not alone
 LAST_SHARE = 0.05
@@ -45,16 +41,20 @@ def run_down_step(server: Server, batch, shared):
     return 0.5 * sum(decoding_time(server, 1.0 + (batch - 1.0) * point**power) for point in GAUSS)
 
 
+def bunched_share(server: Server, full: FullSteps):
+    """Time that a prompt adds to steps which prompts fill, over that in the steady state, at most 1."""
+    bunched = full.prompt_time - (server.computed / full.room) * full.step_time
+    return np.minimum(bunched / np.maximum(full.added_time, 1e-30), 1.0)
+
+
 def together_share(server: Server, full: FullSteps, n_requests):
     """Time that prompts add to the steps of a run, per request, over that in the steady state.
 
     The first batch comes together and fills its steps; later ones come one by one, as slots get free.  (Batches of equal
     answers would keep together for ever; published runs at maximum load lie closer to batches that come apart.)
     """
-    bunched = full.prompt_time - (server.computed / full.room) * full.step_time
     first = np.minimum(full.decoders / n_requests, 1.0)
-    steady = np.maximum(full.added_time, 1e-30)
-    return 1.0 + first * (np.minimum(bunched / steady, 1.0) - 1.0)
+    return 1.0 + first * (bunched_share(server, full) - 1.0)
 
 
 def run_rate(server: Server, full: FullSteps, n_requests):
@@ -80,8 +80,9 @@ def run_rate(server: Server, full: FullSteps, n_requests):
 def run_token_time(server: Server, full: FullSteps, n_requests):
     """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
 
-    Of n requests the first ``n - b`` see b prompts pass while they decode, the last b half of them, and those that start
-    together not those of their own step of u: ``1 - b (1 + 1/u) / (2 n)`` of all; where all begin and end together it is half.
+    Of n prompts the last ``n - b`` lengthen the steps of a whole batch.  The first b fill u steps (`bunched_share`, f), of
+    which each prompt meets those that began before: ``1 - b/n + f (1 - 1/u) b / (2 n)`` of all; where all begin and end
+    together it is half.
     """
     asked = server.requests
     batch = np.minimum(full.decoders, n_requests)
@@ -90,8 +91,9 @@ def run_token_time(server: Server, full: FullSteps, n_requests):
     step, running_down = decoding_time(server, batch), run_down_step(server, batch, end.shared)
     longer = (full.token_time - full.step_time) * (batch / full.decoders)
     prompt_steps = ceil_div(batch * server.computed, full.room)
-    seen = np.where(asked.output_cv > 0, 1.0 - 0.5 * (1.0 + 1.0 / prompt_steps) / waves, 0.5)
-    return step + (running_down - step) / waves + seen * longer * together_share(server, full, n_requests)
+    first = 0.5 * (1.0 - 1.0 / prompt_steps) * bunched_share(server, full)
+    seen = np.where(asked.output_cv > 0, 1.0 - (1.0 - first) / waves, 0.5 * together_share(server, full, n_requests))
+    return step + (running_down - step) / waves + seen * longer
 
 
 def to_the_end(server: Server, throughput, users, requests_per_user):

@@ -22,6 +22,16 @@ import numpy as np
 from mlsysim.equations import batching, finite_runs, slots, waiting
 from mlsysim.equations import serving as serve
 from mlsysim.equations.server import Server, decoding_step, decoding_time, frontend_time, last_step_time, mixed_time
+from mlsysim.equations.shared_steps import (
+    FullSteps,
+    Meeting,
+    Paced,
+    balanced_decoders,
+    chunk_time,
+    prompt_addition,
+    uneven_time,
+    with_room,
+)
 from mlsysim.equations.steady import Lines, count_on, steady_state
 
 #: where the mean step of an open loop is looked at first, shares of what a full server holds: few requests make the most of a
@@ -29,22 +39,6 @@ from mlsysim.equations.steady import Lines, count_on, steady_state
 SHARES = (0.0, 0.001, 0.004, 0.015, 0.05, 0.15, 0.4, 1.0)
 #: least requests that decode for each chunk of a prompt; answers of one token have none
 FEWEST = 1e-9
-
-
-class FullSteps(NamedTuple):
-    """A server at its maximum load: prompts fill every step, and one request leaves for each that comes."""
-
-    decoders: Any  #: requests that decode
-    room: Any  #: tokens of prompts that a step takes beside them
-    chunks: Any  #: steps that one prompt takes
-    chunk: Any  #: tokens of a prompt in each of them
-    step: serve.Step  #: a step that only decodes, by class
-    step_time: Any  #: and its time (s)
-    added_time: Any  #: what the prompt of one request adds to the steps (s)
-    prompt_time: Any  #: the steps that it fills, all of their time (s)
-    prompt_step: Any  #: a step that a prompt shares with others (s)
-    token_time: Any  #: time between tokens of a request (s)
-    rate: Any  #: requests per second
 
 
 class Operation(NamedTuple):
@@ -61,26 +55,6 @@ class Operation(NamedTuple):
 
 
 # --- steps ---------------------------------------------------------------------------------------------
-
-
-def chunk_time(server: Server, full: FullSteps, batch):
-    """Time of a step in which a group computes a chunk of a prompt; the other groups can take one in that time (s)."""
-    return mixed_time(server, batch, server.groups * full.chunk)
-
-
-class Paced(NamedTuple):
-    """Steps of requests that decode, while prompts come one by one."""
-
-    none: Any  #: without a prompt (s)
-    one: Any  #: with one chunk of a prompt (s)
-    further: Any  #: what a further chunk adds (s)
-    longer: Any  #: what prompts add, mean (s)
-    share: Any  #: of the steps, those with a prompt
-
-    @property
-    def mean(self):
-        """The mean step (s)."""
-        return self.none + self.longer
 
 
 def paced_steps(server: Server, full: FullSteps, decoding, chunks, chunk_rate=None) -> Paced:
@@ -107,32 +81,6 @@ def paced_steps(server: Server, full: FullSteps, decoding, chunks, chunk_rate=No
     return Paced(none, one, further, longer, found.share)
 
 
-def with_room(server: Server, full: FullSteps, decoding, varying=0.0) -> FullSteps:
-    """The same with prompts cut as where so many requests decode beside them: fewer leave more of a step's budget.
-
-    Parameters
-    ----------
-    decoding : requests that decode, mean.
-    varying : variance of that number over the mean; 1 where they come at random.
-    """
-    room = np.maximum(server.groups * server.prefill_chunk - decoding, 1.0)
-    asked = server.requests
-    deviation = np.sqrt(varying * decoding / server.groups)
-    chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law, deviation)
-    return full._replace(room=room, chunks=chunks, chunk=server.computed / chunks)
-
-
-def prompt_addition(server: Server, full: FullSteps, batch, groups_with_prompt, together=1.0):
-    """What one prompt adds to the steps that it shares, where several groups compute one at a time (s).
-
-    Parameters
-    ----------
-    together : prompts of a group in one step; they share what a step of prompts takes at least.
-    """
-    longer = mixed_time(server, batch, server.groups * full.chunk * together) - decoding_time(server, batch)
-    return full.chunks * longer / (groups_with_prompt * together)
-
-
 # --- maximum load --------------------------------------------------------------------------------------
 
 
@@ -144,20 +92,23 @@ def full_steps(server: Server, together=1.0) -> FullSteps:
     together : attention groups whose prompts come in the same steps; 1 where each has its own.
     """
     budget = server.groups * server.prefill_chunk
-    balanced = np.maximum(budget * server.decoded / (server.computed + server.decoded), 1.0)
+    balanced = balanced_decoders(server)
     asked = server.requests
     room = np.maximum(budget - np.minimum(balanced, server.slots), 1.0)
     chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law)
     chunk = server.computed / chunks
     decoding = np.maximum(server.decoded, 1.0)
-    # a prompt holds its slot while it is computed: of each request's steps, these write nothing
-    decoders = np.minimum(balanced, np.maximum(server.slots * (decoding / (decoding + chunks)), 0.5))
+    # a prompt holds its slot while it waits for the budget and is computed: of each request's steps, these write nothing
+    silent = chunks + slots.budget_wait(server, room)
+    decoders = np.minimum(balanced, np.maximum(server.slots * (decoding / (decoding + silent)), 0.5))
     step = decoding_step(server, np.maximum(decoders, 1.0))
     step_time = serve.total(step)
     prompt = server.computed / room
     prompt_steps = decoders * prompt  # while all write one answer: more than the answers have where these are short
     answer_steps = np.maximum(server.decoded, prompt_steps)
-    one, filled = mixed_time(server, decoders, server.groups * chunk), mixed_time(server, decoders, room)
+    uneven = uneven_time(server, room, decoders)
+    one = mixed_time(server, decoders, server.groups * chunk) + uneven
+    filled = mixed_time(server, decoders, room)
     most = np.maximum(room / (chunk * together), 1.0)
     prompts = waiting.PromptSteps(one - step_time, (filled - one) / np.where(most > 1.0, most - 1.0, 1.0), most)
     met = np.minimum(decoders * chunks / (np.maximum(answer_steps, 1.0) * together), most)  # chunks in a step
@@ -168,6 +119,7 @@ def full_steps(server: Server, together=1.0) -> FullSteps:
         room=room,
         chunks=chunks,
         chunk=chunk,
+        uneven=uneven,
         step=step,
         step_time=step_time,
         added_time=added,
@@ -307,16 +259,6 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
 # --- closed loop ---------------------------------------------------------------------------------------
 
 
-class Meeting(NamedTuple):
-    """How often the prompts of a closed loop meet each other."""
-
-    groups_with_prompt: Any  #: groups that have a prompt when one of them has
-    polled_together: Any  #: prompts whose time adds to one's own because the same look at the queue found them
-    balancing: Any  #: steps until all groups have a prompt
-    queue_factor: Any  #: time of a prompt over that of a prompt alone
-    together: Any = 1.0  #: prompts of a group in one step, found by the same look at the queue
-
-
 def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meeting:
     """How often prompts meet when all clients but one are decoding.
 
@@ -437,7 +379,7 @@ def closed_loop(server: Server, full: FullSteps, users, think_time, requests_per
         ended = finite_runs.ended_clients(server, here, requests_per_user)
         to_the_end = finite_runs.to_the_end(server, throughput, users, requests_per_user)
     ttft_in_queue = np.maximum(users / throughput - think_time - server.decoded * itl, ttft_with_slot)
-    prompts_fill = at_full.decoders < server.slots * (server.decoded / (server.decoded + at_full.chunks))
+    prompts_fill = balanced_decoders(server) < server.slots * (server.decoded / (server.decoded + at_full.chunks))
     return Operation(
         throughput=to_the_end,
         ttft=np.where(prompts_fill, ttft_in_queue, ttft_with_slot),

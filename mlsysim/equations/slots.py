@@ -6,26 +6,21 @@ Kleinrock 1975, "Queueing Systems I" (birth and death of a population).
 Kelly 1979, "Reversibility and Stochastic Networks" (shared service depends on no more of a law than its mean).
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlsysim.equations import batching, waiting
 from mlsysim.equations.queueing import HOPELESS, LOST
-from mlsysim.equations.server import Server, decoding_time, mixed_time
+from mlsysim.equations.server import Server, decoding_time
+from mlsysim.equations.shared_steps import FullSteps, Meeting, Paced, chunk_time
 from mlsysim.equations.stage import stage
-
-if TYPE_CHECKING:
-    from mlsysim.equations.loops import FullSteps, Meeting, Paced
 
 _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
 
 @stage(lanes=True)
-def all_slots_taken(slots, load, growth, queue_load):
+def all_slots_taken(slots, load, growth, queue_load, below):
     """Probability that an arrival finds no slot, where a step grows with the requests in it.
 
     Requests share their server, each leaving after its number of steps, so that the number that runs is that of a birth and
@@ -39,12 +34,13 @@ def all_slots_taken(slots, load, growth, queue_load):
     load : arrivals over what c requests can leave at while prompts come as they arrive (1).
     growth : share of the step of c requests that comes with them, ``1 - t(0) / t(c)``, 0..1.
     queue_load : arrivals over those that a full server takes, rho (1); from 1 on everybody waits.
+    below : time of a state with a free slot over that of the same state here (1).
 
     Examples
     --------
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8)), 8)  # Erlang C of 10 servers and a load of 8
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.0, 0.8, 1.0)), 8)  # Erlang C of 10 servers and a load of 8
     0.40918015
-    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8)), 8)
+    >>> round(float(all_slots_taken(10.0, 0.8, 0.5, 0.8, 1.0)), 8)
     0.31752508
     """
     total = 1.0 if load > 0.0 and queue_load < 1.0 else HOPELESS  # over the states up to c, of which the last counts 1
@@ -58,17 +54,20 @@ def all_slots_taken(slots, load, growth, queue_load):
         total += term
         j = j - 1.0 if j > 1.0 else 0.0
     queue = 1.0 / (1.0 - queue_load)
-    taken = queue / (total - 1.0 + queue) if total < HOPELESS else 0.0
+    taken = queue / ((total - 1.0) * below + queue) if total < HOPELESS else 0.0
     return 1.0 if queue_load >= 1.0 else (taken if queue_load < 1.0 and load == load else load + queue_load)
 
 
 @stage
-def wait_of_clients(slots, users, pause, growth):
+def wait_of_clients(slots, users, pause, growth, spread):
     """Mean wait of clients for a slot, over the time that a request holds one of c (1): a queue with a finite source.
 
     Of N clients each comes back after its pause, so that the number n in the server is that of a birth and death: it grows at
     the rate ``(N - n) / Z`` and falls at ``m / S(m)`` with ``m = min(n, c)``, S linear (machine repair; Engset, whose service
-    does not grow).  The wait is what Little's law makes of the n beyond c.  Clients that never pause keep ``N - c`` waiting.
+    does not grow).  How often all slots are taken depends on no more of a law than its mean, but work that varies less is then
+    done at steadier times: n diffuses by less, and the ratio of neighbours, ``births / deaths``, has the power 1/v (as the
+    density of a diffusion, ``exp`` of the integral of ``2 drift / variance``).  The wait is what Little's law makes of the n
+    beyond c.  Clients that never pause keep ``N - c`` waiting.
 
     Parameters
     ----------
@@ -76,50 +75,68 @@ def wait_of_clients(slots, users, pause, growth):
     users : N (1); beyond 1e10 of them chance no longer counts: ``max(N - c - c Z, 0)`` wait.
     pause : Z, over the time that a request holds one of c slots (1).
     growth : share of that time that comes with the requests beside it, ``1 - S(0) / S(c)``, 0..1.
+    spread : variance of arrivals and departures over that of exponential work, v: ``(1 + c^2) / 2``, above 0.
+
+    References
+    ----------
+    Iglehart 1965, "Limiting diffusion approximations for the many server queue and the repairman problem".
 
     Examples
     --------
-    >>> float(wait_of_clients(4.0, 6.0, 0.0, 0.0)), float(wait_of_clients(4.0, 4.0, 1.0, 0.0))
+    >>> float(wait_of_clients(4.0, 6.0, 0.0, 0.0, 1.0)), float(wait_of_clients(4.0, 4.0, 1.0, 0.0, 1.0))
     (0.5, 0.0)
-    >>> round(float(wait_of_clients(1.0, 2.0, 1.0, 0.0)), 9)  # as by mean values: R(2) = 1 + 1/2
+    >>> round(float(wait_of_clients(1.0, 2.0, 1.0, 0.0, 1.0)), 9)  # as by mean values: R(2) = 1 + 1/2
     0.5
     """
     if users <= slots:
         return 0.0
-    if not (users < math.inf and slots >= 1.0 and pause >= 0.0 and growth <= 1.0):
+    if not (users < math.inf and slots >= 1.0 and pause >= 0.0 and growth <= 1.0 and spread > 0.0):
         return math.nan
     if pause <= 0.0:
         return (users - slots) / slots
     if users > _MANY:
         return max((users - slots) / slots - pause, 0.0)
     peak = slots + math.floor(max(users - slots * pause - slots, 0.0))  # where as many come as go
-    total = 0.0
+    taken = 0.0  # states in which no slot is free
+    spread_taken = 0.0  # and as they are spread
     queue = 0.0
-    rate = 0.0
     term = 1.0
+    spread_term = 1.0
     n = peak
     while n <= users:  # upwards
-        total += term
-        queue += (n - slots) * term
-        rate += slots * term
+        taken += term
+        spread_taken += spread_term
+        queue += (n - slots) * spread_term
         n += 1.0
-        term *= (users - n + 1.0) / (pause * slots)
-        if term < LOST * total:
+        births = (users - n + 1.0) / (pause * slots)
+        term *= births
+        spread_term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
+        if term < LOST * taken and spread_term < LOST * spread_taken:
             break
     term = 1.0
+    spread_term = 1.0
     n = peak
-    while n > 0.0:  # downwards: `held` is what a request takes with so many in the slots
+    while n > slots:  # downwards, as long as somebody waits
+        deaths = slots * pause / (users - n + 1.0)
+        term *= deaths
+        spread_term *= math.exp(math.log(deaths) / spread) if deaths > 0.0 else 0.0
+        n -= 1.0
+        taken += term
+        spread_taken += spread_term
+        queue += (n - slots) * spread_term
+        if term < LOST * taken and spread_term < LOST * spread_taken:
+            break
+    total = taken
+    rate = slots * taken
+    while n > 0.0 and n <= slots and term >= LOST * total:  # and where none waits: `held` is what a request takes then
         held = 1.0 - growth * max(1.0 - n / slots, 0.0)
-        term *= min(n, slots) / held * pause / (users - n + 1.0)
+        term *= n / held * pause / (users - n + 1.0)
         n -= 1.0
         total += term
-        queue += max(n - slots, 0.0) * term
-        rate += min(n, slots) / (1.0 - growth * max(1.0 - n / slots, 0.0)) * term if n > 0.0 else 0.0
+        rate += n / (1.0 - growth * max(1.0 - n / slots, 0.0)) * term if n > 0.0 else 0.0
         if total > HOPELESS:
             return 0.0
-        if term < LOST * total:
-            break
-    return queue / rate
+    return queue / spread_taken * taken / rate
 
 
 def slower_than_exponential(slots, load, scv):
@@ -145,6 +162,38 @@ def slower_than_exponential(slots, load, scv):
     """
     several = (1.0 - load) * (slots - 1.0) * (np.sqrt(4.0 + 5.0 * slots) - 2.0) / np.maximum(16.0 * load * slots, 1e-30)
     return scv + (1.0 - scv) * 0.5 * (1.0 + np.minimum(np.maximum(several, 0.0), 1.0))
+
+
+def budget_wait(server: Server, room):
+    """Steps for which a slot that got free stays empty at the maximum load, since prompts before it fill the steps.
+
+    Mean values of a closed queue (`batching.collision_factor`): slots that decode for an answer, and a budget that a prompt
+    fills for ``X/m`` steps; several prompts to a step make fewer wait (`waiting.places_factor`).
+
+    Parameters
+    ----------
+    room : tokens of prompts that a step takes, all groups.
+    """
+    filled = server.groups * server.computed / room
+    of_group = np.maximum(server.slots / server.groups, 1.0)
+    met = batching.collision_factor(
+        of_group,
+        prefill_time=filled,
+        elsewhere=np.maximum(server.decoded, 1.0),
+        length_cv=1.0,
+        sharing=1.0,
+        servers=server.groups,
+        service_cv=server.requests.prompt_cv,
+    )
+    busy = np.minimum(of_group * filled / np.maximum(server.decoded, 1.0), 1.0)
+    return np.minimum(met, of_group - 1.0) * filled * waiting.places_factor(busy, 1.0 / filled)
+
+
+def work_scv(server: Server, full: FullSteps):
+    """Squared coefficient of variation of the work of a request, prompt and answer (1)."""
+    of_prompt = np.minimum(full.rate * full.added_time, 1.0)  # share of it
+    prompt, answer = of_prompt * server.requests.prompt_cv, (1.0 - of_prompt) * server.requests.output_cv
+    return prompt * prompt + answer * answer
 
 
 def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Paced):
@@ -180,16 +229,18 @@ def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Pac
     met, moving = stalls * asked.prompt_cv, 1.0 - stalls
     shorter = waiting.shorter_of_two(asked.output_cv, asked.law)
     lots = 1.0 + ((1.0 + met * met) / (moving * moving) - 1.0) * shorter
+    # a lot ends with the last slot, where no prompt waits for another; and prompts of a full server take more of the time
+    alone = waiting.places_factor(np.minimum(stalls, 1.0), places)
+    below = (lots + alone * (1.0 - lots)) * (np.maximum(1.0 - full.rate * full.added_time, 0.001) / free)
     slots = np.maximum(server.slots - np.minimum(load, 1.0) * (server.slots - full.decoders), 1.0)  # without prompts
     taken = all_slots_taken(
         np.maximum(slots / lots, 1.0),
         held * np.minimum(full.decoders / slots, 1.0),
         np.minimum(np.maximum(growth, 0.0), 1.0),
         load,
+        below,
     )
-    of_prompt = np.minimum(full.rate * full.added_time, 1.0)  # share of a request's work
-    prompt, answer = of_prompt * asked.prompt_cv, (1.0 - of_prompt) * asked.output_cv
-    factor = slower_than_exponential(server.slots, load, prompt * prompt + answer * answer)
+    factor = slower_than_exponential(server.slots, load, work_scv(server, full))
     return taken, np.where(stable, taken * factor / (full.rate * np.where(stable, 1.0 - load, 1.0)), np.inf)
 
 
@@ -204,7 +255,8 @@ def client_wait(server: Server, full: FullSteps, users, pause):
     fewer = 0.9 * full.decoders
     shorter = server.decoded * decoding_time(server, fewer) + fewer * full.added_time
     growth = (1.0 - shorter / (server.decoded * full.step_time + full.decoders * full.added_time)) / 0.1
-    return held * wait_of_clients(server.slots, users, pause / held, np.minimum(np.maximum(growth, 0.0), 1.0))
+    growth, spread = np.minimum(np.maximum(growth, 0.0), 1.0), 0.5 * (1.0 + work_scv(server, full))
+    return held * wait_of_clients(server.slots, users, pause / held, growth, spread)
 
 
 def step_wait(server: Server, full: FullSteps, others, others_all, own_step, token_time):
@@ -216,9 +268,7 @@ def step_wait(server: Server, full: FullSteps, others, others_all, own_step, tok
     own_step, token_time : a step that only decodes, and the mean one (s).
     """
     chunks_a_second = others * full.chunks / (np.maximum(server.decoded, 1.0) * token_time)
-    met = waiting.met_steps(
-        own_step, mixed_time(server, others, server.groups * full.chunk), 0.0, chunks_a_second, token_time
-    )
+    met = waiting.met_steps(own_step, chunk_time(server, full, others), 0.0, chunks_a_second, token_time)
     clients = np.maximum(others_all, 1.0)
     all_pause = np.exp(clients * np.log1p(-np.minimum(others / clients, 1.0 - 1e-12)))
     return (1.0 - all_pause) * met.residual

@@ -8,8 +8,9 @@ Yu et al. 2022, "Orca" (OSDI): batches that wait for their longest answer.
 import numpy as np
 
 from mlsysim.equations import batching
-from mlsysim.equations.loops import FullSteps, Operation
+from mlsysim.equations.loops import Operation
 from mlsysim.equations.server import Server, decoding_time, mixed_time
+from mlsysim.equations.shared_steps import FullSteps
 
 
 def token_time_at(server: Server, full: FullSteps, operation: Operation, percentile):

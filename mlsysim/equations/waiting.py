@@ -27,9 +27,10 @@ class PromptSteps(NamedTuple):
 
 
 def longer_step(prompts: PromptSteps, chunks):
-    """What chunks of prompts add to a step, mean over steps (s): ``(f - c) (1 - (1 - n/K)^K) + c n``.
+    """What chunks of prompts add to a step, mean over steps (s): ``(f - c) (1 - e(n)) + c n``.
 
-    K places in a step, each taken with the probability n/K: a step without a chunk is saved what the first one costs.
+    A step without a chunk is saved what the first one costs.  Chunks that come at random, with K places for them in a step,
+    leave the share ``e(n)`` of the steps without one, as a queue that is served in bulk does (`empty_share`).
     Where a step is linear in its tokens only ``c n`` is left; with experts, whose matrices the first chunk has read, or
     with groups that wait for each other, what the first one adds is most of it.
 
@@ -40,10 +41,10 @@ def longer_step(prompts: PromptSteps, chunks):
     Examples
     --------
     >>> one_place, many = PromptSteps(3.0, 0.0, 1.0), PromptSteps(3.0, 1.0, 1e9)
-    >>> float(longer_step(one_place, 0.5)), round(float(longer_step(many, 1.0)), 4)
+    >>> round(float(longer_step(one_place, 0.5)), 2), round(float(longer_step(many, 1.0)), 4)
     (1.5, 2.2642)
     """
-    empty = np.exp(prompts.most * np.log1p(-np.minimum(chunks / prompts.most, 1.0 - 1e-12)))
+    empty = empty_share(chunks, prompts.most)
     return (prompts.first - prompts.further) * (1.0 - empty) + prompts.further * chunks
 
 
@@ -299,6 +300,39 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL, deviation=0.0):
     for k in range(1, _COUNTED + 1):
         varied = varied + normal_tail((room - mean / k) / some)
     return np.where(cv > 0, random, np.where(deviation > 0, varied, whole))
+
+
+#: nodes and weights of three points: of Gauss and Hermite (normal), of Gauss and Laguerre (exponential)
+_NORMAL = ((-(3.0**0.5), 1.0 / 6.0), (0.0, 2.0 / 3.0), (3.0**0.5, 1.0 / 6.0))
+_EXPONENTIAL = (
+    (0.4157745567834791, 0.711093009929173),
+    (2.2942803602790417, 0.2785177335692408),
+    (6.289945082937479, 0.0103892565015861),
+)
+
+
+def three_lengths(cv, law=LengthLaw.LOGNORMAL):
+    """Three lengths over the mean one, each with its weight, for means over random lengths (quadrature by Gauss).
+
+    References
+    ----------
+    Abramowitz and Stegun 1964, tables 25.9 and 25.10.
+
+    Examples
+    --------
+    >>> points = three_lengths(1.0)
+    >>> [round(float(sum(weight * length**power for length, weight in points)), 2) for power in (1, 2)]
+    [1.0, 1.83]
+    """
+    sigma = np.sqrt(np.log1p(cv * cv))
+    exponential = law == LengthLaw.EXPONENTIAL
+    return tuple(
+        (
+            np.where(exponential, random, np.exp(sigma * deviate - 0.5 * sigma * sigma)),
+            np.where(exponential, share, weight),
+        )
+        for (deviate, weight), (random, share) in zip(_NORMAL, _EXPONENTIAL, strict=True)
+    )
 
 
 def chunks_among_others(chunks, steps, filled):
