@@ -664,11 +664,20 @@ def test_a_batch_that_stays_together_is_no_closed_loop():
 def test_every_setting_is_read_by_name(monkeypatch):
     """A typo in the table would be a setting that nothing reads."""
     lines = zoo.tables.records("settings")
-    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 147
+    assert len(lines) == len({(line["framework"], line["setting"], line["since_version"]) for line in lines}) < 148
     wrong = [{**lines[0], "setting": "optimizer_slowdwon"}]
     monkeypatch.setattr(zoo.tables, "records", lambda name: wrong)
     with pytest.raises(ValueError, match="nearest: optimizer_slowdown"):
         zoo.frameworks.frameworks.__wrapped__()
+
+
+def test_settings_that_go_with_another_do_so_unless_they_are_said():
+    overlaps = {y: zoo.framework(f"megatron_lm_{y}")["weight_gradient_overlap"] for y in (2019, 2022)}
+    assert overlaps == {2019: 0.0, 2022: "x1"} and zoo.framework("megatron_lm_2022")["tensor_overlap"] == 0.0
+    dealt = {v: zoo.frameworks.named(f"sglang {v}")["decode_group_routing"] for v in ("0.5.6", "0.5.7")}
+    assert dealt == {"0.5.6": "random", "0.5.7": "shared"}
+    forgotten = zoo.frameworks.without(zoo.framework("async_tp"), {"async_tp  tensor_overlap"})
+    assert forgotten["tensor_overlap"] is forgotten["weight_gradient_overlap"] is None
 
 
 def test_a_later_version_changes_what_it_says_and_keeps_the_rest():

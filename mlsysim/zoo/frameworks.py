@@ -76,7 +76,10 @@ WORDS = frozenset(
         "decode_group_routing",
     )
 )
+#: settings that go with another one unless they are said: who does the one does the other
+FOLLOWS = {"weight_gradient_overlap": "tensor_overlap", "decode_group_routing": "group_routing"}
 UNSET = "default"  #: a later version does again what nobody says otherwise
+Lines = dict[str, list[dict[str, str]]]  #: setting -> its lines of settings.csv, the one that holds last
 
 
 def is_setting(setting: str) -> bool:
@@ -99,13 +102,23 @@ class Version(NamedTuple):
     step: str
     since: tuple[int, ...]
     row: Row
-    lines: dict[str, list[dict[str, str]]]  #: setting -> its lines of settings.csv, the one that holds last
+    stated: Lines
+
+    @property
+    def lines(self) -> Lines:
+        """What is stated, and what goes with it."""
+        return _followed(self.stated)
+
+
+def _followed(stated: Lines) -> Lines:
+    """The same with the settings that go with stated ones."""
+    return {**{name: stated[other] for name, other in FOLLOWS.items() if other in stated}, **stated}
 
 
 @functools.cache
 def frameworks() -> dict[str, list[Version]]:
     """Every framework by key, its versions ascending; the newest one's row bears the plain key."""
-    lines: dict[str, list[dict[str, str]]] = {}
+    lines: Lines = {}
     for line in tables.records("settings"):
         if not is_setting(line["setting"]):
             raise unknown("setting", line["setting"], [*SETTINGS, *Assumptions._fields], "settings.csv")
@@ -118,7 +131,7 @@ def frameworks() -> dict[str, list[Version]]:
         ordered = sorted(steps, key=version)
         versions = []
         for step in ordered:
-            alike = _holding(found[name], version(since or step)).lines if name else {}
+            alike = _holding(found[name], version(since or step)).stated if name else {}
             held = {setting: list(earlier) for setting, earlier in alike.items()}
             for line in own:
                 if version(line["since_version"]) > version(step):
@@ -127,7 +140,7 @@ def frameworks() -> dict[str, list[Version]]:
                     held.pop(line["setting"], None)
                 else:
                     held.setdefault(line["setting"], []).append(line)
-            row = _row(about, step, step == ordered[-1], {name: lines[-1] for name, lines in held.items()})
+            row = _row(about, step, step == ordered[-1], {name: lines[-1] for name, lines in _followed(held).items()})
             versions.append(Version(step, version(step), row, held))
         found[about["key"]] = versions
     if lines:
