@@ -257,7 +257,7 @@ class _Assumptions(TypedDict, total=False):
     host_memory_bandwidth: Any  # byte/s: host memory bandwidth of a node that an offloaded optimizer reaches
     host_optimizer_bytes: Any  # byte: bytes an offloaded optimizer moves per parameter
     serving_level: Any  # times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, load generators; what `calibrate` finds from a few measurements
-    mixture_serving_level: Any  # step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped products differ more between engines than dense steps do
+    mixture_serving_level: Any  # step of a server over the prediction where the model is a mixture of many experts (as much less as a token takes more of them): routing, exchanges and grouped products differ more between engines than dense steps do
     serving_scatter: Any  # times of one load over those of its machine's level
     token_scatter: Any  # time between tokens of one load over the prediction: how an engine and its load generator space and count tokens; throughput does not have it
     first_token_scatter: Any  # time to the first token of one load over the prediction: how prompts meet, wait and share steps

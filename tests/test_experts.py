@@ -15,6 +15,7 @@ from mlsysim.equations import (
     loops,
     operators,
     paging,
+    serving,
     sharding,
     shared_steps,
 )
@@ -245,6 +246,19 @@ def test_prompts_may_be_gathered_by_all_reduces():
     assert float(summed.itl) == float(plain.itl)
     apart = {**call, "ep": 72, "batch_size": 72, "hardware": "gb200_per_gpu"}  # nodes of a rack send copies
     assert float(ms.ServingModel.solve(**apart, expert_sums=1).ttft) == float(ms.ServingModel.solve(**apart).ttft)
+
+
+def test_a_mixture_that_leaves_no_expert_out_is_as_well_known_as_a_dense_model():
+    """What mixtures have of their own goes with the share of other experts that a token leaves out."""
+    step = serving.Step(*(1.0 for _ in serving.Step._fields))
+    mixture = zoo.workload_record(zoo.model("mixtral_8x7b"))
+    assume = ASSUME._replace(serving_level=1.0, serving_scatter=1.0, mixture_serving_level=1.1)
+
+    def level(**fields):
+        return float(serving.at_level(step, mixture._replace(**fields), assume)[0])
+
+    assert level(experts_per_token=8.0) == level(n_experts=0.0) == level(n_experts=1.0, experts_per_token=1.0) == 1.0
+    assert level(experts_per_token=1.0) == pytest.approx(1.1) and level() == pytest.approx(1.0 + 0.1 * 6.0 / 7.0)
 
 
 def test_an_engines_own_all_reduce_may_end_with_the_node():

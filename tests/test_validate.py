@@ -594,6 +594,10 @@ def test_who_says_what_its_program_does_is_no_unknown_engine():
     assert frameworks.between("engine", {"engine": "vllm 0.18"}) == {}
     line = frameworks.known_of([frameworks.named("engine", {"engine": "vllm 0.18"})])[0]
     assert frameworks.between("engine", {"engine": "vllm 0.18"}, {line}) == frameworks.BETWEEN["engine"]
+    own = {"lmdeploy  max_batch", "lmdeploy  last_token_apart"}  # what was read off runs is that of its origin
+    assert frameworks.between("engine", {"engine": "LMDeploy TurboMind"}, own) == {}
+    origin = own | {"faster_transformer  host_step_time"}
+    assert frameworks.between("engine", {"engine": "LMDeploy TurboMind"}, origin) == frameworks.BETWEEN["engine"]
 
 
 def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
@@ -611,7 +615,12 @@ def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     assert streams.uncertain({"phase": "prefill", "backend": "Vulkan"}) == {"tokens_per_s": streams.BACK_END}
     assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
     assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}
-    assert networks.uncertain({"collective": "alltoall", "n_nodes": 2}) == {}
+    assert networks.uncertain({"collective": "alltoall", "n_nodes": 2}) == {"collective_level": networks.PORT}
+    assert networks.uncertain({"collective": "alltoall", "n_nodes": 1}) == {}
+    soldered = streams.uncertain({"phase": "decode", "hardware": "apple_m2_ultra"})
+    assert soldered == {"serving_level": streams.ONE_MACHINE} and streams.uncertain({"hardware": "rtx_4090"}) == {}
+    full = clusters.uncertain({**stated, "concurrency": 1e4, "decode_workers": 1.0})
+    assert full["ttft"] == clusters.QUEUED < clusters.uncertain({**stated, "concurrency": 1.0})["ttft"]
 
 
 def test_the_interval_of_a_row_is_its_own_whatever_stands_beside_it():
@@ -652,7 +661,18 @@ def test_one_token_has_no_grouped_experts():
 
 
 def test_a_lone_prompt_meets_no_other():
-    assert question(scenario="first_token", batch_or_concurrency=1).assumed["first_token_scatter"] == 1.0
+    assert question(scenario="static_batch", batch_or_concurrency=1).assumed["first_token_scatter"] == 1.0
+    alone = {"scenario": "first_token", "batch_or_concurrency": 1, "engine": "TensorRT-LLM 0.6"}
+    assert serving.uncertain(alone) == {"serving_level": serving.CLOCKS, "first_token_scatter": serving.ALONE}
+    told = {
+        **alone,
+        "engine": "my own",
+        "host_step_time": 0.0,
+        "host_sequence_time": 0.0,
+    }  # what the engine does is known
+    assert serving.uncertain(told) == {"serving_level": serving.CLOCKS}
+    assert question(**told, ttft_ms=9.0).assumed["first_token_scatter"] == 1.0
+    assert serving.uncertain({**alone, "scenario": "closed_loop"}) == {}
     assert "first_token_scatter" not in question(scenario="first_token", batch_or_concurrency=8).assumed
 
 

@@ -50,6 +50,8 @@ FRONT_END = {"frontend_client_time": 0.0003}
 #: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
 #: attention groups, and how long an engine waits for more of them, is not stated
 FIRST_TOKEN = 0.4
+#: the same where clients outnumber the slots, so that most of a first token is the wait for a slot
+QUEUED = 0.3
 #: least and most of it: 0.85 for text (arXiv:2412.19437, section 5.4.3: a second token), less for prompts of random tokens
 ACCEPTED = (0.6, 0.85)
 #: clients over slots of the 149 clusters of 333 that state slots and have more clients: quartiles
@@ -69,7 +71,9 @@ def uncertain(run: Mapping[str, Any]) -> Uncertain:
         least, most = (sum(share**i for i in range(int(given(run, "draft_len") or 0.0) + 1)) for share in ACCEPTED)
         drafted = math.log(most / least) / math.sqrt(12.0)
     rates = dict.fromkeys(("itl", "e2e_latency", "tokens_per_s_per_device"), drafted) if drafted else {}
-    found: dict[str, float | tuple[float | None, ...]] = {"ttft": FIRST_TOKEN, **rates}
+    slots = (given(run, "decode_max_batch") or math.inf) * (given(run, "decode_workers") or 1.0)
+    first = QUEUED if (given(run, "concurrency") or 1.0) > slots else FIRST_TOKEN
+    found: dict[str, float | tuple[float | None, ...]] = {"ttft": first, **rates}
     if given(run, "decode_max_batch") is None:
         each = (given(run, "concurrency") or 1.0) / (given(run, "decode_workers") or 1.0)
         found["max_batch"] = (None, None, *(max(math.floor(each / waiting), 1.0) for waiting in WAITING))

@@ -221,11 +221,14 @@ def named(kind: str, run: Mapping[str, Any]) -> Row | None:
 def between(kind: str, run: Mapping[str, Any], forgotten: Collection[str] = ()) -> dict[str, float]:
     """How uncertain what made a run is (`BETWEEN`): none of its labels names it, or what it does is forgotten.
 
-    A run that states itself what was read off runs of the engine that stands for an unknown one is `DESCRIBED`.
+    Of an engine it is what was read off its runs that counts: one whose figures are those of its origin is no less known.  A
+    run that states itself what was read off runs of the engine that stands for an unknown one is `DESCRIBED`.
     """
     base = named(kind, run)
     if base is not None:
-        return BETWEEN[kind] if without(base, forgotten) is not base else {}
+        lines, fitted = lines_of(base), (base["fitted"] or "").split()
+        lost = kind == "trainer" or any(lines[name] in forgotten for name in fitted)
+        return BETWEEN[kind] if lost and without(base, forgotten) is not base else {}
     told = own_settings(run).keys()
     described = kind == "engine" and told >= set((zoo.framework(DEFAULT[kind])["fitted"] or "").split())
     return DESCRIBED if described else BETWEEN[kind]

@@ -32,6 +32,7 @@ from mlsysim.zoo.frameworks import spread_of
 
 #: what a row leaves open beside the assumptions, by kind of runs
 SPREADS: dict[str, Callable[[Mapping[str, Any]], Uncertain]] = {
+    "serving": serving.uncertain,
     "vision": vision.uncertain,
     "cluster": clusters.uncertain,
     "stream": streams.uncertain,
@@ -142,8 +143,8 @@ class Problem:
         if asked.resolver in CLOSED and (why := checks.late_first_token(asked.measured, asked.inputs)):
             self.late[position] = asked.inputs["users"], why
         uncertain: Uncertain = {
-            **_uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten),
             **(SPREADS[self.runs.kind](run) if self.runs.kind in SPREADS else {}),
+            **_uncertain(asked.fitted, "engine", labels if by_engine else None, self.forgotten),
         }
         self.kept.append(Run(position, source, group, asked.measured, asked.fitted, asked.known, uncertain))
         self._say(position, frameworks.strange(run) if by_engine else "")

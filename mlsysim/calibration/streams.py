@@ -114,6 +114,9 @@ def described(label: str, rate: float, bandwidth: float) -> Row:
 #: back ends of which a device may have several; the same model, device and format differ by 0.15 (log) among them in prompts
 #: (github.com/lhl/strix-halo-testing, 24 rows), of which level and scatter of an engine have 0.07
 SEVERAL, BACK_END = ("vulkan", "rocm", "rocwmma"), 0.125
+#: memory that is soldered beside the chip: one machine, no boards of several makers whose clocks differ by 8 % (arXiv:2208.11035,
+#: not read), which levels (0.065) have besides builds
+SOLDERED, ONE_MACHINE = "LPDDR", 0.05
 #: how several devices may be split: each product shared, or layers in turn
 SPLITS = ("tensor", "layer")
 #: what a run of llama.cpp calls its back end, or who made its device -> engine of the zoo
@@ -133,7 +136,7 @@ def engine(run: Mapping[str, Any], card: Row) -> str:
 
 
 def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
-    """How uncertain the rate of a stream is by what its row does not state (log).
+    """How uncertain the rate of a stream is by what its row does not state (log), and the level of its device.
 
     Of a prompt, the back end of llama.cpp: a device that has several has no one kernel.  Of a token on n devices, what these
     gain, anything between nothing and n times (evenly in log: ``ln n / sqrt 12``), where the row does not say how they are split,
@@ -147,7 +150,9 @@ def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
     unknown = run.get("phase") == "decode" and (lent or split not in SPLITS)
     gained = math.log(n) / math.sqrt(12.0) if unknown else 0.0
     found = math.hypot(back_end, gained)
-    return {"tokens_per_s": found} if found else {}
+    memory = hardware(run)["mem_type"] if given(run, "hardware") is not None else None
+    level = {"serving_level": ONE_MACHINE} if str(memory).startswith(SOLDERED) else {}
+    return {**level, **({"tokens_per_s": found} if found else {})}
 
 
 def group(run: Mapping[str, Any]) -> str:

@@ -333,8 +333,16 @@ def per_token(step: Step, tokens) -> Step:
 
 
 def at_level(step: Step, model: Workload, assume: Assumptions) -> Step:
-    """A step on a machine whose level and scatter are those assumed: every part takes that much longer."""
-    mixture = np.where(model.n_experts > 0, assume.mixture_serving_level, 1.0)
+    """A step on a machine whose level and scatter are those assumed: every part takes that much longer.
+
+    What mixtures have of their own goes with the share of other experts that a token leaves out: one whose experts take every
+    token is a dense network.
+    """
+    several = model.n_experts > 1
+    left_out = np.where(
+        several, (model.n_experts - model.experts_per_token) / np.where(several, model.n_experts - 1.0, 1.0), 0.0
+    )
+    mixture = 1.0 + (assume.mixture_serving_level - 1.0) * left_out
     factor = assume.serving_level * assume.serving_scatter * mixture
     return Step(*(part * factor for part in step))
 

@@ -487,8 +487,8 @@ class Assumptions(NamedTuple):
     mixture_serving_level: Real = _positive(
         1.0,
         "1",
-        "step of a server over the prediction where the model is a mixture of experts: routing, exchanges and grouped "
-        "products differ more between engines than dense steps do",
+        "step of a server over the prediction where the model is a mixture of many experts (as much less as a token takes "
+        "more of them): routing, exchanges and grouped products differ more between engines than dense steps do",
         "spread of published throughput of mixtures that nothing was fitted to, between models and devices: 0.11, less "
         "what serving_level and serving_scatter have of it",
         0.083,
