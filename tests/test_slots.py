@@ -154,9 +154,9 @@ def test_tokens_meet_long_steps_as_a_chain_of_two_states_does():
 def test_prompts_of_many_clients_wait_as_in_an_open_queue(cv):
     """Pollaczek and Khinchine, ``rho (1 + c^2) / (2 (1 - rho))``; who has one place for all waits for all of them."""
     users, load = 1e7, 0.6
-    met = float(batching.collision_factor(users, 1.0, users / load, 1.0, 1.0, service_cv=cv))
+    met = float(batching.collision_factor(users, 1.0, users / load, 1.0, 1.0, done=0.5 - 0.5 * cv * cv))
     assert met == pytest.approx(load * (1.0 + cv * cv) / (2.0 * (1.0 - load)), rel=1e-4)
-    assert float(batching.collision_factor(100.0, 1.0, 1e-9, 1.0, 1.0, service_cv=1.0)) == pytest.approx(99.0)
+    assert float(batching.collision_factor(100.0, 1.0, 1e-9, 1.0, 1.0, done=0.0)) == pytest.approx(99.0)
 
 
 def test_a_prompt_of_several_groups_goes_where_none_is():
