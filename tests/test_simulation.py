@@ -407,6 +407,17 @@ def test_prompts_take_more_of_the_time_than_of_the_steps():
     assert abs(found["itl"]) <= 0.05 and abs(found["ttft"]) <= 0.1
 
 
+@pytest.mark.parametrize(
+    ("seq_len", "output_len", "users", "tp"),
+    [(3888.0, 279.0, 21, 4.0), (1122.0, 82.0, 15, 8.0), (134.0, 180.0, 30, 4.0)],
+)
+def test_clients_that_never_pause_meet_no_prompt_half_done(seq_len, output_len, users, tp):
+    """They come at the ends of steps, which take several prompts (first token was up to a third late)."""
+    shape = {"seq_len": seq_len, "output_len": output_len, "output_cv": 0.5, "max_batch": 64.0, "tp": tp}
+    found = in_closed_loop("llama3_1_70b", "h100", Precision.BF16, 4000, users, prefill_chunk=8192.0, **shape)
+    assert abs(found["ttft"]) <= 0.06 and abs(found["itl"]) <= 0.03
+
+
 def test_clients_that_pause_wait_for_slots_now_and_then():
     """Slots that are enough on the mean are not at every moment (first token was a third too early)."""
     shape = {"seq_len": 158.0, "prompt_cv": 1.0, "output_len": 218.0, "output_cv": 0.5, "max_batch": 128.0, "tp": 4.0}
@@ -444,6 +455,15 @@ def test_prompts_of_a_first_batch_are_met_at_what_they_cost(requests, output_cv)
     answer, server = asked(load.records, **load.inputs, n_requests=requests)
     run, _ = runs_of(load, server, requests, arrivals=np.zeros(requests))
     assert abs(errors(answer, run, slice(None), "started")["itl"]) <= 0.03
+
+
+def test_one_batch_that_begins_together_holds_less_than_a_steady_state():
+    """Long answers of a cache-bound server (time between tokens was 16 % too long)."""
+    shape = {"seq_len": 199.0, "output_len": 838.0, "output_cv": 0.5, "max_batch": 256.0}
+    load = loaded("mistral_7b", "l40s", prefill_chunk=8192.0, tp=1.0, **shape)
+    answer, server = asked(load.records, **load.inputs, n_requests=89)
+    run, _ = runs_of(load, server, 89, arrivals=np.zeros(89))
+    assert abs(errors(answer, run, slice(None), "started")["itl"]) <= 0.02
 
 
 def test_nobody_waits_for_a_step_of_an_idle_server():

@@ -154,9 +154,9 @@ def test_tokens_meet_long_steps_as_a_chain_of_two_states_does():
 def test_prompts_of_many_clients_wait_as_in_an_open_queue(cv):
     """Pollaczek and Khinchine, ``rho (1 + c^2) / (2 (1 - rho))``; who has one place for all waits for all of them."""
     users, load = 1e7, 0.6
-    met = float(batching.collision_factor(users, 1.0, users / load, 1.0, 1.0, service_cv=cv))
+    met = float(batching.collision_factor(users, 1.0, users / load, 1.0, 1.0, done=0.5 - 0.5 * cv * cv))
     assert met == pytest.approx(load * (1.0 + cv * cv) / (2.0 * (1.0 - load)), rel=1e-4)
-    assert float(batching.collision_factor(100.0, 1.0, 1e-9, 1.0, 1.0, service_cv=1.0)) == pytest.approx(99.0)
+    assert float(batching.collision_factor(100.0, 1.0, 1e-9, 1.0, 1.0, done=0.0)) == pytest.approx(99.0)
 
 
 def test_a_prompt_of_several_groups_goes_where_none_is():
@@ -187,3 +187,23 @@ def test_clients_that_pause_long_save_nothing_at_the_end():
     asked = {"model": "llama3_1_8b", "hardware": "h100", "seq_len": 400, "output_len": 2, "output_cv": 5.8, "users": 14}
     found = ms.ContinuousBatchingModel.solve(**asked, max_batch=32, think_time=[1.0, 1e6], requests_per_user=3)
     assert (found.itl >= 0.99 * found.step_time).all()
+
+
+@pytest.mark.parametrize("cv", [0.4, 1.0])
+def test_answers_that_begin_together_are_younger(cv):
+    """Drawn: what two that go on have written, and what answers one after another lack of the steady state's age."""
+    random = np.random.default_rng(5)
+    variance = np.log1p(cv * cv)
+    drawn = np.exp(np.sqrt(variance) * random.standard_normal((60, 40_000)) - 0.5 * variance)
+    shorter = np.minimum(drawn[0], drawn[1])
+    assert float(waiting.shorter_age(1.0, cv)) == pytest.approx((shorter**2).mean() / (2.0 * shorter.mean()), rel=0.03)
+    end, age = 20.0, 0.5 * (1.0 + cv * cv)
+    begins = np.concatenate([np.zeros((1, drawn.shape[1])), drawn.cumsum(axis=0)[:-1]])
+    ages = 0.5 * (np.clip(end - begins, 0.0, drawn) ** 2).sum(axis=0).mean() / end
+    waves = 20.0 + age  # so many steps before the batch runs down
+    assert float(waiting.run_down(1.0, cv, 8.0, waves).younger) == pytest.approx(age - ages, rel=0.06)
+
+
+def test_a_batch_runs_down_alike_just_before_and_after_one_wave():
+    one, more = (waiting.run_down(100.0, 0.7, 64.0, waves) for waves in (1.0, 1.0 + 1e-9))
+    assert [float(value) for value in one[:4]] == pytest.approx([float(value) for value in more[:4]], rel=1e-6)

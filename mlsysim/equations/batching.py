@@ -347,12 +347,12 @@ def burst_ttft(prefill_time, chunks, of_one=1.0):
     return prefill_time * (chunks + of_one) / (2.0 * chunks)
 
 
-def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers=1.0, service_cv=0.0):
+def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers=1.0, done=0.5):
     """How much longer than alone a prompt takes in a closed loop, q: others are in prefill at that moment.
 
     Mean values of a closed queue with a constant service s: who comes meets the others' prompts, of which the one in service
-    is half done, ``R = s + s (N - 1) (R - s (1 - c^2) / 2) / (Z + R)``, solved for ``q = R/s - 1``; far from saturation
-    ``rho (1 + c^2) / (2 (1 - rho))``.  A prompt goes to that of several attention groups which is free: m servers are one of
+    has the share d behind it, ``R = s + s (N - 1) (R - d s) / (Z + R)``, solved for ``q = R/s - 1``; far from saturation
+    ``rho (1 - d) / (1 - rho)``.  A prompt goes to that of several attention groups which is free: m servers are one of
     s/m behind a delay of ``s (m - 1) / m`` (Seidmann, Schweitzer and Shalev-Oren 1987, "Computerized closed queueing network
     models").  Requests of equal length keep meeting: ``max(that, rho g / 2 + 0.05 (g - 1))`` with g prompts to a step.
 
@@ -363,7 +363,7 @@ def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers
     elsewhere : time of a client's cycle outside of its prompt, Z: decoding and thinking (s).
     sharing : g, prompts that one step holds.
     servers : m, attention groups.
-    service_cv : variation of the service, c.
+    done : d; ``(1 - c^2) / 2`` of services that vary by c, and more where all come at the ends of steps.
 
     Examples
     --------
@@ -374,7 +374,7 @@ def collision_factor(users, prefill_time, elsewhere, length_cv, sharing, servers
     rest = elsewhere / service
     clients, away = users * servers, rest * servers + servers - 1.0
     surplus = clients - away
-    inside = surplus * surplus + 4.0 * away - 2.0 * (1.0 - service_cv * service_cv) * (clients - 1.0)
+    inside = surplus * surplus + 4.0 * away - 4.0 * done * (clients - 1.0)
     random = np.maximum(0.5 * (surplus + np.sqrt(np.maximum(inside, 0.0))) - 1.0, 0.0) / servers
     busy = np.minimum(np.maximum(users - 1.0, 0.0) / np.maximum(rest, 1.0), 0.99)
     locked = np.maximum(random, 0.5 * busy * sharing + LOCKED_SHARE * (sharing - 1.0))

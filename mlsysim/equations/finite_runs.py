@@ -14,6 +14,7 @@ from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.normal import normal_tail
 from mlsysim.equations.server import Server, decoding_time, last_step_time, mixed_time
 from mlsysim.equations.shared_steps import FullSteps
+from mlsysim.schema.codes import CacheLength
 
 #: of a batch that runs down, the share that its last steps are taken to hold: long answers are few, and not alone
 LAST_SHARE = 0.05
@@ -80,6 +81,7 @@ def run_rate(server: Server, full: FullSteps, n_requests):
 def run_token_time(server: Server, full: FullSteps, n_requests):
     """Time between tokens in such a run (s): its batch, running down, and the prompts that come after one's own.
 
+    Requests that began together hold less than those of a steady state, and what is left of them more (`waiting.run_down`).
     Of n prompts the last ``n - b`` lengthen the steps of a whole batch.  The first b fill u steps (`bunched_share`, f), of
     which each prompt meets those that began before: ``1 - b/n + f (1 - 1/u) b / (2 n)`` of all; where all begin and end
     together it is half.
@@ -88,12 +90,15 @@ def run_token_time(server: Server, full: FullSteps, n_requests):
     batch = np.minimum(full.decoders, n_requests)
     waves = n_requests / batch
     end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
-    step, running_down = decoding_time(server, batch), run_down_step(server, batch, end.shared)
+    grows = np.where(asked.cache == CacheLength.FIXED, 0.0, 1.0)
+    step = decoding_time(server._replace(context=server.context - grows * end.younger), batch)
+    running_down = run_down_step(server._replace(context=server.context + grows * end.older), batch, end.shared)
+    down = np.where(asked.output_cv > 0, end.tokens / (asked.output * waves), 0.0)
     longer = (full.token_time - full.step_time) * (batch / full.decoders)
     prompt_steps = ceil_div(batch * server.computed, full.room)
     first = 0.5 * (1.0 - 1.0 / prompt_steps) * bunched_share(server, full)
     seen = np.where(asked.output_cv > 0, 1.0 - (1.0 - first) / waves, 0.5 * together_share(server, full, n_requests))
-    return step + (running_down - step) / waves + seen * longer
+    return step + down * (running_down - step) + seen * longer
 
 
 def to_the_end(server: Server, throughput, users, requests_per_user):

@@ -283,16 +283,31 @@ def prompt_meeting(server: Server, full: FullSteps, users, think_time) -> Meetin
     addition = prompt_addition(server, full, running + 1.0, groups_with_prompt, together)
     shared = np.minimum(running / np.maximum(server.decoded, 1.0), groups_with_prompt / full.chunks)
 
+    places = np.maximum(full.room / (server.groups * full.chunk), 1.0)
+    one, filled = chunk_time(server, full, running + 1.0), mixed_time(server, running + 1.0, full.room)
+    further = (filled - one) / np.where(places > 1.0, places - 1.0, 1.0)
+    # others whose prompts come in the same step: they share it, or wait for each other where it holds one prompt
+    beside = prompts_a_step / (full.chunks * server.groups)
+    beside = beside * ((1.0 - 1.0 / places) * further + (0.5 / places) * one) / (full.chunks * one)
+    alike = server.requests.prompt_cv + server.requests.output_cv == 0
+    prompt = groups_with_prompt * addition
+    # prompts begin at the end of a step (who pauses waits for it, `slots.step_wait`), and meet no step half done
+    done = 0.5 + np.where(alike, 0.0, 0.5 / full.chunks)
+
     def collisions(clients, pause):
         """Of so many clients of a group."""
-        return batching.collision_factor(
+        elsewhere = server.requests.output * (step + shared * addition) + pause
+        met = batching.collision_factor(
             clients,
-            prefill_time=groups_with_prompt * addition,
-            elsewhere=server.requests.output * (step + shared * addition) + pause,
+            prefill_time=prompt,
+            elsewhere=elsewhere,
             length_cv=server.requests.prompt_cv + server.requests.output_cv,
             sharing=np.minimum(prompts_per_step, clients),
             servers=server.groups,
+            done=done,
         )
+        busy = np.minimum((clients - 1.0) * prompt / elsewhere, 1.0)
+        return np.where(alike, met, met * waiting.places_factor(busy, places) + np.minimum(clients - 1.0, beside))
 
     # where clients wait for a slot, those that have one never pause
     group_holders = np.maximum(holders / server.groups, 1.0)

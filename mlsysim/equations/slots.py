@@ -176,6 +176,7 @@ def budget_wait(server: Server, room):
     """
     filled = server.groups * server.computed / room
     of_group = np.maximum(server.slots / server.groups, 1.0)
+    cv = server.requests.prompt_cv
     met = batching.collision_factor(
         of_group,
         prefill_time=filled,
@@ -183,7 +184,7 @@ def budget_wait(server: Server, room):
         length_cv=1.0,
         sharing=1.0,
         servers=server.groups,
-        service_cv=server.requests.prompt_cv,
+        done=0.5 - 0.5 * cv * cv,
     )
     busy = np.minimum(of_group * filled / np.maximum(server.decoded, 1.0), 1.0)
     return np.minimum(met, of_group - 1.0) * filled * waiting.places_factor(busy, 1.0 / filled)

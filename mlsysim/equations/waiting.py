@@ -364,18 +364,39 @@ def shorter_of_two(cv, law=LengthLaw.LOGNORMAL):
     return np.where(law == LengthLaw.EXPONENTIAL, 0.5, lognormal)
 
 
+def shorter_age(mean, cv, law=LengthLaw.LOGNORMAL):
+    """Steps since the begin of two random lengths, mean over those in which both go on: ``E[min^2] / (2 E[min])``.
+
+    Lognormal: ``m (1 + cv^2) Phi(-sqrt(2) sigma) / (2 Phi(-sigma / sqrt 2))``; exponential: ``m / 2``.
+
+    Examples
+    --------
+    >>> float(shorter_age(10.0, 0.0)), round(float(shorter_age(10.0, 1.0)), 2)
+    (5.0, 4.3)
+    """
+    sigma = np.sqrt(np.log1p(cv * cv))
+    square = (1.0 + cv * cv) * normal_tail(np.sqrt(2.0) * sigma) / (2.0 * normal_tail(np.sqrt(0.5) * sigma))
+    return mean * np.where(law == LengthLaw.EXPONENTIAL, 0.5, square)
+
+
 class RunDown(NamedTuple):
     """How a batch of answers runs down when no request is left to take the place of one that ends."""
 
     late: Any  #: steps of the last answer after the mean one
     shared: Any  #: requests that an answer decodes beside, over those that the batch began with
+    tokens: Any  #: steps that are left of an answer, mean
+    older: Any  #: tokens that a request holds then beyond the mean of a steady state
+    younger: Any  #: and by how much fewer it holds before, as the first answers begin together
 
 
 def run_down(output, cv, batch, waves, law=LengthLaw.LOGNORMAL) -> RunDown:
     """The end of a run: `late` is the longest of what is left of the answers less the mean, ``shared = E[min of two] / mean``.
 
-    In the first wave that is whole answers, later what is left of them at a random instant: mean ``E2/(2 E1)``, second
-    moment ``E3/(3 E1)``.  Of two lognormal lengths the shorter is ``2 Phi(-sigma / sqrt 2)`` of the mean.
+    In the first wave that is whole answers, from the second on what is left of them at a random instant: mean ``E2/(2 E1)``,
+    second moment ``E3/(3 E1)``; a line between.  Of two lognormal lengths the shorter is ``2 Phi(-sigma / sqrt 2)`` of the mean.
+    Requests hold what they have written: on the mean ``a = E2/(2 E1)`` in a steady state, `shorter_age` where all began
+    together, that and a where what is left began at random.  From a common begin to the steady state each lacks the tokens of
+    ``D = E3/(3 E1) - a^2`` steps (renewal theory): ``(D/T) (1 - exp(-a T/D))`` in the mean over T steps.
 
     Parameters
     ----------
@@ -383,21 +404,34 @@ def run_down(output, cv, batch, waves, law=LengthLaw.LOGNORMAL) -> RunDown:
     batch : requests that run when the queue is empty.
     waves : requests of the run over `batch`.
 
+    References
+    ----------
+    Cox 1962, "Renewal Theory", chapters 4 and 5.
+
     Examples
     --------
     >>> found = run_down(100.0, 0.0, 64.0, 1.0)
     >>> float(found.late), float(found.shared)
     (0.0, 1.0)
     >>> found = run_down(100.0, 1.0, 64.0, 1.0)
-    >>> round(float(found.late), 1), round(float(found.shared), 3)
-    (394.7, 0.556)
+    >>> round(float(found.late), 1), round(float(found.shared), 3), round(float(found.older), 1)
+    (394.7, 0.556, -57.0)
     """
     second, third = batching.length_moments(output, cv, law)
-    left = 0.5 * second / output
-    left_cv = np.sqrt(np.maximum(third / (3.0 * output * left * left) - 1.0, 0.0))
-    whole = waves <= 1.0
-    mean, spread = np.where(whole, output, left), np.where(whole, cv, left_cv)
-    longest = batching.longest_of(mean, spread, np.maximum(batch, 1.0), law)
+    age = 0.5 * second / output
+    lacking = third / (3.0 * output) - age * age
+    left_cv = np.sqrt(np.maximum(lacking, 0.0)) / age
     random = cv > 0
-    share = shorter_of_two(spread, law)
-    return RunDown(np.where(random, np.maximum(longest - mean, 0.0), 0.0), np.where(random, share, 1.0))
+    begun = np.minimum(np.maximum(waves - 1.0, 0.0), 1.0)
+    mean, spread = output + begun * (age - output), cv + begun * (left_cv - cv)
+    longest = batching.longest_of(mean, spread, np.maximum(batch, 1.0), law)
+    older = shorter_age(mean, spread, law) - (1.0 - begun) * age
+    before = np.maximum(output * waves - mean, 1e-9)
+    some = np.where(random, lacking, 1.0)
+    return RunDown(
+        late=np.where(random, np.maximum(longest - mean, 0.0), 0.0),
+        shared=np.where(random, shorter_of_two(spread, law), 1.0),
+        tokens=mean,
+        older=np.where(random, older, 0.0),
+        younger=np.where(random, (some / before) * -np.expm1(-age * before / some), 0.0),
+    )
