@@ -19,7 +19,7 @@ from mlsysim.equations.server import Server, decoding_time, mixed_time
 from mlsysim.equations.stage import stage
 
 if TYPE_CHECKING:
-    from mlsysim.equations.loops import FullSteps, Meeting, Paced
+    from mlsysim.equations.loops import FullSteps, Loaded, Meeting
 
 _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
 
@@ -147,7 +147,7 @@ def slower_than_exponential(slots, load, scv):
     return scv + (1.0 - scv) * 0.5 * (1.0 + np.minimum(np.maximum(several, 0.0), 1.0))
 
 
-def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Paced):
+def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Loaded):
     """Probability that all slots are taken when a request comes, and the mean wait for one of all requests (s).
 
     By the clock of decoding, which stands while prompts are computed, requests come in lots: with a share p of the time that
