@@ -118,8 +118,9 @@ def test_numbers_arrays_and_compiled_loops_give_the_same_bits(op, monkeypatch):
         out = np.empty(len(steps))
         loop(out, *args)
         assert same(steps, out)
-        for many in (1, 1 << 60):  # with the compiled loop and without
+        for many, often in ((1, 1 << 60), (1 << 60, 1), (1 << 60, 1 << 60)):  # with the compiled loop, and without
             monkeypatch.setattr(arrays, "MANY", many)
+            monkeypatch.setattr(arrays, "OFTEN", often)
             assert same(steps, FUNCTIONS[op](*args))
         assert same(steps[:9], FUNCTIONS[op](*(a[:9] for a in args)))
 

@@ -20,6 +20,7 @@ from mlsysim.equations import (
     shared_steps,
 )
 from mlsysim.equations.server import server as serve_requests
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Precision
 
@@ -250,7 +251,7 @@ def test_prompts_may_be_gathered_by_all_reduces():
 
 def test_a_mixture_that_leaves_no_expert_out_is_as_well_known_as_a_dense_model():
     """What mixtures have of their own goes with the share of other experts that a token leaves out."""
-    step = serving.Step(*(1.0 for _ in serving.Step._fields))
+    step = Step(*(1.0 for _ in Step._fields))
     mixture = zoo.workload_record(zoo.model("mixtral_8x7b"))
     assume = ASSUME._replace(serving_level=1.0, serving_scatter=1.0, mixture_serving_level=1.1)
 

@@ -7,7 +7,6 @@ import pytest
 
 import mlsysim as ms
 from mlsysim.equations import batching, queueing, slots, waiting
-from mlsysim.equations.steady import Lines, count_on
 
 
 def erlang_empty(come, places):
@@ -166,12 +165,6 @@ def test_a_prompt_of_several_groups_goes_where_none_is():
     assert float(batching.collision_factor(8.0, 1.0, 9.0, 1.0, 1.0, servers=1.0)) == one and 0.0 < four < 0.5 * one
     full = [float(batching.collision_factor(200.0, 1.0, 9.0, 1.0, 1.0, servers=m)) for m in (1.0, 4.0)]
     assert full[1] == pytest.approx(full[0], rel=0.02)
-
-
-def test_a_count_on_lines_is_where_they_cross():
-    lines = Lines((0.0, 1.0, 2.0), (1.0, 3.0, 4.0))
-    assert float(count_on(0.5, lines, 10.0)) == 2.0 and float(count_on(0.5, lines, 1.5)) == 1.5
-    assert float(count_on(2.0, lines, 7.0)) == 7.0  # no steady state
 
 
 def test_no_more_steps_have_a_prompt_than_chunks_come():

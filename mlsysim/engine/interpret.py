@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlsysim.engine import staged
-from mlsysim.engine.graph import NUMPY, Node, reached
+from mlsysim.engine.alike import Rows, alone
+from mlsysim.engine.graph import Node, reached
 
 
 def evaluate(nodes: Sequence[Node], values: dict[int, np.ndarray], wanted: Sequence[Node]) -> dict[int, np.ndarray]:
@@ -40,26 +41,30 @@ class Steps:
         See `evaluate`.
     known : container of int
         Indices of the nodes whose values will be given.
+    dims : int, optional
+        Of their arrays, which are small: nodes that are alike are then evaluated together (see `mlsysim.engine.alike`).
     """
 
-    def __init__(self, nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node]):
-        ends = _ends(nodes, known, wanted)
+    def __init__(self, nodes: Sequence[Node], known: Container[int], wanted: Sequence[Node], dims: int | None = None):
         self.wanted = [n.index for n in wanted]
-        self.steps = [
-            (n.index, NUMPY.get(n.op), [a.index for a in n.args], ends.get(n.index, ()), n)
-            for n in nodes
-            if n.index not in known
-        ]
+        steps = alone(nodes, known) if dims is None else Rows(nodes, known, dims).steps(wanted)
+        last = {key: i for i, step in enumerate(steps) for key in step.arguments}
+        ends: dict[int, list[Hashable]] = {}
+        for key in last.keys() - set(self.wanted):
+            ends.setdefault(last[key], []).append(key)
+        self.steps = [(step, ends.get(i, ())) for i, step in enumerate(steps)]
 
-    def take(self, values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    def take(self, given: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         """Values of what is wanted; those that are given are used up on the way."""
         stages: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        values: dict[Any, np.ndarray] = given
         with np.errstate(all="ignore"):
-            for index, operation, args, ends, node in self.steps:
+            for (key, operation, arguments, node), ends in self.steps:
                 if operation is None:
-                    values[index] = made(node, args, values, stages)
+                    assert node is not None
+                    values[key] = made(node, arguments, values, stages)
                 else:
-                    values[index] = operation(*[values[a] for a in args])
+                    values[key] = operation(*[values[a] for a in arguments])
                 for end in ends:
                     values.pop(end, None)
         return {index: values[index] for index in self.wanted}
@@ -102,8 +107,8 @@ def stage_bytes(nodes: Sequence[Node], points: Callable[[Node], int]) -> int:
 
 def made(
     node: Node,
-    arguments: Sequence[int],
-    values: Mapping[int, np.ndarray],
+    arguments: Sequence[Any],
+    values: Mapping[Any, np.ndarray],
     stages: dict[tuple[Any, ...], tuple[Any, ...]],
 ) -> np.ndarray:
     """The value of a constant, or of a stage; `arguments` are the keys of what it is made of."""

@@ -99,6 +99,7 @@ class Writer:
         self.groups: dict[tuple[int, int, int, tuple[str, ...]], list[Node]] = {}  #: nodes by where they are computed
         self.turns: dict[int, int] = {}  #: of the nodes behind others, or stages themselves
         self.wanted: set[int] = set()  #: nodes that are kept in the workspace
+        self.places: dict[str, str] = {}  #: names of places in tables that a tile has one value of
         self.depth_max = len(self.outer)
 
     # --- where things are ----------------------------------------------------------------------------------
@@ -124,6 +125,10 @@ class Writer:
         """Is a node a stage that the nest evaluates, rather than reads?"""
         return node.op == "stage" and node.index not in self.number
 
+    def is_read(self, node: Node) -> bool:
+        """Is a node an input that a tile has one value of?  It is read where it is needed: copies would have to be compiled."""
+        return node.index in self.number and not self.inside(node) and not self.of_kind(node)
+
     def take_turns(self) -> None:
         """Stages have loops of their own, so what is computed in one place takes turns: even ones, and odd ones of stages."""
         if not any(map(self.is_stage, self.body)):
@@ -141,8 +146,8 @@ class Writer:
         return self.buffers[node.index]
 
     def place(self, node: Node) -> str:
-        """The workspace element of a node for the current loop indices."""
-        return self.buffer(node).element(self.axis)
+        """Where a node is kept, for the current loop indices: in the workspace, or in the table that it is read from."""
+        return self.of_tile(node) if self.is_read(node) else self.buffer(node).element(self.axis)
 
     # --- expressions ---------------------------------------------------------------------------------------
 
@@ -227,11 +232,14 @@ class Writer:
 
     def stage(self, depth: int, node: Node, inside: tuple[str, ...], passed: Sequence[str]) -> None:
         """A stage along the rows of a tile (see `mlsysim.engine.lanes`); `passed` stands before each."""
+        steady = {a.index: a for a in node.args if self.is_read(a)}
+        self.put(depth, *map(self.fetch, steady.values()))
         for axis in inside[:-1]:
             self.put(depth, f"for j_{self.axis[axis]} in range(m_{self.axis[axis]}):")
             depth += 1
         lane, length = (f"j_{self.axis[inside[-1]]}", f"m_{self.axis[inside[-1]]}") if inside else ("lane", "u(1)")
-        fetch, stage = [self.value(a) for a in node.args], lanes.lined(node.payload[0])
+        fetch = [self.name(a) if a.index in steady else self.value(a) for a in node.args]
+        stage = lanes.lined(node.payload[0])
         self.put(depth, *passed, *lanes.loops(stage, fetch, self.place(node), lane, length, self.workspace.lanes))
 
     def of_kind(self, node: Node) -> bool:
@@ -274,13 +282,24 @@ class Writer:
         step = f"j_{self.axis[axis]}"
         return f"(first + {step})" if axis == self.layout.tile[-1] and self.chunked else step
 
-    def element(self, node: Node) -> str:
-        """The element of an input array that is read."""
-        number = self.number[node.index]
+    def index(self, node: Node) -> str:
+        """Where the element of an input array lies that is read; empty for a number."""
         index = "kind" if self.of_kind(node) else ""
         for axis in self.along(node):
             index = f"({index}) * n_{self.axis[axis]} + {self.step(axis)}" if index else self.step(axis)
+        return index
+
+    def element(self, node: Node) -> str:
+        """The element of an input array that is read."""
+        number, index = self.number[node.index], self.index(node)
         return f"data[at_{number} + {index}]" if index else f"data[at_{number}]"
+
+    def of_tile(self, node: Node) -> str:
+        """The same where a tile has one: inputs over the same axes share the name of their place."""
+        number, index = self.number[node.index], self.index(node)
+        if not index:
+            return f"data[u(at[{number}])]"
+        return f"data[u(at[{number}]) + {self.places.setdefault(index, f'place_{len(self.places)}')}]"
 
     def read(self, node: Node) -> str:
         """Take a value of an input array."""
@@ -289,21 +308,23 @@ class Writer:
     def write(self) -> Source:
         self.take_turns()
         for node in [*self.inputs, *self.body]:
-            self.groups.setdefault(self.where(node), []).append(node)
+            if not self.is_read(node):
+                self.groups.setdefault(self.where(node), []).append(node)
         self.wanted |= {c.index for c in self.columns}
         for node in self.body:
             self.wanted |= {arg.index for arg in node.args if arg.op != "const" and self.where(arg) != self.where(node)}
         wide = bool(self.layout.tile) and self.workspace.capacity(self.layout.tile[-1]) >= WIDE
         also = ("count",) * any(map(self.is_stage, self.body)) + ("wide",) * wide
-        head = "\n".join(_HEAD).format(", ".join(dict.fromkeys((*self.intrinsics, *also))))
-        self.put(0, head, f"def nest(lo, hi, sizes, at, data, w, {self.outs()}):")
+        text = "\n".join(_HEAD).format(", ".join(dict.fromkeys((*self.intrinsics, *also))))
+        self.put(0, text, f"def nest(lo, hi, sizes, at, data, w, {self.outs()}):")
         self.put(1, *["wide()"] * wide)
         for axis, i in self.axis.items():
             self.put(1, f"n_{i} = u(sizes[{i}])")
             if axis in self.layout.tile:
                 self.put(1, f"m_{i} = n_{i}")
-        for number in range(len(self.inputs)):
-            self.put(1, f"at_{number} = u(at[{number}])")
+        self.put(
+            1, *(f"at_{number} = u(at[{number}])" for number, node in enumerate(self.inputs) if not self.is_read(node))
+        )
         self.put(1, "position = u(0)", *self.before(), "for tile in range(lo, hi):", "    rest = u(tile)")
         for axis in reversed(self.outer):
             i = self.axis[axis]
@@ -311,6 +332,7 @@ class Writer:
         if self.chunked:  # the chunks are the outermost loop: what is hoisted of a chunk stays
             last, chunk = self.axis[self.layout.tile[-1]], f"u({self.layout.chunk})"
             self.put(2, f"first = rest * {chunk}", f"m_{last} = min({chunk}, n_{last} - first)")
+        head = len(self.lines)
         inner = [f"i_{self.axis[a]}" for a in self.outer]
         for level in range(self.depth_max + 1):
             groups, begun = self.insides(0, level), self.begun(level)
@@ -331,6 +353,7 @@ class Writer:
                         self.store(depth, number, column)
         if not self.stored:
             self.deliver(2)
+        self.lines[head:head] = [f"        {name} = {index}" for index, name in self.places.items()]
         self.put(1, f"return {self.result}")
         dims = [tuple(self.along(n)) for n in self.inputs]
         return Source("\n".join(self.lines) + "\n", self.workspace.used + 16, self.inputs, dims)

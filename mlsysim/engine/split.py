@@ -19,6 +19,7 @@ from mlsysim.engine.tables import computed_again, of_kinds
 MOST_NODES = 300_000  #: of all that is kept
 MOST_SETTLED = 8  #: ways to settle the conditions of a call
 MOST_STAGED = 1 << 26  #: points of a stage
+TOGETHER = 1 << 13  #: points of the largest table up to which nodes that are alike are evaluated together
 
 
 class Split:
@@ -58,6 +59,8 @@ class Split:
         self.inputs = [inputs[i] for i in sorted(inputs)]
         self.tabled = [n for n in self.nodes if n.index in table or n.op == "const"]
         largest = max((points[n.index] for n in self.tabled if n.op == "stage"), default=0)
+        alike = max((points[n.index] for n in self.tabled), default=0) <= TOGETHER
+        self.together = len(program.axes) if alike else None
         if largest > MOST_STAGED:
             raise ValueError(
                 f"a stage would be evaluated at {largest:,} points: fewer values on the axes it depends on, please"
@@ -120,7 +123,7 @@ class Split:
     @functools.cached_property
     def steps(self) -> Steps:
         """How the tables are evaluated, from what is read of the kinds."""
-        return Steps(self.needed, {n.index for n in (*self.leaves, *self.read)}, self.wanted)
+        return Steps(self.needed, {n.index for n in (*self.leaves, *self.read)}, self.wanted, self.together)
 
     def shared(self, program: Program) -> Shared | None:
         """How the tables are evaluated by patterns of points, where a table of points is long; the same for all such calls."""

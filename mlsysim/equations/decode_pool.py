@@ -13,6 +13,7 @@ from mlsysim.equations import batching, dealing, micro_batches, operators, queue
 from mlsysim.equations import serving as serve
 from mlsysim.equations.local_prefill import Local
 from mlsysim.equations.normal import normal_tail
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
@@ -60,7 +61,7 @@ def load(pool: Decode, batch) -> Load:
     return Load(groups * most, groups - np.maximum(batch, groups) / np.maximum(most, 1.0))
 
 
-def decode_step(pool: Decode, batch) -> serve.Step:
+def decode_step(pool: Decode, batch) -> Step:
     """What a token of each of `batch` requests of one replica costs (s, by class)."""
     records = (pool.hardware, pool.fleet, pool.format, pool.assume, pool.layout)
 
@@ -75,13 +76,13 @@ def decode_step(pool: Decode, batch) -> serve.Step:
         each_round = micro_batches.either((pool.two_batches > 0) & (batch >= 2.0), halves, each_round)
     if pool.draft_layers is not None:
         drafts = drafting(pool, batch)
-        each_round = serve.Step(*(part + pool.draft_len * own for part, own in zip(each_round, drafts)))
+        each_round = Step(*(part + pool.draft_len * own for part, own in zip(each_round, drafts)))
     device = each_round.gemm + each_round.attention + each_round.communication
     hidden = pool.assume.decode_host_overlap * np.minimum(each_round.host, device)
     return serve.per_token(each_round._replace(host=each_round.host - hidden), pool.per_round)
 
 
-def drafting(pool: Decode, batch) -> serve.Step:
+def drafting(pool: Decode, batch) -> Step:
     """What one drafted token of each request costs: some layers such as the model's own, and its head (s, by class).
 
     Parameters
@@ -100,7 +101,7 @@ def drafting(pool: Decode, batch) -> serve.Step:
     work = operators.head_work(pool.model, pool.hardware, pool.format, pool.assume, tp, rows)
     head = operators.time_of(work, pool.hardware)
     share = pool.draft_layers / pool.model.n_layers
-    return serve.Step(
+    return Step(
         gemm=head + share * np.maximum(step.gemm - head, 0.0),
         attention=share * step.attention,
         communication=share * step.communication,

@@ -24,20 +24,18 @@ from mlsysim.equations import serving as serve
 from mlsysim.equations.server import Server, decoding_step, decoding_time, frontend_time, last_step_time, mixed_time
 from mlsysim.equations.shared_steps import (
     FullSteps,
+    Loaded,
     Meeting,
-    Paced,
     balanced_decoders,
     chunk_time,
     prompt_addition,
+    room_beside,
     uneven_time,
     with_room,
 )
-from mlsysim.equations.steady import Lines, count_on, steady_state
+from mlsysim.equations.steady import steady_state
 
-#: where the mean step of an open loop is looked at first, shares of what a full server holds: few requests make the most of a
-#: step where experts, or matrix units, fill with them
-SHARES = (0.0, 0.001, 0.004, 0.015, 0.05, 0.15, 0.4, 1.0)
-#: least requests that decode for each chunk of a prompt; answers of one token have none
+#: least tokens of an answer that are decoded; answers of one token have none
 FEWEST = 1e-9
 
 
@@ -52,33 +50,6 @@ class Operation(NamedTuple):
     active: Any  #: requests that run, mean
     load: Any  #: throughput over the maximum
     keeps_up: Any  #: does the queue have an end
-
-
-# --- steps ---------------------------------------------------------------------------------------------
-
-
-def paced_steps(server: Server, full: FullSteps, decoding, chunks, chunk_rate=None) -> Paced:
-    """Steps of an open loop, to each of which some chunks of prompts come, mean.
-
-    Parameters
-    ----------
-    decoding : requests that decode.
-    chunks : of prompts in a step, mean.
-    chunk_rate : chunks that come (1/s); None for as many as the mean step needs.
-    """
-    none, one = decoding_time(server, decoding), chunk_time(server, full, decoding)
-    most = np.maximum(full.room / full.chunk, 1.0)
-    several = most > 1.0
-    further = (mixed_time(server, decoding, full.room) - one) / np.where(several, most - 1.0, 1.0)
-    further = np.where(several, further, 0.0)
-    prompts = waiting.PromptSteps(one - none, further, most)
-    if chunk_rate is not None:
-        return Paced(none, one, further, *waiting.bunched_step(none, prompts, chunks, chunk_rate, full.chunks))
-    longer = waiting.longer_step(prompts, chunks)
-    for _ in range(2):  # half of the way: what is too long a step makes the next one too short
-        found = waiting.bunched_step(none, prompts, chunks, chunks / (none + longer), full.chunks)
-        longer = 0.5 * (longer + found.longer)
-    return Paced(none, one, further, longer, found.share)
 
 
 # --- maximum load --------------------------------------------------------------------------------------
@@ -159,21 +130,41 @@ def maximum_load(server: Server, full: FullSteps, n_requests) -> Operation:
 # --- open loop -----------------------------------------------------------------------------------------
 
 
-def step_lines(server: Server, full: FullSteps) -> Lines:
-    """The mean step of an open loop by the chunks of prompts that come in it, up to what a full server takes."""
-    per_chunk = server.decoded / full.chunks
-    most = np.maximum(full.room / full.chunk, 1.0)
-    fullest = np.minimum(full.decoders / np.maximum(per_chunk, FEWEST), most)
-    counts = tuple(share * fullest for share in SHARES)
-    steps = (paced_steps(server, full, per_chunk * count + 1.0, count) for count in counts)
-    return Lines(counts, tuple(step.mean for step in steps))
+def loaded(server: Server, full: FullSteps, requests) -> Loaded:
+    """The steps of an open loop to which so many requests come, mean; ``b = n (S_out - 1)`` decode beside their prompts.
+
+    Parameters
+    ----------
+    requests : that come in a step, n.
+    """
+    others = server.decoded * requests
+    full = with_room(server, full, others, varying=1.0)
+    chunks, most = full.chunks * requests, np.maximum(full.room / full.chunk, 1.0)
+    # what decodes beside a request varies, and a step that reads more experts with each of them grows ever less
+    none = waiting.over_poisson(lambda others: decoding_time(server, np.minimum(others + 1.0, server.slots)), others)
+    one, filled = chunk_time(server, full, others + 1.0), mixed_time(server, others + 1.0, full.room)
+    several = most > 1.0
+    further = np.where(several, (filled - one) / np.where(several, most - 1.0, 1.0), 0.0)
+    prompts = waiting.PromptSteps(one - none, further, most)
+
+    def bunched(longer):
+        """What prompts add where they have made the steps so much longer, and so more of them come."""
+        return waiting.bunched_step(none, prompts, chunks, chunks / (none + longer), full.chunks)
+
+    rough = waiting.longer_step(prompts, chunks)
+    better = 0.5 * (rough + bunched(rough).longer)  # what is too long a step makes the next one too short
+    found = bunched(better)
+    mean = none + 0.5 * (better + found.longer)
+    begin = -np.expm1(-requests / mean * none)
+    token = mean + waiting.met_by_tokens(mean, found, begin, server.decoded)
+    return Loaded(mean, none, one, further, filled, token, full.chunks)
 
 
 def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Operation:
     """A server to which requests come at random (Poisson): ``b = lambda (S_out - 1) ITL(b + 1)``.
 
-    Solved for the chunks of prompts that come in a step, ``n = lambda u t(n)`` with u chunks to a prompt, beside which
-    ``b = n (S_out - 1) / u`` decode.
+    Solved for the requests that come in a step, ``n = lambda t(n)``, beside which ``b = n (S_out - 1)`` decode; between the
+    n of a table the steps are read, not computed (`steady.steady_state`): within 1 % of themselves for 96 of 100 loads.
     A prompt waits for the end of the step that it meets (`waiting.met_steps`; none where nothing runs), for the prompts
     before it where a step is full (M/G/1, served at the speed of full steps), for steps scheduled ahead, and for a slot
     (`slots.slot_wait`); prompts that come during the same step share its first step.
@@ -189,33 +180,14 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     assume = server.assume
     load = arrival_rate / full.rate
     stable = load < 1.0
-    lines = step_lines(server, full)
-    per_request = full.chunks / np.maximum(server.decoded, FEWEST)
-    met = count_on(arrival_rate * full.chunks, lines, full.decoders * per_request)
-    at_full, full = full, with_room(server, full, met / per_request, varying=1.0)
-    lines = Lines(tuple(count * (full.chunks / at_full.chunks) for count in lines.counts), lines.times)
-
-    per_chunk = server.decoded / full.chunks
-
-    def paced(chunks):
-        return paced_steps(server, full, chunks * per_chunk + 1.0, chunks, chunk_rate)
-
+    most = np.minimum(full.decoders / np.maximum(server.decoded, FEWEST), full.room / server.computed)
+    requests, step = steady_state(lambda requests: loaded(server, full, requests), arrival_rate, most)
+    others, own_step, prefill = server.decoded * requests, step.none, step.chunks * step.one
+    at_full, room = full, room_beside(server, others)
+    full = full._replace(room=room, chunks=step.chunks, chunk=server.computed / step.chunks)
     chunk_rate = arrival_rate * full.chunks
-    most = full.decoders * per_request
-    chunks, step = steady_state(paced, chunk_rate, lines, most)
-    others = chunks * per_chunk
-    # what decodes beside a request varies, and a step that reads more experts with each of them grows ever less
-    own_step = waiting.over_poisson(
-        lambda others: decoding_time(server, np.minimum(others + 1.0, server.slots)), others
-    )
-    begin = -np.expm1(-arrival_rate * own_step)
-    bunched = waiting.Bunched(step.longer, step.share)
-    token = own_step + step.longer + waiting.met_by_tokens(step.mean, bunched, begin, server.decoded)
-    step = step._replace(none=own_step)
-    itl = np.where(stable, np.minimum(token, np.maximum(full.token_time, own_step)), full.token_time)
-    prefill = full.chunks * chunk_time(server, full, others)
-    filled_step = mixed_time(server, others, full.room)
-    filled = (server.computed / full.room) * filled_step
+    itl = np.where(stable, np.minimum(step.token, np.maximum(full.token_time, own_step)), full.token_time)
+    filled = (server.computed / full.room) * step.filled
     busy = arrival_rate * filled
     prompt_wait = waiting.prefill_wait(busy, filled, server.requests.prompt_cv, full.room / server.computed)
     met = waiting.met_steps(step.none, step.one, step.further, chunk_rate, itl)
@@ -238,7 +210,7 @@ def open_loop(server: Server, full: FullSteps, arrival_rate, percentile) -> Oper
     behind = waiting.chunks_among_others(full.chunks, server.groups * server.computed / full.room, follows)
     # what its steps have left goes to those that come before the last of them
     come = 1.0 - (1.0 - follows) * np.exp(-arrival_rate * (full.chunks - 1.0) * step.one)
-    left = full.chunks * np.maximum(filled_step - step.one, 0.0)
+    left = full.chunks * np.maximum(step.filled - step.one, 0.0)
     left = left * come * np.minimum(full.chunks - 1.0, 1.0)
     first = prefill * (behind / full.chunks) + np.maximum(together, 0.0) + left
     late = front + late_wait + 2.0 * poll_wait + first + last + 2.0 * percentile * residual + ahead

@@ -8,7 +8,7 @@ parallelism on 96 H100 GPUs": 27 to 35 % more tokens per second in prefill.
 
 import numpy as np
 
-from mlsysim.equations.serving import Step
+from mlsysim.equations.step import Step
 
 
 def side_by_side(halves: Step) -> Step:

@@ -15,6 +15,7 @@ from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div, floor_div
 from mlsysim.equations.energy import device_power
 from mlsysim.equations.normal import largest_deviate
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
@@ -31,7 +32,7 @@ class Prefill(NamedTuple):
     overlap: Any  #: share of a step after which the next one can begin: pipelines begin sooner
     replicas: Any
     cv: Any  #: coefficient of variation of the prompt's length
-    step: serve.Step  #: the full step, by class
+    step: Step  #: the full step, by class
     random: Any = None  #: does each prompt go to a replica at random, busy or not; None: no
     dealt: Any = None  #: does each prompt go to an attention group of its replica at random, busy or not; None: no
     ahead: Any = 0.0  #: steps that are planned while another runs

@@ -12,7 +12,8 @@ import numpy as np
 
 from mlsysim.equations import sharding
 from mlsysim.equations.counting import ceil_div
-from mlsysim.equations.serving import Layout, Step, step_power, total
+from mlsysim.equations.serving import Layout, step_power, total
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Format, Workload
 

@@ -13,6 +13,7 @@ from mlsysim.equations import architecture, launches, operators, sharding
 from mlsysim.equations import serving as serve
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.paging import Requests, computed_tokens, decoded_tokens, mean_context
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import FlopsConvention
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
@@ -90,7 +91,7 @@ def server(
     )
 
 
-def decoding_step(server: Server, batch, **prompts) -> serve.Step:
+def decoding_step(server: Server, batch, **prompts) -> Step:
     """A step of `batch` requests that decode, by class (s); `prompts` as in `decode_step`."""
     return serve.decode_step(
         server.model,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import architecture, launches, mixers, streaming
+from mlsysim.equations import architecture, launches, streaming
 from mlsysim.equations.compute import elementwise_bytes_per_token, elementwise_time
 from mlsysim.equations.conventions import quantises
 from mlsysim.equations.counting import ceil_div
@@ -32,7 +32,8 @@ from mlsysim.equations.operators import (
     stage_send_time,
     time_of,
 )
-from mlsysim.equations.sharding import attention_groups, devices, expert_ranks, read_positions, stage_share
+from mlsysim.equations.sharding import attention_groups, devices, expert_ranks, stage_share
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.codes import Bottleneck, FlopsConvention
 from mlsysim.schema.kinds import Real
@@ -42,17 +43,6 @@ from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 Layout = tuple[Any, Any, Any]
 #: prices and energies are usually told per million tokens
 TOKENS_PER_MTOK = 1e6
-
-
-class Step(NamedTuple):
-    """Seconds of one step by class, and how long its arithmetic and its traffic alone would take."""
-
-    gemm: Real  #: matrix products and element-wise work
-    attention: Real
-    communication: Real
-    host: Real
-    arithmetic: Real
-    traffic: Real
 
 
 # --- steps ---------------------------------------------------------------------------------------------
@@ -207,7 +197,7 @@ def decode_step(
     step = at_level(step, model, assume)
     return where_on_chip(
         hardware,
-        resident_decode(
+        streaming.resident_decode(
             model,
             hardware,
             format,
@@ -225,74 +215,6 @@ def decode_step(
 def where_on_chip(hardware: Accelerator, resident: Step, step: Step) -> Step:
     """The one step where the device has all its memory on the chip, the other elsewhere."""
     return Step(*(np.where(hardware.on_chip_memory > 0, here, usual) for here, usual in zip(resident, step)))
-
-
-def resident_decode(
-    model: Workload,
-    hardware: Accelerator,
-    format: Format,
-    assume: Assumptions,
-    parts,
-    context,
-    tokens,
-    checked,
-    prompt_attention=0.0,
-) -> Step:
-    """A decode step on devices with memory on the chip (s, by class); see `mlsysim.equations.streaming`.
-
-    Parameters
-    ----------
-    parts : devices that hold the weights.
-    context : tokens that each sequence attends to.
-    tokens : of all sequences, drafted ones and those of prompts beside them included.
-    checked : tokens of one sequence.
-    prompt_attention : seconds of attention of those prompts at the rates of one device.
-    """
-    positions = architecture.attended_positions(model, 1.0, cached=context - 1.0)
-    flops = streaming.token_flops(model, architecture.decode_attention_flops(model, positions), 1.0, positions)
-    read = format.kv_bytes * architecture.kv_values(model) * read_positions(model, context)
-    read = read + 2.0 * mixers.state_bytes_per_sequence(model)
-    at_once = streaming.tokens_at_once(model.n_layers, tokens)
-    layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, read, at_once)
-    passing = streaming.returning_time(layer, model.n_layers, tokens, checked)
-    cache = model.n_layers * at_once * layer.cache
-    starts = model.n_layers * layer.start
-    head = streaming.head_time(model, hardware, format, assume, at_once)
-    return Step(
-        gemm=passing - cache - starts + head + prompt_attention / parts,
-        attention=cache,
-        communication=streaming.hops_time(model.n_layers, parts, assume),
-        host=starts,
-        arithmetic=tokens * layer.work,
-        traffic=tokens / at_once * layer.weights + tokens * layer.cache,
-    )
-
-
-def resident_prefill(
-    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, prompts, new, cached, convention
-) -> Step:
-    """The first tokens of prompts on devices with memory on the chip (s, by class).
-
-    Parameters
-    ----------
-    parts : devices that hold the weights.
-    prompts, new, cached : prompts, tokens of each to compute, and tokens of each in the cache already.
-    convention : `FlopsConvention`.
-    """
-    tokens = prompts * new
-    positions = architecture.attended_positions(model, new, convention, cached)
-    flops = streaming.token_flops(model, architecture.attention_flops(model, positions), new, positions)
-    layer = streaming.mean_layer(model, hardware, format, assume, parts, flops, 0.0, tokens)
-    passing = streaming.passing_time(layer, model.n_layers, tokens)
-    starts = model.n_layers * layer.start
-    return Step(
-        gemm=passing - starts + streaming.head_time(model, hardware, format, assume, prompts),
-        attention=0.0,
-        communication=streaming.hops_time(model.n_layers, parts, assume),
-        host=starts + assume.frontend_time + new * assume.frontend_token_time,
-        arithmetic=tokens * layer.work,
-        traffic=layer.weights,
-    )
 
 
 def drafted_step(
@@ -413,7 +335,7 @@ def prefill_step(
     )
     step = at_level(step, model, assume)
     step = Step(*(np.where(nothing, 0.0, p) + np.where(apart, q, 0.0) for p, q in zip(step, last)))
-    resident = resident_prefill(
+    resident = streaming.resident_prefill(
         model, hardware, format, assume, devices(tp, pp, ep), prompts, whole, cached, convention
     )
     return where_on_chip(hardware, resident, step)

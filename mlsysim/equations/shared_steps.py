@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.equations import serving as serve
 from mlsysim.equations import waiting
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.server import Server, decoding_time, mixed_time
+from mlsysim.equations.step import Step
 
 
 class FullSteps(NamedTuple):
@@ -21,7 +21,7 @@ class FullSteps(NamedTuple):
     chunks: Any  #: steps that one prompt takes
     chunk: Any  #: tokens of a prompt in each of them
     uneven: Any  #: what it adds to a step with a chunk that chunks are not all alike (s)
-    step: serve.Step  #: a step that only decodes, by class
+    step: Step  #: a step that only decodes, by class
     step_time: Any  #: and its time (s)
     added_time: Any  #: what the prompt of one request adds to the steps (s)
     prompt_time: Any  #: the steps that it fills, all of their time (s)
@@ -30,19 +30,16 @@ class FullSteps(NamedTuple):
     rate: Any  #: requests per second
 
 
-class Paced(NamedTuple):
-    """Steps of requests that decode, while prompts come one by one."""
+class Loaded(NamedTuple):
+    """The steps of an open loop to which some requests come in each, mean."""
 
-    none: Any  #: without a prompt (s)
-    one: Any  #: with one chunk of a prompt (s)
+    mean: Any  #: the mean step (s)
+    none: Any  #: a step that only decodes, as a running request sees it (s)
+    one: Any  #: a step with one chunk of a prompt (s)
     further: Any  #: what a further chunk adds (s)
-    longer: Any  #: what prompts add, mean (s)
-    share: Any  #: of the steps, those with a prompt
-
-    @property
-    def mean(self):
-        """The mean step (s)."""
-        return self.none + self.longer
+    filled: Any  #: a step that prompts fill (s)
+    token: Any  #: time between tokens (s)
+    chunks: Any  #: steps that a prompt takes
 
 
 class Meeting(NamedTuple):
@@ -89,6 +86,11 @@ def uneven_time(server: Server, room, batch):
     return np.where(asked.prompt_cv > 0, uneven, 0.0)
 
 
+def room_beside(server: Server, decoding):
+    """Tokens of prompts that a step takes beside requests that decode: these leave less of its budget."""
+    return np.maximum(server.groups * server.prefill_chunk - decoding, 1.0)
+
+
 def with_room(server: Server, full: FullSteps, decoding, varying=0.0) -> FullSteps:
     """The same with prompts cut as where so many requests decode beside them: fewer leave more of a step's budget.
 
@@ -97,7 +99,7 @@ def with_room(server: Server, full: FullSteps, decoding, varying=0.0) -> FullSte
     decoding : requests that decode, mean.
     varying : variance of that number over the mean; 1 where they come at random.
     """
-    room = np.maximum(server.groups * server.prefill_chunk - decoding, 1.0)
+    room = room_beside(server, decoding)
     asked = server.requests
     deviation = np.sqrt(varying * decoding / server.groups)
     chunks = waiting.mean_chunks(server.computed, asked.prompt_cv, room / server.groups, asked.law, deviation)

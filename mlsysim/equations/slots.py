@@ -13,7 +13,7 @@ import numpy as np
 from mlsysim.equations import batching, waiting
 from mlsysim.equations.queueing import HOPELESS, LOST
 from mlsysim.equations.server import Server, decoding_time
-from mlsysim.equations.shared_steps import FullSteps, Meeting, Paced, chunk_time
+from mlsysim.equations.shared_steps import FullSteps, Loaded, Meeting, chunk_time
 from mlsysim.equations.stage import stage
 
 _MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
@@ -197,7 +197,7 @@ def work_scv(server: Server, full: FullSteps):
     return prompt * prompt + answer * answer
 
 
-def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Paced):
+def slot_wait(server: Server, full: FullSteps, arrival_rate, decoding, step: Loaded):
     """Probability that all slots are taken when a request comes, and the mean wait for one of all requests (s).
 
     By the clock of decoding, which stands while prompts are computed, requests come in lots: with a share p of the time that

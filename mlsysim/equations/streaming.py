@@ -22,6 +22,7 @@ import numpy as np
 from mlsysim.equations import architecture, mixers, sharding
 from mlsysim.equations.counting import ceil_div
 from mlsysim.equations.experts import distinct_experts
+from mlsysim.equations.step import Step
 from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Format, Workload
 
@@ -194,3 +195,71 @@ def passing_time(layer: Layer, n_layers, tokens):
     """Time until some tokens have passed all layers in chunks, ``(L - 1 + M / m) stage(m)`` (s), hops and head apart."""
     chunk = best_chunk(layer, n_layers, tokens)
     return (n_layers - 1.0 + np.maximum(tokens / chunk, 1.0)) * stage_time(layer, chunk)
+
+
+def resident_decode(
+    model: Workload,
+    hardware: Accelerator,
+    format: Format,
+    assume: Assumptions,
+    parts,
+    context,
+    tokens,
+    checked,
+    prompt_attention=0.0,
+) -> Step:
+    """A decode step on devices with memory on the chip (s, by class).
+
+    Parameters
+    ----------
+    parts : devices that hold the weights.
+    context : tokens that each sequence attends to.
+    tokens : of all sequences, drafted ones and those of prompts beside them included.
+    checked : tokens of one sequence.
+    prompt_attention : seconds of attention of those prompts at the rates of one device.
+    """
+    positions = architecture.attended_positions(model, 1.0, cached=context - 1.0)
+    flops = token_flops(model, architecture.decode_attention_flops(model, positions), 1.0, positions)
+    read = format.kv_bytes * architecture.kv_values(model) * sharding.read_positions(model, context)
+    read = read + 2.0 * mixers.state_bytes_per_sequence(model)
+    at_once = tokens_at_once(model.n_layers, tokens)
+    layer = mean_layer(model, hardware, format, assume, parts, flops, read, at_once)
+    passing = returning_time(layer, model.n_layers, tokens, checked)
+    cache = model.n_layers * at_once * layer.cache
+    starts = model.n_layers * layer.start
+    head = head_time(model, hardware, format, assume, at_once)
+    return Step(
+        gemm=passing - cache - starts + head + prompt_attention / parts,
+        attention=cache,
+        communication=hops_time(model.n_layers, parts, assume),
+        host=starts,
+        arithmetic=tokens * layer.work,
+        traffic=tokens / at_once * layer.weights + tokens * layer.cache,
+    )
+
+
+def resident_prefill(
+    model: Workload, hardware: Accelerator, format: Format, assume: Assumptions, parts, prompts, new, cached, convention
+) -> Step:
+    """The first tokens of prompts on devices with memory on the chip (s, by class).
+
+    Parameters
+    ----------
+    parts : devices that hold the weights.
+    prompts, new, cached : prompts, tokens of each to compute, and tokens of each in the cache already.
+    convention : `FlopsConvention`.
+    """
+    tokens = prompts * new
+    positions = architecture.attended_positions(model, new, convention, cached)
+    flops = token_flops(model, architecture.attention_flops(model, positions), new, positions)
+    layer = mean_layer(model, hardware, format, assume, parts, flops, 0.0, tokens)
+    passing = passing_time(layer, model.n_layers, tokens)
+    starts = model.n_layers * layer.start
+    return Step(
+        gemm=passing - starts + head_time(model, hardware, format, assume, prompts),
+        attention=0.0,
+        communication=hops_time(model.n_layers, parts, assume),
+        host=starts + assume.frontend_time + new * assume.frontend_token_time,
+        arithmetic=tokens * layer.work,
+        traffic=layer.weights,
+    )

@@ -289,16 +289,14 @@ def mean_chunks(mean, cv, room, law=LengthLaw.LOGNORMAL, deviation=0.0):
         return distance + np.log(pieces) * per_sigma
 
     half, last = 0.5 * sigma, _COUNTED + 0.5
+    some = np.where(deviation > 0, deviation, 1.0)
     counted = 1.0
     for k in range(1, _COUNTED + 1):
-        counted = counted + normal_tail(deviates(k) + half)
-    counted = counted + share * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
-    random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-1.0 / share), counted)
+        counted = counted + normal_tail(np.where(cv > 0, deviates(k) + half, (room - mean / k) / some))
+    rest = share * normal_tail(deviates(last) - half) - last * normal_tail(deviates(last) + half)
+    random = np.where(law == LengthLaw.EXPONENTIAL, -1.0 / np.expm1(-1.0 / share), counted + rest)
     whole = ceil_div(mean, room)
-    varied = 1.0 + np.maximum(whole - (1.0 + _COUNTED), 0.0)
-    some = np.where(deviation > 0, deviation, 1.0)
-    for k in range(1, _COUNTED + 1):
-        varied = varied + normal_tail((room - mean / k) / some)
+    varied = counted + np.maximum(whole - (1.0 + _COUNTED), 0.0)
     return np.where(cv > 0, random, np.where(deviation > 0, varied, whole))
 
 

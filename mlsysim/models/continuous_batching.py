@@ -138,7 +138,8 @@ def continuous_batching(
     With b other requests decoding, prompts add ``dT`` per request to the steps they share.  In an open loop the mean step is
     the fixed point ``t = T + g(lambda t)``, g what n chunks of prompts add to a step that has room for K: the first one costs
     more than the rest, and ``(1 - n/K)^K`` of the steps have none; ``ITL = T(b + 1) / (1 - lambda dT)`` while prompts come
-    alone.  A request waits for the step that it meets, ``E[s^2] / (2 E[s])``, for the prompts before it, and for a slot.  In a
+    alone.  Between nine tabulated loads it is read, not computed (within 1 % of itself for 96 of 100 random ones).
+    A request waits for the step that it meets, ``E[s^2] / (2 E[s])``, for the prompts before it, and for a slot.  In a
     closed loop ITL is ``T(b + 1) + b dT / (S_out - 1)``.  b follows from Little's law; solved over the true, non-linear step.
     Prompts of several attention groups share a step and queue for nobody of another group; they wait half of the time
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).  Memory: pages of a
