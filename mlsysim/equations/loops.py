@@ -4,10 +4,12 @@ A step decodes one token of every running request, and computes chunks of prompt
 decoding, a prompt adds ``dT`` to the steps that it shares.  The mean batch follows from Little's law, solved over the
 true, non-linear step (`steady.steady_state`, `batching.solve_increasing`).
 
-Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads up to 0.9 of capacity, in brackets
-how many): time between tokens within 5 % (98 of 100), first token within 10 % (88 of 90); of 300 other loads 96 %.
-Outside of that: prompts just longer than a step has room for, or shorter than its least time; few slots, nearly all taken; runs
-of some batches; and clients of equal answers, who keep together (first token up to thrice as late; published runs lie between).
+Validity, against a simulation of the same steps (`tests/test_simulation.py`, 100 random loads: random arrivals up to 0.9 of
+capacity, clients and queues up to all of it; in brackets how many): time between tokens within 5 % (100 of 100), first token
+within 10 % (90 of 90); of 300 other loads 290, and 253 of 270.
+Outside of that: prompts that a step has room for one and a half times; closed loops whose prompts, one by one, nearly fill the
+steps; runs of some batches; and clients of equal answers, who keep together (first token up to thrice as late; published runs
+lie between).
 
 References
 ----------
