@@ -249,18 +249,18 @@ def of_all(found, name):
 
 
 def test_time_between_tokens_of_random_loads(found):
-    """Within 5 % for 97 of 100 loads of all kinds, and in the median of each kind."""
+    """Within 5 % for all loads of all kinds, and within 1 % in the median (a load more or less by rounding)."""
     every = of_all(found, "itl")
     assert len(every) == 100
-    assert np.median(every) <= 0.012 and np.mean(every <= 0.05) >= 0.97 and every.max() <= 0.08
+    assert np.median(every) <= 0.01 and np.mean(every <= 0.05) >= 0.99 and every.max() <= 0.055
     for kind in KINDS:
         assert np.median(found[kind, "itl"]) <= 0.05, kind
 
 
 def test_first_token_of_random_loads(found):
-    """Within 10 % for 87 of 90 loads, and in the median of each kind; the worst is off by a sixth."""
+    """Within 10 % for all loads, and within 5 % in the median of each kind."""
     every = of_all(found, "ttft")
-    assert np.median(every) <= 0.03 and np.sum(every <= 0.10) >= 87 and every.max() <= 0.16
+    assert np.median(every) <= 0.015 and np.sum(every <= 0.10) >= 90
     for kind in KINDS.keys() - {"finite"}:
         assert np.median(found[kind, "ttft"]) <= 0.05, kind
 

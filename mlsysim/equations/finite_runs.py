@@ -1,7 +1,7 @@
 """Runs of finite length: all requests queued at once, or clients that start together and stop.
 
 The first batch comes together, and the last one runs down to its longest answer, which a steady state knows nothing of.
-Validity: time between tokens within 5 %, requests per second within 10 %, for nine of ten random loads
+Validity: time between tokens within 5 %, requests per second within 10 %, for 19 of 20 random loads
 (`tests/test_simulation.py`); a run of some batches is as long as its longest answer happens to be.
 """
 

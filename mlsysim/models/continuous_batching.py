@@ -145,7 +145,7 @@ def continuous_batching(
     until the scheduler looks (`poll_steps`) or all groups have one (`balance_steps`).  Memory: pages of a
     request at a random instant (length-biased), admitted so that the pool overflows with probability
     `overflow`.  Validity: against a simulation of the same steps, up to 0.9 of the saturation rate, the time
-    between tokens is within 5 % and the first token within 10 % for 19 of 20 random loads; worst a quarter.
+    between tokens is within 5 % and the first token within 10 % for 19 of 20 random loads; worst a half.
 
     References
     ----------
