@@ -18,7 +18,6 @@ def test_a_call_keeps_to_the_schema(name, i):
     assert flaws(plainly(name, i)) == {}
 
 
-@pytest.mark.filterwarnings("ignore:.* is given, and not read")
 @pytest.mark.parametrize("name", fuzz.MODELS)
 def test_ten_thousand_random_points_keep_to_the_schema(name):
     found = fuzz.fuzz(name, 10_000, seed=1, batch=2_500)

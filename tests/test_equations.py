@@ -26,7 +26,18 @@ ROUNDING = {"floor", "ceil", "rint", "round", "round_", "around", "trunc", "fix"
 WHOLE = ROUNDING | {"floor_divide", "mod", "remainder", "fmod", "divmod"}
 BRANCHING = {"int", "bool", "min", "max", "round", "divmod"}
 ALLOWED = {"numpy", "math", "numba", "mlsysim.schema", "mlsysim.equations"}
-LANGUAGE = {"__future__", "typing", "functools", "collections", "contextlib", "enum", "inspect", "textwrap", "types"}
+LANGUAGE = {
+    "__future__",
+    "typing",
+    "functools",
+    "itertools",
+    "collections",
+    "contextlib",
+    "enum",
+    "inspect",
+    "textwrap",
+    "types",
+}
 
 
 def identify(path):

@@ -18,7 +18,7 @@ from mlsysim.search import Best
 from mlsysim.search.near import nearest
 
 #: values that stand for any: some are far from the usual
-pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual", "ignore:.* is given, and not read")
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
 
 #: of a table: so many that missing data are looked for in all places together, as of kinds (`engine.holes.MOST`)
 POINTS = 3 * 600

@@ -17,7 +17,7 @@ from mlsysim.resolver import Model, kernel
 from mlsysim.schema.assumptions import Assumptions
 
 #: values that stand for any: some are far from the usual
-pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual", "ignore:.* is given, and not read")
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the usual")
 
 MODELS = [name for name, resolver in ms.RESOLVERS.items() if isinstance(resolver, Model)]
 SERVING = {"model": "llama3_1_8b", "hardware": "h100", "batch_size": 32, "seq_len": 2048}

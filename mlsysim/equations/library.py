@@ -111,7 +111,7 @@ def library_gather(local, nodes, nbytes, fast_bandwidth, fast_latency, bandwidth
     transfer = (ranks - 1.0) / ranks * (nbytes / ring_rate(local, nodes, fast_bandwidth, bandwidth))
 
     def by(protocol):
-        own = np.where(nodes > 1, max(protocol.inside, POSTING), protocol.inside)
+        own = np.where(nodes > 1, np.maximum(protocol.inside, POSTING), protocol.inside)
         inside = (ranks - nodes) * (own * fast_latency)
         across = np.maximum(nodes - 1.0, 0.0) * (protocol.across * latency)
         reached = np.where(nodes > 1, protocol.crossing, protocol.payload)

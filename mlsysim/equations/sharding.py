@@ -50,7 +50,7 @@ def expert_ranks(tp, ep, expert_tp=None) -> tuple[Any, Any]:
     if expert_tp is None:
         return tp, ep
     over = np.maximum(tp, ep)
-    return over, over / expert_tp
+    return over, over / np.minimum(expert_tp, over)
 
 
 def model_divides(model: Workload, tp, pp):
