@@ -59,13 +59,14 @@ def trace(resolver: Resolver, *, output: str | None = None, depth: int = DEPTH, 
     >>> [equation.name for equation in found.equations][:2]
     ['reliability.failure_rate', 'reliability.failure_probability']
     """
+    from mlsysim.engine.program import Program
     from mlsysim.schema.check import whole
 
     if not isinstance(resolver, Resolver):
         raise TypeError(f"trace: {shown(resolver)} is no resolver")
     kernels = {one.kernel.function.__code__: one.kernel for one in _models(resolver)}
     with anew(), observed(kernels) as calls:
-        program = resolver.program(**point)
+        program = Program(resolver, {**resolver.bound, **point})  # recorded once, where it is watched
     if program.n_points > 1:
         several = ", ".join(f"{name} has {size:,}" for name, size in program.sizes.items())
         raise ValueError(f"trace takes one configuration, a value for each input; {several}")
