@@ -7,6 +7,7 @@ loops, which solve for steps of any shape, must meet them where such a step take
 import numpy as np
 import pytest
 
+import mlsysim as ms
 from mlsysim import zoo
 from mlsysim.equations import batching, finite_runs, loops, paging, sharding, shared_steps, slots, tails
 from mlsysim.equations.server import server as serve_requests
@@ -287,3 +288,10 @@ def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
     slow = server._replace(assume=BARE._replace(eager_kernel_time=1e-3))
     close(loops.mixed_time(slow, 8.0, 0.0), 12 * 32 * 1e-3)
     close(loops.mixed_time(slow._replace(tp=2.0), 8.0, 0.0), 14 * 32 * 1e-3)  # and two exchanges a layer
+
+
+def test_answers_that_vary_beyond_reason_take_no_negative_time():
+    """What is left of answers is no more than the run (it was: a time between tokens of -8 s)."""
+    served = {"model": "mistral_7b", "hardware": "a100", "seq_len": 147, "prefill_chunk": 6}
+    found = ms.ContinuousBatchingModel.solve(**served, n_requests=[6, 600], output_cv=[1.0, 20.0, 206.0])
+    assert (found.itl > 0).all() and (found.e2e_latency > 0).all()

@@ -91,9 +91,16 @@ def run_token_time(server: Server, full: FullSteps, n_requests):
     waves = n_requests / batch
     end = waiting.run_down(asked.output, asked.output_cv, batch, waves, asked.law)
     grows = np.where(asked.cache == CacheLength.FIXED, 0.0, 1.0)
-    step = decoding_time(server._replace(context=server.context - grows * end.younger), batch)
-    running_down = run_down_step(server._replace(context=server.context + grows * end.older), batch, end.shared)
-    down = np.where(asked.output_cv > 0, end.tokens / (asked.output * waves), 0.0)
+
+    def holding(more):
+        """The server whose requests hold more tokens than in a steady state, or fewer, but their prompts in any case."""
+        return server._replace(
+            context=np.maximum(server.context + grows * more, np.minimum(asked.prompt, server.context))
+        )
+
+    step = decoding_time(holding(-end.younger), batch)
+    running_down = run_down_step(holding(end.older), batch, end.shared)
+    down = np.where(asked.output_cv > 0, np.minimum(end.tokens / (asked.output * waves), 1.0), 0.0)
     longer = (full.token_time - full.step_time) * (batch / full.decoders)
     prompt_steps = ceil_div(batch * server.computed, full.room)
     first = 0.5 * (1.0 - 1.0 / prompt_steps) * bunched_share(server, full)
