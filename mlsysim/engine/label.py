@@ -12,7 +12,6 @@ from mlsysim import zoo
 from mlsysim.engine.columns import Column, readable
 from mlsysim.engine.kinds import Picked
 from mlsysim.engine.program import Program
-from mlsysim.engine.unread import unread
 from mlsysim.engine.unsaid import assumed
 from mlsysim.schema import codes
 from mlsysim.schema.check import hint, names, shown
@@ -113,7 +112,7 @@ def story(program: Program, omitted: Mapping[str, str], **more: Any) -> dict[str
     }
     if unsaid := assumed(program):
         found["assumed"] = unsaid
-    if idle := unread(program):
+    if idle := program.unread:
         found["unread"] = "; ".join(idle.values())
     if own := program.binder.own:
         told = [f"{name}: {_given(row)}" for name, row in list(own.items())[:FEW]]

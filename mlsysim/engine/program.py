@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from mlsysim.engine.memo import Memo
 from mlsysim.engine.parameters import Parameter
 from mlsysim.engine.point import Asked
 from mlsysim.engine.recording import recording
+from mlsysim.engine.unread import unread
 from mlsysim.engine.unsaid import take_usual
 from mlsysim.schema.check import hint, shown
 from mlsysim.schema.variables import VARIABLES, field_of
@@ -104,6 +106,11 @@ class Program:
         self._known: dict[tuple[int, ...], Asked] = {}  #: of `at`, by what is wanted
         self._holes = Holes(self.graph, binder.leaves, binder.axes)
         self.spared: list[Node] = []  #: nodes that a search does without where a datum of theirs is missing
+
+    @functools.cached_property
+    def unread(self) -> dict[str, str]:
+        """Inputs that are given and that no output depends on, and why."""
+        return unread(self)
 
     @property
     def n_points(self) -> int:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from mlsysim.engine.graph import Graph, Node
+from mlsysim.engine.graph import Graph, Node, reached
 from mlsysim.engine.leaves import Leaf, Leaves
 from mlsysim.engine.memo import Memo
 from mlsysim.engine.parameters import Parameter
@@ -55,6 +55,11 @@ class Recording:
         return dict(found)
 
     @functools.cached_property
+    def leaves_read(self) -> frozenset[str]:
+        """Leaves on which an output depends."""
+        return frozenset(str(node.payload) for node in reached(self.outputs.values()) if node.op == "leaf")
+
+    @functools.cached_property
     def loops(self) -> bool:
         """Is anything of it computed in loops?"""
         return any(node.op == "stage" for node in self.graph.entered)
@@ -74,6 +79,7 @@ class Recording:
 _asked: Memo[Asked] = Memo(MOST_NODES, lambda asked: len(asked.nodes))
 _dims: Memo[dict[int, frozenset[str]]] = Memo(MOST_NODES, len)
 _recordings: Memo[Recording] = Memo(MOST_NODES, lambda recording: len(recording.graph.entered))
+_reads: Memo[frozenset[str]] = Memo(1024)
 _accounts: Memo[Referents] = Memo(64)
 
 
@@ -103,16 +109,37 @@ def recording(
     parameters, entered, folds : mapping
         By parameter (see `mlsysim.engine.leaves.folded`).
     """
-    grounds = None if _anew.get() else _grounds(resolver, given)
-    if grounds is None:
-        return _record(resolver, given, parameters, entered, folds)
-    shape = tuple((name, p.record, entered[name] is None, folds[name]) for name, p in parameters.items())
-    key = (grounds, shape)
-    found = _recordings.get(key)
+    key = _key(resolver, given, parameters, entered, folds)
+    found = None if key is None else _recordings.get(key)
     if found is None:
         found = _record(resolver, given, parameters, entered, folds)
-        _recordings.put(key, found)
+        if key is not None:
+            _recordings.put(key, found)
     return found
+
+
+def leaves_read(
+    resolver: Any, given: Collection[str], parameters: Mapping[str, Parameter], entered: Entered, folds: Folds
+) -> frozenset[str]:
+    """Leaves on which an output would depend; of such a recording nothing else is kept."""
+    key = _key(resolver, given, parameters, entered, folds)
+    found = None if key is None else _reads.get(key)
+    if found is None:
+        found = _record(resolver, given, parameters, entered, folds).leaves_read
+        if key is not None:
+            _reads.put(key, found)
+    return found
+
+
+def _key(
+    resolver: Any, given: Collection[str], parameters: Mapping[str, Parameter], entered: Entered, folds: Folds
+) -> Hashable | None:
+    """What is recorded, and from what; None where that is not known."""
+    grounds = None if _anew.get() else _grounds(resolver, given)
+    if grounds is None:
+        return None
+    shape = tuple((name, p.record, entered[name] is None, folds[name]) for name, p in parameters.items())
+    return grounds, shape
 
 
 def _grounds(resolver: Any, given: Collection[str]) -> Hashable:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsysim.engine.graph import reached
 from mlsysim.engine.leaves import Leaf
-from mlsysim.engine.memo import Memo
-from mlsysim.engine.recording import Entered, Recording, recording
+from mlsysim.engine.recording import Entered, leaves_read
 
 if TYPE_CHECKING:
     from mlsysim.engine.program import Program
 
-_reads: Memo[frozenset[str]] = Memo(256)
+MOST_NODES = 100_000  #: recorded in search of the input that decides, unless that leaves too few to look at
+FEW = 4  #: of these
 
 
 def unread(program: Program) -> dict[str, str]:
     """Such inputs, and why: ``{"users": "users is given, and not read beside arrival_rate"}``."""
-    reads = _leaves_read(program.recorded)
+    reads = program.recorded.leaves_read
     rest = {name: leaves for name, leaves in _given(program) if reads.isdisjoint(leaves)}
     if rest:  # 0, 1 and options are folded into the physics, and all that they leave out with them
-        reads = _leaves_read(_unfolded(program, program.entered))
+        reads = _reads(program, program.entered)
+    optional = [
+        n for n, p in program.parameters.items() if p.record is None and p.default is None and n in program.given
+    ]
+    optional = optional[: max(FEW, MOST_NODES // len(program.recorded.graph.entered))]
     found: dict[str, str] = {}
     for name, leaves in rest.items():
         if reads.isdisjoint(leaves):
-            other = next(_deciding(program, leaves), None)
+            other = next(_deciding(program, leaves, optional), None)
             why = f"beside {other}" if other else f"by any output of {program.resolver.name} here"
             found[name] = f"{name} is given, and not read {why}"
     return found
@@ -59,28 +62,19 @@ def _leaves(entered: Any) -> list[Leaf]:
     return [entered] if isinstance(entered, Leaf) else [] if entered is None else list(entered.values())
 
 
-def _deciding(program: Program, leaves: Collection[str]) -> Iterator[str]:
-    """Given inputs without which one of these leaves would be read."""
-    for name, parameter in program.parameters.items():
-        if parameter.record is None and parameter.default is None and name in program.given:
-            try:
-                without = _unfolded(program, {**program.entered, name: None})
-            except (TypeError, ValueError):  # that one must be given
-                continue
-            if not _leaves_read(without).isdisjoint(leaves):
-                yield name
+def _deciding(program: Program, leaves: Collection[str], among: Sequence[str]) -> Iterator[str]:
+    """Those of some given inputs without which one of these leaves would be read."""
+    for name in among:
+        try:
+            reads = _reads(program, {**program.entered, name: None})
+        except (TypeError, ValueError):  # that one must be given
+            continue
+        if not reads.isdisjoint(leaves):
+            yield name
 
 
-def _unfolded(program: Program, entered: Entered) -> Recording:
+def _reads(program: Program, entered: Entered) -> frozenset[str]:
+    """Leaves that would be read of what was entered, whatever their values."""
     given = {name for name in program.given if entered.get(name) is not None}
     folds: Mapping[str, Any] = {n: None if isinstance(e, Leaf) else e and (None,) * len(e) for n, e in entered.items()}
-    return recording(program.resolver, given, program.parameters, entered, folds)
-
-
-def _leaves_read(recorded: Recording) -> frozenset[str]:
-    """Leaves on which an output depends."""
-    found = _reads.get(recorded)
-    if found is None:
-        found = frozenset(str(n.payload) for n in reached(recorded.outputs.values()) if n.op == "leaf")
-        _reads.put(recorded, found)
-    return found
+    return leaves_read(program.resolver, given, program.parameters, entered, folds)

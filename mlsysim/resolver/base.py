@@ -95,10 +95,9 @@ class Resolver(AsFunction):
     def program(self, **inputs: Any) -> Program:
         """The call, bound and recorded (see `mlsysim.engine.program`); a word where it gives what nothing reads."""
         from mlsysim.engine.program import Program
-        from mlsysim.engine.unread import unread
 
         program = Program(self, {**self.bound, **inputs})
-        for why in unread(program).values():
+        for why in program.unread.values():
             warnings.warn(why, UserWarning, stacklevel=3)
         return program
 
