@@ -200,3 +200,21 @@ def test_answers_that_begin_together_are_younger(cv):
 def test_a_batch_runs_down_alike_just_before_and_after_one_wave():
     one, more = (waiting.run_down(100.0, 0.7, 64.0, waves) for waves in (1.0, 1.0 + 1e-9))
     assert [float(value) for value in one[:4]] == pytest.approx([float(value) for value in more[:4]], rel=1e-6)
+
+
+def one_by_one(users, pause, spread):
+    """Clients that wait for one slot: every state by itself, in logarithms."""
+    n = np.arange(1.0, users + 1.0)
+    births = np.concatenate([[0.0], np.cumsum(np.log((users - n[:-1]) / pause))]) / spread
+    states = np.exp(births - births.max())
+    return ((n - 1.0) * states).sum() / states.sum()
+
+
+@pytest.mark.parametrize("spread", [1.0, 40.0, 1e4, 1e9])
+@pytest.mark.parametrize("load", [0.7, 1.5])
+def test_states_far_from_the_peak_are_summed_together(spread, load):
+    """(A million clients of answers that vary without reason took as many rounds a point, a thousand million took minutes.)"""
+    users, pause = 3e6, 3e6 / load
+    found = float(slots.wait_of_clients(1.0, users, pause, 0.0, spread))
+    assert found == pytest.approx(one_by_one(users, pause, spread), rel=1e-5)
+    assert float(slots.wait_of_clients(1.0, 5e9, 5e9 / load, 0.0, 1e9)) > 0.0

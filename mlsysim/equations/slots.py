@@ -16,7 +16,8 @@ from mlsysim.equations.server import Server, decoding_time
 from mlsysim.equations.shared_steps import FullSteps, Loaded, Meeting, chunk_time
 from mlsysim.equations.stage import stage
 
-_MANY = 1e10  # clients; the sums have some 12 sqrt(N) terms
+_MANY = 1e10  # clients
+_ONE_BY_ONE = 1024.0  # states that are summed one by one; as many again two by two, and so on
 
 
 @stage(lanes=True)
@@ -103,29 +104,58 @@ def wait_of_clients(slots, users, pause, growth, spread):
     term = 1.0
     spread_term = 1.0
     n = peak
+    alike = 1.0  # states that are summed as one: few against the distance to the peak
     while n <= users:  # upwards
-        taken += term
-        spread_taken += spread_term
-        queue += (n - slots) * spread_term
-        n += 1.0
-        births = (users - n + 1.0) / (pause * slots)
-        term *= births
-        spread_term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
+        if alike == 1.0:
+            births = (users - n) / (pause * slots)
+            taken += term
+            spread_taken += spread_term
+            queue += (n - slots) * spread_term
+            term *= births
+            spread_term *= math.exp(math.log(births) / spread) if births > 0.0 else 0.0
+        else:
+            alike = min(alike, users - n + 1.0)
+            beyond = 0.5 * (alike - 1.0)
+            births = math.log(max((users - n - beyond) / (pause * slots), 1e-300))
+            middle = alike * spread_term * math.exp(beyond * births / spread)
+            taken += alike * term * math.exp(beyond * births)
+            spread_taken += middle
+            queue += (n + beyond - slots) * middle
+            term *= math.exp(alike * births)
+            spread_term *= math.exp(alike * births / spread)
         if term < LOST * taken and spread_term < LOST * spread_taken:
             break
+        n += alike
+        if n - peak >= _ONE_BY_ONE * alike:
+            alike *= 2.0
     term = 1.0
     spread_term = 1.0
     n = peak
+    alike = 1.0
     while n > slots:  # downwards, as long as somebody waits
-        deaths = slots * pause / (users - n + 1.0)
-        term *= deaths
-        spread_term *= math.exp(math.log(deaths) / spread) if deaths > 0.0 else 0.0
-        n -= 1.0
-        taken += term
-        spread_taken += spread_term
-        queue += (n - slots) * spread_term
+        if alike == 1.0:
+            deaths = slots * pause / (users - n + 1.0)
+            n -= 1.0
+            term *= deaths
+            spread_term *= math.exp(math.log(deaths) / spread) if deaths > 0.0 else 0.0
+            taken += term
+            spread_taken += spread_term
+            queue += (n - slots) * spread_term
+        else:
+            alike = min(alike, math.ceil(n - slots))
+            beyond = 0.5 * (alike - 1.0)
+            deaths = math.log(max(slots * pause / (users - n + beyond + 1.0), 1e-300))
+            n -= alike
+            middle = alike * spread_term * math.exp((beyond + 1.0) * deaths / spread)
+            taken += alike * term * math.exp((beyond + 1.0) * deaths)
+            spread_taken += middle
+            queue += (n + beyond - slots) * middle
+            term *= math.exp(alike * deaths)
+            spread_term *= math.exp(alike * deaths / spread)
         if term < LOST * taken and spread_term < LOST * spread_taken:
             break
+        if peak - n >= _ONE_BY_ONE * alike:
+            alike *= 2.0
     total = taken
     rate = slots * taken
     while n > 0.0 and n <= slots and term >= LOST * total:  # and where none waits: `held` is what a request takes then
