@@ -292,7 +292,14 @@ def test_a_step_grows_with_its_prompts_and_never_below_its_launches():
 
 def test_answers_that_vary_beyond_reason_take_no_negative_time():
     """What is left of answers is no more than the run (it was: a time between tokens of -8 s)."""
-    served = {"model": "mistral_7b", "hardware": "a100", "precision": "fp8", "seq_len": 147, "prefill_chunk": 6, "pp": 2}
+    served = {
+        "model": "mistral_7b",
+        "hardware": "a100",
+        "precision": "fp8",
+        "seq_len": 147,
+        "prefill_chunk": 6,
+        "pp": 2,
+    }
     runs = {"n_requests": [6, 600], "output_cv": [1.0, 20.0, 206.0], "memory_fraction": 0.56, "pool_fraction": 0.41}
     found = ms.ContinuousBatchingModel.solve(**served, **runs, cached_prefix=89, overflow=0.003, reserve=1)
     assert (found.itl > 0).all() and (found.e2e_latency > 0).all()
