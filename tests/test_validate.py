@@ -602,7 +602,8 @@ def test_who_says_what_its_program_does_is_no_unknown_engine():
 
 def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     stated = {"decode_max_batch": 64.0, "draft_len": 0.0}
-    assert set(clusters.uncertain(stated)) == {"ttft"}
+    assert set(clusters.uncertain(stated)) == {"ttft", "serving_level"}
+    assert "serving_level" not in clusters.uncertain({"draft_len": 0.0, "concurrency": 9.0})
     drafted = [clusters.uncertain({**stated, "draft_len": n})["itl"] for n in (1.0, 3.0)]
     assert 0.0 < drafted[0] < drafted[1] and "itl" not in clusters.uncertain(
         {**stated, "draft_len": 3.0, "acceptance": 0.7}
@@ -615,11 +616,15 @@ def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     assert streams.uncertain({"phase": "prefill", "backend": "Vulkan"}) == {"tokens_per_s": streams.BACK_END}
     assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
     assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}
+    small = {"collective": "all_reduce", "n_nodes": 2, "size_bytes": 1e6}
+    assert networks.uncertain(small) == {"collective_time": networks.SENT} and networks.SENT > networks.LAID
     assert networks.uncertain({"collective": "alltoall", "n_nodes": 2}) == {"collective_level": networks.PORT}
     assert networks.uncertain({"collective": "alltoall", "n_nodes": 1}) == {}
     soldered = streams.uncertain({"phase": "decode", "hardware": "apple_m2_ultra"})
     assert soldered == {"serving_level": streams.ONE_MACHINE} and streams.uncertain({"hardware": "rtx_4090"}) == {}
     full = clusters.uncertain({**stated, "concurrency": 1e4, "decode_workers": 1.0})
+    checked = [clusters.uncertain({**stated, "draft_len": 3.0, "concurrency": users})["itl"] for users in (1.0, 1e4)]
+    assert checked[0] < checked[1]
     assert full["ttft"] == clusters.QUEUED < clusters.uncertain({**stated, "concurrency": 1.0})["ttft"]
 
 

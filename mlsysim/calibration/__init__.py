@@ -25,9 +25,9 @@ engine (chunks, how often the scheduler looks at its queue, captured graphs) is 
 without such columns ``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
 
 **With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of
-dense training, by 30 % for mixtures of experts, by 4 % (throughput) to 11 % (between tokens) among serving engines
-and their builds, by 16 % for the time to the first token. Inside a source 3 to 4 % remain. An engine of which nothing is known
-has a level of 11 %, a run that says itself what its program does between kernels one of 3 %. What a row leaves open beside (slots
+dense training, by 30 % for mixtures of experts, by 6 % (dense) to 10 % (mixtures) among serving engines and their builds, by
+18 % for the time to the first token. Inside a source 3 to 4 % remain. An engine of which nothing is known has a level of 11 %,
+a run that says itself what its program does between kernels, and a cluster whose recipe is stated, one of 3 %. What a row leaves open beside (slots
 and acceptance of a cluster, the back end of llama.cpp, rings and trees between nodes) widens its own interval. `training_level`,
 `mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and
 ``quantile=``; so intervals are made of level and scatter, and `calibrate` on three runs of one's own removes the

@@ -29,6 +29,9 @@ from mlsysim.zoo.spelling import UnknownName
 LARGE = 64e6
 #: spread (log) of rings and trees over adapters: tables between nodes are off by 0.16 where those in a node are by 0.11
 LAID = 0.11
+#: the same of small messages, whose protocol a library chooses as well: half (LL) to all (Simple) of what is sent is data, and
+#: where it changes from one to the other is a matter of versions; log 2 / sqrt 12 beside the above
+SENT = 0.23
 #: spread of a level where messages go from port to port: of the share of a port's rate that they take, evenly in 0.9 to 0.97
 #: (general knowledge, not read); what a library chooses is not in it
 PORT = 0.022
@@ -103,7 +106,9 @@ def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
     """
     if (given(run, "n_nodes") or 1.0) <= 1:
         return {}
-    return {"collective_level": PORT} if kind(run) == CollectiveKind.ALL_TO_ALL else {"collective_time": LAID}
+    if kind(run) == CollectiveKind.ALL_TO_ALL:
+        return {"collective_level": PORT}
+    return {"collective_time": LAID if (given(run, "size_bytes") or LARGE) >= LARGE else SENT}
 
 
 def question(run: Mapping[str, Any]) -> Question:

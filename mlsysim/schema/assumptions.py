@@ -138,7 +138,7 @@ class Assumptions(NamedTuple):
         "1",
         "fused attention of training over the prefill curve",
         "fitted to 237 published training runs of 17 sources",
-        0.07,
+        0.08,
     )
     attention_backward: Real = _assumed(
         2.5,
@@ -481,17 +481,18 @@ class Assumptions(NamedTuple):
         "1",
         "times of a machine and its engine over the prediction, the same for all its loads: builds, clocks, load "
         "generators; what `calibrate` finds from a few measurements",
-        "spread of throughput between published sources left out of the fit; two engines differ by 1.15 to 1.3",
-        0.065,
+        "spread of throughput between 11 published sources at maximum load, left out of the fit: 0.057; two engines differ "
+        "by 1.15 to 1.3",
+        0.057,
     )
     mixture_serving_level: Real = _positive(
         1.0,
         "1",
         "step of a server over the prediction where the model is a mixture of many experts (as much less as a token takes "
         "more of them): routing, exchanges and grouped products differ more between engines than dense steps do",
-        "spread of published throughput of mixtures that nothing was fitted to, between models and devices: 0.11, less "
-        "what serving_level and serving_scatter have of it",
-        0.083,
+        "spread of published runs of mixtures that nothing was fitted to, between models and devices: 0.09 "
+        "(throughput) to 0.1 (time between tokens), less what serving_level has of it",
+        0.08,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -514,8 +515,8 @@ class Assumptions(NamedTuple):
         "1",
         "time to the first token of one load over the prediction: how prompts meet, wait and share steps",
         "spread of published closed-loop runs around the prediction, left out of the fit: 0.24 (dense), 0.21 "
-        "(mixtures), less what levels, front end and curves leave open (0.17, 0.14)",
-        0.16,
+        "(mixtures), less what levels, front end and curves leave open (0.16, 0.13)",
+        0.175,
     )
     serving_gemm_factor: Real = _positive(
         0.96,
