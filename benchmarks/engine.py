@@ -115,7 +115,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "output_len": [128, 512],
             "prompt_cv": 0.5,
             "max_batch": np.arange(8, 264, 4),
-            "arrival_rate": many(0.01, 50, 1024),
+            "arrival_rate": many(0.01, 50, 4096),
         },
     ),
     "WeightStreamingModel": (
