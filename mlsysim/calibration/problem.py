@@ -270,7 +270,7 @@ class Problem:
                 elif position in self.late and SLOTS in values and values[SLOTS][start] >= self.late[position][0]:
                     self.refused[position] = self.late[position][1]
                     continue
-                point = start + best
+                point = int(start) + best
                 self.told[position] = {n: float(values[n][point]) for n in values}
                 chosen.append(point)
             found.append(np.array(chosen, dtype=np.intp))

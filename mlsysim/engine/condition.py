@@ -231,7 +231,7 @@ def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -
             raise ValueError(
                 f"where: {labels.name} holds times, which {', '.join(words)!r} is not: write '2026-01-31'"
             ) from None
-        hit = np.logical_or.reduce([NUMPY[op](labels.shown, time) for time in times])
+        hit = np.any([NUMPY[op](labels.shown, time) for time in times], axis=0)
         return _table(program, f"{labels.name} {op} {sorted(words)}", hit, labels.dims)
     if op not in ("eq", "ne"):
         raise ValueError(f"where: {labels.name} has labels, which have no order: compare them with ==, != or in")
@@ -239,10 +239,10 @@ def _labelled(program: Program, labels: Labels, op: str, words: Sequence[str]) -
     hits = [_hit(program, labels, shown, word) for word in words]
     name = f"{labels.name} in {sorted(words)}"
     if labels.dims or labels.name in program.binder.columns:
-        node = _table(program, name, np.logical_or.reduce(hits), labels.dims)
+        node = _table(program, name, np.any(hits, axis=0), labels.dims)
     else:  # codes of an option: compared wherever they come out
         code, node = program.named(labels.name), program.graph.constant(False)
-        for i in np.flatnonzero(np.logical_or.reduce(hits)):
+        for i in np.flatnonzero(np.any(hits, axis=0)):
             node = node | program.graph.apply("eq", (code, float(labels.rows[i])), True)
     return ~node if op == "ne" else node
 

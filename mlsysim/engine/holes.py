@@ -86,7 +86,7 @@ class Holes:
     def covered(self, node: Node, others: Sequence[Node]) -> bool:
         """Is something missing for one of the others wherever it is for a node?"""
         elsewhere = [self._at(other) != NONE for other in others]
-        return bool(elsewhere) and bool((np.logical_or.reduce(elsewhere) | (self._at(node) == NONE)).all())
+        return bool(elsewhere) and bool((np.any(elsewhere, axis=0) | (self._at(node) == NONE)).all())
 
     def told(self, nodes: Sequence[Node]) -> str:
         """What is missing for some nodes, and where: the first datum of each place."""

@@ -60,7 +60,7 @@ def of_values(values: np.ndarray) -> Patterns:
     """The patterns of one column of numbers, by their bits."""
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
-    bits, least = values.view(np.int64), whole.min()
+    bits, least = values.view(np.int64), np.min(whole)
     if np.array_equal(whole.astype(np.float64).view(np.int64), bits):
         span = float(values.max()) - float(least)
         if span < ROOM * len(values):

@@ -189,7 +189,7 @@ def layouts(resolver: Resolver, inputs: dict[str, Any]) -> Space:
     table = {name: rows[:, i] for i, name in enumerate(DEGREES)}
     program = Program(resolver, {**inputs, **crossed, "points": table})
     most = np.nanmax(program.binder.leaves[program.leaf_name("n_experts")].values)
-    eps = degrees.get("ep") or [d for d in divisors(int(np.lcm.reduce(sizes))) if d == 1 or d <= most]
+    eps = degrees.get("ep") or [d for d in divisors(math.lcm(*sizes)) if d == 1 or d <= most]
     enumerated = len(rows) * len(eps) * math.prod(len(v) for v in choices.values())
     fits = possible(program, ["config"], alone=True).reshape(-1)  # not yet knowing how experts are spread
     rows = rows[fits] if fits.any() else rows[:1]

@@ -111,7 +111,7 @@ def scores(step: str, ds: xr.Dataset, conditions: tuple[str, ...]) -> list[Score
         some = text.startswith(SOME)
         held = clauses(ds, text.removeprefix(SOME))
         if some or len(held) == 1:  # as it is written
-            held = {text: np.logical_and.reduce(list(held.values()))}
+            held = {text: np.all(list(held.values()), axis=0)}
         for clause, at in held.items():
             over = np.ones_like(fine) if named_in(clause) & set(WORKING) else fine
             number = int((at & over).sum())

@@ -144,7 +144,7 @@ def _along(
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, marks)) > 8 and len(shown) > 4 else {}
     ax.set_xticks(place[shown], [marks[i] for i in shown], **slanted)
     ax.set_xlim(-0.6, len(marks) - 0.4)
-    ax.set_ylim(0, 1.04 * low.max() if low.max() else 1.0)
+    ax.set_ylim(0, 1.04 * np.max(low) if np.max(low) else 1.0)
     _, unit = scale(axis.values, axis.attrs.get("units", "1")) if axis.dtype.kind in "iuf" else (1.0, "")
     ax.set_xlabel(head(dim, unit))
     ax.set_ylabel(text)

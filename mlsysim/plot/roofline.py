@@ -172,8 +172,8 @@ def _roofs(flat: xr.Dataset, owners: Sequence[str], ds: xr.Dataset) -> list[Roof
 def _limits(ax: Any, roofs: Sequence[Roof], intensity: np.ndarray, rate: np.ndarray, one: float) -> None:
     x = np.concatenate([intensity[np.isfinite(intensity) & (intensity > 0)], [r.ridge for r in roofs]])
     y = np.concatenate([rate[np.isfinite(rate) & (rate > 0)], [r.peak for r in roofs]]) / one
-    ax.set_xlim(x.min() / 2.5, x.max() * 6)
-    ax.set_ylim(y.min() / 6, y.max() * 3)
+    ax.set_xlim(np.min(x) / 2.5, np.max(x) * 6)
+    ax.set_ylim(np.min(y) / 6, np.max(y) * 3)
     for axis in (ax.xaxis, ax.yaxis):
         canvas.logarithmic(axis)
 

@@ -135,7 +135,9 @@ def places(values: xr.DataArray, most: int) -> np.ndarray:
 
         numbers = shown / scale(shown, values.attrs.get("units", "1"))[0]
         if np.allclose(np.diff(numbers), numbers[1] - numbers[0]):
-            marks = np.asarray(MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(numbers.min(), numbers.max()))
+            marks = np.asarray(
+                MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(np.min(numbers), np.max(numbers)), dtype=float
+            )
             found = np.flatnonzero(np.isclose(numbers[:, None], marks, rtol=1e-9).any(axis=1))
             if len(found) > 2:
                 return found

@@ -184,4 +184,4 @@ def sound(variable: Variable, numbers: np.ndarray) -> bool:
 def unsound(variable: Variable, numbers: np.ndarray) -> np.ndarray:
     """Where numbers in base units are out of bounds."""
     with np.errstate(invalid="ignore"):
-        return np.logical_or.reduce([fails(numbers) for fails, _ in _faults(variable)])
+        return np.any([fails(numbers) for fails, _ in _faults(variable)], axis=0)

@@ -86,7 +86,7 @@ def region(
             x: np.ndarray, function: PartialProgram = function, goals: list[Any] = goals
         ) -> tuple[np.ndarray, np.ndarray]:
             values = function(x)
-            holds = np.logical_and.reduce([c.met(v, g) for c, v, g in zip(conditions, values, goals)])
+            holds = np.all([c.met(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)
             return holds, np.max([c.excess(v, g) for c, v, g in zip(conditions, values, goals)], axis=0)
 
         before, after, found, start, best, _ = crossing(look, low, high, size, whole, 1 if function.loops else LANES)

@@ -59,7 +59,7 @@ def pareto(
     free = _free(ds, ())
     accepted = _flat(_accepted(ds, where), ds, (), free).astype(bool)
     columns = [_flat(_signed(ds, name, up), ds, (), free) for name, up in wanted]
-    alive = np.flatnonzero(np.logical_and.reduce([accepted, *(c < np.inf for c in columns)]))
+    alive = np.flatnonzero(np.all([accepted, *(c < np.inf for c in columns)], axis=0))
     points, places = np.empty((0, len(columns))), np.empty(0, dtype=np.int64)
     count = places
     for begin in range(0, len(alive), CHUNK):
