@@ -199,6 +199,7 @@ class _Site(TypedDict, total=False):
 
 class _Assumptions(TypedDict, total=False):
     training_level: Any  # step time of a machine and its software over the prediction, the same for all its runs: clocks, libraries, neighbours; what `calibrate` finds from a few runs
+    narrow_training_level: Any  # step time of training in 8 bits and fewer over the prediction: casts, scales and their reductions differ between releases of the libraries
     training_scatter: Any  # step time of one run over that of its machine's level
     mixture_level: Any  # step time of a mixture of experts over the prediction: balance of the experts, grouped kernels, overlap of their exchanges; dense models do not have it
     training_gemm_factor: Any  # matrix products of training over the best ones of the device

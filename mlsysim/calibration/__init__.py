@@ -24,15 +24,15 @@ each serving engine, how often an early decode kernel reads a head that queries 
 engine (chunks, how often the scheduler looks at its queue, captured graphs) is a column of the run; for published tables
 without such columns ``benchmarks/measured/load_settings.csv`` has it, with the script it was read in.
 
-**With what spread.** Published levels differ for the same layout: by 8 % (one standard deviation) between sources of dense
-training, by 30 % for mixtures of experts, by 6 % (dense) to 10 % (mixtures) among serving engines and their builds, by 18 %
-for the time to the first token. Inside a source 3 to 4 % remain. An engine of which nothing is known has a level of 11 %, a
-run that says itself what its program does between kernels, and a cluster whose recipe is stated, one of 3 %. What a row
-leaves open beside (slots and acceptance of a cluster, the back end of llama.cpp, rings and trees between nodes) widens its
-own interval. `training_level`, `mixture_level`, `serving_level`, `mixture_serving_level` and the `*_scatter` carry this into
-every ``sample=`` and ``quantile=``; so intervals are made of level and scatter, and `calibrate` on three runs of one's own
-removes the level.  Of collectives (nccl-tests), `collective_level` (bytes, 11 %), `collective_step_level` (steps) and
-`collective_call` carry it.
+**With what spread.** Published levels differ for the same layout: by 6 % (one standard deviation) between sources of dense
+training in 16 bits and 10 % in 8, by 30 % for mixtures of experts, by 6 % (dense) to 10 % (mixtures) among serving engines
+and their builds, by 18 % for the time to the first token. Inside a source 3 to 4 % remain. An engine of which nothing is
+known has a level of 11 %, a run that says itself what its program does between kernels, and a cluster whose recipe is stated,
+one of 3 %. What a row leaves open beside (slots and acceptance of a cluster, the back end of llama.cpp, rings and trees
+between nodes) widens its own interval. `training_level`, `narrow_training_level`, `mixture_level`, `serving_level`,
+`mixture_serving_level` and the `*_scatter` carry this into every ``sample=`` and ``quantile=``; so intervals are made of
+level and scatter, and `calibrate` on three runs of one's own removes the level.  Of collectives (nccl-tests),
+`collective_level` (bytes, 11 %), `collective_step_level` (steps) and `collective_call` carry it.
 
 **What the runs do not fix.**  The overlap of tensor-parallel exchanges, the optimizer traffic of both frameworks
 above, the host time of most engines (known to a factor of 2 to 4: a decode step hides it), and anything about a Zipf

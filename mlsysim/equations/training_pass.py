@@ -160,7 +160,7 @@ def step_time(step: Step, hardware: Accelerator, assume: Assumptions) -> StepTim
     Whatever is left when both are free is starts of kernels and the host.  Where bytes take a second each, at full
     bandwidth, and nothing else takes any, the time is the traffic.
     """
-    factor = training_step.machine_level(step.model, assume)
+    factor = training_step.machine_level(step.model, step.format, assume)
     nothing = {"gemm_latency": 0.0, "plain_gemm_latency": 0.0, "gemm_exponent": 0.0}
     no_arithmetic = {"peak_flops": np.inf, "attention_peak_flops": np.inf}
     no_traffic = {"mem_bandwidth": np.inf}

@@ -21,6 +21,8 @@ from mlsysim.schema.assumptions import Assumptions
 from mlsysim.schema.records import Accelerator, Fleet, Format, Workload
 
 LN2 = 0.6931471805599453
+#: bytes of a value below which products read fewer than 16 bits
+NARROW = 1.5
 #: devices up to which no straggler is counted: one node
 SMALL_FLEET = 8.0
 
@@ -117,10 +119,11 @@ def straggling(layout: Layout, assume: Assumptions):
     return training.straggler_factor((log_devices - np.log(SMALL_FLEET)) / LN2, assume.straggler_loss)
 
 
-def machine_level(model: Workload, assume: Assumptions):
+def machine_level(model: Workload, format: Format, assume: Assumptions):
     """Step time of a machine and of its run over the prediction (see `Assumptions.training_level`)."""
     mixture = np.where(model.n_experts > 0, assume.mixture_level, 1.0)
-    return assume.training_level * assume.training_scatter * mixture
+    narrow = np.where(format.gemm_input_bytes < NARROW, assume.narrow_training_level, 1.0)
+    return assume.training_level * assume.training_scatter * mixture * narrow
 
 
 def step_times(

@@ -193,7 +193,7 @@ def distributed(
     held = {"params": params.largest(), "expert_params": layers.expert_params.largest()}
     most, offload = most_layers(model.n_layers, pp), {"optimizer_offload": optimizer_offload}
     shared = {**held, "layers": most, "work": work, "shard_size": shard_size}
-    stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, assume)
+    stretch = training_step.straggling(plan, assume) * training_step.machine_level(model, format, assume)
     times = training_step.step_times(
         plan,
         work,
