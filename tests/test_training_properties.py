@@ -453,3 +453,14 @@ def test_all_communication_by_hand():
     assert hidden.dp_time < shown.dp_time
     least = 2 * 7 / 8 * 4 * 8_030_261_248 / 450e9
     assert least < float(shown.communication_time) < 2 * least
+
+
+def test_training_in_eight_bits_has_a_level_of_its_own():
+    """Formats of 16 bits do not know it; of 8 every time of a step moves with it, on one device and on many."""
+    call = {"model": "llama3_1_8b", "hardware": "h200", "seq_len": 4096, "precision": ["bf16", "fp8"]}
+    for resolver, time, further in (
+        (ms.DistributedModel, "step_time", {"tp": 8, "dp": 2, "global_batch": 64}),
+        (ms.SingleNodeModel, "latency", {"phase": "training", "batch_size": 1}),
+    ):
+        usual, slow = (resolver.solve(**call, **further, narrow_training_level=v)[time] for v in (1.0, 1.25))
+        assert (slow / usual).values.ravel().tolist() == pytest.approx([1.0, 1.25])

@@ -14,6 +14,7 @@ it takes what it likes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,8 +31,8 @@ LARGE = 64e6
 #: spread (log) of rings and trees over adapters: tables between nodes are off by 0.16 where those in a node are by 0.11
 LAID = 0.11
 #: the same of small messages, whose protocol a library chooses as well: half (LL) to all (Simple) of what is sent is data, and
-#: where it changes from one to the other is a matter of versions; log 2 / sqrt 12 beside the above
-SENT = 0.23
+#: where it changes from one to the other is a matter of versions
+SENT = math.hypot(LAID, math.log(2.0) / math.sqrt(12.0))
 #: spread of a level where messages go from port to port: of the share of a port's rate that they take, evenly in 0.9 to 0.97
 #: (general knowledge, not read); what a library chooses is not in it
 PORT = 0.022

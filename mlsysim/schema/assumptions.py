@@ -146,7 +146,7 @@ class Assumptions(NamedTuple):
         "1",
         "fused attention of training over the prefill curve",
         "fitted to 237 published training runs of 17 sources",
-        0.08,
+        0.07,
     )
     attention_backward: Real = _assumed(
         2.5,
