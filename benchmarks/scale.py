@@ -163,7 +163,7 @@ def shipped(quick: bool) -> dict[str, Any]:
             took = time.process_time() - begin
         found[name] = {
             "call_bytes": len(pickle.dumps(call)),
-            "told_bytes": len(pickle.dumps(parts.bars())),
+            "told_bytes": len(pickle.dumps(parts.hints())),
             "answer_bytes": len(pickle.dumps(answer)),
             "merge_seconds": took,
         }

@@ -45,6 +45,14 @@ def test_speed():
 
 
 @pytest.mark.slow
+def test_what_travels_to_workers():
+    """What `scale.py` says of a call that is shipped (it asked for what has another name since, and nothing ran it)."""
+    scale = pytest.importorskip("scale")
+    for figures in scale.shipped(quick=True).values():
+        assert figures["call_bytes"] > figures["answer_bytes"] > 0 and figures["told_bytes"] > 0
+
+
+@pytest.mark.slow
 def test_neighbours():
     figures = peers.measure(quick=True)
     ours = figures["tools"]["mlsysim-sweep"]
