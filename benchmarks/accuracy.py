@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from coverage_groups import LEAST, WITHIN, coverage
 from load_settings import stated
 
 from mlsysim.calibration import Validation, calibrate, validate
@@ -26,14 +27,16 @@ from mlsysim.calibration.runs import read
 from mlsysim.calibration.validate import statistics
 
 HERE = Path(__file__).resolve().parent
-FILES = {"training": HERE / "measured" / "training.csv", "serving": HERE / "measured" / "serving.csv"}
+FILES = {
+    "training": [HERE / "measured" / "training.csv"],
+    "serving": [HERE / "measured" / "serving.csv", HERE / "measured" / "mixtures.csv"],
+}
 #: predicted only: what `measure.py` found on GPUs we had in hand, runs to which one figure of their device was fitted,
 #: single streams, to which the settings of llama.cpp and three curves of devices were, and collectives, to which what a call
 #: costs and two shares were
 PREDICTED = {f"own {kind}": HERE / "measured" / f"own_{kind}.csv" for kind in FILES} | {
     "TPU v6e training": HERE / "measured" / "trillium.csv",
     "TensorRT-LLM 1 serving": HERE / "measured" / "trtllm_1.csv",
-    "mixtures serving": HERE / "measured" / "mixtures.csv",
     "disaggregated": HERE / "measured" / "disaggregated.csv",
     "single stream": HERE / "measured" / "edge.csv",
     "collectives": HERE / "measured" / "networks.csv",
@@ -48,16 +51,33 @@ ACCEPTED = HERE / "accepted.json"
 FULL = HERE / "ACCURACY.md"
 #: a section that `peers.py --write` makes and this script takes in
 PEERS = HERE / "peers.md"
+#: what must be known of these figures, in words
+NOTES = HERE / "accuracy_notes.md"
 #: rows that a source needs for its level to be fitted on three of them
 ENOUGH = 8
 SAMPLED, DRAWS = 3, 50
 #: a source may get worse by this much (absolute, and relative) before the check fails
 SLACK, RELATIVE = 0.005, 0.05
-#: pull towards the defaults in the fits: three times their stated spread
+#: pull towards the defaults in the fits: three times their stated spread (they were read off all runs, and a strong pull would
+#: bring those that are left out back in)
 PRIOR = 3.0
 #: of the fits: some published rows are off for reasons of their own (requests that waited for a batch limit, drafted
 #: tokens), and lose their say the further off they are
 LOSS = "cauchy"
+#: what two rows share that are one measurement
+LABELS = (
+    *("model", "hardware", "engine", "framework", "tp", "pp", "n_gpus", "batch_or_concurrency", "global_batch"),
+    *(
+        "seq_len",
+        "input_len",
+        "output_len",
+        "scenario",
+        "ttft_ms",
+        "itl_ms",
+        "tokens_per_s_total",
+        "measured_step_time_s",
+    ),
+)
 SHORT = (
     ("github.com/", ""),
     ("docs/source/performance/", ""),
@@ -94,7 +114,7 @@ def measure(runs: pd.DataFrame, left_out: bool = True) -> dict[str, Any]:
 
     What frameworks do by figures that were read off these runs is fitted anew, too (`refit`).
     """
-    found: dict[str, Any] = {"shipped": validate(runs)}
+    found: dict[str, Any] = {"shipped": validate(runs), "runs": runs}
     if left_out:
         how: dict[str, Any] = {"loss": LOSS, "bootstrap": 0, "prior": PRIOR, "refit": True}
         fit, strange = (calibrate(None, runs, holdout=which, **how) for which in ("source", "publication"))
@@ -108,7 +128,8 @@ def measure(runs: pd.DataFrame, left_out: bool = True) -> dict[str, Any]:
 
 def predicted() -> dict[str, dict[str, Any]]:
     """Runs that are only predicted."""
-    return {name: {"shipped": validate(pd.read_csv(path))} for name, path in PREDICTED.items()}
+    tables = {name: pd.read_csv(path) for name, path in PREDICTED.items()}
+    return {name: {"shipped": validate(runs), "runs": runs} for name, runs in tables.items()}
 
 
 def with_intervals(result: Validation, shipped: Validation) -> Validation:
@@ -121,11 +142,14 @@ def with_intervals(result: Validation, shipped: Validation) -> Validation:
 
 
 def together(files: list[Path]) -> dict[str, pd.DataFrame]:
-    """Our tables, and what the files of their kind add."""
-    tables = {kind: [pd.read_csv(path)] for kind, path in FILES.items()}
+    """Our tables, and what the files of their kind add: a measurement that an earlier one holds counts once."""
+    tables = {kind: pd.concat(map(pd.read_csv, paths), ignore_index=True) for kind, paths in FILES.items()}
     for path in files:
-        tables[read(path).kind].append(stated(pd.read_csv(path)))
-    return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}
+        kind, more = read(path).kind, stated(pd.read_csv(path))
+        same = [c for c in LABELS if c in more and c in tables[kind]]
+        held = pd.MultiIndex.from_frame(more[same]).isin(pd.MultiIndex.from_frame(tables[kind][same]))
+        tables[kind] = pd.concat([tables[kind], more[~held]], ignore_index=True)
+    return tables
 
 
 def pooled(result: Validation) -> dict[str, dict[str, Any]]:
@@ -214,18 +238,40 @@ def _three(s: dict[str, Any] | None) -> str:
     )
 
 
+def held(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """How often intervals hold, group by group, where nothing is known; of runs that are only predicted, as shipped."""
+    return coverage(result.get("unknown", result["shipped"]), result["runs"])
+
+
+def groups_held(results: dict[str, dict[str, Any]]) -> str:
+    """The same as a table, and which groups are out."""
+    least, most = (f"{100 * share:.0f}" for share in WITHIN)
+    lines = ["| runs | group | n | sources | within 10-90 % |", "|---|---|--:|--:|--:|"]
+    out, number = [], 0
+    for name, result in results.items():
+        for group, told in held(result).items():
+            share = f"{100 * told['coverage80']:.0f} %"
+            lines.append(f"| {name} | {group} | {told['n']} | {told['sources']} | {share} |")
+            number += 1
+            out += [] if told["holds"] else [f"{name}, {group} ({share})"]
+    head = f"{number} groups of {LEAST} rows and more; outside of {least} to {most} %: {'; '.join(out) or 'none'}"
+    return "\n".join(
+        [
+            "<details><summary>How often intervals hold, group by group</summary>",
+            "",
+            f"{head}.",
+            "",
+            *lines,
+            "",
+            "</details>",
+        ]
+    )
+
+
 def answered(result: Validation) -> str:
     refused = len(result.refused)
     more = f", {refused} refused" if refused else ""
     return f"{result.answered} of {result.n_rows} rows answered{more}, {result.suspect} left out as suspect"
-
-
-LIMITS = (
-    "What is not predicted: settings that a source leaves blank follow stated rules (see `mlsysim.calibration.training` and "
-    "`mlsysim.calibration.serving`), and a run that was set up otherwise is off by as much; two engines or two builds of one "
-    "differ by 1.15 to 1.3 on the same load, published levels of dense training by about 15 %, of mixtures of experts by "
-    "30 %. Where the level matters, calibrate on three runs of your own: the scatter is what remains."
-)
 
 
 #: rows of the README's table: what is shown, of which runs, groups and targets
@@ -235,13 +281,13 @@ SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("serving, dense: maximum load", "serving", "dense", ("tokens_per_s",)),
     ("serving, dense: time between tokens", "serving", "dense", ("itl",)),
     ("serving, dense: first token", "serving", "dense", ("ttft",)),
-    ("serving, mixtures: maximum load, TensorRT-LLM 1", "TensorRT-LLM 1 serving", "moe", ("tokens_per_s",)),
+    ("mixtures: time between tokens", "serving", "moe", ("itl",)),
+    ("mixtures: maximum load, TensorRT-LLM 1", "TensorRT-LLM 1 serving", "moe", ("tokens_per_s",)),
     ("prefill and decode apart: time between tokens", "disaggregated", "", ("itl",)),
     ("prefill and decode apart: whole request", "disaggregated", "", ("e2e_latency",)),
     ("prefill and decode apart: first token, slots free", "disaggregated", "slots free", ("ttft",)),
     ("one stream: tokens", "single stream", "decode/", ("tokens_per_s",)),
     ("one stream: prompt", "single stream", "prefill/", ("tokens_per_s",)),
-    ("wafers and SRAM chips", "single stream", "decode_per_user/", ("tokens_per_s",)),
     ("vision, servers (MLPerf)", "vision", "mlperf_inference/", ("samples_per_s",)),
     ("vision, PyTorch", "vision", "framework/", ("samples_per_s",)),
     ("microcontrollers (MLPerf Tiny)", "vision", "mlperf_tiny/", ("samples_per_s",)),
@@ -290,51 +336,9 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         for target in (None, "step_time", "itl", "ttft", "tokens_per_s")
         if (value := levelled(result["shipped"], target)) is not None
     ]
-    parts += [
-        "Nothing known: each paper or page in turn is left out, all its sources at once, and with it every setting of a "
-        "trainer, an engine or a load generator that only its runs support; its runs are predicted as those of any other "
-        "trainer or engine of their family and year. Left out: each source in turn is predicted by a fit to the others. A "
-        "level is what all runs of a source have in "
-        "common (the median of predicted over measured), the scatter what it leaves. With the level of a dense source "
-        f"found on three of its rows, the median error of its other rows is: {', '.join(after)}. Own runs were taken by "
-        "`benchmarks/measure.py` on an H100 and an H200; nothing was fitted to them (that PyTorch frees gradients after a "
-        "step was learned from their memory). To the runs on TPU v6e one figure was fitted, the share of peak that "
-        "products reach on it; nothing to the maximum loads of TensorRT-LLM 1 on seven models and five devices, nor to "
-        "DeepSeek-R1 on H200, B200 and B300 (mixtures serving): grouped products of experts follow kernels that were measured "
-        "by themselves. But these runs were in view when mechanisms were chosen, and values where kernels leave a range "
-        "(skew and popularity of experts, start of a fused layer, kernels of latent attention, a client's time in the front "
-        "end, width of the intervals). Still too fast come out maximum loads with attention data parallelism on Hopper "
-        "(GPT-OSS-120B on H100, DeepSeek-R1 with short prompts and answers, Llama 4 Maverick with long answers), too slow "
-        "Maverick on Blackwell. First tokens of SGLang 0.5.10 on B300 are those of prompts five times as long as the load "
-        "generator counted (`prompt_ratio`), those of 0.5.3 and 0.5.5 of a server that was not warmed up (`first_use_time`); "
-        "both are columns of these runs, read in public threads. A first token that is later than all prompts fed a token a "
-        "step is refused as suspect (one row of 722, of GPT-OSS-120B on H200). Clusters whose prefill and "
-        "decode run apart (disaggregated) were never fitted to; the spread of their first tokens was chosen with the rows in "
-        "view, and so was what to read in the engines' code and recipes: how SGLang gathers and reduces, which kernels its wide "
-        "experts run, how many front ends deal requests out, how these and engines deal them to attention groups. "
-        "Where clients outnumber the slots the first token is what Little's law leaves, and 5 % of the time between tokens are "
-        "35 % of it. Not explained: H100s over two nodes fill fewer slots "
-        "than predicted where several replicas decode, and SGLang on B200 answers prompts of 1,024 tokens seconds later than "
-        "its steps take. Single streams "
-        "are mostly llama.cpp: three of its settings and the curves of Apple M2 Ultra, Ryzen AI Max+ 395 and Ryzen 9 7950X "
-        "were fitted to these tables, most of all to one of them, with all rows in view: no source of them was left out "
-        "(nor was how surely GDDR is read). "
-        "Collectives are tables of nccl-tests and rccl-tests from five sources, class by class: the steps are those of NCCL's "
-        "tuning tables, and what a call costs, the share of a port and that of reducing switches were chosen with all rows "
-        "in view. Of "
-        "users of services, the two figures of a layer on a wafer were fitted to the launch rates of Llama 3.1 8B and 70B (4 "
-        "of 7 rows), the message between chips to the four rows of Groq; rates that memory cannot deliver without drafting are "
-        "refused. Of "
-        "operations, rows by definition repeat a source's own account (hours times power times grid), `interruptions/own rates` "
-        "the run that the rates were read off, and devices are added to the storage of `storage_supply` until their utilization "
-        "is the least that MLPerf allows; hours of a training "
-        "are those of the fastest layout, with failures, checkpoints and evaluation, and without what else was done in them. "
-        "Networks that write no text (vision) share six figures, the same for all devices and models, that were chosen with "
-        "these rows in view; their level is the bias. A picture generator in 8 bits comes out 1.6 times too fast (in 16 bits 1.1 "
-        "times), processors 1.5 times.",
-        "",
-    ]
-    parts += [LIMITS, "", "![predicted against measured](parity.png)", ""]
+    parts += [NOTES.read_text(encoding="utf-8").rstrip().replace("{levelled}", ", ".join(after)), ""]
+    parts += ["![predicted against measured](parity.png)", ""]
+    parts += [groups_held(results), ""]
     if PEERS.exists():
         parts += [PEERS.read_text(encoding="utf-8").rstrip(), ""]
     for name, result in results.items():
@@ -348,7 +352,7 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, result in results.items():
         if name in PREDICTED:
-            found[name] = {"shipped": result["shipped"].summary}
+            found[name] = {"shipped": result["shipped"].summary, "coverage": held(result)}
             continue
         found[name] = {
             "shipped": result["shipped"].summary,
@@ -356,6 +360,7 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
             "pooled": {which: pooled(result[which]) for which in ("shipped", *HELD)},
             "levelled": {t: levelled(result["shipped"], t) for t in dict.fromkeys(result["shipped"].rows.target)}
             | {"all": levelled(result["shipped"])},
+            "coverage": held(result),
             "fit": result["fit"].table.to_dict("records"),
         }
     return found

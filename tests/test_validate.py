@@ -590,7 +590,7 @@ def test_a_first_token_later_than_all_prompts_token_by_token_is_suspect():
 def test_who_says_what_its_program_does_is_no_unknown_engine():
     unknown = {"engine": "some graphs of mine"}
     assert frameworks.between("engine", unknown) == frameworks.BETWEEN["engine"]
-    assert frameworks.between("engine", {**unknown, "host_step_time": 0.0}) == frameworks.DESCRIBED
+    assert frameworks.between("engine", {**unknown, "host_step_time": 0.0}) == frameworks.DESCRIBED["engine"]
     assert frameworks.between("engine", {"engine": "vllm 0.18"}) == {}
     line = frameworks.known_of([frameworks.named("engine", {"engine": "vllm 0.18"})])[0]
     assert frameworks.between("engine", {"engine": "vllm 0.18"}, {line}) == frameworks.BETWEEN["engine"]
@@ -600,19 +600,7 @@ def test_who_says_what_its_program_does_is_no_unknown_engine():
     assert frameworks.between("engine", {"engine": "LMDeploy TurboMind"}, origin) == frameworks.BETWEEN["engine"]
 
 
-def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
-    stated = {"decode_max_batch": 64.0, "draft_len": 0.0}
-    assert set(clusters.uncertain(stated)) == {"ttft", "serving_level"}
-    assert "serving_level" not in clusters.uncertain({"draft_len": 0.0, "concurrency": 9.0})
-    drafted = [clusters.uncertain({**stated, "draft_len": n})["itl"] for n in (1.0, 3.0)]
-    assert 0.0 < drafted[0] < drafted[1] and "itl" not in clusters.uncertain(
-        {**stated, "draft_len": 3.0, "acceptance": 0.7}
-    )
-    blank = clusters.uncertain({"draft_len": 0.0, "concurrency": 131.0, "decode_workers": 1.0})
-    assert blank["max_batch"] == (None, None, 115.0, 100.0) and blank["moe_layer_latency"] == (None, 35e-6, 50e-6)
-    assert "moe_layer_latency" not in clusters.uncertain(
-        {"draft_len": 0.0, "concurrency": 9.0, "moe_backend": "deepgemm"}
-    )
+def test_what_a_stream_or_a_collective_leaves_open_widens_its_interval():
     assert streams.uncertain({"phase": "prefill", "backend": "Vulkan"}) == {"tokens_per_s": streams.BACK_END}
     assert streams.uncertain({"phase": "prefill", "backend": "CUDA"}) == {}
     assert networks.uncertain({"collective": "all_reduce", "n_nodes": 2}) == {"collective_time": networks.LAID}
@@ -622,10 +610,40 @@ def test_what_a_cluster_or_a_stream_leaves_open_widens_its_interval():
     assert networks.uncertain({"collective": "alltoall", "n_nodes": 1}) == {}
     soldered = streams.uncertain({"phase": "decode", "hardware": "apple_m2_ultra"})
     assert soldered == {"serving_level": streams.ONE_MACHINE} and streams.uncertain({"hardware": "rtx_4090"}) == {}
+
+
+def test_what_a_cluster_leaves_open_widens_its_interval():
+    cluster = {"model": "deepseek_r1_671b", "hardware": "b200", "engine": "TensorRT-LLM", "precision_weights": "nvfp4"}
+    stated = {**cluster, "decode_max_batch": 64.0, "draft_len": 0.0}
+    assert clusters.uncertain(stated) == {"ttft": clusters.FIRST_TOKEN, **clusters.RECIPE}
+    assert "serving_level" not in clusters.uncertain({**cluster, "concurrency": 9.0})
+    blank = clusters.uncertain({**cluster, "concurrency": 131.0, "decode_workers": 1.0})
+    assert blank["max_batch"] == (None, None, 115.0, 100.0) and blank["moe_layer_latency"] == (None, 35e-6, 50e-6)
+    assert "moe_layer_latency" not in clusters.uncertain({**cluster, "concurrency": 9.0, "moe_backend": "deepgemm"})
     full = clusters.uncertain({**stated, "concurrency": 1e4, "decode_workers": 1.0})
-    checked = [clusters.uncertain({**stated, "draft_len": 3.0, "concurrency": users})["itl"] for users in (1.0, 1e4)]
-    assert checked[0] < checked[1]
-    assert full["ttft"] == clusters.QUEUED < clusters.uncertain({**stated, "concurrency": 1.0})["ttft"]
+    assert full["ttft"] == clusters.QUEUED < clusters.FIRST_TOKEN and "itl" not in full
+    free, checked = (clusters.uncertain({**stated, "draft_len": 3.0, "concurrency": users}) for users in (1.0, 1e4))
+    assert "itl" not in free and checked["itl"] == checked["e2e_latency"] == clusters.CHECKED
+
+
+@pytest.mark.parametrize(
+    ("change", "widens"),
+    [
+        ({}, True),
+        ({"hardware": "b200"}, False),
+        ({"engine": "SGLang 0.5.9"}, False),
+        ({"model": "mixtral_8x7b"}, False),  # a scale a tensor
+    ],
+)
+def test_kernels_that_are_compiled_when_they_are_met_widen_first_tokens(change, widens):
+    run = {
+        "model": "deepseek_r1_671b",
+        "hardware": "h200",
+        "engine": "TensorRT-LLM",
+        "precision_weights": "fp8",
+    } | change
+    found = clusters.uncertain({**run, "decode_max_batch": 64.0})["ttft"]
+    assert found == (np.hypot(clusters.FIRST_TOKEN, clusters.COMPILED) if widens else clusters.FIRST_TOKEN)
 
 
 def test_the_interval_of_a_row_is_its_own_whatever_stands_beside_it():

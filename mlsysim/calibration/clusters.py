@@ -49,15 +49,19 @@ FRONT_END = {"frontend_client_time": 0.0003}
 
 #: spread (log) of first tokens beside what the assumptions leave open: how a router spreads prompts over workers and their
 #: attention groups, and how long an engine waits for more of them, is not stated
-FIRST_TOKEN = 0.4
+FIRST_TOKEN = 0.33
 #: the same where clients outnumber the slots, so that most of a first token is the wait for a slot
-QUEUED = 0.3
-#: least and most of it: less than the 0.85 of text (arXiv:2412.19437, section 5.4.3: a second token), as prompts of load
-#: generators are random tokens; as far apart as published clusters with free slots are from the prediction
-ACCEPTED = (0.64, 0.8)
+QUEUED = 0.12
+#: more of it where an engine compiles a product for each shape when it first meets one (TensorRT-LLM, cpp/tensorrt_llm/deep_gemm:
+#: blocks of 8 bits on Hopper): two of seven pairs of repeats on H200 differ by 0.6 and 0.7 (benchmarks/measured/mixtures.csv),
+#: and clusters come later still; chosen with their rows in view
+COMPILED = 0.37
 #: spread (log) of a decode step that checks drafted tokens of full batches: kernels and host work that grow with these tokens
 #: differ between engines (such clusters are off by 0.14 where those with free slots are by 0.08)
-CHECKED = 0.1
+CHECKED = 0.12
+#: spread (log) of a step between engines whose recipe states slots, chunks and kernels: levels of published clusters with free
+#: slots are off by 0.08, less `frameworks.DESCRIBED` and what launches and popularity leave open
+RECIPE = {**frameworks.DESCRIBED["engine"], "mixture_serving_level": 0.065}
 #: clients over slots of the 149 clusters of 333 that state slots and have more clients: quartiles
 WAITING = (1.13, 1.31)
 #: by which (log) rate and times of a row may differ from Little's law: repeats of a run differ by as much
@@ -67,22 +71,21 @@ LITTLE = 0.05
 def uncertain(run: Mapping[str, Any]) -> Uncertain:
     """What a row does not state.
 
-    How many drafted tokens are accepted, and what it takes to check those of a full batch.  Where no settings are stated:
-    slots, which half of all clusters set below their clients, and the engine's kernels for experts, of which several exist;
-    where a recipe states them, engines differ by no more than runs that say what their program does.
+    What it takes to check drafted tokens of a full batch, and kernels that are compiled on the way.  (Clusters that draft are
+    otherwise no further off than others: how many tokens are accepted adds nothing that shows.)  Where no settings are
+    stated: slots, which half of all clusters set below their clients, and the engine's kernels for experts, of which several
+    exist; where a recipe states them, engines differ less (`RECIPE`).
     """
     slots = (given(run, "decode_max_batch") or math.inf) * (given(run, "decode_workers") or 1.0)
     full = (given(run, "concurrency") or 1.0) > slots
-    found: dict[str, float | tuple[float | None, ...]] = {"ttft": QUEUED if full else FIRST_TOKEN}
-    if drafts := int(given(run, "draft_len") or 0.0):
-        drafted = 0.0
-        if given(run, "acceptance") is None:  # evenly between tokens of a round
-            least, most = (sum(share**i for i in range(drafts + 1)) for share in ACCEPTED)
-            drafted = math.log(most / least) / math.sqrt(12.0)
-        if of_rates := math.hypot(drafted, CHECKED if full else 0.0):
-            found |= dict.fromkeys(("itl", "e2e_latency", "tokens_per_s_per_device"), of_rates)
+    first = QUEUED if full else FIRST_TOKEN
+    found: dict[str, float | tuple[float | None, ...]] = {
+        "ttft": math.hypot(first, COMPILED) if compiles(run) else first
+    }
+    if full and given(run, "draft_len"):
+        found |= dict.fromkeys(("itl", "e2e_latency", "tokens_per_s_per_device"), CHECKED)
     if given(run, "decode_max_batch") is not None:
-        found |= frameworks.DESCRIBED
+        found |= RECIPE
     else:
         each = (given(run, "concurrency") or 1.0) / (given(run, "decode_workers") or 1.0)
         found["max_batch"] = (None, None, *(max(math.floor(each / waiting), 1.0) for waiting in WAITING))
@@ -90,6 +93,12 @@ def uncertain(run: Mapping[str, Any]) -> Uncertain:
             kernels = (zoo.framework(key)["moe_layer_latency"] for key in ("few_kernels", "several_kernels"))
             found["moe_layer_latency"] = (None, *kernels)
     return found
+
+
+def compiles(run: Mapping[str, Any]) -> bool:
+    """Does the engine compile products of blocks on the way, see `COMPILED`?"""
+    run = labelled(run)
+    return "cutlass_scaled_experts" in serving.experts_of(run, serving.model(run), device(run))
 
 
 def labelled(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,9 @@ ROUNDS = 2
 UNCERTAIN = math.log(1.5)
 #: correlation from which two figures cannot be told apart
 ENTANGLED = 0.95
+#: spread (log) of a framework's own figure around what others do, where a pull is asked for: a factor of two; host times and
+#: re-reads of the zoo's frameworks lie by factors of 1.2 to 6 from the usual ones
+BETWEEN_FRAMEWORKS = 0.7
 #: rows of one source, per fitted figure, below which only a level is fitted
 FEW = 4
 NORMAL95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
@@ -105,7 +108,8 @@ def calibrate(
         other run supports: frameworks, versions and mechanisms that only they name are forgotten, and their runs
         predicted as those of what such a framework is like, or as usual ones of their year.
     prior : float, optional
-        Keep figures near their defaults: a pull as strong as if the default were known to `prior` times its stated spread.
+        Keep figures near their defaults: a pull as strong as if the default were known to `prior` times its stated spread,
+        and what a framework does by figures of its own (`refit`) to a factor of two either way.
     assume : Assumptions, optional
         Where to start from.
     refit : bool
@@ -238,7 +242,7 @@ def _prior(knobs: Sequence[Knob], prior: float | None, assume: Assumptions) -> n
     if prior is None:
         return np.full(len(knobs), np.inf)
     spreads = [float(getattr(getattr(assume, k.name, 0.0), "spread", 0.2)) or 0.2 for k in knobs]
-    return prior * np.array(spreads)
+    return np.array([BETWEEN_FRAMEWORKS if k.own else prior * spread for k, spread in zip(knobs, spreads)])
 
 
 def _resampled(system: System, loss: str, pull: np.ndarray, at: np.ndarray, n: int, seed: int) -> np.ndarray:

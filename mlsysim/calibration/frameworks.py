@@ -35,8 +35,11 @@ DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 #: what they keep, free and reserve (published memory of runs of a trainer left out of the fit)
 BETWEEN = {"engine": {"serving_level": 0.11}, "trainer": {"memory_per_device": 0.2}}
 #: the same of runs that say themselves what their program does between kernels: boards of one kind are left (clocks
-#: within 8 % of each other, arXiv:2208.11035, not read)
-DESCRIBED = {"serving_level": 0.03}
+#: within 8 % of each other, arXiv:2208.11035, not read); and of trainings that say what they keep: fragments are left (36
+#: runs of `benchmarks/measure.py`)
+DESCRIBED = {"engine": {"serving_level": 0.03}, "trainer": {"memory_scatter": 0.037}}
+#: by what a training says what it keeps
+KEPT = frozenset({"planned_memory", "gradients_resident", "optimizer_bytes"})
 
 
 @functools.cache
@@ -222,16 +225,16 @@ def between(kind: str, run: Mapping[str, Any], forgotten: Collection[str] = ()) 
     """How uncertain what made a run is (`BETWEEN`): none of its labels names it, or what it does is forgotten.
 
     Of an engine it is what was read off its runs that counts: one whose figures are those of its origin is no less known.  A
-    run that states itself what was read off runs of the engine that stands for an unknown one is `DESCRIBED`.
+    run that states itself what was read off runs of the engine that stands for an unknown one, or what its trainer keeps, is
+    `DESCRIBED`.
     """
     base = named(kind, run)
     if base is not None:
         lines, fitted = lines_of(base), (base["fitted"] or "").split()
         lost = kind == "trainer" or any(lines[name] in forgotten for name in fitted)
         return BETWEEN[kind] if lost and without(base, forgotten) is not base else {}
-    told = own_settings(run).keys()
-    described = kind == "engine" and told >= set((zoo.framework(DEFAULT[kind])["fitted"] or "").split())
-    return DESCRIBED if described else BETWEEN[kind]
+    needed = set((zoo.framework(DEFAULT[kind])["fitted"] or "").split()) if kind == "engine" else KEPT
+    return (DESCRIBED if own_settings(run).keys() >= needed else BETWEEN)[kind]
 
 
 def of_run(

@@ -260,7 +260,7 @@ def uncertain(run: Mapping[str, Any]) -> dict[str, float]:
     if run.get("scenario") not in BY_ITSELF:
         return {}
     alone = run["scenario"] == "first_token" and (given(run, "batch_or_concurrency") or 1.0) == 1.0
-    told = frameworks.between("engine", run) == frameworks.DESCRIBED
+    told = frameworks.between("engine", run) == frameworks.DESCRIBED["engine"]
     return {"serving_level": CLOCKS, **({"first_token_scatter": ALONE} if alone and not told else {})}
 
 

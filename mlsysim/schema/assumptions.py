@@ -99,7 +99,7 @@ class Assumptions(NamedTuple):
         "step time of a machine and its software over the prediction, the same for all its runs: clocks, libraries, "
         "neighbours; what `calibrate` finds from a few runs",
         "spread between published sources in 16 bits, left out of the fit",
-        0.06,
+        0.056,
     )
     narrow_training_level: Real = _positive(
         1.0,
@@ -500,7 +500,7 @@ class Assumptions(NamedTuple):
         "more of them): routing, exchanges and grouped products differ more between engines than dense steps do",
         "spread of published runs of mixtures that nothing was fitted to, between models and devices: 0.09 "
         "(throughput) to 0.1 (time between tokens), less what serving_level has of it",
-        0.08,
+        0.075,
     )
     serving_scatter: Real = _positive(
         1.0,
@@ -730,8 +730,9 @@ class Assumptions(NamedTuple):
         1.0,
         "1",
         "rate of full tiles of wide grouped products over the device's large products",
-        "the same fit: 0.83 to 1.09 by format and generation",
-        0.12,
+        "the same fit: 0.83 to 1.09 by format and generation; the spread is that of this range, evenly (0.08), and as much again "
+        "for what one law leaves of single layers",
+        0.11,
     )
     expert_input_reads: Real = _assumed(
         0.8,
