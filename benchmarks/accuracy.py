@@ -23,7 +23,7 @@ from coverage_groups import LEAST, WITHIN, coverage
 from load_settings import stated
 
 from mlsysim.calibration import Validation, calibrate, validate
-from mlsysim.calibration.runs import read
+from mlsysim.calibration.runs import MEASURED, NEEDED, read
 from mlsysim.calibration.validate import statistics
 
 HERE = Path(__file__).resolve().parent
@@ -64,20 +64,6 @@ PRIOR = 3.0
 #: of the fits: some published rows are off for reasons of their own (requests that waited for a batch limit, drafted
 #: tokens), and lose their say the further off they are
 LOSS = "cauchy"
-#: what two rows share that are one measurement
-LABELS = (
-    *("model", "hardware", "engine", "framework", "tp", "pp", "n_gpus", "batch_or_concurrency", "global_batch"),
-    *(
-        "seq_len",
-        "input_len",
-        "output_len",
-        "scenario",
-        "ttft_ms",
-        "itl_ms",
-        "tokens_per_s_total",
-        "measured_step_time_s",
-    ),
-)
 SHORT = (
     ("github.com/", ""),
     ("docs/source/performance/", ""),
@@ -146,9 +132,9 @@ def together(files: list[Path]) -> dict[str, pd.DataFrame]:
     tables = {kind: pd.concat(map(pd.read_csv, paths), ignore_index=True) for kind, paths in FILES.items()}
     for path in files:
         kind, more = read(path).kind, stated(pd.read_csv(path))
-        same = [c for c in LABELS if c in more and c in tables[kind]]
-        held = pd.MultiIndex.from_frame(more[same]).isin(pd.MultiIndex.from_frame(tables[kind][same]))
-        tables[kind] = pd.concat([tables[kind], more[~held]], ignore_index=True)
+        same = list(dict.fromkeys([*NEEDED[kind], "model", *MEASURED[kind]]))
+        here, there = (pd.MultiIndex.from_frame(table.reindex(columns=same)) for table in (more, tables[kind]))
+        tables[kind] = pd.concat([tables[kind], more[~here.isin(there)]], ignore_index=True)
     return tables
 
 

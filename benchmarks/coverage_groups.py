@@ -1,7 +1,7 @@
 """How often intervals of 10 to 90 % hold, group by group: what `accuracy.py` prints and its test holds.
 
 A group has `LEAST` rows or more: a figure of dense models or of mixtures, of a way to load, of trainers and engines that are
-known or not, or all figures of a generation of devices.
+known or not, of a generation of devices, or all figures of such a generation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GENERATIONS = {
     "TPU": ("tpu",),
 }
 TRAINED = "training"
-#: what groups are made by; both of the last are told, of which the first is a group of its own
+#: what groups are made by
 BY: tuple[tuple[str, ...], ...] = (
     ("figure",),
     ("models", "figure"),

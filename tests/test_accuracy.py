@@ -62,9 +62,10 @@ def test_intervals_move_with_the_prediction(shipped):
 def test_files_of_a_kind_are_fitted_together(tmp_path):
     ours = accuracy.together([])
     more = ours["serving"].iloc[:3]
-    pd.concat([more.assign(batch_or_concurrency=7777), more]).to_csv(tmp_path / "more.csv", index=False)
+    others = [more.assign(batch_or_concurrency=7777), more.assign(tokens_per_s_per_gpu=7.0), more]
+    pd.concat(others).to_csv(tmp_path / "more.csv", index=False)
     both = accuracy.together([tmp_path / "more.csv"])
-    assert len(both["serving"]) == len(ours["serving"]) + 3  # a measurement that is there already counts once
+    assert len(both["serving"]) == len(ours["serving"]) + 6  # a measurement that is there already counts once
     assert len(both["training"]) == len(ours["training"])
 
 

@@ -53,7 +53,7 @@ FIRST_TOKEN = 0.33
 #: the same where clients outnumber the slots, so that most of a first token is the wait for a slot
 QUEUED = 0.12
 #: more of it where an engine compiles a product for each shape when it first meets one (TensorRT-LLM, cpp/tensorrt_llm/deep_gemm:
-#: blocks of 8 bits on Hopper): two of seven pairs of repeats on H200 differ by 0.6 and 0.7 (benchmarks/measured/mixtures.csv),
+#: blocks of 8 bits on Hopper): two of eight pairs of repeats on H200 differ by 0.6 and 0.7 (benchmarks/measured/mixtures.csv),
 #: and clusters come later still; chosen with their rows in view
 COMPILED = 0.37
 #: spread (log) of a decode step that checks drafted tokens of full batches: kernels and host work that grow with these tokens

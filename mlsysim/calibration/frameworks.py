@@ -35,7 +35,7 @@ DEFAULT = {"trainer": "megatron_lm", "engine": "vllm"}
 #: what they keep, free and reserve (published memory of runs of a trainer left out of the fit)
 BETWEEN = {"engine": {"serving_level": 0.11}, "trainer": {"memory_per_device": 0.2}}
 #: the same of runs that say themselves what their program does between kernels: boards of one kind are left (clocks
-#: within 8 % of each other, arXiv:2208.11035, not read); and of trainings that say what they keep: fragments are left (36
+#: within 8 % of each other, arXiv:2208.11035, not read); and of trainings that say what they keep: fragments are left (18
 #: runs of `benchmarks/measure.py`)
 DESCRIBED = {"engine": {"serving_level": 0.03}, "trainer": {"memory_scatter": 0.037}}
 #: by what a training says what it keeps
